@@ -1,0 +1,249 @@
+"""The verbs that the hook, the agent and the control service share: attach a domain, detach it, forget it.
+
+Each may be repeated, each ends by its deadline, and each changes the northbound database in one transaction.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Collection, Iterator
+from typing import TypeVar
+from uuid import UUID
+
+from netaddr import IPAddress
+
+from ovnhook import address, identity, plan
+from ovnhook.config import Config
+from ovnhook.deadline import Deadline
+from ovnhook.errors import AlreadyExists, Conflict, Exhausted, OvnhookError, Unavailable
+from ovnhook.model import Domain, Interface, Kind, Lease, Subnet
+from ovnhook.ovsdb.connection import ConstraintViolation
+from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.ovsdb.vswitch import Binding, Vswitch
+from ovnhook.plan import Change, Observed, Placement
+
+_PAUSE = 0.02  # seconds, the mean pause between two tries
+_OUTAGE_TRIES = 5
+
+T = TypeVar("T")
+
+
+class Attachment:
+    """Attaches the domains of this host. Safe to share between threads.
+
+    Args:
+        config: where the databases are.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.northbound = Northbound(config.northbound)
+        self.vswitch = Vswitch(config.vswitch, config.integration_bridge)
+
+    def attach(self, domain: Domain, deadline: Deadline) -> None:
+        """Give every interface of a domain its port and its address, and bind the taps that are known.
+
+        Raises:
+            InvalidRequest, NotFound, AlreadyExists, Exhausted: the domain asks for something that can't be.
+            Unavailable: a database did not answer in time.
+        """
+        if not domain.interfaces:
+            return
+        host = self.vswitch.chassis(deadline)
+        try:
+            self._commit(lambda: self._attach(domain, host, deadline), deadline)
+        except ConstraintViolation as error:
+            raise self._name_taken(domain, deadline) or error from error
+        self.vswitch.bind(list(_bindings(domain)), deadline)
+
+    def roll_back(self, domain: Domain, deadline: Deadline) -> None:
+        """Take back what this run of a domain was given, because it failed to start.
+
+        Raises:
+            Unavailable: a database did not answer in time.
+        """
+        host = self.vswitch.chassis(deadline)
+        self._commit(lambda: plan.roll_back(domain, host, self._observe(domain, deadline)), deadline)
+        self.vswitch.unbind(domain.uuid, deadline)
+
+    def detach(self, domain: Domain, deadline: Deadline) -> None:
+        """Take a domain's ports of this host away; its leases stay.
+
+        Raises:
+            Unavailable: a database did not answer in time.
+        """
+        host = self.vswitch.chassis(deadline)
+        try:
+            self.vswitch.unbind(domain.uuid, deadline)
+        finally:  # the two databases fail on their own
+            self._commit(
+                lambda: plan.detach(self._observe(domain, deadline).ports.values(), host),
+                deadline,
+            )
+
+    def forget(self, uuid: UUID, deadline: Deadline) -> tuple[Lease, ...]:
+        """Give back all that a domain holds that exists no more, if this host was the last one to attach it.
+
+        Returns:
+            the leases that were given back.
+
+        Raises:
+            Unavailable: a database did not answer in time.
+        """
+        host = self.vswitch.chassis(deadline)
+        domain = Domain(uuid, "")
+        changes = self._commit(lambda: plan.forget(self._observe(domain, deadline), host), deadline)
+        return tuple(change.lease for change in changes if isinstance(change, plan.DropLease))
+
+    def _commit(self, make: Callable[[], tuple[Change, ...]], deadline: Deadline) -> tuple[Change, ...]:
+        """Plan and commit, again whenever somebody else was faster."""
+
+        def once() -> tuple[Change, ...]:
+            changes = make()
+            self.northbound.commit(changes, deadline)
+            return changes
+
+        return repeat(once, deadline, outage_tries=_OUTAGE_TRIES if self.northbound.clustered else 1)
+
+    def _observe(self, domain: Domain, deadline: Deadline) -> Observed:
+        """All there is of a domain: also of interfaces that its XML does not have any more."""
+        observed = self.northbound.observe(domain.uuid, domain.macs, (), deadline)
+        if observed.holding is None:
+            return observed
+        held = observed.holding.leases
+        macs = {*domain.macs, *(mac for mac, _, _ in held)}
+        if macs != set(domain.macs):
+            observed = self.northbound.observe(domain.uuid, macs, (), deadline)
+        leases = self.northbound.leases_at([(name, where) for _, name, where in held], deadline)
+        return observed.having(leases=leases)
+
+    def _attach(self, domain: Domain, host: str, deadline: Deadline) -> tuple[Change, ...]:
+        interfaces = domain.interfaces
+        names = {name for interface in interfaces for name in plan.subnet_names(interface, "")}
+        macs = [interface.mac for interface in interfaces]
+        observed = self.northbound.observe(domain.uuid, macs, names, deadline)
+        default = observed.registry.default_subnet if observed.registry else ""
+        more = {name for interface in interfaces for name in plan.subnet_names(interface, default)} - names
+        if more:
+            subnets = self.northbound.subnets_named(more, default, deadline)
+            observed = observed.having(subnets={**observed.subnets, **subnets})
+        held = observed.holding.leases if observed.holding else ()
+        asked = [
+            (name, where)
+            for interface in interfaces
+            for name in plan.subnet_names(interface, default)
+            for where in interface.wish.addresses
+        ]
+        leases = self.northbound.leases_at({*asked, *((name, where) for _, name, where in held)}, deadline)
+        observed = observed.having(leases=leases)
+        placements: list[Placement] = []
+        for interface in interfaces:
+            try:
+                subnet = plan.place(interface, default, observed.subnets)
+                taken = {
+                    where for placement in placements if placement.subnet == subnet for where in placement.addresses
+                }
+                addresses = self._addresses(domain, interface, subnet, observed, taken, deadline)
+            except OvnhookError as error:
+                raise error.within(f"domain {domain.name}: interface {interface.mac}") from error
+            placements.append(Placement(interface, subnet, addresses))
+        return plan.attach(domain, host, placements, observed)
+
+    def _addresses(
+        self,
+        domain: Domain,
+        interface: Interface,
+        subnet: Subnet,
+        observed: Observed,
+        taken: Collection[IPAddress],
+        deadline: Deadline,
+    ) -> tuple[IPAddress, ...]:
+        """What the interface asks for, else what it has, else what is free."""
+        for wanted in interface.wish.addresses:
+            address.check(subnet, wanted)
+            there = observed.leases.get((subnet.name, wanted))
+            if there and not plan.is_held_by(there, domain.uuid, interface.mac):
+                raise AlreadyExists(
+                    f"address {wanted} of subnet {subnet.name} is leased to domain {there.domain_name} ({there.mac})"
+                )
+            if wanted in taken:
+                raise AlreadyExists(f"address {wanted} is given to another interface of this domain")
+        if interface.wish.addresses:
+            return interface.wish.addresses
+        for mac, name, held in observed.holding.leases if observed.holding else ():
+            there = observed.leases.get((name, held))
+            ours = there is None or plan.is_held_by(there, domain.uuid, mac)
+            if (mac, name) == (interface.mac, subnet.name) and ours and held not in taken and held != subnet.gateway:
+                return (held,)
+        return (self._free_address(domain, interface, subnet, taken, deadline),)
+
+    def _free_address(
+        self,
+        domain: Domain,
+        interface: Interface,
+        subnet: Subnet,
+        taken: Collection[IPAddress],
+        deadline: Deadline,
+    ) -> IPAddress:
+        seed = f"{domain.uuid}/{interface.mac}"
+        candidates = (candidate for candidate in address.candidates(subnet, seed) if candidate not in taken)
+        for size in address.WINDOWS:
+            window = list(itertools.islice(candidates, size))
+            leases = self.northbound.leases_at([(subnet.name, candidate) for candidate in window], deadline)
+            for candidate in window:
+                if (subnet.name, candidate) not in leases:
+                    return candidate
+        leased = self.northbound.leased(subnet.name, deadline)
+        for candidate in candidates:
+            if identity.lease(subnet.name, str(candidate)) not in leased:
+                return candidate
+        raise Exhausted(
+            f"subnet {subnet.name} is full: all {address.capacity(subnet)} addresses are leased",
+            f"ovnhook lease list --subnet {subnet.name}",
+        )
+
+    def _name_taken(self, domain: Domain, deadline: Deadline) -> OvnhookError | None:
+        """Who has the interface id that one of the domain's interfaces has."""
+        for interface in domain.interfaces:
+            name = interface.interface_id
+            taken, owner = self.northbound.port_named(name, deadline) if name else (False, None)
+            if not taken or (owner and owner.domain == domain.uuid and owner.mac == interface.mac):
+                continue
+            whose = f"domain {owner.domain_name} on {owner.host}" if owner else "a port that is not ovnhook's"
+            return AlreadyExists(
+                f"domain {domain.name}: interface {interface.mac}: interfaceid {name} belongs to {whose}",
+                f"virsh edit {domain.name}: take the interfaceid out of <virtualport>, libvirt makes a new one",
+            )
+        return None
+
+
+def repeat(action: Callable[[], T], deadline: Deadline, *, outage_tries: int = 1) -> T:
+    """Do something again while somebody else is faster, until the deadline, with a random pause in between.
+
+    Args:
+        action: what is done.
+        deadline: when to give up.
+        outage_tries: how often it is tried when the database is out of reach: a cluster comes back by itself.
+
+    Raises:
+        Unavailable: time is over, or the database stayed out of reach.
+    """
+    outages = 0
+    while True:
+        try:
+            return action()
+        except Unavailable as error:
+            if not isinstance(error, Conflict):
+                outages += 1
+            pause = random.uniform(0, 2 * _PAUSE) * (1 + 5 * outages)
+            if outages >= outage_tries or deadline.remaining <= pause:
+                raise
+            time.sleep(pause)
+
+
+def _bindings(domain: Domain) -> Iterator[Binding]:
+    """The taps that libvirt does not bind to the right port by itself."""
+    for interface in domain.interfaces:
+        if interface.device and (interface.kind is not Kind.BRIDGE or not interface.interface_id):
+            yield Binding(interface.device, plan.port_id(domain, interface), interface.mac, domain.uuid)

@@ -1,0 +1,76 @@
+"""What ``/etc/ovnhook/ovnhook.toml`` says. Without the file everything has a default that works on one machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovnhook.errors import InvalidConfig
+
+PATH = Path("/etc/ovnhook/ovnhook.toml")
+AGENT_SOCKET = Path("/run/ovnhook/agent.sock")
+CONTROL_SOCKET = Path("/run/ovnhook/control.sock")
+
+_DEADLINES = (2.0, 60.0)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of a host.
+
+    Attributes:
+        northbound: where the OVN northbound database is: ``unix:/path`` or ``tcp:host:port``, several with commas.
+        vswitch: where this host's Open vSwitch database is.
+        integration_bridge: interfaces on this bridge are ours.
+        on_unavailable: what becomes of a domain's start while the database is out of reach: ``start`` it, and heal its
+            network later, or ``refuse`` it.
+        deadline: seconds that the hook may take in all, whatever happens.
+    """
+
+    northbound: str = "unix:/run/ovn/ovnnb_db.sock"
+    vswitch: str = "unix:/run/openvswitch/db.sock"
+    integration_bridge: str = "br-int"
+    on_unavailable: str = "start"
+    deadline: float = 5.0
+
+
+def load(path: Path = PATH) -> Config:
+    """Read the configuration file.
+
+    Raises:
+        InvalidConfig: it can't be read, isn't TOML, or has a key or value that means nothing.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Config()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfig(f"{path}: {error}") from error
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidConfig(f"{path}: {error}") from error
+    types = {field.name: type(field.default) for field in dataclasses.fields(Config)}
+    for name, value in values.items():
+        if name not in types:
+            raise InvalidConfig(f"{path}: unknown key '{name}'", f"known are: {', '.join(types)}")
+        if types[name] is float and type(value) is int:
+            values[name] = float(value)
+        elif type(value) is not types[name]:
+            raise InvalidConfig(f"{path}: {name} = {value!r}: a {types[name].__name__} is wanted")
+    config = Config(**values)
+    if config.on_unavailable not in ("start", "refuse"):
+        raise InvalidConfig(f"{path}: on_unavailable = {config.on_unavailable!r}: 'start' or 'refuse' is wanted")
+    if not _DEADLINES[0] <= config.deadline <= _DEADLINES[1]:
+        raise InvalidConfig(
+            f"{path}: deadline = {config.deadline:g}: {_DEADLINES[0]:g} to {_DEADLINES[1]:g} seconds are wanted"
+        )
+    for name in ("northbound", "vswitch"):
+        for remote in getattr(config, name).split(","):
+            if not remote.strip().startswith(("unix:/", "tcp:", "ssl:")):
+                raise InvalidConfig(
+                    f"{path}: {name} = {remote!r}: unix:/PATH, tcp:HOST:PORT or ssl:HOST:PORT is wanted"
+                )
+    return config

@@ -1,0 +1,234 @@
+"""A libvirt domain's XML, as the hook gets it on its standard input, as a Domain. Pure.
+
+Format: https://libvirt.org/formatdomain.html; the metadata element of ours is described in docs/reference/metadata.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from uuid import UUID
+
+from lxml import etree
+from netaddr import INET_PTON, IPAddress, valid_ipv4, valid_ipv6
+
+from ovnhook.errors import InvalidRequest
+from ovnhook.model import Domain, Interface, Kind, Wish
+
+_NAMESPACES = "urn:ovnhook:domain:"
+_NAMESPACE = f"{_NAMESPACES}1"
+_ATTRIBUTES = ("mac", "index", "subnet", "isolated", "address", "hostname")
+_MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+SUBNET_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+# Everything that the hook parses comes from libvirtd, but the metadata in it is a user's.
+_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
+
+
+def identify(xml: bytes) -> Domain:
+    """The domain without its interfaces, whatever its metadata says: enough to take it off the network.
+
+    Raises:
+        InvalidRequest: it is no domain's XML at all.
+    """
+    root = _root(xml)
+    macs = tuple(_mac(element) for element in root.findall("devices/interface"))
+    return Domain(
+        uuid=UUID(root.findtext("uuid")),
+        name=root.findtext("name") or "",
+        id=int(root.get("id", "-1")),
+        macs=tuple(mac for mac in macs if mac),
+    )
+
+
+def parse(xml: bytes, bridge: str) -> Domain:
+    """The domain with those of its interfaces that are ours.
+
+    Interfaces of ``type='network'`` are ours once libvirt has resolved them to the integration bridge, which it has in
+    the XML from the ``start`` hook on; before, they are passed over.
+
+    Args:
+        xml: the whole ``<domain>`` element.
+        bridge: name of the integration bridge.
+
+    Raises:
+        InvalidRequest: it is no domain's XML, or its metadata asks for something that has no meaning.
+    """
+    root = _root(xml)
+    domain = identify(xml)
+    try:
+        return Domain(
+            uuid=domain.uuid,
+            name=domain.name,
+            id=domain.id,
+            interfaces=tuple(_interfaces(root, bridge, hostname_of(domain))),
+            macs=domain.macs,
+        )
+    except InvalidRequest as error:
+        raise error.within(f"domain {domain.name}") from error
+
+
+def hostname_of(domain: Domain) -> str:
+    """The domain's name made into a DNS label (RFC 1123, section 2.1)."""
+    label = re.sub(r"[^a-z0-9]+", "-", domain.name.lower()).strip("-")[:63].strip("-")
+    return label or f"vm-{domain.uuid.hex[:8]}"
+
+
+def _root(xml: bytes) -> etree._Element:
+    try:
+        root = etree.fromstring(xml, _PARSER)
+        UUID(root.findtext("uuid"))
+    except (etree.XMLSyntaxError, TypeError, ValueError) as error:
+        raise InvalidRequest(f"this is not the XML of a libvirt domain: {error}") from error
+    return root
+
+
+def _mac(element: etree._Element) -> str:
+    mac = element.find("mac")
+    return "" if mac is None else mac.get("address", "").lower()
+
+
+def _interfaces(root: etree._Element, bridge: str, hostname: str) -> Iterator[Interface]:
+    elements = root.findall("devices/interface")
+    wishes, for_others = _wishes(root, elements, hostname)
+    seen: set[str] = set()
+    for index, element in enumerate(elements):
+        wish = wishes.get(index)
+        kind = _kind(element, bridge, named=wish is not None)
+        mac = _mac(element)
+        if kind is None:
+            if wish and element.get("type") != "network":
+                raise InvalidRequest(
+                    f"interface {mac}: the metadata names it, but it is not on bridge '{bridge}'",
+                    "only an interface on that bridge with <virtualport type='openvswitch'/> can have a subnet",
+                )
+            continue
+        if mac in seen:
+            raise InvalidRequest(f"interface {mac}: two interfaces have this MAC address")
+        seen.add(mac)
+        yield _interface(element, kind, mac, wish or for_others or Wish(hostname=hostname))
+
+
+def _kind(element: etree._Element, bridge: str, *, named: bool) -> Kind | None:
+    """How an interface comes to us, or None where it is not ours."""
+    if element.get("type") == "ethernet":
+        return Kind.ETHERNET if named else None
+    source, virtualport = element.find("source"), element.find("virtualport")
+    if element.get("type") != "bridge" or source is None or source.get("bridge") != bridge:
+        return None
+    if virtualport is None or virtualport.get("type") != "openvswitch":
+        return None
+    # A network that has resolved to a bridge is printed as type='bridge' with the network's name beside it.
+    return Kind.NETWORK if source.get("network") else Kind.BRIDGE
+
+
+def _interface(element: etree._Element, kind: Kind, mac: str, wish: Wish) -> Interface:
+    source, target = element.find("source"), element.find("target")
+    parameters = element.find("virtualport/parameters")
+    # What libvirt prints as the interfaceid of a network's interface is new at each start.
+    own_id = kind is Kind.BRIDGE and parameters is not None
+    return Interface(
+        mac=mac,
+        kind=kind,
+        wish=wish,
+        interface_id=parameters.get("interfaceid", "") if own_id else "",
+        device="" if target is None else target.get("dev", ""),
+        network="" if source is None else source.get("network", ""),
+        portgroup="" if source is None else source.get("portgroup", ""),
+    )
+
+
+def _wishes(root: etree._Element, elements: list[etree._Element], hostname: str) -> tuple[dict[int, Wish], Wish | None]:
+    """What the metadata asks for: by the interface's index, and for all that it does not name."""
+    named: dict[int, Wish] = {}
+    for_others: Wish | None = None
+    for element in _metadata(root):
+        index = _index(element, elements)
+        if index is None:
+            if for_others:
+                raise InvalidRequest("metadata: two <interface> elements are for all interfaces that no other names")
+            for_others = _wish(element, "metadata", hostname)
+            continue
+        where = f"interface {_mac(elements[index])}"
+        if index in named:
+            raise InvalidRequest(f"{where}: two <interface> elements of the metadata are for it")
+        named[index] = _wish(element, where, hostname)
+    return named, for_others
+
+
+def _metadata(root: etree._Element) -> Iterator[etree._Element]:
+    for top in root.findall("metadata/*"):
+        name = etree.QName(top)
+        if not (name.namespace or "").startswith(_NAMESPACES):
+            continue
+        if name.namespace != _NAMESPACE:
+            raise InvalidRequest(f"metadata: namespace '{name.namespace}' is not known", f"use {_NAMESPACE}")
+        if name.localname != "domain":
+            raise InvalidRequest(f"metadata: unknown element <{name.localname}>, <domain> is wanted")
+        if top.attrib:
+            raise InvalidRequest(f"metadata: unknown attribute '{top.keys()[0]}' of <domain>")
+        for element in top:
+            child = etree.QName(element)
+            if child.namespace != _NAMESPACE or child.localname != "interface":
+                raise InvalidRequest(f"metadata: unknown element <{child.localname}>, <interface> is wanted")
+            yield element
+
+
+def _index(element: etree._Element, elements: list[etree._Element]) -> int | None:
+    """Which interface an element is for, or None: all that no other element names."""
+    mac, index = element.get("mac"), element.get("index")
+    if mac is not None and index is not None:
+        raise InvalidRequest(f"interface {mac}: metadata: it is named by mac or by index='{index}', not by both")
+    if mac is not None:
+        if not _MAC.fullmatch(mac.lower()):
+            raise InvalidRequest(f"metadata: mac='{mac}' is not a MAC address like 52:54:00:aa:bb:01")
+        for position, candidate in enumerate(elements):
+            if _mac(candidate) == mac.lower():
+                return position
+        raise InvalidRequest(f"metadata: mac='{mac}': the domain has no interface with this MAC address")
+    if index is not None:
+        if not re.fullmatch(r"[0-9]{1,4}", index):
+            raise InvalidRequest(f"metadata: index='{index}' is not a number")
+        if int(index) >= len(elements):
+            count = len(elements)
+            raise InvalidRequest(f"metadata: index='{index}': the domain has {count} interface{'s'[: count != 1]}")
+        return int(index)
+    return None
+
+
+def _wish(element: etree._Element, where: str, hostname: str) -> Wish:
+    for name in element.attrib:
+        if name not in _ATTRIBUTES:
+            raise InvalidRequest(f"{where}: unknown attribute '{name}'", f"known are: {', '.join(_ATTRIBUTES)}")
+    for child in element:
+        raise InvalidRequest(f"{where}: unknown element <{etree.QName(child).localname}>")
+    subnet, isolated = element.get("subnet"), element.get("isolated", "no")
+    if subnet is not None and not SUBNET_NAME.fullmatch(subnet):
+        raise InvalidRequest(f"{where}: subnet='{subnet}' is not a name that a subnet can have")
+    if isolated not in ("yes", "no"):
+        raise InvalidRequest(f"{where}: isolated='{isolated}': yes or no is wanted")
+    if subnet and isolated == "yes":
+        raise InvalidRequest(f"{where}: subnet='{subnet}' and isolated='yes' can't both be")
+    label = element.get("hostname", hostname).lower()
+    if not _LABEL.fullmatch(label):
+        raise InvalidRequest(f"{where}: hostname='{element.get('hostname')}' is not a DNS label")
+    return Wish(
+        subnet=subnet or "",
+        isolated=isolated == "yes",
+        addresses=_addresses(element.get("address"), where),
+        hostname=label,
+    )
+
+
+def _addresses(value: str | None, where: str) -> tuple[IPAddress, ...]:
+    if value is None:
+        return ()
+    addresses = []
+    for word in value.split() or [value]:
+        if not (valid_ipv4(word, INET_PTON) or valid_ipv6(word)):
+            raise InvalidRequest(f"{where}: address='{value}': '{word}' is not an IP address")
+        addresses.append(IPAddress(word))
+    if len({address.version for address in addresses}) < len(addresses):
+        raise InvalidRequest(f"{where}: address='{value}': one IPv4 and one IPv6 address at most")
+    return tuple(addresses)

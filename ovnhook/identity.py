@@ -1,0 +1,41 @@
+"""The UUID of every row that ovnhook makes, derived from what the row is.
+
+A row's UUID can be chosen at insert, and it is the table's primary key. Deriving it from a name or an address makes
+that name or address unique in the database without a lock: the second insert fails with ``duplicate uuid``. It also
+makes every look-up one by key, whatever the number of rows (docs/decisions/0002).
+"""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid5
+
+# uuid5(NAMESPACE_URL, "urn:ovnhook:1"), written out: it may never change, every row in every cloud depends on it.
+_NAMESPACE = UUID("26b8fb0f-c0a4-5837-9c94-be09e1ac2ccc")
+
+REGISTRY = uuid5(_NAMESPACE, "registry")
+"""The one row that arbitrates between concurrent changes of subnets, and names the default subnet."""
+
+
+def switch(subnet: str) -> UUID:
+    """The Logical_Switch row of a subnet."""
+    return uuid5(_NAMESPACE, f"switch/{subnet}")
+
+
+def dhcp_options(subnet: str) -> UUID:
+    """The DHCP_Options row of a subnet's IPv4 addresses."""
+    return uuid5(_NAMESPACE, f"dhcpv4/{subnet}")
+
+
+def lease(subnet: str, address: str) -> UUID:
+    """The DNS row that keeps an address (in its canonical spelling) of a subnet for one interface."""
+    return uuid5(_NAMESPACE, f"lease/{subnet}/{address}")
+
+
+def domain(domain: UUID) -> UUID:
+    """The DNS row that lists a domain's leases, so that they are found without a search."""
+    return uuid5(_NAMESPACE, f"domain/{domain}")
+
+
+def port(domain: UUID, mac: str) -> UUID:
+    """The Logical_Switch_Port row of the interface with this MAC (lower case) of a domain."""
+    return uuid5(_NAMESPACE, f"port/{domain}/{mac}")

@@ -1,0 +1,200 @@
+"""What ovnhook speaks of: domains with their interfaces, subnets, ports and leases, as immutable values.
+
+Nothing here reads or writes anything. MAC addresses are lower case with colons; names of subnets are unique in a cloud.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from uuid import UUID
+
+from netaddr import IPAddress, IPNetwork
+
+from ovnhook import identity
+
+
+class Kind(Enum):
+    """How libvirt connects an interface: the ``type`` attribute of ``<interface>``."""
+
+    BRIDGE = "bridge"
+    NETWORK = "network"
+    ETHERNET = "ethernet"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a domain's metadata asks for one interface. Empty: whatever is usual.
+
+    Attributes:
+        subnet: name of the subnet.
+        isolated: a subnet of the domain's own.
+        addresses: at most one for each IP version.
+        hostname: a DNS label.
+    """
+
+    subnet: str = ""
+    isolated: bool = False
+    addresses: tuple[IPAddress, ...] = ()
+    hostname: str = ""
+
+
+@dataclass(frozen=True)
+class Interface:
+    """One interface of a domain that is ours to attach.
+
+    Attributes:
+        mac: the MAC address.
+        kind: how libvirt connects it.
+        wish: what the domain's metadata says of it.
+        interface_id: the ``interfaceid`` that the domain itself keeps, or "" where libvirt makes one up at each start.
+        device: the tap on this host (``vnet3``), known from the ``start`` hook on, else "".
+        network: the libvirt network it comes from, else "".
+        portgroup: the portgroup of that network, else "".
+    """
+
+    mac: str
+    kind: Kind
+    wish: Wish = Wish()
+    interface_id: str = ""
+    device: str = ""
+    network: str = ""
+    portgroup: str = ""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A libvirt domain as its XML describes it.
+
+    Attributes:
+        uuid: stays over start, migration and rename.
+        name: as the user knows it.
+        id: libvirt's number of this run on this host, or -1 when the XML is not of a running domain.
+        interfaces: those that are ours, in the order of the XML.
+        macs: those of every interface, ours or not: a lease of any other MAC is of an interface that is gone.
+    """
+
+    uuid: UUID
+    name: str
+    id: int = -1
+    interfaces: tuple[Interface, ...] = ()
+    macs: tuple[str, ...] = ()
+
+    def port_uuid(self, mac: str) -> UUID:
+        """The row of the port that belongs to one of its interfaces."""
+        return identity.port(self.uuid, mac)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Addresses from first to last, both included."""
+
+    first: IPAddress
+    last: IPAddress
+
+    def __str__(self) -> str:
+        """As a user writes it: ``10.0.0.10-10.0.0.99``."""
+        return f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """A logical switch with its addresses.
+
+    Attributes:
+        name: unique.
+        cidr: the IPv4 network.
+        gateway: the address that no guest gets: the first one unless chosen. It is the DHCP server's identity.
+        routed: whether guests are told to use the gateway as their default route.
+        ranges: where addresses are taken from when a domain asks for none; empty: all of cidr.
+        dns: servers that guests are given.
+        domain: the DNS domain that guests are given, or "".
+        mtu: in bytes, what guests are given.
+        default: whether it is where domains go that name none.
+    """
+
+    name: str
+    cidr: IPNetwork
+    gateway: IPAddress
+    routed: bool = False
+    ranges: tuple[Range, ...] = ()
+    dns: tuple[IPAddress, ...] = ()
+    domain: str = ""
+    mtu: int = 1442
+    default: bool = False
+
+    @property
+    def uuid(self) -> UUID:
+        """Its Logical_Switch row."""
+        return identity.switch(self.name)
+
+
+@dataclass(frozen=True)
+class Lease:
+    """An address kept for one interface of one domain, for as long as the domain is defined.
+
+    Attributes:
+        subnet: name of the subnet.
+        address: in its canonical spelling.
+        domain: UUID of the domain.
+        domain_name: its name when it was last attached.
+        mac: the interface.
+        hostname: a DNS label.
+        host: the chassis that attached it last; only its agent may drop it.
+        run: ``CHASSIS/ID`` of the run of the domain that took the lease. If that very run fails to start it is dropped.
+    """
+
+    subnet: str
+    address: IPAddress
+    domain: UUID
+    domain_name: str
+    mac: str
+    hostname: str
+    host: str
+    run: str
+
+    @property
+    def uuid(self) -> UUID:
+        """Its DNS row."""
+        return identity.lease(self.subnet, str(self.address))
+
+
+@dataclass(frozen=True)
+class Port:
+    """A logical switch port: one interface of a running domain.
+
+    Attributes:
+        id: the LSP's name, which is the iface-id of the tap.
+        subnet: name of the subnet.
+        mac: the interface.
+        addresses: the leased ones.
+        domain: UUID of the domain.
+        domain_name: its name.
+        host: the chassis that it runs on, which alone may remove the port.
+        up: whether OVN has bound it; only in what was read.
+    """
+
+    id: str
+    subnet: str
+    mac: str
+    addresses: tuple[IPAddress, ...]
+    domain: UUID
+    domain_name: str
+    host: str
+    up: bool = field(default=False, compare=False)
+
+    @property
+    def uuid(self) -> UUID:
+        """Its Logical_Switch_Port row."""
+        return identity.port(self.domain, self.mac)
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What a domain holds while it is defined: its leases by MAC, and the chassis that attached it last."""
+
+    domain: UUID
+    domain_name: str
+    host: str
+    leases: tuple[tuple[str, str, IPAddress], ...]
+    """(MAC, subnet, address) of each lease."""

@@ -1,0 +1,182 @@
+"""Plain transactions with an OVSDB server: no replica, so the cost does not depend on the number of rows."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import random
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import ovs.jsonrpc
+import ovs.poller
+import ovs.stream
+
+from ovnhook.deadline import Deadline
+from ovnhook.errors import AlreadyExists, Conflict, OvnhookError, Unavailable
+from ovnhook.ovsdb.operation import Operation, Row
+
+_log = logging.getLogger(__name__)
+
+# What ovsdb-server calls the errors that mean "somebody was faster" (RFC 7047, section 5.2; transaction.c of OVS).
+_RACES = frozenset({"duplicate uuid", "timed out", "referential integrity violation"})
+_SERVER_TROUBLE = frozenset({"cluster error", "not owner", "canceled", "I/O error", "resources exhausted"})
+
+
+class ConstraintViolation(AlreadyExists):
+    """An index of the schema forbids the transaction: somebody else's row has that name."""
+
+
+class Database:
+    """A database behind one or several servers (a RAFT cluster), for any number of threads.
+
+    Connections are kept open between transactions. Any server of a cluster serves; the one that answered last is asked
+    first, and another one when it does not answer.
+
+    Args:
+        remotes: ``unix:/path``, ``tcp:host:port``, several of them separated by commas.
+        name: of the database: ``OVN_Northbound``, ``Open_vSwitch``.
+    """
+
+    def __init__(self, remotes: str, name: str) -> None:
+        self.remotes = remotes
+        self.name = name
+        self._order = [remote.strip() for remote in remotes.split(",")]
+        random.shuffle(self._order)
+        self._idle: list[ovs.jsonrpc.Connection] = []
+        self._lock = threading.Lock()
+
+    def transact(self, operations: Sequence[Operation], deadline: Deadline) -> list[list[Row]]:
+        """Carry out the operations as one transaction: all of them or none.
+
+        Args:
+            operations: in order.
+            deadline: when to give up.
+
+        Returns:
+            for each operation the rows it selected (empty for the writing ones).
+
+        Raises:
+            Conflict: a row to be made exists, or a required one is not as required. Nothing was written.
+            ConstraintViolation: an index of the schema forbids it. Nothing was written.
+            Unavailable: no server answered in time. It may or may not have been written.
+        """
+        connection = self._connection(deadline)
+        request = ovs.jsonrpc.Message.create_request("transact", [self.name, *operations])
+        reply = _round_trip(connection, request, deadline)
+        if isinstance(reply, int):
+            connection.close()
+            with self._lock:
+                self._order.append(self._order.pop(0))
+            raise Unavailable(f"{self.name} at {self.remotes}: {_reason(reply)}")
+        with self._lock:
+            self._idle.append(connection)
+        if reply.type == ovs.jsonrpc.Message.T_ERROR:
+            raise Unavailable(f"{self.name} at {self.remotes}: {reply.error}")
+        return [_rows(result, self.name) for result in reply.result]
+
+    def tend(self) -> None:
+        """Answer the keep-alive probes that came in over idle connections, and close those that ended.
+
+        Called every few seconds by a process that lives on; the server drops a connection that is silent.
+        """
+        with self._lock:
+            idle, self._idle = self._idle, []
+        alive = [connection for connection in idle if _is_alive(connection)]
+        with self._lock:
+            self._idle.extend(alive)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _connection(self, deadline: Deadline) -> ovs.jsonrpc.Connection:
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                connection = self._idle.pop()
+            if _is_alive(connection):
+                return connection
+        failures: list[str] = []
+        for remote in list(self._order):
+            # One server that is silent must leave time for the others.
+            patience = deadline.remaining / (len(self._order) - len(failures))
+            error, stream = ovs.stream.Stream.open_block(ovs.stream.Stream.open(remote), timeout=int(patience * 1000))
+            if not error:
+                with self._lock:
+                    self._order.sort(key=lambda other: other != remote)
+                return ovs.jsonrpc.Connection(stream)
+            failures.append(f"{remote}: {_reason(error)}")
+        raise Unavailable(f"{self.name}: {'; '.join(failures)}")
+
+
+def _round_trip(
+    connection: ovs.jsonrpc.Connection, request: ovs.jsonrpc.Message, deadline: Deadline
+) -> ovs.jsonrpc.Message | int:
+    """The reply to a request, or the error number of what went wrong."""
+    error: int = connection.send(request)
+    while not error:
+        connection.run()
+        error, message = connection.recv()
+        if error == errno.EAGAIN:
+            if not deadline.remaining:
+                return errno.ETIMEDOUT
+            poller = ovs.poller.Poller()
+            connection.wait(poller)
+            connection.recv_wait(poller)
+            poller.timer_wait(int(deadline.remaining * 1000) + 1)
+            poller.block()
+            error = 0
+        elif not error and message.id == request.id and message.type != ovs.jsonrpc.Message.T_REQUEST:
+            return message
+        elif not error:
+            _answer_probe(connection, message)
+    return error
+
+
+def _is_alive(connection: ovs.jsonrpc.Connection) -> bool:
+    """Read what came in while the connection was idle; whether it can be used on."""
+    while True:
+        error, message = connection.recv()
+        if error == errno.EAGAIN:
+            return True
+        if error:
+            connection.close()
+            return False
+        _answer_probe(connection, message)
+
+
+def _answer_probe(connection: ovs.jsonrpc.Connection, message: ovs.jsonrpc.Message) -> None:
+    if message.type == ovs.jsonrpc.Message.T_REQUEST and message.method == "echo":
+        connection.send(ovs.jsonrpc.Message.create_reply(message.params, message.id))
+
+
+def _rows(result: Any, database: str) -> list[Row]:
+    """The rows of one operation's result; raises what its error means."""
+    if result is None:  # an operation after one that failed, which says why
+        return []
+    error = result.get("error")
+    if not error:
+        return list(result.get("rows", []))
+    said = f"{database}: {error}: {result.get('details', '')}"
+    if error in _RACES:
+        raise Conflict(said)
+    if error == "constraint violation":
+        raise ConstraintViolation(said)
+    if error in _SERVER_TROUBLE:
+        raise Unavailable(said)
+    raise OvnhookError(said)
+
+
+def _reason(error: int) -> str:
+    if error == ovs.jsonrpc.EOF:
+        return "the server closed the connection"
+    if error == errno.ETIMEDOUT:
+        return "no answer in time"
+    return os.strerror(error)

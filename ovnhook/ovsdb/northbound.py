@@ -1,0 +1,301 @@
+"""The OVN northbound database as a store of subnets, ports and leases: read some, commit changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import singledispatch
+from typing import Any
+from uuid import UUID
+
+from netaddr import IPAddress
+
+from ovnhook import identity
+from ovnhook.deadline import Deadline
+from ovnhook.model import Holding, Lease, Port, Subnet
+from ovnhook.ovsdb import rows
+from ovnhook.ovsdb.connection import Database
+from ovnhook.ovsdb.operation import (
+    Condition,
+    Operation,
+    Row,
+    as_map,
+    delete,
+    includes,
+    insert,
+    key,
+    mutate,
+    ref,
+    require,
+    select,
+    set_keys,
+    update,
+)
+from ovnhook.plan import (
+    AddLease,
+    AddPort,
+    AddSubnet,
+    Change,
+    DropHolding,
+    DropLease,
+    NeedSubnet,
+    Observed,
+    Registry,
+    RemovePort,
+    RemoveSubnet,
+    SetHolding,
+    SetRegistry,
+    UpdateLease,
+    UpdatePort,
+    UpdateSubnet,
+)
+
+
+class Northbound:
+    """Reads and writes the rows that are ours. Safe to share between threads.
+
+    Every method raises Unavailable when no server answers before the deadline.
+    """
+
+    def __init__(self, remotes: str) -> None:
+        self.database = Database(remotes, "OVN_Northbound")
+        self.clustered = len(remotes.split(",")) > 1
+
+    def observe(self, domain: UUID, macs: Iterable[str], subnets: Iterable[str], deadline: Deadline) -> Observed:
+        """Read what there is of a domain: the registry, what it holds, its ports, and some subnets by name."""
+        names, addresses = list(dict.fromkeys(subnets)), list(macs)
+        registry, holding, *found = self.database.transact(
+            [
+                select(rows.DNS, key(identity.REGISTRY)),
+                select(rows.DNS, key(identity.domain(domain))),
+                *(select(rows.PORT, key(identity.port(domain, mac))) for mac in addresses),
+                *(select(rows.SWITCH, key(identity.switch(name))) for name in names),
+            ],
+            deadline,
+        )
+        state = rows.registry(registry[0]) if registry else None
+        default = state.default_subnet if state else ""
+        ports = [rows.port(row) for result in found[: len(addresses)] for row in result]
+        switches = [rows.subnet(row, default) for result in found[len(addresses) :] for row in result]
+        return Observed(
+            registry=state,
+            holding=rows.holding(holding[0]) if holding else None,
+            ports={port.mac: port for port in ports},
+            subnets={subnet.name: subnet for subnet in switches},
+        )
+
+    def leases_at(
+        self, places: Iterable[tuple[str, IPAddress]], deadline: Deadline
+    ) -> dict[tuple[str, IPAddress], Lease]:
+        """The leases of some addresses, those that exist."""
+        wanted = [select(rows.DNS, key(identity.lease(name, str(address)))) for name, address in places]
+        results = self.database.transact(wanted, deadline) if wanted else []
+        leases = [rows.lease(row) for result in results for row in result]
+        return {(lease.subnet, lease.address): lease for lease in leases}
+
+    def leased(self, subnet: str, deadline: Deadline) -> set[UUID]:
+        """The lease rows' UUIDs of a whole subnet. The server looks at every row: not for the usual way."""
+        match = includes("external_ids", rows.kind("lease", subnet=subnet))
+        (found,) = self.database.transact([select(rows.DNS, match, columns=["_uuid"])], deadline)
+        return {UUID(row["_uuid"][1]) for row in found}
+
+    def subnets_named(self, names: Iterable[str], default: str, deadline: Deadline) -> dict[str, Subnet]:
+        """Some subnets by name, those that exist; `default` is the name of the default subnet."""
+        wanted = [select(rows.SWITCH, key(identity.switch(name))) for name in names]
+        found = self.database.transact(wanted, deadline)
+        subnets = [rows.subnet(row, default) for result in found for row in result]
+        return {subnet.name: subnet for subnet in subnets}
+
+    def subnets(self, deadline: Deadline) -> tuple[Registry | None, list[Subnet]]:
+        """Every subnet, by name, and the registry that they were read with."""
+        registry, found = self.database.transact(
+            [
+                select(rows.DNS, key(identity.REGISTRY)),
+                select(rows.SWITCH, includes("external_ids", rows.kind("subnet"))),
+            ],
+            deadline,
+        )
+        state = rows.registry(registry[0]) if registry else None
+        default = state.default_subnet if state else ""
+        return state, sorted((rows.subnet(row, default) for row in found), key=lambda subnet: subnet.name)
+
+    def leases(self, deadline: Deadline, **ids: str) -> list[Lease]:
+        """Every lease whose external_ids hold these (``subnet=``, ``domain=``, ``host=``), by subnet and address."""
+        match = includes("external_ids", rows.kind("lease", **ids))
+        (found,) = self.database.transact([select(rows.DNS, match)], deadline)
+        return sorted((rows.lease(row) for row in found), key=lambda lease: (lease.subnet, lease.address))
+
+    def ports(self, deadline: Deadline, **ids: str) -> list[Port]:
+        """Every port whose external_ids hold these (``subnet=``, ``domain=``, ``host=``), by domain and MAC."""
+        match = includes("external_ids", rows.kind("port", **ids))
+        (found,) = self.database.transact([select(rows.PORT, match)], deadline)
+        return sorted((rows.port(row) for row in found), key=lambda port: (port.domain_name, port.mac))
+
+    def holdings(self, deadline: Deadline, **ids: str) -> list[Holding]:
+        """What domains hold, of those whose external_ids hold these (``host=``)."""
+        match = includes("external_ids", rows.kind("domain", **ids))
+        (found,) = self.database.transact([select(rows.DNS, match)], deadline)
+        return [rows.holding(row) for row in found]
+
+    def port_named(self, name: str, deadline: Deadline) -> tuple[bool, Port | None]:
+        """Whether there is a port of that name (an iface-id), and the port where it is one of ours."""
+        (found,) = self.database.transact([select(rows.PORT, ["name", "==", name])], deadline)
+        ours = [row for row in found if rows.own(row)]
+        return bool(found), rows.port(ours[0]) if ours else None
+
+    def commit(self, changes: Sequence[Change], deadline: Deadline) -> None:
+        """Carry out changes as one transaction; none when there are none.
+
+        Raises:
+            Conflict: what was read has changed meanwhile. Nothing was written: observe again.
+            ConstraintViolation: a port's name belongs to another port. Nothing was written.
+        """
+        if changes:
+            self.database.transact([operation for change in changes for operation in operations(change)], deadline)
+
+
+def exists(table: str, uuid: UUID, *conditions: Condition) -> Operation:
+    """Abort the transaction unless the row is there and the conditions are true of it."""
+    return require(table, [key(uuid), *conditions], [{"_uuid": ref(uuid)}], ["_uuid"])
+
+
+@singledispatch
+def operations(change: Any) -> list[Operation]:
+    """What a change is in OVSDB's operations, those that guard it first."""
+    raise TypeError(f"not a change: {change!r}")
+
+
+@operations.register
+def _(change: NeedSubnet) -> list[Operation]:
+    ids = includes("external_ids", rows.subnet_ids(change.subnet))
+    return [exists(rows.SWITCH, change.subnet.uuid, ids)]
+
+
+@operations.register
+def _(change: AddLease) -> list[Operation]:
+    return [insert(rows.DNS, change.lease.uuid, rows.lease_columns(change.lease))]
+
+
+@operations.register
+def _(change: UpdateLease) -> list[Operation]:
+    return [_still(change.old), update(rows.DNS, key(change.old.uuid), rows.lease_columns(change.new))]
+
+
+@operations.register
+def _(change: DropLease) -> list[Operation]:
+    return [_still(change.lease), delete(rows.DNS, key(change.lease.uuid))]
+
+
+@operations.register
+def _(change: AddPort) -> list[Operation]:
+    port = change.port
+    row: Row = {
+        **_port_columns(port),
+        "options": as_map(rows.port_options(port)),
+        "external_ids": as_map(rows.port_ids(port)),
+    }
+    return [insert(rows.PORT, port.uuid, row), _join(port)]
+
+
+@operations.register
+def _(change: UpdatePort) -> list[Operation]:
+    old, new = change.old, change.new
+    mutations = [
+        *set_keys("options", rows.port_options(new)),
+        *set_keys("external_ids", rows.port_ids(new)),
+    ]
+    moves = [_leave(old), _join(new)] if old.subnet != new.subnet else []
+    return [
+        exists(rows.PORT, old.uuid, includes("external_ids", rows.port_ids(old))),
+        update(rows.PORT, key(old.uuid), _port_columns(new)),
+        mutate(rows.PORT, key(old.uuid), mutations),
+        *moves,
+    ]
+
+
+@operations.register
+def _(change: RemovePort) -> list[Operation]:
+    # A port that no switch refers to is gone: Logical_Switch_Port is no root table.
+    port = change.port
+    return [exists(rows.PORT, port.uuid, includes("external_ids", rows.kind("port", host=port.host))), _leave(port)]
+
+
+@operations.register
+def _(change: SetHolding) -> list[Operation]:
+    uuid = identity.domain(change.new.domain)
+    row = rows.holding_columns(change.new)
+    if change.old is None:
+        return [insert(rows.DNS, uuid, row)]
+    return [_unchanged(uuid, rows.holding_columns(change.old)), update(rows.DNS, key(uuid), row)]
+
+
+@operations.register
+def _(change: DropHolding) -> list[Operation]:
+    uuid = identity.domain(change.holding.domain)
+    return [_unchanged(uuid, rows.holding_columns(change.holding)), delete(rows.DNS, key(uuid))]
+
+
+@operations.register
+def _(change: SetRegistry) -> list[Operation]:
+    row = rows.registry_columns(change.new)
+    if change.old is None:
+        return [insert(rows.DNS, identity.REGISTRY, row)]
+    return [
+        _unchanged(identity.REGISTRY, rows.registry_columns(change.old)),
+        update(rows.DNS, key(identity.REGISTRY), row),
+    ]
+
+
+@operations.register
+def _(change: AddSubnet) -> list[Operation]:
+    subnet = change.subnet
+    switch: Row = {"name": subnet.name, "external_ids": as_map(rows.subnet_ids(subnet))}
+    return [
+        insert(rows.SWITCH, subnet.uuid, switch),
+        insert(rows.DHCP_OPTIONS, identity.dhcp_options(subnet.name), rows.dhcp_options(subnet)),
+    ]
+
+
+@operations.register
+def _(change: UpdateSubnet) -> list[Operation]:
+    uuid = change.old.uuid
+    return [
+        exists(rows.SWITCH, uuid, includes("external_ids", rows.subnet_ids(change.old))),
+        mutate(rows.SWITCH, key(uuid), set_keys("external_ids", rows.subnet_ids(change.new))),
+        update(rows.DHCP_OPTIONS, key(identity.dhcp_options(change.old.name)), rows.dhcp_options(change.new)),
+    ]
+
+
+@operations.register
+def _(change: RemoveSubnet) -> list[Operation]:
+    subnet = change.subnet
+    unused = includes("external_ids", rows.kind("lease", subnet=subnet.name))
+    return [
+        exists(rows.SWITCH, subnet.uuid, includes("external_ids", rows.subnet_ids(subnet))),
+        require(rows.DNS, [unused], [], ["_uuid"]),
+        require(rows.SWITCH, [key(subnet.uuid)], [{"ports": ["set", []]}], ["ports"]),
+        delete(rows.SWITCH, key(subnet.uuid)),
+        delete(rows.DHCP_OPTIONS, key(identity.dhcp_options(subnet.name))),
+    ]
+
+
+def _port_columns(port: Port) -> Row:
+    return rows.port_columns(port, identity.dhcp_options(port.subnet))
+
+
+def _join(port: Port) -> Operation:
+    return mutate(rows.SWITCH, key(identity.switch(port.subnet)), [["ports", "insert", rows.members(port.uuid)]])
+
+
+def _leave(port: Port) -> Operation:
+    return mutate(rows.SWITCH, key(identity.switch(port.subnet)), [["ports", "delete", rows.members(port.uuid)]])
+
+
+def _still(lease: Lease) -> Operation:
+    """A lease must still be of the interface that it was read with."""
+    ids = rows.kind("lease", domain=str(lease.domain), mac=lease.mac)
+    return exists(rows.DNS, lease.uuid, includes("external_ids", ids))
+
+
+def _unchanged(uuid: UUID, row: Row) -> Operation:
+    """A row of ours in table DNS must still hold just this."""
+    return require(rows.DNS, [key(uuid)], [row], list(row))

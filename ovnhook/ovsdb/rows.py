@@ -1,0 +1,207 @@
+"""Rows of the OVN northbound database (ovn-nb(5)) as values of the model, and back. Pure.
+
+Every row of ours says what it is in its external_ids, under keys that begin with ``ovnhook:``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from netaddr import IPAddress, IPNetwork
+
+from ovnhook.model import Holding, Lease, Port, Range, Subnet
+from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
+from ovnhook.plan import Registry
+
+KIND = "ovnhook:kind"
+DOMAIN = "ovnhook:domain"
+HOST = "ovnhook:host"
+MAC = "ovnhook:mac"
+SUBNET = "ovnhook:subnet"
+
+SWITCH = "Logical_Switch"
+PORT = "Logical_Switch_Port"
+DHCP_OPTIONS = "DHCP_Options"
+DNS = "DNS"  # leases, holdings and the registry: northd passes over DNS rows that no switch refers to
+
+_DHCP_LEASE_TIME = 3600  # seconds; a change of a subnet reaches its guests within half of it
+
+
+def kind(name: str, **values: str) -> dict[str, str]:
+    """The external_ids of a row of ours, or the part of them to search for; ``_`` in a key stands for ``-``."""
+    return {KIND: name, **{f"ovnhook:{key.replace('_', '-')}": value for key, value in values.items()}}
+
+
+def own(row: Row) -> Mapping[str, str]:
+    """Our keys of a row's external_ids, without the prefix."""
+    ids = map_of(row["external_ids"])
+    return {key.removeprefix("ovnhook:"): value for key, value in ids.items() if key.startswith("ovnhook:")}
+
+
+def subnet_ids(subnet: Subnet) -> dict[str, str]:
+    """A Logical_Switch's external_ids: all that a subnet is."""
+    return kind(
+        "subnet",
+        subnet=subnet.name,
+        cidr=str(subnet.cidr),
+        gateway=str(subnet.gateway),
+        routed="yes" if subnet.routed else "no",
+        ranges=" ".join(str(pool) for pool in subnet.ranges),
+        dns=" ".join(str(server) for server in subnet.dns),
+        dns_domain=subnet.domain,
+        mtu=str(subnet.mtu),
+    )
+
+
+def subnet(row: Row, default: str) -> Subnet:
+    """A Logical_Switch as the subnet it is; `default` is the name of the default subnet."""
+    ids = own(row)
+    return Subnet(
+        name=ids["subnet"],
+        cidr=IPNetwork(ids["cidr"]),
+        gateway=IPAddress(ids["gateway"]),
+        routed=ids["routed"] == "yes",
+        ranges=tuple(Range(*map(IPAddress, pool.split("-"))) for pool in ids["ranges"].split()),
+        dns=tuple(map(IPAddress, ids["dns"].split())),
+        domain=ids["dns-domain"],
+        mtu=int(ids["mtu"]),
+        default=ids["subnet"] == default,
+    )
+
+
+def dhcp_options(subnet: Subnet) -> Row:
+    """The DHCP_Options row of a subnet. Without server_id, server_mac and lease_time northd serves nothing."""
+    options = {
+        "server_id": str(subnet.gateway),
+        "server_mac": server_mac(subnet),
+        "lease_time": str(_DHCP_LEASE_TIME),
+        "mtu": str(subnet.mtu),
+    }
+    if subnet.routed:
+        options["router"] = str(subnet.gateway)
+    if subnet.dns:
+        options["dns_server"] = f"{{{', '.join(map(str, subnet.dns))}}}"
+    if subnet.domain:
+        options["domain_name"] = f'"{subnet.domain}"'
+    return {
+        "cidr": str(subnet.cidr),
+        "options": as_map(options),
+        "external_ids": as_map(kind("dhcp", subnet=subnet.name)),
+    }
+
+
+def server_mac(subnet: Subnet) -> str:
+    """The MAC that answers DHCP on a subnet: locally administered, the same for ever."""
+    return ":".join(f"{octet:02x}" for octet in (0x0A, *subnet.uuid.bytes[:5]))
+
+
+def port_ids(port: Port) -> dict[str, str]:
+    """A Logical_Switch_Port's external_ids."""
+    return kind(
+        "port",
+        domain=str(port.domain),
+        domain_name=port.domain_name,
+        mac=port.mac,
+        subnet=port.subnet,
+        host=port.host,
+    )
+
+
+def port_columns(port: Port, dhcp: UUID) -> Row:
+    """The columns of a Logical_Switch_Port that are wholly ours. Sender addresses other than these are dropped."""
+    addresses = " ".join((port.mac, *map(str, port.addresses)))
+    return {
+        "name": port.id,
+        "addresses": addresses,
+        "port_security": addresses,
+        "dhcpv4_options": ref(dhcp),
+    }
+
+
+def port_options(port: Port) -> dict[str, str]:
+    """Keys of a Logical_Switch_Port's options: only the requested chassis may bind the port."""
+    return {"requested-chassis": port.host}
+
+
+def port(row: Row) -> Port:
+    """A Logical_Switch_Port as the port it is."""
+    ids = own(row)
+    addresses = " ".join(set_of(row["addresses"])).split()[1:]
+    return Port(
+        id=row["name"],
+        subnet=ids["subnet"],
+        mac=ids["mac"],
+        addresses=tuple(map(IPAddress, addresses)),
+        domain=UUID(ids["domain"]),
+        domain_name=ids["domain-name"],
+        host=ids["host"],
+        up=row["up"] is True,
+    )
+
+
+def lease_columns(lease: Lease) -> Row:
+    """The DNS row of a lease."""
+    ids = kind(
+        "lease",
+        subnet=lease.subnet,
+        domain=str(lease.domain),
+        domain_name=lease.domain_name,
+        mac=lease.mac,
+        host=lease.host,
+        run=lease.run,
+    )
+    return {"records": as_map({lease.hostname: str(lease.address)}), "external_ids": as_map(ids)}
+
+
+def lease(row: Row) -> Lease:
+    """A DNS row as the lease it is."""
+    ids = own(row)
+    ((hostname, address),) = map_of(row["records"]).items()
+    return Lease(
+        subnet=ids["subnet"],
+        address=IPAddress(address),
+        domain=UUID(ids["domain"]),
+        domain_name=ids["domain-name"],
+        mac=ids["mac"],
+        hostname=hostname,
+        host=ids["host"],
+        run=ids["run"],
+    )
+
+
+def holding_columns(holding: Holding) -> Row:
+    """The DNS row of what a domain holds: by MAC, the subnet and the addresses."""
+    records: dict[str, str] = {}
+    for mac, subnet_name, address in holding.leases:
+        records[mac] = f"{records[mac]} {address}" if mac in records else f"{subnet_name} {address}"
+    ids = kind("domain", domain=str(holding.domain), domain_name=holding.domain_name, host=holding.host)
+    return {"records": as_map(records), "external_ids": as_map(ids)}
+
+
+def holding(row: Row) -> Holding:
+    """A DNS row as the holding it is."""
+    ids = own(row)
+    leases = []
+    for mac, value in map_of(row["records"]).items():
+        subnet_name, *addresses = value.split()
+        leases += [(mac, subnet_name, IPAddress(address)) for address in addresses]
+    return Holding(UUID(ids["domain"]), ids["domain-name"], ids["host"], tuple(sorted(leases)))
+
+
+def registry_columns(registry: Registry) -> Row:
+    """The DNS row of the registry."""
+    ids = kind("registry", serial=str(registry.serial), default_subnet=registry.default_subnet)
+    return {"external_ids": as_map(ids)}
+
+
+def registry(row: Row) -> Registry:
+    """A DNS row as the registry it is."""
+    ids = own(row)
+    return Registry(int(ids["serial"]), ids["default-subnet"])
+
+
+def members(uuid: UUID) -> Any:
+    """A set of one reference, for mutations of `ports`."""
+    return as_set([ref(uuid)])

@@ -1,0 +1,128 @@
+"""This host's Open vSwitch database (ovs-vswitchd.conf.db(5)): who we are, and which tap is which port."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from ovnhook.deadline import Deadline
+from ovnhook.errors import Unavailable
+from ovnhook.ovsdb.connection import Database
+from ovnhook.ovsdb.operation import (
+    Operation,
+    as_map,
+    as_set,
+    includes,
+    insert_named,
+    map_of,
+    mutate,
+    select,
+    set_keys,
+)
+
+# Marks the ports that we made: libvirt makes, and removes, those of bridges and networks by itself.
+_MADE_BY = {"ovnhook:made": "yes"}
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A tap that is to be a port.
+
+    Attributes:
+        device: name of the tap.
+        iface_id: name of the logical switch port.
+        mac: the guest's MAC.
+        domain: UUID of the domain.
+    """
+
+    device: str
+    iface_id: str
+    mac: str
+    domain: UUID
+
+
+class Vswitch:
+    """Open vSwitch on this host. Safe to share between threads.
+
+    Every method raises Unavailable when it does not answer before the deadline.
+    """
+
+    def __init__(self, remote: str, bridge: str) -> None:
+        self.database = Database(remote, "Open_vSwitch")
+        self._bridge = bridge
+        self._chassis = ""
+
+    def chassis(self, deadline: Deadline) -> str:
+        """This host's name in OVN: the system-id, which stays while the host does, so it is asked for once."""
+        if not self._chassis:
+            (found,) = self.database.transact([select("Open_vSwitch", columns=["external_ids"])], deadline)
+            self._chassis = map_of(found[0]["external_ids"]).get("system-id", "") if found else ""
+            if not self._chassis:
+                raise Unavailable(
+                    "Open vSwitch has no external_ids:system-id", "ovs-vsctl set open . external-ids:system-id=NAME"
+                )
+        return self._chassis
+
+    def bind(self, bindings: Sequence[Binding], deadline: Deadline) -> None:
+        """Make taps ports of the integration bridge, in one transaction. What is so already stays.
+
+        A tap that libvirt has plugged already, with an iface-id of its own making, gets ours.
+        """
+        if not bindings:
+            return
+        results = self.database.transact(
+            [select("Interface", ["name", "==", binding.device], columns=["external_ids"]) for binding in bindings],
+            deadline,
+        )
+        operations: list[Operation] = []
+        for binding, found in zip(bindings, results, strict=True):
+            ids = {
+                "attached-mac": binding.mac,
+                "iface-id": binding.iface_id,
+                "vm-id": str(binding.domain),
+                "iface-status": "active",
+            }
+            if not found:
+                operations += self._add(binding.device, {**ids, **_MADE_BY})
+            elif not ids.items() <= map_of(found[0]["external_ids"]).items():
+                operations.append(mutate("Interface", ["name", "==", binding.device], set_keys("external_ids", ids)))
+        if operations:
+            self.database.transact(operations, deadline)
+
+    def unbind(self, domain: UUID, deadline: Deadline) -> None:
+        """Take away the ports of a domain that `bind` made."""
+        match = includes("external_ids", {**_MADE_BY, "vm-id": str(domain)})
+        (interfaces,) = self.database.transact([select("Interface", match, columns=["_uuid", "name"])], deadline)
+        if not interfaces:
+            return
+        ports = self.database.transact(
+            [select("Port", ["name", "==", interface["name"]], columns=["_uuid"]) for interface in interfaces],
+            deadline,
+        )
+        gone = as_set(port["_uuid"] for found in ports for port in found)
+        self.database.transact([mutate("Bridge", ["name", "==", self._bridge], [["ports", "delete", gone]])], deadline)
+
+    def ports(self, deadline: Deadline) -> dict[str, dict[str, str]]:
+        """The external_ids of every interface of this host that has an iface-id, by the interface's name."""
+        (found,) = self.database.transact([select("Interface", columns=["name", "external_ids"])], deadline)
+        ids = {row["name"]: map_of(row["external_ids"]) for row in found}
+        return {name: values for name, values in ids.items() if "iface-id" in values}
+
+    def _add(self, device: str, ids: dict[str, str]) -> list[Operation]:
+        name = device.replace("-", "_").replace(".", "_")
+        interface, port = f"interface_{name}", f"port_{name}"
+        return [
+            insert_named("Interface", interface, {"name": device, "external_ids": as_map(ids)}),
+            insert_named(
+                "Port",
+                port,
+                {
+                    "name": device,
+                    "interfaces": ["named-uuid", interface],
+                    # Gone after a reboot of the host (ovs-vswitchd.conf.db(5), Port, other_config:transient).
+                    "other_config": as_map({"transient": "true"}),
+                },
+            ),
+            mutate("Bridge", ["name", "==", self._bridge], [["ports", "insert", as_set([["named-uuid", port]])]]),
+        ]

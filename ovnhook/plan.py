@@ -1,0 +1,334 @@
+"""What has to change so that what is observed becomes what is wanted. Pure: values in, changes out.
+
+The changes of one event become one transaction (ovnhook.ovsdb.northbound). Where nothing differs there are none, so
+every operation may be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from netaddr import IPAddress
+
+from ovnhook.errors import NotFound
+from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Subnet
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The cloud-wide row. `serial` counts the changes of subnets; two concurrent ones can't both count on."""
+
+    serial: int = 0
+    default_subnet: str = ""
+
+
+@dataclass(frozen=True)
+class NeedSubnet:
+    """The subnet must still be as it was read."""
+
+    subnet: Subnet
+
+
+@dataclass(frozen=True)
+class AddLease:
+    """Keep an address for an interface. Fails if somebody has it."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True)
+class UpdateLease:
+    """Say something else of a lease that the interface already has."""
+
+    old: Lease
+    new: Lease
+
+
+@dataclass(frozen=True)
+class DropLease:
+    """Give an address back."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True)
+class AddPort:
+    """Make a logical switch port. Fails if it, or another one of its name, exists."""
+
+    port: Port
+
+
+@dataclass(frozen=True)
+class UpdatePort:
+    """Change a port: its addresses, its host, its name, its subnet."""
+
+    old: Port
+    new: Port
+
+
+@dataclass(frozen=True)
+class RemovePort:
+    """Take a port away, if it is still its host's."""
+
+    port: Port
+
+
+@dataclass(frozen=True)
+class SetHolding:
+    """Write down what a domain holds; `old` is None where nothing was."""
+
+    old: Holding | None
+    new: Holding
+
+
+@dataclass(frozen=True)
+class DropHolding:
+    """The domain holds nothing any more."""
+
+    holding: Holding
+
+
+@dataclass(frozen=True)
+class SetRegistry:
+    """Count a change of subnets; `old` is None where there was no registry."""
+
+    old: Registry | None
+    new: Registry
+
+
+@dataclass(frozen=True)
+class AddSubnet:
+    """Make a subnet. Fails if one of that name exists."""
+
+    subnet: Subnet
+
+
+@dataclass(frozen=True)
+class UpdateSubnet:
+    """Change what a subnet's guests are given."""
+
+    old: Subnet
+    new: Subnet
+
+
+@dataclass(frozen=True)
+class RemoveSubnet:
+    """Take a subnet away, if no lease is left in it."""
+
+    subnet: Subnet
+
+
+Change = (
+    NeedSubnet
+    | AddLease
+    | UpdateLease
+    | DropLease
+    | AddPort
+    | UpdatePort
+    | RemovePort
+    | SetHolding
+    | DropHolding
+    | SetRegistry
+    | AddSubnet
+    | UpdateSubnet
+    | RemoveSubnet
+)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the database says of a domain and of the subnets that it may be on.
+
+    Attributes:
+        registry: the cloud-wide row, or None.
+        holding: what the domain holds, or None.
+        ports: its ports by MAC.
+        subnets: those that were asked for and exist, by name.
+        leases: those that were asked for and exist, by subnet and address.
+    """
+
+    registry: Registry | None = None
+    holding: Holding | None = None
+    ports: Mapping[str, Port] = field(default_factory=dict)
+    subnets: Mapping[str, Subnet] = field(default_factory=dict)
+    leases: Mapping[tuple[str, IPAddress], Lease] = field(default_factory=dict)
+
+    def having(
+        self,
+        *,
+        subnets: Mapping[str, Subnet] | None = None,
+        leases: Mapping[tuple[str, IPAddress], Lease] | None = None,
+    ) -> Observed:
+        """The same, with what was read later."""
+        return replace(
+            self,
+            subnets=self.subnets if subnets is None else subnets,
+            leases=self.leases if leases is None else leases,
+        )
+
+
+@dataclass(frozen=True)
+class Placement:
+    """An interface with the subnet and the addresses that it is to have."""
+
+    interface: Interface
+    subnet: Subnet
+    addresses: tuple[IPAddress, ...]
+
+
+def subnet_names(interface: Interface, default: str) -> tuple[str, ...]:
+    """The names of the subnets that an interface may go to; the first one that exists is it.
+
+    Args:
+        interface: whose metadata, portgroup and network decide, in that order.
+        default: the name of the default subnet, or "".
+    """
+    if interface.wish.subnet:
+        return (interface.wish.subnet,)
+    if interface.portgroup:
+        return (interface.portgroup,)
+    if interface.kind is Kind.NETWORK and interface.network:
+        return (interface.network, default) if default else (interface.network,)
+    return (default,) if default else ()
+
+
+def place(interface: Interface, default: str, subnets: Mapping[str, Subnet]) -> Subnet:
+    """The subnet that an interface goes to.
+
+    Raises:
+        NotFound: there is none of that name, or no default subnet.
+    """
+    for name in subnet_names(interface, default):
+        if name in subnets:
+            return subnets[name]
+    if interface.wish.subnet:
+        raise NotFound(f"there is no subnet '{interface.wish.subnet}'", "ovnhook subnet list")
+    if interface.portgroup:
+        raise NotFound(
+            f"portgroup '{interface.portgroup}' of network '{interface.network}' names no subnet",
+            f"ovnhook subnet create {interface.portgroup} CIDR",
+        )
+    raise NotFound("it names no subnet and there is no default subnet", "ovnhook subnet create NAME CIDR --default")
+
+
+def attach(domain: Domain, host: str, placements: Sequence[Placement], observed: Observed) -> tuple[Change, ...]:
+    """The changes that give a domain's interfaces their ports and leases.
+
+    Args:
+        domain: whose `macs` also say which of its leases are of interfaces that are gone.
+        host: the chassis that the domain runs on.
+        placements: one for each interface to attach.
+        observed: what there is, with the leases that the placements' addresses and the holding name.
+    """
+    changes: list[Change] = []
+    ports: list[Change] = []
+    placed = {placement.interface.mac for placement in placements}
+    before = observed.holding.leases if observed.holding else ()
+    # Leases of interfaces that are not attached now (another kind, later in the start) stay as they are.
+    held = [entry for entry in before if entry[0] in domain.macs and entry[0] not in placed]
+    for placement in placements:
+        mac, subnet = placement.interface.mac, placement.subnet
+        for address in placement.addresses:
+            held.append((mac, subnet.name, address))
+            lease = Lease(
+                subnet=subnet.name,
+                address=address,
+                domain=domain.uuid,
+                domain_name=domain.name,
+                mac=mac,
+                hostname=placement.interface.wish.hostname,
+                host=host,
+                run=run_of(domain, host),
+            )
+            changes += _keep(lease, observed.leases.get((subnet.name, address)))
+        port = Port(
+            id=port_id(domain, placement.interface),
+            subnet=subnet.name,
+            mac=mac,
+            addresses=placement.addresses,
+            domain=domain.uuid,
+            domain_name=domain.name,
+            host=host,
+        )
+        there = observed.ports.get(mac)
+        if there is None:
+            ports.append(AddPort(port))
+        elif there != port:
+            ports.append(UpdatePort(there, port))
+    changes += _drop(domain.uuid, set(before) - set(held), observed.leases)
+    holding = Holding(domain.uuid, domain.name, host, tuple(sorted(held)))
+    if held and holding != observed.holding:
+        changes.append(SetHolding(observed.holding, holding))
+    changes += ports
+    if changes:
+        used = {placement.subnet.name: placement.subnet for placement in placements}
+        return (*(NeedSubnet(subnet) for subnet in used.values()), *changes)
+    return ()
+
+
+def detach(ports: Iterable[Port], host: str) -> tuple[Change, ...]:
+    """The changes that take a domain's ports away: those of this host, and none that it has lost to another."""
+    return tuple(RemovePort(port) for port in ports if port.host == host)
+
+
+def forget(observed: Observed, host: str) -> tuple[Change, ...]:
+    """The changes that give back all that a domain holds, if this host was the last one to attach it."""
+    if observed.holding is None or observed.holding.host != host:
+        return ()
+    return (
+        *detach(observed.ports.values(), host),
+        *_drop(observed.holding.domain, observed.holding.leases, observed.leases),
+        DropHolding(observed.holding),
+    )
+
+
+def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ...]:
+    """The changes that undo what this very run of a domain was given before it failed to start."""
+    changes: list[Change] = [*detach(observed.ports.values(), host)]
+    if observed.holding is None:
+        return tuple(changes)
+    kept = []
+    for mac, subnet, address in observed.holding.leases:
+        lease = observed.leases.get((subnet, address))
+        if lease and is_held_by(lease, domain.uuid, mac) and lease.run == run_of(domain, host):
+            changes.append(DropLease(lease))
+        else:
+            kept.append((mac, subnet, address))
+    if not kept:
+        changes.append(DropHolding(observed.holding))
+    elif len(kept) < len(observed.holding.leases):
+        changes.append(SetHolding(observed.holding, replace(observed.holding, leases=tuple(kept))))
+    return tuple(changes)
+
+
+def run_of(domain: Domain, host: str) -> str:
+    """What tells this run of a domain from its others."""
+    return f"{host}/{domain.id}"
+
+
+def port_id(domain: Domain, interface: Interface) -> str:
+    """The name of an interface's port: the interfaceid that the domain keeps, else one that stays by itself."""
+    return interface.interface_id or str(domain.port_uuid(interface.mac))
+
+
+def is_held_by(lease: Lease, domain: UUID, mac: str) -> bool:
+    """Whether a lease is of this interface."""
+    return lease.domain == domain and lease.mac == mac
+
+
+def _keep(lease: Lease, there: Lease | None) -> list[Change]:
+    if there is None:
+        return [AddLease(lease)]
+    wanted = replace(lease, run=there.run)
+    return [UpdateLease(there, wanted)] if wanted != there else []
+
+
+def _drop(
+    domain: UUID,
+    entries: Iterable[tuple[str, str, IPAddress]],
+    leases: Mapping[tuple[str, IPAddress], Lease],
+) -> list[Change]:
+    there = ((mac, leases.get((subnet, address))) for mac, subnet, address in sorted(entries))
+    return [DropLease(lease) for mac, lease in there if lease and is_held_by(lease, domain, mac)]
