@@ -41,8 +41,13 @@ class Attachment:
         self.northbound = Northbound(config.northbound)
         self.vswitch = Vswitch(config.vswitch, config.integration_bridge)
 
-    def attach(self, domain: Domain, deadline: Deadline) -> None:
+    def attach(self, domain: Domain, deadline: Deadline, *, take_over: bool = True) -> None:
         """Give every interface of a domain its port and its address, and bind the taps that are known.
+
+        Args:
+            domain: as its XML says.
+            deadline: when to give up.
+            take_over: whether ports that are another host's become this host's, as when a domain starts here.
 
         Raises:
             InvalidRequest, NotFound, AlreadyExists, Exhausted: the domain asks for something that can't be.
@@ -52,7 +57,7 @@ class Attachment:
             return
         host = self.vswitch.chassis(deadline)
         try:
-            self._commit(lambda: self._attach(domain, host, deadline), deadline)
+            self._commit(lambda: self._attach(domain, host, deadline, take_over=take_over), deadline)
         except ConstraintViolation as error:
             raise self._name_taken(domain, deadline) or error from error
         self.vswitch.bind(list(_bindings(domain)), deadline)
@@ -118,11 +123,13 @@ class Attachment:
         leases = self.northbound.leases_at([(name, where) for _, name, where in held], deadline)
         return observed.having(leases=leases)
 
-    def _attach(self, domain: Domain, host: str, deadline: Deadline) -> tuple[Change, ...]:
+    def _attach(self, domain: Domain, host: str, deadline: Deadline, *, take_over: bool) -> tuple[Change, ...]:
         interfaces = domain.interfaces
         names = {name for interface in interfaces for name in plan.subnet_names(interface, "")}
         macs = [interface.mac for interface in interfaces]
         observed = self.northbound.observe(domain.uuid, macs, names, deadline)
+        if not take_over and any(port.host != host for port in observed.ports.values()):
+            return ()
         default = observed.registry.default_subnet if observed.registry else ""
         more = {name for interface in interfaces for name in plan.subnet_names(interface, default)} - names
         if more:

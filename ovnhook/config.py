@@ -13,7 +13,7 @@ PATH = Path("/etc/ovnhook/ovnhook.toml")
 AGENT_SOCKET = Path("/run/ovnhook/agent.sock")
 CONTROL_SOCKET = Path("/run/ovnhook/control.sock")
 
-_DEADLINES = (2.0, 60.0)
+_DEADLINES = (4.0, 60.0)
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Config:
         integration_bridge: interfaces on this bridge are ours.
         on_unavailable: what becomes of a domain's start while the database is out of reach: ``start`` it, and heal its
             network later, or ``refuse`` it.
-        deadline: seconds that the hook may take in all, whatever happens.
+        deadline: seconds that a start may be held up in all, whatever happens.
     """
 
     northbound: str = "unix:/run/ovn/ovnnb_db.sock"
@@ -34,6 +34,11 @@ class Config:
     integration_bridge: str = "br-int"
     on_unavailable: str = "start"
     deadline: float = 5.0
+
+    @property
+    def call_deadline(self) -> float:
+        """Seconds for one call of the hook: a start makes two that may have to wait, ``prepare`` and ``start``."""
+        return self.deadline / 2
 
 
 def load(path: Path = PATH) -> Config:

@@ -63,6 +63,7 @@ class Database:
             ConstraintViolation: an index of the schema forbids it. Nothing was written.
             Unavailable: no server answered in time. It may or may not have been written.
         """
+        deadline.check(f"{self.name} at {self.remotes}")  # a process that was stopped must not write when it goes on
         connection = self._connection(deadline)
         request = ovs.jsonrpc.Message.create_request("transact", [self.name, *operations])
         reply = _round_trip(connection, request, deadline)

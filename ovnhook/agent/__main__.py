@@ -1,0 +1,48 @@
+"""The process ``ovnhook-agent``."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+
+from ovnhook.agent.reconcile import Reconciler
+from ovnhook.agent.server import DomainLocks, Server
+from ovnhook.attachment import Attachment
+from ovnhook.config import AGENT_SOCKET, load
+from ovnhook.errors import OvnhookError
+
+_log = logging.getLogger("ovnhook.agent")
+
+_TEND = 2.0  # seconds between answers to the databases' keep-alive probes; they wait for 5
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; the exit status."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        config = load()
+        attachment = Attachment(config)
+        domains = DomainLocks()
+        reconciler = Reconciler(config, attachment, domains)
+        server = Server(AGENT_SOCKET, config, attachment, domains, reconciler.wake)
+    except OvnhookError as error:
+        _log.error("%s", error)
+        return error.exit_code
+    threading.Thread(target=server.serve_forever, name="hook", daemon=True).start()
+    threading.Thread(target=reconciler.run, name="reconcile", daemon=True).start()
+    _log.info("serving on %s", AGENT_SOCKET)
+    while not stop.wait(_TEND):
+        attachment.northbound.database.tend()
+        attachment.vswitch.database.tend()
+    server.shutdown()
+    AGENT_SOCKET.unlink(missing_ok=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""Finds what differs between libvirt, OVN and Open vSwitch on this host, and mends it.
+
+The hook does the work while all goes well. What it could not do (a database was away), or what nobody was told of (a
+host that crashed), is found here: at the agent's start, when a domain goes, when the hook had to let a domain start
+without its network, and every minute. A difference is acted on when it is seen twice, and only on rows of this host.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from ovnhook import domainxml, plan
+from ovnhook.agent.hypervisor import Hypervisor
+from ovnhook.agent.server import DomainLocks
+from ovnhook.attachment import Attachment
+from ovnhook.config import Config
+from ovnhook.deadline import Deadline
+from ovnhook.errors import OvnhookError, Unavailable
+from ovnhook.model import Domain, Port
+
+_log = logging.getLogger(__name__)
+
+_PERIOD = 60.0  # seconds between two looks when nothing is wrong
+_SOON = 2.0  # seconds, the most until the next look when something is
+_PATIENCE = 10.0  # seconds for reading what there is
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that is not as it should be.
+
+    Attributes:
+        domain: whose.
+        what: in words, for the log; with `domain`, what makes it the same one when it is seen again.
+    """
+
+    domain: UUID
+    what: str
+
+
+class Reconciler:
+    """Looks and mends until the process ends.
+
+    Args:
+        config: where the integration bridge is, and how long an operation may take.
+        attachment: reads and does the work.
+        domains: the locks that the hook's requests take too.
+    """
+
+    def __init__(self, config: Config, attachment: Attachment, domains: DomainLocks) -> None:
+        self._config = config
+        self._attachment = attachment
+        self._domains = domains
+        self._events: queue.SimpleQueue[UUID | None] = queue.SimpleQueue()
+        self._hypervisor = Hypervisor(on_gone=self._events.put)
+        self._seen: frozenset[Difference] = frozenset()
+
+    def wake(self) -> None:
+        """Look soon: something is known to be missing."""
+        self._events.put(None)
+
+    def run(self) -> None:
+        """Look and mend, for ever."""
+        next_look = time.monotonic()
+        while True:
+            try:
+                event = self._events.get(timeout=max(0.0, next_look - time.monotonic()))
+                soon = event is None or not self._forget_if_gone(event)
+                wait = _SOON if soon else next_look - time.monotonic()
+            except queue.Empty:
+                wait = _PERIOD if self._look() else _SOON
+            next_look = min(next_look, time.monotonic()) + random.uniform(0.5, 1.0) * wait
+
+    def _forget_if_gone(self, domain: UUID) -> bool:
+        """Give back the leases of a domain that stopped or was undefined, if it is not there any more."""
+        try:
+            if not self._hypervisor.knows(domain):
+                self._forget(domain)
+        except OvnhookError as error:
+            _log.log(logging.getLevelName(error.log_level), "domain %s may have gone: %s", domain, error)
+            return False
+        return True
+
+    def _look(self) -> bool:
+        """Compare, and mend what was already so the last time; whether nothing is left to mend."""
+        try:
+            mends = self._differences()
+        except OvnhookError as error:
+            _log.log(logging.getLevelName(error.log_level), "could not compare: %s", error)
+            return False
+        known, self._seen = self._seen, frozenset(mends)
+        for difference in known & self._seen:
+            _log.warning("mending: domain %s: %s", difference.domain, difference.what)
+            try:
+                mends[difference]()
+            except Unavailable as error:
+                _log.warning("could not mend domain %s: %s", difference.domain, error)
+            except OvnhookError as error:
+                _log.error("could not mend domain %s: %s", difference.domain, error)
+                mends.pop(difference)  # not before somebody changes what is wrong, or a minute has passed
+        return not mends
+
+    def _differences(self) -> dict[Difference, Callable[[], None]]:
+        """What is not as it should be, and what mends it."""
+        deadline = Deadline.after(_PATIENCE)
+        northbound, vswitch = self._attachment.northbound, self._attachment.vswitch
+        host = vswitch.chassis(deadline)
+        # The databases first: a port that was there before its domain was seen not to run is really left over.
+        ports = northbound.ports(deadline, host=host)
+        holdings = northbound.holdings(deadline, host=host)
+        bound = vswitch.ports(deadline)
+        domains = self._hypervisor.domains()
+        mends: dict[Difference, Callable[[], None]] = {}
+        for port in ports:
+            if port.domain not in domains.running:
+                left_over = Difference(port.domain, f"port {port.id} ({port.mac}) is there, the domain does not run")
+                mends[left_over] = partial(self._detach, Domain(port.domain, port.domain_name, macs=(port.mac,)))
+        for holding in holdings:
+            if holding.domain not in domains.known:
+                forgotten = Difference(holding.domain, f"it has leases as {holding.domain_name}, and does not exist")
+                mends[forgotten] = partial(self._forget, holding.domain)
+        there = {(port.domain, port.mac): port for port in ports}
+        for xml in domains.running.values():
+            mends |= self._missing(xml, there, bound)
+        return mends
+
+    def _missing(
+        self, xml: bytes, there: Mapping[tuple[UUID, str], Port], bound: Mapping[str, Mapping[str, str]]
+    ) -> dict[Difference, Callable[[], None]]:
+        """What a running domain lacks."""
+        try:
+            domain = domainxml.parse(xml, self._config.integration_bridge)
+        except OvnhookError as error:
+            _log.error("%s", error)
+            return {}
+        for interface in domain.interfaces:
+            port = there.get((domain.uuid, interface.mac))
+            iface_id = bound.get(interface.device, {}).get("iface-id")
+            wanted = plan.port_id(domain, interface)
+            if port is None or port.id != wanted or iface_id != wanted:
+                what = f"interface {interface.mac} ({interface.device}) of {domain.name} is not bound to port {wanted}"
+                return {Difference(domain.uuid, what): partial(self._attach, domain)}
+        return {}
+
+    def _attach(self, domain: Domain) -> None:
+        with self._domains.hold(domain.uuid, deadline := Deadline.after(self._config.deadline)):
+            self._attachment.attach(domain, deadline, take_over=False)
+
+    def _detach(self, domain: Domain) -> None:
+        with self._domains.hold(domain.uuid, deadline := Deadline.after(self._config.deadline)):
+            self._attachment.detach(domain, deadline)
+
+    def _forget(self, domain: UUID) -> None:
+        with self._domains.hold(domain, deadline := Deadline.after(self._config.deadline)):
+            for lease in self._attachment.forget(domain, deadline):
+                _log.info(
+                    "gave back %s of subnet %s: domain %s is gone", lease.address, lease.subnet, lease.domain_name
+                )
