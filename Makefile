@@ -1,0 +1,47 @@
+# ovnhook: see README.md. Everything here is run as root on a Debian machine and installs what it needs by itself.
+PYTHON = /usr/bin/python3
+PREFIX ?= ovnhook
+
+.PHONY: help
+help: ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: deps
+deps:
+	@packaging/dependencies
+	@packaging/protos
+
+.PHONY: demo
+demo: deps ## a cloud on this machine, shown step by step; it stays up
+	@lab/demo --prefix $(PREFIX)
+
+.PHONY: lab-up
+lab-up: deps ## the cloud of the demo, without the show
+	@lab/lab --prefix $(PREFIX) up
+
+.PHONY: lab-down
+lab-down: ## take it away
+	@lab/lab --prefix $(PREFIX) down
+
+.PHONY: test
+test: lint test-debian test-pypi ## all tests: lint, types, pure, databases, and the cloud with guests
+
+.PHONY: lint
+lint: deps ## ruff, mypy, shellcheck
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	shellcheck .ci/run packaging/dependencies packaging/protos tests/newest
+
+.PHONY: test-debian
+test-debian: deps
+	$(PYTHON) -m pytest tests
+
+.PHONY: test-pypi
+test-pypi: deps ## the tests that need no guest, with the newest of all dependencies from PyPI
+	tests/newest
+
+.PHONY: format
+format: deps ## put the code into shape
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
