@@ -45,3 +45,22 @@ test-pypi: deps ## the tests that need no guest, with the newest of all dependen
 format: deps ## put the code into shape
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+DESTDIR =
+SITE = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib", "posix_local"))')
+
+.PHONY: install
+install: ## the library and the command, below /usr/local
+	packaging/protos
+	install -d $(DESTDIR)$(SITE) $(DESTDIR)/usr/local/bin
+	cp -r --no-preserve=ownership ovnhook $(DESTDIR)$(SITE)/
+	install -m 755 packaging/ovnhook $(DESTDIR)/usr/local/bin/ovnhook
+
+.PHONY: install-control
+install-control: ## the unit of the control service
+	install -D -m 644 packaging/debian/ovnhook-control.service $(DESTDIR)/etc/systemd/system/ovnhook-control.service
+
+.PHONY: install-hypervisor
+install-hypervisor: ## the hook, and the unit of the agent
+	install -D -m 755 hooks/qemu $(DESTDIR)/etc/libvirt/hooks/qemu.d/ovnhook
+	install -D -m 644 packaging/debian/ovnhook-hypervisor.ovnhook-agent.service $(DESTDIR)/etc/systemd/system/ovnhook-agent.service

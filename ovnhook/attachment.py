@@ -6,6 +6,7 @@ Each may be repeated, each ends by its deadline, and each changes the northbound
 from __future__ import annotations
 
 import itertools
+import logging
 import random
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -18,11 +19,13 @@ from ovnhook import address, identity, plan
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, Conflict, Exhausted, OvnhookError, Unavailable
-from ovnhook.model import Domain, Interface, Kind, Lease, Subnet
+from ovnhook.model import Domain, Interface, Kind, Subnet
 from ovnhook.ovsdb.connection import ConstraintViolation
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.vswitch import Binding, Vswitch
 from ovnhook.plan import Change, Observed, Placement
+
+_log = logging.getLogger(__name__)
 
 _PAUSE = 0.02  # seconds, the mean pause between two tries
 _OUTAGE_TRIES = 5
@@ -87,29 +90,26 @@ class Attachment:
                 deadline,
             )
 
-    def forget(self, uuid: UUID, deadline: Deadline) -> tuple[Lease, ...]:
+    def forget(self, uuid: UUID, deadline: Deadline) -> None:
         """Give back all that a domain holds that exists no more, if this host was the last one to attach it.
-
-        Returns:
-            the leases that were given back.
 
         Raises:
             Unavailable: a database did not answer in time.
         """
         host = self.vswitch.chassis(deadline)
         domain = Domain(uuid, "")
-        changes = self._commit(lambda: plan.forget(self._observe(domain, deadline), host), deadline)
-        return tuple(change.lease for change in changes if isinstance(change, plan.DropLease))
+        self._commit(lambda: plan.forget(self._observe(domain, deadline), host), deadline)
 
-    def _commit(self, make: Callable[[], tuple[Change, ...]], deadline: Deadline) -> tuple[Change, ...]:
+    def _commit(self, make: Callable[[], tuple[Change, ...]], deadline: Deadline) -> None:
         """Plan and commit, again whenever somebody else was faster."""
 
-        def once() -> tuple[Change, ...]:
+        def once() -> None:
             changes = make()
             self.northbound.commit(changes, deadline)
-            return changes
+            for words in filter(None, map(plan.describe, changes)):
+                _log.info("%s", words)
 
-        return repeat(once, deadline, outage_tries=_OUTAGE_TRIES if self.northbound.clustered else 1)
+        repeat(once, deadline, outage_tries=_OUTAGE_TRIES if self.northbound.clustered else 1)
 
     def _observe(self, domain: Domain, deadline: Deadline) -> Observed:
         """All there is of a domain: also of interfaces that its XML does not have any more."""

@@ -303,6 +303,22 @@ def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ..
     return tuple(changes)
 
 
+def describe(change: Change) -> str:
+    """A change of a domain's network in words, for the log; "" where it says nothing that another one doesn't."""
+    match change:
+        case AddPort(port) | UpdatePort(new=port):
+            addresses = " ".join(map(str, port.addresses))
+            return f"domain {port.domain_name}: {port.mac} has {addresses} on subnet {port.subnet}, port {port.id}"
+        case RemovePort(port):
+            return f"domain {port.domain_name}: {port.mac} is off subnet {port.subnet}, port {port.id} removed"
+        case AddLease(lease):
+            return f"domain {lease.domain_name}: {lease.address} of subnet {lease.subnet} is leased to {lease.mac}"
+        case DropLease(lease):
+            return f"domain {lease.domain_name}: {lease.address} of subnet {lease.subnet} is given back"
+        case _:
+            return ""
+
+
 def run_of(domain: Domain, host: str) -> str:
     """What tells this run of a domain from its others."""
     return f"{host}/{domain.id}"
