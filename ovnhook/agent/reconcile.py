@@ -159,7 +159,4 @@ class Reconciler:
 
     def _forget(self, domain: UUID) -> None:
         with self._domains.hold(domain, deadline := Deadline.after(self._config.deadline)):
-            for lease in self._attachment.forget(domain, deadline):
-                _log.info(
-                    "gave back %s of subnet %s: domain %s is gone", lease.address, lease.subnet, lease.domain_name
-                )
+            self._attachment.forget(domain, deadline)
