@@ -18,9 +18,13 @@ from ovnhook.model import Domain, Interface, Kind, Wish
 _NAMESPACES = "urn:ovnhook:domain:"
 _NAMESPACE = f"{_NAMESPACES}1"
 _ATTRIBUTES = ("mac", "index", "subnet", "isolated", "address", "hostname")
+_NO_DOMAIN = "this is not the XML of a libvirt domain"
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 SUBNET_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+_LABELS = "letters, digits and, in between, hyphens, 63 at most"
+_NAMES = "letters, digits and, in between, dots, hyphens and underscores, 63 at most"
 
 # Everything that the hook parses comes from libvirtd, but the metadata in it is a user's.
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
@@ -78,9 +82,19 @@ def hostname_of(domain: Domain) -> str:
 def _root(xml: bytes) -> etree._Element:
     try:
         root = etree.fromstring(xml, _PARSER)
-        UUID(root.findtext("uuid"))
-    except (etree.XMLSyntaxError, TypeError, ValueError) as error:
-        raise InvalidRequest(f"this is not the XML of a libvirt domain: {error}") from error
+    except etree.XMLSyntaxError as error:
+        raise InvalidRequest(f"{_NO_DOMAIN}: {error}") from error
+    if root.getroottree().docinfo.doctype:  # libvirt writes none: no entities, then, and no bombs of them
+        raise InvalidRequest(f"{_NO_DOMAIN}: it has a DOCTYPE")
+    uuid, number = root.findtext("uuid", ""), root.get("id", "-1")
+    try:
+        UUID(uuid)
+    except ValueError as error:
+        raise InvalidRequest(f"{_NO_DOMAIN}: its uuid is '{uuid}'") from error
+    try:
+        int(number)
+    except ValueError as error:
+        raise InvalidRequest(f"{_NO_DOMAIN}: its id is '{number}'") from error
     return root
 
 
@@ -98,12 +112,14 @@ def _interfaces(root: etree._Element, bridge: str, hostname: str) -> Iterator[In
         kind = _kind(element, bridge, named=wish is not None)
         mac = _mac(element)
         if kind is None:
-            if wish and element.get("type") != "network":
+            if wish and not _is_unresolved(element):
                 raise InvalidRequest(
                     f"interface {mac}: the metadata names it, but it is not on bridge '{bridge}'",
                     "only an interface on that bridge with <virtualport type='openvswitch'/> can have a subnet",
                 )
             continue
+        if not _MAC.fullmatch(mac):
+            raise InvalidRequest(f"interface {index}: its MAC address is '{mac}'")
         if mac in seen:
             raise InvalidRequest(f"interface {mac}: two interfaces have this MAC address")
         seen.add(mac)
@@ -121,6 +137,12 @@ def _kind(element: etree._Element, bridge: str, *, named: bool) -> Kind | None:
         return None
     # A network that has resolved to a bridge is printed as type='bridge' with the network's name beside it.
     return Kind.NETWORK if source.get("network") else Kind.BRIDGE
+
+
+def _is_unresolved(element: etree._Element) -> bool:
+    """Whether libvirt has yet to say which bridge an interface's network is."""
+    source = element.find("source")
+    return element.get("type") == "network" and (source is None or not source.get("bridge"))
 
 
 def _interface(element: etree._Element, kind: Kind, mac: str, wish: Wish) -> Interface:
@@ -170,7 +192,9 @@ def _metadata(root: etree._Element) -> Iterator[etree._Element]:
             raise InvalidRequest(f"metadata: unknown attribute '{top.keys()[0]}' of <domain>")
         for element in top:
             child = etree.QName(element)
-            if child.namespace != _NAMESPACE or child.localname != "interface":
+            if child.namespace != _NAMESPACE:
+                raise InvalidRequest(f"metadata: element <{child.localname}> is of namespace '{child.namespace or ''}'")
+            if child.localname != "interface":
                 raise InvalidRequest(f"metadata: unknown element <{child.localname}>, <interface> is wanted")
             yield element
 
@@ -179,7 +203,7 @@ def _index(element: etree._Element, elements: list[etree._Element]) -> int | Non
     """Which interface an element is for, or None: all that no other element names."""
     mac, index = element.get("mac"), element.get("index")
     if mac is not None and index is not None:
-        raise InvalidRequest(f"interface {mac}: metadata: it is named by mac or by index='{index}', not by both")
+        raise InvalidRequest(f"metadata: mac='{mac}' and index='{index}' can't both be: one of them names the interface")
     if mac is not None:
         if not _MAC.fullmatch(mac.lower()):
             raise InvalidRequest(f"metadata: mac='{mac}' is not a MAC address like 52:54:00:aa:bb:01")
@@ -189,10 +213,10 @@ def _index(element: etree._Element, elements: list[etree._Element]) -> int | Non
         raise InvalidRequest(f"metadata: mac='{mac}': the domain has no interface with this MAC address")
     if index is not None:
         if not re.fullmatch(r"[0-9]{1,4}", index):
-            raise InvalidRequest(f"metadata: index='{index}' is not a number")
+            raise InvalidRequest(f"metadata: index='{index}' is not the number of an interface, the first is 0")
         if int(index) >= len(elements):
-            count = len(elements)
-            raise InvalidRequest(f"metadata: index='{index}': the domain has {count} interface{'s'[: count != 1]}")
+            there = f"the last interface has index {len(elements) - 1}" if elements else "the domain has no interface"
+            raise InvalidRequest(f"metadata: index='{index}': {there}")
         return int(index)
     return None
 
@@ -205,14 +229,14 @@ def _wish(element: etree._Element, where: str, hostname: str) -> Wish:
         raise InvalidRequest(f"{where}: unknown element <{etree.QName(child).localname}>")
     subnet, isolated = element.get("subnet"), element.get("isolated", "no")
     if subnet is not None and not SUBNET_NAME.fullmatch(subnet):
-        raise InvalidRequest(f"{where}: subnet='{subnet}' is not a name that a subnet can have")
+        raise InvalidRequest(f"{where}: subnet='{subnet}' is not a name that a subnet can have", _NAMES)
     if isolated not in ("yes", "no"):
         raise InvalidRequest(f"{where}: isolated='{isolated}': yes or no is wanted")
     if subnet and isolated == "yes":
         raise InvalidRequest(f"{where}: subnet='{subnet}' and isolated='yes' can't both be")
     label = element.get("hostname", hostname).lower()
     if not _LABEL.fullmatch(label):
-        raise InvalidRequest(f"{where}: hostname='{element.get('hostname')}' is not a DNS label")
+        raise InvalidRequest(f"{where}: hostname='{element.get('hostname')}' is not a DNS label", _LABELS)
     return Wish(
         subnet=subnet or "",
         isolated=isolated == "yes",
@@ -226,7 +250,7 @@ def _addresses(value: str | None, where: str) -> tuple[IPAddress, ...]:
         return ()
     addresses = []
     for word in value.split() or [value]:
-        if not (valid_ipv4(word, INET_PTON) or valid_ipv6(word)):
+        if not word.strip() or not (valid_ipv4(word, INET_PTON) or valid_ipv6(word)):
             raise InvalidRequest(f"{where}: address='{value}': '{word}' is not an IP address")
         addresses.append(IPAddress(word))
     if len({address.version for address in addresses}) < len(addresses):

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook.errors import NotFound
+from ovnhook.errors import InvalidRequest, NotFound
 from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Subnet
 
 
@@ -199,7 +199,10 @@ def place(interface: Interface, default: str, subnets: Mapping[str, Subnet]) -> 
 
     Raises:
         NotFound: there is none of that name, or no default subnet.
+        InvalidRequest: it asks for an isolated subnet, which needs a router, and there are none yet.
     """
+    if interface.wish.isolated:
+        raise InvalidRequest("isolated='yes': there are no isolated subnets in this version", "name a subnet instead")
     for name in subnet_names(interface, default):
         if name in subnets:
             return subnets[name]
@@ -257,14 +260,15 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
             ports.append(AddPort(port))
         elif there != port:
             ports.append(UpdatePort(there, port))
-    changes += _drop(domain.uuid, set(before) - set(held), observed.leases)
+    used = {(subnet, address) for _, subnet, address in held}  # an address may go from one interface to another
+    changes += _drop(domain.uuid, [entry for entry in before if entry[1:] not in used], observed.leases)
     holding = Holding(domain.uuid, domain.name, host, tuple(sorted(held)))
     if held and holding != observed.holding:
         changes.append(SetHolding(observed.holding, holding))
     changes += ports
     if changes:
-        used = {placement.subnet.name: placement.subnet for placement in placements}
-        return (*(NeedSubnet(subnet) for subnet in used.values()), *changes)
+        subnets = {placement.subnet.name: placement.subnet for placement in placements}
+        return (*(NeedSubnet(subnet) for subnet in subnets.values()), *changes)
     return ()
 
 
@@ -287,7 +291,7 @@ def forget(observed: Observed, host: str) -> tuple[Change, ...]:
 def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ...]:
     """The changes that undo what this very run of a domain was given before it failed to start."""
     changes: list[Change] = [*detach(observed.ports.values(), host)]
-    if observed.holding is None:
+    if observed.holding is None or observed.holding.host != host:
         return tuple(changes)
     kept = []
     for mac, subnet, address in observed.holding.leases:
@@ -332,6 +336,12 @@ def port_id(domain: Domain, interface: Interface) -> str:
 def is_held_by(lease: Lease, domain: UUID, mac: str) -> bool:
     """Whether a lease is of this interface."""
     return lease.domain == domain and lease.mac == mac
+
+
+def may_have(lease: Lease, domain: Domain, interface: Interface) -> bool:
+    """Whether an interface may be given a lease that it asks for: its own, or one of its domain that is left free."""
+    others = {*domain.macs} - {attached.mac for attached in domain.interfaces}  # these are attached later, if at all
+    return is_held_by(lease, domain.uuid, interface.mac) or (lease.domain == domain.uuid and lease.mac not in others)
 
 
 def _keep(lease: Lease, there: Lease | None) -> list[Change]:

@@ -1,0 +1,12 @@
+"""A cloud on one machine: a control host, hypervisors and an outside world in network and mount namespaces.
+
+Used by the demo, the tests, the benchmarks and by hand (``lab/lab --help``).
+"""
+
+from lab.cloud import Cloud
+from lab.daemon import Daemon
+from lab.errors import CommandError, LabError, WaitError
+from lab.guest import Guest, Ping
+from lab.host import Host
+
+__all__ = ["Cloud", "CommandError", "Daemon", "Guest", "Host", "LabError", "Ping", "WaitError"]

@@ -1,0 +1,194 @@
+"""The demo: what ovnhook does, step by step, each with the command that was typed and the proof that it holds."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+
+from lab.cloud import Cloud
+from lab.domain import domain_xml, interface_xml
+from lab.errors import LabError
+from lab.guest import Guest
+from lab.host import Host
+
+METADATA = "<ovn:domain xmlns:ovn='urn:ovnhook:domain:1'><ovn:interface {}/></ovn:domain>"
+WIDTH = 96
+
+
+def show(cloud: Cloud) -> None:
+    """Bring the cloud up and go through all steps; the cloud stays up.
+
+    Raises:
+        LabError: something did not hold.
+    """
+    say(f"Building a cloud on this machine: lab '{cloud.prefix}', a minute the first time, seconds later.")
+    cloud.up()
+    hv1, hv2 = cloud.hypervisors
+    print(picture(cloud))
+
+    step("A subnet", "On the control host. It is the default one: domains that ask for nothing go there.")
+    typed(cloud.control, "ovnhook subnet create blue 10.1.0.0/24 --default")
+    typed(cloud.control, "ovnhook subnet list")
+
+    step(
+        "Two ordinary domains",
+        "Their XML says nothing of ovnhook: one interface on the bridge br-int, with an openvswitch virtualport.",
+    )
+    define(hv1, "web1")
+    define(hv2, "web2")
+    typed(hv1, "virsh dumpxml web1 | sed -n '/<interface/,/<.interface/p'")
+
+    step(
+        "virsh start",
+        "libvirt runs its qemu hook, which makes the port and leases an address, before the guest runs.",
+    )
+    typed(hv1, "virsh start web1")
+    typed(hv2, "virsh start web2")
+    typed(cloud.control, "ovnhook port list")
+    log_of(hv1, "web1")
+    say("The same in OVN's own words, and the tap on the hypervisor:")
+    typed(cloud.control, "ovn-nbctl show")
+    typed(hv1, "ovs-vsctl --columns=name,external_ids find Interface external_ids:iface-id!=''")
+
+    step("DHCP", "Each guest asks once, without a retry. OVN answers with the leased address.")
+    web1, web2 = Guest(hv1, "web1"), Guest(hv2, "web2")
+    address1, address2 = web1.wait_address(timeout=60), web2.wait_address(timeout=60)
+    inside(web1, "ip -4 addr show eth0")
+    say(f"web1 on hv1 has {address1}, web2 on hv2 has {address2}.")
+
+    step("Guest to guest, across hosts", "Through a Geneve tunnel from hv1 to hv2.")
+    inside(web1, f"ping -c 3 -i 0.2 {address2}")
+    prove("web1 reaches web2", lambda: web1.ping(address2).lost == 0)
+
+    step("virsh destroy", "The port is gone from OVN, the tap from the bridge. The lease stays: web1 is still defined.")
+    typed(hv1, "virsh destroy web1")
+    typed(cloud.control, "ovnhook port list")
+    typed(cloud.control, "ovnhook lease list")
+    prove("the tap is gone", lambda: "iface-id" not in hv1.run(["ovs-vsctl", "list", "Interface"]).stdout)
+
+    step("virsh start again", "The same address.")
+    typed(hv1, "virsh start web1")
+    prove(f"web1 has {address1} again", lambda: web1.wait_address(timeout=60) == address1)
+
+    step(
+        "A wrong configuration",
+        "web3's metadata asks for the address that web2 has. The start fails at once, and says why.",
+    )
+    define(hv1, "web3", METADATA.format(f"address='{address2}'"))
+    typed(hv1, "virsh start web3", fails=True)
+    say("Nothing of it is left behind. With an address that is free it starts:")
+    hv1.run(["virsh", "undefine", "web3"])
+    define(hv1, "web3", METADATA.format("address='10.1.0.200' hostname='three'"))
+    typed(hv1, "virsh start web3")
+    prove("web3 has what it asked for", lambda: Guest(hv1, "web3").wait_address(timeout=60) == "10.1.0.200")
+
+    step("The agent is only for speed", "It is killed; a domain starts all the same, the hook does the work itself.")
+    hv2.daemon("agent").kill()
+    define(hv2, "web4")
+    typed(hv2, "virsh start web4")
+    prove("web4 has its address", lambda: bool(Guest(hv2, "web4").wait_address(timeout=60)))
+    hv2.daemon("agent").start()
+
+    step("undefine", "web4 ends, and with it its lease.")
+    typed(hv2, "virsh destroy web4")
+    typed(hv2, "virsh undefine web4")
+    eventually("web4's lease is gone", lambda: "web4" not in cloud.control.run(["ovnhook", "lease", "list"]).stdout)
+    print(ending(cloud))
+
+
+def say(words: str) -> None:
+    """Words for the person who watches."""
+    print(textwrap.fill(words, WIDTH), flush=True)
+
+
+def step(title: str, words: str) -> None:
+    """The head of a step."""
+    print(f"\n{bold(title)}")
+    say(words)
+
+
+def bold(words: str) -> str:
+    """Words that stand out, on a terminal."""
+    return f"\033[1m── {words} {'─' * (WIDTH - len(words) - 4)}\033[0m" if sys.stdout.isatty() else f"── {words}"
+
+
+def typed(host: Host, command: str, *, fails: bool = False) -> None:
+    """Run a command on a host and show both it and what it says."""
+    print(f"\n{host.name}# {command}", flush=True)
+    done = host.run(["/bin/sh", "-c", command], check=False, timeout=90)
+    print(textwrap.indent((done.stdout + done.stderr).strip(), "  "), flush=True)
+    if (done.returncode != 0) != fails:
+        raise LabError(f"{host.name}: {command}: exit status {done.returncode}")
+
+
+def inside(guest: Guest, command: str) -> None:
+    """Run a command in a guest and show both it and what it says."""
+    print(f"\n{guest.name}$ {command}", flush=True)
+    print(textwrap.indent(guest.console(command).strip(), "  "), flush=True)
+
+
+def prove(what: str, holds: Callable[[], bool]) -> None:
+    """Show that something holds, or end the demo."""
+    if not holds():
+        raise LabError(f"it does not hold that {what}")
+    print(f"  ✓ {what}", flush=True)
+
+
+def eventually(what: str, holds: Callable[[], bool], timeout: float = 20.0) -> None:
+    """The same for what takes a moment."""
+    end = time.monotonic() + timeout
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.1)
+    prove(what, holds)
+
+
+def define(host: Host, name: str, metadata: str = "") -> None:
+    """Define a domain with one interface on the integration bridge."""
+    host.run(["virsh", "define", "/dev/stdin"], input=domain_xml(name, [interface_xml()], metadata=metadata))
+    asks = f" with metadata {metadata}" if metadata else ""
+    print(f"\n{host.name}# virsh define {name}.xml{asks}", flush=True)
+
+
+def log_of(host: Host, domain: str) -> None:
+    """What the agent's log says of a domain."""
+    print(f"\n{host.name}# journalctl -u ovnhook-agent    (in the lab: {host.daemon('agent').log})")
+    lines = [line for line in host.daemon("agent").log.read_text(encoding="utf-8").splitlines() if domain in line]
+    print(textwrap.indent("\n".join(lines), "  "), flush=True)
+
+
+def picture(cloud: Cloud) -> str:
+    """What runs where."""
+    return textwrap.dedent(
+        f"""
+          control {cloud.management_address("control"):<15} NB, SB, northd, ovnhook-control; gateway to the outside
+             │
+             ├─ hv1 {cloud.management_address("hv1"):<15} libvirtd + hook, ovnhook-agent, br-int, ovn-controller ─┐
+             │                                                                       Geneve │
+             └─ hv2 {cloud.management_address("hv2"):<15} libvirtd + hook, ovnhook-agent, br-int, ovn-controller ─┘
+        """
+    )
+
+
+def ending(cloud: Cloud) -> str:
+    """What is left running, and what to try."""
+    lab = shlex.join(["lab/lab", *(() if cloud.prefix == "ovnhook" else ("--prefix", cloud.prefix))])
+    running = "\n".join(
+        f"  {guest.host.name:<8} {guest.name:<6} {guest.wait_address()}" for guest in cloud.guests() if guest.running
+    )
+    down = "make lab-down" + ("" if cloud.prefix == "ovnhook" else f" PREFIX={cloud.prefix}")
+    return f"""
+{bold("It is all yours")}
+{picture(cloud)}
+{running}
+
+Try next:
+  {lab} console web1                       a shell in a guest; leave with Ctrl-]
+  {lab} run hv1 virsh edit web1            put <metadata> in: docs/reference/metadata.md
+  {lab} run control ovnhook subnet create green 10.2.0.0/24 --dns 10.2.0.53
+  {lab} run control ovn-nbctl show
+  {lab} list                               every host, daemon, guest and log
+  {down}                                   take it all away
+"""

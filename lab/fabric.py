@@ -1,0 +1,97 @@
+"""The wires: one namespace with a bridge for each network, and links from the hosts to them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network
+
+from lab.errors import CommandError, LabError
+from lab.host import NETNS, Host
+
+MANAGEMENT = "management"
+UNDERLAY = "underlay"
+EXTERNAL = "external"
+NETWORKS = {
+    MANAGEMENT: IPv4Network("172.31.0.0/24"),
+    UNDERLAY: IPv4Network("172.31.1.0/24"),
+    EXTERNAL: IPv4Network("203.0.113.0/24"),
+}
+"""management carries NB, SB and libvirt; underlay the tunnels; external is the world outside."""
+
+NIC = {MANAGEMENT: "mgmt0", UNDERLAY: "under0", EXTERNAL: "ext0"}
+"""The name of a host's interface on each network."""
+
+
+class Fabric:
+    """The bridges that join the hosts."""
+
+    def __init__(self, prefix: str) -> None:
+        self.network = f"{prefix}-fabric"
+
+    def create(self) -> None:
+        """Make the bridges."""
+        _ip("netns", "add", self.network)
+        for name in NETWORKS:
+            _ip("-n", self.network, "link", "add", name, "type", "bridge", "mcast_snooping", "0")
+            _ip("-n", self.network, "link", "set", name, "addrgenmode", "none", "up")
+
+    def destroy(self) -> None:
+        """Remove them."""
+        if (NETNS / self.network).exists():
+            _ip("netns", "del", self.network)
+
+    def namespaces(self) -> list[tuple[str, int]]:
+        """The namespace as (kind, inode), if it exists."""
+        path = NETNS / self.network
+        return [("net", path.stat().st_ino)] if path.exists() and os.path.ismount(path) else []
+
+    def link(self, host: Host, network: str) -> str:
+        """Plug a host into a network; returns the name of its interface.
+
+        Checksums are computed before a packet leaves: no userspace switch on the way would do it.
+        """
+        nic, far = NIC[network], self._far(host.name, network)
+        peer = ("peer", "name", far, "netns", self.network)
+        _ip("link", "add", nic, "netns", host.network, "type", "veth", *peer)
+        _ip("-n", self.network, "link", "set", far, "master", network, "addrgenmode", "none", "up")
+        _ip("-n", host.network, "link", "set", nic, "up")
+        for namespace, name in ((host.network, nic), (self.network, far)):
+            _run(["ip", "netns", "exec", namespace, "ethtool", "-K", name, "tx", "off"])
+        return nic
+
+    def cut(self, host: Host, network: str) -> None:
+        """Pull the host's cable out of a network."""
+        _ip("-n", self.network, "link", "set", self._far(host.name, network), "down")
+
+    def mend(self, host: Host, network: str) -> None:
+        """Plug it in again."""
+        _ip("-n", self.network, "link", "set", self._far(host.name, network), "up")
+
+    @staticmethod
+    def _far(host: str, network: str) -> str:
+        return f"{host}-{network[0]}"
+
+
+def address(network: str, index: int) -> IPv4Address:
+    """The address of the host with this number on a network."""
+    block = NETWORKS[network]
+    if not 0 < index < block.num_addresses - 1:
+        raise LabError(f"host number {index} does not fit into {block}")
+    return block[index]
+
+
+def prefixed(network: str, index: int) -> str:
+    """The same with the length of the prefix, as ``ip address add`` wants it."""
+    return f"{address(network, index)}/{NETWORKS[network].prefixlen}"
+
+
+def _ip(*arguments: str) -> None:
+    _run(["ip", *arguments])
+
+
+def _run(argv: Sequence[str]) -> None:
+    done = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    if done.returncode != 0:
+        raise CommandError(argv, done.returncode, done.stdout, done.stderr)

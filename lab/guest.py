@@ -1,0 +1,183 @@
+"""A guest: what its console says, commands in it, pings from it."""
+
+from __future__ import annotations
+
+import base64
+import re
+import socket
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.domain import CONSOLES
+from lab.errors import CommandError, LabError, WaitError
+from lab.host import Host
+from lab.waiting import INTERVAL, accepts
+
+ADDRESS = re.compile(r"lab: address (\S+) (\S+) ([0-9a-fA-F.:]+)/(\d+)")
+
+
+@dataclass(frozen=True)
+class Ping:
+    """What became of some pings."""
+
+    sent: int
+    received: int
+    text: str
+
+    @property
+    def lost(self) -> int:
+        """How many were not answered."""
+        return self.sent - self.received
+
+    def __bool__(self) -> bool:
+        return self.received > 0
+
+
+class Guest:
+    """A domain made by ``lab.domain.domain_xml`` that runs on a host."""
+
+    def __init__(self, host: Host, name: str) -> None:
+        self.host = host
+        self.name = name
+        folder = host.outside_path(CONSOLES)
+        self.socket = folder / f"{name}.sock"
+        self.log = folder / f"{name}.log"
+        self._commands = folder / f"{name}.cmd"
+
+    def __repr__(self) -> str:
+        return f"<Guest {self.name} on {self.host.name}>"
+
+    @classmethod
+    def all(cls, host: Host) -> list[Guest]:
+        """All guests that have or had a console on a host."""
+        return [cls(host, path.stem) for path in cls.logs(host)]
+
+    @classmethod
+    def logs(cls, host: Host) -> list[Path]:
+        """The logs of all consoles of a host."""
+        return sorted(host.outside_path(CONSOLES).glob("*.log"))
+
+    @property
+    def running(self) -> bool:
+        """Whether its QEMU is there (looked at without libvirt; a paused guest is)."""
+        return accepts(self._commands)
+
+    # -- commands
+
+    def execute(self, command: str, timeout: float = 20.0) -> tuple[int, str]:
+        """Run shell commands in the guest; returns the exit status and the output (stdout and stderr).
+
+        This goes over the guest's second serial port, so the shell on its first is left alone. A guest that still
+        boots is waited for. The command is killed in the guest when the time is over.
+        """
+        deadline = time.monotonic() + timeout
+        answer = ""
+        while time.monotonic() < deadline:
+            identity = uuid.uuid4().hex[:12]
+            text = base64.b64encode(command.encode()).decode()
+            request = f"\nlab {identity} {max(1, int(timeout))} {text}\n".encode()
+            try:
+                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as port:
+                    port.settimeout(max(0.1, deadline - time.monotonic()))
+                    port.connect(str(self._commands))
+                    port.sendall(request)
+                    return self._answer(port, identity, deadline)
+            except (ConnectionError, FileNotFoundError) as error:
+                answer = str(error)
+                time.sleep(INTERVAL)
+            except TimeoutError:
+                break
+        raise WaitError(
+            f"{self.name} on {self.host.name}: no answer in {timeout:g} s to: {command}\n{answer}{self.tail()}"
+        )
+
+    def console(self, command: str, timeout: float = 20.0, check: bool = True) -> str:
+        """The output of shell commands in the guest; a status other than 0 is an error unless ``check`` is off."""
+        status, output = self.execute(command, timeout)
+        if check and status != 0:
+            raise CommandError([command], status, output, "", f"{self.name} on {self.host.name}")
+        return output
+
+    def ping(self, address: str, count: int = 3, *, interval: float = 0.2, size: int = 56, wait: int = 2) -> Ping:
+        """Ping an address from the guest; after the last one, ``wait`` seconds are given to the answers."""
+        seconds = int(count * interval) + wait + 1
+        command = f"ping -c {count} -i {interval:g} -s {size} -W {wait} -w {seconds} {address}"
+        _, text = self.execute(command, seconds + 15)
+        numbers = re.search(r"(\d+) packets transmitted, (\d+) packets received", text)
+        if numbers is None:
+            raise LabError(f"{self.name}: {command}: {text.strip()}")
+        return Ping(int(numbers[1]), int(numbers[2]), text)
+
+    # -- addresses
+
+    def addresses(self) -> dict[str, list[str]]:
+        """The addresses that the console has told so far, for each MAC, newest last."""
+        try:
+            return _addresses(self.log.read_text(encoding="utf-8", errors="replace"))
+        except OSError:
+            return {}
+
+    def current_addresses(self, timeout: float = 20.0) -> dict[str, list[str]]:
+        """The addresses that the guest has now, for each MAC; asked for in the guest."""
+        return _addresses(self.console("/lab/addresses", timeout))
+
+    def wait_address(self, mac: str = "", timeout: float = 30.0, family: int = 4) -> str:
+        """Wait until the interface (without a MAC: any) has an address, and return it.
+
+        The console's log tells; a guest that came by a migration or a saved image is asked instead.
+        """
+        deadline = time.monotonic() + timeout
+        booting = time.monotonic() + min(5.0, timeout / 2)
+        while True:
+            found = _fitting(self.addresses(), mac, family)
+            if not found and time.monotonic() >= booting and self.running:
+                booting = time.monotonic() + 1.0
+                try:
+                    found = _fitting(self.current_addresses(2.0), mac, family)
+                except LabError:
+                    found = ""
+            if found:
+                return found
+            if time.monotonic() >= deadline:
+                what = f"IPv{family} address for {mac or 'any interface'}"
+                raise WaitError(f"{self.name} on {self.host.name}: no {what} in {timeout:g} s\n{self.tail()}")
+            time.sleep(INTERVAL)
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines of its console."""
+        try:
+            text = self.log.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return "(no console)"
+        return "\n".join(text.splitlines()[-lines:])
+
+    @staticmethod
+    def _answer(port: socket.socket, identity: str, deadline: float) -> tuple[int, str]:
+        pattern = re.compile(rf"begin {identity}\s(.*)end {identity} (\d+)\s".encode(), re.DOTALL)
+        data = b""
+        while True:
+            found = pattern.search(data)
+            if found:
+                return int(found[2]), base64.b64decode(found[1]).decode(errors="replace")
+            port.settimeout(max(0.01, deadline - time.monotonic()))
+            more = port.recv(65536)
+            if not more:
+                raise ConnectionResetError("the guest's QEMU closed the port")
+            data += more
+
+
+def _addresses(text: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for _, mac, address, _ in ADDRESS.findall(text):
+        found.setdefault(mac.lower(), []).append(address)
+    return found
+
+
+def _fitting(addresses: dict[str, list[str]], mac: str, family: int) -> str:
+    for known, all_of_it in addresses.items():
+        fitting = [address for address in all_of_it if (":" in address) == (family == 6)]
+        if fitting and (not mac or known == mac.lower()):
+            return fitting[-1]
+    return ""

@@ -1,0 +1,140 @@
+"""The guests' kernel and initramfs, made once and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import state
+from lab.cpio import Archive
+from lab.errors import LabError
+
+PACKAGE = "linux-image-cloud-amd64"
+FILES = Path(__file__).resolve().parent / "guest_files"
+BUSYBOX = Path("/bin/busybox")
+MODULES = (
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_modern_dev",
+    "virtio_pci_legacy_dev",
+    "virtio_pci",
+    "failover",
+    "net_failover",
+    "virtio_net",
+    "button",
+    "evdev",
+)
+"""In the order in which they are loaded; those that a kernel has built in are not there as files."""
+
+PLACES = {
+    "boot": "lab/boot",
+    "network": "lab/network",
+    "lease": "lab/lease",
+    "addresses": "lab/addresses",
+    "commands": "lab/commands",
+    "inittab": "etc/inittab",
+    "power": "etc/acpi/PWRF/00000080",
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a guest boots."""
+
+    kernel: Path
+    initramfs: Path
+
+
+def image() -> Image:
+    """The guests' image; the first time it takes some seconds, and the package archive has to be in reach."""
+    state.CACHE.mkdir(parents=True, exist_ok=True)
+    with state.lock(state.CACHE):
+        key = _key()
+        for folder in sorted(state.CACHE.glob(f"*-{key}"), reverse=True):
+            return _of(folder)
+        with tempfile.TemporaryDirectory(dir=state.CACHE, prefix="tmp.") as name:
+            work = Path(name)
+            version, kernel, modules = _kernel(work)
+            made = work / "image"
+            made.mkdir()
+            shutil.copyfile(kernel, made / "vmlinuz")
+            (made / "initramfs").write_bytes(_initramfs(modules))
+            made.chmod(0o755)
+            folder = state.CACHE / f"{version}-{key}"
+            made.rename(folder)
+        return _of(folder)
+
+
+def _of(folder: Path) -> Image:
+    return Image(folder / "vmlinuz", folder / "initramfs")
+
+
+def _key() -> str:
+    """What the initramfs is made of, in short."""
+    digest = hashlib.sha256(repr((MODULES, sorted(PLACES.items()))).encode())
+    for path in (*sorted(FILES.iterdir()), BUSYBOX):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _kernel(work: Path) -> tuple[str, Path, Path]:
+    """Version, kernel and folder of modules, out of the package that ``PACKAGE`` depends on."""
+    depends = _output(["apt-cache", "depends", PACKAGE], work)
+    names = [line.split()[-1] for line in depends.splitlines() if line.strip().startswith("Depends: linux-image-")]
+    if not names:
+        raise LabError(f"apt knows no kernel package for {PACKAGE}; run apt-get update")
+    _output(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", names[0]], work)
+    package = next(work.glob("*.deb"))
+    _output(["dpkg-deb", "-x", str(package), str(work / "kernel")], work)
+    kernel = next((work / "kernel" / "boot").glob("vmlinuz-*"))
+    version = kernel.name.removeprefix("vmlinuz-")
+    for parent in ("usr/lib/modules", "lib/modules"):
+        modules = work / "kernel" / parent / version
+        if modules.is_dir():
+            return version, kernel, modules
+    raise LabError(f"{package.name} has no modules")
+
+
+def _initramfs(modules: Path) -> bytes:
+    archive = Archive()
+    archive.device("dev/console", 0o600, 5, 1)
+    archive.device("dev/null", 0o666, 1, 3)
+    archive.file("bin/busybox", BUSYBOX.read_bytes(), 0o755)
+    for applet in subprocess.run([str(BUSYBOX), "--list"], capture_output=True, text=True, check=True).stdout.split():
+        if applet != "busybox":
+            archive.link(f"bin/{applet}", "busybox")
+    archive.link("init", "bin/busybox")
+    archive.link("sbin", "bin")
+    for name, place in PLACES.items():
+        archive.file(place, (FILES / name).read_bytes(), 0o755)
+    names = []
+    for name, data in _modules(modules):
+        archive.file(f"lib/{name}.ko", data, 0o644)
+        names.append(f"/lib/{name}.ko\n")
+    archive.file("etc/modules", "".join(names).encode(), 0o644)
+    for folder in ("proc", "sys", "run", "tmp", "root"):
+        archive.folder(folder)
+    return archive.finish()
+
+
+def _modules(folder: Path) -> Iterator[tuple[str, bytes]]:
+    files = {path.name.partition(".")[0].replace("-", "_"): path for path in folder.rglob("*.ko*")}
+    for name in MODULES:
+        if name in files:
+            data = files[name].read_bytes()
+            yield name, lzma.decompress(data) if files[name].suffix == ".xz" else data
+
+
+def _output(argv: list[str], folder: Path) -> str:
+    done = subprocess.run(
+        argv, check=False, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300
+    )
+    if done.returncode != 0:
+        raise LabError(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout

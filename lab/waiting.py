@@ -1,0 +1,39 @@
+"""Waiting with a deadline, by looking often."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from lab.errors import WaitError
+
+T = TypeVar("T")
+
+INTERVAL = 0.02
+
+
+def until(look: Callable[[], T], timeout: float, what: str, detail: Callable[[], str] | None = None) -> T:
+    """Call ``look`` every 20 ms until it returns something true, and return that."""
+    deadline = time.monotonic() + timeout
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() >= deadline:
+            more = f"\n{detail()}" if detail is not None else ""
+            raise WaitError(f"waited {timeout:g} s for {what}{more}")
+        time.sleep(INTERVAL)
+
+
+def accepts(path: Path) -> bool:
+    """Whether a program accepts connections on a unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,207 @@
+"""Agent, databases and configuration broken in every way: libvirt goes on, and what was left undone is mended."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from lab import Host
+from lab.domain import interface_xml
+from tests.cloud.world import World
+
+BRIDGE = interface_xml()
+CONFIG = "/etc/ovnhook/ovnhook.toml"
+
+# A start is held up by the deadline of 5 s at most; the rest is libvirt's and QEMU's on a slow machine.
+BOUND = 5 + 15
+
+
+def _start_within(world: World, host: Host, name: str, seconds: float) -> bool:
+    """Whether a start succeeds; it must end in time either way."""
+    return host.run(["virsh", "start", name], check=False, timeout=seconds).returncode == 0
+
+
+@contextmanager
+def _refusing(host: Host) -> Iterator[None]:
+    """A host that refuses to start domains without their network."""
+    before = host.read(CONFIG)
+    host.write(CONFIG, before + 'on_unavailable = "refuse"\n')
+    host.daemon("agent").restart()
+    try:
+        yield
+    finally:
+        host.write(CONFIG, before)
+        host.daemon("agent").restart()
+
+
+def test_agent_stopped(world: World) -> None:
+    """The hook does the work itself."""
+    world.hv1.daemon("agent").stop()
+    guest = world.boot(world.hv1, "alone", BRIDGE)
+    address = guest.wait_address()
+    assert world.leases() == {world.mac(world.hv1, "alone"): address}
+    world.destroy(world.hv1, "alone")
+    assert world.ports() == []
+    assert world.taps(world.hv1) == {}
+
+
+def test_undefined_while_the_agent_was_away(world: World) -> None:
+    """Nobody told the agent; it looks when it starts."""
+    world.boot(world.hv1, "unseen", BRIDGE).wait_address()
+    world.hv1.daemon("agent").stop()
+    world.destroy(world.hv1, "unseen")
+    world.hv1.run(["virsh", "undefine", "unseen"])
+    assert len(world.leases()) == 1
+    world.hv1.daemon("agent").start()
+    world.wait_for(lambda: not world.leases(), "the lease to be gone", world.leases)
+
+
+def test_agent_hung(world: World) -> None:
+    """A stopped agent takes its share of the deadline; when it goes on it does nothing that is over."""
+    world.define(world.hv1, "hung", BRIDGE)
+    world.hv1.daemon("agent").pause()
+    assert _start_within(world, world.hv1, "hung", BOUND)
+    world.destroy(world.hv1, "hung")
+    assert world.ports() == []
+    world.hv1.daemon("agent").resume()
+    time.sleep(1)  # what it could do wrong it would do now
+    assert world.ports() == []
+
+
+def test_agent_killed_in_mid_request(world: World) -> None:
+    """Again and again, at other moments: each start works or fails, and none leaves anything behind."""
+    world.define(world.hv1, "mid", BRIDGE)
+    agent = world.hv1.daemon("agent")
+    for attempt in range(6):
+        killer = threading.Timer(0.05 + 0.04 * attempt, agent.kill)
+        killer.start()
+        started = _start_within(world, world.hv1, "mid", BOUND)
+        killer.join()
+        assert len(world.ports()) == int(started)
+        if started:
+            world.destroy(world.hv1, "mid")
+        assert world.ports() == []
+        assert world.taps(world.hv1) == {}
+        agent.start()
+
+
+@pytest.mark.parametrize("fault", ["stop", "pause"])
+@pytest.mark.parametrize("agent", ["with", "without"])
+def test_northbound_away_start(world: World, fault: str, agent: str) -> None:
+    """The domain starts without its network, which comes by itself when the database is back."""
+    world.define(world.hv1, "early", BRIDGE, dhcp="retry")
+    getattr(world.control.daemon("nb"), fault)()
+    if agent == "without":
+        world.hv1.daemon("agent").stop()
+    assert _start_within(world, world.hv1, "early", BOUND)
+    if agent == "without":
+        world.hv1.daemon("agent").start()
+    world.make_whole()
+    world.wait_for(lambda: len(world.ports("early")) == 1, "the port to be made", timeout=30)
+    guest = world.cloud.guest("early")
+    assert guest.wait_address(timeout=60) == world.leases()[world.mac(world.hv1, "early")]
+
+
+@pytest.mark.parametrize("fault", ["stop", "pause"])
+def test_northbound_away_refuse(world: World, fault: str) -> None:
+    """Where a domain shall not run without its network its start fails in time, and says why."""
+    world.define(world.hv1, "careful", BRIDGE)
+    with _refusing(world.hv1):
+        getattr(world.control.daemon("nb"), fault)()
+        for with_agent in (True, False):
+            if not with_agent:
+                world.hv1.daemon("agent").stop()
+            done = world.hv1.run(["virsh", "start", "careful"], check=False, timeout=BOUND)
+            assert done.returncode != 0
+            assert "domain careful: OVN_Northbound" in done.stderr
+            assert world.taps(world.hv1) == {}
+        world.make_whole()
+    assert world.ports() == []
+    assert world.leases() == {}
+
+
+@pytest.mark.parametrize("fault", ["stop", "pause"])
+def test_destroy_while_northbound_is_away(world: World, fault: str) -> None:
+    """It does not hang, and the port is taken away later."""
+    world.boot(world.hv1, "ends", BRIDGE).wait_address()
+    getattr(world.control.daemon("nb"), fault)()
+    world.hv1.run(["virsh", "destroy", "ends"], timeout=BOUND)
+    world.make_whole()
+    world.wait_for(lambda: not world.ports(), "the port to be gone", world.ports)
+    assert len(world.leases()) == 1
+
+
+def test_a_broken_hook_kills_no_guest(world: World) -> None:
+    """libvirtd restarts while agent and database are away and the configuration is garbage: the guests run on."""
+    guest = world.boot(world.hv1, "survivor", BRIDGE)
+    other = world.boot(world.hv2, "witness", BRIDGE)
+    address = other.wait_address()
+    guest.wait_address()
+    configuration = world.hv1.read(CONFIG)
+    world.hv1.daemon("agent").stop()
+    world.control.daemon("nb").stop()
+    world.hv1.write(CONFIG, "northbound = [[[ garbage\n")
+    try:
+        world.hv1.daemon("libvirtd").restart()
+        assert world.domain_state(world.hv1, "survivor") == "running"
+        assert guest.ping(address).lost == 0
+        line = world.hv1.run(["virsh", "start", "survivor"], check=False).stderr
+        assert "already active" in line
+    finally:
+        world.hv1.write(CONFIG, configuration)
+    world.make_whole()
+    assert guest.ping(address).lost == 0
+    assert len(world.ports("survivor")) == 1
+
+
+def test_a_garbled_configuration_without_the_agent(world: World) -> None:
+    """The start fails and names the file; the destroy of a domain that runs does not."""
+    world.boot(world.hv1, "runs", BRIDGE)
+    world.define(world.hv1, "new", BRIDGE)
+    configuration = world.hv1.read(CONFIG)
+    world.hv1.daemon("agent").stop()
+    world.hv1.write(CONFIG, "northbund = 'tcp:192.0.2.1:6641'\n")
+    try:
+        line = world.refused(world.hv1, "new")
+        assert CONFIG in line
+        assert "'northbund'" in line
+        world.destroy(world.hv1, "runs")
+    finally:
+        world.hv1.write(CONFIG, configuration)
+    world.make_whole()
+    world.wait_for(lambda: not world.ports(), "the port to be gone", world.ports)
+
+
+def test_a_missing_dependency_without_the_agent(world: World) -> None:
+    """The start fails and says what is missing; the destroy of a domain that runs does not."""
+    world.boot(world.hv1, "runs", BRIDGE)
+    world.define(world.hv1, "new", BRIDGE)
+    world.hv1.daemon("agent").stop()
+    hide = ["mount", "-t", "tmpfs", "tmpfs", "/usr/lib/python3/dist-packages/lxml"]
+    world.hv1.run(hide)
+    try:
+        assert "lxml" in world.refused(world.hv1, "new")
+        world.destroy(world.hv1, "runs")
+    finally:
+        world.hv1.run(["umount", "/usr/lib/python3/dist-packages/lxml"])
+    world.make_whole()
+    world.wait_for(lambda: not world.ports(), "the port to be gone", world.ports)
+
+
+def test_vswitch_database_away_at_release(world: World) -> None:
+    """A QEMU that crashes while Open vSwitch's database hangs: the port goes all the same."""
+    world.boot(world.hv1, "crashes", BRIDGE).wait_address()
+    (tap,) = world.taps(world.hv1).values()
+    pid = world.hv1.read("/run/libvirt/qemu/crashes.pid").strip()
+    world.hv1.daemon("ovs-db").pause()
+    world.hv1.run(["kill", "-9", pid])
+    world.wait_for(lambda: world.domain_state(world.hv1, "crashes") == "shut off", "the domain to be off")
+    world.make_whole()
+    world.wait_for(lambda: not world.ports(), "the port to be gone", world.ports)
+    # The tap's port on the bridge is libvirt's, which has given up on it.
+    find = ["ovs-vsctl", "--bare", "--columns=name", "find", "Interface", f"external_ids:iface-id={tap['iface-id']}"]
+    world.hv1.run(["ovs-vsctl", "--if-exists", "del-port", world.hv1.run(find).stdout.strip()])

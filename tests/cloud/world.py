@@ -1,0 +1,184 @@
+"""The cloud as the tests see it: virsh starts domains, and OVN's own tools read what there is."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from lab import Cloud, Guest, Host
+from lab.domain import domain_xml
+
+Row = dict[str, Any]
+
+TABLES = ("Logical_Switch", "Logical_Switch_Port", "DHCP_Options", "DNS", "Logical_Router", "NAT", "Address_Set")
+_VOLATILE = {"_version", "up"}
+
+
+class World:
+    """A cloud and short words for what tests do with it."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.hv1, self.hv2 = cloud.hypervisors
+        self.control = cloud.control
+
+    # -- doing
+
+    def ovnhook(self, *arguments: str) -> str:
+        """What the command prints."""
+        return self.control.run(["ovnhook", *arguments]).stdout
+
+    def define(
+        self, host: Host, name: str, *interfaces: str, metadata: str = "", dhcp: str = "once", **more: Any
+    ) -> None:
+        """Define a domain; `metadata` is what stands in our element of it."""
+        if metadata and "<ovn:domain" not in metadata:
+            metadata = f"<ovn:domain xmlns:ovn='urn:ovnhook:domain:1'>{metadata}</ovn:domain>"
+        xml = domain_xml(name, interfaces, metadata=metadata, dhcp=dhcp, **more)
+        host.run(["virsh", "define", "/dev/stdin"], input=xml)
+
+    def start(self, host: Host, name: str, timeout: float = 60) -> Guest:
+        """Start a domain that is defined."""
+        host.run(["virsh", "start", name], timeout=timeout)
+        return Guest(host, name)
+
+    def boot(self, host: Host, name: str, *interfaces: str, **more: Any) -> Guest:
+        """Define and start a domain."""
+        self.define(host, name, *interfaces, **more)
+        return self.start(host, name)
+
+    def refused(self, host: Host, name: str) -> str:
+        """The one line of ours with which a start fails."""
+        done = host.run(["virsh", "start", name], check=False, timeout=60)
+        assert done.returncode != 0, f"{name} started"
+        lines = [line for line in done.stderr.splitlines() if "ovnhook:" in line]
+        assert len(lines) == 1, done.stderr
+        return lines[0]
+
+    def destroy(self, host: Host, name: str) -> None:
+        """Take a domain's power away."""
+        host.run(["virsh", "destroy", name])
+
+    def make_whole(self) -> None:
+        """Every daemon runs again, whatever the test did to it."""
+        for host in self.cloud.hosts.values():
+            for daemon in host.daemons.values():
+                if daemon.state == "paused":
+                    daemon.resume()
+                daemon.start()
+
+    def remove_domains(self) -> None:
+        """No domain is left on any hypervisor."""
+        for host in self.cloud.hypervisors:
+            for name in host.run(["virsh", "list", "--name"], timeout=60).stdout.split():
+                host.run(["virsh", "destroy", name], check=False, timeout=60)
+            for name in host.run(["virsh", "list", "--all", "--name"]).stdout.split():
+                host.run(["virsh", "undefine", name, "--managed-save"], timeout=60)
+            for name in host.run(["virsh", "net-list", "--all", "--name"]).stdout.split():
+                host.run(["virsh", "net-destroy", name], check=False)
+                host.run(["virsh", "net-undefine", name])
+
+    def make_foreign_rows(self) -> None:
+        """What another tool, or a person, keeps in the same database."""
+        self.control.run(
+            [
+                *("ovn-nbctl", "ls-add", "foreign", "--", "lsp-add", "foreign", "foreign-port"),
+                *("--", "lsp-set-addresses", "foreign-port", "0a:00:00:00:00:01 192.0.2.1"),
+                *("--", "set", "Logical_Switch_Port", "foreign-port", "external_ids:owner=somebody"),
+                *(
+                    "--",
+                    "lr-add",
+                    "foreign-router",
+                    "--",
+                    "lr-nat-add",
+                    "foreign-router",
+                    "snat",
+                    "192.0.2.9",
+                    "10.99.0.0/24",
+                ),
+                *("--", "create", "DHCP_Options", "cidr=192.0.2.0/24"),
+                *("--", "create", "DNS", "records:somebody=192.0.2.1", "external_ids:ls=foreign"),
+                *("--", "create", "Address_Set", "name=foreign_set", "addresses=192.0.2.1"),
+            ]
+        )
+
+    # -- looking
+
+    def rows(self, *tables: str) -> dict[str, Row]:
+        """All rows of some tables of the northbound database, by table and UUID, without what OVN itself changes."""
+        return self._rows(self.control, "unix:/run/ovn/ovnnb_db.sock", "OVN_Northbound", *(tables or TABLES))
+
+    def vswitch(self, host: Host) -> dict[str, Row]:
+        """The ports and bridges of a host."""
+        found = self._rows(host, "unix:/run/openvswitch/db.sock", "Open_vSwitch", "Bridge", "Port", "Interface")
+        kept = {"name", "ports", "interfaces", "external_ids", "other_config"}
+        return {key: {column: row[column] for column in kept & row.keys()} for key, row in found.items()}
+
+    def foreign_rows(self) -> dict[str, Row]:
+        """Every row that is not ours."""
+        return {key: row for key, row in self.rows().items() if "ovnhook:kind" not in dict(row["external_ids"][1])}
+
+    def ports(self, domain: str = "") -> list[Row]:
+        """The logical switch ports of a domain, or of all domains."""
+        return self._ours("Logical_Switch_Port", "port", domain)
+
+    def leases(self, domain: str = "") -> dict[str, str]:
+        """The leased addresses of a domain, or of all, by MAC."""
+        return {
+            row["external_ids"]["ovnhook:mac"]: address
+            for row in self._ours("DNS", "lease", domain)
+            for _, address in row["records"][1]
+        }
+
+    def taps(self, host: Host) -> dict[str, dict[str, str]]:
+        """The external_ids of the interfaces on a host that have an iface-id, by MAC."""
+        rows = [row for key, row in self.vswitch(host).items() if key.startswith("Interface")]
+        ids = [dict(row["external_ids"][1]) for row in rows]
+        return {row["attached-mac"]: row for row in ids if "iface-id" in row}
+
+    def left_over(self) -> list[Any]:
+        """What is there though no domain is: ports, leases, what domains hold, taps."""
+        holdings = self._ours("DNS", "domain", "")
+        return [*self.ports(), *self.leases(), *holdings, *self.taps(self.hv1), *self.taps(self.hv2)]
+
+    def state(self) -> tuple[dict[str, Row], ...]:
+        """All that a start which fails must leave as it was."""
+        return (self.rows(), self.vswitch(self.hv1), self.vswitch(self.hv2))
+
+    def mac(self, host: Host, name: str, index: int = 0) -> str:
+        """The MAC of an interface of a domain that is defined."""
+        lines = host.run(["virsh", "domiflist", name]).stdout.splitlines()[2:]
+        return lines[index].split()[-1]
+
+    def domain_state(self, host: Host, name: str) -> str:
+        """What virsh says of a domain."""
+        return host.run(["virsh", "domstate", name]).stdout.strip()
+
+    def wait_for(
+        self, condition: Callable[[], object], what: str, show: Callable[[], object] = lambda: "", timeout: float = 40
+    ) -> None:
+        """Wait until something is true."""
+        end = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < end, f"waited {timeout:g} s for {what}: {show()}"
+            time.sleep(0.05)
+
+    @staticmethod
+    def _rows(host: Host, remote: str, database: str, *tables: str) -> dict[str, Row]:
+        select = [{"op": "select", "table": table, "where": []} for table in tables]
+        done = host.run(["ovsdb-client", "transact", remote, json.dumps([database, *select])])
+        return {
+            f"{table} {row['_uuid'][1]}": {column: row[column] for column in sorted(row.keys() - _VOLATILE)}
+            for table, result in zip(tables, json.loads(done.stdout), strict=True)
+            for row in result["rows"]
+        }
+
+    def _ours(self, table: str, kind: str, domain: str) -> list[Row]:
+        found = []
+        for row in self.rows(table).values():
+            ids = dict(row["external_ids"][1])
+            if ids.get("ovnhook:kind") == kind and domain in ("", ids["ovnhook:domain-name"]):
+                found.append({**row, "external_ids": ids})
+        return found

@@ -1,0 +1,126 @@
+"""The hook as a process: what it loads, what it prints, how it ends. Its agent is a socket of the test's."""
+
+from __future__ import annotations
+
+import runpy
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+HOOK = Path(__file__).parents[2] / "hooks" / "qemu"
+OURS = b"""<domain id='1'><name>web1</name><uuid>b0b760f6-c243-4921-961b-fb38061dec03</uuid><devices>
+<interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br-int'/><virtualport type='openvswitch'/>
+</interface></devices></domain>"""
+FOREIGN = OURS.replace(b"<virtualport type='openvswitch'/>", b"")
+
+# Runs the hook as its shebang does, but with another agent's socket, and prints what it has loaded at its end.
+RUN = f"""
+import sys
+hook = {{"__name__": "hook"}}
+exec(compile(open({str(HOOK)!r}, "rb").read(), "hook", "exec"), hook)
+hook["AGENT"] = sys.argv[2]
+code = hook["main"](sys.argv[1])
+print(*sys.modules, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def _run(operation: str, xml: bytes, agent: Path = Path("/nonexistent")) -> tuple[int, bytes, set[str]]:
+    """The exit code, the output, and the modules loaded besides those of a bare interpreter."""
+    command = ["/usr/bin/python3", "-I", "-S", "-c"]
+    bare = subprocess.run([*command, "import sys; print(*sys.modules)"], capture_output=True, check=True, timeout=30)
+    done = subprocess.run(
+        [*command, RUN, operation, str(agent)], input=xml, capture_output=True, timeout=30, check=False
+    )
+    *said, modules = done.stderr.decode().splitlines()
+    assert not said or done.returncode, said
+    return done.returncode, done.stdout, set(modules.split()) - set(bare.stdout.decode().split())
+
+
+class Agent(threading.Thread):
+    """An agent that answers one call with some bytes, and keeps what it was asked."""
+
+    def __init__(self, path: Path, answer: bytes) -> None:
+        super().__init__(daemon=True)
+        self.path, self.answer, self.asked = path, answer, b""
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen(1)
+        self.start()
+
+    def run(self) -> None:
+        """Answer one call."""
+        with self.listener, self.listener.accept()[0] as connection:
+            while part := connection.recv(65536):
+                self.asked += part
+            connection.sendall(self.answer)
+
+
+@pytest.mark.parametrize(
+    ("operation", "xml"),
+    [("started", OURS), ("reconnect", OURS), ("stopped", OURS), ("prepare", FOREIGN)],
+    ids=["started", "reconnect", "stopped", "foreign"],
+)
+def test_a_call_that_needs_nothing_loads_nothing(operation: str, xml: bytes) -> None:
+    """Most calls of the hook must cost no more than the interpreter."""
+    assert _run(operation, xml) == (0, b"", set())
+
+
+@pytest.mark.parametrize("operation", ["prepare", "start", "release"])
+def test_a_call_for_the_agent_loads_a_socket_only(operation: str, tmp_path: Path) -> None:
+    """The bare ``_socket`` and not ``socket``, which costs as much again as the interpreter."""
+    agent = Agent(tmp_path / "s", b"1.5\n0\n")
+    assert _run(operation, OURS, agent.path) == (0, b"", {"_socket"})
+    agent.join(10)
+    head, _, xml = agent.asked.partition(b"\n")
+    assert head.split()[0] == operation.encode()
+    assert xml == OURS
+
+
+def test_the_agents_error_is_the_hooks(tmp_path: Path) -> None:
+    """Its exit code, and its line on stderr, which virsh shows."""
+    code, out, modules = _run("prepare", OURS, Agent(tmp_path / "s", b"1.5\n4\novnhook: error: no").path)
+    assert (code, out, modules) == (4, b"", {"_socket", "syslog"})
+
+
+@pytest.mark.parametrize("operation", ["started", "reconnect", "stopped", "migrate", "restore", "nonsense"])
+def test_operations_that_need_nothing_end_at_once(operation: str) -> None:
+    """They end well without reading their input, and say nothing."""
+    done = subprocess.run(
+        [str(HOOK), "web1", operation, "begin", "-"], input=OURS, capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("xml", [b"", b"garbage", b"<domain/>", OURS, OURS[:100], b"\xff\xfe" + OURS])
+def test_a_release_never_fails(xml: bytes) -> None:
+    """Whatever is missing or broken: here there is no agent, and no Open vSwitch."""
+    done = subprocess.run(
+        [str(HOOK), "web1", "release", "end", "-"], input=xml, capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, b"")
+
+
+def test_a_call_without_arguments_ends_well() -> None:
+    """A person who tries it out harms nothing."""
+    assert subprocess.run([str(HOOK)], capture_output=True, timeout=30, check=False).returncode == 0
+
+
+def test_closed_streams_are_survived() -> None:
+    """Neither a stdin nor a stderr that is closed makes a release fail."""
+    command = f"{HOOK} web1 release end - <&- 2>&- >&-"
+    assert subprocess.run(["/bin/sh", "-c", command], timeout=30, check=False).returncode == 0
+
+
+def test_it_concerns_what_can_be_ours() -> None:
+    """The cheap look at the XML lets through all that may be ours, and the release of what was."""
+    concerns = runpy.run_path(str(HOOK))["concerns"]
+    network = b"<domain><interface type='network'><source network='x'/></interface></domain>"
+    assert concerns("prepare", OURS)
+    assert not concerns("prepare", FOREIGN)
+    assert not concerns("start", network)
+    assert concerns("release", network)
+    assert concerns("prepare", FOREIGN + b"<m xmlns:o='urn:ovnhook:domain:9'/>")
