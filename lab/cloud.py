@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from lab import central, chassis, hypervisor, product, state
+from lab import capabilities, central, chassis, hypervisor, product, state
 from lab.errors import LabError
 from lab.fabric import EXTERNAL, MANAGEMENT, NIC, UNDERLAY, Fabric, address, prefixed
 from lab.guest import Guest
@@ -201,6 +201,7 @@ class Cloud:
         others = [host for name, host in self.hosts.items() if name != CONTROL]
         self._each(self._create, others)
         self._each(self._start, self.hosts.values())
+        capabilities.share(self.hypervisors)
         self._meet(self.hypervisors)
         if services:
             self.start_services()
@@ -226,6 +227,7 @@ class Cloud:
         host = self.hosts[name]
         self._create(host)
         self._start(host)
+        capabilities.share([host])
         self._meet([host])
         if self.plan.services:
             self.start_services([host])

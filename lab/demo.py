@@ -26,11 +26,18 @@ def show(cloud: Cloud) -> None:
     """
     say(f"Building a cloud on this machine: lab '{cloud.prefix}', a minute the first time, seconds later.")
     cloud.up()
-    hv1, hv2 = cloud.hypervisors
     print(picture(cloud))
+    first_network(cloud)
+    ends_and_beginnings(cloud)
+    when_something_is_wrong(cloud)
+    print(ending(cloud))
 
+
+def first_network(cloud: Cloud) -> None:
+    """A subnet, and two guests on it, on two hosts."""
+    hv1, hv2 = cloud.hypervisors
     step("A subnet", "On the control host. It is the default one: domains that ask for nothing go there.")
-    typed(cloud.control, "ovnhook subnet create blue 10.1.0.0/24 --default")
+    typed(cloud.control, "ovnhook subnet create blue 10.1.0.0/24 --default --range 10.1.0.10-10.1.0.99")
     typed(cloud.control, "ovnhook subnet list")
 
     step(
@@ -63,6 +70,11 @@ def show(cloud: Cloud) -> None:
     inside(web1, f"ping -c 3 -i 0.2 {address2}")
     prove("web1 reaches web2", lambda: web1.ping(address2).lost == 0)
 
+
+def ends_and_beginnings(cloud: Cloud) -> None:
+    """What goes with a domain that stops, and what stays."""
+    hv1, web1 = cloud.host("hv1"), cloud.guest("web1")
+    address1 = web1.wait_address()
     step("virsh destroy", "The port is gone from OVN, the tap from the bridge. The lease stays: web1 is still defined.")
     typed(hv1, "virsh destroy web1")
     typed(cloud.control, "ovnhook port list")
@@ -73,6 +85,11 @@ def show(cloud: Cloud) -> None:
     typed(hv1, "virsh start web1")
     prove(f"web1 has {address1} again", lambda: web1.wait_address(timeout=60) == address1)
 
+
+def when_something_is_wrong(cloud: Cloud) -> None:
+    """Wrong metadata, and an agent that is dead."""
+    hv1, hv2 = cloud.hypervisors
+    address2 = cloud.guest("web2").wait_address()
     step(
         "A wrong configuration",
         "web3's metadata asks for the address that web2 has. The start fails at once, and says why.",
@@ -96,7 +113,6 @@ def show(cloud: Cloud) -> None:
     typed(hv2, "virsh destroy web4")
     typed(hv2, "virsh undefine web4")
     eventually("web4's lease is gone", lambda: "web4" not in cloud.control.run(["ovnhook", "lease", "list"]).stdout)
-    print(ending(cloud))
 
 
 def say(words: str) -> None:
