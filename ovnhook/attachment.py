@@ -136,6 +136,10 @@ class Attachment:
             subnets = self.northbound.subnets_named(more, default, deadline)
             observed = observed.having(subnets={**observed.subnets, **subnets})
         held = observed.holding.leases if observed.holding else ()
+        gone = {mac for mac, _, _ in held} - {*domain.macs}
+        if gone:
+            ports = self.northbound.observe(domain.uuid, gone, (), deadline).ports
+            observed = observed.having(ports={**observed.ports, **ports})
         asked = [
             (name, where)
             for interface in interfaces
@@ -170,7 +174,7 @@ class Attachment:
         for wanted in interface.wish.addresses:
             address.check(subnet, wanted)
             there = observed.leases.get((subnet.name, wanted))
-            if there and not plan.is_held_by(there, domain.uuid, interface.mac):
+            if there and not plan.may_have(there, domain, interface):
                 raise AlreadyExists(
                     f"address {wanted} of subnet {subnet.name} is leased to domain {there.domain_name} ({there.mac})"
                 )

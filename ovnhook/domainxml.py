@@ -203,7 +203,9 @@ def _index(element: etree._Element, elements: list[etree._Element]) -> int | Non
     """Which interface an element is for, or None: all that no other element names."""
     mac, index = element.get("mac"), element.get("index")
     if mac is not None and index is not None:
-        raise InvalidRequest(f"metadata: mac='{mac}' and index='{index}' can't both be: one of them names the interface")
+        raise InvalidRequest(
+            f"metadata: mac='{mac}' and index='{index}' can't both be: one of them names the interface"
+        )
     if mac is not None:
         if not _MAC.fullmatch(mac.lower()):
             raise InvalidRequest(f"metadata: mac='{mac}' is not a MAC address like 52:54:00:aa:bb:01")

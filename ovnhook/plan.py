@@ -12,7 +12,7 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook.errors import InvalidRequest, NotFound
+from ovnhook.errors import InUse, InvalidRequest, NotFound
 from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Subnet
 
 
@@ -29,6 +29,13 @@ class NeedSubnet:
     """The subnet must still be as it was read."""
 
     subnet: Subnet
+
+
+@dataclass(frozen=True)
+class NeedLease:
+    """The lease must still be of the interface that it was read with."""
+
+    lease: Lease
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,7 @@ class RemoveSubnet:
 
 Change = (
     NeedSubnet
+    | NeedLease
     | AddLease
     | UpdateLease
     | DropLease
@@ -158,12 +166,14 @@ class Observed:
     def having(
         self,
         *,
+        ports: Mapping[str, Port] | None = None,
         subnets: Mapping[str, Subnet] | None = None,
         leases: Mapping[tuple[str, IPAddress], Lease] | None = None,
     ) -> Observed:
         """The same, with what was read later."""
         return replace(
             self,
+            ports=self.ports if ports is None else ports,
             subnets=self.subnets if subnets is None else subnets,
             leases=self.leases if leases is None else leases,
         )
@@ -227,6 +237,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
     """
     changes: list[Change] = []
     ports: list[Change] = []
+    needs: list[Change] = []
     placed = {placement.interface.mac for placement in placements}
     before = observed.holding.leases if observed.holding else ()
     # Leases of interfaces that are not attached now (another kind, later in the start) stay as they are.
@@ -245,7 +256,11 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
                 host=host,
                 run=run_of(domain, host),
             )
-            changes += _keep(lease, observed.leases.get((subnet.name, address)))
+            found = observed.leases.get((subnet.name, address))
+            kept = _keep(lease, found)
+            changes += kept
+            if found and not kept:
+                needs.append(NeedLease(found))
         port = Port(
             id=port_id(domain, placement.interface),
             subnet=subnet.name,
@@ -266,9 +281,10 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
     if held and holding != observed.holding:
         changes.append(SetHolding(observed.holding, holding))
     changes += ports
+    changes += detach((port for mac, port in observed.ports.items() if mac not in domain.macs), host)
     if changes:
         subnets = {placement.subnet.name: placement.subnet for placement in placements}
-        return (*(NeedSubnet(subnet) for subnet in subnets.values()), *changes)
+        return (*(NeedSubnet(subnet) for subnet in subnets.values()), *needs, *changes)
     return ()
 
 
@@ -304,6 +320,26 @@ def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ..
         changes.append(DropHolding(observed.holding))
     elif len(kept) < len(observed.holding.leases):
         changes.append(SetHolding(observed.holding, replace(observed.holding, leases=tuple(kept))))
+    return tuple(changes)
+
+
+def give_back(lease: Lease, observed: Observed) -> tuple[Change, ...]:
+    """The changes that end a lease whose domain does not run.
+
+    Raises:
+        InUse: it runs.
+    """
+    port = observed.ports.get(lease.mac)
+    if port:
+        raise InUse(
+            f"{lease.address} is in use: domain {port.domain_name} runs on {port.host}", "stop the domain first"
+        )
+    changes: list[Change] = [DropLease(lease)]
+    if observed.holding:
+        entry = (lease.mac, lease.subnet, lease.address)
+        kept = tuple(held for held in observed.holding.leases if held != entry)
+        new = replace(observed.holding, leases=kept)
+        changes.append(SetHolding(observed.holding, new) if kept else DropHolding(observed.holding))
     return tuple(changes)
 
 

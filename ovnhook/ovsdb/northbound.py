@@ -28,6 +28,7 @@ from ovnhook.ovsdb.operation import (
     require,
     select,
     set_keys,
+    set_of,
     update,
 )
 from ovnhook.plan import (
@@ -37,6 +38,7 @@ from ovnhook.plan import (
     Change,
     DropHolding,
     DropLease,
+    NeedLease,
     NeedSubnet,
     Observed,
     Registry,
@@ -142,6 +144,20 @@ class Northbound:
         ours = [row for row in found if rows.own(row)]
         return bool(found), rows.port(ours[0]) if ours else None
 
+    def port_names(self, subnet: str, deadline: Deadline) -> list[str]:
+        """The names of all ports on a subnet's logical switch, ours or not."""
+        uuid = key(identity.switch(subnet))
+        (found,) = self.database.transact([select(rows.SWITCH, uuid, columns=["ports"])], deadline)
+        ports = [UUID(port[1]) for row in found for port in set_of(row["ports"])]
+        wanted = [select(rows.PORT, key(port), columns=["name"]) for port in ports]
+        results = self.database.transact(wanted, deadline)
+        return sorted(row["name"] for result in results for row in result)
+
+    def is_foreign_switch(self, name: str, deadline: Deadline) -> bool:
+        """Whether a logical switch has that name that is not ours; the schema lets two have it."""
+        (found,) = self.database.transact([select(rows.SWITCH, ["name", "==", name])], deadline)
+        return any(not rows.own(row) for row in found)
+
     def commit(self, changes: Sequence[Change], deadline: Deadline) -> None:
         """Carry out changes as one transaction; none when there are none.
 
@@ -168,6 +184,11 @@ def operations(change: Any) -> list[Operation]:
 def _(change: NeedSubnet) -> list[Operation]:
     ids = includes("external_ids", rows.subnet_ids(change.subnet))
     return [exists(rows.SWITCH, change.subnet.uuid, ids)]
+
+
+@operations.register
+def _(change: NeedLease) -> list[Operation]:
+    return [_still(change.lease)]
 
 
 @operations.register

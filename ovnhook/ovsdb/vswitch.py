@@ -64,6 +64,13 @@ class Vswitch:
                 )
         return self._chassis
 
+    def encapsulation(self, deadline: Deadline) -> tuple[str, str]:
+        """How this host's tunnels are made (``geneve``, ``vxlan``), and where they end: ovn-controller(8)."""
+        (found,) = self.database.transact([select("Open_vSwitch", columns=["external_ids"])], deadline)
+        ids = map_of(found[0]["external_ids"]) if found else {}
+        kinds = ids.get("ovn-encap-type", "geneve").split(",")
+        return ("geneve" if "geneve" in kinds else kinds[0]), ids.get("ovn-encap-ip", "").split(",")[0]
+
     def bind(self, bindings: Sequence[Binding], deadline: Deadline) -> None:
         """Make taps ports of the integration bridge, in one transaction. What is so already stays.
 

@@ -1,0 +1,1 @@
+"""The API: the protos, and beside them the code that packaging/protos makes of them."""

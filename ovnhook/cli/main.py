@@ -1,0 +1,77 @@
+"""The command ``ovnhook``, and the one place that says what a user sees of an error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ovnhook import __version__
+from ovnhook.cli.lease import lease
+from ovnhook.cli.port import port
+from ovnhook.cli.subnet import subnet
+from ovnhook.config import CONTROL_SOCKET
+from ovnhook.errors import OvnhookError
+
+_USAGE = 2
+_INTERRUPTED = 130
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, invoke_without_command=True
+)
+@click.option(
+    "--socket",
+    type=click.Path(readable=False, path_type=Path),
+    default=CONTROL_SOCKET,
+    show_default=True,
+    help="Where the control service is.",
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def command(context: click.Context, socket: Path) -> None:
+    """A cloud's network for plain libvirt VMs: subnets, leases and ports.
+
+    \b
+    Examples:
+      ovnhook subnet create blue 10.1.0.0/24 --default
+      ovnhook port list
+      ovnhook lease list --subnet blue --format json
+    """
+    context.obj = socket
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+for noun in (subnet, lease, port):
+    command.add_command(noun)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status: 0, that of the error (ovnhook.errors), or 2 where it is used wrongly.
+
+    Args:
+        arguments: of the command line, or None for those of the process.
+    """
+    try:
+        # 0, or what click's own --help and --version end with.
+        status = command.main(arguments, prog_name="ovnhook", standalone_mode=False)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "ovnhook"
+        return _fail(error.format_message(), f"{where} --help", _USAGE)
+    except click.ClickException as error:
+        return _fail(error.format_message(), "", error.exit_code)
+    except click.Abort:
+        return _INTERRUPTED
+    except OvnhookError as error:
+        return _fail(error.message, error.hint, error.exit_code)
+    return status if isinstance(status, int) else 0
+
+
+def _fail(message: str, hint: str, status: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+    return status

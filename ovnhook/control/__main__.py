@@ -1,0 +1,49 @@
+"""The process ``ovnhook-control``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from ovnhook.config import CONTROL_SOCKET, PATH, load
+from ovnhook.control.server import Server
+from ovnhook.errors import OvnhookError
+
+_log = logging.getLogger("ovnhook.control")
+
+_TEND = 2.0  # seconds between answers to the databases' keep-alive probes; they wait for 5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status.
+
+    Args:
+        arguments: of the command line, or None for those of the process.
+    """
+    parser = argparse.ArgumentParser(prog="ovnhook-control", description="The control service of ovnhook.")
+    parser.add_argument("--config", type=Path, default=PATH, help="the configuration file (default: %(default)s)")
+    parser.add_argument("--socket", type=Path, default=CONTROL_SOCKET, help="where to serve (default: %(default)s)")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        server = Server(given.socket, load(given.config))
+    except OvnhookError as error:
+        _log.error("%s", error)
+        return error.exit_code
+    _log.info("serving on %s", given.socket)
+    while not stop.wait(_TEND):
+        server.tend()
+    server.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

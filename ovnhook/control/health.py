@@ -1,0 +1,66 @@
+"""gRPC's standard health service: whether calls can be answered, which needs the northbound database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator
+
+import grpc
+
+from ovnhook.api.grpc.health.v1 import health_pb2 as api
+from ovnhook.deadline import Deadline
+from ovnhook.errors import OvnhookError
+from ovnhook.ovsdb.northbound import Northbound
+
+_PATIENCE = 2.0  # seconds that the database has to answer
+_PAUSE = 2.0  # seconds between two looks of a watch
+_WATCHES = 4  # each has a thread of the server's
+
+
+class Health:
+    """Tells the health of the server and of each service, which is the same.
+
+    Args:
+        northbound: what they need.
+        services: their full names.
+    """
+
+    def __init__(self, northbound: Northbound, services: Collection[str]) -> None:
+        self._northbound = northbound
+        self._services = {"", *services}
+        self._watches = threading.BoundedSemaphore(_WATCHES)
+        self._stop = threading.Event()
+
+    def Check(self, request: api.HealthCheckRequest, context: grpc.ServicerContext) -> api.HealthCheckResponse:
+        """How it is now."""
+        if request.service not in self._services:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"there is no service '{request.service}'")
+        return api.HealthCheckResponse(status=self._status())
+
+    def Watch(
+        self, request: api.HealthCheckRequest, context: grpc.ServicerContext
+    ) -> Iterator[api.HealthCheckResponse]:
+        """How it is now, and again whenever that changes."""
+        if not self._watches.acquire(blocking=False):
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"more than {_WATCHES} watches at a time")
+        try:
+            known, before = request.service in self._services, None
+            while context.is_active() and not self._stop.is_set():
+                status = self._status() if known else api.HealthCheckResponse.SERVICE_UNKNOWN
+                if status != before:
+                    yield api.HealthCheckResponse(status=status)
+                before = status
+                self._stop.wait(_PAUSE)
+        finally:
+            self._watches.release()
+
+    def stop(self) -> None:
+        """End the watches."""
+        self._stop.set()
+
+    def _status(self) -> api.HealthCheckResponse.ServingStatus:
+        try:
+            self._northbound.subnets(Deadline.after(_PATIENCE))
+        except OvnhookError:
+            return api.HealthCheckResponse.NOT_SERVING
+        return api.HealthCheckResponse.SERVING

@@ -1,0 +1,89 @@
+"""The service ``ovnhook.v1.Leases``."""
+
+from __future__ import annotations
+
+import logging
+
+from netaddr import INET_PTON, IPAddress, valid_ipv4
+
+from ovnhook import plan
+from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.attachment import repeat
+from ovnhook.control.pages import page
+from ovnhook.deadline import Deadline
+from ovnhook.errors import InvalidRequest, NotFound
+from ovnhook.model import Lease
+from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.subnet import find
+
+_log = logging.getLogger(__name__)
+
+
+class Leases:
+    """Shows leases, and gives back those whose domain does not run.
+
+    Args:
+        northbound: where they are.
+    """
+
+    def __init__(self, northbound: Northbound) -> None:
+        self._northbound = northbound
+
+    def ListLeases(self, request: api.ListLeasesRequest, deadline: Deadline) -> api.ListLeasesResponse:
+        """Show them, in pages."""
+        where = {}
+        if request.subnet:
+            where["subnet"] = find(request.subnet, self._northbound.subnets(deadline)[1]).name
+        leases = self._northbound.leases(deadline, **where)
+        shown, token = page(
+            leases, lambda lease: (lease.subnet, int(lease.address)), request.page_size, request.page_token
+        )
+        running = {(port.domain, port.mac) for port in self._northbound.ports(deadline, **where)}
+        return api.ListLeasesResponse(
+            leases=[_message(lease, in_use=(lease.domain, lease.mac) in running) for lease in shown],
+            next_page_token=token,
+        )
+
+    def ReleaseLease(self, request: api.ReleaseLeaseRequest, deadline: Deadline) -> api.ReleaseLeaseResponse:
+        """Give one back."""
+        if not (request.address and valid_ipv4(request.address, INET_PTON)):
+            raise InvalidRequest(f"address '{request.address}' is not an IPv4 address")
+        address = IPAddress(request.address)
+
+        def release() -> Lease:
+            lease = self._lease(address, request.subnet, deadline)
+            observed = self._northbound.observe(lease.domain, [lease.mac], (), deadline)
+            changes = plan.give_back(lease, observed)
+            self._northbound.commit(changes, deadline)
+            for words in filter(None, map(plan.describe, changes)):
+                _log.info("%s", words)
+            return lease
+
+        return api.ReleaseLeaseResponse(lease=_message(repeat(release, deadline), in_use=False))
+
+    def _lease(self, address: IPAddress, name: str, deadline: Deadline) -> Lease:
+        """The lease of an address, in the subnet of that name or the one that has the address."""
+        _, existing = self._northbound.subnets(deadline)
+        subnets = [find(name, existing)] if name else [one for one in existing if address in one.cidr]
+        if not subnets:
+            raise NotFound(f"no subnet has the address {address}", "ovnhook subnet list")
+        (subnet,) = subnets  # they do not overlap
+        leases = self._northbound.leases_at([(subnet.name, address)], deadline)
+        if not leases:
+            raise NotFound(
+                f"address {address} of subnet {subnet.name} is not leased", f"ovnhook lease list --subnet {subnet.name}"
+            )
+        return leases[subnet.name, address]
+
+
+def _message(lease: Lease, *, in_use: bool) -> api.Lease:
+    return api.Lease(
+        subnet=lease.subnet,
+        address=str(lease.address),
+        domain=str(lease.domain),
+        domain_name=lease.domain_name,
+        mac=lease.mac,
+        hostname=lease.hostname,
+        host=lease.host,
+        in_use=in_use,
+    )

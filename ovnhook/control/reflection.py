@@ -1,0 +1,74 @@
+"""gRPC's standard server reflection: a client such as grpcurl learns from it what can be called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool
+
+from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2 as api
+
+
+class Reflection:
+    """Tells the protos of what is served.
+
+    Args:
+        services: their full names.
+    """
+
+    def __init__(self, services: Collection[str]) -> None:
+        self._services = sorted(services)
+        self._pool = descriptor_pool.Default()
+
+    def ServerReflectionInfo(
+        self, requests: Iterator[api.ServerReflectionRequest], _context: grpc.ServicerContext
+    ) -> Iterator[api.ServerReflectionResponse]:
+        """Answer each request in turn."""
+        for request in requests:
+            yield api.ServerReflectionResponse(
+                valid_host=request.host, original_request=request, **self._answer(request)
+            )
+
+    def _answer(self, request: api.ServerReflectionRequest) -> dict[str, Any]:
+        match request.WhichOneof("message_request"):
+            case "list_services":
+                names = [api.ServiceResponse(name=name) for name in self._services]
+                return {"list_services_response": api.ListServiceResponse(service=names)}
+            case "file_by_filename":
+                return self._files(self._pool.FindFileByName, request.file_by_filename)
+            case "file_containing_symbol":
+                return self._files(self._file_of, request.file_containing_symbol)
+            case "file_containing_extension" | "all_extension_numbers_of_type":
+                return _error(grpc.StatusCode.NOT_FOUND, "proto3 has no extensions")
+            case _:
+                return _error(grpc.StatusCode.INVALID_ARGUMENT, "the request asks for nothing that is known")
+
+    def _file_of(self, symbol: str) -> Any:
+        """The file that a symbol is in; KeyError if it is in none."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:  # newer versions of protobuf don't find methods
+            name, _, method = symbol.rpartition(".")
+            service = self._pool.FindServiceByName(name)
+            return service.methods_by_name[method].containing_service.file
+
+    def _files(self, find: Callable[[str], Any], name: str) -> dict[str, Any]:
+        """The file that is found by that name, and all that it imports."""
+        try:
+            left = [find(name)]
+        except KeyError:
+            return _error(grpc.StatusCode.NOT_FOUND, f"'{name}' is not known")
+        files: dict[str, bytes] = {}
+        while left:
+            file = left.pop()
+            proto = descriptor_pb2.FileDescriptorProto()
+            file.CopyToProto(proto)
+            files[file.name] = proto.SerializeToString()
+            left += [imported for imported in file.dependencies if imported.name not in files]
+        return {"file_descriptor_response": api.FileDescriptorResponse(file_descriptor_proto=files.values())}
+
+
+def _error(status: grpc.StatusCode, words: str) -> dict[str, Any]:
+    return {"error_response": api.ErrorResponse(error_code=status.value[0], error_message=words)}

@@ -1,0 +1,98 @@
+"""The gRPC server on its unix socket, which root alone may open."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TextIO
+
+import grpc
+
+from ovnhook.api.grpc.health.v1 import health_pb2, health_pb2_grpc
+from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
+from ovnhook.config import Config
+from ovnhook.control.calls import Calls
+from ovnhook.control.health import Health
+from ovnhook.control.leases import Leases
+from ovnhook.control.ports import Ports
+from ovnhook.control.reflection import Reflection
+from ovnhook.control.subnets import Subnets
+from ovnhook.errors import OvnhookError
+from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.ovsdb.vswitch import Vswitch
+
+_THREADS = 16
+_GRACE = 5.0  # seconds that calls have to end when the service does
+
+
+class Server:
+    """Serves the API from when it is made until it is stopped.
+
+    Args:
+        path: of the socket; one that a dead service left behind is replaced.
+        config: where the databases are.
+
+    Raises:
+        OvnhookError: another service serves there, or nobody can.
+    """
+
+    def __init__(self, path: Path, config: Config) -> None:
+        self._path = path
+        self._northbound = Northbound(config.northbound)
+        self._vswitch = Vswitch(config.vswitch, config.integration_bridge)
+        protos = (ovnhook_pb2, health_pb2, reflection_pb2)
+        services = [one.full_name for proto in protos for one in proto.DESCRIPTOR.services_by_name.values()]
+        self._health = Health(self._northbound, services)
+        # Without the option a second service could listen beside the first.
+        self._server = grpc.server(
+            ThreadPoolExecutor(_THREADS), interceptors=[Calls()], options=[("grpc.so_reuseport", 0)]
+        )
+        ovnhook_pb2_grpc.add_SubnetsServicer_to_server(Subnets(self._northbound, self._vswitch), self._server)
+        ovnhook_pb2_grpc.add_LeasesServicer_to_server(Leases(self._northbound), self._server)
+        ovnhook_pb2_grpc.add_PortsServicer_to_server(Ports(self._northbound), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(Reflection(services), self._server)
+        self._lock = _lock(path)
+        before = os.umask(0o177)
+        try:
+            path.unlink(missing_ok=True)
+            bound = self._server.add_insecure_port(f"unix:{path}")
+        except (OSError, RuntimeError) as error:  # the latter from newer versions of grpc
+            raise OvnhookError(f"can't serve on {path}: {error}") from error
+        finally:
+            os.umask(before)
+        if not bound:
+            raise OvnhookError(f"can't serve on {path}")
+        self._server.start()
+
+    def tend(self) -> None:
+        """Keep the databases' connections alive; called every few seconds."""
+        self._northbound.database.tend()
+        self._vswitch.database.tend()
+
+    def stop(self) -> None:
+        """Let the calls that are under way end, and end."""
+        self._health.stop()
+        self._server.stop(_GRACE).wait()
+        self._path.unlink(missing_ok=True)
+        self._northbound.database.close()
+        self._vswitch.database.close()
+        self._lock.close()
+
+
+def _lock(path: Path) -> TextIO:
+    """Hold the right to serve on a socket, for as long as the file that is returned is open."""
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        file = path.with_name(f"{path.name}.lock").open("w")
+    except OSError as error:
+        raise OvnhookError(f"can't serve on {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise OvnhookError(f"another control service serves on {path}") from error
+    return file

@@ -1,0 +1,141 @@
+"""The service ``ovnhook.v1.Subnets``."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+from ovnhook import address, identity, subnet
+from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.attachment import repeat
+from ovnhook.control import underlay
+from ovnhook.control.pages import page
+from ovnhook.deadline import Deadline
+from ovnhook.errors import InvalidRequest
+from ovnhook.model import Subnet
+from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.ovsdb.vswitch import Vswitch
+from ovnhook.plan import Change
+
+_log = logging.getLogger(__name__)
+
+_LISTS = ("ranges", "dns")
+
+
+class Subnets:
+    """Makes, shows, sets and deletes subnets.
+
+    Args:
+        northbound: where they are.
+        vswitch: this host's, which tells the underlay.
+    """
+
+    def __init__(self, northbound: Northbound, vswitch: Vswitch) -> None:
+        self._northbound = northbound
+        self._vswitch = vswitch
+
+    def CreateSubnet(self, request: api.CreateSubnetRequest, deadline: Deadline) -> api.Subnet:
+        """Make a subnet; succeed where it is there already."""
+        asked = request.subnet
+        wanted = subnet.Wanted(
+            name=asked.name,
+            cidr=asked.cidr,
+            gateway=asked.gateway,
+            ranges=tuple(asked.ranges),
+            dns=tuple(asked.dns),
+            domain=asked.domain,
+            mtu=asked.mtu,
+            default=asked.default,
+        )
+        carried = underlay.read(self._vswitch, deadline)
+        subnet.make(wanted, carried)  # what is wrong in itself is told whether the database is there or not
+
+        def plan() -> tuple[Change, ...]:
+            registry, existing = self._northbound.subnets(deadline)
+            foreign = self._northbound.is_foreign_switch(wanted.name, deadline)
+            return subnet.create(wanted, carried, existing, registry, name_is_foreign=foreign)
+
+        self._commit(plan, f"{wanted.name} ({wanted.cidr}) is made", deadline)
+        return self._get(wanted.name, deadline)
+
+    def GetSubnet(self, request: api.GetSubnetRequest, deadline: Deadline) -> api.Subnet:
+        """Show one."""
+        return self._get(request.name, deadline)
+
+    def ListSubnets(self, request: api.ListSubnetsRequest, deadline: Deadline) -> api.ListSubnetsResponse:
+        """Show all, in pages."""
+        _, existing = self._northbound.subnets(deadline)
+        shown, token = page(existing, lambda one: (one.name,), request.page_size, request.page_token)
+        used = Counter(lease.subnet for lease in self._northbound.leases(deadline))
+        return api.ListSubnetsResponse(subnets=[_message(one, used[one.name]) for one in shown], next_page_token=token)
+
+    def UpdateSubnet(self, request: api.UpdateSubnetRequest, deadline: Deadline) -> api.Subnet:
+        """Change what the mask names."""
+        asked, paths = request.subnet, list(request.update_mask.paths)
+        if not paths:
+            raise InvalidRequest("update_mask names nothing to set", f"it may name: {', '.join(subnet.SETTINGS)}")
+        changes = {
+            path: tuple(asked.ranges if path == "ranges" else asked.dns)
+            if path in _LISTS
+            else getattr(asked, path, None)
+            for path in paths
+        }
+        # The underlay is asked only where it matters.
+        carried = underlay.read(self._vswitch, deadline) if "mtu" in paths else subnet.Underlay()
+
+        def plan() -> tuple[Change, ...]:
+            registry, existing = self._northbound.subnets(deadline)
+            old = subnet.find(asked.name, existing)
+            new = subnet.with_changes(old, changes, carried)
+            return subnet.update(old, new, registry, self._northbound.leases(deadline, subnet=old.name))
+
+        self._commit(plan, f"{asked.name} has other settings: {', '.join(paths)}", deadline)
+        return self._get(asked.name, deadline)
+
+    def DeleteSubnet(self, request: api.DeleteSubnetRequest, deadline: Deadline) -> api.DeleteSubnetResponse:
+        """Delete one that nothing uses."""
+
+        def plan() -> tuple[Change, ...]:
+            registry, existing = self._northbound.subnets(deadline)
+            gone = subnet.find(request.name, existing)
+            leases = self._northbound.leases(deadline, subnet=gone.name)
+            ports = [] if leases else self._northbound.port_names(gone.name, deadline)
+            return subnet.delete(gone, registry, leases, ports)
+
+        self._commit(plan, f"{request.name} is deleted", deadline)
+        return api.DeleteSubnetResponse()
+
+    def _commit(self, plan: Callable[[], tuple[Change, ...]], words: str, deadline: Deadline) -> None:
+        """Plan and commit, again whenever somebody else was faster; the log says so in these words."""
+
+        def once() -> None:
+            changes = plan()
+            self._northbound.commit(changes, deadline)
+            if changes:
+                _log.info("subnet %s", words)
+
+        repeat(once, deadline)
+
+    def _get(self, name: str, deadline: Deadline) -> api.Subnet:
+        _, existing = self._northbound.subnets(deadline)
+        found = subnet.find(name, existing)
+        return _message(found, len(self._northbound.leased(name, deadline)))
+
+
+def _message(one: Subnet, used: int) -> api.Subnet:
+    return api.Subnet(
+        name=one.name,
+        cidr=str(one.cidr),
+        gateway=str(one.gateway),
+        routed=one.routed,
+        ranges=map(str, one.ranges),
+        dns=map(str, one.dns),
+        domain=one.domain,
+        mtu=one.mtu,
+        default=one.default,
+        used=used,
+        capacity=address.capacity(one),
+        logical_switch=str(one.uuid),
+        dhcp_options=str(identity.dhcp_options(one.name)),
+    )

@@ -1,0 +1,381 @@
+"""What a subnet may be, and what has to change when one is made, set or deleted. Pure.
+
+Every refusal says which value, why not, and where there is something to do, what.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from netaddr import INET_PTON, IPAddress, IPNetwork, valid_ipv4
+
+from ovnhook import address
+from ovnhook.domainxml import SUBNET_NAME
+from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound
+from ovnhook.model import Lease, Range, Subnet
+from ovnhook.plan import AddSubnet, Change, Registry, RemoveSubnet, SetRegistry, UpdateSubnet
+
+SETTINGS = ("gateway", "ranges", "dns", "domain", "mtu", "default")
+"""What of a subnet can be set; its name and its network stay."""
+
+_LARGEST = 12  # prefix length: a /12 has a million addresses
+_SMALLEST = 30  # prefix length: a gateway and a guest
+_SMALLEST_MTU = 576  # bytes: what every IPv4 host accepts (RFC 791)
+_LARGEST_MTU = 9000  # bytes: the largest that switches and NICs commonly agree on
+_NAMED = 5  # how many users of a subnet a refusal names
+
+_NOT_FOR_HOSTS = {
+    "0.0.0.0/8": "means 'this network' (RFC 1122)",
+    "127.0.0.0/8": "is loopback",
+    "169.254.0.0/16": "is link-local",
+    "224.0.0.0/4": "is multicast",
+    "240.0.0.0/4": "is reserved (RFC 1112)",
+}
+_PRIVATE = "private networks are in 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16"
+
+_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_DNS_DOMAIN = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*{_LABEL}")
+
+
+@dataclass(frozen=True)
+class Underlay:
+    """What the network between the hosts carries of the guests' packets.
+
+    Attributes:
+        mtu: bytes of a guest's IP packet.
+        known: whether that was measured; if not, it is what is usual, and more may be possible.
+    """
+
+    mtu: int = Subnet.mtu
+    known: bool = False
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A subnet as a user writes it; what is empty is left to us.
+
+    Attributes:
+        name: its name.
+        cidr: ``10.1.0.0/24``.
+        gateway: an address of it, or "".
+        ranges: each ``FIRST-LAST``.
+        dns: addresses of servers.
+        domain: a DNS domain, or "".
+        mtu: bytes, or 0.
+        default: whether domains go there that name no subnet.
+    """
+
+    name: str
+    cidr: str
+    gateway: str = ""
+    ranges: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    domain: str = ""
+    mtu: int = 0
+    default: bool = False
+
+
+def make(wanted: Wanted, underlay: Underlay) -> Subnet:
+    """The subnet that is wanted, every value checked.
+
+    Args:
+        wanted: as the user wrote it.
+        underlay: decides which MTUs are possible, and which one it is where none is chosen.
+
+    Raises:
+        InvalidRequest: a value means nothing, or can't be.
+    """
+    if not SUBNET_NAME.fullmatch(wanted.name):
+        raise InvalidRequest(
+            f"name '{wanted.name}' is not possible for a subnet",
+            "letters, digits and, in between, dots, hyphens and underscores, 63 at most",
+        )
+    cidr = _network(wanted.cidr)
+    bare = Subnet(wanted.name, cidr, gateway=_first(cidr))
+    return with_changes(bare, {name: getattr(wanted, name) for name in SETTINGS}, underlay)
+
+
+def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay) -> Subnet:
+    """A subnet with other settings.
+
+    Args:
+        subnet: as it is.
+        changes: some of SETTINGS, with values as in Wanted. An empty gateway is the first address, and no default
+            route; an MTU of 0 is what the underlay carries.
+        underlay: decides about the MTU.
+
+    Raises:
+        InvalidRequest: a value means nothing, or can't be.
+    """
+    values: dict[str, Any] = {}
+    for name, value in changes.items():
+        match name:
+            case "gateway":
+                values["gateway"] = _gateway(subnet.cidr, value) if value else _first(subnet.cidr)
+                values["routed"] = bool(value)
+            case "ranges":
+                values["ranges"] = _ranges(subnet.cidr, value)
+            case "dns":
+                values["dns"] = tuple(_address(server, "DNS server") for server in value)
+            case "domain":
+                values["domain"] = _domain(value)
+            case "mtu":
+                values["mtu"] = _mtu(value, underlay)
+            case "default":
+                values["default"] = value
+            case _:
+                raise InvalidRequest(f"'{name}' of a subnet can't be set", f"these can: {', '.join(SETTINGS)}")
+    return _with_room(replace(subnet, **values))
+
+
+def create(
+    wanted: Wanted,
+    underlay: Underlay,
+    existing: Sequence[Subnet],
+    registry: Registry | None,
+    *,
+    name_is_foreign: bool = False,
+) -> tuple[Change, ...]:
+    """The changes that make a subnet; none when it is there already.
+
+    An MTU that was not chosen is not compared with that of the subnet that is there, nor is the default.
+
+    Args:
+        wanted: as the user wrote it.
+        underlay: decides about the MTU.
+        existing: every subnet of the cloud.
+        registry: what they were read with.
+        name_is_foreign: whether a logical switch that isn't ours has that name.
+
+    Raises:
+        InvalidRequest: a value means nothing, or can't be.
+        AlreadyExists: another subnet has the name, some of the addresses, or is the default.
+    """
+    new = make(wanted, underlay)
+    for other in existing:
+        if other.name == new.name:
+            mtu = new.mtu if wanted.mtu else other.mtu
+            asked = replace(new, mtu=mtu, default=new.default or other.default)
+            if other == asked:
+                return ()
+            raise AlreadyExists(
+                f"subnet {new.name} exists and is another: {_differences(other, asked)}",
+                f"ovnhook subnet show {new.name}; ovnhook subnet set --help",
+            )
+    if name_is_foreign:
+        raise AlreadyExists(f"a logical switch '{new.name}' exists that is not ovnhook's", "choose another name")
+    for other in existing:
+        if other.cidr in new.cidr or new.cidr in other.cidr:
+            raise AlreadyExists(f"network {new.cidr} overlaps with subnet {other.name} ({other.cidr})")
+    for other in existing:
+        if new.default and other.default:
+            raise AlreadyExists(
+                f"subnet {other.name} is the default subnet already",
+                f"create {new.name} without --default, then: ovnhook subnet set {new.name} --default",
+            )
+    return (_count(registry, new.name if new.default else None), AddSubnet(new))
+
+
+def update(old: Subnet, new: Subnet, registry: Registry | None, leases: Iterable[Lease]) -> tuple[Change, ...]:
+    """The changes that give a subnet other settings; none when it has them.
+
+    Leases outside new ranges stay.
+
+    Args:
+        old: as it is.
+        new: as it is to be, checked.
+        registry: what it was read with.
+        leases: those in it.
+
+    Raises:
+        InUse: the new gateway is leased to a guest.
+        InvalidRequest: there would be no default subnet any more.
+    """
+    if new == old:
+        return ()
+    if old.default and not new.default:
+        raise InvalidRequest(
+            f"subnet {old.name} stays the default subnet until another one is", "ovnhook subnet set OTHER --default"
+        )
+    for lease in leases:
+        if lease.address == new.gateway != old.gateway:
+            raise InUse(
+                f"gateway {new.gateway} is leased to domain {lease.domain_name} ({lease.mac})",
+                f"choose another one, or, while the domain is shut off: ovnhook lease release {lease.address}",
+            )
+    default = new.name if new.default and not old.default else None
+    changes: tuple[Change, ...] = (_count(registry, default),)
+    return changes if replace(new, default=old.default) == old else (*changes, UpdateSubnet(old, new))
+
+
+def delete(
+    subnet: Subnet, registry: Registry | None, leases: Iterable[Lease], ports: Iterable[str]
+) -> tuple[Change, ...]:
+    """The changes that take a subnet away. Afterwards there is no default subnet if it was that.
+
+    Args:
+        subnet: which is to go.
+        registry: what it was read with.
+        leases: those in it.
+        ports: the names of the ports on its switch, whosever they are.
+
+    Raises:
+        InUse: there are such leases or ports.
+    """
+    if domains := sorted({lease.domain_name for lease in leases}):
+        raise InUse(
+            f"subnet {subnet.name} is in use by {_few('domain', domains)}",
+            f"ovnhook lease list --subnet {subnet.name}; a lease goes with its domain: virsh undefine",
+        )
+    if names := sorted(ports):
+        raise InUse(
+            f"subnet {subnet.name} is in use by {_few('port', names)}, without a lease",
+            f"ovn-nbctl lsp-list {subnet.name}",
+        )
+    return (_count(registry, "" if subnet.default else None), RemoveSubnet(subnet))
+
+
+def find(name: str, existing: Iterable[Subnet]) -> Subnet:
+    """The subnet of that name.
+
+    Raises:
+        NotFound: there is none.
+    """
+    for subnet in existing:
+        if subnet.name == name:
+            return subnet
+    raise NotFound(f"there is no subnet '{name}'", "ovnhook subnet list")
+
+
+def _count(registry: Registry | None, default: str | None) -> SetRegistry:
+    """Count a change of subnets; `default` is the name of the new default subnet, or None to leave it."""
+    before = registry or Registry()
+    after = Registry(before.serial + 1, before.default_subnet if default is None else default)
+    return SetRegistry(registry, after)
+
+
+def _few(what: str, names: Sequence[str]) -> str:
+    """Some names: ``domains a, b, c, d, e and 3 more``."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{what}{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMED])}{more}"
+
+
+def _is_ipv4(text: str) -> bool:
+    return bool(text) and text.isascii() and bool(valid_ipv4(text, INET_PTON))
+
+
+def _network(text: str) -> IPNetwork:
+    host, _, length = text.partition("/")
+    if ":" in host:
+        raise InvalidRequest(f"network {text}: subnets are IPv4 in this version")
+    if not _is_ipv4(host) or not re.fullmatch("[0-9]{1,2}", length) or int(length) > 32:
+        hint = f"did you mean {IPNetwork(f'{host}/24').cidr}?" if _is_ipv4(host) and not length else ""
+        raise InvalidRequest(f"network '{text}' is not of the form ADDRESS/LENGTH, like 10.1.0.0/24", hint)
+    network = IPNetwork(f"{host}/{length}")
+    if network.ip != network.network:
+        raise InvalidRequest(f"network {text} has host bits set", f"did you mean {network.cidr}?")
+    if network.prefixlen < _LARGEST:
+        raise InvalidRequest(f"network {text} is too large to be meant", f"a /{_LARGEST} is the largest")
+    for block, meaning in _NOT_FOR_HOSTS.items():
+        if network in IPNetwork(block) or IPNetwork(block) in network:
+            raise InvalidRequest(f"network {text} is not for hosts: {block} {meaning}", _PRIVATE)
+    if network.prefixlen > _SMALLEST:
+        raise InvalidRequest(
+            f"network {text} is too small: it has no room for a gateway and a guest", f"a /{_SMALLEST} is the smallest"
+        )
+    return network
+
+
+def _address(text: str, what: str) -> IPAddress:
+    if not _is_ipv4(text):
+        raise InvalidRequest(f"{what} '{text}' is not an IPv4 address")
+    return IPAddress(text)
+
+
+def _first(cidr: IPNetwork) -> IPAddress:
+    return address.usable(cidr).first
+
+
+def _gateway(cidr: IPNetwork, text: str) -> IPAddress:
+    gateway = _address(text, "gateway")
+    _inside(cidr, gateway, f"gateway {gateway}")
+    return gateway
+
+
+def _inside(cidr: IPNetwork, candidate: IPAddress, what: str) -> None:
+    hosts = address.usable(cidr)
+    if not hosts.first <= candidate <= hosts.last:
+        raise InvalidRequest(f"{what} is not a host address of {cidr}", f"those are {hosts}")
+
+
+def _ranges(cidr: IPNetwork, texts: Iterable[str]) -> tuple[Range, ...]:
+    ranges: list[Range] = []
+    for text in texts:
+        first, dash, last = text.partition("-")
+        if not dash:
+            raise InvalidRequest(f"range '{text}' is not of the form FIRST-LAST, like 10.1.0.10-10.1.0.99")
+        one = Range(*(_address(end, f"range '{text}':") for end in (first, last)))
+        if one.first > one.last:
+            raise InvalidRequest(f"range {one}: the first address is after the last", f"did you mean {last}-{first}?")
+        for end in (one.first, one.last):
+            _inside(cidr, end, f"range {one}: {end}")
+        for other in ranges:
+            if one.first <= other.last and other.first <= one.last:
+                raise InvalidRequest(f"ranges {other} and {one} overlap")
+        ranges.append(one)
+    return tuple(sorted(ranges, key=lambda one: one.first))
+
+
+def _domain(text: str) -> str:
+    name = text.lower()
+    if name and not _DNS_DOMAIN.fullmatch(name):
+        raise InvalidRequest(
+            f"domain '{text}' is not a DNS domain",
+            "labels of letters, digits and, in between, hyphens, with dots between",
+        )
+    return name
+
+
+def _mtu(mtu: int, underlay: Underlay) -> int:
+    if not mtu:
+        return min(underlay.mtu, _LARGEST_MTU)
+    if not _SMALLEST_MTU <= mtu <= _LARGEST_MTU:
+        raise InvalidRequest(f"MTU {mtu} is not possible", f"{_SMALLEST_MTU} to {_LARGEST_MTU} bytes are")
+    if underlay.known and mtu > underlay.mtu:
+        raise InvalidRequest(
+            f"MTU {mtu} is more than the underlay carries, {underlay.mtu} bytes",
+            "leave it out, or first raise the MTU of the hosts' underlay interfaces",
+        )
+    return mtu
+
+
+def _with_room(subnet: Subnet) -> Subnet:
+    if not address.capacity(subnet):
+        raise InvalidRequest(
+            f"subnet {subnet.name} has no address for a guest: its gateway {subnet.gateway} is the only one"
+        )
+    return subnet
+
+
+def _differences(there: Subnet, asked: Subnet) -> str:
+    """Where a subnet is not what is asked for: ``its domain is a.example, not b.example``."""
+    before, after = _shown(there), _shown(asked)
+    different = [name for name in before if before[name] != after[name]]
+    if there.cidr != asked.cidr:
+        different = ["network"]  # all else follows
+    return ", ".join(f"its {name} is {before[name]}, not {after[name]}" for name in different)
+
+
+def _shown(subnet: Subnet) -> dict[str, str]:
+    return {
+        "network": str(subnet.cidr),
+        "gateway": f"{subnet.gateway}{' (a default route)' if subnet.routed else ''}",
+        "range": " ".join(map(str, subnet.ranges)) or "all of it",
+        "DNS server": " ".join(map(str, subnet.dns)) or "none",
+        "domain": subnet.domain or "none",
+        "MTU": str(subnet.mtu),
+        "default": "yes" if subnet.default else "no",
+    }
