@@ -17,7 +17,10 @@ PROGRAMS = (Path("/usr/sbin/libvirtd"), Path("/usr/bin/qemu-system-x86_64"))
 
 
 def share(hosts: Iterable[Host]) -> None:
-    """Give the hosts what is known; let the first find it out where nothing is. (libvirt checks that it still holds.)"""
+    """Give the hosts what is known; let the first find it out where nothing is.
+
+    That it still holds is libvirt's to check.
+    """
     known = _folder()
     for host in hosts:
         if not known.exists():

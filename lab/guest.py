@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import re
-import socket
 import time
-import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab import commands
 from lab.domain import CONSOLES
 from lab.errors import CommandError, LabError, WaitError
 from lab.host import Host
@@ -72,26 +71,10 @@ class Guest:
         This goes over the guest's second serial port, so the shell on its first is left alone. A guest that still
         boots is waited for. The command is killed in the guest when the time is over.
         """
-        deadline = time.monotonic() + timeout
-        answer = ""
-        while time.monotonic() < deadline:
-            identity = uuid.uuid4().hex[:12]
-            text = base64.b64encode(command.encode()).decode()
-            request = f"\nlab {identity} {max(1, int(timeout))} {text}\n".encode()
-            try:
-                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as port:
-                    port.settimeout(max(0.1, deadline - time.monotonic()))
-                    port.connect(str(self._commands))
-                    port.sendall(request)
-                    return self._answer(port, identity, deadline)
-            except (ConnectionError, FileNotFoundError) as error:
-                answer = str(error)
-                time.sleep(INTERVAL)
-            except TimeoutError:
-                break
-        raise WaitError(
-            f"{self.name} on {self.host.name}: no answer in {timeout:g} s to: {command}\n{answer}{self.tail()}"
-        )
+        try:
+            return commands.execute(self._commands, command, timeout)
+        except WaitError as error:
+            raise WaitError(f"{self.name} on {self.host.name}: {error}, to: {command}\n{self.tail()}") from None
 
     def console(self, command: str, timeout: float = 20.0, check: bool = True) -> str:
         """The output of shell commands in the guest; a status other than 0 is an error unless ``check`` is off."""
@@ -129,15 +112,13 @@ class Guest:
         The console's log tells; a guest that came by a migration or a saved image is asked instead.
         """
         deadline = time.monotonic() + timeout
-        booting = time.monotonic() + min(5.0, timeout / 2)
+        ask = time.monotonic() + min(1.0, timeout / 2)
         while True:
             found = _fitting(self.addresses(), mac, family)
-            if not found and time.monotonic() >= booting and self.running:
-                booting = time.monotonic() + 1.0
-                try:
-                    found = _fitting(self.current_addresses(2.0), mac, family)
-                except LabError:
-                    found = ""
+            if not found and time.monotonic() >= ask and self.running:
+                with suppress(LabError):
+                    found = _fitting(self.current_addresses(0.3), mac, family)
+                ask = time.monotonic() + 1.0
             if found:
                 return found
             if time.monotonic() >= deadline:
@@ -152,20 +133,6 @@ class Guest:
         except OSError:
             return "(no console)"
         return "\n".join(text.splitlines()[-lines:])
-
-    @staticmethod
-    def _answer(port: socket.socket, identity: str, deadline: float) -> tuple[int, str]:
-        pattern = re.compile(rf"begin {identity}\s(.*)end {identity} (\d+)\s".encode(), re.DOTALL)
-        data = b""
-        while True:
-            found = pattern.search(data)
-            if found:
-                return int(found[2]), base64.b64decode(found[1]).decode(errors="replace")
-            port.settimeout(max(0.01, deadline - time.monotonic()))
-            more = port.recv(65536)
-            if not more:
-                raise ConnectionResetError("the guest's QEMU closed the port")
-            data += more
 
 
 def _addresses(text: str) -> dict[str, list[str]]:

@@ -1,0 +1,78 @@
+"""Commands in a guest, over its second serial port: what ``guest_files/commands`` understands."""
+
+from __future__ import annotations
+
+import base64
+import re
+import socket
+import time
+import uuid
+from pathlib import Path
+
+from lab.errors import WaitError
+from lab.waiting import INTERVAL
+
+KNOCK = 0.2
+"""Seconds after which a guest that did not say hello is asked again: one that boots does not hear it."""
+
+
+def execute(path: Path, command: str, timeout: float) -> tuple[int, str]:
+    """Run shell commands in the guest that has this port; returns the exit status and the output."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as port:
+                port.connect(str(path))
+                return _Port(port, deadline).execute(command)
+        except (BrokenPipeError, ConnectionError, FileNotFoundError) as error:
+            if time.monotonic() >= deadline:
+                raise WaitError(f"no answer in {timeout:g} s ({error})") from None
+            time.sleep(INTERVAL)
+        except TimeoutError:
+            raise WaitError(f"no answer in {timeout:g} s") from None
+
+
+class _Port:
+    def __init__(self, port: socket.socket, deadline: float) -> None:
+        self.port = port
+        self.deadline = deadline
+        self.data = b""
+
+    def execute(self, command: str) -> tuple[int, str]:
+        identity = uuid.uuid4().hex[:12]
+        self._meet(identity)
+        seconds = max(1, int(self.deadline - time.monotonic()))
+        self.port.sendall(f"\nlab {identity} {seconds} {base64.b64encode(command.encode()).decode()}\n".encode())
+        try:
+            found = self._read(rf"begin {identity}\s(.*)end {identity} (\d+)\s", self.deadline)
+        except ConnectionError:
+            raise WaitError("the guest ended (or moved) before it answered") from None
+        return int(found[2]), base64.b64decode(found[1]).decode(errors="replace")
+
+    def _meet(self, identity: str) -> None:
+        """Make sure that the guest listens, so that the command itself is sent once only."""
+        while True:
+            self.port.settimeout(max(0.01, self.deadline - time.monotonic()))
+            self.port.sendall(f"\nhello {identity}\n".encode())
+            try:
+                self._read(rf"ready {identity}\s", min(self.deadline, time.monotonic() + KNOCK))
+            except TimeoutError:
+                if time.monotonic() >= self.deadline:
+                    raise
+            else:
+                return
+
+    def _read(self, pattern: str, deadline: float) -> re.Match[bytes]:
+        wanted = re.compile(pattern.encode(), re.DOTALL)
+        while True:
+            found = wanted.search(self.data)
+            if found:
+                return found
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self.port.settimeout(left)
+            more = self.port.recv(65536)
+            if not more:
+                raise ConnectionResetError("the guest's QEMU closed the port")
+            self.data += more
