@@ -1,0 +1,269 @@
+"""Transactions with a real server: what its errors become, and what happens when it is slow, away or new."""
+
+from __future__ import annotations
+
+import select
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from ovnhook.deadline import Deadline
+from ovnhook.errors import Conflict, OvnhookError, Unavailable
+from ovnhook.ovsdb.connection import ConstraintViolation, Database
+from ovnhook.ovsdb.operation import Operation, insert, key, mutate, ref, require, update
+from ovnhook.ovsdb.operation import select as read
+from tests.database.conftest import Cluster, Server, wait_for
+
+ROW = UUID("00000000-0000-4000-8000-000000000001")
+
+
+def _soon() -> Deadline:
+    return Deadline.after(10)
+
+
+def _database(server: Server) -> Database:
+    return Database(server.remote, "OVN_Northbound")
+
+
+def _switch(uuid: UUID, name: str = "blue") -> Operation:
+    return insert("Logical_Switch", uuid, {"name": name})
+
+
+def _names(database: Database) -> list[str]:
+    (rows,) = database.transact([read("Logical_Switch", columns=["name"])], _soon())
+    return sorted(row["name"] for row in rows)
+
+
+def test_rows_come_back_by_operation(northbound: Server) -> None:
+    """One list for each operation: of what it selected, and an empty one where it wrote."""
+    found = _database(northbound).transact(
+        [_switch(ROW), read("Logical_Switch", columns=["name"]), read("DNS")], _soon()
+    )
+    assert found == [[], [{"name": "blue"}], []]
+
+
+def test_a_row_that_exists_is_a_conflict(northbound: Server) -> None:
+    """The primary key is the arbiter: the second insert of a UUID fails, and nothing of its transaction is written."""
+    database = _database(northbound)
+    database.transact([_switch(ROW)], _soon())
+    before = northbound.dump(versions=True)
+    with pytest.raises(Conflict, match="duplicate uuid"):
+        database.transact([_switch(uuid4(), "other"), _switch(ROW)], _soon())
+    assert northbound.dump(versions=True) == before
+
+
+def test_an_unmet_requirement_is_a_conflict(northbound: Server) -> None:
+    """A row that is not as it was read aborts the transaction."""
+    database = _database(northbound)
+    database.transact([_switch(ROW)], _soon())
+    before = northbound.dump(versions=True)
+    unmet = require("Logical_Switch", [key(ROW)], [{"name": "green"}], ["name"])
+    with pytest.raises(Conflict):
+        database.transact([unmet, update("Logical_Switch", key(ROW), {"name": "red"})], _soon())
+    with pytest.raises(Conflict):
+        database.transact([update("Logical_Switch", key(ROW), {"name": "red"}), unmet], _soon())
+    assert northbound.dump(versions=True) == before
+
+
+def test_a_reference_to_nothing_is_a_conflict(northbound: Server) -> None:
+    """What was referred to is gone: somebody was faster."""
+    refer = mutate("Logical_Switch", key(ROW), [["ports", "insert", ["set", [ref(uuid4())]]]])
+    with pytest.raises(Conflict, match="referential integrity"):
+        _database(northbound).transact([_switch(ROW), refer], _soon())
+    assert northbound.dump()["Logical_Switch"] == {}
+
+
+def test_a_name_that_is_taken_is_a_constraint_violation(northbound: Server) -> None:
+    """The schema's index of ports' names; trying again would not help, so it is no Unavailable."""
+    database = _database(northbound)
+
+    def port(uuid: UUID, switch: UUID) -> list[Operation]:
+        join = mutate("Logical_Switch", key(switch), [["ports", "insert", ["set", [ref(uuid)]]]])
+        return [_switch(switch), insert("Logical_Switch_Port", uuid, {"name": "same"}), join]
+
+    database.transact(port(uuid4(), ROW), _soon())
+    before = northbound.dump(versions=True)
+    with pytest.raises(ConstraintViolation, match="same") as caught:
+        database.transact(port(uuid4(), uuid4()), _soon())
+    assert not isinstance(caught.value, Unavailable)
+    assert northbound.dump(versions=True) == before
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "select", "table": "No_Such_Table", "where": []},
+        {"op": "insert", "table": "Logical_Switch", "row": {"no_such_column": 1}},
+        {"op": "dance"},
+    ],
+    ids=["table", "column", "operation"],
+)
+def test_a_mistake_of_ours_is_neither_an_outage_nor_a_race(northbound: Server, operation: Operation) -> None:
+    """It would be the same the next time, so nobody may repeat it or start a domain in spite of it."""
+    with pytest.raises(OvnhookError, match="OVN_Northbound") as caught:
+        _database(northbound).transact([operation], _soon())
+    assert type(caught.value) is OvnhookError
+
+
+def test_a_database_that_is_not_there_is_told(northbound: Server) -> None:
+    """The server is not the one that was meant: out of reach, as no server would be."""
+    with pytest.raises(Unavailable, match="No_Such_Database"):
+        Database(northbound.remote, "No_Such_Database").transact([read("DNS")], _soon())
+
+
+@pytest.mark.parametrize("remote", ["unix:/nonexistent/s", "tcp:127.0.0.1:1", "unix:/"])
+def test_nobody_there_is_unavailable(remote: str) -> None:
+    """At once, and the message says where it was looked."""
+    deadline = Deadline.after(60)
+    with pytest.raises(Unavailable) as caught:
+        Database(remote, "OVN_Northbound").transact([read("DNS")], deadline)
+    assert remote in caught.value.message
+    assert deadline.remaining > 30
+
+
+def test_a_frozen_server_costs_no_more_than_the_deadline(northbound: Server) -> None:
+    """On a new connection (which the kernel accepts) and on one that was used before."""
+    used, new = _database(northbound), _database(northbound)
+    used.transact([_switch(ROW)], _soon())
+    northbound.pause()
+    for database in (used, new):
+        guard = Deadline.after(5)
+        with pytest.raises(Unavailable, match="no answer in time"):
+            database.transact([read("DNS")], Deadline.after(0.2))
+        assert guard.remaining
+    northbound.resume()
+    assert _names(used) == _names(new) == ["blue"]
+
+
+def test_nothing_is_sent_when_time_is_over(northbound: Server) -> None:
+    """A process that was stopped for long must not write what nobody waits for any more."""
+    with pytest.raises(Unavailable, match="no time left"):
+        _database(northbound).transact([_switch(ROW)], Deadline.after(0))
+    assert northbound.dump()["Logical_Switch"] == {}
+
+
+def test_a_restarted_server_is_not_noticed(northbound: Server) -> None:
+    """The connection that died meanwhile is replaced, and what was written is there."""
+    database = _database(northbound)
+    database.transact([_switch(ROW)], _soon())
+    northbound.stop()
+    northbound.start()
+    assert _names(database) == ["blue"]
+    northbound.kill()
+    northbound.start()
+    assert _names(database) == ["blue"]
+
+
+def test_a_stopped_server_is_unavailable_until_it_is_back(northbound: Server) -> None:
+    """An idle connection to a server that went is no reason to wait."""
+    database = _database(northbound)
+    assert _names(database) == []
+    northbound.stop()
+    deadline = Deadline.after(60)
+    with pytest.raises(Unavailable):
+        database.transact([read("DNS")], deadline)
+    assert deadline.remaining > 30
+    northbound.start()
+    assert _names(database) == []
+
+
+def test_a_server_that_dies_in_the_middle_is_unavailable(northbound: Server) -> None:
+    """Somebody who waits for an answer is told at once that none will come."""
+    database = _database(northbound)
+    assert _names(database) == []
+    northbound.pause()
+    deadline = Deadline.after(60)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(database.transact, [read("DNS")], deadline)
+        wait_for(waiting.running)
+        northbound.kill()
+        with pytest.raises(Unavailable):
+            waiting.result(30)
+    assert deadline.remaining > 30
+
+
+def test_a_dead_server_among_several_is_passed_over(northbound: Server) -> None:
+    """Wherever it stands in the list, and in whatever order they are tried."""
+    for remotes in (f"unix:/nonexistent/s,{northbound.remote}", f"{northbound.remote}, unix:/nonexistent/s"):
+        for _ in range(8):
+            assert _names(Database(remotes, "OVN_Northbound")) == []
+
+
+def test_a_frozen_server_among_several_is_left_after_one_try(cluster: Cluster) -> None:
+    """The transaction that met it ends by its deadline; the next one goes to another server."""
+    frozen = cluster.servers[2]
+    wait_for(lambda: cluster.leader() is not frozen)
+    database = Database(",".join([frozen.remote, cluster.servers[0].remote]), "OVN_Northbound")
+    database._order.sort(key=lambda remote: remote != frozen.remote)
+    frozen.pause()
+    with pytest.raises(Unavailable):
+        database.transact([read("DNS")], Deadline.after(0.2))
+    assert _names(database) == []
+
+
+def test_every_server_of_a_cluster_serves(cluster: Cluster) -> None:
+    """What is written through one is there for the next one to read, and unique in all."""
+    databases = [Database(remote, "OVN_Northbound") for remote in cluster.remotes]
+    databases[1].transact([_switch(ROW)], _soon())
+    for database in databases:
+        with pytest.raises(Conflict):
+            database.transact([_switch(ROW)], _soon())
+        assert _names(database) == ["blue"]
+
+
+def test_a_connection_is_kept(northbound: Server) -> None:
+    """One after the other, transactions share one connection; side by side they have one each, and keep those."""
+    database = _database(northbound)
+    for _ in range(5):
+        assert _names(database) == []
+    assert len(database._idle) == 1
+    together = threading.Barrier(4)
+
+    def meet() -> None:
+        together.wait(30)
+        assert _names(database) == []
+
+    with ThreadPoolExecutor(4) as pool:
+        for waiting in [pool.submit(meet) for _ in range(4)]:
+            waiting.result(30)
+    assert 1 <= len(database._idle) <= 4
+    database.close()
+    assert database._idle == []
+
+
+def test_an_idle_connection_answers_the_servers_probes(northbound: Server) -> None:
+    """Tended, it outlives the inactivity probe of the server; the second probe says that the first one was answered."""
+    probing = Path(northbound.directory, "probing")
+    northbound.transact(
+        {"op": "insert", "table": "NB_Global", "row": {"connections": ["named-uuid", "c"]}},
+        {
+            "op": "insert",
+            "table": "Connection",
+            "uuid-name": "c",
+            "row": {"target": f"punix:{probing}", "inactivity_probe": 1000},
+        },
+    )
+    wait_for(probing.exists)
+    database = Database(f"unix:{probing}", "OVN_Northbound")
+    assert _names(database) == []
+    (idle,) = database._idle
+    for _ in range(2):
+        assert select.select([idle.stream.socket], [], [], 20)[0]
+        database.tend()
+        assert database._idle == [idle]
+    assert _names(database) == []
+    assert database._idle == [idle]
+
+
+def test_tending_lets_go_of_what_has_ended(northbound: Server) -> None:
+    """A server that went away leaves no dead connection behind."""
+    database = _database(northbound)
+    assert _names(database) == []
+    (idle,) = database._idle
+    northbound.stop()
+    assert select.select([idle.stream.socket], [], [], 20)[0]
+    database.tend()
+    assert database._idle == []

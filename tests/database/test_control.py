@@ -1,0 +1,752 @@
+"""The control service and the command, on a real northbound database: what is done, and what is refused how."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import grpc
+import pytest
+import yaml
+from google.protobuf import descriptor_pb2
+from netaddr import IPAddress
+
+from ovnhook import __version__, identity
+from ovnhook.api.grpc.health.v1 import health_pb2, health_pb2_grpc
+from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
+from ovnhook.attachment import Attachment
+from ovnhook.cli.client import Client
+from ovnhook.cli.main import main
+from ovnhook.config import Config
+from ovnhook.control import server, underlay
+from ovnhook.deadline import Deadline
+from ovnhook.errors import AlreadyExists, OvnhookError
+from ovnhook.model import Domain, Interface, Kind, Wish
+from ovnhook.ovsdb.vswitch import Vswitch
+from ovnhook.subnet import Underlay
+from tests.database.conftest import Server, wait_for
+
+MAC = "52:54:00:00:00:01"
+
+
+class Done(NamedTuple):
+    """What a command said."""
+
+    status: int
+    out: str
+    error: str
+
+    @property
+    def table(self) -> list[list[str]]:
+        """The words of each line."""
+        return [line.split() for line in self.out.splitlines()]
+
+    @property
+    def json(self) -> Any:
+        """What it said in JSON."""
+        return json.loads(self.out)
+
+
+class Control:
+    """A control service, and the command as a user of it."""
+
+    def __init__(
+        self,
+        path: Path,
+        northbound: Server,
+        make_host: Callable[[str], Server],
+        capture: pytest.CaptureFixture[str],
+    ) -> None:
+        self.path = path
+        self.northbound = northbound
+        self.config = Config(northbound=northbound.remote, vswitch=make_host("hv1").remote)
+        self.service = server.Server(path, self.config)
+        self._capture = capture
+
+    def ovnhook(self, *arguments: str) -> Done:
+        """Run the command."""
+        self._capture.readouterr()
+        status = main(["--socket", str(self.path), *arguments])
+        return Done(status, *self._capture.readouterr())
+
+    def done(self, *arguments: str) -> Done:
+        """Run the command, which succeeds and has nothing to complain of."""
+        done = self.ovnhook(*arguments)
+        assert (done.status, done.error) == (0, "")
+        return done
+
+    def refused(self, status: int, *arguments: str) -> tuple[str, str]:
+        """Run the command, which fails and changes nothing; the error and the hint."""
+        before = self.northbound.dump(versions=True)
+        done = self.ovnhook(*arguments)
+        assert self.northbound.dump(versions=True) == before
+        assert (done.status, done.out) == (status, "")
+        error, *hints = done.error.splitlines()
+        assert len(hints) <= 1
+        assert error.startswith("error: ")
+        assert all(hint.startswith("hint: ") for hint in hints)
+        return error.removeprefix("error: "), hints[0].removeprefix("hint: ") if hints else ""
+
+    def attach(self, name: str, subnet: str, address: str = "", mac: str = MAC) -> Domain:
+        """Let a domain start on hv1."""
+        wish = Wish(subnet, addresses=(IPAddress(address),) if address else (), hostname=name)
+        domain = Domain(identity.switch(name), name, 1, (Interface(mac, Kind.BRIDGE, wish),), (mac,))
+        Attachment(self.config).attach(domain, Deadline.after(20))
+        return domain
+
+    def stop(self, domain: Domain) -> None:
+        """Let it end."""
+        Attachment(self.config).detach(domain, Deadline.after(20))
+
+    def channel(self) -> grpc.Channel:
+        """A client's channel."""
+        return grpc.insecure_channel(f"unix:{self.path}")
+
+
+@pytest.fixture
+def control(
+    directory: Path, northbound: Server, make_host: Callable[[str], Server], capsys: pytest.CaptureFixture[str]
+) -> Iterator[Control]:
+    """As above."""
+    made = Control(directory / "run" / "control.sock", northbound, make_host, capsys)
+    yield made
+    made.service.stop()
+
+
+def test_a_life_of_a_subnet(control: Control) -> None:
+    """Make, show, list, set, delete; in the database are just the rows of it."""
+    made = control.done(
+        "subnet", "create", "blue", "10.1.0.0/24", "--default", "--gateway", "10.1.0.254", "--dns", "10.1.0.53",
+        "--dns", "192.0.2.53", "--domain", "lab.example", "--range", "10.1.0.10-10.1.0.19", "--mtu", "1400",
+        "--format", "json",
+    ).json  # fmt: skip
+    assert made == {
+        "name": "blue",
+        "cidr": "10.1.0.0/24",
+        "gateway": "10.1.0.254",
+        "routed": True,
+        "ranges": ["10.1.0.10-10.1.0.19"],
+        "dns": ["10.1.0.53", "192.0.2.53"],
+        "domain": "lab.example",
+        "mtu": 1400,
+        "default": True,
+        "used": 0,
+        "capacity": 10,
+        "logical_switch": str(identity.switch("blue")),
+        "dhcp_options": str(identity.dhcp_options("blue")),
+    }
+    assert list(made)[:2] == ["name", "cidr"]
+    rows = control.northbound.dump()
+    assert rows["Logical_Switch"][made["logical_switch"]]["name"] == "blue"
+    options = dict(rows["DHCP_Options"][made["dhcp_options"]]["options"][1])
+    assert options["router"] == "10.1.0.254"
+    assert options["mtu"] == "1400"
+    assert options["dns_server"] == "{10.1.0.53, 192.0.2.53}"
+
+    assert control.done("subnet", "show", "blue", "--format", "json").json == made
+    assert control.done("subnet", "list", "--format", "json").json == [made]
+    assert yaml.safe_load(control.done("subnet", "list", "--format", "yaml").out) == [made]
+
+    changed = control.done("subnet", "set", "blue", "--no-gateway", "--no-range", "--dns", "10.1.0.1", "--no-domain")
+    assert ["gateway", "10.1.0.1"] in changed.table
+    after = control.done("subnet", "show", "blue", "--format", "json").json
+    assert after == {
+        **made, "gateway": "10.1.0.1", "routed": False, "ranges": [], "dns": ["10.1.0.1"], "domain": "", "capacity": 253
+    }  # fmt: skip
+    assert "router" not in dict(control.northbound.dump()["DHCP_Options"][made["dhcp_options"]]["options"][1])
+
+    assert control.done("subnet", "delete", "blue").out == ""
+    assert control.done("subnet", "list", "--format", "json").json == []
+    rows = control.northbound.dump()
+    assert (rows["Logical_Switch"], rows["DHCP_Options"]) == ({}, {})
+    assert control.refused(3, "subnet", "delete", "blue")[0] == "there is no subnet 'blue'"
+
+
+def test_tables(control: Control) -> None:
+    """One line for each, with headings, and no colour or trailing space where nobody looks at a terminal."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24", "--default", "--dns", "10.1.0.53")
+    listed = control.done("subnet", "list")
+    assert listed.table == [
+        ["NAME", "CIDR", "GATEWAY", "DNS", "DOMAIN", "MTU", "USED", "DEFAULT"],
+        ["blue", "10.1.0.0/24", "10.1.0.1", "10.1.0.53", "-", "1442", "0/253", "yes"],
+    ]
+    assert "\x1b" not in listed.out
+    assert all(line == line.rstrip() for line in listed.out.splitlines())
+    assert control.done("lease", "list").table == [
+        ["SUBNET", "ADDRESS", "DOMAIN", "MAC", "HOSTNAME", "HOST", "IN", "USE"]
+    ]
+
+
+def test_to_make_again_what_is_already_so(control: Control) -> None:
+    """Succeeds and writes nothing; with anything else under that name it is refused, and says what differs."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24", "--dns", "10.1.0.53")
+    before = control.northbound.dump(versions=True)
+    control.done("subnet", "create", "blue", "10.1.0.0/24", "--dns", "10.1.0.53")
+    assert control.northbound.dump(versions=True) == before
+    error, _ = control.refused(4, "subnet", "create", "blue", "10.1.0.0/24")
+    assert error == "subnet blue exists and is another: its DNS server is 10.1.0.53, not none"
+
+
+@pytest.mark.parametrize(
+    ("status", "arguments", "error", "hint"),
+    [
+        (2, "create red 10.3.0.1/24", "network 10.3.0.1/24 has host bits set", "did you mean 10.3.0.0/24?"),
+        (2, "create red 10.3.0.0/31", "network 10.3.0.0/31 is too small", "/30"),
+        (2, "create red 10.0.0.0/8", "network 10.0.0.0/8 is too large", "/12"),
+        (2, "create red 127.0.0.0/24", "is loopback", "10.0.0.0/8"),
+        (2, "create red fd00::/64", "subnets are IPv4 in this version", ""),
+        (2, "create re_d- 10.3.0.0/24", "name 're_d-' is not possible", "letters"),
+        (2, "create red 10.3.0.0/24 --gateway 10.4.0.1", "gateway 10.4.0.1 is not a host address of 10.3.0.0/24", ""),
+        (2, "create red 10.3.0.0/24 --range 10.3.0.9-10.3.0.8", "the first address is after the last", "10.3.0.8-"),
+        (2, "create red 10.3.0.0/24 --dns dns", "DNS server 'dns' is not an IPv4 address", ""),
+        (2, "create red 10.3.0.0/24 --domain a_b", "domain 'a_b' is not a DNS domain", "hyphens"),
+        (2, "create red 10.3.0.0/24 --mtu 100", "MTU 100 is not possible", "576 to 9000"),
+        (2, "create red 10.3.0.0/24 --mtu x", "'--mtu': 'x' is not a valid integer", "ovnhook subnet create --help"),
+        (2, "create red", "Missing argument 'CIDR'", "ovnhook subnet create --help"),
+        (2, "create red 10.3.0.0/24 --colour blue", "No such option", "ovnhook subnet create --help"),
+        (2, "paint", "No such command 'paint'", "ovnhook subnet --help"),
+        (4, "create red 10.1.0.128/25", "network 10.1.0.128/25 overlaps with subnet blue (10.1.0.0/24)", ""),
+        (4, "create red 10.3.0.0/24 --default", "subnet blue is the default subnet already", "set red --default"),
+        (4, "create theirs 10.3.0.0/24", "a logical switch 'theirs' exists that is not ovnhook's", "another name"),
+        (2, "set blue", "nothing to set", "ovnhook subnet set --help"),
+        (2, "set blue --dns 10.1.0.53 --no-dns", "--dns and --no-dns can't both be", ""),
+        (2, "set blue --range 10.1.0.2-10.1.0.3 --no-range", "--range and --no-range can't both be", ""),
+        (2, "set blue --mtu 0x", "not a valid integer", ""),
+        (2, "set blue --gateway 10.1.0.0", "gateway 10.1.0.0 is not a host address", "10.1.0.1-10.1.0.254"),
+        (5, "set blue --gateway 10.1.0.20", "gateway 10.1.0.20 is leased to domain web1 (52:54:00:00:00:01)", "other"),
+        (3, "set red --mtu 1400", "there is no subnet 'red'", "ovnhook subnet list"),
+        (3, "show red", "there is no subnet 'red'", "ovnhook subnet list"),
+        (3, "delete red", "there is no subnet 'red'", "ovnhook subnet list"),
+        (5, "delete blue", "subnet blue is in use by domain web1", "ovnhook lease list --subnet blue"),
+        (5, "delete green", "subnet green is in use by port router-port, without a lease", "lsp-list green"),
+    ],
+)
+def test_what_is_refused(control: Control, status: int, arguments: str, error: str, hint: str) -> None:
+    """Every refusal: its words, its hint, its exit status, and that nothing was written."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24", "--default")
+    control.done("subnet", "create", "green", "10.2.0.0/24")
+    control.attach("web1", "blue", "10.1.0.20")
+    control.northbound.transact(
+        {"op": "insert", "table": "Logical_Switch", "row": {"name": "theirs"}},
+        {"op": "insert", "table": "Logical_Switch_Port", "uuid-name": "p", "row": {"name": "router-port"}},
+        {
+            "op": "mutate",
+            "table": "Logical_Switch",
+            "where": [["name", "==", "green"]],
+            "mutations": [["ports", "insert", ["set", [["named-uuid", "p"]]]]],
+        },
+    )
+    said, advice = control.refused(status, "subnet", *arguments.split())
+    assert error in said
+    assert hint in advice
+
+
+def test_the_default_subnet(control: Control) -> None:
+    """It is moved on purpose, can't be given up, and goes with its subnet when nothing uses that."""
+
+    def default() -> list[str]:
+        return [row["name"] for row in control.done("subnet", "list", "--format", "json").json if row["default"]]
+
+    control.done("subnet", "create", "blue", "10.1.0.0/24", "--default")
+    control.done("subnet", "create", "green", "10.2.0.0/24")
+    control.done("subnet", "set", "green", "--default")
+    assert default() == ["green"]
+    control.done("subnet", "delete", "green")
+    assert default() == []
+    control.done("subnet", "create", "green", "10.2.0.0/24", "--default")
+    assert default() == ["green"]
+
+
+def test_leases_and_ports(control: Control) -> None:
+    """What a domain has while it runs, and what is left of it when it doesn't."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    control.done("subnet", "create", "green", "10.2.0.0/24")
+    domain = control.attach("web1", "blue", "10.1.0.20")
+    port_id = str(domain.port_uuid(MAC))
+    port = {
+        "id": port_id,
+        "subnet": "blue",
+        "mac": MAC,
+        "addresses": ["10.1.0.20"],
+        "domain": str(domain.uuid),
+        "domain_name": "web1",
+        "host": "hv1",
+        "up": False,
+    }
+    lease = {
+        "subnet": "blue",
+        "address": "10.1.0.20",
+        "domain": str(domain.uuid),
+        "domain_name": "web1",
+        "mac": MAC,
+        "hostname": "web1",
+        "host": "hv1",
+        "in_use": True,
+    }
+
+    def ports(*arguments: str) -> Any:
+        return control.done("port", "list", *arguments, "--format", "json").json
+
+    def leases(*arguments: str) -> Any:
+        return control.done("lease", "list", *arguments, "--format", "json").json
+
+    assert ports() == ports("--subnet", "blue", "--host", "hv1") == [port]
+    assert ports("--subnet", "green") == ports("--host", "hv2") == []
+    assert control.done("port", "show", port_id, "--format", "json").json == port
+    assert control.done("port", "list").table[1] == [port_id, "web1", MAC, "blue", "10.1.0.20", "hv1", "no"]
+    assert leases() == leases("--subnet", "blue") == [lease]
+    assert leases("--subnet", "green") == []
+    assert control.done("subnet", "show", "blue", "--format", "json").json["used"] == 1
+    assert [row["used"] for row in control.done("subnet", "list", "--format", "json").json] == [1, 0]
+
+    control.stop(domain)
+    assert ports() == []
+    assert leases() == [{**lease, "in_use": False}]
+    assert control.refused(3, "port", "show", port_id) == (f"there is no port '{port_id}'", "ovnhook port list")
+    for noun in ("port", "lease"):
+        assert control.refused(3, noun, "list", "--subnet", "red")[0] == "there is no subnet 'red'"
+
+
+def test_to_release_a_lease(control: Control) -> None:
+    """Not while the domain runs; with the entry in what the domain holds, and nothing else of it."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    wishes = [Wish("blue", addresses=(IPAddress(f"10.1.0.{n}"),), hostname="web1") for n in (20, 21)]
+    interfaces = tuple(Interface(f"52:54:00:00:00:0{n}", Kind.BRIDGE, wish) for n, wish in enumerate(wishes))
+    domain = Domain(UUID(int=7), "web1", 1, interfaces, tuple(one.mac for one in interfaces))
+    attachment = Attachment(control.config)
+    attachment.attach(domain, Deadline.after(20))
+
+    error, _ = control.refused(5, "lease", "release", "10.1.0.20")
+    assert "web1" in error
+    assert "hv1" in error
+    attachment.detach(domain, Deadline.after(20))
+    for arguments, status, words in (
+        (["10.1.0.22"], 3, "address 10.1.0.22 of subnet blue is not leased"),
+        (["10.9.0.22"], 3, "no subnet has the address 10.9.0.22"),
+        (["10.1.0.20", "--subnet", "red"], 3, "there is no subnet 'red'"),
+        (["web1"], 2, "address 'web1' is not an IPv4 address"),
+    ):
+        assert control.refused(status, "lease", "release", *arguments)[0] == words
+    assert control.done("lease", "release", "10.1.0.20").out == ""
+    left = control.done("lease", "list", "--format", "json").json
+    assert [row["address"] for row in left] == ["10.1.0.21"]
+    (holding,) = attachment.northbound.holdings(Deadline.after(20))
+    assert [str(address) for _, _, address in holding.leases] == ["10.1.0.21"]
+    control.done("lease", "release", "10.1.0.21", "--subnet", "blue")
+    assert attachment.northbound.holdings(Deadline.after(20)) == []
+    control.done("subnet", "delete", "blue")
+
+
+def test_smaller_ranges_leave_leases(control: Control) -> None:
+    """They are outside then, and stay."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    control.attach("web1", "blue", "10.1.0.20")
+    made = control.done("subnet", "set", "blue", "--range", "10.1.0.100-10.1.0.100", "--format", "json").json
+    assert (made["used"], made["capacity"]) == (1, 1)
+
+
+def test_conflicting_creates_at_once(control: Control) -> None:
+    """Of eight that want the same network one has it; the others are told who."""
+    start = threading.Barrier(8)
+
+    def create(number: int) -> str:
+        start.wait(20)
+        try:
+            Client(control.path).call("CreateSubnet", subnet={"name": f"s{number}", "cidr": "10.1.0.0/20"})
+        except AlreadyExists as error:
+            return error.message
+        return ""
+
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(create, range(8)))
+    (winner,) = [f"s{number}" for number, words in enumerate(said) if not words]
+    assert {words for words in said if words} == {f"network 10.1.0.0/20 overlaps with subnet {winner} (10.1.0.0/20)"}
+    assert [row["name"] for row in control.done("subnet", "list", "--format", "json").json] == [winner]
+
+
+def test_creates_at_once_that_do_not_conflict(control: Control) -> None:
+    """All of them are made, though each counts the registry on; only one of the defaults is."""
+    start = threading.Barrier(8)
+
+    def create(number: int) -> bool:
+        start.wait(20)
+        wanted = {"name": f"s{number}", "cidr": f"10.{number}.0.0/16", "default": number % 2 == 0}
+        try:
+            Client(control.path).call("CreateSubnet", subnet=wanted)
+        except AlreadyExists:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(create, range(8)))
+    assert all(made[1::2])
+    assert sum(made[0::2]) == 1
+    listed = control.done("subnet", "list", "--format", "json").json
+    assert len(listed) == sum(made)
+    assert sum(row["default"] for row in listed) == 1
+
+
+def test_pages(control: Control) -> None:
+    """All rows, each once, whatever the size of a page."""
+    for number in range(5):
+        control.done("subnet", "create", f"s{number}", f"10.{number}.0.0/16")
+    client = Client(control.path)
+    names = [f"s{number}" for number in range(5)]
+    for size in (0, 1, 2, 5, 10**6):
+        assert [row["name"] for row in client.pages("ListSubnets", "subnets", page_size=size)] == names
+    first = client.call("ListSubnets", page_size=2)
+    assert [row["name"] for row in first["subnets"]] == names[:2]
+    control.done("subnet", "delete", "s1")
+    second = client.call("ListSubnets", page_token=first["next_page_token"])
+    assert [row["name"] for row in second["subnets"]] == names[2:]
+    for fields in ({"page_size": -1}, {"page_token": "x"}, {"page_token": "WzFd"}, {"page_token": "é"}):
+        with pytest.raises(OvnhookError) as caught:
+            client.call("ListSubnets", **fields)
+        assert caught.value.status == "INVALID_ARGUMENT"
+        assert "page_" in caught.value.message
+
+
+@pytest.mark.parametrize("paths", [[], ["cidr"], ["name"], ["colour"], ["subnet.mtu"], ["mtu", "routed"]])
+def test_masks_that_are_refused(control: Control, paths: list[str]) -> None:
+    """What can't be set is named; nothing else is set then."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    before = control.northbound.dump(versions=True)
+    with pytest.raises(OvnhookError) as caught:
+        Client(control.path).call("UpdateSubnet", subnet={"name": "blue", "mtu": 1300}, update_mask={"paths": paths})
+    assert caught.value.status == "INVALID_ARGUMENT"
+    assert (paths or ["update_mask"])[-1] in caught.value.message
+    assert "gateway" in caught.value.hint
+    assert control.northbound.dump(versions=True) == before
+
+
+def test_errors_of_the_api(control: Control) -> None:
+    """gRPC's status, the message, and the hint in the metadata, for clients that aren't ours."""
+    with control.channel() as channel:
+        stub = ovnhook_pb2_grpc.SubnetsStub(channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.GetSubnet(ovnhook_pb2.GetSubnetRequest(name="blüe"), timeout=20)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert caught.value.details() == "there is no subnet 'blüe'"
+    assert ("ovnhook-hint", "ovnhook subnet list") in [tuple(pair) for pair in caught.value.trailing_metadata()]
+
+
+def test_what_was_not_foreseen(
+    control: Control, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client is told no secrets, the log everything, and the service goes on."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr("ovnhook.subnet.make", fail)
+    error, _ = control.refused(1, "subnet", "create", "blue", "10.1.0.0/24")
+    assert "secret" not in error
+    assert "ZeroDivisionError: secret" in caplog.text
+    monkeypatch.undo()
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+
+
+def test_a_database_that_is_away(control: Control) -> None:
+    """The command says which; when it is back all goes on."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    control.northbound.stop()
+    done = control.ovnhook("subnet", "list")
+    assert done.status == 7
+    assert done.error.startswith(f"error: OVN_Northbound: {control.northbound.remote}: ")
+    control.northbound.start()
+    assert control.done("subnet", "list").table[1][0] == "blue"
+
+
+def test_a_database_that_is_silent(control: Control) -> None:
+    """The client's deadline is kept, and it hears what was waited for rather than that time is over."""
+    control.done("subnet", "list")
+    control.northbound.pause()
+    began = time.monotonic()
+    with control.channel() as channel, pytest.raises(grpc.RpcError) as caught:
+        ovnhook_pb2_grpc.SubnetsStub(channel).ListSubnets(ovnhook_pb2.ListSubnetsRequest(), timeout=1)
+    assert time.monotonic() - began < 5
+    control.northbound.resume()
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "OVN_Northbound" in caught.value.details()
+
+
+def test_health(control: Control) -> None:
+    """Serving while the database is there; a watch hears of both changes."""
+    with control.channel() as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        kinds = health_pb2.HealthCheckResponse
+        for service in ("", "ovnhook.v1.Subnets", "grpc.health.v1.Health"):
+            assert stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=20).status == kinds.SERVING
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Check(health_pb2.HealthCheckRequest(service="nothing"), timeout=20)
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        assert next(stub.Watch(health_pb2.HealthCheckRequest(service="nothing"), timeout=20)).status == (
+            kinds.SERVICE_UNKNOWN
+        )
+        watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=60)
+        assert next(watch).status == kinds.SERVING
+        control.northbound.stop()
+        assert next(watch).status == kinds.NOT_SERVING
+        assert stub.Check(health_pb2.HealthCheckRequest(), timeout=20).status == kinds.NOT_SERVING
+        control.northbound.start()
+        assert next(watch).status == kinds.SERVING
+
+
+def test_reflection(control: Control) -> None:
+    """A client that has no proto learns all from the service."""
+    asked = reflection_pb2.ServerReflectionRequest
+    requests = [
+        asked(list_services=""),
+        asked(file_containing_symbol="ovnhook.v1.Subnets.CreateSubnet"),
+        asked(file_by_filename="google/protobuf/field_mask.proto"),
+        asked(file_containing_symbol="ovnhook.v1.Nothing"),
+        asked(file_containing_symbol="ovnhook.v1.Subnets.Nothing"),
+        asked(all_extension_numbers_of_type="ovnhook.v1.Subnet"),
+        asked(),
+    ]
+    with control.channel() as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        answers = list(stub.ServerReflectionInfo(iter(requests), timeout=20))
+    listed, found, imported, *errors = answers
+    assert [service.name for service in listed.list_services_response.service] == [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "ovnhook.v1.Leases",
+        "ovnhook.v1.Ports",
+        "ovnhook.v1.Subnets",
+    ]
+    files = [
+        descriptor_pb2.FileDescriptorProto.FromString(file)
+        for file in found.file_descriptor_response.file_descriptor_proto
+    ]
+    assert {file.package for file in files} == {"ovnhook.v1", "google.protobuf"}
+    assert len(imported.file_descriptor_response.file_descriptor_proto) == 1
+    assert [answer.error_response.error_code for answer in errors] == [5, 5, 5, 3]
+    assert [answer.original_request for answer in answers] == requests
+
+
+def test_only_root_may_open_the_socket(control: Control) -> None:
+    """By its mode; the folder is for all, as others have their sockets there."""
+    assert stat.S_IMODE(control.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(control.path.parent.stat().st_mode) == 0o755
+
+
+def test_a_second_service_is_refused(control: Control) -> None:
+    """In one line; the first one goes on."""
+    with pytest.raises(OvnhookError, match=f"another control service serves on {control.path}"):
+        server.Server(control.path, control.config)
+    control.done("subnet", "list")
+
+
+@pytest.mark.parametrize("path", ["/proc/nothing/control.sock", "/dev/null/control.sock", f"/tmp/{'x' * 120}"])
+def test_where_nobody_can_serve(path: str) -> None:
+    """In one line."""
+    with pytest.raises(OvnhookError, match="can't serve on /"):
+        server.Server(Path(path), Config())
+
+
+class TestProcess:
+    """The process ``ovnhook-control``."""
+
+    @pytest.fixture
+    def start(self, directory: Path, northbound: Server) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+        """Start the service; all of them are ended after the test."""
+        configuration = directory / "ovnhook.toml"
+        configuration.write_text(f'northbound = "{northbound.remote}"\nvswitch = "unix:{directory}/nothing"\n')
+        socket = directory / "run" / "control.sock"
+        command = [sys.executable, "-m", "ovnhook.control", "--config", str(configuration), "--socket", str(socket)]
+        started: list[subprocess.Popen[str]] = []
+
+        def begin() -> subprocess.Popen[str]:
+            started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+            return started[-1]
+
+        yield begin
+        for process in started:
+            process.kill()
+            process.communicate(timeout=20)
+
+    def test_it_serves_until_it_is_told_to_end(
+        self, directory: Path, start: Callable[[], subprocess.Popen[str]], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A crash leaves a socket that nobody answers, and the next one replaces; SIGTERM leaves none."""
+        socket = directory / "run" / "control.sock"
+        arguments = ["--socket", str(socket), "subnet", "list", "--format", "json"]
+        assert main(arguments) == 7
+        assert capsys.readouterr().err.splitlines() == [
+            f"error: the control service is not running at {socket}",
+            "hint: systemctl start ovnhook-control",
+        ]
+        first = start()
+        wait_for(lambda: main(arguments) == 0)
+        second = start()
+        assert second.wait(20) == 1
+        assert second.stderr
+        assert second.stderr.read() == f"ERROR ovnhook.control: another control service serves on {socket}\n"
+        first.kill()
+        first.wait(20)
+        assert socket.exists()
+        assert main(arguments) == 7
+        third = start()
+        wait_for(lambda: main(arguments) == 0)
+        third.send_signal(signal.SIGTERM)
+        assert third.wait(20) == 0
+        assert not socket.exists()
+        assert third.stderr
+        assert third.stderr.read() == f"INFO ovnhook.control: serving on {socket}\n"
+
+    def test_a_configuration_that_means_nothing(
+        self, directory: Path, start: Callable[[], subprocess.Popen[str]]
+    ) -> None:
+        """One line, and the exit status of its error."""
+        (directory / "ovnhook.toml").write_text("colour = 1\n")
+        process = start()
+        assert process.wait(20) == 2
+        assert process.stderr
+        (line,) = process.stderr.read().splitlines()
+        assert line.startswith("ERROR ovnhook.control: ")
+        assert "colour" in line
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_somebody_else_is_told(control: Control) -> None:
+    """Not root: the command says so."""
+    control.path.parent.parent.chmod(0o755)
+    code = "import os, sys; from ovnhook.cli.main import main; os.setuid(65534); sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--socket", str(control.path), "subnet", "list"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 7
+    assert done.stderr.startswith(f"error: only root may use the control service at {control.path}\n")
+
+
+def test_help_is_fast_and_has_examples() -> None:
+    """Without any of the libraries that take their time."""
+    code = """if True:
+        import sys
+        from ovnhook.cli.main import main
+        main(["subnet", "create", "--help"])
+        print(sorted({"grpc", "google.protobuf", "rich", "yaml"} & sys.modules.keys()))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "ovnhook subnet create blue 10.1.0.0/24 --default" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["subnet"], ["lease"], ["port"], ["--help"], ["port", "list", "--help"]])
+def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A noun by itself explains itself, which is no error."""
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.startswith("Usage: ovnhook")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """The package's."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"ovnhook {__version__}\n"
+
+
+class TestUnderlay:
+    """What this host tells of the network between the hosts."""
+
+    @pytest.fixture
+    def ip(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """An ``ip`` that has interfaces of its own; what it says is in the file that is returned."""
+        command, says = tmp_path / "ip", tmp_path / "says"
+        command.write_text(f'#!/bin/sh\n[ "$*" = "-json address show to $5" ] && exec cat "{says}.$5"\n')
+        command.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        return says
+
+    @pytest.mark.parametrize(
+        ("kind", "address", "mtu", "carried"),
+        [
+            (None, "192.0.2.1", 1500, 1442),
+            ("geneve", "192.0.2.1", 9000, 8942),
+            ("geneve", "2001:db8::1", 1500, 1422),
+            ("vxlan", "192.0.2.1", 1500, 1450),
+            ("vxlan", "2001:db8::1", 1500, 1430),
+            ("geneve,vxlan", "192.0.2.1", 1500, 1442),
+        ],
+    )
+    def test_what_it_carries(
+        self, ip: Path, vswitch: Server, kind: str | None, address: str, mtu: int, carried: int
+    ) -> None:
+        """The interface's MTU without what the tunnel adds."""
+        found = [{"ifname": "eth0", "flags": ["UP"], "mtu": mtu, "addr_info": [{"local": address}]}]
+        Path(f"{ip}.{address}").write_text(json.dumps([{}, *found]))
+        ids = {"ovn-encap-ip": address} | ({"ovn-encap-type": kind} if kind else {})
+        assert self.read(vswitch, ids) == Underlay(carried, known=True)
+
+    @pytest.mark.parametrize(
+        ("ids", "said"),
+        [
+            ({}, ""),
+            ({"ovn-encap-ip": "192.0.2.1"}, "[{}]"),
+            ({"ovn-encap-ip": "192.0.2.1"}, ""),
+            ({"ovn-encap-ip": "192.0.2.1"}, "nonsense"),
+            ({"ovn-encap-ip": "192.0.2.7"}, "[]"),
+            (
+                {"ovn-encap-ip": "192.0.2.1"},
+                '[{"ifname": "lo", "flags": ["LOOPBACK"], "mtu": 65536, "addr_info": [{"local": "192.0.2.1"}]}]',
+            ),
+        ],
+    )
+    def test_what_can_not_be_known(self, ip: Path, vswitch: Server, ids: dict[str, str], said: str) -> None:
+        """Is as usual, and no limit."""
+        Path(f"{ip}.192.0.2.1").write_text(said)
+        assert self.read(vswitch, ids) == Underlay(1442, known=False)
+
+    def test_this_very_host(self, vswitch: Server) -> None:
+        """As its own ``ip`` says: an interface to elsewhere has its MTU, the loopback interface says nothing."""
+        assert self.read(vswitch, {"ovn-encap-ip": "127.0.0.1"}) == Underlay(1442, known=False)
+        said = subprocess.run(["ip", "-json", "-4", "address"], capture_output=True, check=True, timeout=60).stdout
+        for interface in json.loads(said):
+            if interface.get("addr_info") and "LOOPBACK" not in interface["flags"]:
+                mtu = int(Path(f"/sys/class/net/{interface['ifname']}/mtu").read_text())
+                ids = {"ovn-encap-ip": interface["addr_info"][0]["local"]}
+                assert self.read(vswitch, ids) == Underlay(mtu - 58, known=True)
+
+    def test_a_host_without_a_switch(self, caplog: pytest.LogCaptureFixture) -> None:
+        """The same, and the log says so."""
+        assert underlay.read(Vswitch("unix:/nonexistent/s", "br-int"), Deadline.after(20)) == Underlay(1442)
+        assert "taken to be 1500" in caplog.text
+
+    def test_a_limit_reaches_the_user(self, ip: Path, control: Control) -> None:
+        """From the host to the line that the command prints."""
+        ids = {"ovn-encap-ip": "192.0.2.1", "ovn-encap-type": "vxlan"}
+        found = [{"ifname": "eth0", "flags": ["UP"], "mtu": 1400, "addr_info": [{"local": "192.0.2.1"}]}]
+        Path(f"{ip}.192.0.2.1").write_text(json.dumps(found))
+        self.configure(control.config.vswitch, ids)
+        said, hint = control.refused(2, "subnet", "create", "blue", "10.1.0.0/24", "--mtu", "1400")
+        assert said == "MTU 1400 is more than the underlay carries, 1350 bytes"
+        assert "underlay" in hint
+        assert control.done("subnet", "create", "blue", "10.1.0.0/24", "--format", "json").json["mtu"] == 1350
+
+    def read(self, vswitch: Server, ids: dict[str, str]) -> Underlay:
+        """What is known with these external_ids."""
+        self.configure(vswitch.remote, ids)
+        return underlay.read(Vswitch(vswitch.remote, "br-int"), Deadline.after(20))
+
+    def configure(self, remote: str, ids: dict[str, str]) -> None:
+        """Set external_ids as an administrator does."""
+        pairs = [f'external_ids:{key}="{value}"' for key, value in ids.items()]
+        if pairs:
+            command = ["ovs-vsctl", "--no-wait", f"--db={remote}", "set", "Open_vSwitch", ".", *pairs]
+            subprocess.run(command, check=True, timeout=60)

@@ -1,0 +1,102 @@
+"""Which addresses a subnet gives, and in which order."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from netaddr import IPAddress, IPNetwork
+
+from ovnhook import address
+from ovnhook.errors import InvalidRequest
+from ovnhook.model import Range, Subnet
+
+BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"))
+
+
+@st.composite
+def subnets(draw: st.DrawFn) -> Subnet:
+    """Subnets of /30 to /22, with any gateway, without ranges or with some that don't overlap."""
+    cidr = IPNetwork(f"10.{draw(st.integers(0, 255))}.0.0/{draw(st.integers(22, 30))}")
+    hosts = st.integers(cidr.first + 1, cidr.last - 1)
+    ends = sorted(draw(st.sets(hosts, max_size=6)))
+    ranges = tuple(Range(IPAddress(a), IPAddress(b)) for a, b in zip(ends[::2], ends[1::2], strict=False))
+    return Subnet("blue", cidr, IPAddress(draw(hosts)), ranges=ranges)
+
+
+@given(subnets(), st.text())
+def test_each_address_is_a_candidate_once(subnet: Subnet, seed: str) -> None:
+    """All that the ranges hold and no other, none twice, and never the gateway."""
+    pools = subnet.ranges or (Range(subnet.cidr[1], subnet.cidr[-2]),)
+    expected = {IPAddress(n) for pool in pools for n in range(int(pool.first), int(pool.last) + 1)}
+    found = list(address.candidates(subnet, seed))
+    assert len(found) == len(set(found))
+    assert set(found) == expected - {subnet.gateway}
+
+
+@given(subnets(), st.text())
+def test_capacity_is_the_number_of_candidates(subnet: Subnet, seed: str) -> None:
+    """What a full subnet is said to have is what it gave."""
+    assert address.capacity(subnet) == len(list(address.candidates(subnet, seed)))
+
+
+@given(subnets(), st.text())
+def test_every_candidate_passes_the_check(subnet: Subnet, seed: str) -> None:
+    """What we give by ourselves a user may ask for by name."""
+    for candidate in address.candidates(subnet, seed):
+        address.check(subnet, candidate)
+
+
+@given(subnets(), st.text())
+def test_the_order_is_the_seeds(subnet: Subnet, seed: str) -> None:
+    """An interface whose lease was dropped is offered the same address again."""
+    assert list(address.candidates(subnet, seed)) == list(address.candidates(subnet, seed))
+
+
+def test_interfaces_begin_at_different_places() -> None:
+    """Hosts that allocate at once seldom want the same address."""
+    begins = {next(address.candidates(BLUE, f"domain/{n}")) for n in range(100)}
+    assert len(begins) > 70
+
+
+@given(subnets(), st.integers(0, 2**32 - 1))
+def test_the_check_is_of_host_addresses(subnet: Subnet, number: int) -> None:
+    """The network's own address, the broadcast address, the gateway and all that is outside are refused by name."""
+    asked = IPAddress(number)
+    assume(not subnet.cidr.first < number < subnet.cidr.last or asked == subnet.gateway)
+    with pytest.raises(InvalidRequest) as caught:
+        address.check(subnet, asked)
+    assert str(asked) in caught.value.message
+    assert "subnet blue" in caught.value.message
+
+
+@pytest.mark.parametrize("asked", ["10.1.0.0", "10.1.0.255", "10.1.0.1", "10.1.1.5", "10.0.255.255", "fd00::5"])
+def test_the_edges_of_the_check(asked: str) -> None:
+    """The two ends, the gateway, the neighbours' addresses, the other family."""
+    with pytest.raises(InvalidRequest, match=rf"address {asked}\b.*subnet blue"):
+        address.check(BLUE, IPAddress(asked))
+
+
+@pytest.mark.parametrize("asked", ["10.1.0.2", "10.1.0.254"])
+def test_the_first_and_the_last_may_be_had(asked: str) -> None:
+    """The addresses beside the two ends are a guest's."""
+    address.check(BLUE, IPAddress(asked))
+
+
+def test_an_address_outside_the_ranges_may_be_asked_for() -> None:
+    """Ranges are for those that ask for none."""
+    subnet = Subnet("blue", BLUE.cidr, BLUE.gateway, ranges=(Range(IPAddress("10.1.0.100"), IPAddress("10.1.0.199")),))
+    address.check(subnet, IPAddress("10.1.0.7"))
+
+
+def test_the_smallest_subnet_gives_its_one_address() -> None:
+    """A /30 has two hosts, one of which is the gateway."""
+    subnet = Subnet("tiny", IPNetwork("10.1.0.0/30"), IPAddress("10.1.0.1"))
+    assert list(address.candidates(subnet, "any")) == [IPAddress("10.1.0.2")]
+
+
+@given(subnets())
+def test_usable_is_all_but_the_two_ends(subnet: Subnet) -> None:
+    """The network's own address and the broadcast address are nobody's."""
+    allowed = address.usable(subnet.cidr)
+    assert (allowed.first, allowed.last) == (subnet.cidr[1], subnet.cidr[-2])

@@ -1,0 +1,143 @@
+"""Which module may import which: the table of docs/architecture.md, held."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "ovnhook"
+
+LAYERS = (
+    {"errors"},
+    {"deadline"},
+    {"identity"},
+    {"model"},
+    {"config"},
+    {"domainxml"},
+    {"address"},
+    {"subnet"},
+    {"plan"},
+    {"ovsdb"},
+    {"attachment"},
+    {"lifecycle"},
+    {"api"},
+    {"agent", "control"},
+    {"cli"},
+)
+"""From the bottom to the top. A part imports from itself and from below; neighbours leave each other alone."""
+
+PURE = {"identity", "model", "domainxml", "address", "subnet", "plan"}
+INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}
+OWNERS = {
+    "ovs": ("ovsdb/",),
+    "ovsdbapp": ("ovsdb/",),
+    "libvirt": ("agent/",),
+    "grpc": ("control/", "control.py", "api/", "cli/client.py"),
+    "lxml": ("domainxml.py",),
+}
+"""Who alone may import a library, as the beginning of the file's path."""
+
+FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+
+
+def part_of(file: str) -> str:
+    """The part that a file of the package belongs to: its first directory, or its own name."""
+    return file.partition("/")[0].removesuffix(".py")
+
+
+def rank(part: str) -> int | None:
+    """How far up a part is, or None if the table doesn't have it."""
+    return next((place for place, parts in enumerate(LAYERS) if part in parts), None)
+
+
+def imported(source: str) -> Iterator[str]:
+    """Every module that a source imports, wherever in it; of ``from a import b`` both a and a.b."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield module
+            if not node.level:
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def faults(file: str, source: str) -> list[str]:
+    """What is wrong with the imports of a file."""
+    part = part_of(file)
+    place = rank(part)
+    if part == "__init__":
+        place = -1
+    elif part == "__main__":
+        place = len(LAYERS)
+    elif place is None:
+        return [f"ovnhook/{file} has no place: put '{part}' into LAYERS of {__file__} and into docs/architecture.md"]
+    wrong = set()
+    for module in imported(source):
+        top, _, rest = module.partition(".")
+        if top == "ovnhook" and rest:
+            other = rest.split(".")[0]
+            height = rank(other)
+            if height is not None and other != part and height >= place:
+                wrong.add(f"ovnhook/{file} imports ovnhook.{other}, which is not below it")
+        elif not top:
+            wrong.add(f"ovnhook/{file} imports {module}: write the whole name")
+        elif top in OWNERS and not file.startswith(OWNERS[top]):
+            wrong.add(f"ovnhook/{file} imports {top}, which is for {', '.join(OWNERS[top])} alone")
+        elif top in INPUT_OUTPUT and part in PURE:
+            wrong.add(f"ovnhook/{file} imports {top}, and is to be pure")
+    return sorted(wrong)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_imports_point_down(file: str) -> None:
+    """No file imports from above, or a library that belongs to another part; pure ones import no I/O."""
+    assert faults(file, (PACKAGE / file).read_text()) == []
+
+
+def test_the_core_is_there() -> None:
+    """The files are found: a wrong path would make the test above hold of nothing."""
+    assert {"errors.py", "plan.py", "ovsdb/northbound.py", "attachment.py", "agent/server.py"} <= set(FILES)
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "fault"),
+    [
+        ("plan.py", "from ovnhook.ovsdb import rows", "not below"),
+        ("plan.py", "from ovnhook import attachment", "not below"),
+        ("plan.py", "def f():\n    import ovnhook.lifecycle as l", "not below"),
+        ("agent/server.py", "from ovnhook.control import service", "not below"),
+        ("control/service.py", "from ovnhook.agent import server", "not below"),
+        ("model.py", "from . import identity", "whole name"),
+        ("model.py", "import os.path", "pure"),
+        ("plan.py", "if 1:\n    from logging import getLogger", "pure"),
+        ("attachment.py", "import ovs.jsonrpc", "ovsdb/ alone"),
+        ("control/live.py", "from ovsdbapp.backend import ovs_idl", "ovsdb/ alone"),
+        ("attachment.py", "import libvirt", "agent/ alone"),
+        ("cli/subnet.py", "import grpc", "cli/client.py alone"),
+        ("ovsdb/rows.py", "from lxml import etree", "domainxml.py alone"),
+        ("novel.py", "", "no place"),
+        ("__init__.py", "from ovnhook import errors", "not below"),
+    ],
+)
+def test_a_wrong_import_is_told(file: str, source: str, fault: str) -> None:
+    """The rules above do refuse what they forbid."""
+    (said,) = faults(file, source)
+    assert fault in said
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("agent/server.py", "import libvirt, os\nfrom ovnhook.agent import reconcile\nfrom ovnhook import plan"),
+        ("cli/client.py", "import grpc\nfrom ovnhook.api.v1 import subnet_pb2"),
+        ("__main__.py", "from ovnhook.cli import main"),
+        ("plan.py", "from ovnhook import __version__"),
+    ],
+)
+def test_a_right_import_is_none_of_its_business(file: str, source: str) -> None:
+    """The rules above forbid no more than they say."""
+    assert faults(file, source) == []

@@ -1,0 +1,343 @@
+"""What a subnet may be, and the changes that make, set and delete one."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from netaddr import IPAddress, IPNetwork
+
+from ovnhook import subnet
+from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OvnhookError
+from ovnhook.model import Lease, Range, Subnet
+from ovnhook.plan import AddSubnet, Registry, RemoveSubnet, SetRegistry, UpdateSubnet
+from ovnhook.subnet import Underlay, Wanted
+
+KNOWN = Underlay(1442, known=True)
+BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), default=True)
+GREEN = Subnet("green", IPNetwork("10.2.0.0/24"), IPAddress("10.2.0.1"))
+REGISTRY = Registry(7, "blue")
+
+
+def lease(address: str, name: str = "web1") -> Lease:
+    """A lease in blue."""
+    return Lease("blue", IPAddress(address), UUID(int=1), name, "52:54:00:00:00:01", name, "hv1", "hv1/1")
+
+
+def refused(kind: type[OvnhookError], action: Any, *arguments: Any, **more: Any) -> tuple[str, str]:
+    """The message and the hint of a refusal."""
+    with pytest.raises(kind) as caught:
+        action(*arguments, **more)
+    assert type(caught.value) is kind
+    return caught.value.message, caught.value.hint
+
+
+def test_what_is_not_said() -> None:
+    """The first address is the gateway and no router, addresses come from everywhere, the MTU from the underlay."""
+    made = subnet.make(Wanted("blue", "10.1.0.0/24"), KNOWN)
+    assert made == Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), mtu=1442)
+    assert not made.routed
+
+
+def test_what_is_said() -> None:
+    """Every setting; ranges are put in order, names of DNS are lower case."""
+    made = subnet.make(
+        Wanted(
+            "blue",
+            "10.1.0.0/24",
+            gateway="10.1.0.254",
+            ranges=("10.1.0.100-10.1.0.110", "10.1.0.20-10.1.0.20"),
+            dns=("192.0.2.53", "10.1.0.53"),
+            domain="Lab.Example",
+            mtu=1400,
+            default=True,
+        ),
+        KNOWN,
+    )
+    assert made == Subnet(
+        "blue",
+        IPNetwork("10.1.0.0/24"),
+        IPAddress("10.1.0.254"),
+        routed=True,
+        ranges=(
+            Range(IPAddress("10.1.0.20"), IPAddress("10.1.0.20")),
+            Range(IPAddress("10.1.0.100"), IPAddress("10.1.0.110")),
+        ),
+        dns=(IPAddress("192.0.2.53"), IPAddress("10.1.0.53")),
+        domain="lab.example",
+        mtu=1400,
+        default=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("cidr", "message", "hint"),
+    [
+        ("10.1.0.7/24", "10.1.0.7/24 has host bits set", "did you mean 10.1.0.0/24?"),
+        ("10.0.0.0/11", "too large to be meant", "/12"),
+        ("0.0.0.0/0", "too large to be meant", "/12"),
+        ("10.1.0.0/31", "too small", "/30"),
+        ("10.1.0.1/32", "too small", "/30"),
+        ("127.1.0.0/24", "is loopback", "10.0.0.0/8"),
+        ("169.254.7.0/24", "is link-local", ""),
+        ("169.240.0.0/12", "is link-local", ""),
+        ("224.1.0.0/24", "is multicast", ""),
+        ("240.0.0.0/24", "is reserved", ""),
+        ("255.255.255.0/24", "is reserved", ""),
+        ("0.0.0.0/24", "this network", ""),
+        ("fd00::/64", "IPv4 in this version", ""),
+        ("10.1.0.0", "ADDRESS/LENGTH", "did you mean 10.1.0.0/24?"),
+        ("10.1.0.9", "ADDRESS/LENGTH", "did you mean 10.1.0.0/24?"),
+        ("10.1/16", "ADDRESS/LENGTH", ""),
+        ("10.1.0.0/33", "ADDRESS/LENGTH", ""),
+        ("10.1.0.0/-1", "ADDRESS/LENGTH", ""),
+        ("10.1.0.0/255.255.255.0", "ADDRESS/LENGTH", ""),
+        ("10.1.0.0/٢٤", "ADDRESS/LENGTH", ""),
+        ("010.1.0.0/24", "ADDRESS/LENGTH", ""),
+        ("blue", "'blue'", ""),
+        ("", "''", ""),
+    ],
+)
+def test_networks_that_are_refused(cidr: str, message: str, hint: str) -> None:
+    """Each with its reason."""
+    said, advice = refused(InvalidRequest, subnet.make, Wanted("blue", cidr), KNOWN)
+    assert said.startswith("network ")
+    assert message in said
+    assert hint in advice
+
+
+@pytest.mark.parametrize("cidr", ["10.0.0.0/12", "10.1.0.0/30", "192.168.4.0/22", "203.0.113.0/24", "100.64.0.0/16"])
+def test_networks_that_are_taken(cidr: str) -> None:
+    """The largest, the smallest, public ones."""
+    assert str(subnet.make(Wanted("blue", cidr), KNOWN).cidr) == cidr
+
+
+@pytest.mark.parametrize("name", ["", "-blue", "blue-", "blue red", "bl/ue", "a" * 64, "blüe", "blue\n"])
+def test_names_that_are_refused(name: str) -> None:
+    """What would be a nuisance in a command or a URL."""
+    said, advice = refused(InvalidRequest, subnet.make, Wanted(name, "10.1.0.0/24"), KNOWN)
+    assert " ".join(name.split()) in said
+    assert "letters" in advice
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"gateway": "10.1.1.1"}, "gateway 10.1.1.1 is not a host address of 10.1.0.0/24"),
+        ({"gateway": "10.1.0.0"}, "gateway 10.1.0.0 is not a host address"),
+        ({"gateway": "10.1.0.255"}, "gateway 10.1.0.255 is not a host address"),
+        ({"gateway": "first"}, "gateway 'first' is not an IPv4 address"),
+        ({"gateway": "fd00::1"}, "gateway 'fd00::1' is not an IPv4 address"),
+        ({"dns": ("10.1.0.53", "dns.example")}, "DNS server 'dns.example' is not an IPv4 address"),
+        ({"dns": ("",)}, "DNS server '' is not"),
+        ({"ranges": ("10.1.0.10",)}, "range '10.1.0.10' is not of the form FIRST-LAST"),
+        ({"ranges": ("10.1.0.10-99",)}, "range '10.1.0.10-99': '99' is not an IPv4 address"),
+        ({"ranges": ("10.1.0.99-10.1.0.10",)}, "range 10.1.0.99-10.1.0.10: the first address is after the last"),
+        ({"ranges": ("10.1.0.250-10.1.0.255",)}, "10.1.0.255 is not a host address"),
+        ({"ranges": ("10.1.0.0-10.1.0.9",)}, "10.1.0.0 is not a host address"),
+        ({"ranges": ("10.0.0.9-10.1.0.9",)}, "10.0.0.9 is not a host address"),
+        (
+            {"ranges": ("10.1.0.10-10.1.0.20", "10.1.0.20-10.1.0.30")},
+            "ranges 10.1.0.10-10.1.0.20 and 10.1.0.20-10.1.0.30 overlap",
+        ),
+        ({"ranges": ("10.1.0.1-10.1.0.1",)}, "no address for a guest"),
+        ({"domain": "-x"}, "domain '-x' is not a DNS domain"),
+        ({"domain": "a..b"}, "domain 'a..b' is not"),
+        ({"domain": 'a"b'}, "is not a DNS domain"),
+        ({"domain": "a." * 127 + "aa"}, "is not a DNS domain"),
+        ({"domain": "lab.example."}, "is not a DNS domain"),
+        ({"mtu": 575}, "MTU 575 is not possible"),
+        ({"mtu": -1}, "MTU -1 is not possible"),
+        ({"mtu": 9001}, "MTU 9001 is not possible"),
+        ({"mtu": 1443}, "MTU 1443 is more than the underlay carries, 1442 bytes"),
+    ],
+)
+def test_settings_that_are_refused(settings: dict[str, Any], message: str) -> None:
+    """When the subnet is made, and in the same words when it is set."""
+    assert message in refused(InvalidRequest, subnet.make, Wanted("blue", "10.1.0.0/24", **settings), KNOWN)[0]
+    assert message in refused(InvalidRequest, subnet.with_changes, BLUE, settings, KNOWN)[0]
+
+
+@pytest.mark.parametrize("setting", ["name", "cidr", "routed", "used", "colour"])
+def test_what_can_not_be_set(setting: str) -> None:
+    """The name and the network stay; the refusal says what can be set."""
+    said, advice = refused(InvalidRequest, subnet.with_changes, BLUE, {setting: "x"}, KNOWN)
+    assert f"'{setting}'" in said
+    assert "gateway, ranges, dns" in advice
+
+
+def test_an_unknown_underlay_sets_no_limit() -> None:
+    """It can't be known here, so what the user says of it is believed; what is not said is as usual."""
+    assert subnet.make(Wanted("blue", "10.1.0.0/24", mtu=8942), Underlay()).mtu == 8942
+    assert subnet.make(Wanted("blue", "10.1.0.0/24"), Underlay()).mtu == 1442
+    assert subnet.make(Wanted("blue", "10.1.0.0/24"), Underlay(65000, known=True)).mtu == 9000
+
+
+def test_empty_settings_go_back() -> None:
+    """To what they were if they had never been given."""
+    full = subnet.make(
+        Wanted("blue", "10.1.0.0/24", "10.1.0.9", ("10.1.0.20-10.1.0.30",), ("10.1.0.53",), "x.example", 1300), KNOWN
+    )
+    empty = {"gateway": "", "ranges": (), "dns": (), "domain": "", "mtu": 0}
+    assert subnet.with_changes(full, empty, KNOWN) == subnet.make(Wanted("blue", "10.1.0.0/24"), KNOWN)
+    assert subnet.with_changes(full, {}, KNOWN) == full
+
+
+def test_create_counts() -> None:
+    """Each change of subnets counts the registry on, so that two at a time can't both be."""
+    wanted = Wanted("green", "10.2.0.0/24")
+    assert subnet.create(wanted, KNOWN, [BLUE], REGISTRY) == (
+        SetRegistry(REGISTRY, Registry(8, "blue")),
+        AddSubnet(GREEN),
+    )
+    first = subnet.create(replace(wanted, default=True), KNOWN, [], None)
+    assert first == (SetRegistry(None, Registry(1, "green")), AddSubnet(replace(GREEN, default=True)))
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Wanted("blue", "10.1.0.0/24"),
+        Wanted("blue", "10.1.0.0/24", default=True),
+        Wanted("blue", "10.1.0.0/24", mtu=1400),
+    ],
+)
+def test_create_what_is_already_so(wanted: Wanted) -> None:
+    """Nothing is done; an MTU that follows the underlay is not compared with what the underlay is today."""
+    assert subnet.create(wanted, Underlay(1422), [replace(BLUE, mtu=1400), GREEN], REGISTRY) == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (Wanted("blue", "10.3.0.0/24"), "its network is 10.1.0.0/24, not 10.3.0.0/24"),
+        (Wanted("blue", "10.1.0.0/24", mtu=1400), "its MTU is 1442, not 1400"),
+        (Wanted("blue", "10.1.0.0/24", dns=("10.1.0.53",)), "its DNS server is none, not 10.1.0.53"),
+        (
+            Wanted("blue", "10.1.0.0/24", gateway="10.1.0.1"),
+            "its gateway is 10.1.0.1, not 10.1.0.1 (a default route)",
+        ),
+        (
+            Wanted("blue", "10.1.0.0/24", ranges=("10.1.0.2-10.1.0.3",), domain="x"),
+            "its range is all of it, not 10.1.0.2-10.1.0.3, its domain is none, not x",
+        ),
+    ],
+)
+def test_create_something_else_under_that_name(wanted: Wanted, message: str) -> None:
+    """The refusal says what is different, and nothing else."""
+    said, _ = refused(AlreadyExists, subnet.create, wanted, KNOWN, [BLUE, GREEN], REGISTRY)
+    assert said == f"subnet blue exists and is another: {message}"
+
+
+def test_create_what_exists_as_the_default() -> None:
+    """A subnet that is not the default is not what was asked for."""
+    said, _ = refused(AlreadyExists, subnet.create, Wanted("green", "10.2.0.0/24", default=True), KNOWN, [GREEN], None)
+    assert said.endswith("its default is no, not yes")
+
+
+@pytest.mark.parametrize("cidr", ["10.1.0.0/24", "10.1.0.128/25", "10.0.0.0/12"])
+def test_create_an_overlap(cidr: str) -> None:
+    """The same network, a part of it, one around it."""
+    said, _ = refused(AlreadyExists, subnet.create, Wanted("red", cidr), KNOWN, [GREEN, BLUE], REGISTRY)
+    assert said.startswith(f"network {cidr} overlaps with subnet ")
+
+
+def test_create_a_second_default() -> None:
+    """The present one is named, and how to have it."""
+    wanted = Wanted("red", "10.3.0.0/24", default=True)
+    said, advice = refused(AlreadyExists, subnet.create, wanted, KNOWN, [BLUE, GREEN], REGISTRY)
+    assert said == "subnet blue is the default subnet already"
+    assert "ovnhook subnet set red --default" in advice
+
+
+def test_create_under_a_name_of_somebody_elses() -> None:
+    """OVN lets two switches have one name; people would mix them up."""
+    said, _ = refused(AlreadyExists, subnet.create, Wanted("red", "10.3.0.0/24"), KNOWN, [], None, name_is_foreign=True)
+    assert said == "a logical switch 'red' exists that is not ovnhook's"
+
+
+def test_update() -> None:
+    """Settings, the default, both, neither."""
+    other = replace(GREEN, mtu=1400)
+    assert subnet.update(GREEN, GREEN, REGISTRY, []) == ()
+    assert subnet.update(GREEN, other, REGISTRY, []) == (
+        SetRegistry(REGISTRY, Registry(8, "blue")),
+        UpdateSubnet(GREEN, other),
+    )
+    assert subnet.update(GREEN, replace(GREEN, default=True), REGISTRY, []) == (
+        SetRegistry(REGISTRY, Registry(8, "green")),
+    )
+    both = replace(other, default=True)
+    assert subnet.update(GREEN, both, REGISTRY, []) == (
+        SetRegistry(REGISTRY, Registry(8, "green")),
+        UpdateSubnet(GREEN, both),
+    )
+
+
+def test_update_to_a_leased_gateway() -> None:
+    """The domain that has it is named."""
+    new = replace(BLUE, gateway=IPAddress("10.1.0.9"))
+    said, advice = refused(InUse, subnet.update, BLUE, new, REGISTRY, [lease("10.1.0.8"), lease("10.1.0.9", "mail")])
+    assert said == "gateway 10.1.0.9 is leased to domain mail (52:54:00:00:00:01)"
+    assert "10.1.0.9" in advice
+
+
+def test_update_to_ranges_without_the_leases() -> None:
+    """Leases outside stay."""
+    new = subnet.with_changes(BLUE, {"ranges": ("10.1.0.20-10.1.0.30",)}, KNOWN)
+    assert subnet.update(BLUE, new, REGISTRY, [lease("10.1.0.8")])[-1] == UpdateSubnet(BLUE, new)
+
+
+def test_update_to_no_default() -> None:
+    """There is one until it is deleted."""
+    refused(InvalidRequest, subnet.update, BLUE, replace(BLUE, default=False), REGISTRY, [])
+
+
+def test_delete() -> None:
+    """The default goes with the default subnet."""
+    assert subnet.delete(GREEN, REGISTRY, [], []) == (SetRegistry(REGISTRY, Registry(8, "blue")), RemoveSubnet(GREEN))
+    assert subnet.delete(BLUE, REGISTRY, [], []) == (SetRegistry(REGISTRY, Registry(8, "")), RemoveSubnet(BLUE))
+
+
+def test_delete_what_is_in_use() -> None:
+    """What uses it is named: a few of the domains, or the ports that have no lease."""
+    leases = [lease(f"10.1.0.{n}", f"web{n}") for n in range(2, 9)]
+    said, advice = refused(InUse, subnet.delete, BLUE, REGISTRY, leases, ["x"])
+    assert said == "subnet blue is in use by domains web2, web3, web4, web5, web6 and 2 more"
+    assert "ovnhook lease list --subnet blue" in advice
+    assert "by domain web1" in refused(InUse, subnet.delete, BLUE, REGISTRY, [lease("10.1.0.8")], [])[0]
+    assert "by ports a, b, without" in refused(InUse, subnet.delete, BLUE, REGISTRY, [], ["b", "a"])[0]
+
+
+def test_find() -> None:
+    """By its whole name."""
+    assert subnet.find("green", [BLUE, GREEN]) == GREEN
+    assert refused(NotFound, subnet.find, "gree", [BLUE, GREEN]) == ("there is no subnet 'gree'", "ovnhook subnet list")
+
+
+@given(
+    st.text(max_size=20),
+    st.text("0123456789./- :", max_size=20),
+    st.fixed_dictionaries(
+        {
+            "gateway": st.text("0123456789.:", max_size=16),
+            "ranges": st.tuples(st.text("0123456789.- ", max_size=32)),
+            "dns": st.tuples(st.text(max_size=16)),
+            "domain": st.text(max_size=16),
+            "mtu": st.integers(-(2**31), 2**31 - 1),
+        }
+    ),
+)
+def test_anything_is_taken_or_refused(name: str, cidr: str, settings: dict[str, Any]) -> None:
+    """Whatever is written, what is raised is for the person who wrote it."""
+    for wanted in (Wanted(name, cidr, **settings), Wanted("blue", "10.1.0.0/24", **settings)):
+        with suppress(InvalidRequest):
+            subnet.make(wanted, KNOWN)
+    for setting, value in settings.items():
+        with suppress(InvalidRequest):
+            subnet.with_changes(BLUE, {setting: value}, KNOWN)
