@@ -13,7 +13,7 @@ deps:
 
 .PHONY: demo
 demo: deps ## a cloud on this machine, shown step by step; it stays up
-	@lab/demo --prefix $(PREFIX)
+	@lab/lab --prefix $(PREFIX) demo
 
 .PHONY: lab-up
 lab-up: deps ## the cloud of the demo, without the show

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from lab import console, state
+from lab import console, demo, state
 from lab.cloud import Cloud
 from lab.errors import CommandError, LabError
 
@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--no-hook", action="store_true", help="no libvirt hook")
     up.set_defaults(run=_up)
 
+    verbs.add_parser("demo", help="bring a lab up and show what ovnhook does in it").set_defaults(run=_demo)
     verbs.add_parser("down", help="take it away").set_defaults(run=_down)
     verbs.add_parser("list", help="hosts, daemons, guests, logs").set_defaults(run=_list)
     verbs.add_parser("add-hypervisor", help="one hypervisor more").set_defaults(run=_add)
@@ -115,6 +116,10 @@ def _up(given: argparse.Namespace) -> None:
         print(f"what there is so far stays for a look (lab logs; lab down): {cloud.folder}", file=sys.stderr)
         raise
     print(f"lab {given.prefix} is up ({time.monotonic() - began:.1f} s): {', '.join(cloud.hosts)}")
+
+
+def _demo(given: argparse.Namespace) -> None:
+    demo.show(Cloud(given.prefix))
 
 
 def _down(given: argparse.Namespace) -> None:

@@ -84,7 +84,8 @@ def _root(xml: bytes) -> etree._Element:
         root = etree.fromstring(xml, _PARSER)
     except etree.XMLSyntaxError as error:
         raise InvalidRequest(f"{_NO_DOMAIN}: {error}") from error
-    if root.getroottree().docinfo.doctype:  # libvirt writes none: no entities, then, and no bombs of them
+    # libvirt writes no DOCTYPE: no entities, then, and no bombs of them.
+    if root.getroottree().docinfo.internalDTD is not None:
         raise InvalidRequest(f"{_NO_DOMAIN}: it has a DOCTYPE")
     uuid, number = root.findtext("uuid", ""), root.get("id", "-1")
     try:
@@ -105,7 +106,7 @@ def _mac(element: etree._Element) -> str:
 
 def _interfaces(root: etree._Element, bridge: str, hostname: str) -> Iterator[Interface]:
     elements = root.findall("devices/interface")
-    wishes, for_others = _wishes(root, elements, hostname)
+    wishes, for_others = _wishes(root, elements, bridge, hostname)
     seen: set[str] = set()
     for index, element in enumerate(elements):
         wish = wishes.get(index)
@@ -147,36 +148,47 @@ def _is_unresolved(element: etree._Element) -> bool:
 
 def _interface(element: etree._Element, kind: Kind, mac: str, wish: Wish) -> Interface:
     source, target = element.find("source"), element.find("target")
-    parameters = element.find("virtualport/parameters")
     # What libvirt prints as the interfaceid of a network's interface is new at each start.
-    own_id = kind is Kind.BRIDGE and parameters is not None
+    parameters = element.find("virtualport/parameters") if kind is Kind.BRIDGE else None
     return Interface(
         mac=mac,
         kind=kind,
         wish=wish,
-        interface_id=parameters.get("interfaceid", "") if own_id else "",
+        interface_id="" if parameters is None else parameters.get("interfaceid", ""),
         device="" if target is None else target.get("dev", ""),
         network="" if source is None else source.get("network", ""),
         portgroup="" if source is None else source.get("portgroup", ""),
     )
 
 
-def _wishes(root: etree._Element, elements: list[etree._Element], hostname: str) -> tuple[dict[int, Wish], Wish | None]:
+def _wishes(
+    root: etree._Element, elements: list[etree._Element], bridge: str, hostname: str
+) -> tuple[dict[int, Wish], Wish | None]:
     """What the metadata asks for: by the interface's index, and for all that it does not name."""
-    named: dict[int, Wish] = {}
-    for_others: Wish | None = None
+    named: dict[int, etree._Element] = {}
+    for_others: list[etree._Element] = []
     for element in _metadata(root):
         index = _index(element, elements)
         if index is None:
-            if for_others:
-                raise InvalidRequest("metadata: two <interface> elements are for all interfaces that no other names")
-            for_others = _wish(element, "metadata", hostname)
-            continue
-        where = f"interface {_mac(elements[index])}"
-        if index in named:
-            raise InvalidRequest(f"{where}: two <interface> elements of the metadata are for it")
-        named[index] = _wish(element, where, hostname)
-    return named, for_others
+            for_others.append(element)
+        elif index in named:
+            raise InvalidRequest(
+                f"interface {_mac(elements[index])}: two <interface> elements of the metadata are for it"
+            )
+        else:
+            named[index] = element
+    others = [
+        _mac(element)
+        for index, element in enumerate(elements)
+        if index not in named and (_is_unresolved(element) or _kind(element, bridge, named=False))
+    ]
+    where = f"interface {', '.join(others)}" if others else "metadata"
+    if len(for_others) > 1:
+        raise InvalidRequest(f"{where}: two <interface> elements of the metadata are for all that no other names")
+    return (
+        {index: _wish(element, f"interface {_mac(elements[index])}", hostname) for index, element in named.items()},
+        _wish(for_others[0], where, hostname) if for_others else None,
+    )
 
 
 def _metadata(root: etree._Element) -> Iterator[etree._Element]:
@@ -189,7 +201,7 @@ def _metadata(root: etree._Element) -> Iterator[etree._Element]:
         if name.localname != "domain":
             raise InvalidRequest(f"metadata: unknown element <{name.localname}>, <domain> is wanted")
         if top.attrib:
-            raise InvalidRequest(f"metadata: unknown attribute '{top.keys()[0]}' of <domain>")
+            raise InvalidRequest(f"metadata: unknown attribute '{next(map(str, top.attrib))}' of <domain>")
         for element in top:
             child = etree.QName(element)
             if child.namespace != _NAMESPACE:
@@ -224,7 +236,7 @@ def _index(element: etree._Element, elements: list[etree._Element]) -> int | Non
 
 
 def _wish(element: etree._Element, where: str, hostname: str) -> Wish:
-    for name in element.attrib:
+    for name in map(str, element.attrib):
         if name not in _ATTRIBUTES:
             raise InvalidRequest(f"{where}: unknown attribute '{name}'", f"known are: {', '.join(_ATTRIBUTES)}")
     for child in element:

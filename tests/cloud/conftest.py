@@ -38,7 +38,7 @@ def world(session_world: World, request: pytest.FixtureRequest) -> Iterator[Worl
 FAILED = pytest.StashKey[bool]()
 
 
-@pytest.hookimpl(hookwrapper=True)
+@pytest.hookimpl(hookwrapper=True)  # type: ignore[untyped-decorator]
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Let the fixtures know that the test failed."""
     outcome = yield

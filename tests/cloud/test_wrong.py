@@ -37,7 +37,7 @@ METADATA = {
     "bad-mac": ("<ovn:interface mac='52:54:00'/>", ["'52:54:00'"]),
     "no-such-mac": ("<ovn:interface mac='52:54:00:ff:ff:ff'/>", ["'52:54:00:ff:ff:ff'"]),
     "bad-index": ("<ovn:interface index='one'/>", ["'one'"]),
-    "no-such-index": ("<ovn:interface index='1'/>", ["'1'", "1 interface"]),
+    "no-such-index": ("<ovn:interface index='1'/>", ["'1'", "the last interface has index 0"]),
     "mac-and-index": (f"<ovn:interface mac='{MAC}' index='0'/>", [MAC, "index='0'"]),
     "two-for-one": (f"<ovn:interface mac='{MAC}'/><ovn:interface index='0'/>", [MAC, "two"]),
     "two-for-others": ("<ovn:interface/><ovn:interface/>", ["two"]),
