@@ -113,7 +113,7 @@ def _up(given: argparse.Namespace) -> None:
     try:
         cloud.up(services=not given.no_services)
     except LabError:
-        print(f"what there is so far stays for a look (lab logs; lab down): {cloud.folder}", file=sys.stderr)
+        print(f"what there is stays for a look (lab logs; lab down): {cloud.folder}", file=sys.stderr)
         raise
     print(f"lab {given.prefix} is up ({time.monotonic() - began:.1f} s): {', '.join(cloud.hosts)}")
 

@@ -187,7 +187,9 @@ class Cloud:
         try:
             self.folder.mkdir(parents=True)
         except FileExistsError:
-            raise LabError(f"lab {self.prefix!r} is up already, or was left half up: take it down first") from None
+            raise LabError(
+                f"lab {self.prefix!r} is up already, or was left half up: lab/lab --prefix {self.prefix} down"
+            ) from None
         self.plan.services = services
         self._save()
         (self.folder / "ns").mkdir()

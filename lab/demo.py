@@ -58,7 +58,7 @@ def first_network(cloud: Cloud) -> None:
     log_of(hv1, "web1")
     say("The same in OVN's own words, and the tap on the hypervisor:")
     typed(cloud.control, "ovn-nbctl show")
-    typed(hv1, "ovs-vsctl --columns=name,external_ids find Interface external_ids:iface-id!=''")
+    typed(hv1, "ovs-vsctl --columns=name,external_ids find Interface 'external_ids:iface-id!=\"\"'")
 
     step("DHCP", "Each guest asks once, without a retry. OVN answers with the leased address.")
     web1, web2 = Guest(hv1, "web1"), Guest(hv2, "web2")

@@ -1,0 +1,79 @@
+"""The documentation names every command, option, setting and attribute that there is, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from ovnhook import domainxml
+from ovnhook.cli.main import command
+from ovnhook.config import Config
+from ovnhook.ovsdb import rows
+
+REPO = Path(__file__).parents[2]
+REFERENCE = REPO / "docs" / "reference"
+DOCUMENTS = sorted([REPO / "README.md", REPO / "lab" / "README.md", *(REPO / "docs").rglob("*.md")])
+
+
+def commands(group: click.Command, words: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, with the words that are typed."""
+    if isinstance(group, click.Group):
+        for name, below in group.commands.items():
+            yield from commands(below, f"{words} {name}")
+    else:
+        yield words, group
+
+
+@pytest.mark.parametrize(("words", "verb"), commands(command, "ovnhook"))
+def test_every_command_is_described(words: str, verb: click.Command) -> None:
+    """Its heading has its arguments, and each of its options is somewhere on the page."""
+    page = (REFERENCE / "command-line.md").read_text()
+    arguments = [each.make_metavar() for each in verb.params if isinstance(each, click.Argument)]
+    assert f"### `{' '.join([words, *arguments])}`\n" in page
+    for option in verb.params:
+        if isinstance(option, click.Option):
+            assert re.search(rf"{option.opts[0]}\b", page), option.opts[0]
+
+
+def test_no_command_is_described_that_is_not_there() -> None:
+    """A heading that is typed is understood."""
+    there = {words for words, _ in commands(command, "ovnhook")}
+    page = (REFERENCE / "command-line.md").read_text()
+    described = re.findall(r"### `(ovnhook [a-z-]+ [a-z]+)", page)
+    assert set(described) == there
+
+
+def test_every_setting_is_described() -> None:
+    """The table of the configuration has each key, with its default, and no other."""
+    page = (REFERENCE / "configuration.md").read_text()
+    described = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", page, re.MULTILINE))
+    defaults = {field.name: field.default for field in dataclasses.fields(Config)}
+    assert {key: value.strip('"') for key, value in described.items()} == {k: str(v) for k, v in defaults.items()}
+
+
+def test_every_attribute_is_described() -> None:
+    """The table of the metadata has each attribute."""
+    page = (REFERENCE / "metadata.md").read_text()
+    for attribute in domainxml._ATTRIBUTES:
+        assert re.search(rf"^\| .*`{attribute}`.* \|", page, re.MULTILINE), attribute
+
+
+def test_every_kind_of_row_is_described() -> None:
+    """The table of the rows has each kind that the code writes."""
+    page = (REFERENCE / "database.md").read_text()
+    written = set(re.findall(r'kind\(\s*"(\w+)"', Path(rows.__file__).read_text()))
+    described = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert described == written
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPO)))
+def test_links_lead_somewhere(document: Path) -> None:
+    """Each link to a file of this repository has its file."""
+    for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+        if "://" not in target:
+            assert (document.parent / target.partition("#")[0]).exists(), target
