@@ -29,11 +29,11 @@ def commands(group: click.Command, words: str) -> Iterator[tuple[str, click.Comm
         yield words, group
 
 
-@pytest.mark.parametrize(("words", "verb"), commands(command, "ovnhook"))
+@pytest.mark.parametrize(("words", "verb"), list(commands(command, "ovnhook")))
 def test_every_command_is_described(words: str, verb: click.Command) -> None:
     """Its heading has its arguments, and each of its options is somewhere on the page."""
     page = (REFERENCE / "command-line.md").read_text()
-    arguments = [each.make_metavar() for each in verb.params if isinstance(each, click.Argument)]
+    arguments = [each.human_readable_name for each in verb.params if isinstance(each, click.Argument)]
     assert f"### `{' '.join([words, *arguments])}`\n" in page
     for option in verb.params:
         if isinstance(option, click.Option):
