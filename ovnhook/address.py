@@ -10,13 +10,18 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
-from netaddr import IPAddress, IPNetwork
+from netaddr import INET_PTON, IPAddress, IPNetwork, valid_ipv4
 
 from ovnhook.errors import InvalidRequest
 from ovnhook.model import Range, Subnet
 
 WINDOWS = (8, 64)
 """How many candidates are looked up at a time before all leases of the subnet are read."""
+
+
+def is_ipv4(text: str) -> bool:
+    """Whether a text is an IPv4 address as people write it: four numbers with dots between."""
+    return bool(text) and text.isascii() and bool(valid_ipv4(text, INET_PTON))
 
 
 def usable(cidr: IPNetwork) -> Range:

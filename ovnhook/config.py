@@ -22,6 +22,7 @@ class Config:
 
     Attributes:
         northbound: where the OVN northbound database is: ``unix:/path`` or ``tcp:host:port``, several with commas.
+        southbound: where the OVN southbound database is, which the control service reads.
         vswitch: where this host's Open vSwitch database is.
         integration_bridge: interfaces on this bridge are ours.
         on_unavailable: what becomes of a domain's start while the database is out of reach: ``start`` it, and heal its
@@ -30,6 +31,7 @@ class Config:
     """
 
     northbound: str = "unix:/run/ovn/ovnnb_db.sock"
+    southbound: str = "unix:/run/ovn/ovnsb_db.sock"
     vswitch: str = "unix:/run/openvswitch/db.sock"
     integration_bridge: str = "br-int"
     on_unavailable: str = "start"
@@ -72,7 +74,7 @@ def load(path: Path = PATH) -> Config:
         raise InvalidConfig(
             f"{path}: deadline = {config.deadline:g}: {_DEADLINES[0]:g} to {_DEADLINES[1]:g} seconds are wanted"
         )
-    for name in ("northbound", "vswitch"):
+    for name in ("northbound", "southbound", "vswitch"):
         for remote in getattr(config, name).split(","):
             if not remote.strip().startswith(("unix:/", "tcp:", "ssl:")):
                 raise InvalidConfig(

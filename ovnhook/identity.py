@@ -39,3 +39,13 @@ def domain(domain: UUID) -> UUID:
 def port(domain: UUID, mac: str) -> UUID:
     """The Logical_Switch_Port row of the interface with this MAC (lower case) of a domain."""
     return uuid5(_NAMESPACE, f"port/{domain}/{mac}")
+
+
+def router(name: str) -> UUID:
+    """The Logical_Router row of a router."""
+    return uuid5(_NAMESPACE, f"router/{name}")
+
+
+def part(what: str, router: str, of: str = "") -> UUID:
+    """A row that a router needs for itself, or for one subnet or one host (`of`)."""
+    return uuid5(_NAMESPACE, f"{what}/{router}/{of}" if of else f"{what}/{router}")

@@ -104,8 +104,9 @@ class Subnet:
     Attributes:
         name: unique.
         cidr: the IPv4 network.
-        gateway: the address that no guest gets: the first one unless chosen. It is the DHCP server's identity.
-        routed: whether guests are told to use the gateway as their default route.
+        gateway: the address that no guest gets: the first one unless chosen. It is the router's, and the DHCP server's
+            identity.
+        router: name of the router that it is on, or "". Guests have a default route where there is one.
         ranges: where addresses are taken from when a domain asks for none; empty: all of cidr.
         dns: servers that guests are given.
         domain: the DNS domain that guests are given, or "".
@@ -116,7 +117,7 @@ class Subnet:
     name: str
     cidr: IPNetwork
     gateway: IPAddress
-    routed: bool = False
+    router: str = ""
     ranges: tuple[Range, ...] = ()
     dns: tuple[IPAddress, ...] = ()
     domain: str = ""
@@ -127,6 +128,52 @@ class Subnet:
     def uuid(self) -> UUID:
         """Its Logical_Switch row."""
         return identity.switch(self.name)
+
+
+@dataclass(frozen=True)
+class External:
+    """A router's leg to the outside.
+
+    Attributes:
+        physical_network: as the gateway hosts call it in ``ovn-bridge-mappings`` (ovn-controller(8)).
+        address: the router's own address there, with the network's length: ``203.0.113.10/24``.
+        next_hop: where all goes that is not inside.
+        vlan: the tag on the physical network, or 0.
+        snat: whether guests are seen outside with the router's address.
+        mtu: in bytes, what the network between the hosts carries of a packet that comes in.
+    """
+
+    physical_network: str
+    address: IPNetwork
+    next_hop: IPAddress
+    vlan: int = 0
+    snat: bool = True
+    mtu: int = 1442
+
+
+@dataclass(frozen=True)
+class Router:
+    """A logical router: the subnets on it reach each other, and the outside where it has a leg there."""
+
+    name: str
+    external: External | None = None
+
+    @property
+    def uuid(self) -> UUID:
+        """Its Logical_Router row."""
+        return identity.router(self.name)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A router with the subnets on it, by name."""
+
+    router: Router
+    subnets: tuple[Subnet, ...] = ()
+
+
+DEFAULT_ROUTER = "gateway"
+"""The router that subnets are on unless another one is named, or none."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook.errors import InUse, InvalidRequest, NotFound
-from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Subnet
+from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Network, Port, Router, Subnet
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,26 @@ class RemoveSubnet:
     subnet: Subnet
 
 
+@dataclass(frozen=True)
+class SetNetwork:
+    """Make, change or (`new` is None) remove a router with all that joins its subnets to it.
+
+    The registry, counted in the same transaction, says that `old` is still what there is.
+    """
+
+    old: Network | None
+    new: Network | None
+
+
+@dataclass(frozen=True)
+class SetGateways:
+    """Change on which chassis a router's leg to the outside may be; the first one that lives has it."""
+
+    router: str
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+
+
 Change = (
     NeedSubnet
     | NeedLease
@@ -142,7 +162,31 @@ Change = (
     | AddSubnet
     | UpdateSubnet
     | RemoveSubnet
+    | SetNetwork
+    | SetGateways
 )
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """All subnets and routers, by name, and the registry that they were read with."""
+
+    registry: Registry | None = None
+    subnets: tuple[Subnet, ...] = ()
+    routers: tuple[Router, ...] = ()
+
+    def network(self, name: str) -> Network | None:
+        """The router of that name with its subnets, or None."""
+        for router in self.routers:
+            if router.name == name:
+                return Network(router, tuple(subnet for subnet in self.subnets if subnet.router == name))
+        return None
+
+    def count(self, default_subnet: str | None = None) -> SetRegistry:
+        """Count a change of subnets or routers; `default_subnet` names the new default one, "" for none."""
+        before = self.registry or Registry()
+        after = Registry(before.serial + 1, before.default_subnet if default_subnet is None else default_subnet)
+        return SetRegistry(self.registry, after)
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,19 @@ Every refusal says which value, why not, and where there is something to do, wha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from netaddr import INET_PTON, IPAddress, IPNetwork, valid_ipv4
+from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address
 from ovnhook.domainxml import SUBNET_NAME
 from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound
-from ovnhook.model import Lease, Range, Subnet
-from ovnhook.plan import AddSubnet, Change, Registry, RemoveSubnet, SetRegistry, UpdateSubnet
+from ovnhook.model import DEFAULT_ROUTER, Lease, Network, Range, Router, Subnet
+from ovnhook.plan import AddSubnet, Change, Cloud, RemoveSubnet, SetNetwork, UpdateSubnet
 
-SETTINGS = ("gateway", "ranges", "dns", "domain", "mtu", "default")
+SETTINGS = ("gateway", "ranges", "dns", "domain", "mtu", "default", "router")
 """What of a subnet can be set; its name and its network stay."""
 
 _LARGEST = 12  # prefix length: a /12 has a million addresses
@@ -66,6 +66,7 @@ class Wanted:
         domain: a DNS domain, or "".
         mtu: bytes, or 0.
         default: whether domains go there that name no subnet.
+        router: name of a router, or "" for none.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Wanted:
     domain: str = ""
     mtu: int = 0
     default: bool = False
+    router: str = DEFAULT_ROUTER
 
 
 def make(wanted: Wanted, underlay: Underlay) -> Subnet:
@@ -103,8 +105,8 @@ def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay)
 
     Args:
         subnet: as it is.
-        changes: some of SETTINGS, with values as in Wanted. An empty gateway is the first address, and no default
-            route; an MTU of 0 is what the underlay carries.
+        changes: some of SETTINGS, with values as in Wanted. An empty gateway is the first address; an MTU of 0 is
+            what the underlay carries.
         underlay: decides about the MTU.
 
     Raises:
@@ -115,7 +117,6 @@ def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay)
         match name:
             case "gateway":
                 values["gateway"] = _gateway(subnet.cidr, value) if value else _first(subnet.cidr)
-                values["routed"] = bool(value)
             case "ranges":
                 values["ranges"] = _ranges(subnet.cidr, value)
             case "dns":
@@ -124,38 +125,32 @@ def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay)
                 values["domain"] = _domain(value)
             case "mtu":
                 values["mtu"] = _mtu(value, underlay)
-            case "default":
-                values["default"] = value
+            case "default" | "router":
+                values[name] = value
             case _:
                 raise InvalidRequest(f"'{name}' of a subnet can't be set", f"these can: {', '.join(SETTINGS)}")
     return _with_room(replace(subnet, **values))
 
 
-def create(
-    wanted: Wanted,
-    underlay: Underlay,
-    existing: Sequence[Subnet],
-    registry: Registry | None,
-    *,
-    name_is_foreign: bool = False,
-) -> tuple[Change, ...]:
-    """The changes that make a subnet; none when it is there already.
+def create(wanted: Wanted, underlay: Underlay, cloud: Cloud, *, name_is_foreign: bool = False) -> tuple[Change, ...]:
+    """The changes that make a subnet and join it to its router; none when it is there already.
 
-    An MTU that was not chosen is not compared with that of the subnet that is there, nor is the default.
+    The default router is made with the first subnet on it. An MTU that was not chosen is not compared with that of the
+    subnet that is there, nor is the default.
 
     Args:
         wanted: as the user wrote it.
         underlay: decides about the MTU.
-        existing: every subnet of the cloud.
-        registry: what they were read with.
+        cloud: what there is.
         name_is_foreign: whether a logical switch that isn't ours has that name.
 
     Raises:
         InvalidRequest: a value means nothing, or can't be.
+        NotFound: there is no such router.
         AlreadyExists: another subnet has the name, some of the addresses, or is the default.
     """
     new = make(wanted, underlay)
-    for other in existing:
+    for other in cloud.subnets:
         if other.name == new.name:
             mtu = new.mtu if wanted.mtu else other.mtu
             asked = replace(new, mtu=mtu, default=new.default or other.default)
@@ -167,19 +162,16 @@ def create(
             )
     if name_is_foreign:
         raise AlreadyExists(f"a logical switch '{new.name}' exists that is not ovnhook's", "choose another name")
-    for other in existing:
-        if other.cidr in new.cidr or new.cidr in other.cidr:
-            raise AlreadyExists(f"network {new.cidr} overlaps with subnet {other.name} ({other.cidr})")
-    for other in existing:
+    for other in cloud.subnets:
         if new.default and other.default:
             raise AlreadyExists(
                 f"subnet {other.name} is the default subnet already",
                 f"create {new.name} without --default, then: ovnhook subnet set {new.name} --default",
             )
-    return (_count(registry, new.name if new.default else None), AddSubnet(new))
+    return (cloud.count(new.name if new.default else None), AddSubnet(new), *_rejoin(cloud, None, new))
 
 
-def update(old: Subnet, new: Subnet, registry: Registry | None, leases: Iterable[Lease]) -> tuple[Change, ...]:
+def update(old: Subnet, new: Subnet, cloud: Cloud, leases: Iterable[Lease]) -> tuple[Change, ...]:
     """The changes that give a subnet other settings; none when it has them.
 
     Leases outside new ranges stay.
@@ -187,12 +179,14 @@ def update(old: Subnet, new: Subnet, registry: Registry | None, leases: Iterable
     Args:
         old: as it is.
         new: as it is to be, checked.
-        registry: what it was read with.
+        cloud: what there is.
         leases: those in it.
 
     Raises:
         InUse: the new gateway is leased to a guest.
         InvalidRequest: there would be no default subnet any more.
+        NotFound: there is no such router.
+        AlreadyExists: the router has a subnet with some of the addresses.
     """
     if new == old:
         return ()
@@ -206,21 +200,20 @@ def update(old: Subnet, new: Subnet, registry: Registry | None, leases: Iterable
                 f"gateway {new.gateway} is leased to domain {lease.domain_name} ({lease.mac})",
                 f"choose another one, or, while the domain is shut off: ovnhook lease release {lease.address}",
             )
-    default = new.name if new.default and not old.default else None
-    changes: tuple[Change, ...] = (_count(registry, default),)
-    return changes if replace(new, default=old.default) == old else (*changes, UpdateSubnet(old, new))
+    count = cloud.count(new.name if new.default and not old.default else None)
+    if replace(new, default=old.default) == old:
+        return (count,)
+    return (count, UpdateSubnet(old, new), *_rejoin(cloud, old, new))
 
 
-def delete(
-    subnet: Subnet, registry: Registry | None, leases: Iterable[Lease], ports: Iterable[str]
-) -> tuple[Change, ...]:
+def delete(subnet: Subnet, cloud: Cloud, leases: Iterable[Lease], ports: Iterable[str]) -> tuple[Change, ...]:
     """The changes that take a subnet away. Afterwards there is no default subnet if it was that.
 
     Args:
         subnet: which is to go.
-        registry: what it was read with.
+        cloud: what there is.
         leases: those in it.
-        ports: the names of the ports on its switch, whosever they are.
+        ports: the names of the ports on its switch, whosever they are, but for its router's.
 
     Raises:
         InUse: there are such leases or ports.
@@ -235,7 +228,45 @@ def delete(
             f"subnet {subnet.name} is in use by {_few('port', names)}, without a lease",
             f"ovn-nbctl lsp-list {subnet.name}",
         )
-    return (_count(registry, "" if subnet.default else None), RemoveSubnet(subnet))
+    # The router first: a switch is only deleted when no port is on it.
+    return (cloud.count("" if subnet.default else None), *_rejoin(cloud, subnet, None), RemoveSubnet(subnet))
+
+
+def _rejoin(cloud: Cloud, old: Subnet | None, new: Subnet | None) -> Iterator[Change]:
+    """What joins a subnet to its router, or parts it from it.
+
+    Raises:
+        NotFound: there is no such router.
+        AlreadyExists: the router, or nothing as this one, has another subnet with some of the addresses.
+    """
+    if new:
+        _check_room(cloud, new)
+    names = dict.fromkeys(subnet.router for subnet in (old, new) if subnet and subnet.router)
+    for name in names:
+        there = cloud.network(name)
+        if there is None and name != DEFAULT_ROUTER:
+            raise NotFound(f"there is no router '{name}'", f"ovnhook router create {name}")
+        others = [subnet for subnet in there.subnets if subnet != old] if there else []
+        subnets = sorted([*others, *([new] if new and new.router == name else [])], key=lambda one: one.name)
+        router = there.router if there else Router(name)
+        # The default router comes with its first subnet, and goes with the last one unless it leads outside.
+        stays = subnets or router.external or name != DEFAULT_ROUTER
+        yield SetNetwork(there, Network(router, tuple(subnets)) if stays else None)
+
+
+def _check_room(cloud: Cloud, new: Subnet) -> None:
+    """Raise AlreadyExists if some of a subnet's addresses are on its router already."""
+    for other in cloud.subnets:
+        if (other.router, other.name) == (new.router, new.name) or other.router != new.router:
+            continue
+        if other.cidr in new.cidr or new.cidr in other.cidr:
+            raise AlreadyExists(f"network {new.cidr} overlaps with subnet {other.name} ({other.cidr})")
+    network = cloud.network(new.router)
+    external = network.router.external if network else None
+    if external and (external.address.cidr in new.cidr or new.cidr in external.address.cidr):
+        raise AlreadyExists(
+            f"network {new.cidr} overlaps with the external network {external.address.cidr} of router {new.router}"
+        )
 
 
 def find(name: str, existing: Iterable[Subnet]) -> Subnet:
@@ -250,29 +281,18 @@ def find(name: str, existing: Iterable[Subnet]) -> Subnet:
     raise NotFound(f"there is no subnet '{name}'", "ovnhook subnet list")
 
 
-def _count(registry: Registry | None, default: str | None) -> SetRegistry:
-    """Count a change of subnets; `default` is the name of the new default subnet, or None to leave it."""
-    before = registry or Registry()
-    after = Registry(before.serial + 1, before.default_subnet if default is None else default)
-    return SetRegistry(registry, after)
-
-
 def _few(what: str, names: Sequence[str]) -> str:
     """Some names: ``domains a, b, c, d, e and 3 more``."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"{what}{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMED])}{more}"
 
 
-def _is_ipv4(text: str) -> bool:
-    return bool(text) and text.isascii() and bool(valid_ipv4(text, INET_PTON))
-
-
 def _network(text: str) -> IPNetwork:
     host, _, length = text.partition("/")
     if ":" in host:
         raise InvalidRequest(f"network {text}: subnets are IPv4 in this version")
-    if not _is_ipv4(host) or not re.fullmatch("[0-9]{1,2}", length) or int(length) > 32:
-        hint = f"did you mean {IPNetwork(f'{host}/24').cidr}?" if _is_ipv4(host) and not length else ""
+    if not address.is_ipv4(host) or not re.fullmatch("[0-9]{1,2}", length) or int(length) > 32:
+        hint = f"did you mean {IPNetwork(f'{host}/24').cidr}?" if address.is_ipv4(host) and not length else ""
         raise InvalidRequest(f"network '{text}' is not of the form ADDRESS/LENGTH, like 10.1.0.0/24", hint)
     network = IPNetwork(f"{host}/{length}")
     if network.ip != network.network:
@@ -290,7 +310,7 @@ def _network(text: str) -> IPNetwork:
 
 
 def _address(text: str, what: str) -> IPAddress:
-    if not _is_ipv4(text):
+    if not address.is_ipv4(text):
         raise InvalidRequest(f"{what} '{text}' is not an IPv4 address")
     return IPAddress(text)
 
@@ -372,7 +392,8 @@ def _differences(there: Subnet, asked: Subnet) -> str:
 def _shown(subnet: Subnet) -> dict[str, str]:
     return {
         "network": str(subnet.cidr),
-        "gateway": f"{subnet.gateway}{' (a default route)' if subnet.routed else ''}",
+        "gateway": str(subnet.gateway),
+        "router": subnet.router or "none",
         "range": " ".join(map(str, subnet.ranges)) or "all of it",
         "DNS server": " ".join(map(str, subnet.dns)) or "none",
         "domain": subnet.domain or "none",

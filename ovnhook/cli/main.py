@@ -11,6 +11,7 @@ import click
 from ovnhook import __version__
 from ovnhook.cli.lease import lease
 from ovnhook.cli.port import port
+from ovnhook.cli.router import router
 from ovnhook.cli.subnet import subnet
 from ovnhook.config import CONTROL_SOCKET
 from ovnhook.errors import OvnhookError
@@ -32,7 +33,7 @@ _INTERRUPTED = 130
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def command(context: click.Context, socket: Path) -> None:
-    """A cloud's network for plain libvirt VMs: subnets, leases and ports.
+    """A cloud's network for plain libvirt VMs: subnets, routers, leases and ports.
 
     \b
     Examples:
@@ -45,7 +46,7 @@ def command(context: click.Context, socket: Path) -> None:
         click.echo(context.get_help())
 
 
-for noun in (subnet, lease, port):
+for noun in (subnet, lease, port, router):
     command.add_command(noun)
 
 

@@ -17,6 +17,7 @@ _COLUMNS = {
     "NAME": lambda row: row["name"],
     "CIDR": lambda row: row["cidr"],
     "GATEWAY": lambda row: row["gateway"],
+    "ROUTER": lambda row: text(row["router"]),
     "DNS": lambda row: text(row["dns"]),
     "DOMAIN": lambda row: text(row["domain"]),
     "MTU": lambda row: str(row["mtu"]),
@@ -33,8 +34,10 @@ def _settings(command: Command) -> Command:
             click.option(
                 "--gateway",
                 metavar="ADDR",
-                help="The guests' default route. Without it they have none, and no guest gets the first address.",
+                help="The router's address, which is the guests' default route. Without it the first one.",
             ),
+            click.option("--router", metavar="NAME", help="The router that it is on. Without it: gateway."),
+            click.option("--no-router", is_flag=True, help="On no router: guests have no default route."),
             click.option("--dns", metavar="ADDR", multiple=True, help="A DNS server for the guests; may be repeated."),
             click.option("--domain", metavar="NAME", help="The guests' DNS domain."),
             click.option(
@@ -76,7 +79,7 @@ def create(socket: Path, name: str, cidr: str, format_: str, **settings: Any) ->
       ovnhook subnet create green 10.2.0.0/24 --dns 10.2.0.53 --domain lab.example
       ovnhook subnet create red 10.3.0.0/16 --range 10.3.1.0-10.3.1.255 --gateway 10.3.255.254
     """
-    given = {setting: value for setting, value in settings.items() if value}
+    given = {setting: value for setting, value in _without_router(settings).items() if value or setting == "router"}
     show_one(Client(socket).call("CreateSubnet", subnet={"name": name, "cidr": cidr, **given}), format_)
 
 
@@ -114,7 +117,7 @@ def show(socket: Path, name: str, format_: str) -> None:
 @subnet.command("set")
 @click.argument("name")
 @_settings
-@click.option("--no-gateway", is_flag=True, help="Give guests no default route.")
+@click.option("--no-gateway", is_flag=True, help="The first address is the router's.")
 @click.option("--no-dns", is_flag=True, help="Give guests no DNS server.")
 @click.option("--no-domain", is_flag=True, help="Give guests no DNS domain.")
 @click.option("--no-range", "no_ranges", is_flag=True, help="Take addresses from all of the subnet.")
@@ -131,9 +134,9 @@ def set_(socket: Path, name: str, format_: str, **settings: Any) -> None:
       ovnhook subnet set blue --dns 10.1.0.53 --dns 10.1.0.54
       ovnhook subnet set blue --range 10.1.0.100-10.1.0.199
       ovnhook subnet set green --default
-      ovnhook subnet set green --no-gateway
+      ovnhook subnet set green --no-router
     """
-    given = {setting: value for setting, value in settings.items() if value not in (None, False, ())}
+    given = {setting: value for setting, value in _without_router(settings).items() if value not in (None, False, ())}
     cleared = [setting.removeprefix("no_") for setting in given if setting.startswith("no_")]
     values = {setting: value for setting, value in given.items() if not setting.startswith("no_")}
     for setting in cleared:
@@ -144,6 +147,16 @@ def set_(socket: Path, name: str, format_: str, **settings: Any) -> None:
         raise click.UsageError("nothing to set")
     mask = {"paths": [*values, *cleared]}
     show_one(Client(socket).call("UpdateSubnet", subnet={"name": name, **values}, update_mask=mask), format_)
+
+
+def _without_router(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with --no-router as what it means: a router without a name."""
+    kept = {setting: value for setting, value in settings.items() if setting != "no_router" and value is not None}
+    if not settings["no_router"]:
+        return kept
+    if "router" in kept:
+        raise click.UsageError("--router and --no-router can't both be")
+    return {**kept, "router": ""}
 
 
 @subnet.command()

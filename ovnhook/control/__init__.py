@@ -1,1 +1,1 @@
-"""The control service: subnets, leases and ports over gRPC. It holds nothing that a restart would lose."""
+"""The control service: subnets, routers, leases and ports over gRPC. It holds nothing that a restart would lose."""

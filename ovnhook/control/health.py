@@ -60,7 +60,7 @@ class Health:
 
     def _status(self) -> api.HealthCheckResponse.ServingStatus:
         try:
-            self._northbound.subnets(Deadline.after(_PATIENCE))
+            self._northbound.cloud(Deadline.after(_PATIENCE))
         except OvnhookError:
             return api.HealthCheckResponse.NOT_SERVING
         return api.HealthCheckResponse.SERVING

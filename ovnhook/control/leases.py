@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from netaddr import INET_PTON, IPAddress, valid_ipv4
+from netaddr import IPAddress
 
 from ovnhook import plan
+from ovnhook.address import is_ipv4
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import repeat
 from ovnhook.control.pages import page
@@ -33,7 +34,7 @@ class Leases:
         """Show them, in pages."""
         where = {}
         if request.subnet:
-            where["subnet"] = find(request.subnet, self._northbound.subnets(deadline)[1]).name
+            where["subnet"] = find(request.subnet, self._northbound.cloud(deadline).subnets).name
         leases = self._northbound.leases(deadline, **where)
         shown, token = page(
             leases, lambda lease: (lease.subnet, int(lease.address)), request.page_size, request.page_token
@@ -46,7 +47,7 @@ class Leases:
 
     def ReleaseLease(self, request: api.ReleaseLeaseRequest, deadline: Deadline) -> api.ReleaseLeaseResponse:
         """Give one back."""
-        if not (request.address and valid_ipv4(request.address, INET_PTON)):
+        if not is_ipv4(request.address):
             raise InvalidRequest(f"address '{request.address}' is not an IPv4 address")
         address = IPAddress(request.address)
 
@@ -63,11 +64,14 @@ class Leases:
 
     def _lease(self, address: IPAddress, name: str, deadline: Deadline) -> Lease:
         """The lease of an address, in the subnet of that name or the one that has the address."""
-        _, existing = self._northbound.subnets(deadline)
+        existing = self._northbound.cloud(deadline).subnets
         subnets = [find(name, existing)] if name else [one for one in existing if address in one.cidr]
         if not subnets:
             raise NotFound(f"no subnet has the address {address}", "ovnhook subnet list")
-        (subnet,) = subnets  # they do not overlap
+        if len(subnets) > 1:
+            names = " and ".join(one.name for one in subnets)
+            raise InvalidRequest(f"address {address} is one of subnets {names}", "say which: --subnet NAME")
+        (subnet,) = subnets
         leases = self._northbound.leases_at([(subnet.name, address)], deadline)
         if not leases:
             raise NotFound(

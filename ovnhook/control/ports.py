@@ -25,7 +25,7 @@ class Ports:
         """Show them, in pages."""
         where = {}
         if request.subnet:
-            where["subnet"] = find(request.subnet, self._northbound.subnets(deadline)[1]).name
+            where["subnet"] = find(request.subnet, self._northbound.cloud(deadline).subnets).name
         if request.host:
             where["host"] = request.host
         ports = self._northbound.ports(deadline, **where)

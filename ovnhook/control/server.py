@@ -15,13 +15,16 @@ from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_g
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
 from ovnhook.config import Config
 from ovnhook.control.calls import Calls
+from ovnhook.control.gateways import Gateways
 from ovnhook.control.health import Health
 from ovnhook.control.leases import Leases
 from ovnhook.control.ports import Ports
 from ovnhook.control.reflection import Reflection
+from ovnhook.control.routers import Routers
 from ovnhook.control.subnets import Subnets
 from ovnhook.errors import OvnhookError
 from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.ovsdb.vswitch import Vswitch
 
 _THREADS = 16
@@ -42,7 +45,9 @@ class Server:
     def __init__(self, path: Path, config: Config) -> None:
         self._path = path
         self._northbound = Northbound(config.northbound)
+        self._southbound = Southbound(config.southbound)
         self._vswitch = Vswitch(config.vswitch, config.integration_bridge)
+        self._gateways = Gateways(self._northbound, self._southbound)
         protos = (ovnhook_pb2, health_pb2, reflection_pb2)
         services = [one.full_name for proto in protos for one in proto.DESCRIPTOR.services_by_name.values()]
         self._health = Health(self._northbound, services)
@@ -51,6 +56,8 @@ class Server:
             ThreadPoolExecutor(_THREADS), interceptors=[Calls()], options=[("grpc.so_reuseport", 0)]
         )
         ovnhook_pb2_grpc.add_SubnetsServicer_to_server(Subnets(self._northbound, self._vswitch), self._server)
+        routers = Routers(self._northbound, self._southbound, self._vswitch, self._gateways.look)
+        ovnhook_pb2_grpc.add_RoutersServicer_to_server(routers, self._server)
         ovnhook_pb2_grpc.add_LeasesServicer_to_server(Leases(self._northbound), self._server)
         ovnhook_pb2_grpc.add_PortsServicer_to_server(Ports(self._northbound), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -67,18 +74,22 @@ class Server:
         if not bound:
             raise OvnhookError(f"can't serve on {path}")
         self._server.start()
+        self._gateways.start()
 
     def tend(self) -> None:
         """Keep the databases' connections alive; called every few seconds."""
         self._northbound.database.tend()
+        self._southbound.database.tend()
         self._vswitch.database.tend()
 
     def stop(self) -> None:
         """Let the calls that are under way end, and end."""
         self._health.stop()
+        self._gateways.stop()
         self._server.stop(_GRACE).wait()
         self._path.unlink(missing_ok=True)
         self._northbound.database.close()
+        self._southbound.database.close()
         self._vswitch.database.close()
         self._lock.close()
 

@@ -13,7 +13,7 @@ from ovnhook.control import underlay
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest
-from ovnhook.model import Subnet
+from ovnhook.model import DEFAULT_ROUTER, Subnet
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.vswitch import Vswitch
 from ovnhook.plan import Change
@@ -47,14 +47,15 @@ class Subnets:
             domain=asked.domain,
             mtu=asked.mtu,
             default=asked.default,
+            router=_router(asked),
         )
         carried = underlay.read(self._vswitch, deadline)
         subnet.make(wanted, carried)  # what is wrong in itself is told whether the database is there or not
 
         def plan() -> tuple[Change, ...]:
-            registry, existing = self._northbound.subnets(deadline)
+            cloud = self._northbound.cloud(deadline)
             foreign = self._northbound.is_foreign_switch(wanted.name, deadline)
-            return subnet.create(wanted, carried, existing, registry, name_is_foreign=foreign)
+            return subnet.create(wanted, carried, cloud, name_is_foreign=foreign)
 
         self._commit(plan, f"{wanted.name} ({wanted.cidr}) is made", deadline)
         return self._get(wanted.name, deadline)
@@ -65,7 +66,7 @@ class Subnets:
 
     def ListSubnets(self, request: api.ListSubnetsRequest, deadline: Deadline) -> api.ListSubnetsResponse:
         """Show all, in pages."""
-        _, existing = self._northbound.subnets(deadline)
+        existing = self._northbound.cloud(deadline).subnets
         shown, token = page(existing, lambda one: (one.name,), request.page_size, request.page_token)
         used = Counter(lease.subnet for lease in self._northbound.leases(deadline))
         return api.ListSubnetsResponse(subnets=[_message(one, used[one.name]) for one in shown], next_page_token=token)
@@ -76,19 +77,18 @@ class Subnets:
         if not paths:
             raise InvalidRequest("update_mask names nothing to set", f"it may name: {', '.join(subnet.SETTINGS)}")
         changes = {
-            path: tuple(asked.ranges if path == "ranges" else asked.dns)
-            if path in _LISTS
-            else getattr(asked, path, None)
-            for path in paths
+            path: tuple(getattr(asked, path)) if path in _LISTS else getattr(asked, path, None) for path in paths
         }
+        if "router" in changes:
+            changes["router"] = _router(asked)
         # The underlay is asked only where it matters.
         carried = underlay.read(self._vswitch, deadline) if "mtu" in paths else subnet.Underlay()
 
         def plan() -> tuple[Change, ...]:
-            registry, existing = self._northbound.subnets(deadline)
-            old = subnet.find(asked.name, existing)
+            cloud = self._northbound.cloud(deadline)
+            old = subnet.find(asked.name, cloud.subnets)
             new = subnet.with_changes(old, changes, carried)
-            return subnet.update(old, new, registry, self._northbound.leases(deadline, subnet=old.name))
+            return subnet.update(old, new, cloud, self._northbound.leases(deadline, subnet=old.name))
 
         self._commit(plan, f"{asked.name} has other settings: {', '.join(paths)}", deadline)
         return self._get(asked.name, deadline)
@@ -97,11 +97,11 @@ class Subnets:
         """Delete one that nothing uses."""
 
         def plan() -> tuple[Change, ...]:
-            registry, existing = self._northbound.subnets(deadline)
-            gone = subnet.find(request.name, existing)
+            cloud = self._northbound.cloud(deadline)
+            gone = subnet.find(request.name, cloud.subnets)
             leases = self._northbound.leases(deadline, subnet=gone.name)
             ports = [] if leases else self._northbound.port_names(gone.name, deadline)
-            return subnet.delete(gone, registry, leases, ports)
+            return subnet.delete(gone, cloud, leases, ports)
 
         self._commit(plan, f"{request.name} is deleted", deadline)
         return api.DeleteSubnetResponse()
@@ -118,9 +118,13 @@ class Subnets:
         repeat(once, deadline)
 
     def _get(self, name: str, deadline: Deadline) -> api.Subnet:
-        _, existing = self._northbound.subnets(deadline)
-        found = subnet.find(name, existing)
+        found = subnet.find(name, self._northbound.cloud(deadline).subnets)
         return _message(found, len(self._northbound.leased(name, deadline)))
+
+
+def _router(asked: api.Subnet) -> str:
+    """The name of the router that a request asks for."""
+    return asked.router if asked.HasField("router") else DEFAULT_ROUTER
 
 
 def _message(one: Subnet, used: int) -> api.Subnet:
@@ -128,7 +132,7 @@ def _message(one: Subnet, used: int) -> api.Subnet:
         name=one.name,
         cidr=str(one.cidr),
         gateway=str(one.gateway),
-        routed=one.routed,
+        router=one.router,
         ranges=map(str, one.ranges),
         dns=map(str, one.dns),
         domain=one.domain,

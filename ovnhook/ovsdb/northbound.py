@@ -12,13 +12,14 @@ from netaddr import IPAddress
 from ovnhook import identity
 from ovnhook.deadline import Deadline
 from ovnhook.model import Holding, Lease, Port, Subnet
-from ovnhook.ovsdb import rows
+from ovnhook.ovsdb import rows, topology
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import (
     Condition,
     Operation,
     Row,
     as_map,
+    as_set,
     delete,
     includes,
     insert,
@@ -36,15 +37,17 @@ from ovnhook.plan import (
     AddPort,
     AddSubnet,
     Change,
+    Cloud,
     DropHolding,
     DropLease,
     NeedLease,
     NeedSubnet,
     Observed,
-    Registry,
     RemovePort,
     RemoveSubnet,
+    SetGateways,
     SetHolding,
+    SetNetwork,
     SetRegistry,
     UpdateLease,
     UpdatePort,
@@ -107,18 +110,29 @@ class Northbound:
         subnets = [rows.subnet(row, default) for result in found for row in result]
         return {subnet.name: subnet for subnet in subnets}
 
-    def subnets(self, deadline: Deadline) -> tuple[Registry | None, list[Subnet]]:
-        """Every subnet, by name, and the registry that they were read with."""
-        registry, found = self.database.transact(
+    def cloud(self, deadline: Deadline) -> Cloud:
+        """Every subnet and router, and the registry that they were read with."""
+        registry, switches, routers = self.database.transact(
             [
                 select(rows.DNS, key(identity.REGISTRY)),
                 select(rows.SWITCH, includes("external_ids", rows.kind("subnet"))),
+                select(topology.ROUTER, includes("external_ids", rows.kind("router"))),
             ],
             deadline,
         )
         state = rows.registry(registry[0]) if registry else None
         default = state.default_subnet if state else ""
-        return state, sorted((rows.subnet(row, default) for row in found), key=lambda subnet: subnet.name)
+        return Cloud(
+            registry=state,
+            subnets=tuple(sorted((rows.subnet(row, default) for row in switches), key=lambda subnet: subnet.name)),
+            routers=tuple(sorted(map(rows.router, routers), key=lambda router: router.name)),
+        )
+
+    def gateways(self, router: str, deadline: Deadline) -> tuple[str, ...]:
+        """The hosts that a router's leg outside may be on, the preferred one first."""
+        match = includes("external_ids", rows.kind("gateway", router=router))
+        (found,) = self.database.transact([select(topology.GATEWAY, match)], deadline)
+        return tuple(row["chassis_name"] for row in sorted(found, key=lambda row: -int(row["priority"])))
 
     def leases(self, deadline: Deadline, **ids: str) -> list[Lease]:
         """Every lease whose external_ids hold these (``subnet=``, ``domain=``, ``host=``), by subnet and address."""
@@ -145,17 +159,24 @@ class Northbound:
         return bool(found), rows.port(ours[0]) if ours else None
 
     def port_names(self, subnet: str, deadline: Deadline) -> list[str]:
-        """The names of all ports on a subnet's logical switch, ours or not."""
+        """The names of all ports on a subnet's logical switch, ours or not, but for that of its router."""
         uuid = key(identity.switch(subnet))
         (found,) = self.database.transact([select(rows.SWITCH, uuid, columns=["ports"])], deadline)
         ports = [UUID(port[1]) for row in found for port in set_of(row["ports"])]
         wanted = [select(rows.PORT, key(port), columns=["name"]) for port in ports]
         results = self.database.transact(wanted, deadline)
-        return sorted(row["name"] for result in results for row in result)
+        return sorted({row["name"] for result in results for row in result} - {rows.router_peer(subnet)})
 
     def is_foreign_switch(self, name: str, deadline: Deadline) -> bool:
         """Whether a logical switch has that name that is not ours; the schema lets two have it."""
-        (found,) = self.database.transact([select(rows.SWITCH, ["name", "==", name])], deadline)
+        return self._is_foreign(rows.SWITCH, name, deadline)
+
+    def is_foreign_router(self, name: str, deadline: Deadline) -> bool:
+        """Whether a logical router has that name that is not ours."""
+        return self._is_foreign(topology.ROUTER, name, deadline)
+
+    def _is_foreign(self, table: str, name: str, deadline: Deadline) -> bool:
+        (found,) = self.database.transact([select(table, ["name", "==", name])], deadline)
         return any(not rows.own(row) for row in found)
 
     def commit(self, changes: Sequence[Change], deadline: Deadline) -> None:
@@ -297,6 +318,19 @@ def _(change: RemoveSubnet) -> list[Operation]:
         delete(rows.SWITCH, key(subnet.uuid)),
         delete(rows.DHCP_OPTIONS, key(identity.dhcp_options(subnet.name))),
     ]
+
+
+@operations.register
+def _(change: SetNetwork) -> list[Operation]:
+    return topology.operations(change.old, change.new)
+
+
+@operations.register
+def _(change: SetGateways) -> list[Operation]:
+    before = [ref(topology.gateway(change.router, chassis)) for chassis in change.old]
+    group = identity.part("gateways", change.router)
+    still = require(topology.GROUP, [key(group)], [{"ha_chassis": as_set(before)}], ["ha_chassis"])
+    return [still, *topology.gateways(change.router, change.old, change.new)]
 
 
 def _port_columns(port: Port) -> Row:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook.model import Holding, Lease, Port, Range, Subnet
+from ovnhook.model import External, Holding, Lease, Port, Range, Router, Subnet
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
 from ovnhook.plan import Registry
 
@@ -47,7 +47,7 @@ def subnet_ids(subnet: Subnet) -> dict[str, str]:
         subnet=subnet.name,
         cidr=str(subnet.cidr),
         gateway=str(subnet.gateway),
-        routed="yes" if subnet.routed else "no",
+        router=subnet.router,
         ranges=" ".join(str(pool) for pool in subnet.ranges),
         dns=" ".join(str(server) for server in subnet.dns),
         dns_domain=subnet.domain,
@@ -62,7 +62,7 @@ def subnet(row: Row, default: str) -> Subnet:
         name=ids["subnet"],
         cidr=IPNetwork(ids["cidr"]),
         gateway=IPAddress(ids["gateway"]),
-        routed=ids["routed"] == "yes",
+        router=ids["router"],
         ranges=tuple(Range(*map(IPAddress, pool.split("-"))) for pool in ids["ranges"].split()),
         dns=tuple(map(IPAddress, ids["dns"].split())),
         domain=ids["dns-domain"],
@@ -79,7 +79,7 @@ def dhcp_options(subnet: Subnet) -> Row:
         "lease_time": str(_DHCP_LEASE_TIME),
         "mtu": str(subnet.mtu),
     }
-    if subnet.routed:
+    if subnet.router:
         options["router"] = str(subnet.gateway)
     if subnet.dns:
         options["dns_server"] = f"{{{', '.join(map(str, subnet.dns))}}}"
@@ -95,6 +95,44 @@ def dhcp_options(subnet: Subnet) -> Row:
 def server_mac(subnet: Subnet) -> str:
     """The MAC that answers DHCP on a subnet: locally administered, the same for ever."""
     return ":".join(f"{octet:02x}" for octet in (0x0A, *subnet.uuid.bytes[:5]))
+
+
+def router_peer(subnet: str) -> str:
+    """The name of the switch port of a subnet that its router is on."""
+    return f"router:{subnet}"
+
+
+def router_ids(router: Router) -> dict[str, str]:
+    """A Logical_Router's external_ids: all that a router is."""
+    ids = kind("router", router=router.name)
+    external = router.external
+    if external is None:
+        return ids
+    return ids | kind(
+        "router",
+        physical_network=external.physical_network,
+        address=str(external.address),
+        next_hop=str(external.next_hop),
+        vlan=str(external.vlan),
+        snat="yes" if external.snat else "no",
+        mtu=str(external.mtu),
+    )
+
+
+def router(row: Row) -> Router:
+    """A Logical_Router as the router it is."""
+    ids = own(row)
+    if "physical-network" not in ids:
+        return Router(ids["router"])
+    external = External(
+        physical_network=ids["physical-network"],
+        address=IPNetwork(ids["address"]),
+        next_hop=IPAddress(ids["next-hop"]),
+        vlan=int(ids["vlan"]),
+        snat=ids["snat"] == "yes",
+        mtu=int(ids["mtu"]),
+    )
+    return Router(ids["router"], external)
 
 
 def port_ids(port: Port) -> dict[str, str]:

@@ -35,10 +35,10 @@ from ovnhook.plan import (
     UpdatePort,
     UpdateSubnet,
 )
-from tests.database.conftest import Dump, Server
+from tests.database.server import Dump, Server
 
 DEFAULT = Subnet("default", IPNetwork("10.0.0.0/24"), IPAddress("10.0.0.1"), default=True)
-BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), routed=True)
+BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway")
 TINY = Subnet("tiny", IPNetwork("10.2.0.0/29"), IPAddress("10.2.0.1"))
 
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
@@ -299,7 +299,7 @@ def test_a_lease_that_became_the_gateway(world: World, hv1: Attachment) -> None:
     world.northbound.commit([UpdateSubnet(BLUE, replace(BLUE, gateway=world.leases[0].address))], soon())
     hv1.attach(domain(interface(subnet="blue")), soon())
     (port,) = world.ports
-    assert port.addresses[0] != world.northbound.subnets(soon())[1][0].gateway
+    assert port.addresses[0] != world.northbound.cloud(soon()).subnets[0].gateway
     assert [lease.address for lease in world.leases] == list(port.addresses)
 
 

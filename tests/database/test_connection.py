@@ -15,7 +15,7 @@ from ovnhook.errors import Conflict, OvnhookError, Unavailable
 from ovnhook.ovsdb.connection import ConstraintViolation, Database
 from ovnhook.ovsdb.operation import Operation, insert, key, mutate, ref, require, update
 from ovnhook.ovsdb.operation import select as read
-from tests.database.conftest import Cluster, Server, wait_for
+from tests.database.server import Cluster, Server, wait_for
 
 ROW = UUID("00000000-0000-4000-8000-000000000001")
 

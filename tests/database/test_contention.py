@@ -22,7 +22,7 @@ from ovnhook.errors import Exhausted
 from ovnhook.model import Domain, Interface, Kind, Subnet, Wish
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.plan import AddSubnet, Registry, SetRegistry
-from tests.database.conftest import Cluster, Server, wait_for
+from tests.database.server import Cluster, Server, wait_for
 
 PROCESSES = 8
 LARGE = Subnet("large", IPNetwork("10.4.0.0/22"), IPAddress("10.4.0.1"), default=True)

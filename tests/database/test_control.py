@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import grpc
@@ -36,93 +36,8 @@ from ovnhook.errors import AlreadyExists, OvnhookError
 from ovnhook.model import Domain, Interface, Kind, Wish
 from ovnhook.ovsdb.vswitch import Vswitch
 from ovnhook.subnet import Underlay
-from tests.database.conftest import Server, wait_for
-
-MAC = "52:54:00:00:00:01"
-
-
-class Done(NamedTuple):
-    """What a command said."""
-
-    status: int
-    out: str
-    error: str
-
-    @property
-    def table(self) -> list[list[str]]:
-        """The words of each line."""
-        return [line.split() for line in self.out.splitlines()]
-
-    @property
-    def json(self) -> Any:
-        """What it said in JSON."""
-        return json.loads(self.out)
-
-
-class Control:
-    """A control service, and the command as a user of it."""
-
-    def __init__(
-        self,
-        path: Path,
-        northbound: Server,
-        make_host: Callable[[str], Server],
-        capture: pytest.CaptureFixture[str],
-    ) -> None:
-        self.path = path
-        self.northbound = northbound
-        self.config = Config(northbound=northbound.remote, vswitch=make_host("hv1").remote)
-        self.service = server.Server(path, self.config)
-        self._capture = capture
-
-    def ovnhook(self, *arguments: str) -> Done:
-        """Run the command."""
-        self._capture.readouterr()
-        status = main(["--socket", str(self.path), *arguments])
-        return Done(status, *self._capture.readouterr())
-
-    def done(self, *arguments: str) -> Done:
-        """Run the command, which succeeds and has nothing to complain of."""
-        done = self.ovnhook(*arguments)
-        assert (done.status, done.error) == (0, "")
-        return done
-
-    def refused(self, status: int, *arguments: str) -> tuple[str, str]:
-        """Run the command, which fails and changes nothing; the error and the hint."""
-        before = self.northbound.dump(versions=True)
-        done = self.ovnhook(*arguments)
-        assert self.northbound.dump(versions=True) == before
-        assert (done.status, done.out) == (status, "")
-        error, *hints = done.error.splitlines()
-        assert len(hints) <= 1
-        assert error.startswith("error: ")
-        assert all(hint.startswith("hint: ") for hint in hints)
-        return error.removeprefix("error: "), hints[0].removeprefix("hint: ") if hints else ""
-
-    def attach(self, name: str, subnet: str, address: str = "", mac: str = MAC) -> Domain:
-        """Let a domain start on hv1."""
-        wish = Wish(subnet, addresses=(IPAddress(address),) if address else (), hostname=name)
-        domain = Domain(identity.switch(name), name, 1, (Interface(mac, Kind.BRIDGE, wish),), (mac,))
-        Attachment(self.config).attach(domain, Deadline.after(20))
-        return domain
-
-    def stop(self, domain: Domain) -> None:
-        """Let it end."""
-        Attachment(self.config).detach(domain, Deadline.after(20))
-
-    def channel(self) -> grpc.Channel:
-        """A client's channel."""
-        return grpc.insecure_channel(f"unix:{self.path}")
-
-
-@pytest.fixture
-def control(
-    directory: Path, northbound: Server, make_host: Callable[[str], Server], capsys: pytest.CaptureFixture[str]
-) -> Iterator[Control]:
-    """As above."""
-    made = Control(directory / "run" / "control.sock", northbound, make_host, capsys)
-    yield made
-    made.service.stop()
+from tests.database.control import MAC, Control
+from tests.database.server import Server, wait_for
 
 
 def test_a_life_of_a_subnet(control: Control) -> None:
@@ -136,7 +51,7 @@ def test_a_life_of_a_subnet(control: Control) -> None:
         "name": "blue",
         "cidr": "10.1.0.0/24",
         "gateway": "10.1.0.254",
-        "routed": True,
+        "router": "gateway",
         "ranges": ["10.1.0.10-10.1.0.19"],
         "dns": ["10.1.0.53", "192.0.2.53"],
         "domain": "lab.example",
@@ -159,11 +74,13 @@ def test_a_life_of_a_subnet(control: Control) -> None:
     assert control.done("subnet", "list", "--format", "json").json == [made]
     assert yaml.safe_load(control.done("subnet", "list", "--format", "yaml").out) == [made]
 
-    changed = control.done("subnet", "set", "blue", "--no-gateway", "--no-range", "--dns", "10.1.0.1", "--no-domain")
+    changed = control.done(
+        "subnet", "set", "blue", "--no-gateway", "--no-router", "--no-range", "--dns", "10.1.0.1", "--no-domain"
+    )
     assert ["gateway", "10.1.0.1"] in changed.table
     after = control.done("subnet", "show", "blue", "--format", "json").json
     assert after == {
-        **made, "gateway": "10.1.0.1", "routed": False, "ranges": [], "dns": ["10.1.0.1"], "domain": "", "capacity": 253
+        **made, "gateway": "10.1.0.1", "router": "", "ranges": [], "dns": ["10.1.0.1"], "domain": "", "capacity": 253
     }  # fmt: skip
     assert "router" not in dict(control.northbound.dump()["DHCP_Options"][made["dhcp_options"]]["options"][1])
 
@@ -179,8 +96,8 @@ def test_tables(control: Control) -> None:
     control.done("subnet", "create", "blue", "10.1.0.0/24", "--default", "--dns", "10.1.0.53")
     listed = control.done("subnet", "list")
     assert listed.table == [
-        ["NAME", "CIDR", "GATEWAY", "DNS", "DOMAIN", "MTU", "USED", "DEFAULT"],
-        ["blue", "10.1.0.0/24", "10.1.0.1", "10.1.0.53", "-", "1442", "0/253", "yes"],
+        ["NAME", "CIDR", "GATEWAY", "ROUTER", "DNS", "DOMAIN", "MTU", "USED", "DEFAULT"],
+        ["blue", "10.1.0.0/24", "10.1.0.1", "gateway", "10.1.0.53", "-", "1442", "0/253", "yes"],
     ]
     assert "\x1b" not in listed.out
     assert all(line == line.rstrip() for line in listed.out.splitlines())
@@ -418,7 +335,7 @@ def test_pages(control: Control) -> None:
         assert "page_" in caught.value.message
 
 
-@pytest.mark.parametrize("paths", [[], ["cidr"], ["name"], ["colour"], ["subnet.mtu"], ["mtu", "routed"]])
+@pytest.mark.parametrize("paths", [[], ["cidr"], ["name"], ["colour"], ["subnet.mtu"], ["mtu", "used"]])
 def test_masks_that_are_refused(control: Control, paths: list[str]) -> None:
     """What can't be set is named; nothing else is set then."""
     control.done("subnet", "create", "blue", "10.1.0.0/24")
@@ -525,6 +442,7 @@ def test_reflection(control: Control) -> None:
         "grpc.reflection.v1alpha.ServerReflection",
         "ovnhook.v1.Leases",
         "ovnhook.v1.Ports",
+        "ovnhook.v1.Routers",
         "ovnhook.v1.Subnets",
     ]
     files = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from ovnhook import domainxml
 from ovnhook.cli.main import command
 from ovnhook.config import Config
-from ovnhook.ovsdb import rows
+from ovnhook.ovsdb import rows, topology
 
 REPO = Path(__file__).parents[2]
 REFERENCE = REPO / "docs" / "reference"
@@ -66,8 +67,9 @@ def test_every_attribute_is_described() -> None:
 def test_every_kind_of_row_is_described() -> None:
     """The table of the rows has each kind that the code writes."""
     page = (REFERENCE / "database.md").read_text()
-    written = set(re.findall(r'kind\(\s*"(\w+)"', Path(rows.__file__).read_text()))
-    described = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    sources = [inspect.getsource(module) for module in (rows, topology)]
+    written = {found for source in sources for found in re.findall(r'kind\(\s*"([\w-]+)"', source)}
+    described = set(re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE))
     assert described == written
 
 

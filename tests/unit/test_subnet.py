@@ -14,14 +14,17 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook import subnet
 from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OvnhookError
-from ovnhook.model import Lease, Range, Subnet
-from ovnhook.plan import AddSubnet, Registry, RemoveSubnet, SetRegistry, UpdateSubnet
+from ovnhook.model import External, Lease, Network, Range, Router, Subnet
+from ovnhook.plan import AddSubnet, Cloud, Registry, RemoveSubnet, SetNetwork, SetRegistry, UpdateSubnet
 from ovnhook.subnet import Underlay, Wanted
 
 KNOWN = Underlay(1442, known=True)
-BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), default=True)
-GREEN = Subnet("green", IPNetwork("10.2.0.0/24"), IPAddress("10.2.0.1"))
+BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway", default=True)
+GREEN = Subnet("green", IPNetwork("10.2.0.0/24"), IPAddress("10.2.0.1"), "gateway")
 REGISTRY = Registry(7, "blue")
+GATEWAY = Router("gateway")
+CLOUD = Cloud(REGISTRY, (BLUE, GREEN), (GATEWAY,))
+CLOUD_OF_BLUE = Cloud(REGISTRY, (BLUE,), (GATEWAY,))
 
 
 def lease(address: str, name: str = "web1") -> Lease:
@@ -38,10 +41,9 @@ def refused(kind: type[OvnhookError], action: Any, *arguments: Any, **more: Any)
 
 
 def test_what_is_not_said() -> None:
-    """The first address is the gateway and no router, addresses come from everywhere, the MTU from the underlay."""
+    """It is on the default router at its first address, addresses come from everywhere, the MTU from the underlay."""
     made = subnet.make(Wanted("blue", "10.1.0.0/24"), KNOWN)
-    assert made == Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), mtu=1442)
-    assert not made.routed
+    assert made == Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway", mtu=1442)
 
 
 def test_what_is_said() -> None:
@@ -56,6 +58,7 @@ def test_what_is_said() -> None:
             domain="Lab.Example",
             mtu=1400,
             default=True,
+            router="lab",
         ),
         KNOWN,
     )
@@ -63,7 +66,7 @@ def test_what_is_said() -> None:
         "blue",
         IPNetwork("10.1.0.0/24"),
         IPAddress("10.1.0.254"),
-        routed=True,
+        router="lab",
         ranges=(
             Range(IPAddress("10.1.0.20"), IPAddress("10.1.0.20")),
             Range(IPAddress("10.1.0.100"), IPAddress("10.1.0.110")),
@@ -163,7 +166,7 @@ def test_settings_that_are_refused(settings: dict[str, Any], message: str) -> No
     assert message in refused(InvalidRequest, subnet.with_changes, BLUE, settings, KNOWN)[0]
 
 
-@pytest.mark.parametrize("setting", ["name", "cidr", "routed", "used", "colour"])
+@pytest.mark.parametrize("setting", ["name", "cidr", "used", "colour"])
 def test_what_can_not_be_set(setting: str) -> None:
     """The name and the network stay; the refusal says what can be set."""
     said, advice = refused(InvalidRequest, subnet.with_changes, BLUE, {setting: "x"}, KNOWN)
@@ -191,12 +194,19 @@ def test_empty_settings_go_back() -> None:
 def test_create_counts() -> None:
     """Each change of subnets counts the registry on, so that two at a time can't both be."""
     wanted = Wanted("green", "10.2.0.0/24")
-    assert subnet.create(wanted, KNOWN, [BLUE], REGISTRY) == (
+    assert subnet.create(wanted, KNOWN, Cloud(REGISTRY, (BLUE,), (GATEWAY,))) == (
         SetRegistry(REGISTRY, Registry(8, "blue")),
         AddSubnet(GREEN),
+        SetNetwork(Network(GATEWAY, (BLUE,)), Network(GATEWAY, (BLUE, GREEN))),
     )
-    first = subnet.create(replace(wanted, default=True), KNOWN, [], None)
-    assert first == (SetRegistry(None, Registry(1, "green")), AddSubnet(replace(GREEN, default=True)))
+    made = replace(GREEN, default=True)
+    assert subnet.create(replace(wanted, default=True), KNOWN, Cloud()) == (
+        SetRegistry(None, Registry(1, "green")),
+        AddSubnet(made),
+        SetNetwork(None, Network(GATEWAY, (made,))),
+    )
+    alone = replace(GREEN, router="")
+    assert subnet.create(replace(wanted, router=""), KNOWN, CLOUD_OF_BLUE)[1:] == (AddSubnet(alone),)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +219,7 @@ def test_create_counts() -> None:
 )
 def test_create_what_is_already_so(wanted: Wanted) -> None:
     """Nothing is done; an MTU that follows the underlay is not compared with what the underlay is today."""
-    assert subnet.create(wanted, Underlay(1422), [replace(BLUE, mtu=1400), GREEN], REGISTRY) == ()
+    assert subnet.create(wanted, Underlay(1422), Cloud(REGISTRY, (replace(BLUE, mtu=1400), GREEN))) == ()
 
 
 @pytest.mark.parametrize(
@@ -219,8 +229,8 @@ def test_create_what_is_already_so(wanted: Wanted) -> None:
         (Wanted("blue", "10.1.0.0/24", mtu=1400), "its MTU is 1442, not 1400"),
         (Wanted("blue", "10.1.0.0/24", dns=("10.1.0.53",)), "its DNS server is none, not 10.1.0.53"),
         (
-            Wanted("blue", "10.1.0.0/24", gateway="10.1.0.1"),
-            "its gateway is 10.1.0.1, not 10.1.0.1 (a default route)",
+            Wanted("blue", "10.1.0.0/24", gateway="10.1.0.9", router=""),
+            "its gateway is 10.1.0.1, not 10.1.0.9, its router is gateway, not none",
         ),
         (
             Wanted("blue", "10.1.0.0/24", ranges=("10.1.0.2-10.1.0.3",), domain="x"),
@@ -230,59 +240,61 @@ def test_create_what_is_already_so(wanted: Wanted) -> None:
 )
 def test_create_something_else_under_that_name(wanted: Wanted, message: str) -> None:
     """The refusal says what is different, and nothing else."""
-    said, _ = refused(AlreadyExists, subnet.create, wanted, KNOWN, [BLUE, GREEN], REGISTRY)
+    said, _ = refused(AlreadyExists, subnet.create, wanted, KNOWN, CLOUD)
     assert said == f"subnet blue exists and is another: {message}"
 
 
 def test_create_what_exists_as_the_default() -> None:
     """A subnet that is not the default is not what was asked for."""
-    said, _ = refused(AlreadyExists, subnet.create, Wanted("green", "10.2.0.0/24", default=True), KNOWN, [GREEN], None)
+    said, _ = refused(AlreadyExists, subnet.create, Wanted("green", "10.2.0.0/24", default=True), KNOWN, CLOUD)
     assert said.endswith("its default is no, not yes")
 
 
 @pytest.mark.parametrize("cidr", ["10.1.0.0/24", "10.1.0.128/25", "10.0.0.0/12"])
 def test_create_an_overlap(cidr: str) -> None:
     """The same network, a part of it, one around it."""
-    said, _ = refused(AlreadyExists, subnet.create, Wanted("red", cidr), KNOWN, [GREEN, BLUE], REGISTRY)
+    said, _ = refused(AlreadyExists, subnet.create, Wanted("red", cidr), KNOWN, CLOUD)
     assert said.startswith(f"network {cidr} overlaps with subnet ")
 
 
 def test_create_a_second_default() -> None:
     """The present one is named, and how to have it."""
     wanted = Wanted("red", "10.3.0.0/24", default=True)
-    said, advice = refused(AlreadyExists, subnet.create, wanted, KNOWN, [BLUE, GREEN], REGISTRY)
+    said, advice = refused(AlreadyExists, subnet.create, wanted, KNOWN, CLOUD)
     assert said == "subnet blue is the default subnet already"
     assert "ovnhook subnet set red --default" in advice
 
 
 def test_create_under_a_name_of_somebody_elses() -> None:
     """OVN lets two switches have one name; people would mix them up."""
-    said, _ = refused(AlreadyExists, subnet.create, Wanted("red", "10.3.0.0/24"), KNOWN, [], None, name_is_foreign=True)
+    said, _ = refused(AlreadyExists, subnet.create, Wanted("red", "10.3.0.0/24"), KNOWN, Cloud(), name_is_foreign=True)
     assert said == "a logical switch 'red' exists that is not ovnhook's"
 
 
 def test_update() -> None:
     """Settings, the default, both, neither."""
     other = replace(GREEN, mtu=1400)
-    assert subnet.update(GREEN, GREEN, REGISTRY, []) == ()
-    assert subnet.update(GREEN, other, REGISTRY, []) == (
+    assert subnet.update(GREEN, GREEN, CLOUD, []) == ()
+    assert subnet.update(GREEN, other, CLOUD, []) == (
         SetRegistry(REGISTRY, Registry(8, "blue")),
         UpdateSubnet(GREEN, other),
+        SetNetwork(Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE, other))),
     )
-    assert subnet.update(GREEN, replace(GREEN, default=True), REGISTRY, []) == (
+    assert subnet.update(GREEN, replace(GREEN, default=True), CLOUD, []) == (
         SetRegistry(REGISTRY, Registry(8, "green")),
     )
     both = replace(other, default=True)
-    assert subnet.update(GREEN, both, REGISTRY, []) == (
+    assert subnet.update(GREEN, both, CLOUD, []) == (
         SetRegistry(REGISTRY, Registry(8, "green")),
         UpdateSubnet(GREEN, both),
+        SetNetwork(Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE, both))),
     )
 
 
 def test_update_to_a_leased_gateway() -> None:
     """The domain that has it is named."""
     new = replace(BLUE, gateway=IPAddress("10.1.0.9"))
-    said, advice = refused(InUse, subnet.update, BLUE, new, REGISTRY, [lease("10.1.0.8"), lease("10.1.0.9", "mail")])
+    said, advice = refused(InUse, subnet.update, BLUE, new, CLOUD, [lease("10.1.0.8"), lease("10.1.0.9", "mail")])
     assert said == "gateway 10.1.0.9 is leased to domain mail (52:54:00:00:00:01)"
     assert "10.1.0.9" in advice
 
@@ -290,28 +302,63 @@ def test_update_to_a_leased_gateway() -> None:
 def test_update_to_ranges_without_the_leases() -> None:
     """Leases outside stay."""
     new = subnet.with_changes(BLUE, {"ranges": ("10.1.0.20-10.1.0.30",)}, KNOWN)
-    assert subnet.update(BLUE, new, REGISTRY, [lease("10.1.0.8")])[-1] == UpdateSubnet(BLUE, new)
+    assert subnet.update(BLUE, new, CLOUD, [lease("10.1.0.8")])[1] == UpdateSubnet(BLUE, new)
 
 
 def test_update_to_no_default() -> None:
     """There is one until it is deleted."""
-    refused(InvalidRequest, subnet.update, BLUE, replace(BLUE, default=False), REGISTRY, [])
+    refused(InvalidRequest, subnet.update, BLUE, replace(BLUE, default=False), CLOUD, [])
 
 
 def test_delete() -> None:
     """The default goes with the default subnet."""
-    assert subnet.delete(GREEN, REGISTRY, [], []) == (SetRegistry(REGISTRY, Registry(8, "blue")), RemoveSubnet(GREEN))
-    assert subnet.delete(BLUE, REGISTRY, [], []) == (SetRegistry(REGISTRY, Registry(8, "")), RemoveSubnet(BLUE))
+    assert subnet.delete(GREEN, CLOUD, [], []) == (
+        SetRegistry(REGISTRY, Registry(8, "blue")),
+        SetNetwork(Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE,))),
+        RemoveSubnet(GREEN),
+    )
+    assert subnet.delete(BLUE, CLOUD_OF_BLUE, [], []) == (
+        SetRegistry(REGISTRY, Registry(8, "")),
+        SetNetwork(Network(GATEWAY, (BLUE,)), None),
+        RemoveSubnet(BLUE),
+    )
+
+
+def test_another_router() -> None:
+    """The subnet leaves the one and joins the other; one that has some of its addresses refuses it."""
+    lab = Router("lab")
+    cloud = replace(CLOUD, routers=(GATEWAY, lab))
+    moved = replace(GREEN, router="lab")
+    assert subnet.update(GREEN, moved, cloud, [])[2:] == (
+        SetNetwork(Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE,))),
+        SetNetwork(Network(lab), Network(lab, (moved,))),
+    )
+    assert subnet.update(moved, GREEN, Cloud(REGISTRY, (BLUE, moved), (GATEWAY, lab)), [])[2:] == (
+        SetNetwork(Network(lab, (moved,)), Network(lab)),
+        SetNetwork(Network(GATEWAY, (BLUE,)), Network(GATEWAY, (BLUE, GREEN))),
+    )
+    taken = Subnet("red", IPNetwork("10.2.0.0/16"), IPAddress("10.2.0.1"), "lab")
+    crowded = Cloud(REGISTRY, (BLUE, GREEN, taken), (GATEWAY, lab))
+    assert "overlaps with subnet red" in refused(AlreadyExists, subnet.update, GREEN, moved, crowded, [])[0]
+    assert refused(NotFound, subnet.update, GREEN, moved, CLOUD, [])[0] == "there is no router 'lab'"
+
+
+def test_the_external_network_is_no_subnet() -> None:
+    """A router that has an address outside can't have the same network inside."""
+    external = External("external", IPNetwork("10.2.0.1/16"), IPAddress("10.2.0.9"))
+    cloud = Cloud(REGISTRY, (), (Router("gateway", external),))
+    said, _ = refused(AlreadyExists, subnet.create, Wanted("green", "10.2.9.0/24"), KNOWN, cloud)
+    assert said == "network 10.2.9.0/24 overlaps with the external network 10.2.0.0/16 of router gateway"
 
 
 def test_delete_what_is_in_use() -> None:
     """What uses it is named: a few of the domains, or the ports that have no lease."""
     leases = [lease(f"10.1.0.{n}", f"web{n}") for n in range(2, 9)]
-    said, advice = refused(InUse, subnet.delete, BLUE, REGISTRY, leases, ["x"])
+    said, advice = refused(InUse, subnet.delete, BLUE, CLOUD, leases, ["x"])
     assert said == "subnet blue is in use by domains web2, web3, web4, web5, web6 and 2 more"
     assert "ovnhook lease list --subnet blue" in advice
-    assert "by domain web1" in refused(InUse, subnet.delete, BLUE, REGISTRY, [lease("10.1.0.8")], [])[0]
-    assert "by ports a, b, without" in refused(InUse, subnet.delete, BLUE, REGISTRY, [], ["b", "a"])[0]
+    assert "by domain web1" in refused(InUse, subnet.delete, BLUE, CLOUD, [lease("10.1.0.8")], [])[0]
+    assert "by ports a, b, without" in refused(InUse, subnet.delete, BLUE, CLOUD, [], ["b", "a"])[0]
 
 
 def test_find() -> None:

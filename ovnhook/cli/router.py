@@ -1,0 +1,141 @@
+"""``ovnhook router``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ovnhook.cli.client import Client
+from ovnhook.cli.output import format_option, show_list, show_one, text
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_COLUMNS = {
+    "NAME": lambda row: row["name"],
+    "SUBNETS": lambda row: text(row["subnets"]),
+    "PHYSICAL NETWORK": lambda row: text(row["physical_network"]),
+    "ADDRESS": lambda row: text(row["address"]),
+    "NEXT HOP": lambda row: text(row["next_hop"]),
+    "ACTIVE GATEWAY": lambda row: text(row["active_gateway"]),
+}
+
+
+def _leg(command: Command) -> Command:
+    """The options that ``create`` and ``set`` have alike."""
+    for option in reversed(
+        (
+            click.option("--physical-network", metavar="N", help="The network outside, as in ovn-bridge-mappings."),
+            click.option("--address", metavar="CIDR", help="The router's address outside, with the network's length."),
+            click.option("--next-hop", metavar="ADDR", help="Where all goes that is not inside."),
+            click.option("--vlan", metavar="N", type=int, help="The VLAN on the physical network, 1 to 4094."),
+            click.option("--no-snat", is_flag=True, help="Guests go out with their own addresses."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def router(context: click.Context) -> None:
+    """Routers: they join subnets, and lead outside."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@router.command()
+@click.argument("name")
+@_leg
+@format_option
+@click.pass_obj
+def create(socket: Path, name: str, format_: str, **leg: Any) -> None:
+    """Make the router NAME, and show it.
+
+    The router called gateway, which subnets are on unless they name another one, need not be made: it comes with the
+    first subnet, or with "router set gateway".
+
+    \b
+    Examples:
+      ovnhook router create lab
+      ovnhook router create lab --physical-network external --address 203.0.113.11/24 --next-hop 203.0.113.1
+    """
+    given = {setting: value for setting, value in leg.items() if value}
+    show_one(Client(socket).call("CreateRouter", router={"name": name, **given}), format_)
+
+
+@router.command("list")
+@format_option
+@click.pass_obj
+def list_(socket: Path, format_: str) -> None:
+    """Show all routers; ACTIVE GATEWAY is the host that takes their traffic outside.
+
+    \b
+    Example:
+      ovnhook router list
+    """
+    show_list(Client(socket).pages("ListRouters", "routers"), _COLUMNS, format_)
+
+
+@router.command()
+@click.argument("name")
+@format_option
+@click.pass_obj
+def show(socket: Path, name: str, format_: str) -> None:
+    """Show the router NAME, and the hosts that can be its gateway, the preferred one first.
+
+    \b
+    Example:
+      ovnhook router show gateway
+    """
+    show_one(Client(socket).call("GetRouter", name=name), format_)
+
+
+@router.command("set")
+@click.argument("name")
+@_leg
+@click.option("--snat", is_flag=True, help="Guests are seen outside with the router's address, as is usual.")
+@click.option("--no-vlan", is_flag=True, help="No VLAN on the physical network.")
+@click.option("--no-external", is_flag=True, help="No way outside any more.")
+@format_option
+@click.pass_obj
+def set_(socket: Path, name: str, format_: str, snat: bool, no_vlan: bool, no_external: bool, **leg: Any) -> None:
+    """Change the way outside of the router NAME, and show it. What is not named stays.
+
+    \b
+    Examples:
+      ovnhook router set gateway --physical-network external --address 203.0.113.10/24 --next-hop 203.0.113.1
+      ovnhook router set gateway --vlan 42
+      ovnhook router set gateway --no-external
+    """
+    values = {setting: value for setting, value in leg.items() if value}
+    for one, other, both in (
+        ("--snat", "--no-snat", snat and "no_snat" in values),
+        ("--vlan", "--no-vlan", no_vlan and "vlan" in values),
+        ("--no-external", "what is outside", no_external and bool(values or snat or no_vlan)),
+    ):
+        if both:
+            raise click.UsageError(f"{one} and {other} can't both be")
+    paths = [*values, *["no_snat"] * snat, *["vlan"] * no_vlan]
+    if no_external:
+        paths = list(leg)
+    if not paths:
+        raise click.UsageError("nothing to set")
+    show_one(
+        Client(socket).call("UpdateRouter", router={"name": name, **values}, update_mask={"paths": paths}), format_
+    )
+
+
+@router.command()
+@click.argument("name")
+@click.pass_obj
+def delete(socket: Path, name: str) -> None:
+    """Delete the router NAME, which no subnet may be on.
+
+    \b
+    Example:
+      ovnhook router delete lab
+    """
+    Client(socket).call("DeleteRouter", name=name)

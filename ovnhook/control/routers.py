@@ -1,0 +1,128 @@
+"""The service ``ovnhook.v1.Routers``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from ovnhook import identity, router
+from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.attachment import repeat
+from ovnhook.control import underlay
+from ovnhook.control.pages import page
+from ovnhook.deadline import Deadline
+from ovnhook.errors import InvalidRequest, Unavailable
+from ovnhook.model import Network
+from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.ovsdb.southbound import Southbound
+from ovnhook.ovsdb.vswitch import Vswitch
+from ovnhook.plan import Change
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE = 2.0  # seconds that the southbound database has, which only tells what is shown
+
+
+class Routers:
+    """Makes, shows, sets and deletes routers.
+
+    Args:
+        northbound: where they are.
+        southbound: tells which host has a router's leg outside.
+        vswitch: this host's, which tells the underlay.
+        on_change: called, with a deadline, when a router has another leg: its gateways are to be looked at.
+    """
+
+    def __init__(
+        self, northbound: Northbound, southbound: Southbound, vswitch: Vswitch, on_change: Callable[[Deadline], None]
+    ) -> None:
+        self._northbound = northbound
+        self._southbound = southbound
+        self._vswitch = vswitch
+        self._on_change = on_change
+
+    def CreateRouter(self, request: api.CreateRouterRequest, deadline: Deadline) -> api.Router:
+        """Make a router; succeed where it is there already."""
+        asked = request.router
+        mtu = underlay.read(self._vswitch, deadline).mtu
+        wanted = router.make(asked.name, router.Leg(**{name: getattr(asked, name) for name in router.SETTINGS}), mtu)
+
+        def plan() -> tuple[Change, ...]:
+            foreign = self._northbound.is_foreign_router(asked.name, deadline)
+            return router.create(wanted, self._northbound.cloud(deadline), name_is_foreign=foreign)
+
+        self._commit(plan, f"{asked.name} is made", deadline)
+        return self._get(asked.name, deadline)
+
+    def GetRouter(self, request: api.GetRouterRequest, deadline: Deadline) -> api.Router:
+        """Show one."""
+        return self._get(request.name, deadline)
+
+    def ListRouters(self, request: api.ListRoutersRequest, deadline: Deadline) -> api.ListRoutersResponse:
+        """Show all, in pages."""
+        cloud = self._northbound.cloud(deadline)
+        shown, token = page(cloud.routers, lambda one: (one.name,), request.page_size, request.page_token)
+        networks = [router.find(one.name, cloud) for one in shown]
+        return api.ListRoutersResponse(
+            routers=[self._message(network, deadline) for network in networks], next_page_token=token
+        )
+
+    def UpdateRouter(self, request: api.UpdateRouterRequest, deadline: Deadline) -> api.Router:
+        """Change what the mask names."""
+        asked, paths = request.router, list(request.update_mask.paths)
+        if not paths:
+            raise InvalidRequest("update_mask names nothing to set", f"it may name: {', '.join(router.SETTINGS)}")
+        changes = {path: getattr(asked, path, None) for path in paths}
+        mtu = underlay.read(self._vswitch, deadline).mtu
+
+        def plan() -> tuple[Change, ...]:
+            foreign = self._northbound.is_foreign_router(asked.name, deadline)
+            cloud = self._northbound.cloud(deadline)
+            return router.update(asked.name, changes, mtu, cloud, name_is_foreign=foreign)
+
+        self._commit(plan, f"{asked.name} has another way outside: {', '.join(paths)}", deadline)
+        return self._get(asked.name, deadline)
+
+    def DeleteRouter(self, request: api.DeleteRouterRequest, deadline: Deadline) -> api.DeleteRouterResponse:
+        """Delete one that no subnet is on."""
+        self._commit(
+            lambda: router.delete(request.name, self._northbound.cloud(deadline)),
+            f"{request.name} is deleted",
+            deadline,
+        )
+        return api.DeleteRouterResponse()
+
+    def _commit(self, plan: Callable[[], tuple[Change, ...]], words: str, deadline: Deadline) -> None:
+        """Plan and commit, again whenever somebody else was faster; the log says so in these words."""
+
+        def once() -> None:
+            changes = plan()
+            self._northbound.commit(changes, deadline)
+            if changes:
+                _log.info("router %s", words)
+                self._on_change(Deadline.after(min(_PATIENCE, deadline.remaining / 2)))
+
+        repeat(once, deadline)
+
+    def _get(self, name: str, deadline: Deadline) -> api.Router:
+        return self._message(router.find(name, self._northbound.cloud(deadline)), deadline)
+
+    def _message(self, network: Network, deadline: Deadline) -> api.Router:
+        one, written = network.router, router.leg(network.router)
+        return api.Router(
+            name=one.name,
+            **{name: getattr(written, name) for name in router.SETTINGS},
+            subnets=[subnet.name for subnet in network.subnets],
+            gateways=self._northbound.gateways(one.name, deadline) if one.external else (),
+            active_gateway=self._active(one.name, deadline) if one.external else "",
+            logical_router=str(one.uuid),
+            external_switch=str(identity.part("external", one.name)) if one.external else "",
+        )
+
+    def _active(self, name: str, deadline: Deadline) -> str:
+        """The host that has the leg, or "" where nobody has it or nobody can tell."""
+        try:
+            return self._southbound.active(name, Deadline.after(min(_PATIENCE, deadline.remaining / 2)))
+        except Unavailable as error:
+            _log.warning("the active gateway of router %s is not known: %s", name, error)
+            return ""

@@ -1,0 +1,210 @@
+"""The rows of a router and of what joins subnets to it (ovn-nb(5)), as a function of what it is. Pure.
+
+Every row is known by a UUID that is derived from what it is, so a change of a router is the difference of two
+dictionaries. The names of these rows have colons, which names of subnets and routers can't have; no switch port may be
+called like a router port, for in the southbound database they are in one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from ovnhook import identity
+from ovnhook.model import External, Network, Router, Subnet
+from ovnhook.ovsdb import rows
+from ovnhook.ovsdb.operation import (
+    Operation,
+    Row,
+    as_map,
+    as_set,
+    delete,
+    insert,
+    key,
+    mutate,
+    ref,
+    update,
+)
+
+ROUTER = "Logical_Router"
+ROUTER_PORT = "Logical_Router_Port"
+ROUTE = "Logical_Router_Static_Route"
+NAT = "NAT"
+GROUP = "HA_Chassis_Group"
+GATEWAY = "HA_Chassis"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A row, and where it belongs.
+
+    Attributes:
+        table: that it is in.
+        row: its columns that are wholly ours.
+        parent: table, UUID and column that refer to it, or None where it stands by itself.
+    """
+
+    table: str
+    row: Row
+    parent: tuple[str, UUID, str] | None = None
+
+
+def nodes(network: Network | None) -> dict[UUID, Node]:
+    """All rows of a router, by UUID, but for the gateway hosts of its leg outside, which change by themselves."""
+    if network is None:
+        return {}
+    router = network.router
+    found = {router.uuid: Node(ROUTER, {"name": router.name, "external_ids": as_map(rows.router_ids(router))})}
+    for subnet in network.subnets:
+        found |= _joined(router, subnet)
+    if router.external:
+        found |= _outside(router, router.external)
+        if router.external.snat:
+            for subnet in network.subnets:
+                found |= _snat(router, router.external, subnet)
+    return found
+
+
+def operations(old: Network | None, new: Network | None) -> list[Operation]:
+    """What makes the rows of one network those of another."""
+    before, after = nodes(old), nodes(new)
+    found: list[Operation] = []
+    for uuid, node in after.items():
+        there = before.get(uuid)
+        if there is None:
+            found.append(insert(node.table, uuid, node.row))
+        elif there.row != node.row:
+            found.append(update(node.table, key(uuid), node.row))
+    for uuid, node in (before | after).items():
+        was, becomes = (where[uuid].parent if uuid in where else None for where in (before, after))
+        if was != becomes:
+            found += _moves(uuid, was, becomes, after)
+        if uuid not in after:  # also where its parent goes: until then it refers to others that go
+            found.append(delete(node.table, key(uuid)))
+    return found
+
+
+def gateways(router: str, old: tuple[str, ...], new: tuple[str, ...]) -> list[Operation]:
+    """What puts a router's leg outside on other hosts, or on the same ones in another order."""
+    group = identity.part("gateways", router)
+    found: list[Operation] = []
+    for priority, chassis in _priorities(new).items():
+        uuid = gateway(router, chassis)
+        if chassis in old:
+            found.append(update(GATEWAY, key(uuid), {"priority": priority}))
+            continue
+        ids = as_map(rows.kind("gateway", router=router))
+        found.append(insert(GATEWAY, uuid, {"chassis_name": chassis, "priority": priority, "external_ids": ids}))
+        found.append(mutate(GROUP, key(group), [["ha_chassis", "insert", rows.members(uuid)]]))
+    gone = as_set(ref(gateway(router, chassis)) for chassis in old if chassis not in new)
+    return [*found, mutate(GROUP, key(group), [["ha_chassis", "delete", gone]])]
+
+
+def gateway(router: str, chassis: str) -> UUID:
+    """The HA_Chassis row of a host for a router."""
+    return identity.part("gateway", router, chassis)
+
+
+def _priorities(chassis: tuple[str, ...]) -> dict[int, str]:
+    """Each host's priority, the first one's being the highest."""
+    return {len(chassis) - place: name for place, name in enumerate(chassis)}
+
+
+def _moves(
+    uuid: UUID, was: tuple[str, UUID, str] | None, becomes: tuple[str, UUID, str] | None, after: Mapping[UUID, Node]
+) -> list[Operation]:
+    """Take a row from where it was and put it where it belongs; a parent that goes takes it along."""
+    found = []
+    for parent, what in ((was, "delete"), (becomes, "insert")):
+        if parent and (what == "insert" or parent[0] == rows.SWITCH or parent[1] in after):
+            table, owner, column = parent
+            found.append(mutate(table, key(owner), [[column, what, rows.members(uuid)]]))
+    return found
+
+
+def _joined(router: Router, subnet: Subnet) -> dict[UUID, Node]:
+    """The two ends of the wire between a router and a subnet: ovn-architecture(7), "Logical Routers"."""
+    inside = {
+        "name": f"subnet:{subnet.name}",
+        "mac": rows.server_mac(subnet),
+        "networks": as_set([f"{subnet.gateway}/{subnet.cidr.prefixlen}"]),
+        "external_ids": as_map(rows.kind("router-port", router=router.name, subnet=subnet.name)),
+    }
+    return {
+        identity.part("router-port", router.name, subnet.name): Node(
+            ROUTER_PORT, inside, (ROUTER, router.uuid, "ports")
+        ),
+        identity.part("router-peer", router.name, subnet.name): Node(
+            rows.PORT,
+            _peer(rows.router_peer(subnet.name), f"subnet:{subnet.name}", router),
+            (rows.SWITCH, subnet.uuid, "ports"),
+        ),
+    }
+
+
+def _outside(router: Router, external: External) -> dict[UUID, Node]:
+    """The leg: a switch with the physical network on it, the router's port there, and the default route."""
+    switch = identity.part("external", router.name)
+    group = identity.part("gateways", router.name)
+    ids = as_map(rows.kind("external", router=router.name))
+    name = f"external:{router.name}"
+    localnet = {
+        "name": f"localnet:{router.name}",
+        "type": "localnet",
+        "addresses": "unknown",
+        "options": as_map({"network_name": external.physical_network}),
+        "tag": as_set([external.vlan] if external.vlan else []),
+        "external_ids": ids,
+    }
+    port = {
+        "name": name,
+        "mac": _mac(router),
+        "networks": as_set([str(external.address)]),
+        # What is larger is answered with ICMP "fragmentation needed": ovn-nb(5), options:gateway_mtu.
+        "options": as_map({"gateway_mtu": str(external.mtu)}),
+        "ha_chassis_group": ref(group),
+        "external_ids": ids,
+    }
+    route = {
+        "ip_prefix": "0.0.0.0/0",
+        "nexthop": str(external.next_hop),
+        "output_port": name,
+        "external_ids": ids,
+    }
+    return {
+        switch: Node(rows.SWITCH, {"name": name, "external_ids": ids}),
+        identity.part("localnet", router.name): Node(rows.PORT, localnet, (rows.SWITCH, switch, "ports")),
+        identity.part("external-peer", router.name): Node(
+            rows.PORT, _peer(f"outside:{router.name}", name, router), (rows.SWITCH, switch, "ports")
+        ),
+        group: Node(GROUP, {"name": f"ovnhook:{router.name}", "external_ids": ids}),
+        identity.part("external-port", router.name): Node(ROUTER_PORT, port, (ROUTER, router.uuid, "ports")),
+        identity.part("default-route", router.name): Node(ROUTE, route, (ROUTER, router.uuid, "static_routes")),
+    }
+
+
+def _snat(router: Router, external: External, subnet: Subnet) -> dict[UUID, Node]:
+    row = {
+        "type": "snat",
+        "external_ip": str(external.address.ip),
+        "logical_ip": str(subnet.cidr),
+        "external_ids": as_map(rows.kind("snat", router=router.name, subnet=subnet.name)),
+    }
+    return {identity.part("snat", router.name, subnet.name): Node(NAT, row, (ROUTER, router.uuid, "nat"))}
+
+
+def _peer(name: str, router_port: str, router: Router) -> Row:
+    """A switch's end of a wire to a router port."""
+    return {
+        "name": name,
+        "type": "router",
+        "addresses": "router",
+        "options": as_map({"router-port": router_port}),
+        "external_ids": as_map(rows.kind("router-peer", router=router.name)),
+    }
+
+
+def _mac(router: Router) -> str:
+    """The router's MAC outside: locally administered, the same for ever."""
+    return ":".join(f"{octet:02x}" for octet in (0x0A, *router.uuid.bytes[:5]))

@@ -1,0 +1,250 @@
+"""What a router may be, and what has to change when one is made, set or deleted; where its gateways are. Pure.
+
+Every refusal says which value, why not, and where there is something to do, what.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from hashlib import sha256
+from typing import Any
+
+from netaddr import IPAddress, IPNetwork
+
+from ovnhook import address
+from ovnhook.domainxml import SUBNET_NAME
+from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound
+from ovnhook.model import DEFAULT_ROUTER, External, Network, Router
+from ovnhook.plan import Change, Cloud, SetNetwork
+
+_PHYSICAL_NETWORK = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_LAST_VLAN = 4094  # IEEE 802.1Q
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A router's leg to the outside as a user writes it; all empty where there is none.
+
+    Attributes:
+        physical_network: a name in the gateway hosts' ``ovn-bridge-mappings``.
+        address: ``203.0.113.10/24``.
+        next_hop: an address of that network.
+        vlan: 1 to 4094, or 0.
+        no_snat: guests go out with their own addresses.
+    """
+
+    physical_network: str = ""
+    address: str = ""
+    next_hop: str = ""
+    vlan: int = 0
+    no_snat: bool = False
+
+
+SETTINGS = tuple(field.name for field in fields(Leg))
+
+
+def leg(router: Router) -> Leg:
+    """A router's leg as a user would write it."""
+    external = router.external
+    if external is None:
+        return Leg()
+    return Leg(
+        physical_network=external.physical_network,
+        address=str(external.address),
+        next_hop=str(external.next_hop),
+        vlan=external.vlan,
+        no_snat=not external.snat,
+    )
+
+
+def make(name: str, wanted: Leg, mtu: int) -> Router:
+    """The router that is wanted, every value checked.
+
+    Args:
+        name: its name.
+        wanted: its leg as the user wrote it.
+        mtu: bytes that the network between the hosts carries.
+
+    Raises:
+        InvalidRequest: a value means nothing, or can't be.
+    """
+    if not SUBNET_NAME.fullmatch(name):
+        raise InvalidRequest(
+            f"name '{name}' is not possible for a router",
+            "letters, digits and, in between, dots, hyphens and underscores, 63 at most",
+        )
+    return Router(name, _external(name, wanted, mtu))
+
+
+def create(wanted: Router, cloud: Cloud, *, name_is_foreign: bool = False) -> tuple[Change, ...]:
+    """The changes that make a router; none when it is there already.
+
+    Args:
+        wanted: as `make` made it.
+        cloud: what there is.
+        name_is_foreign: whether a logical router that isn't ours has that name.
+
+    Raises:
+        AlreadyExists: another router has the name, or its address outside.
+    """
+    there = cloud.network(wanted.name)
+    if there is not None:
+        if leg(there.router) == leg(wanted):
+            return ()
+        raise AlreadyExists(
+            f"router {wanted.name} exists and is another: {_differences(there.router, wanted)}",
+            f"ovnhook router show {wanted.name}; ovnhook router set --help",
+        )
+    if name_is_foreign:
+        raise AlreadyExists(f"a logical router '{wanted.name}' exists that is not ovnhook's", "choose another name")
+    _check_room(cloud, Network(wanted))
+    return (cloud.count(), SetNetwork(None, Network(wanted)))
+
+
+def update(
+    name: str, changes: Mapping[str, Any], mtu: int, cloud: Cloud, *, name_is_foreign: bool = False
+) -> tuple[Change, ...]:
+    """The changes that give a router another leg to the outside; none when it has it.
+
+    Args:
+        name: which router; the default one is made if it isn't there.
+        changes: some of SETTINGS, with values as in Leg.
+        mtu: bytes that the network between the hosts carries.
+        cloud: what there is.
+        name_is_foreign: whether a logical router that isn't ours has that name.
+
+    Raises:
+        NotFound: there is no such router.
+        InvalidRequest: a value means nothing, or can't be.
+        AlreadyExists: another router has the address outside, or one of its subnets has it inside.
+    """
+    for setting in changes:
+        if setting not in SETTINGS:
+            raise InvalidRequest(f"'{setting}' of a router can't be set", f"these can: {', '.join(SETTINGS)}")
+    there = cloud.network(name)
+    if there is None and name == DEFAULT_ROUTER:
+        return create(make(name, Leg(**changes), mtu), cloud, name_is_foreign=name_is_foreign)
+    old = find(name, cloud)
+    router = make(name, replace(leg(old.router), **changes), mtu)
+    new = Network(router, old.subnets)
+    if new == old:
+        return ()
+    _check_room(cloud, new)
+    return (cloud.count(), SetNetwork(old, new))
+
+
+def delete(name: str, cloud: Cloud) -> tuple[Change, ...]:
+    """The changes that take a router away.
+
+    Raises:
+        NotFound: there is no such router.
+        InUse: a subnet is on it.
+    """
+    gone = find(name, cloud)
+    if gone.subnets:
+        names = ", ".join(subnet.name for subnet in gone.subnets)
+        raise InUse(
+            f"router {name} is in use by subnet{'s' if len(gone.subnets) > 1 else ''} {names}",
+            f"ovnhook subnet set {gone.subnets[0].name} --no-router",
+        )
+    return (cloud.count(), SetNetwork(gone, None))
+
+
+def find(name: str, cloud: Cloud) -> Network:
+    """The router of that name, with its subnets.
+
+    Raises:
+        NotFound: there is none.
+    """
+    network = cloud.network(name)
+    if network is None:
+        raise NotFound(f"there is no router '{name}'", "ovnhook router list")
+    return network
+
+
+def gateways(router: str, able: Collection[str], before: Sequence[str], active: str) -> tuple[str, ...]:
+    """The hosts that a router's leg may be on, the preferred one first.
+
+    The one that has it now is preferred: when another one comes back it does not take the traffic before it can
+    forward it. Otherwise the order stays, and new hosts come in one that differs from router to router.
+
+    Args:
+        router: its name.
+        able: the hosts that say that they can.
+        before: the order so far.
+        active: the host that has the leg now, or "".
+    """
+    known = [host for host in before if host in able]
+    new = sorted(set(able) - set(known), key=lambda host: sha256(f"{router}/{host}".encode()).digest())
+    order = [*known, *new]
+    if active in order:
+        order.remove(active)
+        order.insert(0, active)
+    return tuple(order)
+
+
+def _external(name: str, wanted: Leg, mtu: int) -> External | None:
+    if not wanted.physical_network:
+        if wanted != Leg():
+            raise InvalidRequest(
+                f"router {name}: without a physical network there is no way outside",
+                "--physical-network NAME, as the gateway hosts call it in ovn-bridge-mappings",
+            )
+        return None
+    if not _PHYSICAL_NETWORK.fullmatch(wanted.physical_network):
+        raise InvalidRequest(f"physical network '{wanted.physical_network}' is not a name that one can have")
+    network = _address(wanted.address)
+    hop = wanted.next_hop
+    if not address.is_ipv4(hop):
+        raise InvalidRequest(f"next hop '{hop}' is not an IPv4 address")
+    allowed = address.usable(network)
+    if not allowed.first <= IPAddress(hop) <= allowed.last:
+        raise InvalidRequest(f"next hop {hop} is not a host address of {network.cidr}", f"those are {allowed}")
+    if IPAddress(hop) == network.ip:
+        raise InvalidRequest(f"next hop {hop} is the router's own address")
+    if not 0 <= wanted.vlan <= _LAST_VLAN:
+        raise InvalidRequest(f"VLAN {wanted.vlan} is not possible", f"1 to {_LAST_VLAN} are")
+    return External(wanted.physical_network, network, IPAddress(hop), wanted.vlan, not wanted.no_snat, mtu)
+
+
+def _address(text: str) -> IPNetwork:
+    host, _, length = text.partition("/")
+    if not (address.is_ipv4(host) and re.fullmatch("[0-9]{1,2}", length)):
+        raise InvalidRequest(f"address '{text}' is not of the form ADDRESS/LENGTH, like 203.0.113.10/24")
+    if not 1 <= int(length) <= 30:
+        raise InvalidRequest(f"address {text}: the network has no room for a router and a next hop", "/1 to /30 have")
+    network = IPNetwork(f"{host}/{length}")
+    allowed = address.usable(network)
+    if not allowed.first <= network.ip <= allowed.last:
+        raise InvalidRequest(f"address {text} is not a host address of {network.cidr}", f"those are {allowed}")
+    return network
+
+
+def _check_room(cloud: Cloud, new: Network) -> None:
+    """Raise AlreadyExists if somebody has the router's addresses outside."""
+    external = new.router.external
+    if external is None:
+        return
+    for subnet in new.subnets:
+        if external.address.cidr in subnet.cidr or subnet.cidr in external.address.cidr:
+            raise AlreadyExists(f"network {external.address.cidr} overlaps with subnet {subnet.name} ({subnet.cidr})")
+    for other in cloud.routers:
+        theirs = other.external
+        if other.name == new.router.name or theirs is None:
+            continue
+        place = (theirs.physical_network, theirs.vlan, theirs.address.ip)
+        if place == (external.physical_network, external.vlan, external.address.ip):
+            raise AlreadyExists(f"address {external.address.ip} is that of router {other.name}")
+
+
+def _differences(there: Router, asked: Router) -> str:
+    """Where a router is not what is asked for."""
+    before, after = leg(there), leg(asked)
+    pairs: Iterable[tuple[str, Any, Any]] = ((name, getattr(before, name), getattr(after, name)) for name in SETTINGS)
+    return ", ".join(
+        f"its {name.replace('_', ' ')} is {old or 'none'}, not {new or 'none'}"
+        for name, old, new in pairs
+        if old != new
+    )

@@ -1,0 +1,108 @@
+"""Routers, with guests that send packets: to each other, to the outside, and where they must not come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.domain import interface_xml
+from tests.cloud.world import World
+
+ADDRESS = "203.0.113.10"
+OUTSIDE = "203.0.113.254"
+
+
+@pytest.fixture
+def routed(world: World) -> Iterator[World]:
+    """The default router leads outside; afterwards it doesn't."""
+    world.ovnhook(
+        "router",
+        "set",
+        "gateway",
+        "--physical-network",
+        "external",
+        "--address",
+        f"{ADDRESS}/24",
+        "--next-hop",
+        OUTSIDE,
+    )
+    world.wait_for(lambda: "active gateway    control" in world.ovnhook("router", "show", "gateway"), "a gateway")
+    yield world
+    world.make_whole()
+    world.remove_domains()
+    world.ovnhook("router", "set", "gateway", "--no-external")
+
+
+def test_subnets_on_one_router_reach_each_other(world: World) -> None:
+    """Across hosts, by the gateway that DHCP names; in one hop."""
+    one = world.boot(world.hv1, "one", interface_xml())
+    other = world.boot(world.hv2, "other", interface_xml(), metadata="<ovn:interface subnet='green'/>")
+    address = other.wait_address()
+    assert one.wait_address().startswith("10.10.0.")
+    assert address.startswith("10.20.0.")
+    assert one.ping(address).lost == 0
+    assert one.ping("10.20.0.1").lost == 0
+
+
+def test_guests_reach_the_outside(routed: World) -> None:
+    """With the router's address as theirs, ping and TCP; a file as large as many packets comes whole."""
+    guest = routed.boot(routed.hv1, "goes-out", interface_xml())
+    guest.wait_address()
+    assert guest.ping(OUTSIDE).lost == 0
+    outside = routed.cloud.outside
+    outside.write("/run/serve", "#!/bin/sh\nhead -c 1000000 /dev/zero\n", 0o755)
+    server = outside.spawn("serve", ["busybox", "nc", "-ll", "-p", "7777", "-e", "/run/serve"])
+    capture = outside.spawn("capture", ["tcpdump", "-lni", "ext0", "-c", "1", "tcp dst port 7777"])
+    try:
+        routed.wait_for(lambda: "listening on" in capture.log.read_text(), "tcpdump")
+        received = guest.console(f"nc {OUTSIDE} 7777 </dev/null | wc -c", timeout=60)
+        assert received.strip() == "1000000"
+        assert f"IP {ADDRESS}." in capture.log.read_text()
+    finally:
+        server.kill()
+        capture.kill()
+
+
+def test_a_subnet_without_a_router_stays_inside(routed: World) -> None:
+    """No default route over DHCP, and none that helps by hand; its guests reach each other."""
+    routed.ovnhook("subnet", "create", "inner", "10.50.0.0/24", "--no-router")
+    asks = "<ovn:interface subnet='inner'/>"
+    one = routed.boot(routed.hv1, "inner1", interface_xml(), metadata=asks)
+    two = routed.boot(routed.hv2, "inner2", interface_xml(), metadata=asks)
+    other = routed.boot(routed.hv2, "elsewhere", interface_xml())
+    address = two.wait_address()
+    one.wait_address()
+    assert "default" not in one.console("ip route")
+    assert one.ping(address).lost == 0
+    one.console("ip route add default via 10.50.0.1 dev eth0 onlink")
+    for target in (OUTSIDE, other.wait_address()):
+        assert one.ping(target, count=3).received == 0
+    routed.remove_domains()
+    routed.wait_for(lambda: not routed.leases(), "the leases to be gone", routed.leases)
+    routed.ovnhook("subnet", "delete", "inner")
+
+
+def test_two_routers_with_the_same_network(routed: World) -> None:
+    """Guests have the same address on two routers, and each reaches its own neighbour only."""
+    routed.ovnhook("router", "create", "lab")
+    routed.ovnhook("subnet", "create", "again", "10.20.0.0/24", "--router", "lab")
+    routed.ovnhook("subnet", "create", "beside", "10.60.0.0/24", "--router", "lab")
+
+    def boot(name: str, subnet: str, address: str) -> None:
+        asks = f"<ovn:interface subnet='{subnet}' address='{address}'/>"
+        host = routed.hv1 if name.endswith("1") else routed.hv2
+        assert routed.boot(host, name, interface_xml(), metadata=asks).wait_address() == address
+
+    boot("same1", "green", "10.20.0.30")
+    boot("same2", "again", "10.20.0.30")
+    boot("lab1", "beside", "10.60.0.30")
+    lab = routed.cloud.guest("lab1")
+    assert lab.ping("10.20.0.30").lost == 0
+    assert routed.cloud.guest("same2").ping("10.60.0.30").lost == 0
+    assert routed.cloud.guest("same1").ping("10.60.0.30", count=3).received == 0
+    assert lab.ping(OUTSIDE, count=3).received == 0
+    routed.remove_domains()
+    routed.wait_for(lambda: not routed.leases(), "the leases to be gone", routed.leases)
+    for noun, name in (("subnet", "again"), ("subnet", "beside"), ("router", "lab")):
+        routed.ovnhook(noun, "delete", name)

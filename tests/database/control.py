@@ -1,0 +1,106 @@
+"""A control service on a real database, and the command as a user of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+import pytest
+from netaddr import IPAddress
+
+from ovnhook import identity
+from ovnhook.attachment import Attachment
+from ovnhook.cli.client import Client
+from ovnhook.cli.main import main
+from ovnhook.config import Config
+from ovnhook.control import server
+from ovnhook.deadline import Deadline
+from ovnhook.model import Domain, Interface, Kind, Wish
+from tests.database.server import Server
+
+MAC = "52:54:00:00:00:01"
+
+
+class Done(NamedTuple):
+    """What a command said."""
+
+    status: int
+    out: str
+    error: str
+
+    @property
+    def table(self) -> list[list[str]]:
+        """The words of each line."""
+        return [line.split() for line in self.out.splitlines()]
+
+    @property
+    def json(self) -> Any:
+        """What it said in JSON."""
+        return json.loads(self.out)
+
+
+class Control:
+    """A control service, and the command as a user of it."""
+
+    def __init__(
+        self,
+        path: Path,
+        northbound: Server,
+        southbound: Server,
+        make_host: Callable[[str], Server],
+        capture: pytest.CaptureFixture[str],
+    ) -> None:
+        self.path = path
+        self.northbound = northbound
+        self.southbound = southbound
+        self.config = Config(
+            northbound=northbound.remote, southbound=southbound.remote, vswitch=make_host("hv1").remote
+        )
+        self.service = server.Server(path, self.config)
+        self._capture = capture
+
+    def ovnhook(self, *arguments: str) -> Done:
+        """Run the command."""
+        self._capture.readouterr()
+        status = main(["--socket", str(self.path), *arguments])
+        return Done(status, *self._capture.readouterr())
+
+    def done(self, *arguments: str) -> Done:
+        """Run the command, which succeeds and has nothing to complain of."""
+        done = self.ovnhook(*arguments)
+        assert (done.status, done.error) == (0, "")
+        return done
+
+    def refused(self, status: int, *arguments: str) -> tuple[str, str]:
+        """Run the command, which fails and changes nothing; the error and the hint."""
+        before = self.northbound.dump(versions=True)
+        done = self.ovnhook(*arguments)
+        assert self.northbound.dump(versions=True) == before
+        assert (done.status, done.out) == (status, "")
+        error, *hints = done.error.splitlines()
+        assert len(hints) <= 1
+        assert error.startswith("error: ")
+        assert all(hint.startswith("hint: ") for hint in hints)
+        return error.removeprefix("error: "), hints[0].removeprefix("hint: ") if hints else ""
+
+    def attach(self, name: str, subnet: str, address: str = "", mac: str = MAC) -> Domain:
+        """Let a domain start on hv1."""
+        wish = Wish(subnet, addresses=(IPAddress(address),) if address else (), hostname=name)
+        domain = Domain(identity.switch(name), name, 1, (Interface(mac, Kind.BRIDGE, wish),), (mac,))
+        Attachment(self.config).attach(domain, Deadline.after(20))
+        return domain
+
+    def stop(self, domain: Domain) -> None:
+        """Let it end."""
+        Attachment(self.config).detach(domain, Deadline.after(20))
+
+    def client(self) -> Client:
+        """A client, as the command has it."""
+        return Client(self.path)
+
+    def channel(self) -> grpc.Channel:
+        """A client's channel."""
+        return grpc.insecure_channel(f"unix:{self.path}")

@@ -1,0 +1,174 @@
+"""Real database servers that a test starts, freezes, kills and restarts."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+NORTHBOUND_SCHEMA = Path("/usr/share/ovn/ovn-nb.ovsschema")
+SOUTHBOUND_SCHEMA = Path("/usr/share/ovn/ovn-sb.ovsschema")
+VSWITCH_SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
+
+Dump = dict[str, dict[str, dict[str, Any]]]
+"""Rows by table and UUID."""
+
+_PATIENCE = 20.0
+
+
+class Server:
+    """An ovsdb-server in the foreground, with a database file that outlives it.
+
+    Args:
+        directory: where its files are; short, for a unix socket's path has 107 characters at most.
+        schema: of the database.
+        file: an existing database, or None to make one.
+    """
+
+    def __init__(self, directory: Path, schema: Path, file: Path | None = None) -> None:
+        self.directory = directory
+        self.name: str = json.loads(schema.read_text())["name"]
+        self.tables: list[str] = sorted(json.loads(schema.read_text())["tables"])
+        self.remote = f"unix:{directory}/s"
+        self._file = file or directory / "db"
+        if file is None:
+            run("ovsdb-tool", "create", str(self._file), str(schema))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it, and wait until it serves."""
+        assert self._process is None
+        (self.directory / "s").unlink(missing_ok=True)  # what a crash left: nobody would answer there
+        options = ["--no-chdir", f"--log-file={self.directory}/log", "-vconsole:off", f"--unixctl={self.directory}/c"]
+        connections = {
+            "OVN_Northbound": "OVN_Northbound,NB_Global,connections",
+            "OVN_Southbound": "OVN_Southbound,SB_Global,connections",
+            "Open_vSwitch": "Open_vSwitch,Open_vSwitch,manager_options",
+        }[self.name]
+        remotes = [f"--remote=p{self.remote}", f"--remote=db:{connections}"]
+        self._process = subprocess.Popen(["ovsdb-server", *options, *remotes, str(self._file)])
+        if wait:
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until it serves: for a member of a cluster, until it has a leader."""
+        wait_for((self.directory / "s").exists)
+        run("ovsdb-client", f"--timeout={_PATIENCE:.0f}", "wait", self.remote, self.name, "connected")
+
+    def stop(self) -> None:
+        """End it, as its host's shutdown would."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it, as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Let it be there and not answer."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it answer again."""
+        self._signal(signal.SIGCONT)
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def leads(self) -> bool:
+        """Whether it leads its cluster."""
+        return "Role: leader" in self.appctl("cluster/status", self.name)
+
+    def transact(self, *operations: dict[str, Any]) -> list[dict[str, Any]]:
+        """A transaction by the tool of Open vSwitch, and not by what is tested."""
+        said = run("ovsdb-client", "--timeout=20", "transact", self.remote, json.dumps([self.name, *operations]))
+        results: list[dict[str, Any]] = json.loads(said)
+        assert all("error" not in (result or {}) for result in results), results
+        return results
+
+    def dump(self, *, versions: bool = False) -> Dump:
+        """Every row of every table; with `versions` also ``_version``, which changes whenever a row is written."""
+        found = self.transact(*({"op": "select", "table": table, "where": []} for table in self.tables))
+        return {
+            table: {
+                row["_uuid"][1]: {key: value for key, value in row.items() if versions or key != "_version"}
+                for row in result["rows"]
+            }
+            for table, result in zip(self.tables, found, strict=True)
+        }
+
+    def appctl(self, *command: str) -> str:
+        """What the server answers to ovs-appctl."""
+        return run("ovs-appctl", "--timeout=5", "-t", f"{self.directory}/c", *command)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.send_signal(signal.SIGCONT)
+            self._process.wait(_PATIENCE)
+            self._process = None
+
+
+class Cluster:
+    """Three servers of one northbound database (RAFT)."""
+
+    def __init__(self) -> None:
+        self.servers: list[Server] = []
+
+    def start(self, directory: Path) -> None:
+        """Start them one after the other."""
+        addresses = [f"unix:{directory}/{number}r" for number in range(3)]
+        for number, address in enumerate(addresses):
+            place = directory / str(number)
+            place.mkdir()
+            file = place / "db"
+            if number:
+                run("ovsdb-tool", "join-cluster", str(file), "OVN_Northbound", address, addresses[0])
+            else:
+                run("ovsdb-tool", "create-cluster", str(file), str(NORTHBOUND_SCHEMA), address)
+            self.servers.append(Server(place, NORTHBOUND_SCHEMA, file))
+
+    @property
+    def remotes(self) -> list[str]:
+        """Where the servers are."""
+        return [server.remote for server in self.servers]
+
+    def leader(self) -> Server:
+        """The server that leads."""
+        (leader,) = (server for server in self.servers if server.running and server.leads)
+        return leader
+
+    def kill_leader(self) -> Server:
+        """Crash the server that leads; which it was."""
+        leader = self.leader()
+        leader.kill()
+        return leader
+
+    def stop(self) -> None:
+        """End all that run."""
+        for server in self.servers:
+            server.kill()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Look again until something is so."""
+    end = time.monotonic() + _PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+def run(*command: str) -> str:
+    """What a command prints, which must end well."""
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=60).stdout

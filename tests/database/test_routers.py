@@ -1,0 +1,235 @@
+"""Routers by the control service and the command, on real databases: the rows of each, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from zlib import crc32
+
+import pytest
+
+from ovnhook import identity
+from tests.database.control import Control
+from tests.database.server import Dump, wait_for
+
+OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
+
+
+def chassis(control: Control, name: str, options: str = "enable-chassis-as-gw") -> None:
+    """Let a host say what it is, as its ovn-controller would."""
+    config = [["ovn-bridge-mappings", "external:br-ex"], ["ovn-cms-options", options]]
+    encap = {"type": "geneve", "ip": f"192.0.2.{crc32(name.encode()) % 250}", "chassis_name": name}
+    control.southbound.transact(
+        {"op": "insert", "table": "Encap", "uuid-name": "e", "row": encap},
+        {
+            "op": "insert",
+            "table": "Chassis",
+            "row": {"name": name, "encaps": ["named-uuid", "e"], "other_config": ["map", config]},
+        },
+    )
+
+
+def ours(rows: Dump) -> dict[str, int]:
+    """How many rows of ours there are by table, but for the registry."""
+    count = {}
+    for table, found in rows.items():
+        marked = [row for row in found.values() if "ovnhook:kind" in dict(row.get("external_ids", ["map", []])[1])]
+        count[table] = len(marked) - (table == "DNS")
+    return {table: number for table, number in count.items() if number}
+
+
+def named(rows: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    """The row of that name."""
+    (found,) = (row for row in rows.values() if row["name"] == name)
+    return found
+
+
+def test_the_default_router_comes_and_goes_with_its_subnets(control: Control) -> None:
+    """With the first subnet and the last one; a subnet without a router has none of it."""
+    control.done("subnet", "create", "alone", "10.9.0.0/24", "--no-router")
+    assert ours(control.northbound.dump()) == {"Logical_Switch": 1, "DHCP_Options": 1}
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    control.done("subnet", "create", "green", "10.2.0.0/24", "--gateway", "10.2.0.254")
+    rows = control.northbound.dump()
+    assert ours(rows) == {
+        "Logical_Switch": 3,
+        "DHCP_Options": 3,
+        "Logical_Router": 1,
+        "Logical_Router_Port": 2,
+        "Logical_Switch_Port": 2,
+    }
+    assert named(rows["Logical_Router_Port"], "subnet:green")["networks"] == "10.2.0.254/24"
+    assert dict(named(rows["Logical_Switch_Port"], "router:green")["options"][1]) == {"router-port": "subnet:green"}
+    assert control.done("router", "show", "gateway", "--format", "json").json["subnets"] == ["blue", "green"]
+    options = {row["cidr"]: dict(row["options"][1]).get("router") for row in rows["DHCP_Options"].values()}
+    assert options == {"10.1.0.0/24": "10.1.0.1", "10.2.0.0/24": "10.2.0.254", "10.9.0.0/24": None}
+    for name in ("blue", "green", "alone"):
+        control.done("subnet", "delete", name)
+    assert ours(control.northbound.dump()) == {}
+    assert control.done("router", "list", "--format", "json").json == []
+
+
+def test_a_life_of_a_router(control: Control) -> None:
+    """Make, set, show, list, delete; whatever is set, afterwards there are just the rows of it."""
+    chassis(control, "gw1")
+    chassis(control, "hv1", options="")
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    bare = ours(control.northbound.dump())
+    made = control.done("router", "set", "gateway", *OUTSIDE, "--format", "json").json
+    assert made == {
+        "name": "gateway",
+        "physical_network": "external",
+        "address": "203.0.113.10/24",
+        "next_hop": "203.0.113.254",
+        "vlan": 0,
+        "no_snat": False,
+        "subnets": ["blue"],
+        "gateways": ["gw1"],
+        "active_gateway": "",
+        "logical_router": str(identity.router("gateway")),
+        "external_switch": str(identity.part("external", "gateway")),
+    }
+    rows = control.northbound.dump()
+    assert {table: number - bare.get(table, 0) for table, number in ours(rows).items()} == {
+        "DHCP_Options": 0,
+        "HA_Chassis": 1,
+        "HA_Chassis_Group": 1,
+        "Logical_Router": 0,
+        "Logical_Router_Port": 1,
+        "Logical_Router_Static_Route": 1,
+        "Logical_Switch": 1,
+        "Logical_Switch_Port": 2,
+        "NAT": 1,
+    }
+    port = named(rows["Logical_Router_Port"], "external:gateway")
+    assert (port["networks"], dict(port["options"][1])) == ("203.0.113.10/24", {"gateway_mtu": "1442"})
+    (nat,) = rows["NAT"].values()
+    assert (nat["type"], nat["external_ip"], nat["logical_ip"]) == ("snat", "203.0.113.10", "10.1.0.0/24")
+    assert control.done("router", "show", "gateway", "--format", "json").json == made
+    assert control.done("router", "list", "--format", "json").json == [made]
+    assert control.done("router", "list").table[1:] == [
+        ["gateway", "blue", "external", made["address"], "203.0.113.254", "-"]
+    ]
+
+    control.done("subnet", "create", "green", "10.2.0.0/24")
+    assert {row["logical_ip"] for row in control.northbound.dump()["NAT"].values()} == {"10.1.0.0/24", "10.2.0.0/24"}
+    control.done("router", "set", "gateway", "--vlan", "42", "--no-snat")
+    rows = control.northbound.dump()
+    assert (named(rows["Logical_Switch_Port"], "localnet:gateway")["tag"], rows["NAT"]) == (42, {})
+    control.done("router", "set", "gateway", "--no-vlan", "--snat")
+    assert named(control.northbound.dump()["Logical_Switch_Port"], "localnet:gateway")["tag"] == ["set", []]
+
+    control.done("subnet", "delete", "green")
+    control.done("router", "set", "gateway", "--no-external")
+    assert ours(control.northbound.dump()) == bare
+    control.refused(5, "router", "delete", "gateway")
+    control.done("subnet", "set", "blue", "--no-router")
+    assert control.refused(3, "router", "delete", "gateway")[0] == "there is no router 'gateway'"
+
+
+def test_a_subnet_that_moves(control: Control) -> None:
+    """From one router to another in one transaction; networks may be there twice, on two routers."""
+    control.done("router", "create", "lab")
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    control.done("subnet", "create", "green", "10.2.0.0/24")
+    control.done("subnet", "set", "green", "--router", "lab")
+    routers = {row["name"]: row["subnets"] for row in control.done("router", "list", "--format", "json").json}
+    assert routers == {"gateway": ["blue"], "lab": ["green"]}
+    control.done("subnet", "create", "second", "10.2.0.0/24")
+    said, _ = control.refused(4, "subnet", "set", "green", "--router", "gateway")
+    assert said == "network 10.2.0.0/24 overlaps with subnet second (10.2.0.0/24)"
+    control.attach("web1", "green", "10.2.0.9")
+    control.attach("web2", "second", "10.2.0.9", "52:54:00:00:00:02")
+    said, advice = control.refused(2, "lease", "release", "10.2.0.9")
+    assert said == "address 10.2.0.9 is one of subnets green and second"
+    assert advice == "say which: --subnet NAME"
+
+
+@pytest.mark.parametrize(
+    ("status", "arguments", "error"),
+    [
+        (3, "show lab", "there is no router 'lab'"),
+        (3, "delete lab", "there is no router 'lab'"),
+        (3, "set lab --vlan 4", "there is no router 'lab'"),
+        (2, "set gateway", "nothing to set"),
+        (2, "set gateway --vlan 4", "without a physical network"),
+        (2, "set gateway --vlan 4 --no-vlan", "--vlan and --no-vlan can't both be"),
+        (2, "set gateway --snat --no-snat", "--snat and --no-snat can't both be"),
+        (2, "set gateway --no-external --vlan 4", "--no-external and what is outside can't both be"),
+        (2, "create a:b", "name 'a:b' is not possible"),
+        (4, "create theirs", "a logical router 'theirs' exists that is not ovnhook's"),
+        (5, "delete gateway", "router gateway is in use by subnet blue"),
+        (4, "set gateway --physical-network x --address 10.1.9.9/16 --next-hop 10.1.9.1", "overlaps with subnet blue"),
+    ],
+)
+def test_what_is_refused(control: Control, status: int, arguments: str, error: str) -> None:
+    """Every refusal: its words, its exit status, and that nothing was written."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    control.northbound.transact({"op": "insert", "table": "Logical_Router", "row": {"name": "theirs"}})
+    assert error in control.refused(status, "router", *arguments.split())[0]
+
+
+def test_gateways_follow_the_hosts(control: Control) -> None:
+    """Who says that it can is in; who has lost its way outside is out; the one that has the leg is first."""
+
+    def gateways() -> list[str]:
+        found: list[str] = control.done("router", "show", "gateway", "--format", "json").json["gateways"]
+        return found
+
+    chassis(control, "gw1")
+    control.done("router", "set", "gateway", *OUTSIDE)
+    assert gateways() == ["gw1"]
+    chassis(control, "gw2")
+    wait_for(lambda: sorted(gateways()) == ["gw1", "gw2"])
+    second = gateways()[1]
+    uuid = next(key for key, row in control.southbound.dump()["Chassis"].items() if row["name"] == second)
+    control.southbound.transact(
+        {"op": "insert", "table": "Datapath_Binding", "uuid-name": "d", "row": {"tunnel_key": 1}},
+        {
+            "op": "insert",
+            "table": "Port_Binding",
+            "row": {
+                "logical_port": "cr-external:gateway",
+                "type": "chassisredirect",
+                "tunnel_key": 1,
+                "datapath": ["named-uuid", "d"],
+                "chassis": ["uuid", uuid],
+            },
+        },
+    )
+    wait_for(lambda: gateways()[0] == second)
+    assert control.done("router", "show", "gateway", "--format", "json").json["active_gateway"] == second
+    control.southbound.transact(
+        {"op": "update", "table": "Chassis", "where": [["name", "!=", second]], "row": {"other_config": ["map", []]}}
+    )
+    wait_for(lambda: gateways() == [second])
+    assert ours(control.northbound.dump())["HA_Chassis"] == 1
+
+
+def test_the_southbound_database_away(control: Control) -> None:
+    """Routers are made and shown without it; the gateways come when it is back."""
+    chassis(control, "gw1")
+    control.southbound.stop()
+    control.done("router", "set", "gateway", *OUTSIDE)
+    assert control.done("router", "show", "gateway", "--format", "json").json["gateways"] == []
+    control.southbound.start()
+    wait_for(lambda: control.done("router", "show", "gateway", "--format", "json").json["gateways"] == ["gw1"])
+
+
+def test_many_at_once(control: Control) -> None:
+    """Subnets come and go on one router, by several clients: each has its rows, and in the end there are none."""
+    control.done("router", "set", "gateway", *OUTSIDE)
+    bare = ours(control.northbound.dump())
+
+    def come_and_go(number: int) -> None:
+        client = control.client()
+        for turn in range(3):
+            name = f"s{number}-{turn}"
+            client.call("CreateSubnet", subnet={"name": name, "cidr": f"10.{number}.{turn}.0/24"})
+            assert client.call("GetRouter", name="gateway")["subnets"].count(name) == 1
+            client.call("DeleteSubnet", name=name)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(come_and_go, range(1, 5)))
+    assert ours(control.northbound.dump()) == bare

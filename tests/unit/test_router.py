@@ -1,0 +1,147 @@
+"""What a router may be, the changes that make, set and delete one, and where its gateways are."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from netaddr import IPAddress, IPNetwork
+
+from ovnhook import router
+from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound
+from ovnhook.model import External, Network, Router, Subnet
+from ovnhook.plan import Cloud, Registry, SetNetwork, SetRegistry
+from ovnhook.router import Leg
+
+LEG = Leg("external", "203.0.113.10/24", "203.0.113.1")
+EXTERNAL = External("external", IPNetwork("203.0.113.10/24"), IPAddress("203.0.113.1"))
+GATEWAY = Router("gateway", EXTERNAL)
+BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway")
+REGISTRY = Registry(7, "blue")
+CLOUD = Cloud(REGISTRY, (BLUE,), (GATEWAY,))
+COUNTED = SetRegistry(REGISTRY, Registry(8, "blue"))
+
+
+def test_make() -> None:
+    """A router without a leg, with one, with one on a VLAN and without SNAT; and back to what was written."""
+    assert router.make("lab", Leg(), 1442) == Router("lab")
+    assert router.make("gateway", LEG, 1442) == GATEWAY
+    special = replace(LEG, vlan=42, no_snat=True)
+    made = router.make("gateway", special, 1400)
+    assert made.external == replace(EXTERNAL, vlan=42, snat=False, mtu=1400)
+    assert [router.leg(one) for one in (Router("lab"), GATEWAY, made)] == [Leg(), LEG, special]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"physical_network": ""}, "router gateway: without a physical network there is no way outside"),
+        ({"physical_network": "a:b"}, "physical network 'a:b'"),
+        ({"address": ""}, "address '' is not of the form ADDRESS/LENGTH"),
+        ({"address": "203.0.113.10"}, "address '203.0.113.10' is not of the form"),
+        ({"address": "203.0.113.10/33"}, "address 203.0.113.10/33"),
+        ({"address": "203.0.113.10/31"}, "no room"),
+        ({"address": "203.0.113.0/24"}, "address 203.0.113.0/24 is not a host address"),
+        ({"address": "203.0.113.255/24"}, "address 203.0.113.255/24 is not a host address"),
+        ({"address": "fd00::1/64"}, "address 'fd00::1/64'"),
+        ({"next_hop": ""}, "next hop '' is not an IPv4 address"),
+        ({"next_hop": "203.0.114.1"}, "next hop 203.0.114.1 is not a host address of 203.0.113.0/24"),
+        ({"next_hop": "203.0.113.10"}, "next hop 203.0.113.10 is the router's own address"),
+        ({"vlan": 4095}, "VLAN 4095 is not possible"),
+        ({"vlan": -1}, "VLAN -1 is not possible"),
+    ],
+)
+def test_what_is_refused(settings: dict[str, Any], message: str) -> None:
+    """When the router is made, and in the same words when it is set."""
+    with pytest.raises(InvalidRequest) as caught:
+        router.make("gateway", replace(LEG, **settings), 1442)
+    assert message in caught.value.message
+    with pytest.raises(InvalidRequest) as caught:
+        router.update("gateway", settings, 1442, CLOUD)
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "-a", "a" * 64])
+def test_names_that_are_refused(name: str) -> None:
+    """They are subnets' rules: a colon is for our own rows."""
+    with pytest.raises(InvalidRequest):
+        router.make(name, Leg(), 1442)
+
+
+def test_create() -> None:
+    """Counted; nothing when it is there; refused when it is another, somebody else's, or its address is taken."""
+    lab = Router("lab")
+    assert router.create(lab, CLOUD) == (COUNTED, SetNetwork(None, Network(lab)))
+    assert router.create(GATEWAY, CLOUD) == ()
+    with pytest.raises(AlreadyExists, match="its physical network is external, not none"):
+        router.create(Router("gateway"), CLOUD)
+    with pytest.raises(AlreadyExists, match="a logical router 'lab' exists that is not ovnhook's"):
+        router.create(lab, CLOUD, name_is_foreign=True)
+    with pytest.raises(AlreadyExists, match=r"address 203\.0\.113\.10 is that of router gateway"):
+        router.create(replace(GATEWAY, name="lab"), CLOUD)
+    other = replace(GATEWAY, name="lab", external=replace(EXTERNAL, vlan=9))
+    assert router.create(other, CLOUD)  # another network, then
+
+
+def test_update() -> None:
+    """Its subnets stay on it; the default router need not be there; another one must."""
+    new = replace(GATEWAY, external=replace(EXTERNAL, vlan=5))
+    changes = (COUNTED, SetNetwork(Network(GATEWAY, (BLUE,)), Network(new, (BLUE,))))
+    assert router.update("gateway", {"vlan": 5}, 1442, CLOUD) == changes
+    assert router.update("gateway", {"vlan": 0}, 1442, CLOUD) == ()
+    assert router.update("gateway", vars(Leg()), 1442, CLOUD)[1] == SetNetwork(
+        Network(GATEWAY, (BLUE,)), Network(Router("gateway"), (BLUE,))
+    )
+    assert router.update("gateway", vars(LEG), 1442, Cloud())[1] == SetNetwork(None, Network(GATEWAY))
+    with pytest.raises(NotFound, match="there is no router 'lab'"):
+        router.update("lab", vars(LEG), 1442, CLOUD)
+    with pytest.raises(InvalidRequest, match="'name' of a router can't be set"):
+        router.update("gateway", {"name": "x"}, 1442, CLOUD)
+    with pytest.raises(AlreadyExists, match=r"network 10\.0\.0\.0/8 overlaps with subnet blue"):
+        router.update("gateway", {"address": "10.9.0.1/8", "next_hop": "10.9.0.2"}, 1442, CLOUD)
+
+
+def test_delete() -> None:
+    """Not while a subnet is on it."""
+    with pytest.raises(InUse, match="router gateway is in use by subnet blue"):
+        router.delete("gateway", CLOUD)
+    assert router.delete("gateway", replace(CLOUD, subnets=())) == (COUNTED, SetNetwork(Network(GATEWAY), None))
+    with pytest.raises(NotFound):
+        router.delete("lab", CLOUD)
+
+
+def test_gateways() -> None:
+    """The one that has the leg is first and stays there; who can't any more is out; the order differs by router."""
+    hosts = [f"gw{number}" for number in range(4)]
+    first = router.gateways("gateway", hosts, (), "")
+    assert sorted(first) == hosts
+    assert router.gateways("gateway", hosts, first, "") == first
+    assert router.gateways("gateway", hosts, first, first[2]) == (first[2], first[0], first[1], first[3])
+    assert router.gateways("gateway", hosts[:2], first, "gw3") == tuple(host for host in first if host in hosts[:2])
+    assert router.gateways("gateway", [*hosts, "gw9"], first, "") == (*first, "gw9")
+    assert len({router.gateways(f"r{number}", hosts, (), "")[0] for number in range(40)}) == len(hosts)
+
+
+@given(
+    st.text(max_size=20),
+    st.fixed_dictionaries(
+        {
+            "physical_network": st.text(max_size=16),
+            "address": st.text("0123456789./:", max_size=18),
+            "next_hop": st.text("0123456789.:", max_size=16),
+            "vlan": st.integers(-(2**31), 2**31 - 1),
+            "no_snat": st.booleans(),
+        }
+    ),
+)
+def test_anything_is_taken_or_refused(name: str, settings: dict[str, Any]) -> None:
+    """Whatever is written, what is raised is for the person who wrote it."""
+    with suppress(InvalidRequest):
+        router.make(name, Leg(**settings), 1442)
+    for setting, value in settings.items():
+        with suppress(InvalidRequest, AlreadyExists):
+            router.update("gateway", {setting: value}, 1442, CLOUD)
