@@ -17,7 +17,7 @@ from ovnhook import address
 from ovnhook.domainxml import SUBNET_NAME
 from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound
 from ovnhook.model import DEFAULT_ROUTER, External, Network, Router
-from ovnhook.plan import Change, Cloud, SetNetwork
+from ovnhook.plan import Change, Cloud, SetGateways, SetNetwork
 
 _PHYSICAL_NETWORK = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _LAST_VLAN = 4094  # IEEE 802.1Q
@@ -183,6 +183,26 @@ def gateways(router: str, able: Collection[str], before: Sequence[str], active: 
         order.remove(active)
         order.insert(0, active)
     return tuple(order)
+
+
+def move(router: str, host: str, before: Sequence[str]) -> tuple[Change, ...]:
+    """The changes that give a router's leg to a host on purpose; none when it is the preferred one.
+
+    Args:
+        router: its name.
+        host: one of those that can have it.
+        before: all of them, in order.
+
+    Raises:
+        InvalidRequest: it isn't one of them.
+    """
+    if host not in before:
+        raise InvalidRequest(
+            f"host '{host}' can't be a gateway of router {router}",
+            f"these can: {', '.join(sorted(before))}" if before else "no host can: ovnhook router show --help",
+        )
+    after = (host, *(other for other in before if other != host))
+    return (SetGateways(router, tuple(before), after),) if after != tuple(before) else ()
 
 
 def _external(name: str, wanted: Leg, mtu: int) -> External | None:

@@ -130,6 +130,23 @@ def set_(socket: Path, name: str, format_: str, snat: bool, no_vlan: bool, no_ex
 
 @router.command()
 @click.argument("name")
+@click.argument("host")
+@format_option
+@click.pass_obj
+def move(socket: Path, name: str, host: str, format_: str) -> None:
+    """Give the way outside of the router NAME to HOST, one of its gateways, and show it.
+
+    For work on a gateway host: traffic goes by another one before it is switched off.
+
+    \b
+    Example:
+      ovnhook router move gateway gw2
+    """
+    show_one(Client(socket).call("MoveGateway", name=name, host=host), format_)
+
+
+@router.command()
+@click.argument("name")
 @click.pass_obj
 def delete(socket: Path, name: str) -> None:
     """Delete the router NAME, which no subnet may be on.

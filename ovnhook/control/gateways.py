@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from ovnhook import router
 from ovnhook.deadline import Deadline
@@ -37,6 +38,7 @@ class Gateways:
         self._southbound = southbound
         self._stop = threading.Event()
         self._said = ""
+        self._seen: dict[str, tuple[tuple[str, ...], str]] = {}
         self._thread = threading.Thread(target=self._run, name="gateways", daemon=True)
 
     def start(self) -> None:
@@ -49,13 +51,20 @@ class Gateways:
         self._thread.join(2 * _PATIENCE)
 
     def look(self, deadline: Deadline) -> None:
-        """Look now, as far as the databases can be reached.
+        """Put in the hosts that can, and out those that can't any more, as far as the databases can be reached.
 
         Args:
             deadline: when to give up.
         """
+        self._survive(lambda: self._look({}, deadline))
+
+    def _run(self) -> None:
+        while not self._stop.wait(_PERIOD):
+            self._survive(lambda: self._look(self._seen, Deadline.after(_PATIENCE)))
+
+    def _survive(self, look: Callable[[], None]) -> None:
         try:
-            self._look(deadline)
+            look()
             self._said = ""
         except Conflict:
             return  # somebody else was faster, with the same end in mind
@@ -64,11 +73,11 @@ class Gateways:
                 _log.log(logging.getLevelName(error.log_level), "gateways are left as they are: %s", error)
             self._said = str(error)
 
-    def _run(self) -> None:
-        while not self._stop.wait(_PERIOD):
-            self.look(Deadline.after(_PATIENCE))
+    def _look(self, seen: dict[str, tuple[tuple[str, ...], str]], deadline: Deadline) -> None:
+        """Look once. `seen` is what the look before saw, by router: the order, and the host that has the leg.
 
-    def _look(self, deadline: Deadline) -> None:
+        A host that has the leg is preferred when it is seen with it twice: one that is being moved away from is not.
+        """
         routers = [one for one in self._northbound.cloud(deadline).routers if one.external]
         if not routers:
             return
@@ -76,7 +85,9 @@ class Gateways:
         for one in routers:
             before = self._northbound.gateways(one.name, deadline)
             active = self._southbound.active(one.name, deadline)
-            after = router.gateways(one.name, _able(one, hosts), before, active)
+            stays = seen.get(one.name) == (before, active)
+            seen[one.name] = before, active
+            after = router.gateways(one.name, _able(one, hosts), before, active if stays else "")
             if after != before:
                 self._northbound.commit([SetGateways(one.name, before, after)], deadline)
                 _log.info("router %s: its gateways are %s", one.name, ", ".join(after) or "none: no host can be one")

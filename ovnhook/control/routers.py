@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 from ovnhook import identity, router
@@ -20,6 +21,7 @@ from ovnhook.plan import Change
 
 _log = logging.getLogger(__name__)
 
+_PAUSE = 0.05  # seconds between two looks whether a gateway has moved
 _PATIENCE = 2.0  # seconds that the southbound database has, which only tells what is shown
 
 
@@ -91,6 +93,25 @@ class Routers:
             deadline,
         )
         return api.DeleteRouterResponse()
+
+    def MoveGateway(self, request: api.MoveGatewayRequest, deadline: Deadline) -> api.Router:
+        """Give a router's leg to a host, and wait until it has it."""
+        network = router.find(request.name, self._northbound.cloud(deadline))
+        if network.router.external is None:
+            raise InvalidRequest(f"router {request.name} does not lead outside", "ovnhook router set --help")
+
+        def once() -> None:
+            before = self._northbound.gateways(request.name, deadline)
+            changes = router.move(request.name, request.host, before)
+            self._northbound.commit(changes, deadline)
+            if changes:
+                _log.info("router %s: its gateway is to be %s", request.name, request.host)
+
+        repeat(once, deadline)
+        while self._southbound.active(request.name, deadline) != request.host:
+            deadline.check(f"host {request.host} has not taken the traffic of router {request.name}")
+            time.sleep(_PAUSE)
+        return self._message(network, deadline)
 
     def _commit(self, plan: Callable[[], tuple[Change, ...]], words: str, deadline: Deadline) -> None:
         """Plan and commit, again whenever somebody else was faster; the log says so in these words."""

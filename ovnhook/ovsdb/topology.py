@@ -34,6 +34,9 @@ NAT = "NAT"
 GROUP = "HA_Chassis_Group"
 GATEWAY = "HA_Chassis"
 
+_PROBES = {"bfd-min-rx": "200", "bfd-min-tx": "200", "bfd-mult": "3"}
+"""How gateways watch each other, in ms (ovn-nb(5), NB_Global options): one is known to be dead after three in a row."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -98,7 +101,12 @@ def gateways(router: str, old: tuple[str, ...], new: tuple[str, ...]) -> list[Op
         found.append(insert(GATEWAY, uuid, {"chassis_name": chassis, "priority": priority, "external_ids": ids}))
         found.append(mutate(GROUP, key(group), [["ha_chassis", "insert", rows.members(uuid)]]))
     gone = as_set(ref(gateway(router, chassis)) for chassis in old if chassis not in new)
-    return [*found, mutate(GROUP, key(group), [["ha_chassis", "delete", gone]])]
+    found.append(mutate(GROUP, key(group), [["ha_chassis", "delete", gone]]))
+    # The row is not ours, and an insert into a map leaves the keys that are there: what a person has set stays.
+    found.append(
+        {"op": "mutate", "table": "NB_Global", "where": [], "mutations": [["options", "insert", as_map(_PROBES)]]}
+    )
+    return found
 
 
 def gateway(router: str, chassis: str) -> UUID:

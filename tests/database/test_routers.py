@@ -157,6 +157,8 @@ def test_a_subnet_that_moves(control: Control) -> None:
         (2, "set gateway --vlan 4 --no-vlan", "--vlan and --no-vlan can't both be"),
         (2, "set gateway --snat --no-snat", "--snat and --no-snat can't both be"),
         (2, "set gateway --no-external --vlan 4", "--no-external and what is outside can't both be"),
+        (2, "move gateway gw1", "router gateway does not lead outside"),
+        (3, "move lab gw1", "there is no router 'lab'"),
         (2, "create a:b", "name 'a:b' is not possible"),
         (4, "create theirs", "a logical router 'theirs' exists that is not ovnhook's"),
         (5, "delete gateway", "router gateway is in use by subnet blue"),
@@ -199,6 +201,10 @@ def test_gateways_follow_the_hosts(control: Control) -> None:
         },
     )
     wait_for(lambda: gateways()[0] == second)
+    said, advice = control.refused(2, "router", "move", "gateway", "hv9")
+    assert said == "host 'hv9' can't be a gateway of router gateway"
+    assert advice == "these can: gw1, gw2"
+    assert control.done("router", "move", "gateway", second, "--format", "json").json["active_gateway"] == second
     assert control.done("router", "show", "gateway", "--format", "json").json["active_gateway"] == second
     control.southbound.transact(
         {"op": "update", "table": "Chassis", "where": [["name", "!=", second]], "row": {"other_config": ["map", []]}}

@@ -14,7 +14,7 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook import router
 from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound
 from ovnhook.model import External, Network, Router, Subnet
-from ovnhook.plan import Cloud, Registry, SetNetwork, SetRegistry
+from ovnhook.plan import Cloud, Registry, SetGateways, SetNetwork, SetRegistry
 from ovnhook.router import Leg
 
 LEG = Leg("external", "203.0.113.10/24", "203.0.113.1")
@@ -145,3 +145,11 @@ def test_anything_is_taken_or_refused(name: str, settings: dict[str, Any]) -> No
     for setting, value in settings.items():
         with suppress(InvalidRequest, AlreadyExists):
             router.update("gateway", {setting: value}, 1442, CLOUD)
+
+
+def test_move() -> None:
+    """The host comes first, the others stay in order; nothing when it is; refused when it can't."""
+    assert router.move("gateway", "b", ("a", "b", "c")) == (SetGateways("gateway", ("a", "b", "c"), ("b", "a", "c")),)
+    assert router.move("gateway", "a", ("a", "b")) == ()
+    with pytest.raises(InvalidRequest, match="host 'x' can't be a gateway of router gateway"):
+        router.move("gateway", "x", ("a", "b"))

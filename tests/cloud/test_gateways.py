@@ -1,0 +1,122 @@
+"""Several gateway hosts: the traffic of a guest goes on when the active one dies, comes back, or is moved away from."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from lab import Cloud
+from lab.domain import interface_xml
+from tests.cloud.world import World
+
+OUTSIDE = "203.0.113.254"
+RATE = 10  # pings a second
+
+
+@pytest.fixture
+def gateways() -> Iterator[World]:
+    """A cloud with two gateway hosts, and a guest on the host that is none."""
+    with Cloud(f"g{os.getpid()}", gateways=("control", "hv2")) as cloud:
+        world = World(cloud)
+        world.ovnhook("subnet", "create", "default", "10.10.0.0/24", "--default")
+        world.ovnhook(
+            *("router", "set", "gateway", "--physical-network", "external"),
+            *("--address", "203.0.113.10/24", "--next-hop", OUTSIDE),
+        )
+        world.boot(world.hv1, "pings", interface_xml()).wait_address()
+        yield world
+        print(cloud.logs())
+
+
+def active(world: World) -> str:
+    """The host that has the leg outside."""
+    found = re.search(r"active gateway +(\S+)", world.ovnhook("router", "show", "gateway"))
+    assert found
+    return found[1]
+
+
+def preferred(world: World) -> str:
+    """The host that is to have it."""
+    found = re.search(r"gateways +([^,\s]+)", world.ovnhook("router", "show", "gateway"))
+    assert found
+    return found[1]
+
+
+class Pings:
+    """Pings from the guest to the outside, in the background, and how many in a row were lost."""
+
+    def __init__(self, world: World) -> None:
+        self.guest = world.cloud.guest("pings")
+        self.guest.console(f"ping -i {1 / RATE} {OUTSIDE} >/run/pings 2>&1 & echo $! >/run/pings.pid")
+        self.seen = 0
+        world.wait_for(lambda: self.answered() > RATE, "answers")
+
+    def answered(self) -> int:
+        """How many were answered so far."""
+        return int(self.guest.console("grep -c 'bytes from' /run/pings || true"))
+
+    def lost(self, world: World) -> int:
+        """How many were lost since this was asked last, when two seconds have gone well again."""
+        before = self.answered()
+        world.wait_for(lambda: self.answered() > before + 2 * RATE, "answers again")
+        numbers = [int(number) for number in re.findall(r"seq=(\d+)", self.guest.console("cat /run/pings"))]
+        since = [number for number in numbers if number > self.seen]
+        lost = since[-1] - self.seen - len(set(since))
+        self.seen = since[-1]
+        return lost
+
+
+def test_the_active_gateway_dies_and_comes_back(gateways: World) -> None:
+    """A second is lost at most when it dies, next to nothing when it comes back, nothing more when it is moved."""
+    first = active(gateways)
+    (other,) = {"control", "hv2"} - {first}
+    pings = Pings(gateways)
+    pings.lost(gateways)
+    vswitchd = gateways.cloud.host(first).daemon("ovs-vswitchd")
+
+    vswitchd.kill()
+    gateways.wait_for(lambda: active(gateways) == other, "the other gateway")
+    died = pings.lost(gateways)
+    gateways.wait_for(lambda: preferred(gateways) == other, "it to be preferred")
+
+    vswitchd.start()
+    gateways.cloud.host(first).run(["ip", "link", "set", "br-phy", "up"])
+    came_back = pings.lost(gateways)
+    assert active(gateways) == other
+
+    gateways.wait_for(lambda: _forwards(gateways, first), "its switch to know what to do again")
+    for host in (other, "hv1"):
+        gateways.wait_for(lambda: _watched(gateways, host, first), "the others to see it again")  # noqa: B023
+    gateways.ovnhook("router", "move", "gateway", first)
+    assert active(gateways) == first
+    moved = pings.lost(gateways)
+    print(f"lost at {RATE} a second: {died} when it died, {came_back} when it came back, {moved} when it was moved")
+    assert died <= RATE
+    assert came_back <= 3
+    assert moved <= 3
+
+
+def _watched(world: World, one: str, other: str) -> bool:
+    """Whether two hosts know of each other that they are alive."""
+    return all(
+        "state=up"
+        in world.cloud.host(host)
+        .run(
+            [
+                *("ovs-vsctl", "--bare", "--columns=bfd_status", "find", "Interface"),
+                f"options:remote_ip={world.cloud.tunnel_address(peer)}",
+            ]
+        )
+        .stdout.split()
+        for host, peer in ((one, other), (other, one))
+    )
+
+
+def _forwards(world: World, host: str) -> bool:
+    """Whether ovn-controller has told a host's switch what to do, which starts with nothing after a crash."""
+    done = world.cloud.host(host).run(["ovs-ofctl", "dump-aggregate", "br-int"])
+    found = re.search(r"flow_count=(\d+)", done.stdout)
+    return found is not None and int(found[1]) > 100
