@@ -111,9 +111,12 @@ class World:
         return self._rows(self.control, "unix:/run/ovn/ovnnb_db.sock", "OVN_Northbound", *(tables or TABLES))
 
     def vswitch(self, host: Host) -> dict[str, Row]:
-        """The ports and bridges of a host."""
+        """The ports and bridges of a host, without what ovn-controller notes down on its bridge for itself."""
         found = self._rows(host, "unix:/run/openvswitch/db.sock", "Open_vSwitch", "Bridge", "Port", "Interface")
         kept = {"name", "ports", "interfaces", "external_ids", "other_config"}
+        for row in found.values():
+            ids = row.get("external_ids", ["map", []])[1]
+            ids[:] = [pair for pair in ids if not pair[0].startswith("ct-zone-")]
         return {key: {column: row[column] for column in kept & row.keys()} for key, row in found.items()}
 
     def foreign_rows(self) -> dict[str, Row]:
