@@ -31,6 +31,11 @@ def lease(subnet: str, address: str) -> UUID:
     return uuid5(_NAMESPACE, f"lease/{subnet}/{address}")
 
 
+def floating(subnet: str, address: str) -> UUID:
+    """The NAT row of the address outside that leads to a leased one: one for each lease."""
+    return uuid5(_NAMESPACE, f"floating/{subnet}/{address}")
+
+
 def domain(domain: UUID) -> UUID:
     """The DNS row that lists a domain's leases, so that they are found without a search."""
     return uuid5(_NAMESPACE, f"domain/{domain}")

@@ -13,7 +13,7 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook.errors import InUse, InvalidRequest, NotFound
-from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Network, Port, Router, Subnet
+from ovnhook.model import Domain, Floating, Holding, Interface, Kind, Lease, Network, Port, Router, Subnet
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,20 @@ class SetNetwork:
 
 
 @dataclass(frozen=True)
+class AddFloating:
+    """Let an address outside lead to a lease, which has to be there. Fails if one does already."""
+
+    floating: Floating
+
+
+@dataclass(frozen=True)
+class RemoveFloating:
+    """Let an address outside lead nowhere."""
+
+    floating: Floating
+
+
+@dataclass(frozen=True)
 class SetGateways:
     """Change on which chassis a router's leg to the outside may be; the first one that lives has it."""
 
@@ -164,16 +178,19 @@ Change = (
     | RemoveSubnet
     | SetNetwork
     | SetGateways
+    | AddFloating
+    | RemoveFloating
 )
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """All subnets and routers, by name, and the registry that they were read with."""
+    """All subnets and routers, by name, floating addresses, and the registry that they were read with."""
 
     registry: Registry | None = None
     subnets: tuple[Subnet, ...] = ()
     routers: tuple[Router, ...] = ()
+    floating: tuple[Floating, ...] = ()
 
     def network(self, name: str) -> Network | None:
         """The router of that name with its subnets, or None."""

@@ -119,6 +119,7 @@ def update(
         NotFound: there is no such router.
         InvalidRequest: a value means nothing, or can't be.
         AlreadyExists: another router has the address outside, or one of its subnets has it inside.
+        InUse: a floating address needs the network that it leads to.
     """
     for setting in changes:
         if setting not in SETTINGS:
@@ -243,8 +244,16 @@ def _address(text: str) -> IPNetwork:
 
 
 def _check_room(cloud: Cloud, new: Network) -> None:
-    """Raise AlreadyExists if somebody has the router's addresses outside."""
+    """Raise AlreadyExists if somebody has the router's addresses outside, InUse if floating ones need what goes."""
     external = new.router.external
+    for floating in cloud.floating:
+        if floating.router == new.router.name and (external is None or floating.address not in external.address.cidr):
+            raise InUse(
+                f"floating address {floating.address} of domain {floating.domain_name} needs the way outside as it is",
+                f"ovnhook floating-ip delete {floating.address}",
+            )
+        if external and floating.address in (external.address.ip, external.next_hop):
+            raise AlreadyExists(f"address {floating.address} is a floating address of domain {floating.domain_name}")
     if external is None:
         return
     for subnet in new.subnets:

@@ -183,7 +183,7 @@ def update(old: Subnet, new: Subnet, cloud: Cloud, leases: Iterable[Lease]) -> t
         leases: those in it.
 
     Raises:
-        InUse: the new gateway is leased to a guest.
+        InUse: the new gateway is leased to a guest, or a guest's floating address needs the router.
         InvalidRequest: there would be no default subnet any more.
         NotFound: there is no such router.
         AlreadyExists: the router has a subnet with some of the addresses.
@@ -199,6 +199,12 @@ def update(old: Subnet, new: Subnet, cloud: Cloud, leases: Iterable[Lease]) -> t
             raise InUse(
                 f"gateway {new.gateway} is leased to domain {lease.domain_name} ({lease.mac})",
                 f"choose another one, or, while the domain is shut off: ovnhook lease release {lease.address}",
+            )
+    for floating in cloud.floating:
+        if floating.subnet == old.name and new.router != old.router:
+            raise InUse(
+                f"floating address {floating.address} of domain {floating.domain_name} needs router {old.router}",
+                f"ovnhook floating-ip delete {floating.address}",
             )
     count = cloud.count(new.name if new.default and not old.default else None)
     if replace(new, default=old.default) == old:

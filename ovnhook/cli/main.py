@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ovnhook import __version__
+from ovnhook.cli.floating import floating_ip
 from ovnhook.cli.lease import lease
 from ovnhook.cli.port import port
 from ovnhook.cli.router import router
@@ -33,7 +34,7 @@ _INTERRUPTED = 130
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def command(context: click.Context, socket: Path) -> None:
-    """A cloud's network for plain libvirt VMs: subnets, routers, leases and ports.
+    """A cloud's network for plain libvirt VMs: subnets, routers, floating addresses, leases and ports.
 
     \b
     Examples:
@@ -46,7 +47,7 @@ def command(context: click.Context, socket: Path) -> None:
         click.echo(context.get_help())
 
 
-for noun in (subnet, lease, port, router):
+for noun in (subnet, lease, port, router, floating_ip):
     command.add_command(noun)
 
 

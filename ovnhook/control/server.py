@@ -15,6 +15,7 @@ from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_g
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
 from ovnhook.config import Config
 from ovnhook.control.calls import Calls
+from ovnhook.control.floating import FloatingAddresses
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.health import Health
 from ovnhook.control.leases import Leases
@@ -58,6 +59,8 @@ class Server:
         ovnhook_pb2_grpc.add_SubnetsServicer_to_server(Subnets(self._northbound, self._vswitch), self._server)
         routers = Routers(self._northbound, self._southbound, self._vswitch, self._gateways.look)
         ovnhook_pb2_grpc.add_RoutersServicer_to_server(routers, self._server)
+        floating = FloatingAddresses(self._northbound)
+        ovnhook_pb2_grpc.add_FloatingAddressesServicer_to_server(floating, self._server)
         ovnhook_pb2_grpc.add_LeasesServicer_to_server(Leases(self._northbound), self._server)
         ovnhook_pb2_grpc.add_PortsServicer_to_server(Ports(self._northbound), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -33,6 +33,7 @@ from ovnhook.ovsdb.operation import (
     update,
 )
 from ovnhook.plan import (
+    AddFloating,
     AddLease,
     AddPort,
     AddSubnet,
@@ -43,6 +44,7 @@ from ovnhook.plan import (
     NeedLease,
     NeedSubnet,
     Observed,
+    RemoveFloating,
     RemovePort,
     RemoveSubnet,
     SetGateways,
@@ -111,12 +113,13 @@ class Northbound:
         return {subnet.name: subnet for subnet in subnets}
 
     def cloud(self, deadline: Deadline) -> Cloud:
-        """Every subnet and router, and the registry that they were read with."""
-        registry, switches, routers = self.database.transact(
+        """Every subnet, router and floating address, and the registry that they were read with."""
+        registry, switches, routers, nats = self.database.transact(
             [
                 select(rows.DNS, key(identity.REGISTRY)),
                 select(rows.SWITCH, includes("external_ids", rows.kind("subnet"))),
                 select(topology.ROUTER, includes("external_ids", rows.kind("router"))),
+                select(topology.NAT, includes("external_ids", rows.kind("floating"))),
             ],
             deadline,
         )
@@ -126,6 +129,7 @@ class Northbound:
             registry=state,
             subnets=tuple(sorted((rows.subnet(row, default) for row in switches), key=lambda subnet: subnet.name)),
             routers=tuple(sorted(map(rows.router, routers), key=lambda router: router.name)),
+            floating=tuple(sorted(map(topology.floating, nats), key=lambda one: (one.router, one.address))),
         )
 
     def gateways(self, router: str, deadline: Deadline) -> tuple[str, ...]:
@@ -224,7 +228,9 @@ def _(change: UpdateLease) -> list[Operation]:
 
 @operations.register
 def _(change: DropLease) -> list[Operation]:
-    return [_still(change.lease), delete(rows.DNS, key(change.lease.uuid))]
+    lease = change.lease
+    floating = topology.unfloat(identity.floating(lease.subnet, str(lease.address)))
+    return [_still(lease), delete(rows.DNS, key(lease.uuid)), floating]
 
 
 @operations.register
@@ -323,6 +329,24 @@ def _(change: RemoveSubnet) -> list[Operation]:
 @operations.register
 def _(change: SetNetwork) -> list[Operation]:
     return topology.operations(change.old, change.new)
+
+
+@operations.register
+def _(change: AddFloating) -> list[Operation]:
+    one = change.floating
+    lease = includes("external_ids", rows.kind("lease", domain=str(one.domain), mac=one.mac))
+    return [
+        exists(rows.DNS, identity.lease(one.subnet, str(one.inside)), lease),
+        insert(topology.NAT, one.uuid, topology.floating_row(one)),
+        mutate(topology.ROUTER, key(identity.router(one.router)), [["nat", "insert", rows.members(one.uuid)]]),
+    ]
+
+
+@operations.register
+def _(change: RemoveFloating) -> list[Operation]:
+    one = change.floating
+    still = [["external_ip", "==", str(one.address)]]
+    return [exists(topology.NAT, one.uuid, *still), topology.unfloat(one.uuid)]
 
 
 @operations.register

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+from netaddr import IPAddress
+
 from ovnhook import identity
-from ovnhook.model import External, Network, Router, Subnet
+from ovnhook.model import External, Floating, Network, Router, Subnet
 from ovnhook.ovsdb import rows
 from ovnhook.ovsdb.operation import (
     Operation,
@@ -114,6 +116,43 @@ def gateway(router: str, chassis: str) -> UUID:
     return identity.part("gateway", router, chassis)
 
 
+def floating_row(one: Floating) -> Row:
+    """The NAT row of a floating address."""
+    ids = rows.kind(
+        "floating",
+        router=one.router,
+        subnet=one.subnet,
+        domain=str(one.domain),
+        domain_name=one.domain_name,
+        mac=one.mac,
+    )
+    return {
+        "type": "dnat_and_snat",
+        "external_ip": str(one.address),
+        "logical_ip": str(one.inside),
+        "external_ids": as_map(ids),
+    }
+
+
+def floating(row: Row) -> Floating:
+    """A NAT row as the floating address it is."""
+    ids = rows.own(row)
+    return Floating(
+        address=IPAddress(row["external_ip"]),
+        router=ids["router"],
+        subnet=ids["subnet"],
+        inside=IPAddress(row["logical_ip"]),
+        domain=UUID(ids["domain"]),
+        domain_name=ids["domain-name"],
+        mac=ids["mac"],
+    )
+
+
+def unfloat(uuid: UUID) -> Operation:
+    """Take a floating address's row away from whichever router has it, if there is one."""
+    return mutate(ROUTER, ["nat", "includes", rows.members(uuid)], [["nat", "delete", rows.members(uuid)]])
+
+
 def _priorities(chassis: tuple[str, ...]) -> dict[int, str]:
     """Each host's priority, the first one's being the highest."""
     return {len(chassis) - place: name for place, name in enumerate(chassis)}
@@ -165,6 +204,9 @@ def _outside(router: Router, external: External) -> dict[UUID, Node]:
         "tag": as_set([external.vlan] if external.vlan else []),
         "external_ids": ids,
     }
+    peer = _peer(f"outside:{router.name}", name, router)
+    # Whoever has the leg announces the router's address, and the floating ones: ovn-nb(5), options:nat-addresses.
+    peer["options"] = as_map({"router-port": name, "nat-addresses": "router"})
     port = {
         "name": name,
         "mac": _mac(router),
@@ -183,9 +225,7 @@ def _outside(router: Router, external: External) -> dict[UUID, Node]:
     return {
         switch: Node(rows.SWITCH, {"name": name, "external_ids": ids}),
         identity.part("localnet", router.name): Node(rows.PORT, localnet, (rows.SWITCH, switch, "ports")),
-        identity.part("external-peer", router.name): Node(
-            rows.PORT, _peer(f"outside:{router.name}", name, router), (rows.SWITCH, switch, "ports")
-        ),
+        identity.part("external-peer", router.name): Node(rows.PORT, peer, (rows.SWITCH, switch, "ports")),
         group: Node(GROUP, {"name": f"ovnhook:{router.name}", "external_ids": ids}),
         identity.part("external-port", router.name): Node(ROUTER_PORT, port, (ROUTER, router.uuid, "ports")),
         identity.part("default-route", router.name): Node(ROUTE, route, (ROUTER, router.uuid, "static_routes")),

@@ -11,6 +11,8 @@ from tests.cloud.world import World
 
 ADDRESS = "203.0.113.10"
 OUTSIDE = "203.0.113.254"
+FLOATING = "203.0.113.20"
+MAC = "52:54:00:bb:00:07"
 
 
 @pytest.fixture
@@ -106,3 +108,41 @@ def test_two_routers_with_the_same_network(routed: World) -> None:
     routed.wait_for(lambda: not routed.leases(), "the leases to be gone", routed.leases)
     for noun, name in (("subnet", "again"), ("subnet", "beside"), ("router", "lab")):
         routed.ovnhook(noun, "delete", name)
+
+
+def test_a_floating_address(routed: World) -> None:
+    """Both ways, on another host after another start; gone with its domain, and the address is free for another one."""
+    outside = routed.cloud.outside
+
+    def answers() -> bool:
+        return outside.run(["busybox", "ping", "-c", "2", "-w", "3", FLOATING], check=False).returncode == 0
+
+    guest = routed.boot(routed.hv1, "known", interface_xml(MAC))
+    guest.wait_address()
+    routed.ovnhook("floating-ip", "create", FLOATING, "known")
+    routed.wait_for(answers, "the floating address to answer")
+    capture = outside.spawn("capture", ["tcpdump", "-lni", "ext0", "-c", "1", f"icmp and src {FLOATING}"])
+    try:
+        routed.wait_for(lambda: "listening on" in capture.log.read_text(), "tcpdump")
+        assert guest.ping(OUTSIDE).lost == 0
+        routed.wait_for(lambda: "echo request" in capture.log.read_text(), "the guest's own ping")
+    finally:
+        capture.kill()
+
+    routed.destroy(routed.hv1, "known")
+    assert not answers()
+    routed.start(routed.hv1, "known").wait_address()
+    routed.wait_for(answers, "it to answer after a start")
+    other = routed.boot(routed.hv2, "unknown", interface_xml())
+    other.wait_address()
+    refused = routed.control.run(["ovnhook", "floating-ip", "create", FLOATING, "unknown"], check=False)
+    assert f"address {FLOATING} is the floating address of domain known ({MAC})" in refused.stderr
+
+    routed.hv1.run(["virsh", "destroy", "known"])
+    routed.hv1.run(["virsh", "undefine", "known"])
+    routed.wait_for(lambda: FLOATING not in routed.ovnhook("floating-ip", "list"), "it to go with its domain")
+    port = routed.ports("unknown")[0]["name"]
+    routed.ovnhook("floating-ip", "create", FLOATING, port)
+    routed.wait_for(answers, "it to lead to the other one")
+    routed.ovnhook("floating-ip", "delete", FLOATING)
+    assert not answers()

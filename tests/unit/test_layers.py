@@ -19,7 +19,7 @@ LAYERS = (
     {"domainxml"},
     {"address"},
     {"plan"},
-    {"subnet", "router"},
+    {"subnet", "router", "floating"},
     {"ovsdb"},
     {"attachment"},
     {"lifecycle"},
@@ -29,7 +29,7 @@ LAYERS = (
 )
 """From the bottom to the top. A part imports from itself and from below; neighbours leave each other alone."""
 
-PURE = {"identity", "model", "domainxml", "address", "subnet", "router", "plan"}
+PURE = {"identity", "model", "domainxml", "address", "subnet", "router", "floating", "plan"}
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}
 OWNERS = {
     "ovs": ("ovsdb/",),

@@ -1,0 +1,71 @@
+"""``ovnhook floating-ip``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ovnhook.cli.client import Client
+from ovnhook.cli.output import format_option, show_list, show_one
+
+_COLUMNS = {
+    "ADDRESS": lambda row: row["address"],
+    "DOMAIN": lambda row: row["domain_name"],
+    "MAC": lambda row: row["mac"],
+    "INSIDE": lambda row: row["inside"],
+    "SUBNET": lambda row: row["subnet"],
+    "ROUTER": lambda row: row["router"],
+}
+
+
+@click.group("floating-ip", invoke_without_command=True)
+@click.pass_context
+def floating_ip(context: click.Context) -> None:
+    """Floating addresses: each leads from outside to one interface, and is its own outside."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@floating_ip.command()
+@click.argument("address")
+@click.argument("target", metavar="PORT-OR-DOMAIN")
+@format_option
+@click.pass_obj
+def create(socket: Path, address: str, target: str, format_: str) -> None:
+    """Let ADDRESS, of the network outside, lead to a port or to a domain's only interface.
+
+    It stays while the domain is defined, running or not.
+
+    \b
+    Examples:
+      ovnhook floating-ip create 203.0.113.20 web1
+      ovnhook floating-ip create 203.0.113.21 0b5c6a0e-4a5c-5d5e-9d7b-1f0f1c2d3e4f
+    """
+    show_one(Client(socket).call("CreateFloatingAddress", address=address, target=target), format_)
+
+
+@floating_ip.command("list")
+@format_option
+@click.pass_obj
+def list_(socket: Path, format_: str) -> None:
+    """Show all floating addresses.
+
+    \b
+    Example:
+      ovnhook floating-ip list
+    """
+    show_list(Client(socket).pages("ListFloatingAddresses", "floating_addresses"), _COLUMNS, format_)
+
+
+@floating_ip.command()
+@click.argument("address")
+@click.pass_obj
+def delete(socket: Path, address: str) -> None:
+    """Let ADDRESS lead nowhere.
+
+    \b
+    Example:
+      ovnhook floating-ip delete 203.0.113.20
+    """
+    Client(socket).call("DeleteFloatingAddress", address=address)

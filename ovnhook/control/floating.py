@@ -1,0 +1,89 @@
+"""The service ``ovnhook.v1.FloatingAddresses``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from ovnhook import floating
+from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.attachment import repeat
+from ovnhook.control.pages import page
+from ovnhook.deadline import Deadline
+from ovnhook.errors import NotFound
+from ovnhook.model import Floating
+from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.plan import Change
+
+_log = logging.getLogger(__name__)
+
+
+class FloatingAddresses:
+    """Makes, shows and deletes floating addresses.
+
+    Args:
+        northbound: where they are.
+    """
+
+    def __init__(self, northbound: Northbound) -> None:
+        self._northbound = northbound
+
+    def CreateFloatingAddress(
+        self, request: api.CreateFloatingAddressRequest, deadline: Deadline
+    ) -> api.FloatingAddress:
+        """Let an address outside lead to an interface; succeed where it does already."""
+
+        def plan() -> tuple[Change, ...]:
+            _, port = self._northbound.port_named(request.target, deadline)
+            interface = (str(port.domain), port.mac) if port else None
+            cloud = self._northbound.cloud(deadline)
+            return floating.create(request.address, request.target, self._northbound.leases(deadline), interface, cloud)
+
+        self._commit(plan, f"{request.address} leads to {request.target}", deadline)
+        for one in self._northbound.cloud(deadline).floating:
+            if str(one.address) == request.address:
+                return _message(one)
+        raise NotFound(f"floating address {request.address} is gone already")
+
+    def ListFloatingAddresses(
+        self, request: api.ListFloatingAddressesRequest, deadline: Deadline
+    ) -> api.ListFloatingAddressesResponse:
+        """Show all, in pages."""
+        existing = self._northbound.cloud(deadline).floating
+        shown, token = page(existing, lambda one: (one.router, int(one.address)), request.page_size, request.page_token)
+        return api.ListFloatingAddressesResponse(floating_addresses=map(_message, shown), next_page_token=token)
+
+    def DeleteFloatingAddress(
+        self, request: api.DeleteFloatingAddressRequest, deadline: Deadline
+    ) -> api.DeleteFloatingAddressResponse:
+        """Let one lead nowhere."""
+        self._commit(
+            lambda: floating.delete(request.address, self._northbound.cloud(deadline)),
+            f"{request.address} leads nowhere",
+            deadline,
+        )
+        return api.DeleteFloatingAddressResponse()
+
+    def _commit(self, plan: Callable[[], tuple[Change, ...]], words: str, deadline: Deadline) -> None:
+        """Plan and commit, again whenever somebody else was faster; the log says so in these words."""
+
+        def once() -> None:
+            changes = plan()
+            self._northbound.commit(changes, deadline)
+            if changes:
+                _log.info("floating address %s", words)
+
+        repeat(once, deadline)
+
+
+def _message(one: Floating) -> api.FloatingAddress:
+    return api.FloatingAddress(
+        address=str(one.address),
+        router=one.router,
+        subnet=one.subnet,
+        inside=str(one.inside),
+        domain=str(one.domain),
+        domain_name=one.domain_name,
+        mac=one.mac,
+        nat=str(one.uuid),
+    )

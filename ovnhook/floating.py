@@ -1,0 +1,116 @@
+"""Which address outside may lead to which interface, and what has to change for it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from netaddr import IPAddress
+
+from ovnhook import address
+from ovnhook.errors import AlreadyExists, InvalidRequest, NotFound
+from ovnhook.model import External, Floating, Lease
+from ovnhook.plan import AddFloating, Change, Cloud, RemoveFloating
+
+_NAMED = 5  # how many interfaces a refusal names
+
+
+def create(
+    text: str, target: str, leases: Iterable[Lease], port: tuple[str, str] | None, cloud: Cloud
+) -> tuple[Change, ...]:
+    """The changes that let an address outside lead to an interface; none when it does already.
+
+    Args:
+        text: the address outside.
+        target: a port's id, or a domain's name or UUID.
+        leases: all of them.
+        port: the UUID of the domain and the MAC of the port that `target` names, or None.
+        cloud: what there is.
+
+    Raises:
+        NotFound: no lease is of such a port or domain.
+        InvalidRequest: the address can't be, or `target` is not one interface.
+        AlreadyExists: the address, or the interface, has another one.
+    """
+    if not address.is_ipv4(text):
+        raise InvalidRequest(f"address '{text}' is not an IPv4 address")
+    outside = IPAddress(text)
+    lease = _lease(target, leases, port, cloud)
+    router, external = _way_out(lease, cloud)
+    theirs = [one for one in cloud.floating if (one.subnet, one.inside) == (lease.subnet, lease.address)]
+    there = [one for one in cloud.floating if (one.address, one.router) == (outside, router)]
+    if theirs and theirs == there:
+        return ()
+    _check(outside, router, external, cloud)
+    for one in there:
+        raise AlreadyExists(
+            f"address {outside} is the floating address of domain {one.domain_name} ({one.mac})",
+            f"ovnhook floating-ip delete {outside}",
+        )
+    for one in theirs:
+        raise AlreadyExists(
+            f"{lease.address} of domain {lease.domain_name} has the floating address {one.address}",
+            f"ovnhook floating-ip delete {one.address}",
+        )
+    floating = Floating(outside, router, lease.subnet, lease.address, lease.domain, lease.domain_name, lease.mac)
+    return (cloud.count(), AddFloating(floating))
+
+
+def delete(text: str, cloud: Cloud) -> tuple[Change, ...]:
+    """The changes that let an address outside lead nowhere.
+
+    Raises:
+        NotFound: it is no floating address.
+    """
+    found = [one for one in cloud.floating if str(one.address) == text]
+    if not found:
+        raise NotFound(f"there is no floating address '{text}'", "ovnhook floating-ip list")
+    return (cloud.count(), *map(RemoveFloating, found))
+
+
+def _lease(target: str, leases: Iterable[Lease], port: tuple[str, str] | None, cloud: Cloud) -> Lease:
+    """The one lease that is meant."""
+    found = [
+        lease
+        for lease in leases
+        if (str(lease.domain), lease.mac) == port or (not port and target in (lease.domain_name, str(lease.domain)))
+    ]
+    if not found:
+        raise NotFound(
+            f"no address is leased to a domain or port '{target}'",
+            "ovnhook lease list; a domain has one from its first start on",
+        )
+    routed = {subnet.name for subnet in cloud.subnets if subnet.router}
+    likely = [lease for lease in found if lease.subnet in routed] or found
+    if len(likely) > 1:
+        known = ", ".join(f"{lease.mac} ({lease.address})" for lease in likely[:_NAMED])
+        raise InvalidRequest(f"'{target}' is not one interface: {known}", "name the port: ovnhook port list")
+    return likely[0]
+
+
+def _way_out(lease: Lease, cloud: Cloud) -> tuple[str, External]:
+    """The router that leads outside from a lease's subnet."""
+    name = next((subnet.router for subnet in cloud.subnets if subnet.name == lease.subnet), "")
+    network = cloud.network(name)
+    if network is None:
+        raise InvalidRequest(
+            f"subnet {lease.subnet} of domain {lease.domain_name} is on no router",
+            f"ovnhook subnet set {lease.subnet} --router NAME",
+        )
+    if network.router.external is None:
+        raise InvalidRequest(f"router {name} does not lead outside", f"ovnhook router set {name} --help")
+    return name, network.router.external
+
+
+def _check(outside: IPAddress, router: str, external: External, cloud: Cloud) -> None:
+    """Whether an address can be one of a router's floating ones."""
+    allowed = address.usable(external.address)
+    if not allowed.first <= outside <= allowed.last:
+        raise InvalidRequest(
+            f"address {outside} is not a host address of {external.address.cidr}, where router {router} leads to",
+            f"those are {allowed}",
+        )
+    if outside == external.next_hop:
+        raise AlreadyExists(f"address {outside} is the next hop of router {router}")
+    for one in cloud.routers:
+        if one.external and one.external.address.ip == outside:
+            raise AlreadyExists(f"address {outside} is that of router {one.name}")
