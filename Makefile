@@ -54,6 +54,7 @@ install: ## the library and the command, below /usr/local
 	packaging/protos
 	install -d $(DESTDIR)$(SITE) $(DESTDIR)/usr/local/bin
 	cp -r --no-preserve=ownership ovnhook $(DESTDIR)$(SITE)/
+	find $(DESTDIR)$(SITE)/ovnhook -name __pycache__ -exec rm -r {} +
 	install -m 755 packaging/ovnhook $(DESTDIR)/usr/local/bin/ovnhook
 
 .PHONY: install-control

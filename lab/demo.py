@@ -29,6 +29,7 @@ def show(cloud: Cloud) -> None:
     print(picture(cloud))
     first_network(cloud)
     ends_and_beginnings(cloud)
+    the_outside(cloud)
     when_something_is_wrong(cloud)
     print(ending(cloud))
 
@@ -84,6 +85,39 @@ def ends_and_beginnings(cloud: Cloud) -> None:
     step("virsh start again", "The same address.")
     typed(hv1, "virsh start web1")
     prove(f"web1 has {address1} again", lambda: web1.wait_address(timeout=60) == address1)
+
+
+def the_outside(cloud: Cloud) -> None:
+    """A way out, an address outside that leads to a guest, and a subnet that others are kept from."""
+    hv2, web1 = cloud.host("hv2"), cloud.guest("web1")
+    step(
+        "A way to the outside",
+        "Subnets are on the router called gateway. It is given an address of the network outside; the host control, "
+        "which says that it can, takes its traffic there. Guests go out with that address.",
+    )
+    typed(
+        cloud.control,
+        "ovnhook router set gateway --physical-network external --address 203.0.113.10/24 --next-hop 203.0.113.254",
+    )
+    eventually("web1 reaches the outside", lambda: web1.ping("203.0.113.254").lost == 0)
+
+    step("A floating address", "It leads from outside to web1, and stays with it over stop and start.")
+    typed(cloud.control, "ovnhook floating-ip create 203.0.113.20 web1")
+    eventually(
+        "the outside reaches web1 at 203.0.113.20",
+        lambda: (
+            cloud.outside.run(["busybox", "ping", "-c", "1", "-w", "2", "203.0.113.20"], check=False).returncode == 0
+        ),
+    )
+
+    step("An isolated subnet", "Its guests reach the outside, and no other subnet; no other subnet reaches them.")
+    typed(cloud.control, "ovnhook subnet create secret 10.9.0.0/24 --isolated")
+    define(hv2, "vault", METADATA.format("subnet='secret'"))
+    typed(hv2, "virsh start vault")
+    vault = Guest(hv2, "vault")
+    address = vault.wait_address(timeout=60)
+    prove("vault reaches the outside", lambda: vault.ping("203.0.113.254").lost == 0)
+    prove(f"web1 does not reach vault at {address}", lambda: web1.ping(address).received == 0)
 
 
 def when_something_is_wrong(cloud: Cloud) -> None:
@@ -206,5 +240,5 @@ Try next:
   {lab} run control ovnhook subnet create green 10.2.0.0/24 --dns 10.2.0.53
   {lab} run control ovn-nbctl show
   {lab} list                               every host, daemon, guest and log
-  {down}                                   take it all away
+  {down:<40} take it all away
 """

@@ -112,6 +112,7 @@ class Subnet:
         domain: the DNS domain that guests are given, or "".
         mtu: in bytes, what guests are given.
         default: whether it is where domains go that name none.
+        isolated: whether the other subnets of its router are kept from it, and it from them.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Subnet:
     domain: str = ""
     mtu: int = 1442
     default: bool = False
+    isolated: bool = False
 
     @property
     def uuid(self) -> UUID:

@@ -18,7 +18,7 @@ from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound
 from ovnhook.model import DEFAULT_ROUTER, Lease, Network, Range, Router, Subnet
 from ovnhook.plan import AddSubnet, Change, Cloud, RemoveSubnet, SetNetwork, UpdateSubnet
 
-SETTINGS = ("gateway", "ranges", "dns", "domain", "mtu", "default", "router")
+SETTINGS = ("gateway", "ranges", "dns", "domain", "mtu", "default", "router", "isolated")
 """What of a subnet can be set; its name and its network stay."""
 
 _LARGEST = 12  # prefix length: a /12 has a million addresses
@@ -67,6 +67,7 @@ class Wanted:
         mtu: bytes, or 0.
         default: whether domains go there that name no subnet.
         router: name of a router, or "" for none.
+        isolated: whether the router's other subnets are kept from it.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Wanted:
     mtu: int = 0
     default: bool = False
     router: str = DEFAULT_ROUTER
+    isolated: bool = False
 
 
 def make(wanted: Wanted, underlay: Underlay) -> Subnet:
@@ -125,7 +127,7 @@ def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay)
                 values["domain"] = _domain(value)
             case "mtu":
                 values["mtu"] = _mtu(value, underlay)
-            case "default" | "router":
+            case "default" | "router" | "isolated":
                 values[name] = value
             case _:
                 raise InvalidRequest(f"'{name}' of a subnet can't be set", f"these can: {', '.join(SETTINGS)}")
@@ -405,4 +407,5 @@ def _shown(subnet: Subnet) -> dict[str, str]:
         "domain": subnet.domain or "none",
         "MTU": str(subnet.mtu),
         "default": "yes" if subnet.default else "no",
+        "isolation": "on" if subnet.isolated else "off",
     }

@@ -23,6 +23,7 @@ _COLUMNS = {
     "MTU": lambda row: str(row["mtu"]),
     "USED": lambda row: f"{row['used']}/{row['capacity']}",
     "DEFAULT": lambda row: text(row["default"]),
+    "ISOLATED": lambda row: text(row["isolated"]),
 }
 
 
@@ -38,6 +39,7 @@ def _settings(command: Command) -> Command:
             ),
             click.option("--router", metavar="NAME", help="The router that it is on. Without it: gateway."),
             click.option("--no-router", is_flag=True, help="On no router: guests have no default route."),
+            click.option("--isolated", is_flag=True, help="Keep it and the router's other subnets from each other."),
             click.option("--dns", metavar="ADDR", multiple=True, help="A DNS server for the guests; may be repeated."),
             click.option("--domain", metavar="NAME", help="The guests' DNS domain."),
             click.option(
@@ -118,6 +120,7 @@ def show(socket: Path, name: str, format_: str) -> None:
 @click.argument("name")
 @_settings
 @click.option("--no-gateway", is_flag=True, help="The first address is the router's.")
+@click.option("--no-isolated", is_flag=True, help="Let the router's other subnets reach it.")
 @click.option("--no-dns", is_flag=True, help="Give guests no DNS server.")
 @click.option("--no-domain", is_flag=True, help="Give guests no DNS domain.")
 @click.option("--no-range", "no_ranges", is_flag=True, help="Take addresses from all of the subnet.")

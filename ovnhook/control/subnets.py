@@ -48,6 +48,7 @@ class Subnets:
             mtu=asked.mtu,
             default=asked.default,
             router=_router(asked),
+            isolated=asked.isolated,
         )
         carried = underlay.read(self._vswitch, deadline)
         subnet.make(wanted, carried)  # what is wrong in itself is told whether the database is there or not
@@ -138,6 +139,7 @@ def _message(one: Subnet, used: int) -> api.Subnet:
         domain=one.domain,
         mtu=one.mtu,
         default=one.default,
+        isolated=one.isolated,
         used=used,
         capacity=address.capacity(one),
         logical_switch=str(one.uuid),

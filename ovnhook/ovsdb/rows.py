@@ -52,6 +52,7 @@ def subnet_ids(subnet: Subnet) -> dict[str, str]:
         dns=" ".join(str(server) for server in subnet.dns),
         dns_domain=subnet.domain,
         mtu=str(subnet.mtu),
+        isolated="yes" if subnet.isolated else "no",
     )
 
 
@@ -68,6 +69,7 @@ def subnet(row: Row, default: str) -> Subnet:
         domain=ids["dns-domain"],
         mtu=int(ids["mtu"]),
         default=ids["subnet"] == default,
+        isolated=ids["isolated"] == "yes",
     )
 
 

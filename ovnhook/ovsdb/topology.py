@@ -33,9 +33,11 @@ ROUTER = "Logical_Router"
 ROUTER_PORT = "Logical_Router_Port"
 ROUTE = "Logical_Router_Static_Route"
 NAT = "NAT"
+POLICY = "Logical_Router_Policy"
 GROUP = "HA_Chassis_Group"
 GATEWAY = "HA_Chassis"
 
+_ISOLATION = 1000  # the policies' priority: a person's own may be above or below
 _PROBES = {"bfd-min-rx": "200", "bfd-min-tx": "200", "bfd-mult": "3"}
 """How gateways watch each other, in ms (ovn-nb(5), NB_Global options): one is known to be dead after three in a row."""
 
@@ -63,6 +65,8 @@ def nodes(network: Network | None) -> dict[UUID, Node]:
     found = {router.uuid: Node(ROUTER, {"name": router.name, "external_ids": as_map(rows.router_ids(router))})}
     for subnet in network.subnets:
         found |= _joined(router, subnet)
+        if subnet.isolated:
+            found |= _isolated(network, subnet)
     if router.external:
         found |= _outside(router, router.external)
         if router.external.snat:
@@ -188,6 +192,32 @@ def _joined(router: Router, subnet: Subnet) -> dict[UUID, Node]:
             (rows.SWITCH, subnet.uuid, "ports"),
         ),
     }
+
+
+def _isolated(network: Network, subnet: Subnet) -> dict[UUID, Node]:
+    """What keeps a subnet and the router's others apart, wherever a packet says that it comes from or goes to.
+
+    The policies look at the ports that a packet comes and goes by, which a guest can't choose. The others have to be
+    listed: ports can only be tested for equality (ovn-sb(5), Logical_Flow, match).
+    """
+    router = network.router
+    own = f'"subnet:{subnet.name}"'
+    others = ", ".join(f'"subnet:{other.name}"' for other in network.subnets if other != subnet)
+    if not others:
+        return {}
+
+    def policy(which: str, match: str) -> dict[UUID, Node]:
+        row = {
+            "priority": _ISOLATION,
+            "match": match,
+            "action": "drop",
+            "external_ids": as_map(rows.kind("isolation", router=router.name, subnet=subnet.name)),
+        }
+        return {identity.part(which, router.name, subnet.name): Node(POLICY, row, (ROUTER, router.uuid, "policies"))}
+
+    return policy("isolated-from", f"inport == {own} && outport == {{{others}}}") | policy(
+        "isolated-to", f"inport == {{{others}}} && outport == {own}"
+    )
 
 
 def _outside(router: Router, external: External) -> dict[UUID, Node]:

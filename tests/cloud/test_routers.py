@@ -146,3 +146,55 @@ def test_a_floating_address(routed: World) -> None:
     routed.wait_for(answers, "it to lead to the other one")
     routed.ovnhook("floating-ip", "delete", FLOATING)
     assert not answers()
+
+
+def test_an_isolated_subnet(routed: World) -> None:
+    """It reaches the outside, and no other subnet reaches it nor it them: by a route of one's own or a false source."""
+    for name, cidr in (("iso1", "10.71.0.0/24"), ("iso2", "10.72.0.0/24")):
+        routed.ovnhook("subnet", "create", name, cidr, "--isolated")
+    guests = {
+        subnet: routed.boot(host, f"in-{subnet}", interface_xml(), metadata=f"<ovn:interface subnet='{subnet}'/>")
+        for subnet, host in (("iso1", routed.hv1), ("iso2", routed.hv2), ("green", routed.hv2))
+    }
+    addresses = {subnet: guest.wait_address() for subnet, guest in guests.items()}
+    neighbour = routed.boot(routed.hv2, "beside", interface_xml(), metadata="<ovn:interface subnet='iso1'/>")
+    beside = neighbour.wait_address()
+    assert guests["iso1"].ping(beside).lost == 0
+    assert guests["iso1"].ping(OUTSIDE).lost == 0
+    assert guests["green"].ping(OUTSIDE).lost == 0
+
+    def unreachable() -> None:
+        for here, guest in guests.items():
+            for there, address in addresses.items():
+                if here != there:
+                    assert guest.ping(address, count=2, wait=1).received == 0, (here, there)
+
+    unreachable()
+    for guest in guests.values():
+        gateway = guest.console("ip route | sed -n 's/^default via \\([0-9.]*\\).*/\\1/p'").strip()
+        guest.console(
+            f"for net in 10.71 10.72 10.20; do ip route add $net.0.0/24 via {gateway} 2>/dev/null; done; true"
+        )
+    unreachable()
+    capture = routed.hv1.spawn("capture", ["tcpdump", "-lni", _tap(routed, "in-iso1"), "-c", "1", "icmp"])
+    try:
+        routed.wait_for(lambda: "listening on" in capture.log.read_text(), "tcpdump")
+        spoofed = guests["green"]
+        spoofed.console(f"ip addr add {beside}/32 dev eth0")
+        spoofed.console(f"ping -c 3 -i 0.2 -w 3 -I {beside} {addresses['iso1']} || true")
+        assert "ICMP" not in capture.log.read_text()
+    finally:
+        capture.kill()
+
+    routed.ovnhook("subnet", "set", "iso2", "--no-isolated")
+    routed.wait_for(lambda: guests["green"].ping(addresses["iso2"], count=1).received, "iso2 to be reached")
+    assert guests["iso1"].ping(addresses["iso2"], count=2, wait=1).received == 0
+    routed.remove_domains()
+    routed.wait_for(lambda: not routed.leases(), "the leases to be gone", routed.leases)
+    for name in ("iso1", "iso2"):
+        routed.ovnhook("subnet", "delete", name)
+
+
+def _tap(world: World, domain: str) -> str:
+    """The tap of a domain's interface."""
+    return world.hv1.run(["virsh", "domiflist", domain]).stdout.splitlines()[2].split()[0]

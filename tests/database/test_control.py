@@ -57,6 +57,7 @@ def test_a_life_of_a_subnet(control: Control) -> None:
         "domain": "lab.example",
         "mtu": 1400,
         "default": True,
+        "isolated": False,
         "used": 0,
         "capacity": 10,
         "logical_switch": str(identity.switch("blue")),
@@ -96,8 +97,8 @@ def test_tables(control: Control) -> None:
     control.done("subnet", "create", "blue", "10.1.0.0/24", "--default", "--dns", "10.1.0.53")
     listed = control.done("subnet", "list")
     assert listed.table == [
-        ["NAME", "CIDR", "GATEWAY", "ROUTER", "DNS", "DOMAIN", "MTU", "USED", "DEFAULT"],
-        ["blue", "10.1.0.0/24", "10.1.0.1", "gateway", "10.1.0.53", "-", "1442", "0/253", "yes"],
+        ["NAME", "CIDR", "GATEWAY", "ROUTER", "DNS", "DOMAIN", "MTU", "USED", "DEFAULT", "ISOLATED"],
+        ["blue", "10.1.0.0/24", "10.1.0.1", "gateway", "10.1.0.53", "-", "1442", "0/253", "yes", "no"],
     ]
     assert "\x1b" not in listed.out
     assert all(line == line.rstrip() for line in listed.out.splitlines())

@@ -239,3 +239,28 @@ def test_many_at_once(control: Control) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(come_and_go, range(1, 5)))
     assert ours(control.northbound.dump()) == bare
+
+
+def test_isolated_subnets(control: Control) -> None:
+    """Two policies for each, which name the other subnets, also those that come later; none when nobody is there."""
+
+    def policies() -> set[str]:
+        return {row["match"] for row in control.northbound.dump()["Logical_Router_Policy"].values()}
+
+    control.done("subnet", "create", "iso", "10.71.0.0/24", "--isolated")
+    assert policies() == set()
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    assert policies() == {
+        'inport == "subnet:iso" && outport == {"subnet:blue"}',
+        'inport == {"subnet:blue"} && outport == "subnet:iso"',
+    }
+    control.done("subnet", "create", "green", "10.2.0.0/24")
+    assert 'inport == "subnet:iso" && outport == {"subnet:blue", "subnet:green"}' in policies()
+    control.done("subnet", "set", "blue", "--no-router")
+    assert 'inport == {"subnet:green"} && outport == "subnet:iso"' in policies()
+    assert len(policies()) == 2
+    control.done("subnet", "set", "iso", "--no-isolated")
+    assert policies() == set()
+    control.done("subnet", "set", "iso", "--isolated")
+    control.done("subnet", "delete", "iso")
+    assert policies() == set()
