@@ -9,21 +9,22 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeVar
 from uuid import UUID
 
-from netaddr import IPAddress
+from netaddr import IPAddress, IPNetwork
 
-from ovnhook import address, identity, plan
+from ovnhook import address, identity, plan, underlay
+from ovnhook import subnet as subnets
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, Conflict, Exhausted, OvnhookError, Unavailable
-from ovnhook.model import Domain, Interface, Kind, Subnet
+from ovnhook.model import Domain, Interface, Kind, Subnet, isolated_subnet
 from ovnhook.ovsdb.connection import ConstraintViolation
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.vswitch import Binding, Vswitch
-from ovnhook.plan import Change, Observed, Placement
+from ovnhook.plan import Change, DropLease, Observed, Placement, RemovePort
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Attachment:
     """
 
     def __init__(self, config: Config) -> None:
+        self._pool = IPNetwork(config.isolated_pool)
         self.northbound = Northbound(config.northbound)
         self.vswitch = Vswitch(config.vswitch, config.integration_bridge)
 
@@ -72,7 +74,7 @@ class Attachment:
             Unavailable: a database did not answer in time.
         """
         host = self.vswitch.chassis(deadline)
-        self._commit(lambda: plan.roll_back(domain, host, self._observe(domain, deadline)), deadline)
+        self._commit(lambda: self._roll_back(domain, host, deadline), deadline)
         self.vswitch.unbind(domain.uuid, deadline)
 
     def detach(self, domain: Domain, deadline: Deadline) -> None:
@@ -97,8 +99,7 @@ class Attachment:
             Unavailable: a database did not answer in time.
         """
         host = self.vswitch.chassis(deadline)
-        domain = Domain(uuid, "")
-        self._commit(lambda: plan.forget(self._observe(domain, deadline), host), deadline)
+        self._commit(lambda: self._forget(Domain(uuid, ""), host, deadline), deadline)
 
     def _commit(self, make: Callable[[], tuple[Change, ...]], deadline: Deadline) -> None:
         """Plan and commit, again whenever somebody else was faster."""
@@ -133,8 +134,9 @@ class Attachment:
         default = observed.registry.default_subnet if observed.registry else ""
         more = {name for interface in interfaces for name in plan.subnet_names(interface, default)} - names
         if more:
-            subnets = self.northbound.subnets_named(more, default, deadline)
-            observed = observed.having(subnets={**observed.subnets, **subnets})
+            found = self.northbound.subnets_named(more, default, deadline)
+            observed = observed.having(subnets={**observed.subnets, **found})
+        made, observed = self._with_own_subnet(interfaces, observed, deadline)
         held = observed.holding.leases if observed.holding else ()
         gone = {mac for mac, _, _ in held} - {*domain.macs}
         if gone:
@@ -159,7 +161,45 @@ class Attachment:
             except OvnhookError as error:
                 raise error.within(f"domain {domain.name}: interface {interface.mac}") from error
             placements.append(Placement(interface, subnet, addresses))
-        return plan.attach(domain, host, placements, observed)
+        return (*made, *plan.attach(domain, host, placements, observed))
+
+    def _with_own_subnet(
+        self, interfaces: Sequence[Interface], observed: Observed, deadline: Deadline
+    ) -> tuple[tuple[Change, ...], Observed]:
+        """What makes the domain's own subnet, where an interface asks for it and it is not there; observed with it."""
+        names = {interface.wish.subnet for interface in interfaces if interface.wish.isolated}
+        if names <= observed.subnets.keys():
+            return (), observed
+        cloud = self.northbound.cloud(deadline)
+        carried = underlay.read(self.vswitch, deadline)
+        (wanted,) = (subnets.Wanted(name, str(subnets.carve(self._pool, cloud)), isolated=True) for name in names)
+        foreign = self.northbound.is_foreign_switch(wanted.name, deadline)
+        made = {wanted.name: subnets.make(wanted, carried)}
+        changes = subnets.create(wanted, carried, cloud, name_is_foreign=foreign)
+        return changes, observed.having(subnets={**observed.subnets, **made})
+
+    def _roll_back(self, domain: Domain, host: str, deadline: Deadline) -> tuple[Change, ...]:
+        changes = plan.roll_back(domain, host, self._observe(domain, deadline))
+        own = isolated_subnet(domain.uuid)
+        given = any(isinstance(change, DropLease) and change.lease.subnet == own for change in changes)
+        return (*changes, *self._end_own_subnet(domain, changes, deadline)) if given else changes
+
+    def _forget(self, domain: Domain, host: str, deadline: Deadline) -> tuple[Change, ...]:
+        changes = plan.forget(self._observe(domain, deadline), host)
+        return (*changes, *self._end_own_subnet(domain, changes, deadline))
+
+    def _end_own_subnet(self, domain: Domain, before: Sequence[Change], deadline: Deadline) -> tuple[Change, ...]:
+        """What takes the domain's own subnet away, if `before` leaves nothing in it."""
+        name = isolated_subnet(domain.uuid)
+        if not self.northbound.subnets_named([name], "", deadline):
+            return ()
+        dropped = {change.lease.uuid for change in before if isinstance(change, DropLease)}
+        removed = {change.port.id for change in before if isinstance(change, RemovePort)}
+        used = self.northbound.leased(name, deadline) - dropped
+        if used or {*self.northbound.port_names(name, deadline)} - removed:
+            return ()
+        cloud = self.northbound.cloud(deadline)
+        return subnets.delete(subnets.find(name, cloud.subnets), cloud, (), ())
 
     def _addresses(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ AGENT_SOCKET = Path("/run/ovnhook/agent.sock")
 CONTROL_SOCKET = Path("/run/ovnhook/control.sock")
 
 _DEADLINES = (4.0, 60.0)
+_POOLS = (8, 28)  # prefix lengths
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Config:
         southbound: where the OVN southbound database is, which the control service reads.
         vswitch: where this host's Open vSwitch database is.
         integration_bridge: interfaces on this bridge are ours.
+        isolated_pool: the IPv4 network that domains' own subnets are carved from.
         on_unavailable: what becomes of a domain's start while the database is out of reach: ``start`` it, and heal its
             network later, or ``refuse`` it.
         deadline: seconds that a start may be held up in all, whatever happens.
@@ -34,6 +37,7 @@ class Config:
     southbound: str = "unix:/run/ovn/ovnsb_db.sock"
     vswitch: str = "unix:/run/openvswitch/db.sock"
     integration_bridge: str = "br-int"
+    isolated_pool: str = "10.224.0.0/12"
     on_unavailable: str = "start"
     deadline: float = 5.0
 
@@ -74,6 +78,7 @@ def load(path: Path = PATH) -> Config:
         raise InvalidConfig(
             f"{path}: deadline = {config.deadline:g}: {_DEADLINES[0]:g} to {_DEADLINES[1]:g} seconds are wanted"
         )
+    _check_pool(path, config.isolated_pool)
     for name in ("northbound", "southbound", "vswitch"):
         for remote in getattr(config, name).split(","):
             if not remote.strip().startswith(("unix:/", "tcp:", "ssl:")):
@@ -81,3 +86,12 @@ def load(path: Path = PATH) -> Config:
                     f"{path}: {name} = {remote!r}: unix:/PATH, tcp:HOST:PORT or ssl:HOST:PORT is wanted"
                 )
     return config
+
+
+def _check_pool(path: Path, text: str) -> None:
+    try:
+        pool = ipaddress.IPv4Network(text)
+    except ValueError as error:
+        raise InvalidConfig(f"{path}: isolated_pool = {text!r}: {error}") from error
+    if not _POOLS[0] <= pool.prefixlen <= _POOLS[1]:
+        raise InvalidConfig(f"{path}: isolated_pool = {text!r}: a /{_POOLS[0]} to /{_POOLS[1]} is wanted")

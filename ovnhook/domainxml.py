@@ -13,7 +13,7 @@ from lxml import etree
 from netaddr import INET_PTON, IPAddress, valid_ipv4, valid_ipv6
 
 from ovnhook.errors import InvalidRequest
-from ovnhook.model import Domain, Interface, Kind, Wish
+from ovnhook.model import Domain, Interface, Kind, Wish, isolated_subnet
 
 _NAMESPACES = "urn:ovnhook:domain:"
 _NAMESPACE = f"{_NAMESPACES}1"
@@ -66,7 +66,7 @@ def parse(xml: bytes, bridge: str) -> Domain:
             uuid=domain.uuid,
             name=domain.name,
             id=domain.id,
-            interfaces=tuple(_interfaces(root, bridge, hostname_of(domain))),
+            interfaces=tuple(_interfaces(root, bridge, domain)),
             macs=domain.macs,
         )
     except InvalidRequest as error:
@@ -104,9 +104,9 @@ def _mac(element: etree._Element) -> str:
     return "" if mac is None else mac.get("address", "").lower()
 
 
-def _interfaces(root: etree._Element, bridge: str, hostname: str) -> Iterator[Interface]:
+def _interfaces(root: etree._Element, bridge: str, domain: Domain) -> Iterator[Interface]:
     elements = root.findall("devices/interface")
-    wishes, for_others = _wishes(root, elements, bridge, hostname)
+    wishes, for_others = _wishes(root, elements, bridge, domain)
     seen: set[str] = set()
     for index, element in enumerate(elements):
         wish = wishes.get(index)
@@ -124,7 +124,7 @@ def _interfaces(root: etree._Element, bridge: str, hostname: str) -> Iterator[In
         if mac in seen:
             raise InvalidRequest(f"interface {mac}: two interfaces have this MAC address")
         seen.add(mac)
-        yield _interface(element, kind, mac, wish or for_others or Wish(hostname=hostname))
+        yield _interface(element, kind, mac, wish or for_others or Wish(hostname=hostname_of(domain)))
 
 
 def _kind(element: etree._Element, bridge: str, *, named: bool) -> Kind | None:
@@ -162,7 +162,7 @@ def _interface(element: etree._Element, kind: Kind, mac: str, wish: Wish) -> Int
 
 
 def _wishes(
-    root: etree._Element, elements: list[etree._Element], bridge: str, hostname: str
+    root: etree._Element, elements: list[etree._Element], bridge: str, domain: Domain
 ) -> tuple[dict[int, Wish], Wish | None]:
     """What the metadata asks for: by the interface's index, and for all that it does not name."""
     named: dict[int, etree._Element] = {}
@@ -186,8 +186,8 @@ def _wishes(
     if len(for_others) > 1:
         raise InvalidRequest(f"{where}: two <interface> elements of the metadata are for all that no other names")
     return (
-        {index: _wish(element, f"interface {_mac(elements[index])}", hostname) for index, element in named.items()},
-        _wish(for_others[0], where, hostname) if for_others else None,
+        {index: _wish(element, f"interface {_mac(elements[index])}", domain) for index, element in named.items()},
+        _wish(for_others[0], where, domain) if for_others else None,
     )
 
 
@@ -235,7 +235,7 @@ def _index(element: etree._Element, elements: list[etree._Element]) -> int | Non
     return None
 
 
-def _wish(element: etree._Element, where: str, hostname: str) -> Wish:
+def _wish(element: etree._Element, where: str, domain: Domain) -> Wish:
     for name in map(str, element.attrib):
         if name not in _ATTRIBUTES:
             raise InvalidRequest(f"{where}: unknown attribute '{name}'", f"known are: {', '.join(_ATTRIBUTES)}")
@@ -248,11 +248,11 @@ def _wish(element: etree._Element, where: str, hostname: str) -> Wish:
         raise InvalidRequest(f"{where}: isolated='{isolated}': yes or no is wanted")
     if subnet and isolated == "yes":
         raise InvalidRequest(f"{where}: subnet='{subnet}' and isolated='yes' can't both be")
-    label = element.get("hostname", hostname).lower()
+    label = element.get("hostname", hostname_of(domain)).lower()
     if not _LABEL.fullmatch(label):
         raise InvalidRequest(f"{where}: hostname='{element.get('hostname')}' is not a DNS label", _LABELS)
     return Wish(
-        subnet=subnet or "",
+        subnet=isolated_subnet(domain.uuid) if isolated == "yes" else subnet or "",
         isolated=isolated == "yes",
         addresses=_addresses(element.get("address"), where),
         hostname=label,

@@ -28,7 +28,7 @@ class Wish:
 
     Attributes:
         subnet: name of the subnet.
-        isolated: a subnet of the domain's own.
+        isolated: whether that is the domain's own, which is made with its first start.
         addresses: at most one for each IP version.
         hostname: a DNS label.
     """
@@ -83,6 +83,11 @@ class Domain:
     def port_uuid(self, mac: str) -> UUID:
         """The row of the port that belongs to one of its interfaces."""
         return identity.port(self.uuid, mac)
+
+
+def isolated_subnet(domain: UUID) -> str:
+    """The name of a domain's own subnet."""
+    return f"isolated-{domain}"
 
 
 @dataclass(frozen=True)

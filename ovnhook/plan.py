@@ -12,7 +12,7 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook.errors import InUse, InvalidRequest, NotFound
+from ovnhook.errors import InUse, NotFound
 from ovnhook.model import Domain, Floating, Holding, Interface, Kind, Lease, Network, Port, Router, Subnet
 
 
@@ -270,10 +270,7 @@ def place(interface: Interface, default: str, subnets: Mapping[str, Subnet]) -> 
 
     Raises:
         NotFound: there is none of that name, or no default subnet.
-        InvalidRequest: it asks for an isolated subnet, which needs a router, and there are none yet.
     """
-    if interface.wish.isolated:
-        raise InvalidRequest("isolated='yes': there are no isolated subnets in this version", "name a subnet instead")
     for name in subnet_names(interface, default):
         if name in subnets:
             return subnets[name]

@@ -14,7 +14,7 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address
 from ovnhook.domainxml import SUBNET_NAME
-from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound
+from ovnhook.errors import AlreadyExists, Exhausted, InUse, InvalidRequest, NotFound
 from ovnhook.model import DEFAULT_ROUTER, Lease, Network, Range, Router, Subnet
 from ovnhook.plan import AddSubnet, Change, Cloud, RemoveSubnet, SetNetwork, UpdateSubnet
 
@@ -23,6 +23,7 @@ SETTINGS = ("gateway", "ranges", "dns", "domain", "mtu", "default", "router", "i
 
 _LARGEST = 12  # prefix length: a /12 has a million addresses
 _SMALLEST = 30  # prefix length: a gateway and a guest
+_OWN = 28  # prefix length of a domain's own subnet: 13 interfaces
 _SMALLEST_MTU = 576  # bytes: what every IPv4 host accepts (RFC 791)
 _LARGEST_MTU = 9000  # bytes: the largest that switches and NICs commonly agree on
 _NAMED = 5  # how many users of a subnet a refusal names
@@ -275,6 +276,30 @@ def _check_room(cloud: Cloud, new: Subnet) -> None:
         raise AlreadyExists(
             f"network {new.cidr} overlaps with the external network {external.address.cidr} of router {new.router}"
         )
+
+
+def carve(pool: IPNetwork, cloud: Cloud) -> IPNetwork:
+    """A network for a domain's own subnet that no subnet of the default router has any part of.
+
+    Args:
+        pool: where it is taken from.
+        cloud: what there is.
+
+    Raises:
+        Exhausted: there is none left.
+    """
+    taken = [subnet.cidr for subnet in cloud.subnets if subnet.router == DEFAULT_ROUTER]
+    network = cloud.network(DEFAULT_ROUTER)
+    if network and network.router.external:
+        taken.append(network.router.external.address.cidr)
+    alike = {cidr for cidr in taken if cidr.prefixlen == _OWN}
+    others = [cidr for cidr in taken if cidr.prefixlen != _OWN]
+    for candidate in pool.subnet(_OWN):
+        if candidate not in alike and not any(candidate in other or other in candidate for other in others):
+            return candidate
+    raise Exhausted(
+        f"no network is left in {pool} for an isolated subnet", "set isolated_pool in /etc/ovnhook/ovnhook.toml"
+    )
 
 
 def find(name: str, existing: Iterable[Subnet]) -> Subnet:

@@ -6,10 +6,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from ovnhook import identity, router
+from ovnhook import identity, router, underlay
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import repeat
-from ovnhook.control import underlay
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest, Unavailable

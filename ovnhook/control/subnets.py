@@ -6,10 +6,9 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
-from ovnhook import address, identity, subnet
+from ovnhook import address, identity, subnet, underlay
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import repeat
-from ovnhook.control import underlay
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -193,6 +194,24 @@ def test_an_isolated_subnet(routed: World) -> None:
     routed.wait_for(lambda: not routed.leases(), "the leases to be gone", routed.leases)
     for name in ("iso1", "iso2"):
         routed.ovnhook("subnet", "delete", name)
+
+
+def test_domains_with_subnets_of_their_own(routed: World) -> None:
+    """Two that start at once have two; each reaches the outside and nobody else; they go with their domains."""
+    asks = "<ovn:interface isolated='yes'/>"
+    for host, name in ((routed.hv1, "own1"), (routed.hv2, "own2")):
+        routed.define(host, name, interface_xml(), metadata=asks)
+    with ThreadPoolExecutor(2) as pool:
+        guests = list(pool.map(routed.start, (routed.hv1, routed.hv2), ("own1", "own2")))
+    addresses = [guest.wait_address() for guest in guests]
+    assert len({address.rpartition(".")[0] + str(int(address.rpartition(".")[2]) // 16) for address in addresses}) == 2
+    for guest, other in zip(guests, reversed(addresses), strict=True):
+        assert guest.ping(OUTSIDE).lost == 0
+        assert guest.ping(other, count=2, wait=1).received == 0
+    routed.destroy(routed.hv1, "own1")
+    assert routed.start(routed.hv1, "own1").wait_address() == addresses[0]
+    routed.remove_domains()
+    routed.wait_for(lambda: "isolated-" not in routed.ovnhook("subnet", "list"), "the subnets to go")
 
 
 def _tap(world: World, domain: str) -> str:

@@ -22,7 +22,7 @@ import yaml
 from google.protobuf import descriptor_pb2
 from netaddr import IPAddress
 
-from ovnhook import __version__, identity
+from ovnhook import __version__, identity, underlay
 from ovnhook.api.grpc.health.v1 import health_pb2, health_pb2_grpc
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
@@ -30,7 +30,7 @@ from ovnhook.attachment import Attachment
 from ovnhook.cli.client import Client
 from ovnhook.cli.main import main
 from ovnhook.config import Config
-from ovnhook.control import server, underlay
+from ovnhook.control import server
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, OvnhookError
 from ovnhook.model import Domain, Interface, Kind, Wish

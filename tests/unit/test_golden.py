@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from lxml import etree
@@ -15,19 +16,23 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address, domainxml, plan
 from ovnhook.errors import OvnhookError
-from ovnhook.model import Domain, Interface, Subnet
+from ovnhook.model import Domain, Interface, Subnet, isolated_subnet
 from ovnhook.plan import AddLease, AddPort, Change, NeedSubnet, Observed, Placement, Registry, SetHolding
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.xml"))
 
+OWN = isolated_subnet(UUID("b0b760f6-c243-4921-961b-fb38061dec03"))
+"""The own subnet of the domain that all golden files are of."""
+
 SUBNETS = {
     "default": Subnet("default", IPNetwork("10.0.0.0/24"), IPAddress("10.0.0.1"), default=True),
     "blue": Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1")),
     "green": Subnet("green", IPNetwork("10.2.0.0/24"), IPAddress("10.2.0.1")),
+    OWN: Subnet(OWN, IPNetwork("10.224.0.0/28"), IPAddress("10.224.0.1"), "gateway", isolated=True),
 }
 OBSERVED = Observed(registry=Registry(3, "default"), subnets=SUBNETS)
-"""The cloud of all golden files: three subnets, nothing in them."""
+"""The cloud of all golden files: three subnets and the domain's own, nothing in them."""
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -21,6 +21,7 @@ LAYERS = (
     {"plan"},
     {"subnet", "router", "floating"},
     {"ovsdb"},
+    {"underlay"},
     {"attachment"},
     {"lifecycle"},
     {"api"},

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import plan
-from ovnhook.errors import InvalidRequest, NotFound
+from ovnhook.errors import NotFound
 from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Subnet, Wish
 from ovnhook.plan import (
     AddLease,
@@ -367,9 +367,8 @@ def test_where_an_interface_goes(interface: Interface, default: str, subnet: str
         (Interface(MACS[0], Kind.BRIDGE, Wish(subnet="red")), "default", NotFound, "'red'"),
         (replace(NETWORK, portgroup="red"), "default", NotFound, "portgroup 'red' of network 'blue'"),
         (replace(NETWORK, network="red"), "", NotFound, "no default subnet"),
-        (Interface(MACS[0], Kind.BRIDGE, Wish(isolated=True)), "default", InvalidRequest, "isolated"),
     ],
-    ids=["no-default", "metadata", "portgroup", "network", "isolated"],
+    ids=["no-default", "metadata", "portgroup", "network"],
 )
 def test_an_interface_that_can_go_nowhere(
     interface: Interface, default: str, error: type[Exception], said: str
