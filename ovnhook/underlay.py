@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import json
 import logging
-import subprocess
 
 from ovnhook.deadline import Deadline
 from ovnhook.errors import Unavailable
@@ -51,6 +50,8 @@ def _interface_mtu(address: str, deadline: Deadline) -> int | None:
 
     A loopback interface carries anything and leads to no other host: it says nothing.
     """
+    import subprocess  # noqa: PLC0415  (the hook's own process loads this file, and most often asks nothing)
+
     command = ["ip", "-json", "address", "show", "to", address]
     try:
         done = subprocess.run(command, capture_output=True, check=True, timeout=deadline.remaining)
