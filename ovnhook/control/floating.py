@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-
 from ovnhook import floating
 from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.attachment import repeat
+from ovnhook.control.changes import carry_out
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import NotFound
 from ovnhook.model import Floating
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.plan import Change
-
-_log = logging.getLogger(__name__)
 
 
 class FloatingAddresses:
@@ -39,7 +34,7 @@ class FloatingAddresses:
             cloud = self._northbound.cloud(deadline)
             return floating.create(request.address, request.target, self._northbound.leases(deadline), interface, cloud)
 
-        self._commit(plan, f"{request.address} leads to {request.target}", deadline)
+        carry_out(self._northbound, plan, f"floating address {request.address} leads to {request.target}", deadline)
         for one in self._northbound.cloud(deadline).floating:
             if str(one.address) == request.address:
                 return _message(one)
@@ -57,23 +52,13 @@ class FloatingAddresses:
         self, request: api.DeleteFloatingAddressRequest, deadline: Deadline
     ) -> api.DeleteFloatingAddressResponse:
         """Let one lead nowhere."""
-        self._commit(
+        carry_out(
+            self._northbound,
             lambda: floating.delete(request.address, self._northbound.cloud(deadline)),
-            f"{request.address} leads nowhere",
+            f"floating address {request.address} leads nowhere",
             deadline,
         )
         return api.DeleteFloatingAddressResponse()
-
-    def _commit(self, plan: Callable[[], tuple[Change, ...]], words: str, deadline: Deadline) -> None:
-        """Plan and commit, again whenever somebody else was faster; the log says so in these words."""
-
-        def once() -> None:
-            changes = plan()
-            self._northbound.commit(changes, deadline)
-            if changes:
-                _log.info("floating address %s", words)
-
-        repeat(once, deadline)
 
 
 def _message(one: Floating) -> api.FloatingAddress:

@@ -72,6 +72,8 @@ class Gateways:
             if str(error) != self._said:  # once, not every second of an outage
                 _log.log(logging.getLevelName(error.log_level), "gateways are left as they are: %s", error)
             self._said = str(error)
+        except Exception:  # whatever it is, the next look may go well, and nobody else looks
+            _log.exception("gateways are left as they are, for a reason that was not foreseen")
 
     def _look(self, seen: dict[str, tuple[tuple[str, ...], str]], deadline: Deadline) -> None:
         """Look once. `seen` is what the look before saw, by router: the order, and the host that has the leg.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ovnhook import identity, router, underlay
 from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.attachment import repeat
+from ovnhook.control.changes import carry_out
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest, Unavailable
@@ -52,7 +52,8 @@ class Routers:
             foreign = self._northbound.is_foreign_router(asked.name, deadline)
             return router.create(wanted, self._northbound.cloud(deadline), name_is_foreign=foreign)
 
-        self._commit(plan, f"{asked.name} is made", deadline)
+        if carry_out(self._northbound, plan, f"router {asked.name} is made", deadline):
+            self._on_change(Deadline.after(min(_PATIENCE, deadline.remaining / 2)))
         return self._get(asked.name, deadline)
 
     def GetRouter(self, request: api.GetRouterRequest, deadline: Deadline) -> api.Router:
@@ -81,14 +82,17 @@ class Routers:
             cloud = self._northbound.cloud(deadline)
             return router.update(asked.name, changes, mtu, cloud, name_is_foreign=foreign)
 
-        self._commit(plan, f"{asked.name} has another way outside: {', '.join(paths)}", deadline)
+        words = f"router {asked.name} has another way outside: {', '.join(paths)}"
+        if carry_out(self._northbound, plan, words, deadline):
+            self._on_change(Deadline.after(min(_PATIENCE, deadline.remaining / 2)))
         return self._get(asked.name, deadline)
 
     def DeleteRouter(self, request: api.DeleteRouterRequest, deadline: Deadline) -> api.DeleteRouterResponse:
         """Delete one that no subnet is on."""
-        self._commit(
+        carry_out(
+            self._northbound,
             lambda: router.delete(request.name, self._northbound.cloud(deadline)),
-            f"{request.name} is deleted",
+            f"router {request.name} is deleted",
             deadline,
         )
         return api.DeleteRouterResponse()
@@ -99,30 +103,16 @@ class Routers:
         if network.router.external is None:
             raise InvalidRequest(f"router {request.name} does not lead outside", "ovnhook router set --help")
 
-        def once() -> None:
-            before = self._northbound.gateways(request.name, deadline)
-            changes = router.move(request.name, request.host, before)
-            self._northbound.commit(changes, deadline)
-            if changes:
-                _log.info("router %s: its gateway is to be %s", request.name, request.host)
-
-        repeat(once, deadline)
+        carry_out(
+            self._northbound,
+            lambda: router.move(request.name, request.host, self._northbound.gateways(request.name, deadline)),
+            f"router {request.name}: its gateway is to be {request.host}",
+            deadline,
+        )
         while self._southbound.active(request.name, deadline) != request.host:
             deadline.check(f"host {request.host} has not taken the traffic of router {request.name}")
             time.sleep(_PAUSE)
         return self._message(network, deadline)
-
-    def _commit(self, plan: Callable[[], tuple[Change, ...]], words: str, deadline: Deadline) -> None:
-        """Plan and commit, again whenever somebody else was faster; the log says so in these words."""
-
-        def once() -> None:
-            changes = plan()
-            self._northbound.commit(changes, deadline)
-            if changes:
-                _log.info("router %s", words)
-                self._on_change(Deadline.after(min(_PATIENCE, deadline.remaining / 2)))
-
-        repeat(once, deadline)
 
     def _get(self, name: str, deadline: Deadline) -> api.Router:
         return self._message(router.find(name, self._northbound.cloud(deadline)), deadline)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import Callable
 
 from ovnhook import address, identity, subnet, underlay
 from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.attachment import repeat
+from ovnhook.control.changes import carry_out
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest
@@ -16,8 +14,6 @@ from ovnhook.model import DEFAULT_ROUTER, Subnet
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.vswitch import Vswitch
 from ovnhook.plan import Change
-
-_log = logging.getLogger(__name__)
 
 _LISTS = ("ranges", "dns")
 
@@ -57,7 +53,7 @@ class Subnets:
             foreign = self._northbound.is_foreign_switch(wanted.name, deadline)
             return subnet.create(wanted, carried, cloud, name_is_foreign=foreign)
 
-        self._commit(plan, f"{wanted.name} ({wanted.cidr}) is made", deadline)
+        carry_out(self._northbound, plan, f"subnet {wanted.name} ({wanted.cidr}) is made", deadline)
         return self._get(wanted.name, deadline)
 
     def GetSubnet(self, request: api.GetSubnetRequest, deadline: Deadline) -> api.Subnet:
@@ -90,7 +86,7 @@ class Subnets:
             new = subnet.with_changes(old, changes, carried)
             return subnet.update(old, new, cloud, self._northbound.leases(deadline, subnet=old.name))
 
-        self._commit(plan, f"{asked.name} has other settings: {', '.join(paths)}", deadline)
+        carry_out(self._northbound, plan, f"subnet {asked.name} has other settings: {', '.join(paths)}", deadline)
         return self._get(asked.name, deadline)
 
     def DeleteSubnet(self, request: api.DeleteSubnetRequest, deadline: Deadline) -> api.DeleteSubnetResponse:
@@ -103,19 +99,8 @@ class Subnets:
             ports = [] if leases else self._northbound.port_names(gone.name, deadline)
             return subnet.delete(gone, cloud, leases, ports)
 
-        self._commit(plan, f"{request.name} is deleted", deadline)
+        carry_out(self._northbound, plan, f"subnet {request.name} is deleted", deadline)
         return api.DeleteSubnetResponse()
-
-    def _commit(self, plan: Callable[[], tuple[Change, ...]], words: str, deadline: Deadline) -> None:
-        """Plan and commit, again whenever somebody else was faster; the log says so in these words."""
-
-        def once() -> None:
-            changes = plan()
-            self._northbound.commit(changes, deadline)
-            if changes:
-                _log.info("subnet %s", words)
-
-        repeat(once, deadline)
 
     def _get(self, name: str, deadline: Deadline) -> api.Subnet:
         found = subnet.find(name, self._northbound.cloud(deadline).subnets)

@@ -1,0 +1,36 @@
+"""How the services change the database: plan, commit, and again whenever somebody else was faster."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from ovnhook.attachment import repeat
+from ovnhook.deadline import Deadline
+from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.plan import Change
+
+_log = logging.getLogger(__name__)
+
+
+def carry_out(northbound: Northbound, plan: Callable[[], tuple[Change, ...]], words: str, deadline: Deadline) -> bool:
+    """Commit what is planned, as one transaction; whether there was anything to change.
+
+    Args:
+        northbound: where it is committed.
+        plan: reads what there is and says what has to change; called again when that was changed meanwhile.
+        words: what the log says when it is done.
+        deadline: when to give up.
+
+    Raises:
+        OvnhookError: what `plan` raised, or Unavailable.
+    """
+
+    def once() -> bool:
+        changes = plan()
+        northbound.commit(changes, deadline)
+        if changes:
+            _log.info("%s", words)
+        return bool(changes)
+
+    return repeat(once, deadline)
