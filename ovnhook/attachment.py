@@ -136,7 +136,7 @@ class Attachment:
         if more:
             found = self.northbound.subnets_named(more, default, deadline)
             observed = observed.having(subnets={**observed.subnets, **found})
-        made, observed = self._with_own_subnet(interfaces, observed, deadline)
+        made, observed = self._with_own_subnet(domain, observed, deadline)
         held = observed.holding.leases if observed.holding else ()
         gone = {mac for mac, _, _ in held} - {*domain.macs}
         if gone:
@@ -164,19 +164,22 @@ class Attachment:
         return (*made, *plan.attach(domain, host, placements, observed))
 
     def _with_own_subnet(
-        self, interfaces: Sequence[Interface], observed: Observed, deadline: Deadline
+        self, domain: Domain, observed: Observed, deadline: Deadline
     ) -> tuple[tuple[Change, ...], Observed]:
         """What makes the domain's own subnet, where an interface asks for it and it is not there; observed with it."""
-        names = {interface.wish.subnet for interface in interfaces if interface.wish.isolated}
-        if names <= observed.subnets.keys():
+        name = isolated_subnet(domain.uuid)
+        asking = [interface.mac for interface in domain.interfaces if interface.wish.isolated]
+        if not asking or name in observed.subnets:
             return (), observed
         cloud = self.northbound.cloud(deadline)
         carried = underlay.read(self.vswitch, deadline)
-        (wanted,) = (subnets.Wanted(name, str(subnets.carve(self._pool, cloud)), isolated=True) for name in names)
-        foreign = self.northbound.is_foreign_switch(wanted.name, deadline)
-        made = {wanted.name: subnets.make(wanted, carried)}
-        changes = subnets.create(wanted, carried, cloud, name_is_foreign=foreign)
-        return changes, observed.having(subnets={**observed.subnets, **made})
+        foreign = self.northbound.is_foreign_switch(name, deadline)
+        try:
+            wanted = subnets.Wanted(name, str(subnets.carve(self._pool, cloud)), isolated=True)
+            changes = subnets.create(wanted, carried, cloud, name_is_foreign=foreign)
+        except OvnhookError as error:
+            raise error.within(f"domain {domain.name}: interface {asking[0]}") from error
+        return changes, observed.having(subnets={**observed.subnets, name: subnets.make(wanted, carried)})
 
     def _roll_back(self, domain: Domain, host: str, deadline: Deadline) -> tuple[Change, ...]:
         changes = plan.roll_back(domain, host, self._observe(domain, deadline))

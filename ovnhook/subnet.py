@@ -246,7 +246,8 @@ def _rejoin(cloud: Cloud, old: Subnet | None, new: Subnet | None) -> Iterator[Ch
 
     Raises:
         NotFound: there is no such router.
-        AlreadyExists: the router, or nothing as this one, has another subnet with some of the addresses.
+        AlreadyExists: the router has another subnet with some of the addresses; or, of a subnet without a router,
+            another such one.
     """
     if new:
         _check_room(cloud, new)

@@ -114,7 +114,9 @@ def test_the_pool_is_used_up(northbound: Server, vswitch: Server) -> None:
     for number in (1, 2):
         attachment.attach(domain(number), soon())
     before = northbound.dump()
-    with pytest.raises(Exhausted, match=r"no network is left in 10\.9\.0\.0/27") as caught:
+    with pytest.raises(
+        Exhausted, match=r"domain vm3: interface 52:54:00:00:03:00: no network is left in 10\.9\.0\.0/27"
+    ) as caught:
         attachment.attach(domain(3), soon())
     assert "isolated_pool" in caught.value.hint
     assert northbound.dump() == before
