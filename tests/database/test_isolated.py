@@ -89,6 +89,16 @@ def test_many_at_once_have_their_own(
     assert all(one.cidr.prefixlen == 28 for one in cloud.subnets)
 
 
+def test_one_domain_at_once_has_one(northbound: Server, make_host: Callable[[str], Server]) -> None:
+    """Two calls for the same domain at a time agree on its subnet."""
+    configs = [Config(northbound=northbound.remote, vswitch=make_host("hv8").remote)] * 6
+    for turn in range(1, 6):
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(lambda config: Attachment(config).attach(domain(turn), soon()), configs))  # noqa: B023
+    cloud = Attachment(configs[0]).northbound.cloud(soon())
+    assert sorted(one.name for one in cloud.subnets) == [isolated_subnet(UUID(int=turn)) for turn in range(1, 6)]
+
+
 def test_a_port_of_somebody_elses_keeps_it(northbound: Server, attachment: Attachment) -> None:
     """A person may have put a port of their own there: the leases go, the subnet stays."""
     attachment.attach(domain(3), soon())
