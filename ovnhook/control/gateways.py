@@ -83,10 +83,10 @@ class Gateways:
         routers = [one for one in self._northbound.cloud(deadline).routers if one.external]
         if not routers:
             return
-        hosts = self._southbound.chassis(deadline)
+        hosts, legs = self._southbound.chassis(deadline), self._southbound.active(deadline)
+        orders = self._northbound.gateways(deadline)
         for one in routers:
-            before = self._northbound.gateways(one.name, deadline)
-            active = self._southbound.active(one.name, deadline)
+            before, active = orders.get(one.name, ()), legs.get(one.name, "")
             stays = seen.get(one.name) == (before, active)
             seen[one.name] = before, active
             after = router.gateways(one.name, _able(one, hosts), before, active if stays else "")

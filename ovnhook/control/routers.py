@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ovnhook import identity, router, underlay
 from ovnhook.api.v1 import ovnhook_pb2 as api
@@ -53,7 +53,7 @@ class Routers:
             return router.create(wanted, self._northbound.cloud(deadline), name_is_foreign=foreign)
 
         if carry_out(self._northbound, plan, f"router {asked.name} is made", deadline):
-            self._on_change(Deadline.after(min(_PATIENCE, deadline.remaining / 2)))
+            self._on_change(_share(deadline))
         return self._get(asked.name, deadline)
 
     def GetRouter(self, request: api.GetRouterRequest, deadline: Deadline) -> api.Router:
@@ -65,9 +65,7 @@ class Routers:
         cloud = self._northbound.cloud(deadline)
         shown, token = page(cloud.routers, lambda one: (one.name,), request.page_size, request.page_token)
         networks = [router.find(one.name, cloud) for one in shown]
-        return api.ListRoutersResponse(
-            routers=[self._message(network, deadline) for network in networks], next_page_token=token
-        )
+        return api.ListRoutersResponse(routers=self._messages(networks, deadline), next_page_token=token)
 
     def UpdateRouter(self, request: api.UpdateRouterRequest, deadline: Deadline) -> api.Router:
         """Change what the mask names."""
@@ -84,7 +82,7 @@ class Routers:
 
         words = f"router {asked.name} has another way outside: {', '.join(paths)}"
         if carry_out(self._northbound, plan, words, deadline):
-            self._on_change(Deadline.after(min(_PATIENCE, deadline.remaining / 2)))
+            self._on_change(_share(deadline))
         return self._get(asked.name, deadline)
 
     def DeleteRouter(self, request: api.DeleteRouterRequest, deadline: Deadline) -> api.DeleteRouterResponse:
@@ -105,34 +103,47 @@ class Routers:
 
         carry_out(
             self._northbound,
-            lambda: router.move(request.name, request.host, self._northbound.gateways(request.name, deadline)),
+            lambda: router.move(request.name, request.host, self._northbound.gateways(deadline).get(request.name, ())),
             f"router {request.name}: its gateway is to be {request.host}",
             deadline,
         )
-        while self._southbound.active(request.name, deadline) != request.host:
+        while self._southbound.active(deadline).get(request.name) != request.host:
             deadline.check(f"host {request.host} has not taken the traffic of router {request.name}")
             time.sleep(_PAUSE)
-        return self._message(network, deadline)
+        return self._messages([network], deadline)[0]
 
     def _get(self, name: str, deadline: Deadline) -> api.Router:
-        return self._message(router.find(name, self._northbound.cloud(deadline)), deadline)
+        return self._messages([router.find(name, self._northbound.cloud(deadline))], deadline)[0]
 
-    def _message(self, network: Network, deadline: Deadline) -> api.Router:
-        one, written = network.router, router.leg(network.router)
-        return api.Router(
-            name=one.name,
-            **{name: getattr(written, name) for name in router.SETTINGS},
-            subnets=[subnet.name for subnet in network.subnets],
-            gateways=self._northbound.gateways(one.name, deadline) if one.external else (),
-            active_gateway=self._active(one.name, deadline) if one.external else "",
-            logical_router=str(one.uuid),
-            external_switch=str(identity.part("external", one.name)) if one.external else "",
-        )
+    def _messages(self, networks: Sequence[Network], deadline: Deadline) -> list[api.Router]:
+        gateways, active = self._northbound.gateways(deadline), self._active(deadline)
+        return [
+            _message(network, gateways.get(network.router.name, ()), active.get(network.router.name, ""))
+            for network in networks
+        ]
 
-    def _active(self, name: str, deadline: Deadline) -> str:
-        """The host that has the leg, or "" where nobody has it or nobody can tell."""
+    def _active(self, deadline: Deadline) -> dict[str, str]:
+        """The host that has each router's leg, or none where nobody can tell."""
         try:
-            return self._southbound.active(name, Deadline.after(min(_PATIENCE, deadline.remaining / 2)))
+            return self._southbound.active(_share(deadline))
         except Unavailable as error:
-            _log.warning("the active gateway of router %s is not known: %s", name, error)
-            return ""
+            _log.warning("the active gateways are not known: %s", error)
+            return {}
+
+
+def _share(deadline: Deadline) -> Deadline:
+    """The part of a call's time that what is only shown may have."""
+    return Deadline.after(min(_PATIENCE, deadline.remaining / 2))
+
+
+def _message(network: Network, gateways: Sequence[str], active: str) -> api.Router:
+    one, written = network.router, router.leg(network.router)
+    return api.Router(
+        name=one.name,
+        **{name: getattr(written, name) for name in router.SETTINGS},
+        subnets=[subnet.name for subnet in network.subnets],
+        gateways=gateways,
+        active_gateway=active if one.external else "",
+        logical_router=str(one.uuid),
+        external_switch=str(identity.part("external", one.name)) if one.external else "",
+    )

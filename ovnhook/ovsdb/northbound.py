@@ -132,11 +132,15 @@ class Northbound:
             floating=tuple(sorted(map(topology.floating, nats), key=lambda one: (one.router, one.address))),
         )
 
-    def gateways(self, router: str, deadline: Deadline) -> tuple[str, ...]:
-        """The hosts that a router's leg outside may be on, the preferred one first."""
-        match = includes("external_ids", rows.kind("gateway", router=router))
-        (found,) = self.database.transact([select(topology.GATEWAY, match)], deadline)
-        return tuple(row["chassis_name"] for row in sorted(found, key=lambda row: -int(row["priority"])))
+    def gateways(self, deadline: Deadline) -> dict[str, tuple[str, ...]]:
+        """The hosts that each router's leg outside may be on, by router, the preferred one first."""
+        match = includes("external_ids", rows.kind("gateway"))
+        (hosts,) = self.database.transact([select(topology.GATEWAY, match)], deadline)
+        found: dict[str, tuple[str, ...]] = {}
+        for row in sorted(hosts, key=lambda row: -int(row["priority"])):
+            router = rows.own(row)["router"]
+            found[router] = (*found.get(router, ()), row["chassis_name"])
+        return found
 
     def leases(self, deadline: Deadline, **ids: str) -> list[Lease]:
         """Every lease whose external_ids hold these (``subnet=``, ``domain=``, ``host=``), by subnet and address."""

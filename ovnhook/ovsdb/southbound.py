@@ -8,6 +8,9 @@ from ovnhook.deadline import Deadline
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import map_of, select, set_of
 
+_LEG = "cr-external:"
+"""What northd calls the router port of a leg (ovsdb/topology.py) where it says which host has it."""
+
 
 @dataclass(frozen=True)
 class Chassis:
@@ -49,15 +52,19 @@ class Southbound:
             )
         return sorted(hosts, key=lambda host: host.name)
 
-    def active(self, router: str, deadline: Deadline) -> str:
-        """The host that a router's leg to the outside is on now, or "" for none."""
-        name = ["logical_port", "==", f"cr-external:{router}"]
-        (found,) = self.database.transact([select("Port_Binding", name, columns=["chassis"])], deadline)
-        references = [reference for row in found for reference in set_of(row["chassis"])]
-        if not references:
-            return ""
-        uuid = references[0][1]
-        (hosts,) = self.database.transact(
-            [select("Chassis", ["_uuid", "==", ["uuid", uuid]], columns=["name"])], deadline
+    def active(self, deadline: Deadline) -> dict[str, str]:
+        """The host that has each router's leg to the outside now, by router; those that nobody has are not there."""
+        bindings, hosts = self.database.transact(
+            [
+                select("Port_Binding", ["type", "==", "chassisredirect"], columns=["logical_port", "chassis"]),
+                select("Chassis", columns=["_uuid", "name"]),
+            ],
+            deadline,
         )
-        return hosts[0]["name"] if hosts else ""
+        names = {row["_uuid"][1]: row["name"] for row in hosts}
+        return {
+            row["logical_port"].removeprefix(_LEG): names[chassis[1]]
+            for row in bindings
+            for chassis in set_of(row["chassis"])
+            if row["logical_port"].startswith(_LEG)
+        }
