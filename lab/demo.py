@@ -71,6 +71,11 @@ def first_network(cloud: Cloud) -> None:
     inside(web1, f"ping -c 3 -i 0.2 {address2}")
     prove("web1 reaches web2", lambda: web1.ping(address2).lost == 0)
 
+    step("Names", "OVN answers for the names of guests, and back, on the guest's own host.")
+    inside(web1, "nslookup -type=a web2")
+    inside(web1, f"nslookup {address2}")
+    prove("web1 finds web2 by its name", lambda: address2 in web1.console("nslookup web2"))
+
 
 def ends_and_beginnings(cloud: Cloud) -> None:
     """What goes with a domain that stops, and what stays."""

@@ -24,7 +24,7 @@ from ovnhook.model import Domain, Interface, Kind, Subnet, isolated_subnet
 from ovnhook.ovsdb.connection import ConstraintViolation
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.vswitch import Binding, Vswitch
-from ovnhook.plan import Change, DropLease, Observed, Placement, RemovePort
+from ovnhook.plan import AddLease, Change, DropLease, Observed, Placement, RemovePort, UpdateLease
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +106,11 @@ class Attachment:
 
         def once() -> None:
             changes = make()
-            self.northbound.commit(changes, deadline)
+            try:
+                self.northbound.commit(changes, deadline)
+            except Conflict:
+                self._check_names(changes, deadline)
+                raise
             for words in filter(None, map(plan.describe, changes)):
                 _log.info("%s", words)
 
@@ -114,15 +118,7 @@ class Attachment:
 
     def _observe(self, domain: Domain, deadline: Deadline) -> Observed:
         """All there is of a domain: also of interfaces that its XML does not have any more."""
-        observed = self.northbound.observe(domain.uuid, domain.macs, (), deadline)
-        if observed.holding is None:
-            return observed
-        held = observed.holding.leases
-        macs = {*domain.macs, *(mac for mac, _, _ in held)}
-        if macs != set(domain.macs):
-            observed = self.northbound.observe(domain.uuid, macs, (), deadline)
-        leases = self.northbound.leases_at([(name, where) for _, name, where in held], deadline)
-        return observed.having(leases=leases)
+        return self.northbound.observe_held(domain.uuid, domain.macs, deadline)
 
     def _attach(self, domain: Domain, host: str, deadline: Deadline, *, take_over: bool) -> tuple[Change, ...]:
         interfaces = domain.interfaces
@@ -132,12 +128,13 @@ class Attachment:
         if not take_over and any(port.host != host for port in observed.ports.values()):
             return ()
         default = observed.registry.default_subnet if observed.registry else ""
-        more = {name for interface in interfaces for name in plan.subnet_names(interface, default)} - names
+        held = observed.holding.leases if observed.holding else ()
+        more = {name for interface in interfaces for name in plan.subnet_names(interface, default)}
+        more = (more | {name for _, name, _ in held}) - names
         if more:
             found = self.northbound.subnets_named(more, default, deadline)
             observed = observed.having(subnets={**observed.subnets, **found})
         made, observed = self._with_own_subnet(domain, observed, deadline)
-        held = observed.holding.leases if observed.holding else ()
         gone = {mac for mac, _, _ in held} - {*domain.macs}
         if gone:
             ports = self.northbound.observe(domain.uuid, gone, (), deadline).ports
@@ -259,6 +256,20 @@ class Attachment:
             f"subnet {subnet.name} is full: all {address.capacity(subnet)} addresses are leased",
             f"ovnhook lease list --subnet {subnet.name}",
         )
+
+    def _check_names(self, changes: Sequence[Change], deadline: Deadline) -> None:
+        """Raise AlreadyExists if changes failed because a host name is another domain's."""
+        for change in changes:
+            if not isinstance(change, AddLease | UpdateLease):
+                continue
+            lease = change.lease if isinstance(change, AddLease) else change.new
+            for there in self.northbound.leases(deadline, subnet=lease.subnet, hostname=lease.hostname):
+                if there.domain != lease.domain:
+                    raise AlreadyExists(
+                        f"domain {lease.domain_name}: interface {lease.mac}: host name '{lease.hostname}' of subnet"
+                        f" {lease.subnet} is that of domain {there.domain_name} ({there.address}, {there.mac})",
+                        "choose another in its metadata, hostname='NAME'; a name is free when its domain is undefined",
+                    )
 
     def _name_taken(self, domain: Domain, deadline: Deadline) -> OvnhookError | None:
         """Who has the interface id that one of the domain's interfaces has."""

@@ -26,6 +26,11 @@ def dhcp_options(subnet: str) -> UUID:
     return uuid5(_NAMESPACE, f"dhcpv4/{subnet}")
 
 
+def names(subnet: str) -> UUID:
+    """The DNS row that guests' questions for the names of a subnet are answered from."""
+    return uuid5(_NAMESPACE, f"names/{subnet}")
+
+
 def lease(subnet: str, address: str) -> UUID:
     """The DNS row that keeps an address (in its canonical spelling) of a subnet for one interface."""
     return uuid5(_NAMESPACE, f"lease/{subnet}/{address}")

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
+from ovnhook import names
 from ovnhook.errors import InUse, NotFound
 from ovnhook.model import Domain, Floating, Holding, Interface, Kind, Lease, Network, Port, Router, Subnet
 
@@ -80,6 +81,23 @@ class RemovePort:
     """Take a port away, if it is still its host's."""
 
     port: Port
+
+
+@dataclass(frozen=True)
+class NeedNames:
+    """All the names of a subnet must still be as they were read."""
+
+    subnet: str
+    records: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class SetNames:
+    """Let guests ask for other names of a subnet (ovnhook.names). Fails if a new one is somebody else's."""
+
+    subnet: str
+    old: Mapping[str, str]
+    new: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -170,6 +188,8 @@ Change = (
     | AddPort
     | UpdatePort
     | RemovePort
+    | NeedNames
+    | SetNames
     | SetHolding
     | DropHolding
     | SetRegistry
@@ -214,7 +234,7 @@ class Observed:
         registry: the cloud-wide row, or None.
         holding: what the domain holds, or None.
         ports: its ports by MAC.
-        subnets: those that were asked for and exist, by name.
+        subnets: those that were asked for, or that the domain holds addresses of, and that exist, by name.
         leases: those that were asked for and exist, by subnet and address.
     """
 
@@ -291,7 +311,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
         domain: whose `macs` also say which of its leases are of interfaces that are gone.
         host: the chassis that the domain runs on.
         placements: one for each interface to attach.
-        observed: what there is, with the leases that the placements' addresses and the holding name.
+        observed: what there is, with the leases and subnets that the placements and the holding name.
     """
     changes: list[Change] = []
     ports: list[Change] = []
@@ -338,6 +358,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
     holding = Holding(domain.uuid, domain.name, host, tuple(sorted(held)))
     if held and holding != observed.holding:
         changes.append(SetHolding(observed.holding, holding))
+    changes += _rename(domain.uuid, changes, observed)
     changes += ports
     changes += detach((port for mac, port in observed.ports.items() if mac not in domain.macs), host)
     if changes:
@@ -355,9 +376,11 @@ def forget(observed: Observed, host: str) -> tuple[Change, ...]:
     """The changes that give back all that a domain holds, if this host was the last one to attach it."""
     if observed.holding is None or observed.holding.host != host:
         return ()
+    dropped = _drop(observed.holding.domain, observed.holding.leases, observed.leases)
     return (
         *detach(observed.ports.values(), host),
-        *_drop(observed.holding.domain, observed.holding.leases, observed.leases),
+        *dropped,
+        *_rename(observed.holding.domain, dropped, observed),
         DropHolding(observed.holding),
     )
 
@@ -374,6 +397,7 @@ def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ..
             changes.append(DropLease(lease))
         else:
             kept.append((mac, subnet, address))
+    changes += _rename(domain.uuid, changes, observed)
     if not kept:
         changes.append(DropHolding(observed.holding))
     elif len(kept) < len(observed.holding.leases):
@@ -384,6 +408,10 @@ def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ..
 def give_back(lease: Lease, observed: Observed) -> tuple[Change, ...]:
     """The changes that end a lease whose domain does not run.
 
+    Args:
+        lease: which one.
+        observed: what there is of the domain.
+
     Raises:
         InUse: it runs.
     """
@@ -393,6 +421,7 @@ def give_back(lease: Lease, observed: Observed) -> tuple[Change, ...]:
             f"{lease.address} is in use: domain {port.domain_name} runs on {port.host}", "stop the domain first"
         )
     changes: list[Change] = [DropLease(lease)]
+    changes += _rename(lease.domain, changes, observed)
     if observed.holding:
         entry = (lease.mac, lease.subnet, lease.address)
         kept = tuple(held for held in observed.holding.leases if held != entry)
@@ -443,6 +472,27 @@ def _keep(lease: Lease, there: Lease | None) -> list[Change]:
         return [AddLease(lease)]
     wanted = replace(lease, run=there.run)
     return [UpdateLease(there, wanted)] if wanted != there else []
+
+
+def _rename(domain: UUID, changes: Iterable[Change], observed: Observed) -> list[Change]:
+    """What the names of a domain have to become when its leases change."""
+    before = {lease.uuid: lease for lease in observed.leases.values() if lease.domain == domain}
+    after = dict(before)
+    for change in changes:
+        match change:
+            case AddLease(lease) | UpdateLease(new=lease):
+                after[lease.uuid] = lease
+            case DropLease(lease):
+                after.pop(lease.uuid, None)
+    found: list[Change] = []
+    for subnet in observed.subnets.values():
+        old, new = (
+            names.records((lease for lease in leases.values() if lease.subnet == subnet.name), subnet.domain)
+            for leases in (before, after)
+        )
+        if old != new:
+            found.append(SetNames(subnet.name, old, new))
+    return found
 
 
 def _drop(

@@ -12,11 +12,11 @@ from typing import Any
 
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import address
+from ovnhook import address, names
 from ovnhook.domainxml import SUBNET_NAME
 from ovnhook.errors import AlreadyExists, Exhausted, InUse, InvalidRequest, NotFound
 from ovnhook.model import DEFAULT_ROUTER, Lease, Network, Range, Router, Subnet
-from ovnhook.plan import AddSubnet, Change, Cloud, RemoveSubnet, SetNetwork, UpdateSubnet
+from ovnhook.plan import AddSubnet, Change, Cloud, NeedNames, RemoveSubnet, SetNames, SetNetwork, UpdateSubnet
 
 SETTINGS = ("gateway", "ranges", "dns", "domain", "mtu", "default", "router", "isolated")
 """What of a subnet can be set; its name and its network stay."""
@@ -174,7 +174,9 @@ def create(wanted: Wanted, underlay: Underlay, cloud: Cloud, *, name_is_foreign:
     return (cloud.count(new.name if new.default else None), AddSubnet(new), *_rejoin(cloud, None, new))
 
 
-def update(old: Subnet, new: Subnet, cloud: Cloud, leases: Iterable[Lease]) -> tuple[Change, ...]:
+def update(
+    old: Subnet, new: Subnet, cloud: Cloud, named: Mapping[str, str], leases: Sequence[Lease]
+) -> tuple[Change, ...]:
     """The changes that give a subnet other settings; none when it has them.
 
     Leases outside new ranges stay.
@@ -183,6 +185,7 @@ def update(old: Subnet, new: Subnet, cloud: Cloud, leases: Iterable[Lease]) -> t
         old: as it is.
         new: as it is to be, checked.
         cloud: what there is.
+        named: its names, read before the leases.
         leases: those in it.
 
     Raises:
@@ -212,7 +215,7 @@ def update(old: Subnet, new: Subnet, cloud: Cloud, leases: Iterable[Lease]) -> t
     count = cloud.count(new.name if new.default and not old.default else None)
     if replace(new, default=old.default) == old:
         return (count,)
-    return (count, UpdateSubnet(old, new), *_rejoin(cloud, old, new))
+    return (count, UpdateSubnet(old, new), *_rename(new, named, leases), *_rejoin(cloud, old, new))
 
 
 def delete(subnet: Subnet, cloud: Cloud, leases: Iterable[Lease], ports: Iterable[str]) -> tuple[Change, ...]:
@@ -239,6 +242,14 @@ def delete(subnet: Subnet, cloud: Cloud, leases: Iterable[Lease], ports: Iterabl
         )
     # The router first: a switch is only deleted when no port is on it.
     return (cloud.count("" if subnet.default else None), *_rejoin(cloud, subnet, None), RemoveSubnet(subnet))
+
+
+def _rename(subnet: Subnet, named: Mapping[str, str], leases: Iterable[Lease]) -> Iterator[Change]:
+    """What lets the names of a subnet end with its domain."""
+    wanted = names.records(leases, subnet.domain)
+    if wanted != named:
+        yield NeedNames(subnet.name, named)
+        yield SetNames(subnet.name, named, wanted)
 
 
 def _rejoin(cloud: Cloud, old: Subnet | None, new: Subnet | None) -> Iterator[Change]:

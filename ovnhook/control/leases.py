@@ -53,7 +53,7 @@ class Leases:
 
         def release() -> Lease:
             lease = self._lease(address, request.subnet, deadline)
-            observed = self._northbound.observe(lease.domain, [lease.mac], (), deadline)
+            observed = self._northbound.observe_held(lease.domain, [lease.mac], deadline)
             changes = plan.give_back(lease, observed)
             self._northbound.commit(changes, deadline)
             for words in filter(None, map(plan.describe, changes)):

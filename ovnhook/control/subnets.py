@@ -84,7 +84,8 @@ class Subnets:
             cloud = self._northbound.cloud(deadline)
             old = subnet.find(asked.name, cloud.subnets)
             new = subnet.with_changes(old, changes, carried)
-            return subnet.update(old, new, cloud, self._northbound.leases(deadline, subnet=old.name))
+            named = self._northbound.names(old.name, deadline)
+            return subnet.update(old, new, cloud, named, self._northbound.leases(deadline, subnet=old.name))
 
         carry_out(self._northbound, plan, f"subnet {asked.name} has other settings: {', '.join(paths)}", deadline)
         return self._get(asked.name, deadline)

@@ -24,6 +24,7 @@ from ovnhook.ovsdb.operation import (
     includes,
     insert,
     key,
+    map_of,
     mutate,
     ref,
     require,
@@ -42,6 +43,7 @@ from ovnhook.plan import (
     DropHolding,
     DropLease,
     NeedLease,
+    NeedNames,
     NeedSubnet,
     Observed,
     RemoveFloating,
@@ -49,6 +51,7 @@ from ovnhook.plan import (
     RemoveSubnet,
     SetGateways,
     SetHolding,
+    SetNames,
     SetNetwork,
     SetRegistry,
     UpdateLease,
@@ -89,6 +92,17 @@ class Northbound:
             ports={port.mac: port for port in ports},
             subnets={subnet.name: subnet for subnet in switches},
         )
+
+    def observe_held(self, domain: UUID, macs: Iterable[str], deadline: Deadline) -> Observed:
+        """Read what there is of a domain, also of interfaces that it does not have any more but holds addresses for."""
+        known = set(macs)
+        observed = self.observe(domain, known, (), deadline)
+        if observed.holding is None:
+            return observed
+        held = observed.holding.leases
+        every = known | {mac for mac, _, _ in held}
+        observed = self.observe(domain, every, {name for _, name, _ in held}, deadline)
+        return observed.having(leases=self.leases_at([(name, where) for _, name, where in held], deadline))
 
     def leases_at(
         self, places: Iterable[tuple[str, IPAddress]], deadline: Deadline
@@ -143,7 +157,7 @@ class Northbound:
         return found
 
     def leases(self, deadline: Deadline, **ids: str) -> list[Lease]:
-        """Every lease whose external_ids hold these (``subnet=``, ``domain=``, ``host=``), by subnet and address."""
+        """Every lease whose external_ids hold these (``subnet=``, ``hostname=``), by subnet and address."""
         match = includes("external_ids", rows.kind("lease", **ids))
         (found,) = self.database.transact([select(rows.DNS, match)], deadline)
         return sorted((rows.lease(row) for row in found), key=lambda lease: (lease.subnet, lease.address))
@@ -174,6 +188,11 @@ class Northbound:
         wanted = [select(rows.PORT, key(port), columns=["name"]) for port in ports]
         results = self.database.transact(wanted, deadline)
         return sorted({row["name"] for result in results for row in result} - {rows.router_peer(subnet)})
+
+    def names(self, subnet: str, deadline: Deadline) -> dict[str, str]:
+        """All the names of a subnet, as its guests get them."""
+        (found,) = self.database.transact([select(rows.DNS, key(identity.names(subnet)))], deadline)
+        return {name: value for row in found for name, value in map_of(row["records"]).items()}
 
     def is_foreign_switch(self, name: str, deadline: Deadline) -> bool:
         """Whether a logical switch has that name that is not ours; the schema lets two have it."""
@@ -272,6 +291,22 @@ def _(change: RemovePort) -> list[Operation]:
 
 
 @operations.register
+def _(change: NeedNames) -> list[Operation]:
+    row = {"records": as_map(change.records)}
+    return [require(rows.DNS, [key(identity.names(change.subnet))], [row], ["records"])]
+
+
+@operations.register
+def _(change: SetNames) -> list[Operation]:
+    uuid = identity.names(change.subnet)
+    gone = as_map(dict(change.old.items() - change.new.items()))
+    new = dict(change.new.items() - change.old.items())
+    changed = mutate(rows.DNS, key(uuid), [["records", "delete", gone], ["records", "insert", as_map(new)]])
+    # An insert leaves a key that is there as it is: the name is then somebody else's.
+    return [changed, exists(rows.DNS, uuid, includes("records", new))] if new else [changed]
+
+
+@operations.register
 def _(change: SetHolding) -> list[Operation]:
     uuid = identity.domain(change.new.domain)
     row = rows.holding_columns(change.new)
@@ -300,8 +335,14 @@ def _(change: SetRegistry) -> list[Operation]:
 @operations.register
 def _(change: AddSubnet) -> list[Operation]:
     subnet = change.subnet
-    switch: Row = {"name": subnet.name, "external_ids": as_map(rows.subnet_ids(subnet))}
+    names = identity.names(subnet.name)
+    switch: Row = {
+        "name": subnet.name,
+        "dns_records": rows.members(names),
+        "external_ids": as_map(rows.subnet_ids(subnet)),
+    }
     return [
+        insert(rows.DNS, names, rows.names(subnet)),
         insert(rows.SWITCH, subnet.uuid, switch),
         insert(rows.DHCP_OPTIONS, identity.dhcp_options(subnet.name), rows.dhcp_options(subnet)),
     ]
@@ -326,6 +367,7 @@ def _(change: RemoveSubnet) -> list[Operation]:
         require(rows.DNS, [unused], [], ["_uuid"]),
         require(rows.SWITCH, [key(subnet.uuid)], [{"ports": ["set", []]}], ["ports"]),
         delete(rows.SWITCH, key(subnet.uuid)),
+        delete(rows.DNS, key(identity.names(subnet.name))),
         delete(rows.DHCP_OPTIONS, key(identity.dhcp_options(subnet.name))),
     ]
 

@@ -24,7 +24,7 @@ SUBNET = "ovnhook:subnet"
 SWITCH = "Logical_Switch"
 PORT = "Logical_Switch_Port"
 DHCP_OPTIONS = "DHCP_Options"
-DNS = "DNS"  # leases, holdings and the registry: northd passes over DNS rows that no switch refers to
+DNS = "DNS"  # names; and leases, holdings and the registry: northd passes over DNS rows that no switch refers to
 
 _DHCP_LEASE_TIME = 3600  # seconds; a change of a subnet reaches its guests within half of it
 
@@ -83,8 +83,10 @@ def dhcp_options(subnet: Subnet) -> Row:
     }
     if subnet.router:
         options["router"] = str(subnet.gateway)
-    if subnet.dns:
-        options["dns_server"] = f"{{{', '.join(map(str, subnet.dns))}}}"
+    # OVN answers for the names of guests whatever server is asked, so one has to be; the router is always in reach.
+    servers = subnet.dns or ((subnet.gateway,) if subnet.router else ())
+    if servers:
+        options["dns_server"] = f"{{{', '.join(map(str, servers))}}}"
     if subnet.domain:
         options["domain_name"] = f'"{subnet.domain}"'
     return {
@@ -92,6 +94,11 @@ def dhcp_options(subnet: Subnet) -> Row:
         "options": as_map(options),
         "external_ids": as_map(kind("dhcp", subnet=subnet.name)),
     }
+
+
+def names(subnet: Subnet) -> Row:
+    """The DNS row of a subnet's names, without any."""
+    return {"external_ids": as_map(kind("names", subnet=subnet.name))}
 
 
 def server_mac(subnet: Subnet) -> str:
@@ -189,6 +196,7 @@ def lease_columns(lease: Lease) -> Row:
         domain=str(lease.domain),
         domain_name=lease.domain_name,
         mac=lease.mac,
+        hostname=lease.hostname,
         host=lease.host,
         run=lease.run,
     )

@@ -91,7 +91,7 @@ def operations(old: Network | None, new: Network | None) -> list[Operation]:
             found += _moves(uuid, was, becomes, after)
         if uuid not in after:  # also where its parent goes: until then it refers to others that go
             found.append(delete(node.table, key(uuid)))
-    return found
+    return found + _names(old, new)
 
 
 def gateways(router: str, old: tuple[str, ...], new: tuple[str, ...]) -> list[Operation]:
@@ -172,6 +172,29 @@ def _moves(
             table, owner, column = parent
             found.append(mutate(table, key(owner), [[column, what, rows.members(uuid)]]))
     return found
+
+
+def _names(old: Network | None, new: Network | None) -> list[Operation]:
+    """What lets the guests of a router's subnets ask for each other's names; isolated ones ask for their own only.
+
+    Each switch refers to the names of its own subnet by itself (ovn-nb(5), Logical_Switch, dns_records).
+    """
+    before, after = (
+        {
+            (one.uuid, identity.names(other.name))
+            for one in network.subnets
+            for other in network.subnets
+            if one != other and not (one.isolated or other.isolated)
+        }
+        if network
+        else set()
+        for network in (old, new)
+    )
+    return [
+        mutate(rows.SWITCH, key(switch), [["dns_records", what, rows.members(names)]])
+        for pairs, what in ((before - after, "delete"), (after - before, "insert"))
+        for switch, names in sorted(pairs, key=str)
+    ]
 
 
 def _joined(router: Router, subnet: Subnet) -> dict[UUID, Node]:

@@ -16,9 +16,8 @@ FLOATING = "203.0.113.20"
 MAC = "52:54:00:bb:00:07"
 
 
-@pytest.fixture
-def routed(world: World) -> Iterator[World]:
-    """The default router leads outside; afterwards it doesn't."""
+def lead_outside(world: World) -> None:
+    """The default router leads outside, and a host takes its traffic."""
     world.ovnhook(
         "router",
         "set",
@@ -31,6 +30,12 @@ def routed(world: World) -> Iterator[World]:
         OUTSIDE,
     )
     world.wait_for(lambda: "active gateway    control" in world.ovnhook("router", "show", "gateway"), "a gateway")
+
+
+@pytest.fixture
+def routed(world: World) -> Iterator[World]:
+    """The default router leads outside; afterwards it doesn't."""
+    lead_outside(world)
     yield world
     world.make_whole()
     world.remove_domains()

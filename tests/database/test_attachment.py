@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import identity
+from ovnhook import identity, plan
 from ovnhook.attachment import Attachment
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
@@ -53,13 +53,14 @@ def soon() -> Deadline:
 
 def interface(mac: str = MACS[0], subnet: str = "", address: str = "", *, id: str = "", tap: str = "") -> Interface:
     """An interface of ``type='bridge'``."""
-    wish = Wish(subnet, addresses=tuple(map(IPAddress, address.split())), hostname="web1")
+    wish = Wish(subnet, addresses=tuple(map(IPAddress, address.split())))
     return Interface(mac, Kind.BRIDGE, wish, interface_id=id, device=tap)
 
 
 def domain(*interfaces: Interface, uuid: UUID = WEB, name: str = "web1", run: int = 1) -> Domain:
-    """A domain with these interfaces and no other."""
-    return Domain(uuid, name, run, interfaces, tuple(one.mac for one in interfaces))
+    """A domain with these interfaces and no other; its name is its host name."""
+    named = tuple(replace(one, wish=replace(one.wish, hostname=one.wish.hostname or name)) for one in interfaces)
+    return Domain(uuid, name, run, named, tuple(one.mac for one in interfaces))
 
 
 class World:
@@ -497,9 +498,11 @@ def test_foreign_rows_are_left_alone(world: World, hv1: Attachment, hv2: Attachm
     hv2.detach(domain(interface(subnet="blue")), soon())
     hv2.forget(WEB, soon())
     after = world.exact()
-    for uuid in map(str, (DEFAULT.uuid, BLUE.uuid)):  # ports went into these two, and out again
-        version = after["Logical_Switch"][uuid].pop("_version")
-        assert before["Logical_Switch"][uuid].pop("_version") != version
+    # Ports and names went into these, and out again.
+    for table, derive in (("Logical_Switch", identity.switch), ("DNS", identity.names)):
+        for uuid in (str(derive(subnet.name)) for subnet in (DEFAULT, BLUE)):
+            version = after[table][uuid].pop("_version")
+            assert before[table][uuid].pop("_version") != version
     assert after == before
 
 
@@ -614,7 +617,8 @@ def test_a_lease_that_is_released_meanwhile(world: World, hv1: Attachment) -> No
     """An operator drops it while the domain starts: it has one in the end."""
     hv1.attach(domain(interface()), soon())
     hv1.detach(domain(interface()), soon())
-    drop = partial(world.northbound.commit, [DropLease(world.leases[0])], soon())
+    observed = world.northbound.observe_held(WEB, MACS[:1], soon())
+    drop = partial(world.northbound.commit, plan.give_back(world.leases[0], observed), soon())
     hv1.northbound = Overtaken(world.server.remote, drop)
     hv1.attach(domain(interface(), interface(MACS[1])), soon())
     assert {lease.mac: str(lease.address) for lease in world.leases} == world.addresses

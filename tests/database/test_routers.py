@@ -48,13 +48,14 @@ def named(rows: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]
 def test_the_default_router_comes_and_goes_with_its_subnets(control: Control) -> None:
     """With the first subnet and the last one; a subnet without a router has none of it."""
     control.done("subnet", "create", "alone", "10.9.0.0/24", "--no-router")
-    assert ours(control.northbound.dump()) == {"Logical_Switch": 1, "DHCP_Options": 1}
+    assert ours(control.northbound.dump()) == {"Logical_Switch": 1, "DHCP_Options": 1, "DNS": 1}
     control.done("subnet", "create", "blue", "10.1.0.0/24")
     control.done("subnet", "create", "green", "10.2.0.0/24", "--gateway", "10.2.0.254")
     rows = control.northbound.dump()
     assert ours(rows) == {
         "Logical_Switch": 3,
         "DHCP_Options": 3,
+        "DNS": 3,
         "Logical_Router": 1,
         "Logical_Router_Port": 2,
         "Logical_Switch_Port": 2,
@@ -93,6 +94,7 @@ def test_a_life_of_a_router(control: Control) -> None:
     rows = control.northbound.dump()
     assert {table: number - bare.get(table, 0) for table, number in ours(rows).items()} == {
         "DHCP_Options": 0,
+        "DNS": 0,
         "HA_Chassis": 1,
         "HA_Chassis_Group": 1,
         "Logical_Router": 0,

@@ -17,7 +17,7 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook import address, domainxml, plan
 from ovnhook.errors import OvnhookError
 from ovnhook.model import Domain, Interface, Subnet, isolated_subnet
-from ovnhook.plan import AddLease, AddPort, Change, NeedSubnet, Observed, Placement, Registry, SetHolding
+from ovnhook.plan import AddLease, AddPort, Change, NeedSubnet, Observed, Placement, Registry, SetHolding, SetNames
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.xml"))
@@ -138,6 +138,8 @@ def _change(change: Change) -> str:
         case AddPort(port):
             addresses = " ".join(map(str, port.addresses))
             return f"add port {port.id}: {port.mac} {addresses}, subnet {port.subnet}, host {port.host}"
+        case SetNames(subnet, {}, records):
+            return f"set names {subnet}: {', '.join(f'{name} {value}' for name, value in records.items())}"
         case SetHolding(None, new):
             held = ", ".join(f"{mac} {subnet} {where}" for mac, subnet, where in new.leases)
             return f"set holding: {held}"

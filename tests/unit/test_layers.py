@@ -17,7 +17,7 @@ LAYERS = (
     {"model"},
     {"config"},
     {"domainxml"},
-    {"address"},
+    {"address", "names"},
     {"plan"},
     {"subnet", "router", "floating"},
     {"ovsdb"},
@@ -30,7 +30,7 @@ LAYERS = (
 )
 """From the bottom to the top. A part imports from itself and from below; neighbours leave each other alone."""
 
-PURE = {"identity", "model", "domainxml", "address", "subnet", "router", "floating", "plan"}
+PURE = {"identity", "model", "domainxml", "address", "names", "subnet", "router", "floating", "plan"}
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}
 OWNERS = {
     "ovs": ("ovsdb/",),

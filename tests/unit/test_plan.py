@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import plan
+from ovnhook import names, plan
 from ovnhook.errors import NotFound
 from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Subnet, Wish
 from ovnhook.plan import (
@@ -26,12 +26,13 @@ from ovnhook.plan import (
     Placement,
     RemovePort,
     SetHolding,
+    SetNames,
     UpdateLease,
     UpdatePort,
 )
 
 SUBNETS = {
-    name: Subnet(name, IPNetwork(f"10.{n}.0.0/24"), IPAddress(f"10.{n}.0.1"))
+    name: Subnet(name, IPNetwork(f"10.{n}.0.0/24"), IPAddress(f"10.{n}.0.1"), domain=f"{name}.example" if n else "")
     for n, name in enumerate(("default", "blue", "green"))
 }
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
@@ -41,18 +42,24 @@ MACS = tuple(f"52:54:00:00:00:{n:02x}" for n in range(1, 5))
 
 @dataclass
 class Store:
-    """Rows by their keys. A change that the database would refuse fails an assertion here."""
+    """Rows by their keys. A change that the database would refuse, or a wrong name, fails an assertion here."""
 
     leases: dict[tuple[str, IPAddress], Lease] = field(default_factory=dict)
     ports: dict[UUID, Port] = field(default_factory=dict)
     holdings: dict[UUID, Holding] = field(default_factory=dict)
+    names: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def commit(self, changes: Iterable[Change]) -> None:
         """Carry out changes in their order."""
         for change in changes:
             self._carry_out(change)
-        names = [port.id for port in self.ports.values()]
-        assert len(names) == len(set(names)), "two ports have one name"
+        ids = [port.id for port in self.ports.values()]
+        assert len(ids) == len(set(ids)), "two ports have one name"
+        assert self.names == {
+            name: names.records(leases, SUBNETS[name].domain)
+            for name in SUBNETS
+            if (leases := [lease for lease in self.leases.values() if lease.subnet == name])
+        }
 
     def observe(self, domain: UUID) -> Observed:
         """All there is, as seen by one domain."""
@@ -95,6 +102,13 @@ class Store:
                 self.ports[new.uuid] = new
             case RemovePort(port):
                 assert self.ports.pop(port.uuid).host == port.host, "the port is another host's"
+            case SetNames(subnet, old, new):
+                there = self.names.pop(subnet, {})
+                assert old.items() <= there.items()
+                left = {name: value for name, value in there.items() if name not in old}
+                assert not left.keys() & new.keys(), "the name is another domain's"
+                if left or new:
+                    self.names[subnet] = {**left, **new}
             case SetHolding(old, new):
                 assert self.holdings.get(new.domain) == old
                 self.holdings[new.domain] = new
@@ -295,7 +309,7 @@ def test_a_rename_is_written_down_and_moves_nothing() -> None:
     store = Store()
     _attach(store, _domain(places), places)
     changes = _attach(store, _domain(places, name="web2"), places)
-    assert {type(change) for change in changes} == {NeedSubnet, UpdateLease, UpdatePort, SetHolding}
+    assert {type(change) for change in changes} == {NeedSubnet, UpdateLease, SetNames, UpdatePort, SetHolding}
     leases, ports, holding = store.of(WEB)
     assert holding is not None
     assert {leases[0].domain_name, ports[0].domain_name, holding.domain_name, leases[0].hostname} == {"web2"}
@@ -335,7 +349,8 @@ def test_what_happens_to_an_interface_can_be_read_in_the_log(places: Places) -> 
         assert len(told) == 2, said  # the lease and the port
         assert all(f"subnet {subnet}" in line for line in told)
     for change in plan.forget(observed, "hv1"):
-        assert plan.describe(change).startswith("domain web1: ") or isinstance(change, DropHolding)
+        silent = isinstance(change, SetNames | DropHolding)  # they go with what is told
+        assert silent or plan.describe(change).startswith("domain web1: ")
 
 
 NETWORK = Interface(MACS[0], Kind.NETWORK, network="blue")

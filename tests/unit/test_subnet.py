@@ -12,10 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import subnet
+from ovnhook import names, subnet
 from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OvnhookError
 from ovnhook.model import External, Lease, Network, Range, Router, Subnet
-from ovnhook.plan import AddSubnet, Cloud, Registry, RemoveSubnet, SetNetwork, SetRegistry, UpdateSubnet
+from ovnhook.plan import (
+    AddSubnet,
+    Cloud,
+    NeedNames,
+    Registry,
+    RemoveSubnet,
+    SetNames,
+    SetNetwork,
+    SetRegistry,
+    UpdateSubnet,
+)
 from ovnhook.subnet import Underlay, Wanted
 
 KNOWN = Underlay(1442, known=True)
@@ -274,17 +284,17 @@ def test_create_under_a_name_of_somebody_elses() -> None:
 def test_update() -> None:
     """Settings, the default, both, neither."""
     other = replace(GREEN, mtu=1400)
-    assert subnet.update(GREEN, GREEN, CLOUD, []) == ()
-    assert subnet.update(GREEN, other, CLOUD, []) == (
+    assert subnet.update(GREEN, GREEN, CLOUD, {}, []) == ()
+    assert subnet.update(GREEN, other, CLOUD, {}, []) == (
         SetRegistry(REGISTRY, Registry(8, "blue")),
         UpdateSubnet(GREEN, other),
         SetNetwork(Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE, other))),
     )
-    assert subnet.update(GREEN, replace(GREEN, default=True), CLOUD, []) == (
+    assert subnet.update(GREEN, replace(GREEN, default=True), CLOUD, {}, []) == (
         SetRegistry(REGISTRY, Registry(8, "green")),
     )
     both = replace(other, default=True)
-    assert subnet.update(GREEN, both, CLOUD, []) == (
+    assert subnet.update(GREEN, both, CLOUD, {}, []) == (
         SetRegistry(REGISTRY, Registry(8, "green")),
         UpdateSubnet(GREEN, both),
         SetNetwork(Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE, both))),
@@ -294,7 +304,7 @@ def test_update() -> None:
 def test_update_to_a_leased_gateway() -> None:
     """The domain that has it is named."""
     new = replace(BLUE, gateway=IPAddress("10.1.0.9"))
-    said, advice = refused(InUse, subnet.update, BLUE, new, CLOUD, [lease("10.1.0.8"), lease("10.1.0.9", "mail")])
+    said, advice = refused(InUse, subnet.update, BLUE, new, CLOUD, {}, [lease("10.1.0.8"), lease("10.1.0.9", "mail")])
     assert said == "gateway 10.1.0.9 is leased to domain mail (52:54:00:00:00:01)"
     assert "10.1.0.9" in advice
 
@@ -302,12 +312,24 @@ def test_update_to_a_leased_gateway() -> None:
 def test_update_to_ranges_without_the_leases() -> None:
     """Leases outside stay."""
     new = subnet.with_changes(BLUE, {"ranges": ("10.1.0.20-10.1.0.30",)}, KNOWN)
-    assert subnet.update(BLUE, new, CLOUD, [lease("10.1.0.8")])[1] == UpdateSubnet(BLUE, new)
+    leases = [lease("10.1.0.8")]
+    changes = subnet.update(BLUE, new, CLOUD, names.records(leases, ""), leases)
+    assert [type(change) for change in changes] == [SetRegistry, UpdateSubnet, SetNetwork]
+
+
+def test_update_of_the_domain() -> None:
+    """The names of all that is leased end with it; what nobody has any more goes."""
+    leases = [lease("10.1.0.8"), lease("10.1.0.9", "mail")]
+    before = {**names.records(leases, "old.example"), "stale": "10.1.0.7"}
+    changes = subnet.update(BLUE, replace(BLUE, domain="new.example"), CLOUD, before, leases)
+    need, change = (one for one in changes if isinstance(one, NeedNames | SetNames))
+    assert need == NeedNames("blue", before)
+    assert change == SetNames("blue", before, names.records(leases, "new.example"))
 
 
 def test_update_to_no_default() -> None:
     """There is one until it is deleted."""
-    refused(InvalidRequest, subnet.update, BLUE, replace(BLUE, default=False), CLOUD, [])
+    refused(InvalidRequest, subnet.update, BLUE, replace(BLUE, default=False), CLOUD, {}, [])
 
 
 def test_delete() -> None:
@@ -329,18 +351,18 @@ def test_another_router() -> None:
     lab = Router("lab")
     cloud = replace(CLOUD, routers=(GATEWAY, lab))
     moved = replace(GREEN, router="lab")
-    assert subnet.update(GREEN, moved, cloud, [])[2:] == (
+    assert subnet.update(GREEN, moved, cloud, {}, [])[2:] == (
         SetNetwork(Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE,))),
         SetNetwork(Network(lab), Network(lab, (moved,))),
     )
-    assert subnet.update(moved, GREEN, Cloud(REGISTRY, (BLUE, moved), (GATEWAY, lab)), [])[2:] == (
+    assert subnet.update(moved, GREEN, Cloud(REGISTRY, (BLUE, moved), (GATEWAY, lab)), {}, [])[2:] == (
         SetNetwork(Network(lab, (moved,)), Network(lab)),
         SetNetwork(Network(GATEWAY, (BLUE,)), Network(GATEWAY, (BLUE, GREEN))),
     )
     taken = Subnet("red", IPNetwork("10.2.0.0/16"), IPAddress("10.2.0.1"), "lab")
     crowded = Cloud(REGISTRY, (BLUE, GREEN, taken), (GATEWAY, lab))
-    assert "overlaps with subnet red" in refused(AlreadyExists, subnet.update, GREEN, moved, crowded, [])[0]
-    assert refused(NotFound, subnet.update, GREEN, moved, CLOUD, [])[0] == "there is no router 'lab'"
+    assert "overlaps with subnet red" in refused(AlreadyExists, subnet.update, GREEN, moved, crowded, {}, [])[0]
+    assert refused(NotFound, subnet.update, GREEN, moved, CLOUD, {}, [])[0] == "there is no router 'lab'"
 
 
 def test_the_external_network_is_no_subnet() -> None:

@@ -1,0 +1,110 @@
+"""Names, with guests that ask for each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab import Guest
+from lab.domain import interface_xml
+from tests.cloud.test_routers import OUTSIDE, lead_outside
+from tests.cloud.world import World
+
+SERVER = """#!/usr/bin/python3 -IS
+import socket
+
+# Knows www.example.org and nothing else (RFC 1035, section 4).
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("", 53))
+print("serving", flush=True)
+while True:
+    query, client = server.recvfrom(512)
+    question = query[12:query.index(b"\\0", 12) + 5]
+    known = question.startswith(b"\\3www\\7example\\3org\\0")
+    asks_for_address = question[-4:-2] == b"\\0\\1"
+    print(question, flush=True)
+    answer = b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\x3c\\0\\4" + bytes([192, 0, 2, 53])
+    answer *= known and asks_for_address
+    head = query[:2] + (b"\\x81\\x80" if known else b"\\x81\\x83") + b"\\0\\1\\0" + bytes([bool(answer)]) + bytes(4)
+    server.sendto(head + question + answer, client)
+"""
+
+
+@pytest.fixture
+def named(world: World) -> Iterator[World]:
+    """Two subnets with domains, and outside a server that knows one name."""
+    lead_outside(world)
+    for subnet in ("default", "green"):
+        world.ovnhook("subnet", "set", subnet, "--domain", f"{subnet}.example", "--dns", OUTSIDE)
+    outside = world.cloud.outside
+    outside.write("/run/dns", SERVER, 0o755)
+    server = outside.spawn("dns", ["/run/dns"])
+    try:
+        world.wait_for(lambda: "serving" in server.log.read_text(), "the name server")
+        yield world
+    finally:
+        server.kill()
+        world.remove_domains()
+        for subnet in ("default", "green"):
+            world.ovnhook("subnet", "set", subnet, "--no-domain", "--no-dns")
+        world.ovnhook("router", "set", "gateway", "--no-external")
+
+
+def ask(guest: Guest, name: str, server: str = "") -> str:
+    """What nslookup finds, after the lines that say whom it asked."""
+    return guest.console(f"nslookup {name} {server} | tail -n +4", timeout=30, check=False)
+
+
+def test_guests_find_each_other_by_name(named: World) -> None:
+    """Across hosts and subnets, with the domain and without, and back; a stopped one too, an undefined one not."""
+    one = named.boot(named.hv1, "Web_1", interface_xml(), metadata="<ovn:interface address='10.10.0.21'/>")
+    asks = "<ovn:interface subnet='green' address='10.20.0.22' hostname='db'/>"
+    other = named.boot(named.hv2, "other", interface_xml(), metadata=asks)
+    assert one.wait_address() == "10.10.0.21"
+    assert other.wait_address() == "10.20.0.22"
+    for name in ("db.", "db.green.example"):  # with the dot: this nslookup tries no name without its own domain
+        assert "10.20.0.22" in ask(one, name)
+    for name in ("web-1.", "web-1.default.example"):
+        assert "10.10.0.21" in ask(other, name)
+    assert "name = db.green.example" in ask(one, "10.20.0.22")
+    assert one.ping("db.green.example").lost == 0
+    named.destroy(named.hv2, "other")
+    assert "10.20.0.22" in ask(one, "db.")
+    named.remove_domains()
+    named.wait_for(lambda: not named.leases(), "the leases to be gone", named.leases)
+    last = named.boot(named.hv1, "last", interface_xml())
+    last.wait_address()
+    assert "10.20.0.22" not in ask(last, "db.green.example")
+
+
+def test_other_names_go_to_the_configured_server(named: World) -> None:
+    """Which never hears of a guest's."""
+    guest = named.boot(named.hv1, "asks", interface_xml())
+    address = guest.wait_address()
+    assert "192.0.2.53" in ask(guest, "www.example.org")
+    assert ask(guest, "asks.default.example").count("Address") == ask(guest, "asks.default.example").count(address) == 1
+
+
+def test_a_name_that_is_taken(named: World) -> None:
+    """The second domain is told who has it, and leaves nothing; with another name it starts."""
+    named.define(named.hv1, "first", interface_xml(), metadata="<ovn:interface hostname='db'/>", dhcp="none")
+    named.start(named.hv1, "first")
+    mac = named.mac(named.hv1, "first")
+    named.define(named.hv2, "second", interface_xml(), metadata="<ovn:interface hostname='db'/>", dhcp="none")
+    before = named.state()
+    said = named.refused(named.hv2, "second")
+    assert f"host name 'db' of subnet default is that of domain first ({named.leases('first')[mac]}, {mac})" in said
+    assert named.state() == before
+    named.define(named.hv2, "third", interface_xml(), metadata="<ovn:interface hostname='db2'/>", dhcp="none")
+    named.start(named.hv2, "third")
+
+
+def test_without_a_server_guests_find_each_other(world: World) -> None:
+    """They ask the router, which OVN answers for."""
+    one = world.boot(world.hv1, "one", interface_xml())
+    two = world.boot(world.hv2, "two", interface_xml(), metadata="<ovn:interface subnet='green'/>")
+    address = two.wait_address()
+    one.wait_address()
+    assert address in ask(one, "two")
+    assert "nameserver 10.10.0.1" in one.console("cat /etc/resolv.conf")
