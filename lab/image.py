@@ -16,6 +16,9 @@ from lab.cpio import Archive
 from lab.errors import LabError
 
 PACKAGE = "linux-image-cloud-amd64"
+DHCPV6 = "dhcpcd-base"
+"""busybox has no client for DHCPv6."""
+
 FILES = Path(__file__).resolve().parent / "guest_files"
 BUSYBOX = Path("/bin/busybox")
 MODULES = (
@@ -39,6 +42,7 @@ PLACES = {
     "boot": "lab/boot",
     "network": "lab/network",
     "lease": "lab/lease",
+    "lease6": "lab/lease6",
     "addresses": "lab/addresses",
     "commands": "lab/commands",
     "inittab": "etc/inittab",
@@ -64,10 +68,11 @@ def image() -> Image:
         with tempfile.TemporaryDirectory(dir=state.CACHE, prefix="tmp.") as name:
             work = Path(name)
             version, kernel, modules = _kernel(work)
+            dhcpcd = _unpacked(DHCPV6, work) / "usr/sbin/dhcpcd"
             made = work / "image"
             made.mkdir()
             shutil.copyfile(kernel, made / "vmlinuz")
-            (made / "initramfs").write_bytes(_initramfs(modules))
+            (made / "initramfs").write_bytes(_initramfs(modules, dhcpcd))
             made.chmod(0o755)
             folder = state.CACHE / f"{version}-{key}"
             made.rename(folder)
@@ -80,7 +85,7 @@ def _of(folder: Path) -> Image:
 
 def _key() -> str:
     """What the initramfs is made of, in short."""
-    digest = hashlib.sha256(repr((MODULES, OPTIONS, sorted(PLACES.items()))).encode())
+    digest = hashlib.sha256(repr((MODULES, OPTIONS, DHCPV6, sorted(PLACES.items()))).encode())
     for path in (*sorted(FILES.iterdir()), BUSYBOX):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
@@ -92,19 +97,29 @@ def _kernel(work: Path) -> tuple[str, Path, Path]:
     names = [line.split()[-1] for line in depends.splitlines() if line.strip().startswith("Depends: linux-image-")]
     if not names:
         raise LabError(f"apt knows no kernel package for {PACKAGE}; run apt-get update")
-    _output(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", names[0]], work)
-    package = next(work.glob("*.deb"))
-    _output(["dpkg-deb", "-x", str(package), str(work / "kernel")], work)
-    kernel = next((work / "kernel" / "boot").glob("vmlinuz-*"))
+    files = _unpacked(names[0], work)
+    kernel = next((files / "boot").glob("vmlinuz-*"))
     version = kernel.name.removeprefix("vmlinuz-")
     for parent in ("usr/lib/modules", "lib/modules"):
-        modules = work / "kernel" / parent / version
+        modules = files / parent / version
         if modules.is_dir():
             return version, kernel, modules
-    raise LabError(f"{package.name} has no modules")
+    raise LabError(f"{names[0]} has no modules")
 
 
-def _initramfs(modules: Path) -> bytes:
+def _unpacked(package: str, work: Path) -> Path:
+    """The files of a package, which is not installed."""
+    _output(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package], work)
+    _output(["dpkg-deb", "-x", str(next(work.glob(f"{package}_*.deb"))), str(work / package)], work)
+    return work / package
+
+
+def _libraries(program: Path, work: Path) -> list[Path]:
+    """What a program is linked with on this machine, which is of the same release as the program."""
+    return [Path(word) for word in _output(["ldd", str(program)], work).split() if word.startswith("/")]
+
+
+def _initramfs(modules: Path, dhcpcd: Path) -> bytes:
     archive = Archive()
     archive.device("dev/console", 0o600, 5, 1)
     archive.device("dev/null", 0o666, 1, 3)
@@ -114,6 +129,9 @@ def _initramfs(modules: Path) -> bytes:
             archive.link(f"bin/{applet}", "busybox")
     archive.link("init", "bin/busybox")
     archive.link("sbin", "bin")
+    archive.file("bin/dhcpcd", dhcpcd.read_bytes(), 0o755)
+    for library in _libraries(dhcpcd, modules):
+        archive.file(str(library).lstrip("/"), library.read_bytes(), 0o755)
     for name, place in PLACES.items():
         archive.file(place, (FILES / name).read_bytes(), 0o755)
     names = []
@@ -121,7 +139,7 @@ def _initramfs(modules: Path) -> bytes:
         archive.file(f"lib/{name}.ko", data, 0o644)
         names.append(f"/lib/{name}.ko {OPTIONS.get(name, '')}\n")
     archive.file("etc/modules", "".join(names).encode(), 0o644)
-    for folder in ("proc", "sys", "run", "tmp", "root"):
+    for folder in ("proc", "sys", "run", "tmp", "root", "var/lib/dhcpcd"):
         archive.folder(folder)
     return archive.finish()
 

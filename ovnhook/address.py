@@ -8,9 +8,9 @@ lease was dropped most often gets the address that it had.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from netaddr import INET_PTON, IPAddress, IPNetwork, valid_ipv4
+from netaddr import INET_PTON, IPAddress, IPNetwork, valid_ipv4, valid_ipv6
 
 from ovnhook.errors import InvalidRequest
 from ovnhook.model import Range, Subnet
@@ -18,46 +18,75 @@ from ovnhook.model import Range, Subnet
 WINDOWS = (8, 64)
 """How many candidates are looked up at a time before all leases of the subnet are read."""
 
+MOST = 1 << 20
+"""How many addresses a network gives of itself. Of an IPv6 network, which has far more, these are the first ones."""
+
 
 def is_ipv4(text: str) -> bool:
     """Whether a text is an IPv4 address as people write it: four numbers with dots between."""
     return bool(text) and text.isascii() and bool(valid_ipv4(text, INET_PTON))
 
 
+def is_ipv6(text: str) -> bool:
+    """Whether a text is an IPv6 address (RFC 4291, section 2.2), without a zone."""
+    return bool(text) and text.isascii() and bool(valid_ipv6(text))
+
+
+def is_ip(text: str) -> bool:
+    """Whether a text is an address of either kind."""
+    return is_ipv4(text) or is_ipv6(text)
+
+
 def usable(cidr: IPNetwork) -> Range:
-    """The addresses of an IPv4 network that hosts can have: all but its own and the broadcast address."""
-    return Range(IPAddress(cidr.first + 1), IPAddress(cidr.last - 1))
+    """The addresses of a network that hosts can have.
+
+    All but its own, which in IPv6 is every router's (RFC 4291, section 2.6.1), and the IPv4 broadcast address.
+    """
+    return Range(IPAddress(cidr.first + 1, cidr.version), IPAddress(cidr.last - (cidr.version == 4), cidr.version))
+
+
+def overlap(some: Iterable[IPNetwork], others: Iterable[IPNetwork]) -> tuple[IPNetwork, IPNetwork] | None:
+    """The first of some networks that shares addresses with one of others, and that one."""
+    return next(((one, other) for one in some for other in others if one in other or other in one), None)
 
 
 def check(subnet: Subnet, address: IPAddress) -> None:
     """Raise InvalidRequest unless an interface on the subnet may have that address."""
-    if address.version != subnet.cidr.version:
+    network = subnet.network(address.version)
+    if network is None:
         raise InvalidRequest(f"address {address}: subnet {subnet.name} has no IPv{address.version}")
-    allowed = usable(subnet.cidr)
+    allowed = usable(network)
     if not allowed.first <= address <= allowed.last:
-        raise InvalidRequest(f"address {address} is not a host address of subnet {subnet.name} ({subnet.cidr})")
-    if address == subnet.gateway:
+        raise InvalidRequest(f"address {address} is not a host address of subnet {subnet.name} ({network})")
+    if address == subnet.gateways[network]:
         raise InvalidRequest(f"address {address} is the gateway of subnet {subnet.name}")
 
 
 def capacity(subnet: Subnet) -> int:
-    """How many addresses the subnet can give to interfaces that ask for none."""
-    return sum(_size(pool) - _holds(pool, subnet.gateway) for pool in _pools(subnet))
+    """How many interfaces that ask for no address the subnet can have."""
+    return min(
+        sum(_size(pool) - _holds(pool, gateway) for pool in _pools(subnet, network))
+        for network, gateway in subnet.gateways.items()
+    )
 
 
-def candidates(subnet: Subnet, seed: str) -> Iterator[IPAddress]:
-    """Every address that the subnet can give, each once, from a place that `seed` decides."""
-    pools = _pools(subnet)
+def candidates(subnet: Subnet, network: IPNetwork, seed: str) -> Iterator[IPAddress]:
+    """Every address that one of a subnet's networks can give, each once, from a place that `seed` decides."""
+    pools = _pools(subnet, network)
     total = sum(_size(pool) for pool in pools)
     start = zlib.crc32(seed.encode()) % total
     for step in range(total):
         address = _nth(pools, (start + step) % total)
-        if address != subnet.gateway:
+        if address != subnet.gateways[network]:
             yield address
 
 
-def _pools(subnet: Subnet) -> tuple[Range, ...]:
-    return subnet.ranges or (usable(subnet.cidr),)
+def _pools(subnet: Subnet, network: IPNetwork) -> tuple[Range, ...]:
+    chosen = tuple(pool for pool in subnet.ranges if pool.first.version == network.version)
+    if chosen:
+        return chosen
+    hosts = usable(network)
+    return (Range(hosts.first, min(hosts.last, hosts.first + (MOST - 1))),)
 
 
 def _size(pool: Range) -> int:

@@ -213,7 +213,7 @@ class Attachment:
         taken: Collection[IPAddress],
         deadline: Deadline,
     ) -> tuple[IPAddress, ...]:
-        """What the interface asks for, else what it has, else what is free."""
+        """Of each of the subnet's networks what the interface asks for, else what it has, else what is free."""
         for wanted in interface.wish.addresses:
             address.check(subnet, wanted)
             there = observed.leases.get((subnet.name, wanted))
@@ -223,25 +223,30 @@ class Attachment:
                 )
             if wanted in taken:
                 raise AlreadyExists(f"address {wanted} is given to another interface of this domain")
-        if interface.wish.addresses:
-            return interface.wish.addresses
+        known = [*interface.wish.addresses]
         for mac, name, held in observed.holding.leases if observed.holding else ():
             there = observed.leases.get((name, held))
             ours = there is None or plan.is_held_by(there, domain.uuid, mac)
-            if (mac, name) == (interface.mac, subnet.name) and ours and held not in taken and held != subnet.gateway:
-                return (held,)
-        return (self._free_address(domain, interface, subnet, taken, deadline),)
+            free = held not in taken and held not in subnet.gateways.values()
+            if (mac, name) == (interface.mac, subnet.name) and ours and free:
+                known.append(held)
+        found = []
+        for network in subnet.gateways:
+            fitting = (one for one in known if one in network)
+            found.append(next(fitting, None) or self._free_address(domain, interface, subnet, network, taken, deadline))
+        return tuple(found)
 
     def _free_address(
         self,
         domain: Domain,
         interface: Interface,
         subnet: Subnet,
+        network: IPNetwork,
         taken: Collection[IPAddress],
         deadline: Deadline,
     ) -> IPAddress:
         seed = f"{domain.uuid}/{interface.mac}"
-        candidates = (candidate for candidate in address.candidates(subnet, seed) if candidate not in taken)
+        candidates = (candidate for candidate in address.candidates(subnet, network, seed) if candidate not in taken)
         for size in address.WINDOWS:
             window = list(itertools.islice(candidates, size))
             leases = self.northbound.leases_at([(subnet.name, candidate) for candidate in window], deadline)

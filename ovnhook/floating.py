@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from netaddr import IPAddress
+from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address
 from ovnhook.errors import AlreadyExists, InvalidRequest, NotFound
-from ovnhook.model import External, Floating, Lease
+from ovnhook.model import Floating, Lease
 from ovnhook.plan import AddFloating, Change, Cloud, RemoveFloating
 
 _NAMED = 5  # how many interfaces a refusal names
@@ -35,12 +35,12 @@ def create(
         raise InvalidRequest(f"address '{text}' is not an IPv4 address")
     outside = IPAddress(text)
     lease = _lease(target, leases, port, cloud)
-    router, external = _way_out(lease, cloud)
+    router, network = _way_out(lease, cloud)
     theirs = [one for one in cloud.floating if (one.subnet, one.inside) == (lease.subnet, lease.address)]
     there = [one for one in cloud.floating if (one.address, one.router) == (outside, router)]
     if theirs and theirs == there:
         return ()
-    _check(outside, router, external, cloud)
+    _check(outside, router, network, cloud)
     for one in there:
         raise AlreadyExists(
             f"address {outside} is the floating address of domain {one.domain_name} ({one.mac})",
@@ -72,11 +72,12 @@ def _lease(target: str, leases: Iterable[Lease], port: tuple[str, str] | None, c
     found = [
         lease
         for lease in leases
-        if (str(lease.domain), lease.mac) == port or (not port and target in (lease.domain_name, str(lease.domain)))
+        if lease.address.version == 4
+        and ((str(lease.domain), lease.mac) == port or (not port and target in (lease.domain_name, str(lease.domain))))
     ]
     if not found:
         raise NotFound(
-            f"no address is leased to a domain or port '{target}'",
+            f"no IPv4 address is leased to a domain or port '{target}'",
             "ovnhook lease list; a domain has one from its first start on",
         )
     routed = {subnet.name for subnet in cloud.subnets if subnet.router}
@@ -87,8 +88,8 @@ def _lease(target: str, leases: Iterable[Lease], port: tuple[str, str] | None, c
     return likely[0]
 
 
-def _way_out(lease: Lease, cloud: Cloud) -> tuple[str, External]:
-    """The router that leads outside from a lease's subnet."""
+def _way_out(lease: Lease, cloud: Cloud) -> tuple[str, IPNetwork]:
+    """The router that leads outside from a lease's subnet, and its address there."""
     name = next((subnet.router for subnet in cloud.subnets if subnet.name == lease.subnet), "")
     network = cloud.network(name)
     if network is None:
@@ -96,21 +97,21 @@ def _way_out(lease: Lease, cloud: Cloud) -> tuple[str, External]:
             f"subnet {lease.subnet} of domain {lease.domain_name} is on no router",
             f"ovnhook subnet set {lease.subnet} --router NAME",
         )
-    if network.router.external is None:
-        raise InvalidRequest(f"router {name} does not lead outside", f"ovnhook router set {name} --help")
-    return name, network.router.external
+    if network.router.external is None or network.router.external.address is None:
+        raise InvalidRequest(f"router {name} does not lead IPv4 outside", f"ovnhook router set {name} --help")
+    return name, network.router.external.address
 
 
-def _check(outside: IPAddress, router: str, external: External, cloud: Cloud) -> None:
+def _check(outside: IPAddress, router: str, network: IPNetwork, cloud: Cloud) -> None:
     """Whether an address can be one of a router's floating ones."""
-    allowed = address.usable(external.address)
+    allowed = address.usable(network)
     if not allowed.first <= outside <= allowed.last:
         raise InvalidRequest(
-            f"address {outside} is not a host address of {external.address.cidr}, where router {router} leads to",
+            f"address {outside} is not a host address of {network.cidr}, where router {router} leads to",
             f"those are {allowed}",
         )
-    if outside == external.next_hop:
-        raise AlreadyExists(f"address {outside} is the next hop of router {router}")
     for one in cloud.routers:
-        if one.external and one.external.address.ip == outside:
+        if one.name == router and one.external and one.external.next_hop == outside:
+            raise AlreadyExists(f"address {outside} is the next hop of router {router}")
+        if one.external and one.external.address and one.external.address.ip == outside:
             raise AlreadyExists(f"address {outside} is that of router {one.name}")

@@ -31,6 +31,11 @@ def names(subnet: str) -> UUID:
     return uuid5(_NAMESPACE, f"names/{subnet}")
 
 
+def dhcpv6_options(subnet: str) -> UUID:
+    """The DHCP_Options row of a subnet's IPv6 addresses."""
+    return uuid5(_NAMESPACE, f"dhcpv6/{subnet}")
+
+
 def lease(subnet: str, address: str) -> UUID:
     """The DNS row that keeps an address (in its canonical spelling) of a subnet for one interface."""
     return uuid5(_NAMESPACE, f"lease/{subnet}/{address}")

@@ -108,9 +108,11 @@ class Subnet:
 
     Attributes:
         name: unique.
-        cidr: the IPv4 network.
+        cidr: the network, IPv4 or IPv6.
         gateway: the address that no guest gets: the first one unless chosen. It is the router's, and the DHCP server's
             identity.
+        cidr6: the IPv6 network beside an IPv4 one, or None.
+        gateway6: the router's address there, the first one.
         router: name of the router that it is on, or "". Guests have a default route where there is one.
         ranges: where addresses are taken from when a domain asks for none; empty: all of cidr.
         dns: servers that guests are given.
@@ -130,11 +132,32 @@ class Subnet:
     mtu: int = 1442
     default: bool = False
     isolated: bool = False
+    cidr6: IPNetwork | None = None
+    gateway6: IPAddress | None = None
 
     @property
     def uuid(self) -> UUID:
         """Its Logical_Switch row."""
         return identity.switch(self.name)
+
+    @property
+    def gateways(self) -> dict[IPNetwork, IPAddress]:
+        """Its networks, of one IP version each, with the gateway's address. An interface has an address of each."""
+        beside = {self.cidr6: self.gateway6} if self.cidr6 else {}
+        return {self.cidr: self.gateway, **beside}
+
+    def network(self, version: int) -> IPNetwork | None:
+        """Its network of an IP version, or None."""
+        return next((network for network in self.gateways if network.version == version), None)
+
+    def servers(self, version: int) -> tuple[IPAddress, ...]:
+        """The DNS servers of an IP version that guests are told.
+
+        OVN answers for the names of guests whatever server is asked, so one has to be: the router, where none is set.
+        """
+        if self.dns:
+            return tuple(server for server in self.dns if server.version == version)
+        return tuple(gateway for gateway in self.gateways.values() if self.router and gateway.version == version)
 
 
 @dataclass(frozen=True)
@@ -143,19 +166,35 @@ class External:
 
     Attributes:
         physical_network: as the gateway hosts call it in ``ovn-bridge-mappings`` (ovn-controller(8)).
-        address: the router's own address there, with the network's length: ``203.0.113.10/24``.
-        next_hop: where all goes that is not inside.
+        address: the router's own IPv4 address there, with the network's length, ``203.0.113.10/24``; or None.
+        next_hop: where all IPv4 goes that is not inside; or None.
         vlan: the tag on the physical network, or 0.
-        snat: whether guests are seen outside with the router's address.
+        snat: whether guests are seen outside with the router's IPv4 address.
         mtu: in bytes, what the network between the hosts carries of a packet that comes in.
+        address6: its IPv6 address there, ``2001:db8::10/64``; or None.
+        next_hop6: where all IPv6 goes; or None.
+        snat6: whether guests are seen outside with its IPv6 address.
     """
 
     physical_network: str
-    address: IPNetwork
-    next_hop: IPAddress
+    address: IPNetwork | None = None
+    next_hop: IPAddress | None = None
     vlan: int = 0
     snat: bool = True
     mtu: int = 1442
+    address6: IPNetwork | None = None
+    next_hop6: IPAddress | None = None
+    snat6: bool = False
+
+    @property
+    def next_hops(self) -> dict[IPNetwork, IPAddress]:
+        """Its addresses, one for each IP version that it leads outside, with where all goes from there."""
+        pairs = ((self.address, self.next_hop), (self.address6, self.next_hop6))
+        return {address: hop for address, hop in pairs if address}
+
+    def hides(self, version: int) -> bool:
+        """Whether guests' addresses of an IP version are not seen outside."""
+        return self.snat if version == 4 else self.snat6
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ from ovnhook.plan import Change, Cloud, SetGateways, SetNetwork
 
 _PHYSICAL_NETWORK = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _LAST_VLAN = 4094  # IEEE 802.1Q
+_SMALLEST = {4: 30, 6: 127}  # prefix lengths: a router and a next hop (RFC 6164)
+_IS = {4: address.is_ipv4, 6: address.is_ipv6}
+_LIKE = {4: "203.0.113.10/24", 6: "2001:db8::10/64"}
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,13 @@ class Leg:
 
     Attributes:
         physical_network: a name in the gateway hosts' ``ovn-bridge-mappings``.
-        address: ``203.0.113.10/24``.
+        address: ``203.0.113.10/24``, or "" where IPv4 does not lead outside.
         next_hop: an address of that network.
         vlan: 1 to 4094, or 0.
-        no_snat: guests go out with their own addresses.
+        no_snat: guests go out with their own IPv4 addresses.
+        address6: ``2001:db8::10/64``, or "" where IPv6 does not lead outside.
+        next_hop6: an address of that network.
+        snat6: guests go out with the router's IPv6 address.
     """
 
     physical_network: str = ""
@@ -40,6 +46,9 @@ class Leg:
     next_hop: str = ""
     vlan: int = 0
     no_snat: bool = False
+    address6: str = ""
+    next_hop6: str = ""
+    snat6: bool = False
 
 
 SETTINGS = tuple(field.name for field in fields(Leg))
@@ -52,10 +61,13 @@ def leg(router: Router) -> Leg:
         return Leg()
     return Leg(
         physical_network=external.physical_network,
-        address=str(external.address),
-        next_hop=str(external.next_hop),
+        address=str(external.address or ""),
+        next_hop=str(external.next_hop or ""),
         vlan=external.vlan,
         no_snat=not external.snat,
+        address6=str(external.address6 or ""),
+        next_hop6=str(external.next_hop6 or ""),
+        snat6=external.snat6,
     )
 
 
@@ -216,26 +228,50 @@ def _external(name: str, wanted: Leg, mtu: int) -> External | None:
         return None
     if not _PHYSICAL_NETWORK.fullmatch(wanted.physical_network):
         raise InvalidRequest(f"physical network '{wanted.physical_network}' is not a name that one can have")
-    network = _address(wanted.address)
-    hop = wanted.next_hop
-    if not address.is_ipv4(hop):
-        raise InvalidRequest(f"next hop '{hop}' is not an IPv4 address")
+    address4, hop4 = _way(wanted.address, wanted.next_hop, 4)
+    address6, hop6 = _way(wanted.address6, wanted.next_hop6, 6)
+    if not (address4 or address6):
+        raise InvalidRequest(
+            f"router {name}: without an address it can't lead outside", "--address CIDR --next-hop ADDR"
+        )
+    if not 0 <= wanted.vlan <= _LAST_VLAN:
+        raise InvalidRequest(f"VLAN {wanted.vlan} is not possible", f"1 to {_LAST_VLAN} are")
+    return External(
+        physical_network=wanted.physical_network,
+        address=address4,
+        next_hop=hop4,
+        vlan=wanted.vlan,
+        snat=not wanted.no_snat,
+        mtu=mtu,
+        address6=address6,
+        next_hop6=hop6,
+        snat6=wanted.snat6,
+    )
+
+
+def _way(text: str, hop: str, version: int) -> tuple[IPNetwork | None, IPAddress | None]:
+    """The router's address and the next hop of an IP version."""
+    if not (text or hop):
+        return None, None
+    network = _address(text, version)
+    if not _IS[version](hop):
+        raise InvalidRequest(f"next hop '{hop}' is not an IPv{version} address")
     allowed = address.usable(network)
     if not allowed.first <= IPAddress(hop) <= allowed.last:
         raise InvalidRequest(f"next hop {hop} is not a host address of {network.cidr}", f"those are {allowed}")
     if IPAddress(hop) == network.ip:
         raise InvalidRequest(f"next hop {hop} is the router's own address")
-    if not 0 <= wanted.vlan <= _LAST_VLAN:
-        raise InvalidRequest(f"VLAN {wanted.vlan} is not possible", f"1 to {_LAST_VLAN} are")
-    return External(wanted.physical_network, network, IPAddress(hop), wanted.vlan, not wanted.no_snat, mtu)
+    return network, IPAddress(hop)
 
 
-def _address(text: str) -> IPNetwork:
+def _address(text: str, version: int) -> IPNetwork:
     host, _, length = text.partition("/")
-    if not (address.is_ipv4(host) and re.fullmatch("[0-9]{1,2}", length)):
-        raise InvalidRequest(f"address '{text}' is not of the form ADDRESS/LENGTH, like 203.0.113.10/24")
-    if not 1 <= int(length) <= 30:
-        raise InvalidRequest(f"address {text}: the network has no room for a router and a next hop", "/1 to /30 have")
+    if not (_IS[version](host) and re.fullmatch("[0-9]{1,3}", length)):
+        raise InvalidRequest(f"address '{text}' is not of the form ADDRESS/LENGTH, like {_LIKE[version]}")
+    if not 1 <= int(length) <= _SMALLEST[version]:
+        raise InvalidRequest(
+            f"address {text}: the network has no room for a router and a next hop", f"/1 to /{_SMALLEST[version]} have"
+        )
     network = IPNetwork(f"{host}/{length}")
     allowed = address.usable(network)
     if not allowed.first <= network.ip <= allowed.last:
@@ -247,25 +283,33 @@ def _check_room(cloud: Cloud, new: Network) -> None:
     """Raise AlreadyExists if somebody has the router's addresses outside, InUse if floating ones need what goes."""
     external = new.router.external
     for floating in cloud.floating:
-        if floating.router == new.router.name and (external is None or floating.address not in external.address.cidr):
+        if floating.router == new.router.name and not (
+            external and external.address and floating.address in external.address.cidr
+        ):
             raise InUse(
                 f"floating address {floating.address} of domain {floating.domain_name} needs the way outside as it is",
                 f"ovnhook floating-ip delete {floating.address}",
             )
-        if external and floating.address in (external.address.ip, external.next_hop):
+        if external and floating.address in _own(external):
             raise AlreadyExists(f"address {floating.address} is a floating address of domain {floating.domain_name}")
     if external is None:
         return
     for subnet in new.subnets:
-        if external.address.cidr in subnet.cidr or subnet.cidr in external.address.cidr:
-            raise AlreadyExists(f"network {external.address.cidr} overlaps with subnet {subnet.name} ({subnet.cidr})")
+        if pair := address.overlap((outside.cidr for outside in external.next_hops), subnet.gateways):
+            raise AlreadyExists(f"network {pair[0]} overlaps with subnet {subnet.name} ({pair[1]})")
     for other in cloud.routers:
         theirs = other.external
         if other.name == new.router.name or theirs is None:
             continue
-        place = (theirs.physical_network, theirs.vlan, theirs.address.ip)
-        if place == (external.physical_network, external.vlan, external.address.ip):
-            raise AlreadyExists(f"address {external.address.ip} is that of router {other.name}")
+        if (theirs.physical_network, theirs.vlan) != (external.physical_network, external.vlan):
+            continue
+        for taken in {one.ip for one in external.next_hops} & {one.ip for one in theirs.next_hops}:
+            raise AlreadyExists(f"address {taken} is that of router {other.name}")
+
+
+def _own(external: External) -> set[IPAddress]:
+    """The addresses outside that are taken by the leg itself."""
+    return {taken for own, hop in external.next_hops.items() for taken in (own.ip, hop)}
 
 
 def _differences(there: Router, asked: Router) -> str:

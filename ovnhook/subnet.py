@@ -18,13 +18,14 @@ from ovnhook.errors import AlreadyExists, Exhausted, InUse, InvalidRequest, NotF
 from ovnhook.model import DEFAULT_ROUTER, Lease, Network, Range, Router, Subnet
 from ovnhook.plan import AddSubnet, Change, Cloud, NeedNames, RemoveSubnet, SetNames, SetNetwork, UpdateSubnet
 
-SETTINGS = ("gateway", "ranges", "dns", "domain", "mtu", "default", "router", "isolated")
+SETTINGS = ("gateway", "ranges", "dns", "domain", "mtu", "default", "router", "isolated", "cidr6")
 """What of a subnet can be set; its name and its network stay."""
 
-_LARGEST = 12  # prefix length: a /12 has a million addresses
-_SMALLEST = 30  # prefix length: a gateway and a guest
+_LARGEST = {4: 12, 6: 64}  # prefix lengths: a million addresses; one link's network (RFC 4291, section 2.5.1)
+_SMALLEST = {4: 30, 6: 126}  # prefix lengths: a gateway and a guest
 _OWN = 28  # prefix length of a domain's own subnet: 13 interfaces
-_SMALLEST_MTU = 576  # bytes: what every IPv4 host accepts (RFC 791)
+_SMALLEST_MTU = {4: 576, 6: 1280}  # bytes: what every host accepts (RFC 791; RFC 8200, section 5)
+_BITS = {4: 32, 6: 128}  # of an address
 _LARGEST_MTU = 9000  # bytes: the largest that switches and NICs commonly agree on
 _NAMED = 5  # how many users of a subnet a refusal names
 
@@ -34,8 +35,14 @@ _NOT_FOR_HOSTS = {
     "169.254.0.0/16": "is link-local",
     "224.0.0.0/4": "is multicast",
     "240.0.0.0/4": "is reserved (RFC 1112)",
+    "::/8": "is reserved (RFC 4291)",
+    "fe80::/10": "is link-local",
+    "ff00::/8": "is multicast",
 }
-_PRIVATE = "private networks are in 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16"
+_PRIVATE = {
+    4: "private networks are in 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16",
+    6: "private networks are in fd00::/8 (RFC 4193)",
+}
 
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DNS_DOMAIN = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*{_LABEL}")
@@ -60,7 +67,7 @@ class Wanted:
 
     Attributes:
         name: its name.
-        cidr: ``10.1.0.0/24``.
+        cidr: ``10.1.0.0/24``, or an IPv6 network.
         gateway: an address of it, or "".
         ranges: each ``FIRST-LAST``.
         dns: addresses of servers.
@@ -69,6 +76,7 @@ class Wanted:
         default: whether domains go there that name no subnet.
         router: name of a router, or "" for none.
         isolated: whether the router's other subnets are kept from it.
+        cidr6: an IPv6 network beside an IPv4 one, or "".
     """
 
     name: str
@@ -81,6 +89,7 @@ class Wanted:
     default: bool = False
     router: str = DEFAULT_ROUTER
     isolated: bool = False
+    cidr6: str = ""
 
 
 def make(wanted: Wanted, underlay: Underlay) -> Subnet:
@@ -98,7 +107,7 @@ def make(wanted: Wanted, underlay: Underlay) -> Subnet:
             f"name '{wanted.name}' is not possible for a subnet",
             "letters, digits and, in between, dots, hyphens and underscores, 63 at most",
         )
-    cidr = _network(wanted.cidr)
+    cidr = _network(wanted.cidr, "10.1.0.0/24")
     bare = Subnet(wanted.name, cidr, gateway=_first(cidr))
     return with_changes(bare, {name: getattr(wanted, name) for name in SETTINGS}, underlay)
 
@@ -120,8 +129,11 @@ def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay)
         match name:
             case "gateway":
                 values["gateway"] = _gateway(subnet.cidr, value) if value else _first(subnet.cidr)
+            case "cidr6":
+                values["cidr6"] = _network(value, "fd00:1::/64") if value else None
+                values["gateway6"] = _first(values["cidr6"]) if value else None
             case "ranges":
-                values["ranges"] = _ranges(subnet.cidr, value)
+                values["ranges"] = _ranges(value)
             case "dns":
                 values["dns"] = tuple(_address(server, "DNS server") for server in value)
             case "domain":
@@ -132,7 +144,7 @@ def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay)
                 values[name] = value
             case _:
                 raise InvalidRequest(f"'{name}' of a subnet can't be set", f"these can: {', '.join(SETTINGS)}")
-    return _with_room(replace(subnet, **values))
+    return _checked(replace(subnet, **values))
 
 
 def create(wanted: Wanted, underlay: Underlay, cloud: Cloud, *, name_is_foreign: bool = False) -> tuple[Change, ...]:
@@ -189,7 +201,8 @@ def update(
         leases: those in it.
 
     Raises:
-        InUse: the new gateway is leased to a guest, or a guest's floating address needs the router.
+        InUse: the new gateway is leased to a guest, a guest's floating address needs the router, or a guest has an
+            address of the IPv6 network that goes.
         InvalidRequest: there would be no default subnet any more.
         NotFound: there is no such router.
         AlreadyExists: the router has a subnet with some of the addresses.
@@ -201,6 +214,11 @@ def update(
             f"subnet {old.name} stays the default subnet until another one is", "ovnhook subnet set OTHER --default"
         )
     for lease in leases:
+        if lease.address.version == 6 and new.cidr6 != old.cidr6:
+            raise InUse(
+                f"address {lease.address} of {old.cidr6} is leased to domain {lease.domain_name} ({lease.mac})",
+                f"while the domain is shut off: ovnhook lease release {lease.address}",
+            )
         if lease.address == new.gateway != old.gateway:
             raise InUse(
                 f"gateway {new.gateway} is leased to domain {lease.domain_name} ({lease.mac})",
@@ -280,14 +298,12 @@ def _check_room(cloud: Cloud, new: Subnet) -> None:
     for other in cloud.subnets:
         if (other.router, other.name) == (new.router, new.name) or other.router != new.router:
             continue
-        if other.cidr in new.cidr or new.cidr in other.cidr:
-            raise AlreadyExists(f"network {new.cidr} overlaps with subnet {other.name} ({other.cidr})")
+        if pair := address.overlap(new.gateways, other.gateways):
+            raise AlreadyExists(f"network {pair[0]} overlaps with subnet {other.name} ({pair[1]})")
     network = cloud.network(new.router)
     external = network.router.external if network else None
-    if external and (external.address.cidr in new.cidr or new.cidr in external.address.cidr):
-        raise AlreadyExists(
-            f"network {new.cidr} overlaps with the external network {external.address.cidr} of router {new.router}"
-        )
+    if external and (pair := address.overlap(new.gateways, (outside.cidr for outside in external.next_hops))):
+        raise AlreadyExists(f"network {pair[0]} overlaps with the external network {pair[1]} of router {new.router}")
 
 
 def carve(pool: IPNetwork, cloud: Cloud) -> IPNetwork:
@@ -303,7 +319,7 @@ def carve(pool: IPNetwork, cloud: Cloud) -> IPNetwork:
     taken = [subnet.cidr for subnet in cloud.subnets if subnet.router == DEFAULT_ROUTER]
     network = cloud.network(DEFAULT_ROUTER)
     if network and network.router.external:
-        taken.append(network.router.external.address.cidr)
+        taken += [outside.cidr for outside in network.router.external.next_hops]
     alike = {cidr for cidr in taken if cidr.prefixlen == _OWN}
     others = [cidr for cidr in taken if cidr.prefixlen != _OWN]
     for candidate in pool.subnet(_OWN):
@@ -332,31 +348,34 @@ def _few(what: str, names: Sequence[str]) -> str:
     return f"{what}{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMED])}{more}"
 
 
-def _network(text: str) -> IPNetwork:
+def _network(text: str, like: str) -> IPNetwork:
     host, _, length = text.partition("/")
-    if ":" in host:
-        raise InvalidRequest(f"network {text}: subnets are IPv4 in this version")
-    if not address.is_ipv4(host) or not re.fullmatch("[0-9]{1,2}", length) or int(length) > 32:
-        hint = f"did you mean {IPNetwork(f'{host}/24').cidr}?" if address.is_ipv4(host) and not length else ""
-        raise InvalidRequest(f"network '{text}' is not of the form ADDRESS/LENGTH, like 10.1.0.0/24", hint)
+    if (
+        not address.is_ip(host)
+        or not re.fullmatch("[0-9]{1,3}", length)
+        or int(length) > _BITS[IPAddress(host).version]
+    ):
+        hint = f"did you mean {IPNetwork(f'{host}/{like[-2:]}').cidr}?" if address.is_ip(host) and not length else ""
+        raise InvalidRequest(f"network '{text}' is not of the form ADDRESS/LENGTH, like {like}", hint)
     network = IPNetwork(f"{host}/{length}")
     if network.ip != network.network:
         raise InvalidRequest(f"network {text} has host bits set", f"did you mean {network.cidr}?")
-    if network.prefixlen < _LARGEST:
-        raise InvalidRequest(f"network {text} is too large to be meant", f"a /{_LARGEST} is the largest")
+    largest, smallest = _LARGEST[network.version], _SMALLEST[network.version]
+    if network.prefixlen < largest:
+        raise InvalidRequest(f"network {text} is too large to be meant", f"a /{largest} is the largest")
     for block, meaning in _NOT_FOR_HOSTS.items():
         if network in IPNetwork(block) or IPNetwork(block) in network:
-            raise InvalidRequest(f"network {text} is not for hosts: {block} {meaning}", _PRIVATE)
-    if network.prefixlen > _SMALLEST:
+            raise InvalidRequest(f"network {text} is not for hosts: {block} {meaning}", _PRIVATE[network.version])
+    if network.prefixlen > smallest:
         raise InvalidRequest(
-            f"network {text} is too small: it has no room for a gateway and a guest", f"a /{_SMALLEST} is the smallest"
+            f"network {text} is too small: it has no room for a gateway and a guest", f"a /{smallest} is the smallest"
         )
     return network
 
 
 def _address(text: str, what: str) -> IPAddress:
-    if not address.is_ipv4(text):
-        raise InvalidRequest(f"{what} '{text}' is not an IPv4 address")
+    if not address.is_ip(text):
+        raise InvalidRequest(f"{what} '{text}' is not an IP address")
     return IPAddress(text)
 
 
@@ -376,7 +395,7 @@ def _inside(cidr: IPNetwork, candidate: IPAddress, what: str) -> None:
         raise InvalidRequest(f"{what} is not a host address of {cidr}", f"those are {hosts}")
 
 
-def _ranges(cidr: IPNetwork, texts: Iterable[str]) -> tuple[Range, ...]:
+def _ranges(texts: Iterable[str]) -> tuple[Range, ...]:
     ranges: list[Range] = []
     for text in texts:
         first, dash, last = text.partition("-")
@@ -385,8 +404,6 @@ def _ranges(cidr: IPNetwork, texts: Iterable[str]) -> tuple[Range, ...]:
         one = Range(*(_address(end, f"range '{text}':") for end in (first, last)))
         if one.first > one.last:
             raise InvalidRequest(f"range {one}: the first address is after the last", f"did you mean {last}-{first}?")
-        for end in (one.first, one.last):
-            _inside(cidr, end, f"range {one}: {end}")
         for other in ranges:
             if one.first <= other.last and other.first <= one.last:
                 raise InvalidRequest(f"ranges {other} and {one} overlap")
@@ -407,8 +424,8 @@ def _domain(text: str) -> str:
 def _mtu(mtu: int, underlay: Underlay) -> int:
     if not mtu:
         return min(underlay.mtu, _LARGEST_MTU)
-    if not _SMALLEST_MTU <= mtu <= _LARGEST_MTU:
-        raise InvalidRequest(f"MTU {mtu} is not possible", f"{_SMALLEST_MTU} to {_LARGEST_MTU} bytes are")
+    if not _SMALLEST_MTU[4] <= mtu <= _LARGEST_MTU:
+        raise InvalidRequest(f"MTU {mtu} is not possible", f"{_SMALLEST_MTU[4]} to {_LARGEST_MTU} bytes are")
     if underlay.known and mtu > underlay.mtu:
         raise InvalidRequest(
             f"MTU {mtu} is more than the underlay carries, {underlay.mtu} bytes",
@@ -417,7 +434,29 @@ def _mtu(mtu: int, underlay: Underlay) -> int:
     return mtu
 
 
-def _with_room(subnet: Subnet) -> Subnet:
+def _checked(subnet: Subnet) -> Subnet:
+    """The subnet, of which each setting is right by itself, if all are right together."""
+    if subnet.cidr6 and (subnet.cidr.version, subnet.cidr6.version) != (4, 6):
+        raise InvalidRequest(
+            f"networks {subnet.cidr} and {subnet.cidr6}: one has to be IPv4, the second one IPv6",
+            "a subnet of IPv6 alone has one network",
+        )
+    six = subnet.network(6)
+    if six and not subnet.router:
+        raise InvalidRequest(
+            f"network {six} needs a router: IPv6 guests hear of their network from it (RFC 4861)",
+            "ovnhook router create makes one that leads nowhere",
+        )
+    if six and subnet.mtu < _SMALLEST_MTU[6]:
+        raise InvalidRequest(f"MTU {subnet.mtu} is not possible with IPv6", f"{_SMALLEST_MTU[6]} bytes is the smallest")
+    for pool in subnet.ranges:
+        network = subnet.network(pool.first.version)
+        if network is None or pool.last.version != pool.first.version:
+            raise InvalidRequest(f"range {pool} is not of a network of subnet {subnet.name}")
+        for end in (pool.first, pool.last):
+            _inside(network, end, f"range {pool}: {end}")
+        if int(pool.last) - int(pool.first) >= address.MOST:
+            raise InvalidRequest(f"range {pool} is too large to be meant", f"{address.MOST} addresses is the largest")
     if not address.capacity(subnet):
         raise InvalidRequest(
             f"subnet {subnet.name} has no address for a guest: its gateway {subnet.gateway} is the only one"
@@ -437,6 +476,7 @@ def _differences(there: Subnet, asked: Subnet) -> str:
 def _shown(subnet: Subnet) -> dict[str, str]:
     return {
         "network": str(subnet.cidr),
+        "IPv6 network": str(subnet.cidr6 or "none"),
         "gateway": str(subnet.gateway),
         "router": subnet.router or "none",
         "range": " ".join(map(str, subnet.ranges)) or "all of it",

@@ -17,8 +17,8 @@ _COLUMNS = {
     "NAME": lambda row: row["name"],
     "SUBNETS": lambda row: text(row["subnets"]),
     "PHYSICAL NETWORK": lambda row: text(row["physical_network"]),
-    "ADDRESS": lambda row: text(row["address"]),
-    "NEXT HOP": lambda row: text(row["next_hop"]),
+    "ADDRESS": lambda row: text([*filter(None, (row["address"], row["address6"]))]),
+    "NEXT HOP": lambda row: text([*filter(None, (row["next_hop"], row["next_hop6"]))]),
     "ACTIVE GATEWAY": lambda row: text(row["active_gateway"]),
 }
 
@@ -30,8 +30,11 @@ def _leg(command: Command) -> Command:
             click.option("--physical-network", metavar="N", help="The network outside, as in ovn-bridge-mappings."),
             click.option("--address", metavar="CIDR", help="The router's address outside, with the network's length."),
             click.option("--next-hop", metavar="ADDR", help="Where all goes that is not inside."),
+            click.option("--address6", metavar="CIDR", help="The same for IPv6, beside IPv4 or alone."),
+            click.option("--next-hop6", metavar="ADDR", help="Where all IPv6 goes that is not inside."),
             click.option("--vlan", metavar="N", type=int, help="The VLAN on the physical network, 1 to 4094."),
-            click.option("--no-snat", is_flag=True, help="Guests go out with their own addresses."),
+            click.option("--no-snat", is_flag=True, help="Guests go out with their own IPv4 addresses."),
+            click.option("--snat6", is_flag=True, help="Guests go out with the router's IPv6 address."),
         )
     ):
         command = option(command)
@@ -96,29 +99,41 @@ def show(socket: Path, name: str, format_: str) -> None:
 @router.command("set")
 @click.argument("name")
 @_leg
-@click.option("--snat", is_flag=True, help="Guests are seen outside with the router's address, as is usual.")
+@click.option("--snat", is_flag=True, help="Guests are seen outside with the router's IPv4 address, as is usual.")
+@click.option("--no-snat6", is_flag=True, help="Guests go out with their own IPv6 addresses, as is usual.")
 @click.option("--no-vlan", is_flag=True, help="No VLAN on the physical network.")
 @click.option("--no-external", is_flag=True, help="No way outside any more.")
 @format_option
 @click.pass_obj
-def set_(socket: Path, name: str, format_: str, snat: bool, no_vlan: bool, no_external: bool, **leg: Any) -> None:
+def set_(
+    socket: Path,
+    name: str,
+    format_: str,
+    snat: bool,
+    no_snat6: bool,
+    no_vlan: bool,
+    no_external: bool,
+    **leg: Any,
+) -> None:
     """Change the way outside of the router NAME, and show it. What is not named stays.
 
     \b
     Examples:
       ovnhook router set gateway --physical-network external --address 203.0.113.10/24 --next-hop 203.0.113.1
+      ovnhook router set gateway --address6 2001:db8::10/64 --next-hop6 2001:db8::1
       ovnhook router set gateway --vlan 42
       ovnhook router set gateway --no-external
     """
     values = {setting: value for setting, value in leg.items() if value}
     for one, other, both in (
         ("--snat", "--no-snat", snat and "no_snat" in values),
+        ("--snat6", "--no-snat6", no_snat6 and "snat6" in values),
         ("--vlan", "--no-vlan", no_vlan and "vlan" in values),
-        ("--no-external", "what is outside", no_external and bool(values or snat or no_vlan)),
+        ("--no-external", "what is outside", no_external and bool(values or snat or no_snat6 or no_vlan)),
     ):
         if both:
             raise click.UsageError(f"{one} and {other} can't both be")
-    paths = [*values, *["no_snat"] * snat, *["vlan"] * no_vlan]
+    paths = [*values, *["no_snat"] * snat, *["snat6"] * no_snat6, *["vlan"] * no_vlan]
     if no_external:
         paths = list(leg)
     if not paths:

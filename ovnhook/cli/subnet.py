@@ -15,7 +15,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _COLUMNS = {
     "NAME": lambda row: row["name"],
-    "CIDR": lambda row: row["cidr"],
+    "CIDR": lambda row: " ".join(filter(None, (row["cidr"], row["cidr6"]))),
     "GATEWAY": lambda row: row["gateway"],
     "ROUTER": lambda row: text(row["router"]),
     "DNS": lambda row: text(row["dns"]),
@@ -31,6 +31,7 @@ def _settings(command: Command) -> Command:
     """The options that ``create`` and ``set`` have alike."""
     for option in reversed(
         (
+            click.option("--cidr6", metavar="CIDR", help="An IPv6 network beside the IPv4 one."),
             click.option("--default", is_flag=True, help="Domains go here that name no subnet."),
             click.option(
                 "--gateway",
@@ -79,6 +80,8 @@ def create(socket: Path, name: str, cidr: str, format_: str, **settings: Any) ->
     Examples:
       ovnhook subnet create blue 10.1.0.0/24 --default
       ovnhook subnet create green 10.2.0.0/24 --dns 10.2.0.53 --domain lab.example
+      ovnhook subnet create both 10.4.0.0/24 --cidr6 fd00:4::/64
+      ovnhook subnet create six fd00:6::/64
       ovnhook subnet create red 10.3.0.0/16 --range 10.3.1.0-10.3.1.255 --gateway 10.3.255.254
     """
     given = {setting: value for setting, value in _without_router(settings).items() if value or setting == "router"}
@@ -119,6 +122,7 @@ def show(socket: Path, name: str, format_: str) -> None:
 @subnet.command("set")
 @click.argument("name")
 @_settings
+@click.option("--no-cidr6", is_flag=True, help="No IPv6 any more.")
 @click.option("--no-gateway", is_flag=True, help="The first address is the router's.")
 @click.option("--no-isolated", is_flag=True, help="Let the router's other subnets reach it.")
 @click.option("--no-dns", is_flag=True, help="Give guests no DNS server.")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from netaddr import IPAddress
 
 from ovnhook import plan
-from ovnhook.address import is_ipv4
+from ovnhook.address import is_ip
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import repeat
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest, NotFound
-from ovnhook.model import Lease
+from ovnhook.model import Lease, Subnet
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.subnet import find
 
@@ -37,7 +38,10 @@ class Leases:
             where["subnet"] = find(request.subnet, self._northbound.cloud(deadline).subnets).name
         leases = self._northbound.leases(deadline, **where)
         shown, token = page(
-            leases, lambda lease: (lease.subnet, int(lease.address)), request.page_size, request.page_token
+            leases,
+            lambda lease: (lease.subnet, lease.address.version, int(lease.address)),
+            request.page_size,
+            request.page_token,
         )
         running = {(port.domain, port.mac) for port in self._northbound.ports(deadline, **where)}
         return api.ListLeasesResponse(
@@ -47,8 +51,8 @@ class Leases:
 
     def ReleaseLease(self, request: api.ReleaseLeaseRequest, deadline: Deadline) -> api.ReleaseLeaseResponse:
         """Give one back."""
-        if not is_ipv4(request.address):
-            raise InvalidRequest(f"address '{request.address}' is not an IPv4 address")
+        if not is_ip(request.address):
+            raise InvalidRequest(f"address '{request.address}' is not an IP address")
         address = IPAddress(request.address)
 
         def release() -> Lease:
@@ -65,7 +69,7 @@ class Leases:
     def _lease(self, address: IPAddress, name: str, deadline: Deadline) -> Lease:
         """The lease of an address, in the subnet of that name or the one that has the address."""
         existing = self._northbound.cloud(deadline).subnets
-        subnets = [find(name, existing)] if name else [one for one in existing if address in one.cidr]
+        subnets = [find(name, existing)] if name else _with(address, existing)
         if not subnets:
             raise NotFound(f"no subnet has the address {address}", "ovnhook subnet list")
         if len(subnets) > 1:
@@ -78,6 +82,11 @@ class Leases:
                 f"address {address} of subnet {subnet.name} is not leased", f"ovnhook lease list --subnet {subnet.name}"
             )
         return leases[subnet.name, address]
+
+
+def _with(address: IPAddress, subnets: Iterable[Subnet]) -> list[Subnet]:
+    """The subnets that have an address."""
+    return [one for one in subnets if any(address in network for network in one.gateways)]
 
 
 def _message(lease: Lease, *, in_use: bool) -> api.Lease:

@@ -11,6 +11,7 @@ from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest
 from ovnhook.model import DEFAULT_ROUTER, Subnet
+from ovnhook.ovsdb import rows
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.vswitch import Vswitch
 from ovnhook.plan import Change
@@ -44,6 +45,7 @@ class Subnets:
             default=asked.default,
             router=_router(asked),
             isolated=asked.isolated,
+            cidr6=asked.cidr6,
         )
         carried = underlay.read(self._vswitch, deadline)
         subnet.make(wanted, carried)  # what is wrong in itself is told whether the database is there or not
@@ -64,8 +66,10 @@ class Subnets:
         """Show all, in pages."""
         existing = self._northbound.cloud(deadline).subnets
         shown, token = page(existing, lambda one: (one.name,), request.page_size, request.page_token)
-        used = Counter(lease.subnet for lease in self._northbound.leases(deadline))
-        return api.ListSubnetsResponse(subnets=[_message(one, used[one.name]) for one in shown], next_page_token=token)
+        used = Counter((lease.subnet, lease.address.version) for lease in self._northbound.leases(deadline))
+        return api.ListSubnetsResponse(
+            subnets=[_message(one, used[one.name, one.cidr.version]) for one in shown], next_page_token=token
+        )
 
     def UpdateSubnet(self, request: api.UpdateSubnetRequest, deadline: Deadline) -> api.Subnet:
         """Change what the mask names."""
@@ -105,7 +109,8 @@ class Subnets:
 
     def _get(self, name: str, deadline: Deadline) -> api.Subnet:
         found = subnet.find(name, self._northbound.cloud(deadline).subnets)
-        return _message(found, len(self._northbound.leased(name, deadline)))
+        leases = self._northbound.leases(deadline, subnet=name)
+        return _message(found, sum(lease.address.version == found.cidr.version for lease in leases))
 
 
 def _router(asked: api.Subnet) -> str:
@@ -128,5 +133,8 @@ def _message(one: Subnet, used: int) -> api.Subnet:
         used=used,
         capacity=address.capacity(one),
         logical_switch=str(one.uuid),
-        dhcp_options=str(identity.dhcp_options(one.name)),
+        dhcp_options=[str(uuid) for uuid in rows.dhcp_options(one)],
+        cidr6=str(one.cidr6 or ""),
+        gateway6=str(one.gateway6 or ""),
+        names=str(identity.names(one.name)),
     )

@@ -260,7 +260,7 @@ def _(change: DropLease) -> list[Operation]:
 def _(change: AddPort) -> list[Operation]:
     port = change.port
     row: Row = {
-        **_port_columns(port),
+        **rows.port_columns(port),
         "options": as_map(rows.port_options(port)),
         "external_ids": as_map(rows.port_ids(port)),
     }
@@ -277,7 +277,7 @@ def _(change: UpdatePort) -> list[Operation]:
     moves = [_leave(old), _join(new)] if old.subnet != new.subnet else []
     return [
         exists(rows.PORT, old.uuid, includes("external_ids", rows.port_ids(old))),
-        update(rows.PORT, key(old.uuid), _port_columns(new)),
+        update(rows.PORT, key(old.uuid), rows.port_columns(new)),
         mutate(rows.PORT, key(old.uuid), mutations),
         *moves,
     ]
@@ -344,17 +344,20 @@ def _(change: AddSubnet) -> list[Operation]:
     return [
         insert(rows.DNS, names, rows.names(subnet)),
         insert(rows.SWITCH, subnet.uuid, switch),
-        insert(rows.DHCP_OPTIONS, identity.dhcp_options(subnet.name), rows.dhcp_options(subnet)),
+        *(insert(rows.DHCP_OPTIONS, uuid, row) for uuid, row in rows.dhcp_options(subnet).items()),
     ]
 
 
 @operations.register
 def _(change: UpdateSubnet) -> list[Operation]:
     uuid = change.old.uuid
+    before, after = rows.dhcp_options(change.old), rows.dhcp_options(change.new)
     return [
         exists(rows.SWITCH, uuid, includes("external_ids", rows.subnet_ids(change.old))),
         mutate(rows.SWITCH, key(uuid), set_keys("external_ids", rows.subnet_ids(change.new))),
-        update(rows.DHCP_OPTIONS, key(identity.dhcp_options(change.old.name)), rows.dhcp_options(change.new)),
+        *(update(rows.DHCP_OPTIONS, key(one), row) for one, row in after.items() if one in before),
+        *(insert(rows.DHCP_OPTIONS, one, row) for one, row in after.items() if one not in before),
+        *(delete(rows.DHCP_OPTIONS, key(one)) for one in before if one not in after),
     ]
 
 
@@ -368,7 +371,7 @@ def _(change: RemoveSubnet) -> list[Operation]:
         require(rows.SWITCH, [key(subnet.uuid)], [{"ports": ["set", []]}], ["ports"]),
         delete(rows.SWITCH, key(subnet.uuid)),
         delete(rows.DNS, key(identity.names(subnet.name))),
-        delete(rows.DHCP_OPTIONS, key(identity.dhcp_options(subnet.name))),
+        *(delete(rows.DHCP_OPTIONS, key(uuid)) for uuid in rows.dhcp_options(subnet)),
     ]
 
 
@@ -401,10 +404,6 @@ def _(change: SetGateways) -> list[Operation]:
     group = identity.part("gateways", change.router)
     still = require(topology.GROUP, [key(group)], [{"ha_chassis": as_set(before)}], ["ha_chassis"])
     return [still, *topology.gateways(change.router, change.old, change.new)]
-
-
-def _port_columns(port: Port) -> Row:
-    return rows.port_columns(port, identity.dhcp_options(port.subnet))
 
 
 def _join(port: Port) -> Operation:

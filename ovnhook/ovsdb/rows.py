@@ -5,12 +5,13 @@ Every row of ours says what it is in its external_ids, under keys that begin wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
 
+from ovnhook import identity
 from ovnhook.model import External, Holding, Lease, Port, Range, Router, Subnet
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
 from ovnhook.plan import Registry
@@ -53,6 +54,8 @@ def subnet_ids(subnet: Subnet) -> dict[str, str]:
         dns_domain=subnet.domain,
         mtu=str(subnet.mtu),
         isolated="yes" if subnet.isolated else "no",
+        cidr6=str(subnet.cidr6 or ""),
+        gateway6=str(subnet.gateway6 or ""),
     )
 
 
@@ -70,30 +73,57 @@ def subnet(row: Row, default: str) -> Subnet:
         mtu=int(ids["mtu"]),
         default=ids["subnet"] == default,
         isolated=ids["isolated"] == "yes",
+        cidr6=IPNetwork(ids["cidr6"]) if ids["cidr6"] else None,
+        gateway6=IPAddress(ids["gateway6"]) if ids["gateway6"] else None,
     )
 
 
-def dhcp_options(subnet: Subnet) -> Row:
-    """The DHCP_Options row of a subnet. Without server_id, server_mac and lease_time northd serves nothing."""
+def dhcp_options(subnet: Subnet) -> dict[UUID, Row]:
+    """The DHCP_Options rows of a subnet, one for each of its networks, by UUID."""
+    return {
+        dhcp_uuid(subnet.name, network.version): {
+            "cidr": str(network),
+            "options": as_map(_dhcpv4(subnet, gateway) if network.version == 4 else _dhcpv6(subnet)),
+            "external_ids": as_map(kind("dhcp", subnet=subnet.name)),
+        }
+        for network, gateway in subnet.gateways.items()
+    }
+
+
+def dhcp_uuid(subnet: str, version: int) -> UUID:
+    """The DHCP_Options row of a subnet's addresses of an IP version."""
+    return identity.dhcp_options(subnet) if version == 4 else identity.dhcpv6_options(subnet)
+
+
+def _dhcpv4(subnet: Subnet, gateway: IPAddress) -> dict[str, str]:
+    """Without server_id, server_mac and lease_time northd serves nothing."""
     options = {
-        "server_id": str(subnet.gateway),
+        "server_id": str(gateway),
         "server_mac": server_mac(subnet),
         "lease_time": str(_DHCP_LEASE_TIME),
         "mtu": str(subnet.mtu),
     }
     if subnet.router:
-        options["router"] = str(subnet.gateway)
-    # OVN answers for the names of guests whatever server is asked, so one has to be; the router is always in reach.
-    servers = subnet.dns or ((subnet.gateway,) if subnet.router else ())
-    if servers:
-        options["dns_server"] = f"{{{', '.join(map(str, servers))}}}"
+        options["router"] = str(gateway)
+    if servers := subnet.servers(4):
+        options["dns_server"] = _listed(servers)
     if subnet.domain:
         options["domain_name"] = f'"{subnet.domain}"'
-    return {
-        "cidr": str(subnet.cidr),
-        "options": as_map(options),
-        "external_ids": as_map(kind("dhcp", subnet=subnet.name)),
-    }
+    return options
+
+
+def _dhcpv6(subnet: Subnet) -> dict[str, str]:
+    """The default route and the MTU are the router's to tell (RFC 4861): ovsdb/topology.py."""
+    options = {"server_id": server_mac(subnet)}
+    if servers := subnet.servers(6):
+        options["dns_server"] = _listed(servers)
+    if subnet.domain:
+        options["domain_search"] = f'"{subnet.domain}"'
+    return options
+
+
+def _listed(servers: Iterable[IPAddress]) -> str:
+    return f"{{{', '.join(map(str, servers))}}}"
 
 
 def names(subnet: Subnet) -> Row:
@@ -120,11 +150,14 @@ def router_ids(router: Router) -> dict[str, str]:
     return ids | kind(
         "router",
         physical_network=external.physical_network,
-        address=str(external.address),
-        next_hop=str(external.next_hop),
+        address=str(external.address or ""),
+        next_hop=str(external.next_hop or ""),
         vlan=str(external.vlan),
         snat="yes" if external.snat else "no",
         mtu=str(external.mtu),
+        address6=str(external.address6 or ""),
+        next_hop6=str(external.next_hop6 or ""),
+        snat6="yes" if external.snat6 else "no",
     )
 
 
@@ -135,11 +168,14 @@ def router(row: Row) -> Router:
         return Router(ids["router"])
     external = External(
         physical_network=ids["physical-network"],
-        address=IPNetwork(ids["address"]),
-        next_hop=IPAddress(ids["next-hop"]),
+        address=IPNetwork(ids["address"]) if ids["address"] else None,
+        next_hop=IPAddress(ids["next-hop"]) if ids["next-hop"] else None,
         vlan=int(ids["vlan"]),
         snat=ids["snat"] == "yes",
         mtu=int(ids["mtu"]),
+        address6=IPNetwork(ids["address6"]) if ids["address6"] else None,
+        next_hop6=IPAddress(ids["next-hop6"]) if ids["next-hop6"] else None,
+        snat6=ids["snat6"] == "yes",
     )
     return Router(ids["router"], external)
 
@@ -156,14 +192,19 @@ def port_ids(port: Port) -> dict[str, str]:
     )
 
 
-def port_columns(port: Port, dhcp: UUID) -> Row:
+def port_columns(port: Port) -> Row:
     """The columns of a Logical_Switch_Port that are wholly ours. Sender addresses other than these are dropped."""
     addresses = " ".join((port.mac, *map(str, port.addresses)))
     return {
         "name": port.id,
         "addresses": addresses,
         "port_security": addresses,
-        "dhcpv4_options": ref(dhcp),
+        **{
+            f"dhcpv{version}_options": as_set(
+                ref(dhcp_uuid(port.subnet, version)) for address in port.addresses if address.version == version
+            )
+            for version in (4, 6)
+        },
     }
 
 

@@ -38,6 +38,9 @@ GROUP = "HA_Chassis_Group"
 GATEWAY = "HA_Chassis"
 
 _ISOLATION = 1000  # the policies' priority: a person's own may be above or below
+_EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
+_ROUTES = {4: "default-route", 6: "default-route6"}
+_SNATS = {4: "snat", 6: "snat6"}
 _PROBES = {"bfd-min-rx": "200", "bfd-min-tx": "200", "bfd-mult": "3"}
 """How gateways watch each other, in ms (ovn-nb(5), NB_Global options): one is known to be dead after three in a row."""
 
@@ -69,9 +72,8 @@ def nodes(network: Network | None) -> dict[UUID, Node]:
             found |= _isolated(network, subnet)
     if router.external:
         found |= _outside(router, router.external)
-        if router.external.snat:
-            for subnet in network.subnets:
-                found |= _snat(router, router.external, subnet)
+        for subnet in network.subnets:
+            found |= _snat(router, router.external, subnet)
     return found
 
 
@@ -202,7 +204,8 @@ def _joined(router: Router, subnet: Subnet) -> dict[UUID, Node]:
     inside = {
         "name": f"subnet:{subnet.name}",
         "mac": rows.server_mac(subnet),
-        "networks": as_set([f"{subnet.gateway}/{subnet.cidr.prefixlen}"]),
+        "networks": as_set(f"{gateway}/{cidr.prefixlen}" for cidr, gateway in subnet.gateways.items()),
+        "ipv6_ra_configs": as_map(_advertisement(subnet) if subnet.network(6) else {}),
         "external_ids": as_map(rows.kind("router-port", router=router.name, subnet=subnet.name)),
     }
     return {
@@ -215,6 +218,11 @@ def _joined(router: Router, subnet: Subnet) -> dict[UUID, Node]:
             (rows.SWITCH, subnet.uuid, "ports"),
         ),
     }
+
+
+def _advertisement(subnet: Subnet) -> dict[str, str]:
+    """What guests hear from their router (RFC 4861): the network, the way out, and to ask DHCPv6 for an address."""
+    return {"address_mode": "dhcpv6_stateful", "mtu": str(subnet.mtu), "send_periodic": "true"}
 
 
 def _isolated(network: Network, subnet: Subnet) -> dict[UUID, Node]:
@@ -263,16 +271,10 @@ def _outside(router: Router, external: External) -> dict[UUID, Node]:
     port = {
         "name": name,
         "mac": _mac(router),
-        "networks": as_set([str(external.address)]),
+        "networks": as_set(map(str, external.next_hops)),
         # What is larger is answered with ICMP "fragmentation needed": ovn-nb(5), options:gateway_mtu.
         "options": as_map({"gateway_mtu": str(external.mtu)}),
         "ha_chassis_group": ref(group),
-        "external_ids": ids,
-    }
-    route = {
-        "ip_prefix": "0.0.0.0/0",
-        "nexthop": str(external.next_hop),
-        "output_port": name,
         "external_ids": ids,
     }
     return {
@@ -281,18 +283,32 @@ def _outside(router: Router, external: External) -> dict[UUID, Node]:
         identity.part("external-peer", router.name): Node(rows.PORT, peer, (rows.SWITCH, switch, "ports")),
         group: Node(GROUP, {"name": f"ovnhook:{router.name}", "external_ids": ids}),
         identity.part("external-port", router.name): Node(ROUTER_PORT, port, (ROUTER, router.uuid, "ports")),
-        identity.part("default-route", router.name): Node(ROUTE, route, (ROUTER, router.uuid, "static_routes")),
+        **{
+            identity.part(_ROUTES[hop.version], router.name): Node(
+                ROUTE,
+                {"ip_prefix": _EVERYWHERE[hop.version], "nexthop": str(hop), "output_port": name, "external_ids": ids},
+                (ROUTER, router.uuid, "static_routes"),
+            )
+            for hop in external.next_hops.values()
+        },
     }
 
 
 def _snat(router: Router, external: External, subnet: Subnet) -> dict[UUID, Node]:
-    row = {
-        "type": "snat",
-        "external_ip": str(external.address.ip),
-        "logical_ip": str(subnet.cidr),
-        "external_ids": as_map(rows.kind("snat", router=router.name, subnet=subnet.name)),
-    }
-    return {identity.part("snat", router.name, subnet.name): Node(NAT, row, (ROUTER, router.uuid, "nat"))}
+    """What shows a subnet's guests outside with the router's address."""
+    found = {}
+    for address in external.next_hops:
+        network = subnet.network(address.version)
+        if network and external.hides(address.version):
+            row = {
+                "type": "snat",
+                "external_ip": str(address.ip),
+                "logical_ip": str(network),
+                "external_ids": as_map(rows.kind("snat", router=router.name, subnet=subnet.name)),
+            }
+            uuid = identity.part(_SNATS[address.version], router.name, subnet.name)
+            found[uuid] = Node(NAT, row, (ROUTER, router.uuid, "nat"))
+    return found
 
 
 def _peer(name: str, router_port: str, router: Router) -> Row:

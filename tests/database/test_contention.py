@@ -80,7 +80,7 @@ def test_the_last_address(northbound: Server, make_host: Callable[[str], Server]
     domains = [_domain(n, 1) for n in range(capacity + more)]
     assert _at_once(configs, domains) == more
     ports = Northbound(northbound.remote).ports(Deadline.after(20))
-    assert {where for port in ports for where in port.addresses} == {*address.candidates(SMALL, "")}
+    assert {where for port in ports for where in port.addresses} == {*address.candidates(SMALL, SMALL.cidr, "")}
     before = northbound.dump(versions=True)
     assert _at_once(configs, [_domain(1000 + n, 1) for n in range(2 * PROCESSES)]) == 2 * PROCESSES
     assert northbound.dump(versions=True) == before

@@ -51,6 +51,8 @@ def test_a_life_of_a_subnet(control: Control) -> None:
         "name": "blue",
         "cidr": "10.1.0.0/24",
         "gateway": "10.1.0.254",
+        "cidr6": "",
+        "gateway6": "",
         "router": "gateway",
         "ranges": ["10.1.0.10-10.1.0.19"],
         "dns": ["10.1.0.53", "192.0.2.53"],
@@ -61,12 +63,14 @@ def test_a_life_of_a_subnet(control: Control) -> None:
         "used": 0,
         "capacity": 10,
         "logical_switch": str(identity.switch("blue")),
-        "dhcp_options": str(identity.dhcp_options("blue")),
+        "dhcp_options": [str(identity.dhcp_options("blue"))],
+        "names": str(identity.names("blue")),
     }
     assert list(made)[:2] == ["name", "cidr"]
     rows = control.northbound.dump()
     assert rows["Logical_Switch"][made["logical_switch"]]["name"] == "blue"
-    options = dict(rows["DHCP_Options"][made["dhcp_options"]]["options"][1])
+    (uuid,) = made["dhcp_options"]
+    options = dict(rows["DHCP_Options"][uuid]["options"][1])
     assert options["router"] == "10.1.0.254"
     assert options["mtu"] == "1400"
     assert options["dns_server"] == "{10.1.0.53, 192.0.2.53}"
@@ -83,7 +87,7 @@ def test_a_life_of_a_subnet(control: Control) -> None:
     assert after == {
         **made, "gateway": "10.1.0.1", "router": "", "ranges": [], "dns": ["10.1.0.1"], "domain": "", "capacity": 253
     }  # fmt: skip
-    assert "router" not in dict(control.northbound.dump()["DHCP_Options"][made["dhcp_options"]]["options"][1])
+    assert "router" not in dict(control.northbound.dump()["DHCP_Options"][uuid]["options"][1])
 
     assert control.done("subnet", "delete", "blue").out == ""
     assert control.done("subnet", "list", "--format", "json").json == []
@@ -124,11 +128,11 @@ def test_to_make_again_what_is_already_so(control: Control) -> None:
         (2, "create red 10.3.0.0/31", "network 10.3.0.0/31 is too small", "/30"),
         (2, "create red 10.0.0.0/8", "network 10.0.0.0/8 is too large", "/12"),
         (2, "create red 127.0.0.0/24", "is loopback", "10.0.0.0/8"),
-        (2, "create red fd00::/64", "subnets are IPv4 in this version", ""),
+        (2, "create red fd00::/64 --no-router", "network fd00::/64 needs a router", "ovnhook router create"),
         (2, "create re_d- 10.3.0.0/24", "name 're_d-' is not possible", "letters"),
         (2, "create red 10.3.0.0/24 --gateway 10.4.0.1", "gateway 10.4.0.1 is not a host address of 10.3.0.0/24", ""),
         (2, "create red 10.3.0.0/24 --range 10.3.0.9-10.3.0.8", "the first address is after the last", "10.3.0.8-"),
-        (2, "create red 10.3.0.0/24 --dns dns", "DNS server 'dns' is not an IPv4 address", ""),
+        (2, "create red 10.3.0.0/24 --dns dns", "DNS server 'dns' is not an IP address", ""),
         (2, "create red 10.3.0.0/24 --domain a_b", "domain 'a_b' is not a DNS domain", "hyphens"),
         (2, "create red 10.3.0.0/24 --mtu 100", "MTU 100 is not possible", "576 to 9000"),
         (2, "create red 10.3.0.0/24 --mtu x", "'--mtu': 'x' is not a valid integer", "ovnhook subnet create --help"),
@@ -254,7 +258,7 @@ def test_to_release_a_lease(control: Control) -> None:
         (["10.1.0.22"], 3, "address 10.1.0.22 of subnet blue is not leased"),
         (["10.9.0.22"], 3, "no subnet has the address 10.9.0.22"),
         (["10.1.0.20", "--subnet", "red"], 3, "there is no subnet 'red'"),
-        (["web1"], 2, "address 'web1' is not an IPv4 address"),
+        (["web1"], 2, "address 'web1' is not an IP address"),
     ):
         assert control.refused(status, "lease", "release", *arguments)[0] == words
     assert control.done("lease", "release", "10.1.0.20").out == ""

@@ -73,7 +73,7 @@ def test_it_goes_with_the_lease(cloud: Control) -> None:
         (4, "create 203.0.113.254 web1", "address 203.0.113.254 is the next hop of router gateway"),
         (4, "create 203.0.113.20 web5", "address 203.0.113.20 is the floating address of domain web1"),
         (4, "create 203.0.113.21 web1", "10.1.0.11 of domain web1 has the floating address 203.0.113.20"),
-        (3, "create 203.0.113.21 web9", "no address is leased to a domain or port 'web9'"),
+        (3, "create 203.0.113.21 web9", "no IPv4 address is leased to a domain or port 'web9'"),
         (2, "create 203.0.113.21 web2", "subnet inner of domain web2 is on no router"),
         (2, "create 203.0.113.21 twice", "'twice' is not one interface: 52:54:00:00:00:31 (10.1.0.31), 52:54"),
         (3, "delete 203.0.113.21", "there is no floating address '203.0.113.21'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -29,7 +31,7 @@ def test_each_address_is_a_candidate_once(subnet: Subnet, seed: str) -> None:
     """All that the ranges hold and no other, none twice, and never the gateway."""
     pools = subnet.ranges or (Range(subnet.cidr[1], subnet.cidr[-2]),)
     expected = {IPAddress(n) for pool in pools for n in range(int(pool.first), int(pool.last) + 1)}
-    found = list(address.candidates(subnet, seed))
+    found = list(address.candidates(subnet, subnet.cidr, seed))
     assert len(found) == len(set(found))
     assert set(found) == expected - {subnet.gateway}
 
@@ -37,25 +39,25 @@ def test_each_address_is_a_candidate_once(subnet: Subnet, seed: str) -> None:
 @given(subnets(), st.text())
 def test_capacity_is_the_number_of_candidates(subnet: Subnet, seed: str) -> None:
     """What a full subnet is said to have is what it gave."""
-    assert address.capacity(subnet) == len(list(address.candidates(subnet, seed)))
+    assert address.capacity(subnet) == len(list(address.candidates(subnet, subnet.cidr, seed)))
 
 
 @given(subnets(), st.text())
 def test_every_candidate_passes_the_check(subnet: Subnet, seed: str) -> None:
     """What we give by ourselves a user may ask for by name."""
-    for candidate in address.candidates(subnet, seed):
+    for candidate in address.candidates(subnet, subnet.cidr, seed):
         address.check(subnet, candidate)
 
 
 @given(subnets(), st.text())
 def test_the_order_is_the_seeds(subnet: Subnet, seed: str) -> None:
     """An interface whose lease was dropped is offered the same address again."""
-    assert list(address.candidates(subnet, seed)) == list(address.candidates(subnet, seed))
+    assert list(address.candidates(subnet, subnet.cidr, seed)) == list(address.candidates(subnet, subnet.cidr, seed))
 
 
 def test_interfaces_begin_at_different_places() -> None:
     """Hosts that allocate at once seldom want the same address."""
-    begins = {next(address.candidates(BLUE, f"domain/{n}")) for n in range(100)}
+    begins = {next(address.candidates(BLUE, BLUE.cidr, f"domain/{n}")) for n in range(100)}
     assert len(begins) > 70
 
 
@@ -92,7 +94,40 @@ def test_an_address_outside_the_ranges_may_be_asked_for() -> None:
 def test_the_smallest_subnet_gives_its_one_address() -> None:
     """A /30 has two hosts, one of which is the gateway."""
     subnet = Subnet("tiny", IPNetwork("10.1.0.0/30"), IPAddress("10.1.0.1"))
-    assert list(address.candidates(subnet, "any")) == [IPAddress("10.1.0.2")]
+    assert list(address.candidates(subnet, subnet.cidr, "any")) == [IPAddress("10.1.0.2")]
+
+
+def test_ipv6() -> None:
+    """Beside IPv4, with addresses of its own; all but the first may be asked for, the first million are given."""
+    both = Subnet(
+        "both", BLUE.cidr, BLUE.gateway, "gateway", cidr6=IPNetwork("fd00::/64"), gateway6=IPAddress("fd00::1")
+    )
+    assert address.capacity(both) == address.capacity(BLUE)
+    for asked in ("fd00::2", "fd00::ffff:ffff:ffff:ffff", "10.1.0.2"):
+        address.check(both, IPAddress(asked))
+    for asked in ("fd00::", "fd00::1", "fd00:0:0:1::2"):
+        with pytest.raises(InvalidRequest, match=rf"address {asked} is .*subnet both"):
+            address.check(both, IPAddress(asked))
+    found = set(address.candidates(both, both.cidr6, "any"))
+    assert len(found) == address.MOST - 1
+    assert (min(found), max(found)) == (IPAddress("fd00::2"), IPAddress("fd00::10:0"))
+    ranged = replace(both, ranges=(Range(IPAddress("fd00::a0"), IPAddress("fd00::a1")),))
+    assert set(address.candidates(ranged, both.cidr6, "any")) == {IPAddress("fd00::a0"), IPAddress("fd00::a1")}
+    assert address.capacity(ranged) == 2
+    assert set(address.candidates(ranged, both.cidr, "any")) == set(address.candidates(BLUE, BLUE.cidr, "any"))
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        *(("10.1.0.20", 4), ("10.1", 0), ("010.1.0.1", 0), ("10.1.0.20 ", 0), ("", 0)),
+        *(("fd00::20", 6), ("FD00::0:20", 6), ("fe80::1%eth0", 0), ("fd00::20/64", 0), (":", 0), ("fd00::g", 0)),
+    ],
+)
+def test_what_an_address_is(text: str, version: int) -> None:
+    """As people write them, and nothing else."""
+    assert (address.is_ipv4(text), address.is_ipv6(text)) == (version == 4, version == 6)
+    assert address.is_ip(text) == bool(version)
 
 
 @given(subnets())

@@ -109,7 +109,7 @@ def _place(domain: Domain, interface: Interface) -> Placement:
             address.check(subnet, wanted)
     except OvnhookError as error:
         raise error.within(f"domain {domain.name}: interface {interface.mac}") from error
-    first = next(address.candidates(subnet, f"{domain.uuid}/{interface.mac}"))
+    first = next(address.candidates(subnet, subnet.cidr, f"{domain.uuid}/{interface.mac}"))
     return Placement(interface, subnet, interface.wish.addresses or (first,))
 
 

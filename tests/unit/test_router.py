@@ -34,6 +34,12 @@ def test_make() -> None:
     made = router.make("gateway", special, 1400)
     assert made.external == replace(EXTERNAL, vlan=42, snat=False, mtu=1400)
     assert [router.leg(one) for one in (Router("lab"), GATEWAY, made)] == [Leg(), LEG, special]
+    six = Leg("external", address6="2001:db8::10/64", next_hop6="2001:db8::1", snat6=True)
+    made = router.make("gateway", six, 1442)
+    assert made.external
+    assert made.external.next_hops == {IPNetwork("2001:db8::10/64"): IPAddress("2001:db8::1")}
+    assert (made.external.hides(4), made.external.hides(6)) == (True, True)
+    assert router.leg(made) == six
 
 
 @pytest.mark.parametrize(
@@ -42,6 +48,10 @@ def test_make() -> None:
         ({"physical_network": ""}, "router gateway: without a physical network there is no way outside"),
         ({"physical_network": "a:b"}, "physical network 'a:b'"),
         ({"address": ""}, "address '' is not of the form ADDRESS/LENGTH"),
+        ({"address": "", "next_hop": ""}, "router gateway: without an address it can't lead outside"),
+        ({"address6": "203.0.113.10/24"}, "address '203.0.113.10/24' is not of the form ADDRESS/LENGTH, like 2001:db8"),
+        ({"next_hop6": "2001:db8::1"}, "address '' is not of the form ADDRESS/LENGTH"),
+        ({"address6": "2001:db8::10/64", "next_hop6": "fe80::1"}, "next hop fe80::1 is not a host address of"),
         ({"address": "203.0.113.10"}, "address '203.0.113.10' is not of the form"),
         ({"address": "203.0.113.10/33"}, "address 203.0.113.10/33"),
         ({"address": "203.0.113.10/31"}, "no room"),

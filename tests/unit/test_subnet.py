@@ -103,7 +103,15 @@ def test_what_is_said() -> None:
         ("240.0.0.0/24", "is reserved", ""),
         ("255.255.255.0/24", "is reserved", ""),
         ("0.0.0.0/24", "this network", ""),
-        ("fd00::/64", "IPv4 in this version", ""),
+        ("fd00::7/64", "fd00::7/64 has host bits set", "did you mean fd00::/64?"),
+        ("fd00::/48", "too large to be meant", "/64"),
+        ("fd00::/127", "too small", "/126"),
+        ("fd00::/129", "ADDRESS/LENGTH", ""),
+        ("fd00::%eth0/64", "ADDRESS/LENGTH", ""),
+        ("fe80::/64", "is link-local", "fd00::/8"),
+        ("ff02::/64", "is multicast", ""),
+        ("::/64", "is reserved", ""),
+        ("::ffff:10.1.0.0/120", "is reserved", ""),
         ("10.1.0.0", "ADDRESS/LENGTH", "did you mean 10.1.0.0/24?"),
         ("10.1.0.9", "ADDRESS/LENGTH", "did you mean 10.1.0.0/24?"),
         ("10.1/16", "ADDRESS/LENGTH", ""),
@@ -124,7 +132,7 @@ def test_networks_that_are_refused(cidr: str, message: str, hint: str) -> None:
     assert hint in advice
 
 
-@pytest.mark.parametrize("cidr", ["10.0.0.0/12", "10.1.0.0/30", "192.168.4.0/22", "203.0.113.0/24", "100.64.0.0/16"])
+@pytest.mark.parametrize("cidr", ["10.0.0.0/12", "10.1.0.0/30", "203.0.113.0/24", "fd00::/64", "fd00::/126"])
 def test_networks_that_are_taken(cidr: str) -> None:
     """The largest, the smallest, public ones."""
     assert str(subnet.make(Wanted("blue", cidr), KNOWN).cidr) == cidr
@@ -144,12 +152,20 @@ def test_names_that_are_refused(name: str) -> None:
         ({"gateway": "10.1.1.1"}, "gateway 10.1.1.1 is not a host address of 10.1.0.0/24"),
         ({"gateway": "10.1.0.0"}, "gateway 10.1.0.0 is not a host address"),
         ({"gateway": "10.1.0.255"}, "gateway 10.1.0.255 is not a host address"),
-        ({"gateway": "first"}, "gateway 'first' is not an IPv4 address"),
-        ({"gateway": "fd00::1"}, "gateway 'fd00::1' is not an IPv4 address"),
-        ({"dns": ("10.1.0.53", "dns.example")}, "DNS server 'dns.example' is not an IPv4 address"),
+        ({"gateway": "first"}, "gateway 'first' is not an IP address"),
+        ({"gateway": "fd00::1"}, "gateway fd00::1 is not a host address of 10.1.0.0/24"),
+        ({"cidr6": "10.2.0.0/24"}, "networks 10.1.0.0/24 and 10.2.0.0/24: one has to be IPv4, the second one IPv6"),
+        ({"cidr6": "fd00::1/64"}, "network fd00::1/64 has host bits set"),
+        ({"cidr6": "fd00::"}, "network 'fd00::' is not of the form ADDRESS/LENGTH, like fd00:1::/64"),
+        ({"cidr6": "fd00::/64", "router": ""}, "network fd00::/64 needs a router"),
+        ({"cidr6": "fd00::/64", "mtu": 1279}, "MTU 1279 is not possible with IPv6"),
+        ({"ranges": ("fd00::5-fd00::9",)}, "range fd00::5-fd00::9 is not of a network of subnet blue"),
+        ({"ranges": ("10.1.0.5-fd00::9",)}, "range 10.1.0.5-fd00::9 is not of a network of subnet blue"),
+        ({"cidr6": "fd00::/64", "ranges": ("fd00::1-fd00::20:0",)}, "range fd00::1-fd00::20:0 is too large"),
+        ({"dns": ("10.1.0.53", "dns.example")}, "DNS server 'dns.example' is not an IP address"),
         ({"dns": ("",)}, "DNS server '' is not"),
         ({"ranges": ("10.1.0.10",)}, "range '10.1.0.10' is not of the form FIRST-LAST"),
-        ({"ranges": ("10.1.0.10-99",)}, "range '10.1.0.10-99': '99' is not an IPv4 address"),
+        ({"ranges": ("10.1.0.10-99",)}, "range '10.1.0.10-99': '99' is not an IP address"),
         ({"ranges": ("10.1.0.99-10.1.0.10",)}, "range 10.1.0.99-10.1.0.10: the first address is after the last"),
         ({"ranges": ("10.1.0.250-10.1.0.255",)}, "10.1.0.255 is not a host address"),
         ({"ranges": ("10.1.0.0-10.1.0.9",)}, "10.1.0.0 is not a host address"),
@@ -299,6 +315,34 @@ def test_update() -> None:
         UpdateSubnet(GREEN, both),
         SetNetwork(Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE, both))),
     )
+
+
+def test_ipv6() -> None:
+    """Beside IPv4 and alone; the router has the first address, DNS servers are told to those who can reach them."""
+    both = subnet.make(Wanted("both", "10.1.0.0/24", cidr6="fd00:1::/64", dns=("10.1.0.53", "fd00:1::53")), KNOWN)
+    assert both.gateways == {
+        IPNetwork("10.1.0.0/24"): IPAddress("10.1.0.1"),
+        IPNetwork("fd00:1::/64"): IPAddress("fd00:1::1"),
+    }
+    assert [both.servers(version) for version in (4, 6)] == [(IPAddress("10.1.0.53"),), (IPAddress("fd00:1::53"),)]
+    bare = subnet.with_changes(both, {"dns": ()}, KNOWN)
+    assert [bare.servers(version) for version in (4, 6)] == [(IPAddress("10.1.0.1"),), (IPAddress("fd00:1::1"),)]
+    alone = subnet.make(Wanted("six", "fd00:6::/64", gateway="fd00:6::ff"), KNOWN)
+    assert alone.gateways == {IPNetwork("fd00:6::/64"): IPAddress("fd00:6::ff")}
+    assert alone.servers(4) == ()
+    assert subnet.with_changes(both, {"cidr6": ""}, KNOWN).gateways == {both.cidr: both.gateway}
+
+
+def test_ipv6_that_comes_and_goes() -> None:
+    """It may come to a subnet that is in use; to go, no guest may have an address of it."""
+    both = subnet.with_changes(BLUE, {"cidr6": "fd00:1::/64"}, KNOWN)
+    assert UpdateSubnet(BLUE, both) in subnet.update(BLUE, both, CLOUD, {}, [lease("10.1.0.8")])
+    with_it = replace(CLOUD, subnets=(both, GREEN))
+    said, _ = refused(InUse, subnet.update, both, BLUE, with_it, {}, [lease("10.1.0.8"), lease("fd00:1::8", "mail")])
+    assert said == "address fd00:1::8 of fd00:1::/64 is leased to domain mail (52:54:00:00:00:01)"
+    assert UpdateSubnet(both, BLUE) in subnet.update(both, BLUE, with_it, {}, [lease("10.1.0.8")])
+    wanted = Wanted("red", "10.3.0.0/24", cidr6="fd00:1::/64")
+    assert refused(AlreadyExists, subnet.create, wanted, KNOWN, with_it)[0].startswith("network fd00:1::/64 overlaps")
 
 
 def test_update_to_a_leased_gateway() -> None:

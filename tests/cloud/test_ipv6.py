@@ -1,0 +1,88 @@
+"""IPv6, with guests: leased addresses by DHCPv6, the router's advertisements, to each other and outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.domain import interface_xml
+from tests.cloud.world import World
+
+ADDRESS = "2001:db8::10"
+OUTSIDE = "2001:db8::254"
+
+
+@pytest.fixture
+def both(world: World) -> Iterator[World]:
+    """A subnet of both, one of IPv6 alone; the outside knows the way back to the second one only."""
+    world.ovnhook("subnet", "create", "both", "10.70.0.0/24", "--cidr6", "fd00:70::/64", "--domain", "both.example")
+    world.ovnhook("subnet", "create", "six", "fd00:60::/64", "--domain", "six.example")
+    outside = world.cloud.outside
+    outside.run(["ip", "-6", "address", "add", f"{OUTSIDE}/64", "dev", "ext0", "nodad"])
+    outside.run(["ip", "-6", "route", "add", "fd00:60::/64", "via", ADDRESS])
+    yield world
+    world.remove_domains()
+    outside.run(["ip", "-6", "route", "del", "fd00:60::/64"])
+    outside.run(["ip", "-6", "address", "del", f"{OUTSIDE}/64", "dev", "ext0"])
+    world.ovnhook("router", "set", "gateway", "--no-external")
+    world.wait_for(lambda: not world.leases(), "the leases to be gone", world.leases)
+    for subnet in ("both", "six"):
+        world.ovnhook("subnet", "delete", subnet)
+
+
+def test_guests_have_leased_addresses_and_reach_each_other(both: World) -> None:
+    """Dual stack and IPv6 alone, across hosts; by name; the same addresses after a stop."""
+    one = both.boot(both.hv1, "one", interface_xml(), metadata="<ovn:interface subnet='both'/>")
+    asks = "<ovn:interface subnet='six' address='fd00:60::20'/>"
+    other = both.boot(both.hv2, "other", interface_xml(), metadata=asks)
+    (four, six) = next(row["addresses"].split()[1:] for row in both.ports("one"))
+    assert one.wait_address() == four
+    assert one.wait_address(family=6) == six
+    assert other.wait_address(family=6) == "fd00:60::20"
+    assert one.ping("fd00:60::20").lost == 0
+    assert other.ping(six).lost == 0
+    found = other.console("nslookup -type=aaaa one.both.example; nslookup " + six)
+    assert six in found.partition("name = ")[0]
+    assert "name = one.both.example" in found
+    assert "nameserver fd00:60::1" in other.console("cat /etc/resolv.conf")
+    both.destroy(both.hv1, "one")
+    one = both.start(both.hv1, "one")
+    assert one.wait_address(family=6) == six
+
+
+def test_a_false_sender_address_gets_nowhere(both: World) -> None:
+    """A guest has the address that is leased to it, and no other."""
+    asks = "<ovn:interface subnet='six'/>"
+    one = both.boot(both.hv1, "one", interface_xml(), metadata=asks)
+    other = both.boot(both.hv2, "other", interface_xml(), metadata=asks)
+    one.wait_address(family=6)
+    address = other.wait_address(family=6)
+    assert one.ping(address).lost == 0
+    one.console("ip -6 address add fd00:60::bad/128 dev eth0")
+    one.console("while ip -6 address | grep -q tentative; do sleep 1; done")
+    command = f"ping -c 3 -i 0.2 -W 1 -I fd00:60::bad {address}"
+    assert "100% packet loss" in one.console(command, check=False)
+
+
+def test_guests_reach_the_outside(both: World) -> None:
+    """Routed, seen with their own address; with the router's address where that is asked for."""
+    way = ("--physical-network", "external", "--address6", f"{ADDRESS}/64", "--next-hop6", OUTSIDE)
+    both.ovnhook("router", "set", "gateway", *way)
+    both.wait_for(lambda: "active gateway    control" in both.ovnhook("router", "show", "gateway"), "a gateway")
+    routed = both.boot(both.hv1, "routed", interface_xml(), metadata="<ovn:interface subnet='six'/>")
+    hidden = both.boot(both.hv2, "hidden", interface_xml(), metadata="<ovn:interface subnet='both'/>")
+    address = routed.wait_address(family=6)
+    hidden.wait_address(family=6)
+    assert routed.ping(OUTSIDE).lost == 0
+    assert both.cloud.outside.run(["busybox", "ping", "-c", "1", "-w", "5", address]).returncode == 0
+    assert hidden.ping(OUTSIDE).received == 0  # nobody outside knows the way back
+    both.ovnhook("router", "set", "gateway", "--snat6")
+    both.wait_for(lambda: hidden.ping(OUTSIDE, count=1), "a ping to come back")
+    capture = both.cloud.outside.spawn("capture6", ["tcpdump", "-lni", "ext0", "-c", "1", "icmp6[0] == 128"])
+    try:
+        both.wait_for(lambda: "listening on" in capture.log.read_text(), "tcpdump")
+        assert hidden.ping(OUTSIDE).lost == 0
+        both.wait_for(lambda: f"IP6 {ADDRESS} >" in capture.log.read_text(), "the router's address")
+    finally:
+        capture.kill()
