@@ -28,6 +28,10 @@ class Deadline:
         """Seconds left, never negative."""
         return max(0.0, self.at - time.monotonic())
 
+    def half(self, most: float) -> Deadline:
+        """The moment when half of the time left is over, `most` seconds from now at the latest."""
+        return Deadline.after(min(most, self.remaining / 2))
+
     def check(self, what: str) -> None:
         """Raise Unavailable if the moment has passed; `what` says what was being done."""
         if not self.remaining:

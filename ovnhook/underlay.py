@@ -30,7 +30,7 @@ def read(vswitch: Vswitch, deadline: Deadline) -> Underlay:
         vswitch: this host's.
         deadline: when to give up.
     """
-    soon = Deadline.after(min(_PATIENCE, deadline.remaining / 2))
+    soon = deadline.half(_PATIENCE)
     try:
         kind, address = vswitch.encapsulation(soon)
     except Unavailable as error:

@@ -53,7 +53,7 @@ class Routers:
             return router.create(wanted, self._northbound.cloud(deadline), name_is_foreign=foreign)
 
         if carry_out(self._northbound, plan, f"router {asked.name} is made", deadline):
-            self._on_change(_share(deadline))
+            self._on_change(deadline.half(_PATIENCE))
         return self._get(asked.name, deadline)
 
     def GetRouter(self, request: api.GetRouterRequest, deadline: Deadline) -> api.Router:
@@ -82,7 +82,7 @@ class Routers:
 
         words = f"router {asked.name} has another way outside: {', '.join(paths)}"
         if carry_out(self._northbound, plan, words, deadline):
-            self._on_change(_share(deadline))
+            self._on_change(deadline.half(_PATIENCE))
         return self._get(asked.name, deadline)
 
     def DeleteRouter(self, request: api.DeleteRouterRequest, deadline: Deadline) -> api.DeleteRouterResponse:
@@ -125,15 +125,10 @@ class Routers:
     def _active(self, deadline: Deadline) -> dict[str, str]:
         """The host that has each router's leg, or none where nobody can tell."""
         try:
-            return self._southbound.active(_share(deadline))
+            return self._southbound.active(deadline.half(_PATIENCE))
         except Unavailable as error:
             _log.warning("the active gateways are not known: %s", error)
             return {}
-
-
-def _share(deadline: Deadline) -> Deadline:
-    """The part of a call's time that what is only shown may have."""
-    return Deadline.after(min(_PATIENCE, deadline.remaining / 2))
 
 
 def _message(network: Network, gateways: Sequence[str], active: str) -> api.Router:

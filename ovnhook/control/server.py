@@ -56,7 +56,9 @@ class Server:
         self._server = grpc.server(
             ThreadPoolExecutor(_THREADS), interceptors=[Calls()], options=[("grpc.so_reuseport", 0)]
         )
-        ovnhook_pb2_grpc.add_SubnetsServicer_to_server(Subnets(self._northbound, self._vswitch), self._server)
+        ovnhook_pb2_grpc.add_SubnetsServicer_to_server(
+            Subnets(self._northbound, self._southbound, self._vswitch), self._server
+        )
         routers = Routers(self._northbound, self._southbound, self._vswitch, self._gateways.look)
         ovnhook_pb2_grpc.add_RoutersServicer_to_server(routers, self._server)
         floating = FloatingAddresses(self._northbound)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
+from uuid import UUID
 
 from ovnhook import address, identity, subnet, underlay
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.control.changes import carry_out
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
-from ovnhook.errors import InvalidRequest
+from ovnhook.errors import InvalidRequest, Unavailable
 from ovnhook.model import DEFAULT_ROUTER, Subnet
 from ovnhook.ovsdb import rows
 from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.ovsdb.vswitch import Vswitch
 from ovnhook.plan import Change
 
+_log = logging.getLogger(__name__)
+
 _LISTS = ("ranges", "dns")
+_PATIENCE = 2.0  # seconds that the southbound database has, which only tells what is shown
 
 
 class Subnets:
@@ -24,11 +30,13 @@ class Subnets:
 
     Args:
         northbound: where they are.
+        southbound: tells their network ids.
         vswitch: this host's, which tells the underlay.
     """
 
-    def __init__(self, northbound: Northbound, vswitch: Vswitch) -> None:
+    def __init__(self, northbound: Northbound, southbound: Southbound, vswitch: Vswitch) -> None:
         self._northbound = northbound
+        self._southbound = southbound
         self._vswitch = vswitch
 
     def CreateSubnet(self, request: api.CreateSubnetRequest, deadline: Deadline) -> api.Subnet:
@@ -67,9 +75,9 @@ class Subnets:
         existing = self._northbound.cloud(deadline).subnets
         shown, token = page(existing, lambda one: (one.name,), request.page_size, request.page_token)
         used = Counter((lease.subnet, lease.address.version) for lease in self._northbound.leases(deadline))
-        return api.ListSubnetsResponse(
-            subnets=[_message(one, used[one.name, one.cidr.version]) for one in shown], next_page_token=token
-        )
+        ids = self._network_ids(deadline) if shown else {}
+        messages = [_message(one, used[one.name, one.cidr.version], ids.get(one.uuid, 0)) for one in shown]
+        return api.ListSubnetsResponse(subnets=messages, next_page_token=token)
 
     def UpdateSubnet(self, request: api.UpdateSubnetRequest, deadline: Deadline) -> api.Subnet:
         """Change what the mask names."""
@@ -110,7 +118,17 @@ class Subnets:
     def _get(self, name: str, deadline: Deadline) -> api.Subnet:
         found = subnet.find(name, self._northbound.cloud(deadline).subnets)
         leases = self._northbound.leases(deadline, subnet=name)
-        return _message(found, sum(lease.address.version == found.cidr.version for lease in leases))
+        used = sum(lease.address.version == found.cidr.version for lease in leases)
+        ids = self._network_ids(deadline, logical_switch=str(found.uuid))
+        return _message(found, used, ids.get(found.uuid, 0))
+
+    def _network_ids(self, deadline: Deadline, **which: str) -> dict[UUID, int]:
+        """The network ids of subnets, or none where nobody can tell."""
+        try:
+            return self._southbound.network_ids(deadline.half(_PATIENCE), **which)
+        except Unavailable as error:
+            _log.warning("the network ids are not known: %s", error)
+            return {}
 
 
 def _router(asked: api.Subnet) -> str:
@@ -118,7 +136,7 @@ def _router(asked: api.Subnet) -> str:
     return asked.router if asked.HasField("router") else DEFAULT_ROUTER
 
 
-def _message(one: Subnet, used: int) -> api.Subnet:
+def _message(one: Subnet, used: int, network_id: int) -> api.Subnet:
     return api.Subnet(
         name=one.name,
         cidr=str(one.cidr),
@@ -132,6 +150,7 @@ def _message(one: Subnet, used: int) -> api.Subnet:
         isolated=one.isolated,
         used=used,
         capacity=address.capacity(one),
+        network_id=network_id,
         logical_switch=str(one.uuid),
         dhcp_options=[str(uuid) for uuid in rows.dhcp_options(one)],
         cidr6=str(one.cidr6 or ""),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from ovnhook.deadline import Deadline
 from ovnhook.ovsdb.connection import Database
-from ovnhook.ovsdb.operation import map_of, select, set_of
+from ovnhook.ovsdb.operation import includes, map_of, select, set_of
 
 _LEG = "cr-external:"
 """What northd calls the router port of a leg (ovsdb/topology.py) where it says which host has it."""
@@ -51,6 +52,14 @@ class Southbound:
                 )
             )
         return sorted(hosts, key=lambda host: host.name)
+
+    def network_ids(self, deadline: Deadline, **ids: str) -> dict[UUID, int]:
+        """What tunnels call each logical switch (its tunnel key), of those whose external_ids hold these."""
+        match = [includes("external_ids", {key.replace("_", "-"): value for key, value in ids.items()})] if ids else []
+        columns = ["tunnel_key", "external_ids"]
+        (found,) = self.database.transact([select("Datapath_Binding", *match, columns=columns)], deadline)
+        known = ((map_of(row["external_ids"]).get("logical-switch"), row["tunnel_key"]) for row in found)
+        return {UUID(switch): number for switch, number in known if switch}
 
     def active(self, deadline: Deadline) -> dict[str, str]:
         """The host that has each router's leg to the outside now, by router; those that nobody has are not there."""

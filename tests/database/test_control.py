@@ -62,6 +62,7 @@ def test_a_life_of_a_subnet(control: Control) -> None:
         "isolated": False,
         "used": 0,
         "capacity": 10,
+        "network_id": 0,
         "logical_switch": str(identity.switch("blue")),
         "dhcp_options": [str(identity.dhcp_options("blue"))],
         "names": str(identity.names("blue")),
@@ -674,3 +675,15 @@ class TestUnderlay:
         if pairs:
             command = ["ovs-vsctl", "--no-wait", f"--db={remote}", "set", "Open_vSwitch", ".", *pairs]
             subprocess.run(command, check=True, timeout=60)
+
+
+def test_the_network_id(control: Control) -> None:
+    """Northd gives it; where it can't be asked for, all else is shown."""
+    uuid = control.done("subnet", "create", "blue", "10.1.0.0/24", "--format", "json").json["logical_switch"]
+    for key, ids in ((6, {"logical-switch": uuid}), (7, {"logical-router": str(identity.router("gateway"))})):
+        row = {"tunnel_key": key, "external_ids": ["map", [*map(list, ids.items())]]}
+        control.southbound.transact({"op": "insert", "table": "Datapath_Binding", "row": row})
+    assert control.done("subnet", "show", "blue", "--format", "json").json["network_id"] == 6
+    assert control.done("subnet", "list", "--format", "json").json[0]["network_id"] == 6
+    control.southbound.stop()
+    assert control.done("subnet", "show", "blue", "--format", "json").json["network_id"] == 0
