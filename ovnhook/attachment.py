@@ -1,4 +1,4 @@
-"""The verbs that the hook, the agent and the control service share: attach a domain, detach it, forget it.
+"""The verbs that hosts and the control service share: attach a domain on a host, detach it, forget it.
 
 Each may be repeated, each ends by its deadline, and each changes the northbound database in one transaction.
 """
@@ -9,22 +9,20 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
-from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import address, identity, plan, underlay
+from ovnhook import address, identity, plan
 from ovnhook import subnet as subnets
-from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, Conflict, Exhausted, OvnhookError, Unavailable
-from ovnhook.model import Domain, Interface, Kind, Subnet, isolated_subnet
+from ovnhook.model import Domain, Interface, Subnet, isolated_subnet
 from ovnhook.ovsdb.connection import ConstraintViolation
 from ovnhook.ovsdb.northbound import Northbound
-from ovnhook.ovsdb.vswitch import Binding, Vswitch
 from ovnhook.plan import AddLease, Change, DropLease, Observed, Placement, RemovePort, UpdateLease
+from ovnhook.subnet import Underlay
 
 _log = logging.getLogger(__name__)
 
@@ -35,71 +33,58 @@ T = TypeVar("T")
 
 
 class Attachment:
-    """Attaches the domains of this host. Safe to share between threads.
+    """Gives domains their ports and leases, and takes them away, on whichever host. Safe to share between threads.
+
+    Every method raises Unavailable when the database did not answer in time.
 
     Args:
-        config: where the databases are.
+        northbound: where they are.
+        pool: the network that domains' own subnets are carved from.
+        carried: tells the underlay, by a deadline; asked when a domain's own subnet is made.
     """
 
-    def __init__(self, config: Config) -> None:
-        self._pool = IPNetwork(config.isolated_pool)
-        self.northbound = Northbound(config.northbound)
-        self.vswitch = Vswitch(config.vswitch, config.integration_bridge)
+    def __init__(self, northbound: Northbound, pool: IPNetwork, carried: Callable[[Deadline], Underlay]) -> None:
+        self.northbound = northbound
+        self._pool = pool
+        self._carried = carried
 
-    def attach(self, domain: Domain, deadline: Deadline, *, take_over: bool = True) -> None:
-        """Give every interface of a domain its port and its address, and bind the taps that are known.
+    def attach(self, domain: Domain, host: str, deadline: Deadline, *, take_over: bool = True) -> tuple[Placement, ...]:
+        """Give every interface of a domain its port and its address; where each went.
 
         Args:
-            domain: as its XML says.
+            domain: with its interfaces as they are to be: what it holds for others is given back.
+            host: the chassis that it runs on.
             deadline: when to give up.
-            take_over: whether ports that are another host's become this host's, as when a domain starts here.
+            take_over: whether ports that are another host's become this host's, as when a domain starts there. If not,
+                such a domain is left alone.
 
         Raises:
             InvalidRequest, NotFound, AlreadyExists, Exhausted: the domain asks for something that can't be.
-            Unavailable: a database did not answer in time.
         """
-        if not domain.interfaces:
-            return
-        host = self.vswitch.chassis(deadline)
+        placements: tuple[Placement, ...] = ()
+
+        def make() -> tuple[Change, ...]:
+            nonlocal placements
+            made, placements, observed = self._place(domain, host, deadline, take_over=take_over)
+            return (*made, *plan.attach(domain, host, placements, observed)) if placements else ()
+
         try:
-            self._commit(lambda: self._attach(domain, host, deadline, take_over=take_over), deadline)
+            self._commit(make, deadline)
         except ConstraintViolation as error:
             raise self._name_taken(domain, deadline) or error from error
-        self.vswitch.bind(list(_bindings(domain)), deadline)
+        return placements
 
-    def roll_back(self, domain: Domain, deadline: Deadline) -> None:
-        """Take back what this run of a domain was given, because it failed to start.
-
-        Raises:
-            Unavailable: a database did not answer in time.
-        """
-        host = self.vswitch.chassis(deadline)
+    def roll_back(self, domain: Domain, host: str, deadline: Deadline) -> None:
+        """Take back what this run of a domain was given, because it failed to start."""
         self._commit(lambda: self._roll_back(domain, host, deadline), deadline)
-        self.vswitch.unbind(domain.uuid, deadline)
 
-    def detach(self, domain: Domain, deadline: Deadline) -> None:
-        """Take a domain's ports of this host away; its leases stay.
+    def detach(self, domain: Domain, host: str, deadline: Deadline) -> None:
+        """Take a domain's ports of a host away; its leases stay."""
+        self._commit(lambda: plan.detach(self._observe(domain, deadline).ports.values(), host), deadline)
 
-        Raises:
-            Unavailable: a database did not answer in time.
-        """
-        host = self.vswitch.chassis(deadline)
-        try:
-            self.vswitch.unbind(domain.uuid, deadline)
-        finally:  # the two databases fail on their own
-            self._commit(
-                lambda: plan.detach(self._observe(domain, deadline).ports.values(), host),
-                deadline,
-            )
-
-    def forget(self, uuid: UUID, deadline: Deadline) -> None:
-        """Give back all that a domain holds that exists no more, if this host was the last one to attach it.
-
-        Raises:
-            Unavailable: a database did not answer in time.
-        """
-        host = self.vswitch.chassis(deadline)
-        self._commit(lambda: self._forget(Domain(uuid, ""), host, deadline), deadline)
+    def forget(self, domain: Domain, host: str, deadline: Deadline) -> None:
+        """Give back all that a domain holds that exists no more, if that host was the last one to attach it."""
+        self._commit(lambda: self._forget(domain, host, deadline), deadline)
 
     def _commit(self, make: Callable[[], tuple[Change, ...]], deadline: Deadline) -> None:
         """Plan and commit, again whenever somebody else was faster."""
@@ -120,13 +105,16 @@ class Attachment:
         """All there is of a domain: also of interfaces that its XML does not have any more."""
         return self.northbound.observe_held(domain.uuid, domain.macs, deadline)
 
-    def _attach(self, domain: Domain, host: str, deadline: Deadline, *, take_over: bool) -> tuple[Change, ...]:
+    def _place(
+        self, domain: Domain, host: str, deadline: Deadline, *, take_over: bool
+    ) -> tuple[tuple[Change, ...], tuple[Placement, ...], Observed]:
+        """Where each interface is to go, with what makes the domain's own subnet, and what there is."""
         interfaces = domain.interfaces
         names = {name for interface in interfaces for name in plan.subnet_names(interface, "")}
         macs = [interface.mac for interface in interfaces]
         observed = self.northbound.observe(domain.uuid, macs, names, deadline)
         if not take_over and any(port.host != host for port in observed.ports.values()):
-            return ()
+            return (), (), observed
         default = observed.registry.default_subnet if observed.registry else ""
         held = observed.holding.leases if observed.holding else ()
         more = {name for interface in interfaces for name in plan.subnet_names(interface, default)}
@@ -158,7 +146,7 @@ class Attachment:
             except OvnhookError as error:
                 raise error.within(f"domain {domain.name}: interface {interface.mac}") from error
             placements.append(Placement(interface, subnet, addresses))
-        return (*made, *plan.attach(domain, host, placements, observed))
+        return made, tuple(placements), observed
 
     def _with_own_subnet(
         self, domain: Domain, observed: Observed, deadline: Deadline
@@ -172,7 +160,7 @@ class Attachment:
         for there in cloud.subnets:
             if there.name == name:  # made since, by another call for this domain
                 return (), observed.having(subnets={**observed.subnets, name: there})
-        carried = underlay.read(self.vswitch, deadline)
+        carried = self._carried(deadline)
         foreign = self.northbound.is_foreign_switch(name, deadline)
         try:
             wanted = subnets.Wanted(name, str(subnets.carve(self._pool, cloud)), isolated=True)
@@ -313,10 +301,3 @@ def repeat(action: Callable[[], T], deadline: Deadline, *, outage_tries: int = 1
             if outages >= outage_tries or deadline.remaining <= pause:
                 raise
             time.sleep(pause)
-
-
-def _bindings(domain: Domain) -> Iterator[Binding]:
-    """The taps that libvirt does not bind to the right port by itself."""
-    for interface in domain.interfaces:
-        if interface.device and (interface.kind is not Kind.BRIDGE or not interface.interface_id):
-            yield Binding(interface.device, plan.port_id(domain, interface), interface.mac, domain.uuid)

@@ -11,10 +11,10 @@ import time
 from dataclasses import dataclass
 
 from ovnhook import domainxml
-from ovnhook.attachment import Attachment
 from ovnhook.config import Config, load
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidConfig, OvnhookError, Unavailable
+from ovnhook.host import Host
 
 _log = logging.getLogger(__name__)
 
@@ -40,23 +40,23 @@ class Answer:
     unavailable: bool = False
 
 
-def answer(operation: str, xml: bytes, attachment: Attachment, config: Config, deadline: Deadline) -> Answer:
+def answer(operation: str, xml: bytes, host: Host, config: Config, deadline: Deadline) -> Answer:
     """Do what an operation of the hook asks for. Never raises, and always ends by the deadline.
 
     Args:
         operation: ``prepare``, ``start`` or ``release``; the other ones need nothing.
         xml: the domain, as libvirt writes it to the hook.
-        attachment: does the work.
+        host: does the work.
         config: says what becomes of a start while a database is out of reach.
         deadline: when the answer has to be there.
     """
     try:
         if operation == "release":
-            attachment.detach(domainxml.identify(xml), deadline)
+            host.detach(domainxml.identify(xml), deadline)
         elif operation == "prepare":
-            attachment.attach(domainxml.parse(xml, config.integration_bridge), deadline)
+            host.attach(domainxml.parse(xml, config.integration_bridge), deadline)
         else:
-            _start(xml, attachment, config, deadline)
+            _start(xml, host, config, deadline)
     except Unavailable as error:
         if operation == "release" or config.on_unavailable == "start":
             return Answer(0, f"ovnhook: warning: {_named(xml, error)}: its network is mended later", unavailable=True)
@@ -82,18 +82,18 @@ def answer_alone(operation: str, xml: bytes, started: float) -> Answer:
     except InvalidConfig as error:
         return Answer(0 if operation == "release" else error.exit_code, f"ovnhook: error: {error}")
     deadline = Deadline(max(started + config.call_deadline - _MARGIN, time.monotonic()))
-    return answer(operation, xml, Attachment(config), config, deadline)
+    return answer(operation, xml, Host(config), config, deadline)
 
 
-def _start(xml: bytes, attachment: Attachment, config: Config, deadline: Deadline) -> None:
+def _start(xml: bytes, host: Host, config: Config, deadline: Deadline) -> None:
     domain = domainxml.parse(xml, config.integration_bridge)
     try:
-        attachment.attach(domain, Deadline.after(deadline.remaining * (1 - _CLEAN_UP_SHARE)))
+        host.attach(domain, Deadline.after(deadline.remaining * (1 - _CLEAN_UP_SHARE)))
     except Unavailable:
         raise
     except OvnhookError:
         # The release that libvirt calls next keeps leases; this start should leave none.
-        attachment.roll_back(domain, deadline)
+        host.roll_back(domain, deadline)
         raise
 
 

@@ -22,6 +22,13 @@ class Kind(Enum):
     ETHERNET = "ethernet"
 
 
+class Keeper(Enum):
+    """Who says when a domain ends: its host's libvirt, or the client that attached it over gRPC."""
+
+    LIBVIRT = "libvirt"
+    CLIENT = "client"
+
+
 @dataclass(frozen=True)
 class Wish:
     """What a domain's metadata asks for one interface. Empty: whatever is usual.
@@ -72,6 +79,7 @@ class Domain:
         id: libvirt's number of this run on this host, or -1 when the XML is not of a running domain.
         interfaces: those that are ours, in the order of the XML.
         macs: those of every interface, ours or not: a lease of any other MAC is of an interface that is gone.
+        kept_by: who says when it ends.
     """
 
     uuid: UUID
@@ -79,6 +87,7 @@ class Domain:
     id: int = -1
     interfaces: tuple[Interface, ...] = ()
     macs: tuple[str, ...] = ()
+    kept_by: Keeper = Keeper.LIBVIRT
 
     def port_uuid(self, mac: str) -> UUID:
         """The row of the port that belongs to one of its interfaces."""
@@ -292,6 +301,7 @@ class Port:
         domain: UUID of the domain.
         domain_name: its name.
         host: the chassis that it runs on, which alone may remove the port.
+        kept_by: who says when it ends.
         up: whether OVN has bound it; only in what was read.
     """
 
@@ -302,6 +312,7 @@ class Port:
     domain: UUID
     domain_name: str
     host: str
+    kept_by: Keeper = Keeper.LIBVIRT
     up: bool = field(default=False, compare=False)
 
     @property
@@ -312,10 +323,11 @@ class Port:
 
 @dataclass(frozen=True)
 class Holding:
-    """What a domain holds while it is defined: its leases by MAC, and the chassis that attached it last."""
+    """What a domain holds while it is defined: its leases by MAC, the chassis that attached it last, and its keeper."""
 
     domain: UUID
     domain_name: str
     host: str
     leases: tuple[tuple[str, str, IPAddress], ...]
     """(MAC, subnet, address) of each lease."""
+    kept_by: Keeper = Keeper.LIBVIRT

@@ -347,6 +347,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
             domain=domain.uuid,
             domain_name=domain.name,
             host=host,
+            kept_by=domain.kept_by,
         )
         there = observed.ports.get(mac)
         if there is None:
@@ -355,7 +356,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
             ports.append(UpdatePort(there, port))
     used = {(subnet, address) for _, subnet, address in held}  # an address may go from one interface to another
     changes += _drop(domain.uuid, [entry for entry in before if entry[1:] not in used], observed.leases)
-    holding = Holding(domain.uuid, domain.name, host, tuple(sorted(held)))
+    holding = Holding(domain.uuid, domain.name, host, tuple(sorted(held)), domain.kept_by)
     if held and holding != observed.holding:
         changes.append(SetHolding(observed.holding, holding))
     changes += _rename(domain.uuid, changes, observed)

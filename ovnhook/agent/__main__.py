@@ -9,9 +9,9 @@ import threading
 
 from ovnhook.agent.reconcile import Reconciler
 from ovnhook.agent.server import DomainLocks, Server
-from ovnhook.attachment import Attachment
 from ovnhook.config import AGENT_SOCKET, load
 from ovnhook.errors import OvnhookError
+from ovnhook.host import Host
 
 _log = logging.getLogger("ovnhook.agent")
 
@@ -26,10 +26,10 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         config = load()
-        attachment = Attachment(config)
+        host = Host(config)
         domains = DomainLocks()
-        reconciler = Reconciler(config, attachment, domains)
-        server = Server(AGENT_SOCKET, config, attachment, domains, reconciler.wake)
+        reconciler = Reconciler(config, host, domains)
+        server = Server(AGENT_SOCKET, config, host, domains, reconciler.wake)
     except OvnhookError as error:
         _log.error("%s", error)
         return error.exit_code
@@ -37,8 +37,8 @@ def main() -> int:
     threading.Thread(target=reconciler.run, name="reconcile", daemon=True).start()
     _log.info("serving on %s", AGENT_SOCKET)
     while not stop.wait(_TEND):
-        attachment.northbound.database.tend()
-        attachment.vswitch.database.tend()
+        host.northbound.database.tend()
+        host.vswitch.database.tend()
     server.shutdown()
     AGENT_SOCKET.unlink(missing_ok=True)
     return 0

@@ -19,11 +19,11 @@ from uuid import UUID
 from ovnhook import domainxml, plan
 from ovnhook.agent.hypervisor import Hypervisor
 from ovnhook.agent.server import DomainLocks
-from ovnhook.attachment import Attachment
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.errors import OvnhookError, Unavailable
-from ovnhook.model import Domain, Port
+from ovnhook.host import Host
+from ovnhook.model import Domain, Keeper, Port
 
 _log = logging.getLogger(__name__)
 
@@ -50,13 +50,13 @@ class Reconciler:
 
     Args:
         config: where the integration bridge is, and how long an operation may take.
-        attachment: reads and does the work.
+        host: reads and does the work.
         domains: the locks that the hook's requests take too.
     """
 
-    def __init__(self, config: Config, attachment: Attachment, domains: DomainLocks) -> None:
+    def __init__(self, config: Config, host: Host, domains: DomainLocks) -> None:
         self._config = config
-        self._attachment = attachment
+        self._host = host
         self._domains = domains
         self._events: queue.SimpleQueue[UUID | None] = queue.SimpleQueue()
         self._hypervisor = Hypervisor(on_gone=self._events.put)
@@ -110,7 +110,7 @@ class Reconciler:
     def _differences(self) -> dict[Difference, Callable[[], None]]:
         """What is not as it should be, and what mends it."""
         deadline = Deadline.after(_PATIENCE)
-        northbound, vswitch = self._attachment.northbound, self._attachment.vswitch
+        northbound, vswitch = self._host.northbound, self._host.vswitch
         host = vswitch.chassis(deadline)
         # The databases first: a port that was there before its domain was seen not to run is really left over.
         ports = northbound.ports(deadline, host=host)
@@ -119,11 +119,11 @@ class Reconciler:
         domains = self._hypervisor.domains()
         mends: dict[Difference, Callable[[], None]] = {}
         for port in ports:
-            if port.domain not in domains.running:
+            if port.kept_by is Keeper.LIBVIRT and port.domain not in domains.running:
                 left_over = Difference(port.domain, f"port {port.id} ({port.mac}) is there, the domain does not run")
                 mends[left_over] = partial(self._detach, Domain(port.domain, port.domain_name, macs=(port.mac,)))
         for holding in holdings:
-            if holding.domain not in domains.known:
+            if holding.kept_by is Keeper.LIBVIRT and holding.domain not in domains.known:
                 forgotten = Difference(holding.domain, f"it has leases as {holding.domain_name}, and does not exist")
                 mends[forgotten] = partial(self._forget, holding.domain)
         there = {(port.domain, port.mac): port for port in ports}
@@ -151,12 +151,12 @@ class Reconciler:
 
     def _attach(self, domain: Domain) -> None:
         with self._domains.hold(domain.uuid, deadline := Deadline.after(self._config.deadline)):
-            self._attachment.attach(domain, deadline, take_over=False)
+            self._host.attach(domain, deadline, take_over=False)
 
     def _detach(self, domain: Domain) -> None:
         with self._domains.hold(domain.uuid, deadline := Deadline.after(self._config.deadline)):
-            self._attachment.detach(domain, deadline)
+            self._host.detach(domain, deadline)
 
     def _forget(self, domain: UUID) -> None:
         with self._domains.hold(domain, deadline := Deadline.after(self._config.deadline)):
-            self._attachment.forget(domain, deadline)
+            self._host.forget(domain, deadline)

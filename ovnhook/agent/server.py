@@ -18,10 +18,10 @@ from pathlib import Path
 from uuid import UUID
 
 from ovnhook import domainxml
-from ovnhook.attachment import Attachment
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest, OvnhookError
+from ovnhook.host import Host
 from ovnhook.lifecycle import AGENT_SHARE, Answer, answer
 
 _log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     Args:
         path: of the socket; one that a dead agent left behind is replaced.
         config: says how long an answer may take.
-        attachment: does the work.
+        host: does the work.
         domains: locks that others who work on a domain take too.
         on_unavailable: called when something was left undone because a database was away.
 
@@ -52,12 +52,12 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self,
         path: Path,
         config: Config,
-        attachment: Attachment,
+        host: Host,
         domains: DomainLocks,
         on_unavailable: Callable[[], None],
     ) -> None:
         self.config = config
-        self.attachment = attachment
+        self.host = host
         self.domains = domains
         self.on_unavailable = on_unavailable
         _take_over(path)
@@ -124,7 +124,7 @@ class _Request(socketserver.BaseRequestHandler):
             return Answer(error.exit_code, f"ovnhook: error: {error}")
         with self.server.domains.hold(domain.uuid, deadline):
             # Where the lock could not be had in time no time is left, and nothing will be done.
-            result = answer(operation, xml, self.server.attachment, self.server.config, deadline)
+            result = answer(operation, xml, self.server.host, self.server.config, deadline)
         level = logging.WARNING if result.message else logging.INFO
         _log.log(level, "%s of domain %s (%s): %s", operation, domain.name, domain.uuid, result.message or "done")
         if result.unavailable:

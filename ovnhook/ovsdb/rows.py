@@ -12,7 +12,7 @@ from uuid import UUID
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import identity
-from ovnhook.model import External, Holding, Lease, Port, Range, Router, Subnet
+from ovnhook.model import External, Holding, Keeper, Lease, Port, Range, Router, Subnet
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
 from ovnhook.plan import Registry
 
@@ -189,6 +189,7 @@ def port_ids(port: Port) -> dict[str, str]:
         mac=port.mac,
         subnet=port.subnet,
         host=port.host,
+        kept_by=port.kept_by.value,
     )
 
 
@@ -225,6 +226,7 @@ def port(row: Row) -> Port:
         domain=UUID(ids["domain"]),
         domain_name=ids["domain-name"],
         host=ids["host"],
+        kept_by=Keeper(ids["kept-by"]),
         up=row["up"] is True,
     )
 
@@ -265,7 +267,13 @@ def holding_columns(holding: Holding) -> Row:
     records: dict[str, str] = {}
     for mac, subnet_name, address in holding.leases:
         records[mac] = f"{records[mac]} {address}" if mac in records else f"{subnet_name} {address}"
-    ids = kind("domain", domain=str(holding.domain), domain_name=holding.domain_name, host=holding.host)
+    ids = kind(
+        "domain",
+        domain=str(holding.domain),
+        domain_name=holding.domain_name,
+        host=holding.host,
+        kept_by=holding.kept_by.value,
+    )
     return {"records": as_map(records), "external_ids": as_map(ids)}
 
 
@@ -276,7 +284,8 @@ def holding(row: Row) -> Holding:
     for mac, value in map_of(row["records"]).items():
         subnet_name, *addresses = value.split()
         leases += [(mac, subnet_name, IPAddress(address)) for address in addresses]
-    return Holding(UUID(ids["domain"]), ids["domain-name"], ids["host"], tuple(sorted(leases)))
+    keeper = Keeper(ids["kept-by"])
+    return Holding(UUID(ids["domain"]), ids["domain-name"], ids["host"], tuple(sorted(leases)), keeper)
 
 
 def registry_columns(registry: Registry) -> Row:

@@ -12,12 +12,12 @@ import pytest
 from netaddr import IPAddress
 
 from ovnhook import identity
-from ovnhook.attachment import Attachment
 from ovnhook.cli.client import Client
 from ovnhook.cli.main import main
 from ovnhook.config import Config
 from ovnhook.control import server
 from ovnhook.deadline import Deadline
+from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Wish
 from tests.database.server import Server
 
@@ -90,12 +90,12 @@ class Control:
         """Let a domain start on hv1."""
         wish = Wish(subnet, addresses=(IPAddress(address),) if address else (), hostname=name)
         domain = Domain(identity.switch(name), name, 1, (Interface(mac, Kind.BRIDGE, wish),), (mac,))
-        Attachment(self.config).attach(domain, Deadline.after(20))
+        Host(self.config).attach(domain, Deadline.after(20))
         return domain
 
     def stop(self, domain: Domain) -> None:
         """Let it end."""
-        Attachment(self.config).detach(domain, Deadline.after(20))
+        Host(self.config).detach(domain, Deadline.after(20))
 
     def client(self) -> Client:
         """A client, as the command has it."""

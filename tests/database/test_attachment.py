@@ -11,10 +11,10 @@ import pytest
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import identity, plan
-from ovnhook.attachment import Attachment
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, NotFound, OvnhookError, Unavailable
+from ovnhook.host import Host
 from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Range, Subnet, Wish
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.plan import (
@@ -75,11 +75,11 @@ class World:
             [*map(AddSubnet, (DEFAULT, BLUE, TINY)), SetRegistry(None, Registry(1, "default"))], soon()
         )
 
-    def host(self, name: str) -> Attachment:
+    def host(self, name: str) -> Host:
         """What is at work on a host."""
         if name not in self.vswitches:
             self.vswitches[name] = self._make_host(name)
-        return Attachment(Config(northbound=self.server.remote, vswitch=self.vswitches[name].remote))
+        return Host(Config(northbound=self.server.remote, vswitch=self.vswitches[name].remote))
 
     @property
     def leases(self) -> list[Lease]:
@@ -108,18 +108,18 @@ def world(northbound: Server, make_host: Callable[[str], Server]) -> World:
 
 
 @pytest.fixture
-def hv1(world: World) -> Attachment:
+def hv1(world: World) -> Host:
     """What is at work on host hv1."""
     return world.host("hv1")
 
 
 @pytest.fixture
-def hv2(world: World) -> Attachment:
+def hv2(world: World) -> Host:
     """What is at work on host hv2."""
     return world.host("hv2")
 
 
-def test_attach_makes_a_port_with_all_that_it_needs(world: World, hv1: Attachment) -> None:
+def test_attach_makes_a_port_with_all_that_it_needs(world: World, hv1: Host) -> None:
     """Name, MAC and address, port security, DHCP and the chassis: the rows as OVN reads them."""
     hv1.attach(domain(interface(subnet="blue", address="10.1.0.20", id="if-1")), soon())
     rows = world.server.dump()
@@ -145,7 +145,7 @@ def test_dhcp_has_all_without_which_northd_is_silent(world: World) -> None:
     assert "router" not in dict(options[str(identity.dhcp_options("default"))]["options"][1])
 
 
-def test_an_address_is_chosen(world: World, hv1: Attachment) -> None:
+def test_an_address_is_chosen(world: World, hv1: Host) -> None:
     """Different ones for the interfaces of a domain, all in the default subnet and none the gateway."""
     hv1.attach(domain(*map(interface, MACS)), soon())
     chosen = [IPAddress(address) for address in world.addresses.values()]
@@ -154,7 +154,7 @@ def test_an_address_is_chosen(world: World, hv1: Attachment) -> None:
     assert [lease.address for lease in world.leases] == sorted(chosen)
 
 
-def test_a_repeated_attach_writes_no_row(world: World, hv1: Attachment) -> None:
+def test_a_repeated_attach_writes_no_row(world: World, hv1: Host) -> None:
     """Not even with what was there: no row's version changes, so nobody else has work."""
     wanted = domain(interface(tap="vnet0"), interface(MACS[1], "blue", "10.1.0.20", id="if-2", tap="vnet1"))
     hv1.attach(wanted, soon())
@@ -170,11 +170,11 @@ def test_a_domain_without_interfaces_needs_no_database() -> None:
     """It costs nothing, and starts whatever is away."""
     away = Config(northbound="unix:/nonexistent/nb", vswitch="unix:/nonexistent/vs")
     with pytest.raises(Unavailable):
-        Attachment(away).attach(domain(interface()), soon())
-    Attachment(away).attach(domain(), soon())
+        Host(away).attach(domain(interface()), soon())
+    Host(away).attach(domain(), soon())
 
 
-def test_detach_takes_the_port_and_leaves_the_lease(world: World, hv1: Attachment) -> None:
+def test_detach_takes_the_port_and_leaves_the_lease(world: World, hv1: Host) -> None:
     """The next start has the same address, although others came meanwhile."""
     hv1.attach(domain(interface(), interface(MACS[1], "blue")), soon())
     before, leases = world.addresses, world.leases
@@ -188,14 +188,14 @@ def test_detach_takes_the_port_and_leaves_the_lease(world: World, hv1: Attachmen
     assert {mac: world.addresses[mac] for mac in before} == before
 
 
-def test_detach_goes_by_what_is_stored(world: World, hv1: Attachment) -> None:
+def test_detach_goes_by_what_is_stored(world: World, hv1: Host) -> None:
     """It takes away ports of interfaces that the XML does not have any more, and needs no subnet's name."""
     hv1.attach(domain(interface(), interface(MACS[1])), soon())
     hv1.detach(Domain(WEB, "web1"), soon())
     assert world.ports == []
 
 
-def test_detach_and_forget_may_be_repeated(world: World, hv1: Attachment) -> None:
+def test_detach_and_forget_may_be_repeated(world: World, hv1: Host) -> None:
     """The second time there is nothing to do, and nothing is written; so too for a domain that never was."""
     wanted = domain(interface())
     hv1.attach(wanted, soon())
@@ -211,7 +211,7 @@ def test_detach_and_forget_may_be_repeated(world: World, hv1: Attachment) -> Non
     assert world.exact() == before
 
 
-def test_forget_leaves_the_database_as_it_was(world: World, hv1: Attachment) -> None:
+def test_forget_leaves_the_database_as_it_was(world: World, hv1: Host) -> None:
     """Ports, leases and the holding: after it no row is left of the domain."""
     before = world.server.dump()
     hv1.attach(domain(interface(), interface(MACS[1], "blue"), interface(MACS[2], "tiny")), soon())
@@ -220,7 +220,7 @@ def test_forget_leaves_the_database_as_it_was(world: World, hv1: Attachment) -> 
     assert world.server.dump() == before
 
 
-def test_a_failed_start_leaves_the_database_as_it_was(world: World, hv1: Attachment) -> None:
+def test_a_failed_start_leaves_the_database_as_it_was(world: World, hv1: Host) -> None:
     """What its run was given it gives back."""
     before = world.server.dump()
     wanted = domain(interface(), interface(MACS[1], "blue"))
@@ -229,7 +229,7 @@ def test_a_failed_start_leaves_the_database_as_it_was(world: World, hv1: Attachm
     assert world.server.dump() == before
 
 
-def test_a_failed_start_keeps_the_leases_of_earlier_ones(world: World, hv1: Attachment) -> None:
+def test_a_failed_start_keeps_the_leases_of_earlier_ones(world: World, hv1: Host) -> None:
     """Only the interface that is new in it loses its address."""
     hv1.attach(domain(interface()), soon())
     hv1.detach(domain(interface()), soon())
@@ -240,7 +240,7 @@ def test_a_failed_start_keeps_the_leases_of_earlier_ones(world: World, hv1: Atta
     assert world.server.dump() == before
 
 
-def test_a_move_to_another_subnet(world: World, hv1: Attachment) -> None:
+def test_a_move_to_another_subnet(world: World, hv1: Host) -> None:
     """One port throughout, an address of the new subnet, and the old lease given back."""
     hv1.attach(domain(interface()), soon())
     (before,) = world.ports
@@ -257,7 +257,7 @@ def test_a_move_to_another_subnet(world: World, hv1: Attachment) -> None:
     assert port["dhcpv4_options"] == ["uuid", str(identity.dhcp_options("blue"))]
 
 
-def test_another_address(world: World, hv1: Attachment) -> None:
+def test_another_address(world: World, hv1: Host) -> None:
     """The metadata's address takes the place of the lease, in the port too."""
     hv1.attach(domain(interface(address="10.0.0.50")), soon())
     hv1.attach(domain(interface(address="10.0.0.60")), soon())
@@ -265,7 +265,7 @@ def test_another_address(world: World, hv1: Attachment) -> None:
     assert [str(lease.address) for lease in world.leases] == ["10.0.0.60"]
 
 
-def test_interfaces_exchange_their_addresses(world: World, hv1: Attachment) -> None:
+def test_interfaces_exchange_their_addresses(world: World, hv1: Host) -> None:
     """What one interface of a domain leaves, another one of it may have in the same step."""
     hv1.attach(domain(interface(address="10.0.0.50"), interface(MACS[1], address="10.0.0.60")), soon())
     hv1.attach(domain(interface(address="10.0.0.60"), interface(MACS[1], address="10.0.0.50")), soon())
@@ -273,7 +273,7 @@ def test_interfaces_exchange_their_addresses(world: World, hv1: Attachment) -> N
     assert {str(lease.address): lease.mac for lease in world.leases} == {"10.0.0.60": MACS[0], "10.0.0.50": MACS[1]}
 
 
-def test_an_interface_gives_way_to_one_that_asks(world: World, hv1: Attachment) -> None:
+def test_an_interface_gives_way_to_one_that_asks(world: World, hv1: Host) -> None:
     """An address that one interface has just by lease goes to the one whose metadata names it; both have one."""
     hv1.attach(domain(interface(), interface(MACS[1])), soon())
     first = world.addresses[MACS[1]]
@@ -283,7 +283,7 @@ def test_an_interface_gives_way_to_one_that_asks(world: World, hv1: Attachment) 
     assert {lease.mac: str(lease.address) for lease in world.leases} == world.addresses
 
 
-def test_an_address_of_an_interface_that_comes_later(world: World, hv1: Attachment) -> None:
+def test_an_address_of_an_interface_that_comes_later(world: World, hv1: Host) -> None:
     """What an interface holds that is not attached yet (a network's, in prepare) is taken, also within its domain."""
     both = domain(interface(), interface(MACS[1], address="10.0.0.50"))
     hv1.attach(both, soon())
@@ -293,7 +293,7 @@ def test_an_address_of_an_interface_that_comes_later(world: World, hv1: Attachme
     assert world.exact() == before
 
 
-def test_a_lease_that_became_the_gateway(world: World, hv1: Attachment) -> None:
+def test_a_lease_that_became_the_gateway(world: World, hv1: Host) -> None:
     """After the subnet's gateway was set to the address of a stopped domain, the domain has another one."""
     hv1.attach(domain(interface(subnet="blue")), soon())
     hv1.detach(domain(interface()), soon())
@@ -304,7 +304,7 @@ def test_a_lease_that_became_the_gateway(world: World, hv1: Attachment) -> None:
     assert [lease.address for lease in world.leases] == list(port.addresses)
 
 
-def test_a_whole_subnet_for_one_domain(world: World, hv1: Attachment) -> None:
+def test_a_whole_subnet_for_one_domain(world: World, hv1: Host) -> None:
     """Interfaces of one domain do not choose the same address, however few there are."""
     hv1.attach(domain(*(interface(mac, "tiny") for mac in MACS[:5])), soon())
     assert len(set(world.addresses.values())) == 5
@@ -315,7 +315,7 @@ def test_a_whole_subnet_for_one_domain(world: World, hv1: Attachment) -> None:
 
 
 @pytest.mark.parametrize("address", ["", "10.0.0.50"])
-def test_a_changed_mac(world: World, hv1: Attachment, address: str) -> None:
+def test_a_changed_mac(world: World, hv1: Host, address: str) -> None:
     """The old interface's lease goes with it, even when the new one is to have its address."""
     hv1.attach(domain(interface(address=address)), soon())
     hv1.detach(domain(interface(address=address)), soon())
@@ -327,14 +327,14 @@ def test_a_changed_mac(world: World, hv1: Attachment, address: str) -> None:
     assert world.leases == []
 
 
-def test_an_interface_that_is_gone_takes_its_port_along(world: World, hv1: Attachment) -> None:
+def test_an_interface_that_is_gone_takes_its_port_along(world: World, hv1: Host) -> None:
     """Its address is free again, so no port may go on to have it; the domain is attached again without it here."""
     hv1.attach(domain(interface(), interface(MACS[1])), soon())
     hv1.attach(domain(interface()), soon())
     assert [port.mac for port in world.ports] == [lease.mac for lease in world.leases] == [MACS[0]]
 
 
-def test_a_changed_interfaceid(world: World, hv1: Attachment) -> None:
+def test_a_changed_interfaceid(world: World, hv1: Host) -> None:
     """The port takes the name that libvirt puts on the tap now, and keeps its row and its address."""
     hv1.attach(domain(interface(id="old")), soon())
     (before,) = world.ports
@@ -343,7 +343,7 @@ def test_a_changed_interfaceid(world: World, hv1: Attachment) -> None:
     assert after == replace(before, id="new")
 
 
-def test_a_takeover_and_the_guarded_release(world: World, hv1: Attachment, hv2: Attachment) -> None:
+def test_a_takeover_and_the_guarded_release(world: World, hv1: Host, hv2: Host) -> None:
     """The port goes to the host that starts the domain; what the first host does later changes nothing."""
     wanted = domain(interface(subnet="blue"))
     hv1.attach(wanted, soon())
@@ -361,7 +361,7 @@ def test_a_takeover_and_the_guarded_release(world: World, hv1: Attachment, hv2: 
     assert world.ports == []
 
 
-def test_healing_takes_nothing_over(world: World, hv1: Attachment, hv2: Attachment) -> None:
+def test_healing_takes_nothing_over(world: World, hv1: Host, hv2: Host) -> None:
     """A host that finds a port missing does not take it from the host where the domain went."""
     hv1.attach(domain(interface()), soon())
     rows = world.exact()
@@ -372,7 +372,7 @@ def test_healing_takes_nothing_over(world: World, hv1: Attachment, hv2: Attachme
     assert [port.host for port in world.ports] == ["hv2"]
 
 
-def test_a_copied_interfaceid_is_refused(world: World, hv1: Attachment, hv2: Attachment) -> None:
+def test_a_copied_interfaceid_is_refused(world: World, hv1: Host, hv2: Host) -> None:
     """virt-clone copies it: the domain that has the port keeps it, the clone is told whose it is and what to do."""
     hv1.attach(domain(interface(id="if-1")), soon())
     before = world.exact()
@@ -386,7 +386,7 @@ def test_a_copied_interfaceid_is_refused(world: World, hv1: Attachment, hv2: Att
     assert world.exact() == before
 
 
-def test_a_foreign_ports_name_is_refused(world: World, hv1: Attachment) -> None:
+def test_a_foreign_ports_name_is_refused(world: World, hv1: Host) -> None:
     """An administrator's port of that name is not taken over."""
     world.server.transact(*_foreign_switch("theirs", "if-1"))
     before = world.exact()
@@ -395,7 +395,7 @@ def test_a_foreign_ports_name_is_refused(world: World, hv1: Attachment) -> None:
     assert world.exact() == before
 
 
-def test_two_interfaces_with_one_interfaceid(world: World, hv1: Attachment) -> None:
+def test_two_interfaces_with_one_interfaceid(world: World, hv1: Host) -> None:
     """Within one domain as well: one port can't have both."""
     before = world.exact()
     with pytest.raises(AlreadyExists, match="same"):
@@ -429,7 +429,7 @@ REFUSED: dict[str, tuple[Domain, type[OvnhookError], str]] = {
 
 @pytest.mark.parametrize(("wanted", "error", "said"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_cannot_be_is_refused(
-    world: World, hv1: Attachment, wanted: Domain, error: type[OvnhookError], said: str
+    world: World, hv1: Host, wanted: Domain, error: type[OvnhookError], said: str
 ) -> None:
     """With domain, interface and value; and of the domain's other interfaces nothing is left behind."""
     hv1.attach(domain(interface(MACS[7], "blue", "10.1.0.20"), uuid=MAIL, name="mail"), soon())
@@ -443,14 +443,14 @@ def test_what_cannot_be_is_refused(
 
 def test_no_default_subnet(northbound: Server, make_host: Callable[[str], Server]) -> None:
     """An empty cloud: the message says that a subnet is wanted, and how to make one."""
-    hv1 = Attachment(Config(northbound=northbound.remote, vswitch=make_host("hv1").remote))
+    hv1 = Host(Config(northbound=northbound.remote, vswitch=make_host("hv1").remote))
     with pytest.raises(NotFound, match="no default subnet") as caught:
         hv1.attach(domain(interface()), soon())
     assert "--default" in caught.value.hint
     assert all(rows == {} for rows in northbound.dump().values())
 
 
-def test_a_full_subnet_is_told(world: World, hv1: Attachment) -> None:
+def test_a_full_subnet_is_told(world: World, hv1: Host) -> None:
     """Every address can be had, the next one is refused, and one that is given back can be had again."""
     capacity = 5  # of a /29: six hosts, one of them the gateway
     for n in range(capacity):
@@ -466,7 +466,7 @@ def test_a_full_subnet_is_told(world: World, hv1: Attachment) -> None:
     assert world.addresses[MACS[7]] == free
 
 
-def test_the_last_address_of_a_range(world: World, hv1: Attachment) -> None:
+def test_the_last_address_of_a_range(world: World, hv1: Host) -> None:
     """With ranges only those are given, to the last one; what is asked for may be beside them."""
     ranges = (Range(IPAddress("10.3.0.1"), IPAddress("10.3.0.2")), Range(IPAddress("10.3.0.9"), IPAddress("10.3.0.9")))
     subnet = Subnet("ranged", IPNetwork("10.3.0.0/24"), IPAddress("10.3.0.1"), ranges=ranges)
@@ -480,7 +480,7 @@ def test_the_last_address_of_a_range(world: World, hv1: Attachment) -> None:
     assert world.addresses[MACS[2]] == "10.3.0.77"
 
 
-def test_foreign_rows_are_left_alone(world: World, hv1: Attachment, hv2: Attachment) -> None:
+def test_foreign_rows_are_left_alone(world: World, hv1: Host, hv2: Host) -> None:
     """A whole life of a domain changes no row of anybody else's, not even its version."""
     world.server.transact(
         *_foreign_switch("theirs", "their-port"),
@@ -506,7 +506,7 @@ def test_foreign_rows_are_left_alone(world: World, hv1: Attachment, hv2: Attachm
     assert after == before
 
 
-def test_an_addition_by_others_to_our_port_stays(world: World, hv1: Attachment) -> None:
+def test_an_addition_by_others_to_our_port_stays(world: World, hv1: Host) -> None:
     """Keys that others put into shared columns outlive a change of the port."""
     hv1.attach(domain(interface()), soon())
     world.server.transact(
@@ -526,7 +526,7 @@ def test_an_addition_by_others_to_our_port_stays(world: World, hv1: Attachment) 
     assert ["theirs", "yes"] in port["external_ids"][1]
 
 
-def test_a_subnet_that_is_in_use_is_not_removed(world: World, hv1: Attachment) -> None:
+def test_a_subnet_that_is_in_use_is_not_removed(world: World, hv1: Host) -> None:
     """A lease is a use; without one it goes, with its DHCP options."""
     hv1.attach(domain(interface(subnet="blue")), soon())
     hv1.detach(domain(interface()), soon())
@@ -560,9 +560,11 @@ class Overtaken(Northbound):
         super().commit(changes, deadline)
 
 
-def test_a_subnet_that_is_deleted_meanwhile(world: World, hv1: Attachment) -> None:
+def test_a_subnet_that_is_deleted_meanwhile(world: World, hv1: Host) -> None:
     """It was there when it was looked up, and is not when the port is made: there is no such subnet, and no row."""
-    hv1.northbound = Overtaken(world.server.remote, lambda: world.northbound.commit([RemoveSubnet(BLUE)], soon()))
+    hv1.attachment.northbound = Overtaken(
+        world.server.remote, lambda: world.northbound.commit([RemoveSubnet(BLUE)], soon())
+    )
     with pytest.raises(NotFound, match="there is no subnet 'blue'"):
         hv1.attach(domain(interface(), interface(MACS[1], "blue")), soon())
     rows = world.server.dump()
@@ -570,7 +572,7 @@ def test_a_subnet_that_is_deleted_meanwhile(world: World, hv1: Attachment) -> No
     assert str(BLUE.uuid) not in rows["Logical_Switch"]
 
 
-def test_a_subnet_that_is_attached_to_meanwhile(world: World, hv1: Attachment) -> None:
+def test_a_subnet_that_is_attached_to_meanwhile(world: World, hv1: Host) -> None:
     """The other way round: the subnet was free when it was looked up, and stays, with its port."""
     overtaken = Overtaken(world.server.remote, lambda: hv1.attach(domain(interface(subnet="blue")), soon()))
     with pytest.raises(Conflict):
@@ -578,48 +580,48 @@ def test_a_subnet_that_is_attached_to_meanwhile(world: World, hv1: Attachment) -
     assert [port.subnet for port in world.ports] == [lease.subnet for lease in world.leases] == ["blue"]
 
 
-def test_a_subnet_that_is_changed_meanwhile(world: World, hv1: Attachment) -> None:
+def test_a_subnet_that_is_changed_meanwhile(world: World, hv1: Host) -> None:
     """A domain is never put onto a subnet that is not what was read: here it is made anew, with other addresses."""
     anew = replace(BLUE, cidr=IPNetwork("10.8.0.0/28"), gateway=IPAddress("10.8.0.1"))
     change = partial(world.northbound.commit, [UpdateSubnet(BLUE, anew)], soon())
-    hv1.northbound = Overtaken(world.server.remote, change)
+    hv1.attachment.northbound = Overtaken(world.server.remote, change)
     hv1.attach(domain(interface(subnet="blue")), soon())
     (port,) = world.ports
     assert port.addresses[0] in anew.cidr
 
 
-def test_an_address_that_is_taken_meanwhile(world: World, hv1: Attachment, hv2: Attachment) -> None:
+def test_an_address_that_is_taken_meanwhile(world: World, hv1: Host, hv2: Host) -> None:
     """Where any will do, the next one is given; where it was asked for, the start is refused."""
     hv1.attach(domain(interface()), soon())
     first = world.addresses[MACS[0]]
     hv1.forget(WEB, soon())
     mail = domain(interface(MACS[7], address=first), uuid=MAIL, name="mail")
-    hv1.northbound = Overtaken(world.server.remote, lambda: hv2.attach(mail, soon()))
+    hv1.attachment.northbound = Overtaken(world.server.remote, lambda: hv2.attach(mail, soon()))
     hv1.attach(domain(interface()), soon())
     assert world.addresses[MACS[7]] == first
     assert world.addresses[MACS[0]] != first
     hv2.forget(MAIL, soon())
-    hv1.northbound = Overtaken(world.server.remote, lambda: hv2.attach(mail, soon()))
+    hv1.attachment.northbound = Overtaken(world.server.remote, lambda: hv2.attach(mail, soon()))
     with pytest.raises(AlreadyExists, match=f"address {first} of subnet default is leased to domain mail"):
         hv1.attach(domain(interface(address=first)), soon())
 
 
-def test_a_domain_that_is_taken_over_meanwhile(world: World, hv1: Attachment, hv2: Attachment) -> None:
+def test_a_domain_that_is_taken_over_meanwhile(world: World, hv1: Host, hv2: Host) -> None:
     """The release of the host that it left finds another owner at the last moment, and changes nothing."""
     wanted = domain(interface())
     hv1.attach(wanted, soon())
-    hv1.northbound = Overtaken(world.server.remote, lambda: hv2.attach(wanted, soon()))
+    hv1.attachment.northbound = Overtaken(world.server.remote, lambda: hv2.attach(wanted, soon()))
     hv1.detach(wanted, soon())
     assert [port.host for port in world.ports] == ["hv2"]
 
 
-def test_a_lease_that_is_released_meanwhile(world: World, hv1: Attachment) -> None:
+def test_a_lease_that_is_released_meanwhile(world: World, hv1: Host) -> None:
     """An operator drops it while the domain starts: it has one in the end."""
     hv1.attach(domain(interface()), soon())
     hv1.detach(domain(interface()), soon())
     observed = world.northbound.observe_held(WEB, MACS[:1], soon())
     drop = partial(world.northbound.commit, plan.give_back(world.leases[0], observed), soon())
-    hv1.northbound = Overtaken(world.server.remote, drop)
+    hv1.attachment.northbound = Overtaken(world.server.remote, drop)
     hv1.attach(domain(interface(), interface(MACS[1])), soon())
     assert {lease.mac: str(lease.address) for lease in world.leases} == world.addresses
     assert set(world.addresses) == {MACS[0], MACS[1]}
@@ -649,7 +651,7 @@ STALE: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", STALE.values(), ids=STALE.keys())
-def test_a_change_of_what_is_not_so_any_more(world: World, hv1: Attachment, change: Change) -> None:
+def test_a_change_of_what_is_not_so_any_more(world: World, hv1: Host, change: Change) -> None:
     """Each kind of change is guarded: where the rows are others than it was planned on, nothing is written at all."""
     hv1.attach(domain(interface(subnet="blue", address="10.1.0.20", id="if-1")), soon())
     before = world.exact()
@@ -671,7 +673,7 @@ def test_a_subnet_with_somebody_elses_port_is_not_removed(world: World) -> None:
     assert world.exact() == before
 
 
-def test_taps_that_libvirt_binds_are_left_to_it(world: World, hv1: Attachment) -> None:
+def test_taps_that_libvirt_binds_are_left_to_it(world: World, hv1: Host) -> None:
     """A bridge's interface with an id of its own is libvirt's to plug."""
     world.host("hv1")
     before = world.vswitches["hv1"].dump(versions=True)
@@ -679,7 +681,7 @@ def test_taps_that_libvirt_binds_are_left_to_it(world: World, hv1: Attachment) -
     assert world.vswitches["hv1"].dump(versions=True) == before
 
 
-def test_a_tap_of_type_ethernet_is_plugged_and_unplugged(world: World, hv1: Attachment) -> None:
+def test_a_tap_of_type_ethernet_is_plugged_and_unplugged(world: World, hv1: Host) -> None:
     """libvirt attaches it to nothing: we make its port on the bridge, and take it away again."""
     vswitch = world.vswitches["hv1"]
     before = vswitch.dump()
@@ -698,7 +700,7 @@ def test_a_tap_of_type_ethernet_is_plugged_and_unplugged(world: World, hv1: Atta
 
 
 @pytest.mark.parametrize("kind", [Kind.NETWORK, Kind.BRIDGE])
-def test_a_tap_with_an_id_of_libvirts_making_gets_ours(world: World, hv1: Attachment, kind: Kind) -> None:
+def test_a_tap_with_an_id_of_libvirts_making_gets_ours(world: World, hv1: Host, kind: Kind) -> None:
     """A network's interface has a new id at each start: the tap is told our port's name; removing it is libvirt's."""
     vswitch = world.vswitches["hv1"]
     _plug_as_libvirt(vswitch, "vnet0", "made-up")
@@ -710,7 +712,7 @@ def test_a_tap_with_an_id_of_libvirts_making_gets_ours(world: World, hv1: Attach
     assert "vnet0" in {row["name"] for row in vswitch.dump()["Interface"].values()}
 
 
-def test_the_two_databases_fail_on_their_own(world: World, hv1: Attachment) -> None:
+def test_the_two_databases_fail_on_their_own(world: World, hv1: Host) -> None:
     """With Open vSwitch away once it has said who we are, a detach tells it and still removes the port."""
     wanted = domain(interface())
     hv1.attach(wanted, soon())
@@ -721,7 +723,7 @@ def test_the_two_databases_fail_on_their_own(world: World, hv1: Attachment) -> N
 
 
 @pytest.mark.parametrize("verb", ["attach", "detach", "roll_back", "forget"])
-def test_a_frozen_database_ends_every_verb_by_its_deadline(world: World, hv1: Attachment, verb: str) -> None:
+def test_a_frozen_database_ends_every_verb_by_its_deadline(world: World, hv1: Host, verb: str) -> None:
     """None hangs, and afterwards the same call does what it is for."""
     wanted = domain(interface())
     hv1.attach(wanted, soon())
@@ -736,7 +738,7 @@ def test_a_frozen_database_ends_every_verb_by_its_deadline(world: World, hv1: At
     assert [port.subnet for port in world.ports] == (["blue"] if verb == "attach" else [])
 
 
-def test_a_host_without_a_name_cannot_attach(world: World, hv1: Attachment) -> None:
+def test_a_host_without_a_name_cannot_attach(world: World, hv1: Host) -> None:
     """Without a system-id nothing could be bound; the hint says how to set one."""
     server = world.vswitches["hv1"]
     server.transact({"op": "update", "table": "Open_vSwitch", "where": [], "row": {"external_ids": ["map", []]}})

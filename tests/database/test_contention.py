@@ -15,10 +15,10 @@ from uuid import UUID
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address
-from ovnhook.attachment import Attachment
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.errors import Exhausted
+from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Subnet, Wish
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.plan import AddSubnet, Registry, SetRegistry
@@ -135,7 +135,7 @@ def _begin(together: Barrier) -> None:
 
 def _attach(config: Config, domains: Sequence[Domain]) -> int:
     """In a process: attach some domains; how many found the subnet full. Any other error is the test's."""
-    attachment = Attachment(config)
+    attachment = Host(config)
     refused = 0
     for domain in domains:
         try:

@@ -26,13 +26,13 @@ from ovnhook import __version__, identity, underlay
 from ovnhook.api.grpc.health.v1 import health_pb2, health_pb2_grpc
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
-from ovnhook.attachment import Attachment
 from ovnhook.cli.client import Client
 from ovnhook.cli.main import main
 from ovnhook.config import Config
 from ovnhook.control import server
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, OvnhookError
+from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Wish
 from ovnhook.ovsdb.vswitch import Vswitch
 from ovnhook.subnet import Underlay
@@ -248,7 +248,7 @@ def test_to_release_a_lease(control: Control) -> None:
     wishes = [Wish("blue", addresses=(IPAddress(f"10.1.0.{n}"),), hostname="web1") for n in (20, 21)]
     interfaces = tuple(Interface(f"52:54:00:00:00:0{n}", Kind.BRIDGE, wish) for n, wish in enumerate(wishes))
     domain = Domain(UUID(int=7), "web1", 1, interfaces, tuple(one.mac for one in interfaces))
-    attachment = Attachment(control.config)
+    attachment = Host(control.config)
     attachment.attach(domain, Deadline.after(20))
 
     error, _ = control.refused(5, "lease", "release", "10.1.0.20")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ovnhook.attachment import Attachment
 from ovnhook.deadline import Deadline
+from ovnhook.host import Host
 from ovnhook.model import Domain
 from ovnhook.ovsdb.operation import map_of, set_of
 from tests.database.control import MAC, Control
@@ -35,7 +35,7 @@ def port(control: Control) -> dict[str, Any]:
 def forget(control: Control, domain: Domain) -> None:
     """Let a domain be undefined."""
     control.stop(domain)
-    Attachment(control.config).forget(domain.uuid, Deadline.after(20))
+    Host(control.config).forget(domain.uuid, Deadline.after(20))
 
 
 def test_a_subnet_of_both(control: Control) -> None:

@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 from netaddr import IPNetwork
 
-from ovnhook.attachment import Attachment
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.errors import Exhausted
+from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Wish, isolated_subnet
 from tests.database.server import Server
 
@@ -31,12 +31,12 @@ def soon() -> Deadline:
 
 
 @pytest.fixture
-def attachment(northbound: Server, vswitch: Server) -> Attachment:
+def attachment(northbound: Server, vswitch: Server) -> Host:
     """What a host attaches with."""
-    return Attachment(Config(northbound=northbound.remote, vswitch=vswitch.remote))
+    return Host(Config(northbound=northbound.remote, vswitch=vswitch.remote))
 
 
-def test_a_life_of_an_own_subnet(northbound: Server, attachment: Attachment) -> None:
+def test_a_life_of_an_own_subnet(northbound: Server, attachment: Host) -> None:
     """All interfaces of the domain are on one; it is there while the domain is defined, then nothing is."""
     before = northbound.dump()
     one = domain(1, interfaces=2)
@@ -60,7 +60,7 @@ def test_a_life_of_an_own_subnet(northbound: Server, attachment: Attachment) -> 
     attachment.forget(one.uuid, soon())
 
 
-def test_a_start_that_fails_leaves_none(northbound: Server, attachment: Attachment) -> None:
+def test_a_start_that_fails_leaves_none(northbound: Server, attachment: Host) -> None:
     """What this run was given goes; what an earlier one has stays."""
     attachment.attach(domain(2), soon())
     attachment.roll_back(domain(2), soon())
@@ -72,15 +72,13 @@ def test_a_start_that_fails_leaves_none(northbound: Server, attachment: Attachme
     assert [one.name for one in attachment.northbound.cloud(soon()).subnets] == [isolated_subnet(UUID(int=2))]
 
 
-def test_many_at_once_have_their_own(
-    northbound: Server, make_host: Callable[[str], Server], attachment: Attachment
-) -> None:
+def test_many_at_once_have_their_own(northbound: Server, make_host: Callable[[str], Server], attachment: Host) -> None:
     """Domains that start at once on two hosts: as many networks, none of which overlaps another."""
     hosts = [make_host(name).remote for name in ("hv8", "hv9")]
 
     def start(number: int) -> None:
         config = Config(northbound=northbound.remote, vswitch=hosts[number % 2])
-        Attachment(config).attach(domain(number), soon())
+        Host(config).attach(domain(number), soon())
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(start, range(1, 17)))
@@ -94,12 +92,12 @@ def test_one_domain_at_once_has_one(northbound: Server, make_host: Callable[[str
     configs = [Config(northbound=northbound.remote, vswitch=make_host("hv8").remote)] * 6
     for turn in range(1, 6):
         with ThreadPoolExecutor(6) as pool:
-            list(pool.map(lambda config: Attachment(config).attach(domain(turn), soon()), configs))  # noqa: B023
-    cloud = Attachment(configs[0]).northbound.cloud(soon())
+            list(pool.map(lambda config: Host(config).attach(domain(turn), soon()), configs))  # noqa: B023
+    cloud = Host(configs[0]).northbound.cloud(soon())
     assert sorted(one.name for one in cloud.subnets) == [isolated_subnet(UUID(int=turn)) for turn in range(1, 6)]
 
 
-def test_a_port_of_somebody_elses_keeps_it(northbound: Server, attachment: Attachment) -> None:
+def test_a_port_of_somebody_elses_keeps_it(northbound: Server, attachment: Host) -> None:
     """A person may have put a port of their own there: the leases go, the subnet stays."""
     attachment.attach(domain(3), soon())
     northbound.transact(
@@ -120,7 +118,7 @@ def test_a_port_of_somebody_elses_keeps_it(northbound: Server, attachment: Attac
 def test_the_pool_is_used_up(northbound: Server, vswitch: Server) -> None:
     """The refusal names the pool and where it is set; nothing is written."""
     config = Config(northbound=northbound.remote, vswitch=vswitch.remote, isolated_pool="10.9.0.0/27")
-    attachment = Attachment(config)
+    attachment = Host(config)
     for number in (1, 2):
         attachment.attach(domain(number), soon())
     before = northbound.dump()

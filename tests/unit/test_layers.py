@@ -23,6 +23,7 @@ LAYERS = (
     {"ovsdb"},
     {"underlay"},
     {"attachment"},
+    {"host"},
     {"lifecycle"},
     {"api"},
     {"agent", "control"},

@@ -1,0 +1,76 @@
+"""This host: domains that start, stop and go here, with their ports in OVN and their taps in Open vSwitch.
+
+What the hook and the agent do. Each verb may be repeated, and ends by its deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from uuid import UUID
+
+from netaddr import IPNetwork
+
+from ovnhook import plan, underlay
+from ovnhook.attachment import Attachment
+from ovnhook.config import Config
+from ovnhook.deadline import Deadline
+from ovnhook.model import Domain, Kind
+from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.ovsdb.vswitch import Binding, Vswitch
+
+
+class Host:
+    """Attaches the domains of this host. Safe to share between threads.
+
+    Every method raises Unavailable when a database did not answer in time.
+
+    Args:
+        config: where the databases are.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.northbound = Northbound(config.northbound)
+        self.vswitch = Vswitch(config.vswitch, config.integration_bridge)
+        pool = IPNetwork(config.isolated_pool)
+        self.attachment = Attachment(self.northbound, pool, partial(underlay.read, self.vswitch))
+
+    def attach(self, domain: Domain, deadline: Deadline, *, take_over: bool = True) -> None:
+        """Give every interface of a domain its port and its address, and bind the taps that are known.
+
+        Args:
+            domain: as its XML says.
+            deadline: when to give up.
+            take_over: as of Attachment.attach.
+
+        Raises:
+            InvalidRequest, NotFound, AlreadyExists, Exhausted: the domain asks for something that can't be.
+        """
+        if not domain.interfaces:
+            return
+        self.attachment.attach(domain, self.vswitch.chassis(deadline), deadline, take_over=take_over)
+        self.vswitch.bind(list(_bindings(domain)), deadline)
+
+    def roll_back(self, domain: Domain, deadline: Deadline) -> None:
+        """Take back what this run of a domain was given, because it failed to start."""
+        self.attachment.roll_back(domain, self.vswitch.chassis(deadline), deadline)
+        self.vswitch.unbind(domain.uuid, deadline)
+
+    def detach(self, domain: Domain, deadline: Deadline) -> None:
+        """Take a domain's ports of this host away; its leases stay."""
+        host = self.vswitch.chassis(deadline)
+        try:
+            self.vswitch.unbind(domain.uuid, deadline)
+        finally:  # the two databases fail on their own
+            self.attachment.detach(domain, host, deadline)
+
+    def forget(self, uuid: UUID, deadline: Deadline) -> None:
+        """Give back all that a domain holds that exists no more, if this host was the last one to attach it."""
+        self.attachment.forget(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
+
+
+def _bindings(domain: Domain) -> Iterator[Binding]:
+    """The taps that libvirt does not bind to the right port by itself."""
+    for interface in domain.interfaces:
+        if interface.device and (interface.kind is not Kind.BRIDGE or not interface.interface_id):
+            yield Binding(interface.device, plan.port_id(domain, interface), interface.mac, domain.uuid)
