@@ -18,7 +18,7 @@ from ovnhook import address, identity, plan
 from ovnhook import subnet as subnets
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, Conflict, Exhausted, OvnhookError, Unavailable
-from ovnhook.model import Domain, Interface, Subnet, isolated_subnet
+from ovnhook.model import Domain, Interface, Port, Subnet, isolated_subnet
 from ovnhook.ovsdb.connection import ConstraintViolation
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.plan import AddLease, Change, DropLease, Observed, Placement, RemovePort, UpdateLease
@@ -85,6 +85,16 @@ class Attachment:
     def forget(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Give back all that a domain holds that exists no more, if that host was the last one to attach it."""
         self._commit(lambda: self._forget(domain, host, deadline), deadline)
+
+    def remove(self, port: Port, deadline: Deadline) -> None:
+        """End one interface of a domain: its port, its leases, and the domain's own subnet if that was its last one."""
+
+        def make() -> tuple[Change, ...]:
+            domain = Domain(port.domain, port.domain_name, macs=(port.mac,))
+            changes = plan.take_away(port, self._observe(domain, deadline))
+            return (*changes, *self._end_own_subnet(domain, changes, deadline))
+
+        self._commit(make, deadline)
 
     def _commit(self, make: Callable[[], tuple[Change, ...]], deadline: Deadline) -> None:
         """Plan and commit, again whenever somebody else was faster."""

@@ -19,12 +19,12 @@ _NAMESPACES = "urn:ovnhook:domain:"
 _NAMESPACE = f"{_NAMESPACES}1"
 _ATTRIBUTES = ("mac", "index", "subnet", "isolated", "address", "hostname")
 _NO_DOMAIN = "this is not the XML of a libvirt domain"
-_MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 SUBNET_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
-_LABELS = "letters, digits and, in between, hyphens, 63 at most"
-_NAMES = "letters, digits and, in between, dots, hyphens and underscores, 63 at most"
+HOST_NAMES = "letters, digits and, in between, hyphens, 63 at most"
+SUBNET_NAMES = "letters, digits and, in between, dots, hyphens and underscores, 63 at most"
 
 # Everything that the hook parses comes from libvirtd, but the metadata in it is a user's.
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
@@ -119,7 +119,7 @@ def _interfaces(root: etree._Element, bridge: str, domain: Domain) -> Iterator[I
                     "only an interface on that bridge with <virtualport type='openvswitch'/> can have a subnet",
                 )
             continue
-        if not _MAC.fullmatch(mac):
+        if not MAC.fullmatch(mac):
             raise InvalidRequest(f"interface {index}: its MAC address is '{mac}'")
         if mac in seen:
             raise InvalidRequest(f"interface {mac}: two interfaces have this MAC address")
@@ -219,7 +219,7 @@ def _index(element: etree._Element, elements: list[etree._Element]) -> int | Non
             f"metadata: mac='{mac}' and index='{index}' can't both be: one of them names the interface"
         )
     if mac is not None:
-        if not _MAC.fullmatch(mac.lower()):
+        if not MAC.fullmatch(mac.lower()):
             raise InvalidRequest(f"metadata: mac='{mac}' is not a MAC address like 52:54:00:aa:bb:01")
         for position, candidate in enumerate(elements):
             if _mac(candidate) == mac.lower():
@@ -243,14 +243,14 @@ def _wish(element: etree._Element, where: str, domain: Domain) -> Wish:
         raise InvalidRequest(f"{where}: unknown element <{etree.QName(child).localname}>")
     subnet, isolated = element.get("subnet"), element.get("isolated", "no")
     if subnet is not None and not SUBNET_NAME.fullmatch(subnet):
-        raise InvalidRequest(f"{where}: subnet='{subnet}' is not a name that a subnet can have", _NAMES)
+        raise InvalidRequest(f"{where}: subnet='{subnet}' is not a name that a subnet can have", SUBNET_NAMES)
     if isolated not in ("yes", "no"):
         raise InvalidRequest(f"{where}: isolated='{isolated}': yes or no is wanted")
     if subnet and isolated == "yes":
         raise InvalidRequest(f"{where}: subnet='{subnet}' and isolated='yes' can't both be")
     label = element.get("hostname", hostname_of(domain)).lower()
-    if not _LABEL.fullmatch(label):
-        raise InvalidRequest(f"{where}: hostname='{element.get('hostname')}' is not a DNS label", _LABELS)
+    if not HOST_NAME.fullmatch(label):
+        raise InvalidRequest(f"{where}: hostname='{element.get('hostname')}' is not a DNS label", HOST_NAMES)
     return Wish(
         subnet=isolated_subnet(domain.uuid) if isolated == "yes" else subnet or "",
         isolated=isolated == "yes",
@@ -270,3 +270,22 @@ def _addresses(value: str | None, where: str) -> tuple[IPAddress, ...]:
     if len({address.version for address in addresses}) < len(addresses):
         raise InvalidRequest(f"{where}: address='{value}': one IPv4 and one IPv6 address at most")
     return tuple(addresses)
+
+
+def interface_xml(interface_id: str, mac: str, bridge: str, mtu: int) -> str:
+    """An ``<interface>`` element that libvirt binds to a port by itself.
+
+    Args:
+        interface_id: the port's, a UUID.
+        mac: the MAC address.
+        bridge: name of the integration bridge.
+        mtu: bytes.
+    """
+    element = etree.Element("interface", type="bridge")
+    etree.SubElement(element, "mac", address=mac)
+    etree.SubElement(element, "source", bridge=bridge)
+    port = etree.SubElement(element, "virtualport", type="openvswitch")
+    etree.SubElement(port, "parameters", interfaceid=interface_id)
+    etree.SubElement(element, "mtu", size=str(mtu))
+    etree.SubElement(element, "model", type="virtio")
+    return str(etree.tostring(element, encoding="unicode", pretty_print=True))

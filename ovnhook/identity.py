@@ -51,6 +51,16 @@ def domain(domain: UUID) -> UUID:
     return uuid5(_NAMESPACE, f"domain/{domain}")
 
 
+def client_domain(name: str) -> UUID:
+    """A domain that a client of the API names without a UUID."""
+    return uuid5(_NAMESPACE, f"client/{name}")
+
+
+def interface(domain: UUID, number: int) -> UUID:
+    """An interface of a domain, by its number: what its MAC address is made of where a client gives none."""
+    return uuid5(_NAMESPACE, f"interface/{domain}/{number}")
+
+
 def port(domain: UUID, mac: str) -> UUID:
     """The Logical_Switch_Port row of the interface with this MAC (lower case) of a domain."""
     return uuid5(_NAMESPACE, f"port/{domain}/{mac}")

@@ -406,6 +406,24 @@ def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ..
     return tuple(changes)
 
 
+def take_away(port: Port, observed: Observed) -> tuple[Change, ...]:
+    """The changes that end one interface of a domain: its port goes, and all that is kept for it.
+
+    Args:
+        port: the interface's.
+        observed: what there is of the domain.
+    """
+    held = observed.holding.leases if observed.holding else ()
+    theirs = [entry for entry in held if entry[0] == port.mac]
+    changes: list[Change] = [RemovePort(port), *_drop(port.domain, theirs, observed.leases)]
+    changes += _rename(port.domain, changes, observed)
+    if observed.holding:
+        kept = tuple(entry for entry in held if entry not in theirs)
+        new = replace(observed.holding, leases=kept)
+        changes.append(SetHolding(observed.holding, new) if kept else DropHolding(observed.holding))
+    return tuple(changes)
+
+
 def give_back(lease: Lease, observed: Observed) -> tuple[Change, ...]:
     """The changes that end a lease whose domain does not run.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,7 +24,10 @@ _COLUMNS = {
 @click.group(invoke_without_command=True)
 @click.pass_context
 def port(context: click.Context) -> None:
-    """Ports: the interfaces of running domains."""
+    """Ports: the interfaces of running domains.
+
+    Those of libvirt's domains come and go by themselves.
+    """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -57,3 +61,39 @@ def show(socket: Path, id_: str, format_: str) -> None:
       ovnhook port show 0b5c6a0e-4a5c-5d5e-9d7b-1f0f1c2d3e4f
     """
     show_one(Client(socket).call("GetPort", id=id_), format_)
+
+
+@port.command()
+@click.argument("name")
+@click.option("--host", required=True, metavar="NAME", help="The chassis that NAME runs on.")
+@click.option("--subnet", default="", metavar="NAME", help="The subnet. Without it: the default one.")
+@click.option("--isolated", is_flag=True, help="A subnet of NAME's own, which others are kept from.")
+@click.option("--address", "addresses", metavar="ADDR", multiple=True, help="An address; one of each IP version.")
+@click.option("--mac", default="", metavar="MAC", help="The MAC address. Without it one that NAME always has.")
+@click.option("--hostname", default="", metavar="LABEL", help="Its name in DNS. Without it NAME.")
+@format_option
+@click.pass_obj
+def create(socket: Path, name: str, host: str, format_: str, **interface: Any) -> None:
+    """Make a port for NAME, which is none of libvirt's domains, and show it.
+
+    What is then plugged into the host's integration bridge with the port's id as its iface-id is on the network.
+
+    \b
+    Examples:
+      ovnhook port create box --host hv1 --subnet blue
+      ovnhook port create box --host hv1 --address 10.1.0.30 --mac 52:54:00:aa:bb:30
+    """
+    show_one(Client(socket).call("CreatePort", name=name, host=host, interface=interface), format_)
+
+
+@port.command()
+@click.argument("id_", metavar="ID")
+@click.pass_obj
+def delete(socket: Path, id_: str) -> None:
+    """Delete the port ID, which "port create" made, with its lease.
+
+    \b
+    Example:
+      ovnhook port delete 0b5c6a0e-4a5c-5d5e-9d7b-1f0f1c2d3e4f
+    """
+    Client(socket).call("DeletePort", id=id_)

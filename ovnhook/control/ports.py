@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
+from netaddr import IPAddress
+
 from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.attachment import Attachment
+from ovnhook.control.attachments import Attachments
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
-from ovnhook.errors import NotFound
-from ovnhook.model import Port
+from ovnhook.errors import AlreadyExists, InUse, NotFound
+from ovnhook.model import Interface, Keeper, Port
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.subnet import find
 
 
 class Ports:
-    """Shows ports.
+    """Shows ports, and makes and deletes those that are not libvirt's.
 
     Args:
         northbound: where they are.
+        attachment: makes and removes them.
+        attachments: checks what is to be attached.
     """
 
-    def __init__(self, northbound: Northbound) -> None:
+    def __init__(self, northbound: Northbound, attachment: Attachment, attachments: Attachments) -> None:
         self._northbound = northbound
+        self._attachment = attachment
+        self._attachments = attachments
 
     def ListPorts(self, request: api.ListPortsRequest, deadline: Deadline) -> api.ListPortsResponse:
         """Show them, in pages."""
@@ -36,11 +47,61 @@ class Ports:
 
     def GetPort(self, request: api.GetPortRequest, deadline: Deadline) -> api.Port:
         """Show one."""
-        taken, port = self._northbound.port_named(request.id, deadline)
+        return _message(self._port(request.id, deadline))
+
+    def CreatePort(self, request: api.CreatePortRequest, deadline: Deadline) -> api.AttachedInterface:
+        """Attach one interface; succeed where it is attached just so already."""
+        domain = self._attachments.one(request)
+        (interface,) = domain.interfaces
+        known = self._northbound.observe_held(domain.uuid, domain.macs, deadline)
+        if there := known.ports.get(interface.mac):
+            _check_same(there, interface, request.host)
+        held = known.holding.leases if known.holding else ()
+        whole = replace(domain, macs=tuple({*domain.macs, *(mac for mac, _, _ in held)}))
+        (placement,) = self._attachments.attach(whole, request.host, deadline)
+        return self._attachments.message(whole, placement)
+
+    def DeletePort(self, request: api.DeletePortRequest, deadline: Deadline) -> api.DeletePortResponse:
+        """End an interface that is not libvirt's."""
+        port = self._port(request.id, deadline)
+        if port.kept_by is Keeper.LIBVIRT:
+            raise InUse(
+                f"port {port.id} is of domain {port.domain_name}, which runs on {port.host}",
+                f"virsh destroy {port.domain_name}",
+            )
+        self._attachment.remove(port, deadline)
+        return api.DeletePortResponse()
+
+    def _port(self, name: str, deadline: Deadline) -> Port:
+        taken, port = self._northbound.port_named(name, deadline)
         if port is None:
             but = ": the logical switch port of that name is not ovnhook's" if taken else ""
-            raise NotFound(f"there is no port '{request.id}'{but}", "ovnhook port list")
-        return _message(port)
+            raise NotFound(f"there is no port '{name}'{but}", "ovnhook port list")
+        return port
+
+
+def _check_same(there: Port, asked: Interface, host: str) -> None:
+    """Raise AlreadyExists if an interface is attached in another way than is asked for."""
+    wish = asked.wish
+    differences = [
+        f"its {what} is {is_}, not {wanted}"
+        for what, is_, wanted, differs in (
+            ("host", there.host, host, there.host != host),
+            ("subnet", there.subnet, wish.subnet, wish.subnet not in ("", there.subnet)),
+            ("address", _words(there.addresses), _words(wish.addresses), not {*wish.addresses} <= {*there.addresses}),
+            ("id", there.id, asked.interface_id, asked.interface_id not in ("", there.id)),
+        )
+        if differs
+    ]
+    if differences:
+        raise AlreadyExists(
+            f"domain {there.domain_name} has interface {there.mac} already: {', '.join(differences)}",
+            f"ovnhook port delete {there.id}",
+        )
+
+
+def _words(addresses: Iterable[IPAddress]) -> str:
+    return " ".join(map(str, addresses))
 
 
 def _message(port: Port) -> api.Port:
@@ -53,4 +114,5 @@ def _message(port: Port) -> api.Port:
         domain_name=port.domain_name,
         host=port.host,
         up=port.up,
+        kept_by=port.kept_by.value,
     )

@@ -5,15 +5,20 @@ from __future__ import annotations
 import fcntl
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 import grpc
+from netaddr import IPNetwork
 
+from ovnhook import underlay
 from ovnhook.api.grpc.health.v1 import health_pb2, health_pb2_grpc
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
+from ovnhook.attachment import Attachment
 from ovnhook.config import Config
+from ovnhook.control.attachments import Attachments
 from ovnhook.control.calls import Calls
 from ovnhook.control.floating import FloatingAddresses
 from ovnhook.control.gateways import Gateways
@@ -64,7 +69,12 @@ class Server:
         floating = FloatingAddresses(self._northbound)
         ovnhook_pb2_grpc.add_FloatingAddressesServicer_to_server(floating, self._server)
         ovnhook_pb2_grpc.add_LeasesServicer_to_server(Leases(self._northbound), self._server)
-        ovnhook_pb2_grpc.add_PortsServicer_to_server(Ports(self._northbound), self._server)
+        pool = IPNetwork(config.isolated_pool)
+        attachment = Attachment(self._northbound, pool, partial(underlay.read, self._vswitch))
+        attachments = Attachments(attachment, self._southbound, config.integration_bridge)
+        ovnhook_pb2_grpc.add_AttachmentsServicer_to_server(attachments, self._server)
+        ports = Ports(self._northbound, attachment, attachments)
+        ovnhook_pb2_grpc.add_PortsServicer_to_server(ports, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(Reflection(services), self._server)
         self._lock = _lock(path)

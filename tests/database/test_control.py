@@ -207,6 +207,7 @@ def test_leases_and_ports(control: Control) -> None:
         "domain_name": "web1",
         "host": "hv1",
         "up": False,
+        "kept_by": "libvirt",
     }
     lease = {
         "subnet": "blue",
@@ -446,6 +447,7 @@ def test_reflection(control: Control) -> None:
     assert [service.name for service in listed.list_services_response.service] == [
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
+        "ovnhook.v1.Attachments",
         "ovnhook.v1.FloatingAddresses",
         "ovnhook.v1.Leases",
         "ovnhook.v1.Ports",

@@ -1,0 +1,121 @@
+"""A domain as a client of the API describes it, which need not be libvirt's, as a Domain. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from netaddr import IPAddress
+
+from ovnhook import address, identity
+from ovnhook.domainxml import HOST_NAME, HOST_NAMES, MAC, SUBNET_NAME, SUBNET_NAMES, hostname_of
+from ovnhook.errors import InvalidRequest
+from ovnhook.model import Domain, Interface, Keeper, Kind, Wish, isolated_subnet
+
+_NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,255}")  # libvirt's own limits: a name of a domain is a name of files
+_MOST = 32  # interfaces of a domain
+_GROUP = 0x01  # of a MAC address's first octet (IEEE 802)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An interface as a client describes it; what is empty is left to us.
+
+    Attributes:
+        mac: its MAC address.
+        subnet: name of the subnet; the default one.
+        isolated: whether it goes to the domain's own subnet.
+        addresses: one for each IP version at most.
+        hostname: a DNS label; the domain's name made into one.
+        id: of its port, a UUID.
+    """
+
+    mac: str = ""
+    subnet: str = ""
+    isolated: bool = False
+    addresses: tuple[str, ...] = ()
+    hostname: str = ""
+    id: str = ""
+
+
+def identify(uuid: str, name: str) -> Domain:
+    """The domain without interfaces.
+
+    Args:
+        uuid: its UUID; without one it is the same for the same name.
+        name: its name, which may be left out where the UUID is there.
+
+    Raises:
+        InvalidRequest: one of them means nothing.
+    """
+    if not _NAME.fullmatch(name) and not (uuid and not name):
+        raise InvalidRequest(f"name {name[:80]!r} is not one that a domain can have", "1 to 255 characters, no slash")
+    return Domain(_uuid(uuid, "domain") if uuid else identity.client_domain(name), name, kept_by=Keeper.CLIENT)
+
+
+def make(uuid: str, name: str, interfaces: Iterable[Asked]) -> Domain:
+    """The domain with its interfaces, every value checked.
+
+    Args:
+        uuid: as above.
+        name: its name.
+        interfaces: all that are to be attached.
+
+    Raises:
+        InvalidRequest: a value means nothing, or there is no interface.
+    """
+    domain = identify(uuid if name else "", name)
+    made = [_interface(asked, number, domain) for number, asked in enumerate(interfaces)]
+    if not 1 <= len(made) <= _MOST:
+        raise InvalidRequest(f"domain {name}: {len(made)} interfaces: 1 to {_MOST} are wanted")
+    macs = tuple(interface.mac for interface in made)
+    for mac in macs:
+        if macs.count(mac) > 1:
+            raise InvalidRequest(f"domain {name}: interface {mac}: two interfaces have this MAC address")
+    return Domain(domain.uuid, name, interfaces=tuple(made), macs=macs, kept_by=Keeper.CLIENT)
+
+
+def _interface(asked: Asked, number: int, domain: Domain) -> Interface:
+    mac = asked.mac.lower() or _mac(domain, number)
+    where = f"domain {domain.name}: interface {asked.mac or number}"
+    if not MAC.fullmatch(mac) or int(mac[:2], 16) & _GROUP:
+        raise InvalidRequest(f"{where}: that is not a MAC address like 52:54:00:aa:bb:01")
+    if asked.subnet and not SUBNET_NAME.fullmatch(asked.subnet):
+        raise InvalidRequest(f"{where}: '{asked.subnet}' is not a name that a subnet can have", SUBNET_NAMES)
+    if asked.subnet and asked.isolated:
+        raise InvalidRequest(f"{where}: subnet '{asked.subnet}' and isolated can't both be")
+    label = asked.hostname.lower() or hostname_of(domain)
+    if not HOST_NAME.fullmatch(label):
+        raise InvalidRequest(f"{where}: host name '{asked.hostname}' is not a DNS label", HOST_NAMES)
+    for text in asked.addresses:
+        if not address.is_ip(text):
+            raise InvalidRequest(f"{where}: '{text}' is not an IP address")
+    addresses = tuple(map(IPAddress, asked.addresses))
+    if len({one.version for one in addresses}) < len(addresses):
+        raise InvalidRequest(f"{where}: {' '.join(asked.addresses)}: one IPv4 and one IPv6 address at most")
+    return Interface(
+        mac=mac,
+        kind=Kind.BRIDGE,
+        wish=Wish(
+            subnet=isolated_subnet(domain.uuid) if asked.isolated else asked.subnet,
+            isolated=asked.isolated,
+            addresses=addresses,
+            hostname=label,
+        ),
+        interface_id=str(_uuid(asked.id, f"{where}: id")) if asked.id else "",
+    )
+
+
+def _uuid(text: str, what: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise InvalidRequest(f"{what} '{text}' is not a UUID") from error
+
+
+def _mac(domain: Domain, number: int) -> str:
+    """A MAC address of QEMU's range, the same for ever."""
+    octets = identity.interface(domain.uuid, number).bytes[:3]
+    return ":".join(f"{octet:02x}" for octet in (0x52, 0x54, 0x00, *octets))

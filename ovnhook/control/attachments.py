@@ -1,0 +1,92 @@
+"""The service ``ovnhook.v1.Attachments``, and what ``Ports`` shares with it."""
+
+from __future__ import annotations
+
+from ovnhook import clientdomain
+from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.attachment import Attachment
+from ovnhook.clientdomain import Asked
+from ovnhook.deadline import Deadline
+from ovnhook.domainxml import interface_xml
+from ovnhook.errors import InUse, NotFound
+from ovnhook.model import Domain, Keeper
+from ovnhook.ovsdb.southbound import Southbound
+from ovnhook.plan import Placement, port_id
+
+
+class Attachments:
+    """Attaches and detaches domains that are not libvirt's.
+
+    Args:
+        attachment: does the work.
+        southbound: knows the hosts.
+        bridge: name of the hosts' integration bridge.
+    """
+
+    def __init__(self, attachment: Attachment, southbound: Southbound, bridge: str) -> None:
+        self._attachment = attachment
+        self._southbound = southbound
+        self._bridge = bridge
+
+    def Attach(self, request: api.AttachRequest, deadline: Deadline) -> api.AttachResponse:
+        """Give every interface its port and its addresses."""
+        domain = clientdomain.make(request.domain, request.name, map(_asked, request.interfaces))
+        placements = self.attach(domain, request.host, deadline)
+        return api.AttachResponse(interfaces=[self.message(domain, one) for one in placements])
+
+    def Detach(self, request: api.DetachRequest, deadline: Deadline) -> api.DetachResponse:
+        """Take a domain's ports of a host away."""
+        domain = clientdomain.identify(request.domain, request.name)
+        self._refuse_libvirts(domain, deadline)
+        (self._attachment.forget if request.forget else self._attachment.detach)(domain, request.host, deadline)
+        return api.DetachResponse()
+
+    def one(self, request: api.CreatePortRequest) -> Domain:
+        """The domain of a request for one port, with that interface.
+
+        Raises:
+            InvalidRequest: a value means nothing.
+        """
+        return clientdomain.make(request.domain, request.name, [_asked(request.interface)])
+
+    def attach(self, domain: Domain, host: str, deadline: Deadline) -> tuple[Placement, ...]:
+        """Attach a domain on a host that there is, if it is not libvirt's.
+
+        Raises:
+            NotFound: there is no such host.
+            InUse: libvirt runs the domain.
+        """
+        known = [chassis.name for chassis in self._southbound.chassis(deadline)]
+        if host not in known:
+            raise NotFound(f"there is no host '{host}'", f"known are: {', '.join(known) or 'none'}")
+        self._refuse_libvirts(domain, deadline)
+        return self._attachment.attach(domain, host, deadline)
+
+    def message(self, domain: Domain, placement: Placement) -> api.AttachedInterface:
+        """An interface as it was attached."""
+        interface, subnet = placement.interface, placement.subnet
+        name = port_id(domain, interface)
+        return api.AttachedInterface(
+            id=name,
+            mac=interface.mac,
+            subnet=subnet.name,
+            addresses=map(str, placement.addresses),
+            mtu=subnet.mtu,
+            xml=interface_xml(name, interface.mac, self._bridge, subnet.mtu),
+        )
+
+    def _refuse_libvirts(self, domain: Domain, deadline: Deadline) -> None:
+        for port in self._attachment.northbound.ports(deadline, domain=str(domain.uuid)):
+            if port.kept_by is Keeper.LIBVIRT:
+                raise InUse(f"domain {port.domain_name} is libvirt's, on {port.host}", "virsh destroy, and try again")
+
+
+def _asked(interface: api.Interface) -> Asked:
+    return Asked(
+        mac=interface.mac,
+        subnet=interface.subnet,
+        isolated=interface.isolated,
+        addresses=tuple(interface.addresses),
+        hostname=interface.hostname,
+        id=interface.id,
+    )

@@ -1,0 +1,81 @@
+"""Domains as clients of the API describe them."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from netaddr import IPAddress
+
+from ovnhook import clientdomain, identity
+from ovnhook.clientdomain import Asked
+from ovnhook.errors import InvalidRequest
+from ovnhook.model import Keeper
+
+BOX = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
+
+
+def test_what_is_not_said() -> None:
+    """UUID and MACs are made of the name, and stay; the host name is the domain's."""
+    one, two = clientdomain.make("", "Box 1", [Asked(), Asked()]).interfaces
+    assert clientdomain.make("", "Box 1", [Asked(), Asked()]).interfaces == (one, two)
+    assert clientdomain.identify("", "Box 1").uuid == identity.client_domain("Box 1")
+    assert one.mac != two.mac
+    assert {one.mac[:8], two.mac[:8]} == {"52:54:00"}
+    assert {one.wish.hostname, two.wish.hostname} == {"box-1"}
+    assert clientdomain.make("", "box", [Asked()]).interfaces[0].mac not in (one.mac, two.mac)
+
+
+def test_what_is_said() -> None:
+    """Every value; a domain may be known by its UUID alone."""
+    asked = Asked("52:54:00:AA:bb:01", "blue", False, ("10.1.0.20", "fd00::20"), "Web", str(BOX))
+    made = clientdomain.make(str(BOX), "box", [asked, Asked(isolated=True)])
+    assert (made.uuid, made.name, made.kept_by) == (BOX, "box", Keeper.CLIENT)
+    first, second = made.interfaces
+    assert made.macs == ("52:54:00:aa:bb:01", second.mac)
+    assert (first.interface_id, first.wish.subnet, first.wish.hostname) == (str(BOX), "blue", "web")
+    assert first.wish.addresses == (IPAddress("10.1.0.20"), IPAddress("fd00::20"))
+    assert (second.wish.isolated, second.wish.subnet) == (True, f"isolated-{BOX}")
+    assert clientdomain.identify(str(BOX), "").uuid == BOX
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"mac": "52:54:00"}, "domain box: interface 52:54:00: that is not a MAC address"),
+        ({"mac": "01:00:5e:00:00:01"}, "domain box: interface 01:00:5e:00:00:01: that is not a MAC address"),
+        ({"subnet": "a b"}, "domain box: interface 0: 'a b' is not a name that a subnet can have"),
+        ({"subnet": "blue", "isolated": True}, "domain box: interface 0: subnet 'blue' and isolated can't both be"),
+        ({"hostname": "a.b"}, "domain box: interface 0: host name 'a.b' is not a DNS label"),
+        ({"addresses": ("10.1",)}, "domain box: interface 0: '10.1' is not an IP address"),
+        ({"addresses": ("10.1.0.2", "10.1.0.3")}, "one IPv4 and one IPv6 address at most"),
+        ({"id": "one"}, "domain box: interface 0: id 'one' is not a UUID"),
+    ],
+)
+def test_interfaces_that_are_refused(values: dict[str, Any], message: str) -> None:
+    """With domain, interface and value."""
+    with pytest.raises(InvalidRequest) as caught:
+        clientdomain.make("", "box", [Asked(**values)])
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("uuid", "name", "interfaces", "message"),
+    [
+        ("", "", [Asked()], "name '' is not one that a domain can have"),
+        (str(BOX), "", [Asked()], "name '' is not one that a domain can have"),
+        ("", "a/b", [Asked()], "name 'a/b' is not one that a domain can have"),
+        ("", "a\nb", [Asked()], "is not one that a domain can have"),
+        ("", "a" * 256, [Asked()], "is not one that a domain can have"),
+        ("box", "box", [Asked()], "domain 'box' is not a UUID"),
+        ("", "box", [], "domain box: 0 interfaces: 1 to 32 are wanted"),
+        ("", "box", [Asked()] * 33, "domain box: 33 interfaces: 1 to 32 are wanted"),
+        ("", "box", [Asked("52:54:00:aa:bb:01"), Asked("52:54:00:AA:BB:01")], "two interfaces have this MAC address"),
+    ],
+)
+def test_domains_that_are_refused(uuid: str, name: str, interfaces: list[Asked], message: str) -> None:
+    """With the value."""
+    with pytest.raises(InvalidRequest) as caught:
+        clientdomain.make(uuid, name, interfaces)
+    assert message in caught.value.message
