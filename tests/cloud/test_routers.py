@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lab.domain import interface_xml
+from lab.fabric import EXTERNAL, NIC
 from tests.cloud.world import World
 
 ADDRESS = "203.0.113.10"
@@ -222,3 +223,34 @@ def test_domains_with_subnets_of_their_own(routed: World) -> None:
 def _tap(world: World, domain: str) -> str:
     """The tap of a domain's interface."""
     return world.hv1.run(["virsh", "domiflist", domain]).stdout.splitlines()[2].split()[0]
+
+
+def test_a_vlan_outside(routed: World) -> None:
+    """The gateway host's switch takes only packets of that VLAN outside, and answers come back by it."""
+    guest = routed.boot(routed.hv1, "tagged", interface_xml())
+    guest.wait_address()
+    routed.wait_for(lambda: guest.ping(OUTSIDE, count=1), "a ping to be answered")
+    port = ["ovs-vsctl", "set", "Port", NIC[EXTERNAL]]
+    routed.control.run([*port, "tag=42"])
+    try:
+        assert guest.ping(OUTSIDE).received == 0
+        routed.ovnhook("router", "set", "gateway", "--vlan", "42")
+        routed.wait_for(lambda: guest.ping(OUTSIDE, count=1), "a ping to be answered")
+        assert guest.ping(OUTSIDE).lost == 0
+        routed.ovnhook("router", "set", "gateway", "--vlan", "43")
+        routed.wait_for(lambda: not guest.ping(OUTSIDE, count=1, wait=1), "pings not to be answered")
+    finally:
+        routed.control.run([*port, "tag=[]"])
+
+
+def test_a_packet_that_is_too_large_comes_back(routed: World) -> None:
+    """Whoever sends it is told what fits, and what fits gets through."""
+    guest = routed.boot(routed.hv1, "small", interface_xml())
+    guest.wait_address()
+    routed.ovnhook("floating-ip", "create", FLOATING, "small")
+    outside = routed.cloud.outside
+    ping = ["ping", "-c", "1", "-W", "2", "-M", "do", FLOATING]
+    routed.wait_for(lambda: outside.run(ping, check=False).returncode == 0, "the floating address")
+    assert outside.run([*ping, "-s", "1414"], check=False).returncode == 0  # 1442 bytes with its headers
+    outside.run(["ip", "route", "flush", "cache"])
+    assert "mtu = 1442" in outside.run([*ping, "-s", "1472"], check=False).stdout
