@@ -10,6 +10,7 @@ import pytest
 
 from lab import Cloud
 from lab.domain import interface_xml
+from lab.fabric import UNDERLAY
 from tests.cloud.world import World
 
 OUTSIDE = "203.0.113.254"
@@ -97,6 +98,27 @@ def test_the_active_gateway_dies_and_comes_back(gateways: World) -> None:
     assert died <= RATE
     assert came_back <= 3
     assert moved <= 3
+
+
+def test_the_active_gateways_host_is_cut_off(gateways: World) -> None:
+    """It hears nobody, so it lets go; a second is lost at most, and next to nothing when it is back."""
+    first = active(gateways)
+    (other,) = {"control", "hv2"} - {first}
+    pings = Pings(gateways)
+    pings.lost(gateways)
+    host = gateways.cloud.host(first)
+    gateways.cloud.fabric.cut(host, UNDERLAY)
+    gateways.wait_for(lambda: active(gateways) == other, "the other gateway")
+    cut = pings.lost(gateways)
+    gateways.wait_for(lambda: preferred(gateways) == other, "it to be preferred")
+    gateways.cloud.fabric.mend(host, UNDERLAY)
+    for peer in (other, "hv1"):
+        gateways.wait_for(lambda: _watched(gateways, peer, first), "the others to see it again")  # noqa: B023
+    mended = pings.lost(gateways)
+    print(f"lost at {RATE} a second: {cut} when it was cut off, {mended} when it was back")
+    assert active(gateways) == other
+    assert cut <= RATE
+    assert mended <= 3
 
 
 def _watched(world: World, one: str, other: str) -> bool:
