@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from netaddr import IPAddress, IPNetwork
@@ -32,6 +33,19 @@ _OUTAGE_TRIES = 5
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Attached:
+    """What became of a domain's interfaces.
+
+    Attributes:
+        placements: where each went; none where the domain was left alone.
+        arrives: whether it is on its way from another host, which has it still.
+    """
+
+    placements: tuple[Placement, ...] = ()
+    arrives: bool = False
+
+
 class Attachment:
     """Gives domains their ports and leases, and takes them away, on whichever host. Safe to share between threads.
 
@@ -48,39 +62,48 @@ class Attachment:
         self._pool = pool
         self._carried = carried
 
-    def attach(self, domain: Domain, host: str, deadline: Deadline, *, take_over: bool = True) -> tuple[Placement, ...]:
-        """Give every interface of a domain its port and its address; where each went.
+    def attach(self, domain: Domain, host: str, deadline: Deadline, *, take_over: bool = True) -> Attached:
+        """Give every interface of a domain its port and its address.
 
         Args:
             domain: with its interfaces as they are to be: what it holds for others is given back.
             host: the chassis that it runs on.
             deadline: when to give up.
-            take_over: whether ports that are another host's become this host's, as when a domain starts there. If not,
-                such a domain is left alone.
+            take_over: whether ports that are another host's become this host's, as when a domain starts there, unless
+                it arrives from that one. If not, such a domain, and one that migrates, is left alone.
 
         Raises:
             InvalidRequest, NotFound, AlreadyExists, Exhausted: the domain asks for something that can't be.
         """
-        placements: tuple[Placement, ...] = ()
+        attached = Attached()
 
         def make() -> tuple[Change, ...]:
-            nonlocal placements
+            nonlocal attached
             made, placements, observed = self._place(domain, host, deadline, take_over=take_over)
+            attached = Attached(placements, any(port.moving_to == host for port in observed.ports.values()))
             return (*made, *plan.attach(domain, host, placements, observed)) if placements else ()
 
         try:
             self._commit(make, deadline)
         except ConstraintViolation as error:
             raise self._name_taken(domain, deadline) or error from error
-        return placements
+        return attached
+
+    def announce(self, domain: Domain, host: str, deadline: Deadline) -> None:
+        """Let a host bind a domain's ports beside the one that it runs on: it is about to migrate there."""
+        self._commit(lambda: plan.announce(self._observe(domain, deadline), host), deadline)
+
+    def arrive(self, domain: Domain, host: str, deadline: Deadline) -> None:
+        """Make a host the only one of a domain's ports: the domain has migrated there."""
+        self._commit(lambda: plan.arrive(self._observe(domain, deadline), host), deadline)
 
     def roll_back(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Take back what this run of a domain was given, because it failed to start."""
         self._commit(lambda: self._roll_back(domain, host, deadline), deadline)
 
     def detach(self, domain: Domain, host: str, deadline: Deadline) -> None:
-        """Take a domain's ports of a host away; its leases stay."""
-        self._commit(lambda: plan.detach(self._observe(domain, deadline).ports.values(), host), deadline)
+        """Take a domain's ports of a host away, or, in a migration, leave them to the other host; its leases stay."""
+        self._commit(lambda: plan.leave(self._observe(domain, deadline), host), deadline)
 
     def forget(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Give back all that a domain holds that exists no more, if that host was the last one to attach it."""
@@ -123,7 +146,7 @@ class Attachment:
         names = {name for interface in interfaces for name in plan.subnet_names(interface, "")}
         macs = [interface.mac for interface in interfaces]
         observed = self.northbound.observe(domain.uuid, macs, names, deadline)
-        if not take_over and any(port.host != host for port in observed.ports.values()):
+        if not take_over and any(port.host != host or port.moving_to for port in observed.ports.values()):
             return (), (), observed
         default = observed.registry.default_subnet if observed.registry else ""
         held = observed.holding.leases if observed.holding else ()

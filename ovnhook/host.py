@@ -48,8 +48,20 @@ class Host:
         """
         if not domain.interfaces:
             return
-        self.attachment.attach(domain, self.vswitch.chassis(deadline), deadline, take_over=take_over)
+        host = self.vswitch.chassis(deadline)
+        attached = self.attachment.attach(domain, host, deadline, take_over=take_over)
         self.vswitch.bind(list(_bindings(domain)), deadline)
+        if attached.arrives:
+            # From the moment that the guest runs here its packets come this way.
+            self.vswitch.wait_installed([one.device for one in domain.interfaces if one.device], deadline)
+
+    def announce(self, domain: Domain, deadline: Deadline) -> None:
+        """Prepare for a domain that is about to migrate here."""
+        self.attachment.announce(domain, self.vswitch.chassis(deadline), deadline)
+
+    def arrive(self, uuid: UUID, deadline: Deadline) -> None:
+        """Make a domain's ports this host's alone, if it has migrated here."""
+        self.attachment.arrive(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
 
     def roll_back(self, domain: Domain, deadline: Deadline) -> None:
         """Take back what this run of a domain was given, because it failed to start."""
@@ -57,7 +69,7 @@ class Host:
         self.vswitch.unbind(domain.uuid, deadline)
 
     def detach(self, domain: Domain, deadline: Deadline) -> None:
-        """Take a domain's ports of this host away; its leases stay."""
+        """Take a domain's ports of this host away, or leave them to the other host of a migration; its leases stay."""
         host = self.vswitch.chassis(deadline)
         try:
             self.vswitch.unbind(domain.uuid, deadline)

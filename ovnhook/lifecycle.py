@@ -44,7 +44,7 @@ def answer(operation: str, xml: bytes, host: Host, config: Config, deadline: Dea
     """Do what an operation of the hook asks for. Never raises, and always ends by the deadline.
 
     Args:
-        operation: ``prepare``, ``start`` or ``release``; the other ones need nothing.
+        operation: ``migrate``, ``prepare``, ``start`` or ``release``; the other ones need nothing.
         xml: the domain, as libvirt writes it to the hook.
         host: does the work.
         config: says what becomes of a start while a database is out of reach.
@@ -53,11 +53,15 @@ def answer(operation: str, xml: bytes, host: Host, config: Config, deadline: Dea
     try:
         if operation == "release":
             host.detach(domainxml.identify(xml), deadline)
+        elif operation == "migrate":
+            host.announce(domainxml.identify(xml), deadline)
         elif operation == "prepare":
             host.attach(domainxml.parse(xml, config.integration_bridge), deadline)
         else:
             _start(xml, host, config, deadline)
     except Unavailable as error:
+        if operation == "migrate":  # where the domain is it has its network
+            return Answer(error.exit_code, f"ovnhook: error: {_named(xml, error)}: it stays where it is")
         if operation == "release" or config.on_unavailable == "start":
             return Answer(0, f"ovnhook: warning: {_named(xml, error)}: its network is mended later", unavailable=True)
         return Answer(error.exit_code, f"ovnhook: error: {_named(xml, error)}", unavailable=True)

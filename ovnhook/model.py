@@ -302,6 +302,7 @@ class Port:
         domain_name: its name.
         host: the chassis that it runs on, which alone may remove the port.
         kept_by: who says when it ends.
+        moving_to: the chassis that the domain is migrating to, which may bind it as well, or "".
         up: whether OVN has bound it; only in what was read.
     """
 
@@ -313,6 +314,7 @@ class Port:
     domain_name: str
     host: str
     kept_by: Keeper = Keeper.LIBVIRT
+    moving_to: str = ""
     up: bool = field(default=False, compare=False)
 
     @property
@@ -323,11 +325,20 @@ class Port:
 
 @dataclass(frozen=True)
 class Holding:
-    """What a domain holds while it is defined: its leases by MAC, the chassis that attached it last, and its keeper."""
+    """What a domain holds while it is defined.
+
+    Attributes:
+        domain: UUID of the domain.
+        domain_name: its name when it was last attached.
+        host: the chassis that attached it last.
+        leases: (MAC, subnet, address) of each lease.
+        kept_by: who says when it ends.
+        moving_to: the chassis that the domain is migrating to, or "".
+    """
 
     domain: UUID
     domain_name: str
     host: str
     leases: tuple[tuple[str, str, IPAddress], ...]
-    """(MAC, subnet, address) of each lease."""
     kept_by: Keeper = Keeper.LIBVIRT
+    moving_to: str = ""

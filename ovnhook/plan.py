@@ -315,6 +315,9 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
     """
     changes: list[Change] = []
     ports: list[Change] = []
+    # While a domain arrives from another host, all that it has is still that one's.
+    source = next((port.host for port in observed.ports.values() if port.moving_to == host), "")
+    owner, moving_to = (source, host) if source else (host, "")
     needs: list[Change] = []
     placed = {placement.interface.mac for placement in placements}
     before = observed.holding.leases if observed.holding else ()
@@ -331,7 +334,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
                 domain_name=domain.name,
                 mac=mac,
                 hostname=placement.interface.wish.hostname,
-                host=host,
+                host=owner,
                 run=run_of(domain, host),
             )
             found = observed.leases.get((subnet.name, address))
@@ -346,8 +349,9 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
             addresses=placement.addresses,
             domain=domain.uuid,
             domain_name=domain.name,
-            host=host,
+            host=owner,
             kept_by=domain.kept_by,
+            moving_to=moving_to,
         )
         there = observed.ports.get(mac)
         if there is None:
@@ -356,7 +360,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
             ports.append(UpdatePort(there, port))
     used = {(subnet, address) for _, subnet, address in held}  # an address may go from one interface to another
     changes += _drop(domain.uuid, [entry for entry in before if entry[1:] not in used], observed.leases)
-    holding = Holding(domain.uuid, domain.name, host, tuple(sorted(held)), domain.kept_by)
+    holding = Holding(domain.uuid, domain.name, owner, tuple(sorted(held)), domain.kept_by, moving_to)
     if held and holding != observed.holding:
         changes.append(SetHolding(observed.holding, holding))
     changes += _rename(domain.uuid, changes, observed)
@@ -369,20 +373,77 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
 
 
 def detach(ports: Iterable[Port], host: str) -> tuple[Change, ...]:
-    """The changes that take a domain's ports away: those of this host, and none that it has lost to another."""
-    return tuple(RemovePort(port) for port in ports if port.host == host)
+    """The changes that take a domain's ports away: those of this host, and none that it has lost to another.
+
+    In a migration they are the other host's afterwards, whichever of the two this is: the source when the domain has
+    left it, the destination when the domain does not come.
+    """
+    changes: list[Change] = []
+    for port in ports:
+        if port.host == host and not port.moving_to:
+            changes.append(RemovePort(port))
+        elif port.host == host:
+            changes.append(UpdatePort(port, replace(port, host=port.moving_to, moving_to="")))
+        elif port.moving_to == host:
+            changes.append(UpdatePort(port, replace(port, moving_to="")))
+    return tuple(changes)
+
+
+def leave(observed: Observed, host: str) -> tuple[Change, ...]:
+    """The changes for a domain that does not run on this host any more; what it holds it keeps."""
+    return (*detach(observed.ports.values(), host), *_hand_over(observed.holding, host))
+
+
+def announce(observed: Observed, host: str) -> tuple[Change, ...]:
+    """The changes that let this host bind a domain's ports beside the one where it runs, because it is coming here."""
+    changes: list[Change] = [
+        UpdatePort(port, replace(port, moving_to=host))
+        for port in observed.ports.values()
+        if host not in (port.host, port.moving_to)
+    ]
+    holding = observed.holding
+    if holding and host not in (holding.host, holding.moving_to):
+        changes.append(SetHolding(holding, replace(holding, moving_to=host)))
+    return tuple(changes)
+
+
+def arrive(observed: Observed, host: str) -> tuple[Change, ...]:
+    """The changes that make this host the only one of a domain's ports, because it has come here."""
+    changes: list[Change] = [
+        UpdatePort(port, replace(port, host=host, moving_to=""))
+        for port in observed.ports.values()
+        if port.moving_to == host
+    ]
+    holding = observed.holding
+    if holding and holding.moving_to == host:
+        changes.append(SetHolding(holding, replace(holding, host=host, moving_to="")))
+    return tuple(changes)
+
+
+def _hand_over(holding: Holding | None, host: str) -> list[Change]:
+    """Make what a domain holds the other host's of a migration, which this one has nothing to do with any more."""
+    if holding and holding.moving_to and host in (holding.host, holding.moving_to):
+        stays = holding.moving_to if holding.host == host else holding.host
+        return [SetHolding(holding, replace(holding, host=stays, moving_to=""))]
+    return []
 
 
 def forget(observed: Observed, host: str) -> tuple[Change, ...]:
-    """The changes that give back all that a domain holds, if this host was the last one to attach it."""
-    if observed.holding is None or observed.holding.host != host:
+    """The changes that give back all that a domain holds, if this host was the last one to attach it.
+
+    If it was on its way from here to another host, or from there to here, what it holds becomes the other one's.
+    """
+    holding = observed.holding
+    if holding and holding.moving_to and host in (holding.host, holding.moving_to):
+        return leave(observed, host)
+    if holding is None or holding.host != host:
         return ()
-    dropped = _drop(observed.holding.domain, observed.holding.leases, observed.leases)
+    dropped = _drop(holding.domain, holding.leases, observed.leases)
     return (
         *detach(observed.ports.values(), host),
         *dropped,
-        *_rename(observed.holding.domain, dropped, observed),
-        DropHolding(observed.holding),
+        *_rename(holding.domain, dropped, observed),
+        DropHolding(holding),
     )
 
 
@@ -390,7 +451,7 @@ def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ..
     """The changes that undo what this very run of a domain was given before it failed to start."""
     changes: list[Change] = [*detach(observed.ports.values(), host)]
     if observed.holding is None or observed.holding.host != host:
-        return tuple(changes)
+        return (*changes, *_hand_over(observed.holding, host))
     kept = []
     for mac, subnet, address in observed.holding.leases:
         lease = observed.leases.get((subnet, address))
@@ -454,7 +515,9 @@ def describe(change: Change) -> str:
     match change:
         case AddPort(port) | UpdatePort(new=port):
             addresses = " ".join(map(str, port.addresses))
-            return f"domain {port.domain_name}: {port.mac} has {addresses} on subnet {port.subnet}, port {port.id}"
+            where = f"{port.host}, moving to {port.moving_to}" if port.moving_to else port.host
+            has = f"domain {port.domain_name}: {port.mac} has {addresses} on subnet {port.subnet}"
+            return f"{has}, port {port.id} on {where}"
         case RemovePort(port):
             return f"domain {port.domain_name}: {port.mac} is off subnet {port.subnet}, port {port.id} removed"
         case AddLease(lease):

@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 _URI = "qemu:///system"
 _GONE = (libvirt.VIR_DOMAIN_EVENT_UNDEFINED, libvirt.VIR_DOMAIN_EVENT_STOPPED)
+_ARRIVED = (libvirt.VIR_DOMAIN_EVENT_RESUMED_MIGRATED, libvirt.VIR_DOMAIN_EVENT_RESUMED_POSTCOPY)
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,13 @@ class Domains:
     """The domains of this host.
 
     Attributes:
-        running: the live XML of each that runs.
+        running: the live XML of each that runs, or is about to.
+        paused: those of them that do not run at the moment, as while they arrive from another host.
         known: all that run or are defined.
     """
 
     running: dict[UUID, bytes]
+    paused: frozenset[UUID]
     known: frozenset[UUID]
 
 
@@ -40,10 +43,12 @@ class Hypervisor:
 
     Args:
         on_gone: called, from a thread of libvirt's events, with a domain that stopped or was undefined.
+        on_arrived: called likewise with a domain that has come from another host and runs.
     """
 
-    def __init__(self, on_gone: Callable[[UUID], None]) -> None:
+    def __init__(self, on_gone: Callable[[UUID], None], on_arrived: Callable[[UUID], None]) -> None:
         self._on_gone = on_gone
+        self._on_arrived = on_arrived
         self._connection: libvirt.virConnect | None = None
         libvirt.registerErrorHandler(lambda _context, _error: None, None)  # each error is raised as well
         libvirt.virEventRegisterDefaultImpl()
@@ -57,12 +62,14 @@ class Hypervisor:
         """
         try:
             domains = self._connected().listAllDomains()
-            running = {}
+            running, paused = {}, set()
             for domain in domains:
-                xml = _running_xml(domain)
-                if xml is not None:
-                    running[UUID(bytes=domain.UUID())] = xml
-            return Domains(running, frozenset(UUID(bytes=domain.UUID()) for domain in domains))
+                uuid, (state, xml) = UUID(bytes=domain.UUID()), _now(domain)
+                if xml:
+                    running[uuid] = xml
+                if state == libvirt.VIR_DOMAIN_PAUSED:
+                    paused.add(uuid)
+            return Domains(running, frozenset(paused), frozenset(UUID(bytes=domain.UUID()) for domain in domains))
         except libvirt.libvirtError as error:
             raise self._lost(error) from error
 
@@ -94,22 +101,24 @@ class Hypervisor:
         return Unavailable(f"libvirt: {error}")
 
     def _event(
-        self, _connection: libvirt.virConnect, domain: libvirt.virDomain, event: int, _detail: int, _opaque: None
+        self, _connection: libvirt.virConnect, domain: libvirt.virDomain, event: int, detail: int, _opaque: None
     ) -> None:
         if event in _GONE:
             self._on_gone(UUID(bytes=domain.UUID()))
+        elif event == libvirt.VIR_DOMAIN_EVENT_RESUMED and detail in _ARRIVED:
+            self._on_arrived(UUID(bytes=domain.UUID()))
 
 
-def _running_xml(domain: libvirt.virDomain) -> bytes | None:
-    """The live XML of a domain, or None when it does not run, or went meanwhile."""
+def _now(domain: libvirt.virDomain) -> tuple[int, bytes]:
+    """The state of a domain, and its live XML, empty when it does not run, or went meanwhile."""
     try:
         if domain.isActive():
-            xml: str = domain.XMLDesc()
-            return xml.encode()
+            state, xml = domain.state()[0], domain.XMLDesc()
+            return state, xml.encode()
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
             raise
-    return None
+    return libvirt.VIR_DOMAIN_SHUTOFF, b""
 
 
 def _run_events() -> None:

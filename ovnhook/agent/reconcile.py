@@ -58,13 +58,16 @@ class Reconciler:
         self._config = config
         self._host = host
         self._domains = domains
-        self._events: queue.SimpleQueue[UUID | None] = queue.SimpleQueue()
-        self._hypervisor = Hypervisor(on_gone=self._events.put)
+        self._events: queue.SimpleQueue[Callable[[], bool]] = queue.SimpleQueue()
+        self._hypervisor = Hypervisor(
+            on_gone=lambda domain: self._events.put(partial(self._forget_if_gone, domain)),
+            on_arrived=lambda domain: self._events.put(partial(self._arrived, domain)),
+        )
         self._seen: frozenset[Difference] = frozenset()
 
     def wake(self) -> None:
         """Look soon: something is known to be missing."""
-        self._events.put(None)
+        self._events.put(lambda: False)
 
     def run(self) -> None:
         """Look and mend, for ever."""
@@ -72,8 +75,7 @@ class Reconciler:
         while True:
             try:
                 event = self._events.get(timeout=max(0.0, next_look - time.monotonic()))
-                soon = event is None or not self._forget_if_gone(event)
-                wait = _SOON if soon else next_look - time.monotonic()
+                wait = next_look - time.monotonic() if event() else _SOON
             except queue.Empty:
                 wait = _PERIOD if self._look() else _SOON
             next_look = min(next_look, time.monotonic()) + random.uniform(0.5, 1.0) * wait
@@ -85,6 +87,15 @@ class Reconciler:
                 self._forget(domain)
         except OvnhookError as error:
             _log.log(logging.getLevelName(error.log_level), "domain %s may have gone: %s", domain, error)
+            return False
+        return True
+
+    def _arrived(self, domain: UUID) -> bool:
+        """Take over the ports of a domain that has migrated here."""
+        try:
+            self._arrive(domain)
+        except OvnhookError as error:
+            _log.log(logging.getLevelName(error.log_level), "domain %s has arrived: %s", domain, error)
             return False
         return True
 
@@ -115,6 +126,7 @@ class Reconciler:
         # The databases first: a port that was there before its domain was seen not to run is really left over.
         ports = northbound.ports(deadline, host=host)
         holdings = northbound.holdings(deadline, host=host)
+        arriving = northbound.holdings(deadline, moving_to=host)
         bound = vswitch.ports(deadline)
         domains = self._hypervisor.domains()
         mends: dict[Difference, Callable[[], None]] = {}
@@ -126,9 +138,17 @@ class Reconciler:
             if holding.kept_by is Keeper.LIBVIRT and holding.domain not in domains.known:
                 forgotten = Difference(holding.domain, f"it has leases as {holding.domain_name}, and does not exist")
                 mends[forgotten] = partial(self._forget, holding.domain)
+        for holding in arriving:
+            name = holding.domain_name
+            if holding.domain in domains.running.keys() - domains.paused:
+                arrived = Difference(holding.domain, f"{name} has come from {holding.host}, its ports have not")
+                mends[arrived] = partial(self._arrive, holding.domain)
+            elif holding.domain not in domains.running:
+                awaited = Difference(holding.domain, f"{name} was to come from {holding.host} and has not")
+                mends[awaited] = partial(self._detach, Domain(holding.domain, name))
         there = {(port.domain, port.mac): port for port in ports}
-        for xml in domains.running.values():
-            mends |= self._missing(xml, there, bound)
+        for uuid in domains.running.keys() - {holding.domain for holding in arriving}:
+            mends |= self._missing(domains.running[uuid], there, bound)
         return mends
 
     def _missing(
@@ -152,6 +172,10 @@ class Reconciler:
     def _attach(self, domain: Domain) -> None:
         with self._domains.hold(domain.uuid, deadline := Deadline.after(self._config.deadline)):
             self._host.attach(domain, deadline, take_over=False)
+
+    def _arrive(self, domain: UUID) -> None:
+        with self._domains.hold(domain, deadline := Deadline.after(self._config.deadline)):
+            self._host.arrive(domain, deadline)
 
     def _detach(self, domain: Domain) -> None:
         with self._domains.hold(domain.uuid, deadline := Deadline.after(self._config.deadline)):

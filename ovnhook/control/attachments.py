@@ -60,7 +60,7 @@ class Attachments:
         if host not in known:
             raise NotFound(f"there is no host '{host}'", f"known are: {', '.join(known) or 'none'}")
         self._refuse_libvirts(domain, deadline)
-        return self._attachment.attach(domain, host, deadline)
+        return self._attachment.attach(domain, host, deadline).placements
 
     def message(self, domain: Domain, placement: Placement) -> api.AttachedInterface:
         """An interface as it was attached."""

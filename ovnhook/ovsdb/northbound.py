@@ -271,7 +271,8 @@ def _(change: AddPort) -> list[Operation]:
 def _(change: UpdatePort) -> list[Operation]:
     old, new = change.old, change.new
     mutations = [
-        *set_keys("options", rows.port_options(new)),
+        ["options", "delete", as_set([rows.REQUESTED_CHASSIS, rows.ACTIVATION_STRATEGY])],
+        ["options", "insert", as_map(rows.port_options(new))],
         *set_keys("external_ids", rows.port_ids(new)),
     ]
     moves = [_leave(old), _join(new)] if old.subnet != new.subnet else []
@@ -287,7 +288,8 @@ def _(change: UpdatePort) -> list[Operation]:
 def _(change: RemovePort) -> list[Operation]:
     # A port that no switch refers to is gone: Logical_Switch_Port is no root table.
     port = change.port
-    return [exists(rows.PORT, port.uuid, includes("external_ids", rows.kind("port", host=port.host))), _leave(port)]
+    still = rows.kind("port", host=port.host, moving_to="")
+    return [exists(rows.PORT, port.uuid, includes("external_ids", still)), _leave(port)]
 
 
 @operations.register

@@ -27,6 +27,9 @@ PORT = "Logical_Switch_Port"
 DHCP_OPTIONS = "DHCP_Options"
 DNS = "DNS"  # names; and leases, holdings and the registry: northd passes over DNS rows that no switch refers to
 
+REQUESTED_CHASSIS = "requested-chassis"
+ACTIVATION_STRATEGY = "activation-strategy"
+
 _DHCP_LEASE_TIME = 3600  # seconds; a change of a subnet reaches its guests within half of it
 
 
@@ -190,6 +193,7 @@ def port_ids(port: Port) -> dict[str, str]:
         subnet=port.subnet,
         host=port.host,
         kept_by=port.kept_by.value,
+        moving_to=port.moving_to,
     )
 
 
@@ -210,8 +214,14 @@ def port_columns(port: Port) -> Row:
 
 
 def port_options(port: Port) -> dict[str, str]:
-    """Keys of a Logical_Switch_Port's options: only the requested chassis may bind the port."""
-    return {"requested-chassis": port.host}
+    """Keys of a Logical_Switch_Port's options: only the requested chassis may bind the port.
+
+    In a migration it is on both; the second one stays silent until the guest is heard there (ovn-nb(5),
+    options:activation-strategy), so that nothing arrives twice.
+    """
+    if not port.moving_to:
+        return {REQUESTED_CHASSIS: port.host}
+    return {REQUESTED_CHASSIS: f"{port.host},{port.moving_to}", ACTIVATION_STRATEGY: "rarp"}
 
 
 def port(row: Row) -> Port:
@@ -227,6 +237,7 @@ def port(row: Row) -> Port:
         domain_name=ids["domain-name"],
         host=ids["host"],
         kept_by=Keeper(ids["kept-by"]),
+        moving_to=ids["moving-to"],
         up=row["up"] is True,
     )
 
@@ -273,6 +284,7 @@ def holding_columns(holding: Holding) -> Row:
         domain_name=holding.domain_name,
         host=holding.host,
         kept_by=holding.kept_by.value,
+        moving_to=holding.moving_to,
     )
     return {"records": as_map(records), "external_ids": as_map(ids)}
 
@@ -284,8 +296,14 @@ def holding(row: Row) -> Holding:
     for mac, value in map_of(row["records"]).items():
         subnet_name, *addresses = value.split()
         leases += [(mac, subnet_name, IPAddress(address)) for address in addresses]
-    keeper = Keeper(ids["kept-by"])
-    return Holding(UUID(ids["domain"]), ids["domain-name"], ids["host"], tuple(sorted(leases)), keeper)
+    return Holding(
+        domain=UUID(ids["domain"]),
+        domain_name=ids["domain-name"],
+        host=ids["host"],
+        leases=tuple(sorted(leases)),
+        kept_by=Keeper(ids["kept-by"]),
+        moving_to=ids["moving-to"],
+    )
 
 
 def registry_columns(registry: Registry) -> Row:

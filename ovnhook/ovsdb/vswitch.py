@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -23,6 +24,8 @@ from ovnhook.ovsdb.operation import (
 
 # Marks the ports that we made: libvirt makes, and removes, those of bridges and networks by itself.
 _MADE_BY = {"ovnhook:made": "yes"}
+
+_PAUSE = 0.02  # seconds between two looks whether ovn-controller is done
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,21 @@ class Vswitch:
                 operations.append(mutate("Interface", ["name", "==", binding.device], set_keys("external_ids", ids)))
         if operations:
             self.database.transact(operations, deadline)
+
+    def wait_installed(self, devices: Sequence[str], deadline: Deadline) -> None:
+        """Wait until ovn-controller has told the switch what to do with these taps: external_ids:ovn-installed.
+
+        Raises:
+            Unavailable: it has not, within the time.
+        """
+        wanted = [select("Interface", ["name", "==", device], columns=["external_ids"]) for device in devices]
+        while wanted:
+            results = self.database.transact(wanted, deadline)
+            ids = [map_of(row["external_ids"]) for found in results for row in found]
+            if len(ids) == len(devices) and all(one.get("ovn-installed") == "true" for one in ids):
+                return
+            deadline.check("ovn-controller has not taken up the ports")
+            time.sleep(_PAUSE)
 
     def unbind(self, domain: UUID, deadline: Deadline) -> None:
         """Take away the ports of a domain that `bind` made."""

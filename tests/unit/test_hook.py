@@ -69,7 +69,7 @@ def test_a_call_that_needs_nothing_loads_nothing(operation: str, xml: bytes) -> 
     assert _run(operation, xml) == (0, b"", set())
 
 
-@pytest.mark.parametrize("operation", ["prepare", "start", "release"])
+@pytest.mark.parametrize("operation", ["migrate", "prepare", "start", "release"])
 def test_a_call_for_the_agent_loads_a_socket_only(operation: str, tmp_path: Path) -> None:
     """The bare ``_socket`` and not ``socket``, which costs as much again as the interpreter."""
     agent = Agent(tmp_path / "s", b"1.5\n0\n")
@@ -86,7 +86,7 @@ def test_the_agents_error_is_the_hooks(tmp_path: Path) -> None:
     assert (code, out, modules) == (4, b"", {"_socket", "syslog"})
 
 
-@pytest.mark.parametrize("operation", ["started", "reconnect", "stopped", "migrate", "restore", "nonsense"])
+@pytest.mark.parametrize("operation", ["started", "reconnect", "stopped", "restore", "nonsense"])
 def test_operations_that_need_nothing_end_at_once(operation: str) -> None:
     """They end well without reading their input, and say nothing."""
     done = subprocess.run(
@@ -123,4 +123,5 @@ def test_it_concerns_what_can_be_ours() -> None:
     assert not concerns("prepare", FOREIGN)
     assert not concerns("start", network)
     assert concerns("release", network)
+    assert concerns("migrate", network)
     assert concerns("prepare", FOREIGN + b"<m xmlns:o='urn:ovnhook:domain:9'/>")

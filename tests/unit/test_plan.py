@@ -101,7 +101,8 @@ class Store:
                 assert old.uuid == new.uuid
                 self.ports[new.uuid] = new
             case RemovePort(port):
-                assert self.ports.pop(port.uuid).host == port.host, "the port is another host's"
+                there = self.ports.pop(port.uuid)
+                assert (there.host, there.moving_to) == (port.host, ""), "the port is another host's"
             case SetNames(subnet, old, new):
                 there = self.names.pop(subnet, {})
                 assert old.items() <= there.items()
@@ -234,6 +235,88 @@ def test_another_host_can_do_nothing(places: Places) -> None:
     assert plan.detach(observed.ports.values(), "hv1") == ()
     assert plan.forget(observed, "hv1") == ()
     assert plan.roll_back(_domain(places), "hv1", observed) == ()
+
+
+@given(placements())
+def test_a_migration(places: Places) -> None:
+    """The same ports and leases throughout, bound to the one host, to both, to the other; each step may come twice."""
+    store = Store()
+    _attach(store, _domain(places), places, "hv1")
+    leases = store.of(WEB)[0]
+    store.commit(plan.announce(store.observe(WEB), "hv2"))
+    assert plan.announce(store.observe(WEB), "hv2") == ()
+    assert _where(store) == {("hv1", "hv2")}
+    assert _attach(store, _domain(places, run=9), places, "hv2") == ()
+    assert _where(store) == {("hv1", "hv2")}
+    store.commit(plan.arrive(store.observe(WEB), "hv2"))
+    assert plan.arrive(store.observe(WEB), "hv2") == ()
+    assert plan.leave(store.observe(WEB), "hv1") == ()
+    assert _where(store) == {("hv2", "")}
+    assert plan.forget(store.observe(WEB), "hv1") == ()
+    assert store.of(WEB)[0] == leases
+
+
+@given(placements(), st.permutations(["hv1", "hv2"]))
+def test_a_migration_that_a_host_leaves(places: Places, hosts: list[str]) -> None:
+    """Whichever host says first that the domain does not run there, the ports are the other one's; then they go."""
+    store = Store()
+    _attach(store, _domain(places), places, "hv1")
+    store.commit(plan.announce(store.observe(WEB), "hv2"))
+    first, second = hosts
+    store.commit(plan.leave(store.observe(WEB), first))
+    assert _where(store) == {(second, "")}
+    assert plan.leave(store.observe(WEB), first) == ()
+    store.commit(plan.leave(store.observe(WEB), second))
+    leases, ports, holding = store.of(WEB)
+    assert ports == []
+    assert len(leases) == len(places)
+    assert holding is not None
+    assert (holding.host, holding.moving_to) == (second, "")
+
+
+@given(placements())
+def test_a_domain_that_is_forgotten_while_it_migrates(places: Places) -> None:
+    """An undefine on the source takes nothing from the destination, nor one there from the source."""
+    for host, other in (("hv1", "hv2"), ("hv2", "hv1")):
+        store = Store()
+        _attach(store, _domain(places), places, "hv1")
+        store.commit(plan.announce(store.observe(WEB), "hv2"))
+        leases = store.of(WEB)[0]
+        store.commit(plan.forget(store.observe(WEB), host))
+        assert store.of(WEB)[0] == leases
+        assert _where(store) == {(other, "")}
+        store.commit(plan.forget(store.observe(WEB), other))
+        assert store == Store()
+
+
+@given(placements())
+def test_an_offline_migration(places: Places) -> None:
+    """A domain that does not run has leases only: they go along."""
+    store = Store()
+    _attach(store, _domain(places), places, "hv1")
+    store.commit(plan.leave(store.observe(WEB), "hv1"))
+    store.commit(plan.announce(store.observe(WEB), "hv2"))
+    store.commit(plan.forget(store.observe(WEB), "hv1"))
+    leases, _, holding = store.of(WEB)
+    assert len(leases) == len(places)
+    assert holding is not None
+    assert (holding.host, holding.moving_to) == ("hv2", "")
+
+
+@given(placements())
+def test_a_migration_whose_destination_fails_to_start(places: Places) -> None:
+    """What is undone there is the destination's part in it."""
+    store = Store()
+    _attach(store, _domain(places), places, "hv1")
+    before = store.of(WEB)
+    store.commit(plan.announce(store.observe(WEB), "hv2"))
+    store.commit(plan.roll_back(_domain(places, run=9), "hv2", store.observe(WEB)))
+    assert store.of(WEB) == before
+
+
+def _where(store: Store) -> set[tuple[str, str]]:
+    """The hosts of the domain's ports, and those that it is moving to."""
+    return {(port.host, port.moving_to) for port in store.of(WEB)[1]}
 
 
 @given(placements())
