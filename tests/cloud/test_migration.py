@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from lab import Guest, Host
-from lab.domain import interface_xml
+from lab.domain import domain_xml, interface_xml
+from tests.cloud.test_guests import MACS, NETWORK
 from tests.cloud.world import World
 
 RATE = 10  # pings a second
@@ -73,3 +76,162 @@ def test_there_and_back(world: World) -> None:
     print(f"lost and doubled at {RATE} a second: {lost}")
     assert max(missing for missing, _ in lost) <= MOST_LOST
     assert sum(doubled for _, doubled in lost) == 0
+
+
+def settled(world: World, name: str, host: Host) -> None:
+    """Wait until a domain's ports are one host's alone."""
+    here = {(host.name, host.name, host.name)}
+    world.wait_for(lambda: where(world, name) == here, f"the ports to be {host.name}'s", lambda: where(world, name))
+
+
+def test_every_kind_of_interface(world: World) -> None:
+    """On the integration bridge, of a network, and one that libvirt plugs into nothing: each is at work there."""
+    for host in (world.hv1, world.hv2):
+        host.run(["virsh", "net-define", "/dev/stdin"], input=NETWORK)
+        host.run(["virsh", "net-start", "net1"])
+    interfaces = [
+        interface_xml(MACS[0]),
+        interface_xml(MACS[1], "net1"),
+        f"<interface type='ethernet'><mac address='{MACS[2]}'/><model type='virtio'/></interface>",
+    ]
+    metadata = f"<ovn:interface mac='{MACS[2]}' subnet='green'/>"
+    guest = world.boot(world.hv1, "kinds", *interfaces, metadata=metadata)
+    addresses = [guest.wait_address(mac) for mac in MACS[:3]]
+    for source, target in [(world.hv1, world.hv2), (world.hv2, world.hv1)]:
+        migrate(world, "kinds", source, target)
+        settled(world, "kinds", target)
+        guest = Guest(target, "kinds")
+        for device, gateway in (("eth0", "10.10.0.1"), ("eth1", "10.10.0.1"), ("eth2", "10.20.0.1")):
+            assert " 0% packet loss" in guest.console(f"ping -c 3 -i 0.2 -I {device} {gateway}", check=False)
+        assert world.leases("kinds") == dict(zip(MACS[:3], addresses, strict=True))
+        names = {port["external_ids"]["ovnhook:mac"]: port["name"] for port in world.ports("kinds")}
+        taps = {mac: ids["iface-id"] for mac, ids in world.taps(target).items() if mac in MACS[:3]}
+        assert taps == names
+        assert not {*MACS[:3]} & world.taps(source).keys()
+
+
+@pytest.mark.parametrize("fault", ["cancelled", "destination killed"])
+def test_a_migration_that_does_not_end_well(world: World, fault: str) -> None:
+    """In mid-copy: the guest is where it was, with its network; nothing is left at the other host."""
+    guest = world.boot(world.hv1, "stays", interface_xml())
+    guest.wait_address()
+    watches = world.boot(world.hv2, "watches", interface_xml())
+    address = guest.wait_address()
+    watches.wait_address()
+    before = world.rows()
+    pings = Pings(world, watches, address)
+    moving = world.hv1.spawn("migrate", world.cloud.migrate_argv("stays", "hv2", "--bandwidth", "1"))
+    world.wait_for(lambda: ("hv1", "hv1,hv2", "hv1") in where(world, "stays"), "both hosts")
+    copying = "Memory processed"
+    world.wait_for(lambda: copying in world.hv1.run(["virsh", "domjobinfo", "stays"]).stdout, "the copy to begin")
+    if fault == "cancelled":
+        world.hv1.run(["virsh", "domjobabort", "stays"])
+    else:
+        pid = world.hv2.read("/run/libvirt/qemu/stays.pid").strip()
+        world.hv2.run(["kill", "-9", pid])
+    moving.wait(30)
+    settled(world, "stays", world.hv1)
+    assert pings.settle() == (0, 0)
+    assert world.rows() == before
+    assert [*world.taps(world.hv2)] == [world.mac(world.hv2, "watches")]
+    assert world.domain_state(world.hv1, "stays") == "running"
+
+
+@pytest.mark.parametrize("dead", [("hv1",), ("hv2",), ("hv1", "hv2")], ids=["source", "destination", "both"])
+def test_without_an_agent(world: World, dead: tuple[str, ...]) -> None:
+    """The hooks do the work themselves."""
+    guest = world.boot(world.hv1, "moves", interface_xml())
+    watches = world.boot(world.hv2, "watches", interface_xml())
+    address = guest.wait_address()
+    watches.wait_address()
+    pings = Pings(world, watches, address)
+    for name in dead:
+        world.cloud.host(name).daemon("agent").kill()
+    migrate(world, "moves", world.hv1, world.hv2)
+    lost, doubled = pings.settle()
+    assert lost <= 2 * MOST_LOST  # the hook's own work takes its time, on two cores that two hypervisors share
+    assert doubled == 0
+    settled(world, "moves", world.hv2)
+
+
+def test_northbound_away(world: World) -> None:
+    """Before: it is refused, and the guest keeps its network. In mid-copy: the guest moves, its ports follow later."""
+    guest = world.boot(world.hv1, "moves", interface_xml())
+    watches = world.boot(world.hv2, "watches", interface_xml())
+    address = guest.wait_address()
+    watches.wait_address()
+    world.control.daemon("nb").stop()
+    done = migrate(world, "moves", world.hv1, world.hv2, check=False)
+    assert done.returncode != 0
+    assert "domain moves: " in done.stderr
+    assert "it stays where it is" in done.stderr
+    assert watches.ping(address).lost == 0
+    world.control.daemon("nb").start()
+
+    moving = world.hv1.spawn("migrate", world.cloud.migrate_argv("moves", "hv2", "--bandwidth", "20"))
+    world.wait_for(lambda: ("hv1", "hv1,hv2", "hv1") in where(world, "moves"), "both hosts")
+    copying = "Memory processed"
+    world.wait_for(lambda: copying in world.hv1.run(["virsh", "domjobinfo", "moves"]).stdout, "the copy to begin")
+    world.control.daemon("nb").stop()
+    moving.wait(60)
+    assert world.domain_state(world.hv2, "moves") == "running"
+    world.control.daemon("nb").start()
+    settled(world, "moves", world.hv2)
+    assert watches.ping(address).lost == 0
+
+
+def test_another_hook_refuses_it(world: World) -> None:
+    """After ours has announced it; nobody is told, and the agent finds out."""
+    guest = world.boot(world.hv1, "stays", interface_xml())
+    guest.wait_address()
+    before = world.rows()
+    other = "/etc/libvirt/hooks/qemu.d/other"
+    world.hv2.write(other, '#!/bin/sh\n[ "$2" != prepare ]\n', 0o755)
+    try:
+        assert migrate(world, "stays", world.hv1, world.hv2, check=False).returncode != 0
+        world.wait_for(lambda: world.rows() == before, "the announcement to be taken back")
+    finally:
+        world.hv2.run(["rm", other])
+    settled(world, "stays", world.hv1)
+
+
+def test_an_offline_migration(world: World) -> None:
+    """The leases go along, and stay when the source undefines the domain."""
+    guest = world.boot(world.hv1, "asleep", interface_xml())
+    address = guest.wait_address()
+    world.destroy(world.hv1, "asleep")
+    argv = ["virsh", "migrate", "--offline", "--persistent", "--undefinesource", "asleep"]
+    world.hv1.run([*argv, "--desturi", world.cloud.libvirt_uri("hv2")])
+    guest = world.start(world.hv2, "asleep")
+    assert guest.wait_address() == address
+    settled(world, "asleep", world.hv2)
+
+
+def test_both_directions_at_once(world: World) -> None:
+    """Two domains change places."""
+    guests = {
+        name: world.boot(host, name, interface_xml()) for name, host in (("left", world.hv1), ("right", world.hv2))
+    }
+    addresses = {name: guest.wait_address() for name, guest in guests.items()}
+    moving = [
+        world.hv1.spawn("migrate-left", world.cloud.migrate_argv("left", "hv2")),
+        world.hv2.spawn("migrate-right", world.cloud.migrate_argv("right", "hv1")),
+    ]
+    for one in moving:
+        one.wait(60)
+    settled(world, "left", world.hv2)
+    settled(world, "right", world.hv1)
+    assert Guest(world.hv2, "left").ping(addresses["right"]).lost == 0
+
+
+def test_a_transient_domain(world: World) -> None:
+    """It is defined nowhere; where it runs it keeps its lease."""
+    xml = world.cloud.folder / "transient.xml"
+    xml.write_text(domain_xml("passing", [interface_xml()]))
+    world.hv1.run(["virsh", "create", str(xml)])
+    address = Guest(world.hv1, "passing").wait_address(timeout=60)
+    migrate(world, "passing", world.hv1, world.hv2)
+    settled(world, "passing", world.hv2)
+    assert list(world.leases("passing").values()) == [address]
+    world.destroy(world.hv2, "passing")
+    world.wait_for(lambda: not world.leases(), "the lease to be gone", world.leases)

@@ -101,8 +101,8 @@ class Store:
                 assert old.uuid == new.uuid
                 self.ports[new.uuid] = new
             case RemovePort(port):
-                there = self.ports.pop(port.uuid)
-                assert (there.host, there.moving_to) == (port.host, ""), "the port is another host's"
+                gone = self.ports.pop(port.uuid)
+                assert (gone.host, gone.moving_to) == (port.host, ""), "the port is another host's"
             case SetNames(subnet, old, new):
                 there = self.names.pop(subnet, {})
                 assert old.items() <= there.items()
