@@ -20,6 +20,7 @@ LAYERS = (
     {"address"},
     {"plan"},
     {"subnet", "router", "floating"},
+    {"health"},
     {"ovsdb"},
     {"underlay"},
     {"attachment"},
@@ -30,7 +31,7 @@ LAYERS = (
 )
 """From the bottom to the top. A part imports from itself and from below; neighbours leave each other alone."""
 
-PURE = {"identity", "model", "domainxml", "address", "subnet", "router", "floating", "plan"}
+PURE = {"identity", "model", "domainxml", "address", "subnet", "router", "floating", "plan", "health"}
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}
 OWNERS = {
     "ovs": ("ovsdb/",),
