@@ -45,6 +45,11 @@ def capacity(subnet: Subnet) -> int:
     return sum(_size(pool) - _holds(pool, subnet.gateway) for pool in _pools(subnet))
 
 
+def is_given(subnet: Subnet, address: IPAddress) -> bool:
+    """Whether an address is among those that `capacity` counts."""
+    return address != subnet.gateway and any(_holds(pool, address) for pool in _pools(subnet))
+
+
 def candidates(subnet: Subnet, seed: str) -> Iterator[IPAddress]:
     """Every address that the subnet can give, each once, from a place that `seed` decides."""
     pools = _pools(subnet)

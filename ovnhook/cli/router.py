@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ovnhook.cli import complete
 from ovnhook.cli.client import Client
 from ovnhook.cli.output import format_option, show_list, show_one, text
 
@@ -80,7 +81,7 @@ def list_(socket: Path, format_: str) -> None:
 
 
 @router.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.ROUTER)
 @format_option
 @click.pass_obj
 def show(socket: Path, name: str, format_: str) -> None:
@@ -94,7 +95,7 @@ def show(socket: Path, name: str, format_: str) -> None:
 
 
 @router.command("set")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.ROUTER)
 @_leg
 @click.option("--snat", is_flag=True, help="Guests are seen outside with the router's address, as is usual.")
 @click.option("--no-vlan", is_flag=True, help="No VLAN on the physical network.")
@@ -129,8 +130,8 @@ def set_(socket: Path, name: str, format_: str, snat: bool, no_vlan: bool, no_ex
 
 
 @router.command()
-@click.argument("name")
-@click.argument("host")
+@click.argument("name", shell_complete=complete.ROUTER)
+@click.argument("host", shell_complete=complete.NODE)
 @format_option
 @click.pass_obj
 def move(socket: Path, name: str, host: str, format_: str) -> None:
@@ -146,7 +147,7 @@ def move(socket: Path, name: str, host: str, format_: str) -> None:
 
 
 @router.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.ROUTER)
 @click.pass_obj
 def delete(socket: Path, name: str) -> None:
     """Delete the router NAME, which no subnet may be on.

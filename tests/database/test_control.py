@@ -443,8 +443,10 @@ def test_reflection(control: Control) -> None:
         "grpc.reflection.v1alpha.ServerReflection",
         "ovnhook.v1.FloatingAddresses",
         "ovnhook.v1.Leases",
+        "ovnhook.v1.Nodes",
         "ovnhook.v1.Ports",
         "ovnhook.v1.Routers",
+        "ovnhook.v1.Status",
         "ovnhook.v1.Subnets",
     ]
     files = [
