@@ -59,7 +59,7 @@ class Southbound:
         self.database = Database(remotes, "OVN_Southbound")
 
     def nodes(self, deadline: Deadline) -> list[Node]:
-        """Every host, by name."""
+        """Every host of this cloud, by name; not those of others that OVN is interconnected with (ovn-ic(8))."""
         hosts, ends, private = self.database.transact(
             [
                 select("Chassis", columns=["name", "hostname", "encaps", "other_config"]),
@@ -70,7 +70,8 @@ class Southbound:
         )
         tunnels = {row["_uuid"][1]: (row["type"], row["ip"]) for row in ends}
         own = {row["name"]: row for row in private}
-        return sorted((_node(row, tunnels, own.get(row["name"])) for row in hosts), key=lambda node: node.name)
+        ours = (row for row in hosts if map_of(row["other_config"]).get("is-remote") != "true")
+        return sorted((_node(row, tunnels, own.get(row["name"])) for row in ours), key=lambda node: node.name)
 
     def uplinks_down(self, deadline: Deadline) -> dict[str, str]:
         """What the agents say of uplinks that are down, as they wrote it, by host: cheap enough to be asked often."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ovnhook import __version__
+from ovnhook.agent import node
 from ovnhook.agent.node import Teller
 from ovnhook.ovsdb.vswitch import Vswitch
 from tests.database.control import Control
@@ -86,20 +87,10 @@ class TestTeller:
         wait_for(lambda: down(southbound) == "")
         host.link("eth1", "down")
         wait_for(lambda: down(southbound) == "external")
-        for number, what in enumerate(
-            ("type=patch", "type=internal", "type=geneve", "external_ids:attached-mac=52:54:00:00:00:01")
-        ):
+        tap = 'external_ids:attached-mac="52:54:00:00:00:01"'
+        for number, what in enumerate(("type=patch", "type=internal", "type=geneve", tap)):
             name = f"if{number}"
-            host.vsctl(
-                "add-port",
-                "br-ex",
-                name,
-                "--",
-                "set",
-                "Interface",
-                name,
-                what.replace("52:", '"52:') + ('"' if "mac" in what else ""),
-            )
+            host.vsctl("add-port", "br-ex", name, "--", "set", "Interface", name, what)
             host.link(name, "up")
         time.sleep(1)  # what it could take for a link outside it would now
         assert down(southbound) == "external"
@@ -111,8 +102,9 @@ class TestTeller:
         host.vsctl("del-br", "br-ex")
         wait_for(lambda: down(southbound) == "a b external")
 
-    def test_a_row_that_is_made_anew(self, southbound: Server) -> None:
-        """ovn-controller was stopped and started: it is told again."""
+    def test_a_row_that_is_made_anew(self, southbound: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        """ovn-controller was stopped and started: it is told again, long before it would be anyway."""
+        monkeypatch.setattr(node, "BEAT", 1e12)
         add_chassis(southbound, "hv1")
         wait_for(lambda: down(southbound) == "")
         southbound.transact(
@@ -184,3 +176,12 @@ def test_a_node_is_shown(control: Control) -> None:
     assert f"encapsulations     geneve {second['encapsulations'][0]['ip']}\n" in shown
     assert control.done("node", "list").table[0][:3] == ["NAME", "GATEWAY", "AGENT"]
     assert control.refused(3, "node", "show", "hv9") == ("there is no node 'hv9'", "ovnhook node list")
+
+
+def test_hosts_of_another_cloud(control: Control) -> None:
+    """OVN interconnection lists them too; they are none of ours."""
+    add_chassis(control.southbound, "far", options="")
+    config = ["map", [["is-remote", "true"]]]
+    control.southbound.transact({"op": "update", "table": "Chassis", "where": [], "row": {"other_config": config}})
+    add_chassis(control.southbound, "hv1")
+    assert [row["name"] for row in control.done("node", "list", "--format", "json").json] == ["hv1"]
