@@ -148,6 +148,15 @@ def when_something_is_wrong(cloud: Cloud) -> None:
     typed(hv2, "virsh undefine web4")
     eventually("web4's lease is gone", lambda: "web4" not in cloud.control.run(["ovnhook", "lease", "list"]).stdout)
 
+    step(
+        "What is wrong, in one screen", "ovn-controller on hv2 hangs. All are asked for a sign of life; hv2 gives none."
+    )
+    hv2.daemon("ovn-controller").pause()
+    typed(cloud.control, "ovnhook status", fails=True)
+    hv2.daemon("ovn-controller").resume()
+    well = ["ovnhook", "status"]
+    eventually("all is well again", lambda: cloud.control.run(well, check=False).returncode == 0)
+
 
 def say(words: str) -> None:
     """Words for the person who watches."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -38,6 +39,7 @@ def test_a_healthy_cloud(world: World) -> None:
         ("hv2", False, 0),
     ]
     assert all(one["agent_version"] and one["agent_seen"] < 60 for one in found["nodes"])
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", one["ovs_version"]) for one in found["nodes"])
     assert world.ovnhook("status").startswith("ok\n")
 
 
