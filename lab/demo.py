@@ -116,7 +116,7 @@ def the_outside(cloud: Cloud) -> None:
     typed(hv2, "virsh start vault")
     vault = Guest(hv2, "vault")
     address = vault.wait_address(timeout=60)
-    prove("vault reaches the outside", lambda: vault.ping("203.0.113.254").lost == 0)
+    eventually("vault reaches the outside", lambda: vault.ping("203.0.113.254").lost == 0)
     prove(f"web1 does not reach vault at {address}", lambda: web1.ping(address).received == 0)
 
 
