@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ovnhook.cli import complete
 from ovnhook.cli.client import Client
 from ovnhook.cli.output import format_option, show_list, text
 
@@ -29,7 +30,7 @@ def lease(context: click.Context) -> None:
 
 
 @lease.command("list")
-@click.option("--subnet", default="", metavar="NAME", help="Only those of this subnet.")
+@click.option("--subnet", default="", metavar="NAME", shell_complete=complete.SUBNET, help="Only those of this subnet.")
 @format_option
 @click.pass_obj
 def list_(socket: Path, subnet: str, format_: str) -> None:
@@ -44,8 +45,14 @@ def list_(socket: Path, subnet: str, format_: str) -> None:
 
 
 @lease.command()
-@click.argument("address")
-@click.option("--subnet", default="", metavar="NAME", help="The subnet of the address, if you want to be sure.")
+@click.argument("address", shell_complete=complete.LEASED)
+@click.option(
+    "--subnet",
+    default="",
+    metavar="NAME",
+    shell_complete=complete.SUBNET,
+    help="The subnet of the address, if you want to be sure.",
+)
 @click.pass_obj
 def release(socket: Path, address: str, subnet: str) -> None:
     """Give back ADDRESS, which is kept for a domain that does not run.

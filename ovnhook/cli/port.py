@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ovnhook.cli import complete
 from ovnhook.cli.client import Client
 from ovnhook.cli.output import format_option, show_list, show_one, text
 
@@ -33,8 +34,8 @@ def port(context: click.Context) -> None:
 
 
 @port.command("list")
-@click.option("--subnet", default="", metavar="NAME", help="Only those on this subnet.")
-@click.option("--host", default="", metavar="NAME", help="Only those on this host.")
+@click.option("--subnet", default="", metavar="NAME", shell_complete=complete.SUBNET, help="Only those on this subnet.")
+@click.option("--host", default="", metavar="NAME", shell_complete=complete.NODE, help="Only those on this host.")
 @format_option
 @click.pass_obj
 def list_(socket: Path, subnet: str, host: str, format_: str) -> None:
@@ -50,7 +51,7 @@ def list_(socket: Path, subnet: str, host: str, format_: str) -> None:
 
 
 @port.command()
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=complete.PORT)
 @format_option
 @click.pass_obj
 def show(socket: Path, id_: str, format_: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ovnhook.cli import complete
 from ovnhook.cli.client import Client
 from ovnhook.cli.output import format_option, show_list, show_one, text
 
@@ -38,7 +39,12 @@ def _settings(command: Command) -> Command:
                 metavar="ADDR",
                 help="The router's address, which is the guests' default route. Without it the first one.",
             ),
-            click.option("--router", metavar="NAME", help="The router that it is on. Without it: gateway."),
+            click.option(
+                "--router",
+                metavar="NAME",
+                shell_complete=complete.ROUTER,
+                help="The router that it is on. Without it: gateway.",
+            ),
             click.option("--no-router", is_flag=True, help="On no router: guests have no default route."),
             click.option("--isolated", is_flag=True, help="Keep it and the router's other subnets from each other."),
             click.option("--dns", metavar="ADDR", multiple=True, help="A DNS server for the guests; may be repeated."),
@@ -105,7 +111,7 @@ def list_(socket: Path, format_: str) -> None:
 
 
 @subnet.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.SUBNET)
 @format_option
 @click.pass_obj
 def show(socket: Path, name: str, format_: str) -> None:
@@ -120,7 +126,7 @@ def show(socket: Path, name: str, format_: str) -> None:
 
 
 @subnet.command("set")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.SUBNET)
 @_settings
 @click.option("--no-cidr6", is_flag=True, help="No IPv6 any more.")
 @click.option("--no-gateway", is_flag=True, help="The first address is the router's.")
@@ -167,7 +173,7 @@ def _without_router(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 @subnet.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.SUBNET)
 @click.pass_obj
 def delete(socket: Path, name: str) -> None:
     """Delete the subnet NAME, which nothing may use.

@@ -24,9 +24,11 @@ from ovnhook.control.floating import FloatingAddresses
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.health import Health
 from ovnhook.control.leases import Leases
+from ovnhook.control.nodes import Nodes
 from ovnhook.control.ports import Ports
 from ovnhook.control.reflection import Reflection
 from ovnhook.control.routers import Routers
+from ovnhook.control.status import Status
 from ovnhook.control.subnets import Subnets
 from ovnhook.errors import OvnhookError
 from ovnhook.ovsdb.northbound import Northbound
@@ -75,6 +77,8 @@ class Server:
         ovnhook_pb2_grpc.add_AttachmentsServicer_to_server(attachments, self._server)
         ports = Ports(self._northbound, attachment, attachments)
         ovnhook_pb2_grpc.add_PortsServicer_to_server(ports, self._server)
+        ovnhook_pb2_grpc.add_NodesServicer_to_server(Nodes(self._northbound, self._southbound), self._server)
+        ovnhook_pb2_grpc.add_StatusServicer_to_server(Status(self._northbound, self._southbound), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(Reflection(services), self._server)
         self._lock = _lock(path)

@@ -450,8 +450,10 @@ def test_reflection(control: Control) -> None:
         "ovnhook.v1.Attachments",
         "ovnhook.v1.FloatingAddresses",
         "ovnhook.v1.Leases",
+        "ovnhook.v1.Nodes",
         "ovnhook.v1.Ports",
         "ovnhook.v1.Routers",
+        "ovnhook.v1.Status",
         "ovnhook.v1.Subnets",
     ]
     files = [
