@@ -10,6 +10,7 @@ from ovnhook import plan
 from ovnhook.address import is_ipv4
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import repeat
+from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest, NotFound
@@ -35,7 +36,8 @@ class Leases:
         where = {}
         if request.subnet:
             where["subnet"] = find(request.subnet, self._northbound.cloud(deadline).subnets).name
-        leases = self._northbound.leases(deadline, **where)
+        hosts = {"host": request.host} if request.host else {}
+        leases = of_domain(self._northbound.leases(deadline, **where, **hosts), request.domain)
         shown, token = page(
             leases, lambda lease: (lease.subnet, int(lease.address)), request.page_size, request.page_token
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import NotFound
@@ -28,7 +29,7 @@ class Ports:
             where["subnet"] = find(request.subnet, self._northbound.cloud(deadline).subnets).name
         if request.host:
             where["host"] = request.host
-        ports = self._northbound.ports(deadline, **where)
+        ports = of_domain(self._northbound.ports(deadline, **where), request.domain)
         shown, token = page(
             ports, lambda port: (port.domain_name, port.mac, port.id), request.page_size, request.page_token
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ovnhook import address, identity, subnet, underlay
+from ovnhook import address, identity, router, subnet, underlay
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.control.changes import carry_out
 from ovnhook.control.pages import page
@@ -62,7 +62,8 @@ class Subnets:
 
     def ListSubnets(self, request: api.ListSubnetsRequest, deadline: Deadline) -> api.ListSubnetsResponse:
         """Show all, in pages."""
-        existing = self._northbound.cloud(deadline).subnets
+        cloud = self._northbound.cloud(deadline)
+        existing = router.find(request.router, cloud).subnets if request.router else cloud.subnets
         shown, token = page(existing, lambda one: (one.name,), request.page_size, request.page_token)
         used = Counter(lease.subnet for lease in self._northbound.leases(deadline))
         return api.ListSubnetsResponse(subnets=[_message(one, used[one.name]) for one in shown], next_page_token=token)
