@@ -1,4 +1,4 @@
-"""The gRPC server on its unix socket, which root alone may open."""
+"""The gRPC server: on its unix socket, which root alone may open, and over TCP where that is configured."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ovnhook.api.grpc.health.v1 import health_pb2, health_pb2_grpc
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
 from ovnhook.config import Config
+from ovnhook.control import tcp
 from ovnhook.control.calls import Calls
 from ovnhook.control.floating import FloatingAddresses
 from ovnhook.control.gateways import Gateways
@@ -37,10 +38,10 @@ class Server:
 
     Args:
         path: of the socket; one that a dead service left behind is replaced.
-        config: where the databases are.
+        config: where the databases are, and where else to serve.
 
     Raises:
-        OvnhookError: another service serves there, or nobody can.
+        OvnhookError: another service serves there, or nobody can, or the certificates are not what they are to be.
     """
 
     def __init__(self, path: Path, config: Config) -> None:
@@ -76,6 +77,7 @@ class Server:
             os.umask(before)
         if not bound:
             raise OvnhookError(f"can't serve on {path}")
+        tcp.listen(self._server, config)
         self._server.start()
         self._gateways.start()
 
