@@ -38,7 +38,7 @@ class FloatingAddresses:
         carry_out(self._northbound, plan, f"floating address {request.address} leads to {request.target}", deadline)
         for one in self._northbound.cloud(deadline).floating:
             if str(one.address) == request.address:
-                return _message(one)
+                return message(one)
         raise NotFound(f"floating address {request.address} is gone already")
 
     def ListFloatingAddresses(
@@ -49,7 +49,7 @@ class FloatingAddresses:
         name = router.find(request.router, cloud).router.name if request.router else ""
         existing = [one for one in of_domain(cloud.floating, request.domain) if name in ("", one.router)]
         shown, token = page(existing, lambda one: (one.router, int(one.address)), request.page_size, request.page_token)
-        return api.ListFloatingAddressesResponse(floating_addresses=map(_message, shown), next_page_token=token)
+        return api.ListFloatingAddressesResponse(floating_addresses=map(message, shown), next_page_token=token)
 
     def DeleteFloatingAddress(
         self, request: api.DeleteFloatingAddressRequest, deadline: Deadline
@@ -64,7 +64,8 @@ class FloatingAddresses:
         return api.DeleteFloatingAddressResponse()
 
 
-def _message(one: Floating) -> api.FloatingAddress:
+def message(one: Floating) -> api.FloatingAddress:
+    """A floating address as the API shows it."""
     return api.FloatingAddress(
         address=str(one.address),
         router=one.router,

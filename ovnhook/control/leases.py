@@ -43,7 +43,7 @@ class Leases:
         )
         running = {(port.domain, port.mac) for port in self._northbound.ports(deadline, **where)}
         return api.ListLeasesResponse(
-            leases=[_message(lease, in_use=(lease.domain, lease.mac) in running) for lease in shown],
+            leases=[message(lease, in_use=(lease.domain, lease.mac) in running) for lease in shown],
             next_page_token=token,
         )
 
@@ -62,7 +62,7 @@ class Leases:
                 _log.info("%s", words)
             return lease
 
-        return api.ReleaseLeaseResponse(lease=_message(repeat(release, deadline), in_use=False))
+        return api.ReleaseLeaseResponse(lease=message(repeat(release, deadline), in_use=False))
 
     def _lease(self, address: IPAddress, name: str, deadline: Deadline) -> Lease:
         """The lease of an address, in the subnet of that name or the one that has the address."""
@@ -82,7 +82,8 @@ class Leases:
         return leases[subnet.name, address]
 
 
-def _message(lease: Lease, *, in_use: bool) -> api.Lease:
+def message(lease: Lease, *, in_use: bool) -> api.Lease:
+    """A lease as the API shows it."""
     return api.Lease(
         subnet=lease.subnet,
         address=str(lease.address),

@@ -33,7 +33,7 @@ class Ports:
         shown, token = page(
             ports, lambda port: (port.domain_name, port.mac, port.id), request.page_size, request.page_token
         )
-        return api.ListPortsResponse(ports=map(_message, shown), next_page_token=token)
+        return api.ListPortsResponse(ports=map(message, shown), next_page_token=token)
 
     def GetPort(self, request: api.GetPortRequest, deadline: Deadline) -> api.Port:
         """Show one."""
@@ -41,10 +41,11 @@ class Ports:
         if port is None:
             but = ": the logical switch port of that name is not ovnhook's" if taken else ""
             raise NotFound(f"there is no port '{request.id}'{but}", "ovnhook port list")
-        return _message(port)
+        return message(port)
 
 
-def _message(port: Port) -> api.Port:
+def message(port: Port) -> api.Port:
+    """A port as the API shows it."""
     return api.Port(
         id=port.id,
         subnet=port.subnet,

@@ -66,7 +66,7 @@ class Subnets:
         existing = router.find(request.router, cloud).subnets if request.router else cloud.subnets
         shown, token = page(existing, lambda one: (one.name,), request.page_size, request.page_token)
         used = Counter(lease.subnet for lease in self._northbound.leases(deadline))
-        return api.ListSubnetsResponse(subnets=[_message(one, used[one.name]) for one in shown], next_page_token=token)
+        return api.ListSubnetsResponse(subnets=[message(one, used[one.name]) for one in shown], next_page_token=token)
 
     def UpdateSubnet(self, request: api.UpdateSubnetRequest, deadline: Deadline) -> api.Subnet:
         """Change what the mask names."""
@@ -105,7 +105,7 @@ class Subnets:
 
     def _get(self, name: str, deadline: Deadline) -> api.Subnet:
         found = subnet.find(name, self._northbound.cloud(deadline).subnets)
-        return _message(found, len(self._northbound.leased(name, deadline)))
+        return message(found, len(self._northbound.leased(name, deadline)))
 
 
 def _router(asked: api.Subnet) -> str:
@@ -113,7 +113,8 @@ def _router(asked: api.Subnet) -> str:
     return asked.router if asked.HasField("router") else DEFAULT_ROUTER
 
 
-def _message(one: Subnet, used: int) -> api.Subnet:
+def message(one: Subnet, used: int) -> api.Subnet:
+    """A subnet as the API shows it, with how many of its addresses are leased."""
     return api.Subnet(
         name=one.name,
         cidr=str(one.cidr),

@@ -441,6 +441,7 @@ def test_reflection(control: Control) -> None:
     assert [service.name for service in listed.list_services_response.service] == [
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
+        "ovnhook.v1.Changes",
         "ovnhook.v1.FloatingAddresses",
         "ovnhook.v1.Leases",
         "ovnhook.v1.Ports",

@@ -17,6 +17,7 @@ from ovnhook.control.server import Server
 from tests.database.control import Control
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "use-the-api.md").read_text()
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(ovnhook.__file__).parents[1])}
 
 
 def blocks(language: str) -> list[str]:
@@ -31,7 +32,7 @@ def python(text: str, directory: Path) -> str:
     done = subprocess.run(
         command,
         cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(Path(ovnhook.__file__).parents[1])},
+        env=ENVIRONMENT,
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -47,6 +48,19 @@ def test_on_the_control_host(control: Control, tmp_path: Path) -> None:
         "blue: 10.1.0.0/24, 0 of 253 addresses leased",
         "NOT_FOUND: there is no subnet 'green' (ovnhook subnet list)",
     ]
+
+
+def test_changes_as_they_happen(control: Control, tmp_path: Path) -> None:
+    """Until the client ends."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    text = blocks("python")[1].replace("/run/ovnhook/control.sock", str(control.path))
+    command = [sys.executable, "-c", text]
+    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert [process.stdout.readline() for _ in range(2)] == ["EXISTING blue\n", "that is all there was\n"]
+        control.done("subnet", "delete", "blue")
+        assert process.stdout.readline() == "DELETED blue\n"
+        process.kill()
 
 
 def test_from_other_hosts(control: Control, directory: Path, port: int) -> None:
@@ -68,7 +82,7 @@ def test_from_other_hosts(control: Control, directory: Path, port: int) -> None:
     configuration.write_text(databases + as_here(blocks("toml")[0]))
     service = Server(directory / "run" / "other.sock", load(configuration))
     try:
-        (line,) = python(as_here(blocks("python")[1]), directory).splitlines()
+        (line,) = python(as_here(blocks("python")[2]), directory).splitlines()
     finally:
         service.stop()
     assert line.split()[1:] == ["web1", "10.1.0.20"]
