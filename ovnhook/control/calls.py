@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest, OvnhookError
@@ -24,6 +24,7 @@ STREAMS = 16
 
 _USUAL_PATIENCE = 10.0  # seconds, for a client that sets no deadline
 _MOST_PATIENCE = 30.0
+_LONGEST = 1500  # bytes of a message, or of a hint
 _MARGIN = 0.2  # seconds before the client's deadline that we end, so that it hears from us why
 
 Answer = Callable[[Any, Deadline], Any]
@@ -106,12 +107,18 @@ def _statuses(name: str, context: grpc.ServicerContext) -> Iterator[None]:
         if type(error) is OvnhookError:
             _log.error("%s: %s", name, error)
         if error.hint:
-            context.set_trailing_metadata(((HINT, error.hint.encode("ascii", "backslashreplace").decode("ascii")),))
+            # A client never hears of a call that ends with a control character in its metadata.
+            context.set_trailing_metadata(((HINT, _short(error.hint.encode("unicode_escape"))),))
         status, words = grpc.StatusCode[error.status], error.message
     except Exception:
         _log.exception("%s failed for a reason that was not foreseen", name)
         status, words = grpc.StatusCode.INTERNAL, "the control service failed for a reason that its log tells"
-    context.abort(status, words)
+    context.abort(status, _short(words.encode()))
+
+
+def _short(text: bytes) -> str:
+    """What fits into metadata: of more than 8 KiB the client hears nothing, and what isn't ASCII is sent as three."""
+    return text.decode() if len(text) <= _LONGEST else f"{text[:_LONGEST].decode(errors='ignore')}..."
 
 
 def _lenient(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -127,7 +134,20 @@ def _lenient(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 
 def _decoded(request: Any) -> Any:
-    """A request that could be decoded."""
+    """A request that could be decoded, and whose text can be: the databases know no NUL in a text."""
     if isinstance(request, DecodeError):
         raise InvalidRequest("the request is not what the proto says")
+    for name, text in _texts(request):
+        if "\0" in text:
+            raise InvalidRequest(f"{name} has a NUL character in it")
     return request
+
+
+def _texts(message: Message) -> Iterator[tuple[str, str]]:
+    """Every text in a message, with the name of its field."""
+    for field, value in message.ListFields():
+        for one in [value] if isinstance(value, str | int | Message) else value:
+            if isinstance(one, Message):
+                yield from _texts(one)
+            elif isinstance(one, str):
+                yield field.name, one
