@@ -97,6 +97,25 @@ class Control:
         """Let it end."""
         Attachment(self.config).detach(domain, Deadline.after(20))
 
+    def clear(self) -> None:
+        """Take everything away, as an administrator does; nothing of it is left."""
+
+        def listed(noun: str) -> Any:
+            return self.done(noun, "list", "--format", "json").json
+
+        for name in {row["domain_name"] for row in listed("lease")}:
+            Attachment(self.config).forget(identity.switch(name), Deadline.after(20))
+        for row in listed("floating-ip"):
+            self.done("floating-ip", "delete", row["address"])
+        for row in listed("subnet"):
+            self.done("subnet", "delete", row["name"])
+        for row in listed("router"):
+            self.done("router", "delete", row["name"])
+        left = {table: [*found.values()] for table, found in self.northbound.dump().items() if found}
+        for registry in left.pop("DNS"):
+            assert dict(registry["external_ids"][1])["ovnhook:kind"] == "registry"
+        assert set(left) <= {"NB_Global"}
+
     def client(self) -> Client:
         """A client, as the command has it."""
         return Client(self.path)

@@ -12,9 +12,8 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from ovnhook import identity, router, subnet
+from ovnhook import router, subnet
 from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.attachment import Attachment
 from ovnhook.deadline import Deadline
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
@@ -205,7 +204,7 @@ def test_whatever_is_sent(world: World, number: int) -> None:
     assert world.faults == []
     assert {method.name for method in METHODS} == {key[0] for key in world.answers if isinstance(key, tuple)}
     assert world.answers["OK"] > REQUESTS / 6
-    clear(world.control)
+    world.control.clear()
 
 
 def places(kind: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -254,25 +253,3 @@ def likely(message: Any) -> None:
             likely(getattr(message, field.name))
         elif not is_repeated(field) and field.type == FieldDescriptor.TYPE_STRING:
             setattr(message, field.name, LIKELY.get(field.name, [""])[0])
-
-
-def clear(control: Control) -> None:
-    """Take everything away, as an administrator does; nothing of it is left."""
-
-    def listed(noun: str) -> Any:
-        return control.done(noun, "list", "--format", "json").json
-
-    for name in ("web1", "web2"):
-        Attachment(control.config).forget(identity.switch(name), Deadline.after(20))
-    for row in listed("floating-ip"):
-        control.done("floating-ip", "delete", row["address"])
-    for row in listed("lease"):
-        control.done("lease", "release", row["address"], "--subnet", row["subnet"])
-    for row in listed("subnet"):
-        control.done("subnet", "delete", row["name"])
-    for row in listed("router"):
-        control.done("router", "delete", row["name"])
-    left = {table: [*found.values()] for table, found in control.northbound.dump().items() if found}
-    (registry,) = left.pop("DNS")
-    assert dict(registry["external_ids"][1])["ovnhook:kind"] == "registry"
-    assert set(left) <= {"NB_Global"}
