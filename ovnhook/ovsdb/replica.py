@@ -49,7 +49,7 @@ class Replica:
         self._session = ovs.jsonrpc.Session.open_multiple([remote.strip() for remote in remotes.split(",")])
         self._session.reconnect.set_backoff(*_BACKOFF)
         self._rows: dict[tuple[str, str], Row] = {}
-        self._asked: Any = None
+        self._asked: dict[str, Any] = {_SERVER: None, name: None}
         self._synced = False
 
     def follow(self, stop: threading.Event) -> Iterator[list[Difference]]:
@@ -66,7 +66,7 @@ class Replica:
                 self._session.run()
                 if self._session.is_connected() and connection != self._session.get_seqno():
                     connection = self._session.get_seqno()
-                    self._ask()
+                    self._ask(_SERVER, {"Database": {"columns": ["name", "connected"]}})
                 elif self._synced and not self._session.is_connected():
                     self._synced = False
                     _log.warning("%s is out of reach: what changes there is told when it is back", self._where)
@@ -80,13 +80,11 @@ class Replica:
         finally:
             self._session.close()
 
-    def _ask(self) -> None:
-        """Ask for everything, and to be told whether this server is cut off from its cluster."""
-        request = ovs.jsonrpc.Message.create_request("monitor", [self._name, self._name, self._tables])
-        self._asked = request.id
-        columns = {"Database": {"columns": ["name", "connected"]}}
-        for message in (request, ovs.jsonrpc.Message.create_request("monitor", [_SERVER, _SERVER, columns])):
-            self._session.send(message)
+    def _ask(self, database: str, tables: Mapping[str, Any]) -> None:
+        """Ask for tables of a database, and to be told how they change."""
+        request = ovs.jsonrpc.Message.create_request("monitor", [database, database, tables])
+        self._asked[database] = request.id
+        self._session.send(request)
 
     def _wait(self) -> None:
         poller = ovs.poller.Poller()
@@ -97,25 +95,27 @@ class Replica:
 
     def _take(self, message: ovs.jsonrpc.Message) -> list[Difference] | None:
         """What a message of the server changes; None where it says nothing of the tables."""
-        if message.type == ovs.jsonrpc.Message.T_REPLY and message.id == self._asked:
-            if self._rows:
-                _log.info("%s is back", self._where)
-            self._synced = True
-            return self._replace(message.result)
-        if message.type == ovs.jsonrpc.Message.T_ERROR and message.id == self._asked:
-            _log.warning("%s can't be watched: %s", self._where, message.error)
-            self._session.force_reconnect()
-        elif message.type == ovs.jsonrpc.Message.T_NOTIFY and message.method == "update":
-            monitor, updates = message.params
-            if monitor == self._name:
+        if message.type == ovs.jsonrpc.Message.T_NOTIFY and message.method == "update":
+            database, updates = message.params
+            if database == self._name:
                 return [
                     self._set(table, uuid, update.get("new"))
                     for table, changed in updates.items()
                     for uuid, update in changed.items()
                 ]
             self._check(updates)
-        elif message.type == ovs.jsonrpc.Message.T_REPLY:
-            self._check(message.result)
+        elif message.id == self._asked[_SERVER]:
+            # A server that is cut off from its cluster is not asked for what it has; one that knows no such table is.
+            if self._check(message.result or {}):
+                self._ask(self._name, self._tables)
+        elif message.id == self._asked[self._name]:
+            if message.type == ovs.jsonrpc.Message.T_REPLY:
+                if self._rows:
+                    _log.info("%s is back", self._where)
+                self._synced = True
+                return self._replace(message.result)
+            _log.warning("%s can't be watched: %s", self._where, message.error)
+            self._session.force_reconnect()
         return None
 
     def _replace(self, initial: Mapping[str, Any]) -> list[Difference]:
@@ -130,10 +130,11 @@ class Replica:
             self._rows[table, uuid] = new
         return Difference(table, uuid, old, new)
 
-    def _check(self, databases: Mapping[str, Any]) -> None:
-        """Leave a server that has lost its cluster for another one."""
+    def _check(self, databases: Mapping[str, Any]) -> bool:
+        """Leave a server that is cut off from its cluster for another one; whether it isn't."""
         for update in databases.get("Database", {}).values():
             row = update.get("new", {})
             if row.get("name") == self._name and row.get("connected") is False:
-                _log.warning("%s: the server has lost its cluster", self._where)
                 self._session.force_reconnect()
+                return False
+        return True

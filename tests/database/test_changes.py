@@ -426,6 +426,32 @@ def test_a_cluster_that_loses_a_server(
         service.stop()
 
 
+def test_a_server_that_is_alone(
+    cluster: databases.Cluster, southbound: databases.Server, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It knows nothing of what changes, and is left; the log says so once."""
+    config = Config(northbound=cluster.servers[0].remote, southbound=southbound.remote, vswitch="unix:/nonexistent/s")
+    service = server.Server(directory / "control.sock", config)
+    try:
+        with grpc.insecure_channel(f"unix:{directory}/control.sock") as own:
+            watch, stub = Watch(own, api.WatchChangesRequest.SUBNETS), services.SubnetsStub(own)
+            watch.begin()
+            subnet = api.Subnet(name="blue", cidr="10.1.0.0/24")
+            wait_for(partial(made, stub, subnet))
+            watch.until("CREATED", "subnet", "blue")
+            for other in cluster.servers[1:]:
+                other.kill()
+            wait_for(lambda: "is out of reach: what changes" in caplog.text)
+            for other in cluster.servers[1:]:
+                other.start(wait=False)
+            subnet = api.Subnet(name="green", cidr="10.2.0.0/24")
+            wait_for(partial(made, stub, subnet))
+            assert watch.until("CREATED", "subnet", "green") == [("CREATED", "subnet", "green")]
+            assert caplog.text.count("is out of reach: what changes") == 1
+    finally:
+        service.stop()
+
+
 def made(stub: services.SubnetsStub, subnet: api.Subnet) -> bool:
     """Whether a subnet could be made."""
     with contextlib.suppress(grpc.RpcError):
