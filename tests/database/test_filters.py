@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
+from ovnhook.errors import InvalidRequest
 from tests.database.control import Control
 
 OUTSIDE = ("--physical-network", "external", "--next-hop", "203.0.113.254")
@@ -55,6 +58,33 @@ def test_what_is_shown(cloud: Control) -> None:
 def test_what_has_nothing(cloud: Control, noun: str, options: tuple[str, ...]) -> None:
     """Is an empty list."""
     assert cloud.done(noun, "list", *options, "--format", "json").json == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x",
+        "[",
+        "[" * 100_000,
+        "{}x",
+        "null",
+        "1",
+        "[null]",
+        "[[]]",
+        "[1.5]",
+        "[true, {}]",
+        f"[{'9' * 100_000}]",
+        '"blue"',
+        "NaN",
+    ],
+    ids=lambda text: text[:10],
+)
+def test_tokens_that_no_list_gave(cloud: Control, text: str) -> None:
+    """Are told as such by every list."""
+    token = base64.urlsafe_b64encode(text.encode()).decode()
+    for method in ("ListSubnets", "ListRouters", "ListFloatingAddresses", "ListLeases", "ListPorts"):
+        with pytest.raises(InvalidRequest, match="page_token"):
+            cloud.client().call(method, page_token=token)
 
 
 @pytest.mark.parametrize(
