@@ -528,6 +528,18 @@ class TestProcess:
         assert third.stderr
         assert third.stderr.read() == f"INFO ovnhook.control: serving on {socket}\n"
 
+    def test_where_it_serves(self, directory: Path, start: Callable[[], subprocess.Popen[str]], port: int) -> None:
+        """Both places are in the log, and a client finds it at the second as well."""
+        with (directory / "ovnhook.toml").open("a") as configuration:
+            configuration.write(f'listen = "127.0.0.1:{port}"\n')
+        process = start()
+        assert process.stderr
+        socket = directory / "run" / "control.sock"
+        assert process.stderr.readline() == f"INFO ovnhook.control: serving on {socket} and 127.0.0.1:{port}\n"
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            listed = ovnhook_pb2_grpc.SubnetsStub(channel).ListSubnets(ovnhook_pb2.ListSubnetsRequest(), timeout=20)
+        assert list(listed.subnets) == []
+
     def test_a_configuration_that_means_nothing(
         self, directory: Path, start: Callable[[], subprocess.Popen[str]]
     ) -> None:
