@@ -50,6 +50,7 @@ class Replica:
         self._session.reconnect.set_backoff(*_BACKOFF)
         self._rows: dict[tuple[str, str], Row] = {}
         self._asked: dict[str, Any] = {_SERVER: None, name: None}
+        self._index = 0
         self._synced = False
 
     def follow(self, stop: threading.Event) -> Iterator[list[Difference]]:
@@ -66,7 +67,7 @@ class Replica:
                 self._session.run()
                 if self._session.is_connected() and connection != self._session.get_seqno():
                     connection = self._session.get_seqno()
-                    self._ask(_SERVER, {"Database": {"columns": ["name", "connected"]}})
+                    self._ask(_SERVER, {"Database": {"columns": ["name", "connected", "index"]}})
                 elif self._synced and not self._session.is_connected():
                     self._synced = False
                     _log.warning("%s is out of reach: what changes there is told when it is back", self._where)
@@ -105,7 +106,7 @@ class Replica:
                 ]
             self._check(updates)
         elif message.id == self._asked[_SERVER]:
-            # A server that is cut off from its cluster is not asked for what it has; one that knows no such table is.
+            # One that knows no such table is asked as well.
             if self._check(message.result or {}):
                 self._ask(self._name, self._tables)
         elif message.id == self._asked[self._name]:
@@ -131,10 +132,18 @@ class Replica:
         return Difference(table, uuid, old, new)
 
     def _check(self, databases: Mapping[str, Any]) -> bool:
-        """Leave a server that is cut off from its cluster for another one; whether it isn't."""
+        """Whether a server is to be asked.
+
+        One that is cut off from its cluster is left for another one; so is one that is behind what was told already:
+        all of that would be taken back, and told again.
+        """
         for update in databases.get("Database", {}).values():
             row = update.get("new", {})
-            if row.get("name") == self._name and row.get("connected") is False:
+            if row.get("name") != self._name:
+                continue
+            index = row["index"] if isinstance(row["index"], int) else 0  # of the cluster's log; there may be none
+            if not row["connected"] or index < self._index:
                 self._session.force_reconnect()
                 return False
+            self._index = index
         return True

@@ -23,6 +23,7 @@ from ovnhook.control import calls, server, watches
 from ovnhook.deadline import Deadline
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import key, mutate, set_keys
+from ovnhook.ovsdb.replica import Replica
 from tests.database import server as databases
 from tests.database.control import MAC, Control
 from tests.database.server import wait_for
@@ -451,6 +452,23 @@ def test_a_server_that_is_alone(
             assert caplog.text.count("is out of reach: what changes") == 1
     finally:
         service.stop()
+
+
+def test_which_server_is_asked() -> None:
+    """One that is part of its cluster and knows what was told; a database by itself has no log to be behind in."""
+
+    def says(replica: Replica, **row: Any) -> bool:
+        other = {"name": "_Server", "connected": False, "index": 1}
+        return replica._check({"Database": {"x": {"new": other}, "y": {"new": {"name": "N", **row}}}})
+
+    replica = Replica("unix:/nonexistent/s", "N", {})
+    assert says(replica, connected=True, index=["set", []])
+    assert says(replica, connected=True, index=7)
+    assert says(replica, connected=True, index=7)
+    assert not says(replica, connected=True, index=6)
+    assert not says(replica, connected=False, index=8)
+    assert says(replica, connected=True, index=8)
+    assert replica._check({})
 
 
 def made(stub: services.SubnetsStub, subnet: api.Subnet) -> bool:

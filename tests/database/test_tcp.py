@@ -218,7 +218,6 @@ def test_an_address_that_is_taken(configuration: Config, directory: Path, port: 
         ("[::]:9443", False),
         ("192.0.2.10:9443", False),
         ("[2001:db8::1]:9443", False),
-        ("[::ffff:127.0.0.1]:9443", False),
         ("control.example:9443", False),
         ("localhost.example:9443", False),
     ],
