@@ -24,6 +24,7 @@ STREAMS = 16
 
 _USUAL_PATIENCE = 10.0  # seconds, for a client that sets no deadline
 _MOST_PATIENCE = 30.0
+_FOR_EVER = 1e9  # seconds: what gRPC says remains where the client has set no deadline
 _LONGEST = 1500  # bytes of a message, or of a hint
 _MARGIN = 0.2  # seconds before the client's deadline that we end, so that it hears from us why
 
@@ -72,7 +73,7 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[misc]
 def patience(context: grpc.ServicerContext) -> float:
     """Seconds that a client lets us work, without those that its hearing of it takes."""
     remaining = context.time_remaining()
-    if remaining is None:
+    if remaining is None or remaining > _FOR_EVER:
         return _USUAL_PATIENCE
     return float(min(remaining - min(_MARGIN, remaining / 4), _MOST_PATIENCE))
 

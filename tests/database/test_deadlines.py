@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.control import calls
 from tests.database.control import Control
 
 METHODS = [
@@ -37,7 +38,7 @@ def channel(control: Control) -> Iterator[grpc.Channel]:
         yield made
 
 
-def status(channel: grpc.Channel, method: Any, timeout: float) -> str:
+def status(channel: grpc.Channel, method: Any, timeout: float | None) -> str:
     """How a call ends."""
     request = REQUESTS.get(method.name, getattr(api, method.input_type.name)())
     call = channel.unary_unary(
@@ -81,6 +82,17 @@ def test_more_calls_than_threads_while_it_is_silent(control: Control, channel: g
     assert found <= {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
     assert control.done("subnet", "list", "--format", "json").json[0]["name"] == "blue"
     assert control.northbound.dump(versions=True) == before
+
+
+def test_a_client_that_sets_none(control: Control, channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given the usual time, and not the longest."""
+    monkeypatch.setattr(calls, "_USUAL_PATIENCE", 0.5)
+    monkeypatch.setattr(calls, "_MOST_PATIENCE", 1e6)
+    control.northbound.pause()
+    try:
+        assert status(channel, next(method for method in METHODS if method.name == "ListPorts"), None) == "UNAVAILABLE"
+    finally:
+        control.northbound.resume()
 
 
 def test_little_time_is_enough(control: Control, channel: grpc.Channel) -> None:
