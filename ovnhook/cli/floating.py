@@ -47,16 +47,19 @@ def create(socket: Path, address: str, target: str, format_: str) -> None:
 
 
 @floating_ip.command("list")
+@click.option("--router", default="", metavar="NAME", help="Only those of this router.")
+@click.option("--domain", default="", metavar="NAME", help="Only those of this domain, by name or UUID.")
 @format_option
 @click.pass_obj
-def list_(socket: Path, format_: str) -> None:
-    """Show all floating addresses.
+def list_(socket: Path, format_: str, **where: str) -> None:
+    """Show floating addresses.
 
     \b
-    Example:
+    Examples:
       ovnhook floating-ip list
+      ovnhook floating-ip list --domain web1
     """
-    show_list(Client(socket).pages("ListFloatingAddresses", "floating_addresses"), _COLUMNS, format_)
+    show_list(Client(socket).pages("ListFloatingAddresses", "floating_addresses", **where), _COLUMNS, format_)
 
 
 @floating_ip.command()

@@ -31,17 +31,20 @@ def lease(context: click.Context) -> None:
 
 @lease.command("list")
 @click.option("--subnet", default="", metavar="NAME", shell_complete=complete.SUBNET, help="Only those of this subnet.")
+@click.option("--domain", default="", metavar="NAME", help="Only those of this domain, by name or UUID.")
+@click.option("--host", default="", metavar="NAME", help="Only those of domains that ran on this host last.")
 @format_option
 @click.pass_obj
-def list_(socket: Path, subnet: str, format_: str) -> None:
+def list_(socket: Path, format_: str, **where: str) -> None:
     """Show leases; HOST is where the domain ran last, IN USE says whether it runs.
 
     \b
     Examples:
       ovnhook lease list
       ovnhook lease list --subnet blue --format json
+      ovnhook lease list --domain web1
     """
-    show_list(Client(socket).pages("ListLeases", "leases", subnet=subnet), _COLUMNS, format_)
+    show_list(Client(socket).pages("ListLeases", "leases", **where), _COLUMNS, format_)
 
 
 @lease.command()

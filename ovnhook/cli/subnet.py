@@ -95,9 +95,10 @@ def create(socket: Path, name: str, cidr: str, format_: str, **settings: Any) ->
 
 
 @subnet.command("list")
+@click.option("--router", default="", metavar="NAME", help="Only those on this router.")
 @format_option
 @click.pass_obj
-def list_(socket: Path, format_: str) -> None:
+def list_(socket: Path, router: str, format_: str) -> None:
     """Show all subnets.
 
     USED is how many addresses are leased, and how many there are for interfaces that ask for none.
@@ -105,9 +106,10 @@ def list_(socket: Path, format_: str) -> None:
     \b
     Examples:
       ovnhook subnet list
+      ovnhook subnet list --router lab
       ovnhook subnet list --format json | jq -r '.[].name'
     """
-    show_list(Client(socket).pages("ListSubnets", "subnets"), _COLUMNS, format_)
+    show_list(Client(socket).pages("ListSubnets", "subnets", router=router), _COLUMNS, format_)
 
 
 @subnet.command()

@@ -139,7 +139,7 @@ class Routers:
     def _messages(self, networks: Sequence[Network], deadline: Deadline) -> list[api.Router]:
         gateways, active = self._northbound.gateways(deadline), self._active(deadline)
         return [
-            _message(network, gateways.get(network.router.name, ()), active.get(network.router.name, ""))
+            message(network, gateways.get(network.router.name, ()), active.get(network.router.name, ""))
             for network in networks
         ]
 
@@ -152,7 +152,8 @@ class Routers:
             return {}
 
 
-def _message(network: Network, gateways: Sequence[str], active: str) -> api.Router:
+def message(network: Network, gateways: Sequence[str], active: str) -> api.Router:
+    """A router as the API shows it, with the hosts that can have its leg, and the one that has it."""
     one, written = network.router, router.leg(network.router)
     return api.Router(
         name=one.name,
