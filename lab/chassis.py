@@ -66,6 +66,8 @@ def start(host: Host, *, southbound: str, tunnel: str, encapsulation: str, gatew
         host.run(["ovsdb-tool", "create", str(database), str(SCHEMA)])
     host.daemons["ovs-db"].start()
     host.run(_configuration(host.name, southbound, tunnel.partition("/")[0], encapsulation, gateway))
+    version = host.run(["ovs-vswitchd", "--version"]).stdout.split("\n")[0].split()[-1]
+    host.run(["ovs-vsctl", "--no-wait", "set", "Open_vSwitch", ".", f"ovs_version={version}"])  # as ovs-ctl(8) does
     host.daemons["ovs-vswitchd"].start()
     host.run(["ip", "address", "replace", tunnel, "dev", UNDERLAY_BRIDGE])
     host.run(["ip", "link", "set", UNDERLAY_BRIDGE, "up"])

@@ -279,7 +279,7 @@ class Cloud:
                 product.install_service(host, "control", self.plan.environment)
             else:
                 hypervisor.install(host)
-                product.install_service(host, "agent", self.plan.environment)
+            product.install_service(host, "agent", self.plan.environment)
 
     @property
     def _saved(self) -> Path:

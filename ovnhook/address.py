@@ -70,6 +70,11 @@ def capacity(subnet: Subnet) -> int:
     )
 
 
+def is_given(subnet: Subnet, address: IPAddress) -> bool:
+    """Whether an address is among those that `capacity` counts: one of an interface's, if it has several."""
+    return address != subnet.gateway and any(_holds(pool, address) for pool in _pools(subnet, subnet.cidr))
+
+
 def candidates(subnet: Subnet, network: IPNetwork, seed: str) -> Iterator[IPAddress]:
     """Every address that one of a subnet's networks can give, each once, from a place that `seed` decides."""
     pools = _pools(subnet, network)

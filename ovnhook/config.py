@@ -16,6 +16,8 @@ CONTROL_SOCKET = Path("/run/ovnhook/control.sock")
 
 _DEADLINES = (4.0, 60.0)
 _POOLS = (8, 28)  # prefix lengths
+_PORTS = 65536
+_TLS = ("certificate", "private_key", "ca")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class Config:
         on_unavailable: what becomes of a domain's start while the database is out of reach: ``start`` it, and heal its
             network later, or ``refuse`` it.
         deadline: seconds that a start may be held up in all, whatever happens.
+        listen: where the control service serves beside its unix socket: ``HOST:PORT``, or "" for nowhere.
+        certificate: path of its certificate for that, or "" to serve in the clear, which only loopback may have.
+        private_key: path of the certificate's key.
+        ca: path of the certificates of those who sign its clients'.
     """
 
     northbound: str = "unix:/run/ovn/ovnnb_db.sock"
@@ -40,6 +46,10 @@ class Config:
     isolated_pool: str = "10.224.0.0/12"
     on_unavailable: str = "start"
     deadline: float = 5.0
+    listen: str = ""
+    certificate: str = ""
+    private_key: str = ""
+    ca: str = ""
 
     @property
     def call_deadline(self) -> float:
@@ -79,6 +89,8 @@ def load(path: Path = PATH) -> Config:
             f"{path}: deadline = {config.deadline:g}: {_DEADLINES[0]:g} to {_DEADLINES[1]:g} seconds are wanted"
         )
     _check_pool(path, config.isolated_pool)
+    _check_tls(path, config)
+    _check_listen(path, config)
     for name in ("northbound", "southbound", "vswitch"):
         for remote in getattr(config, name).split(","):
             if not remote.strip().startswith(("unix:/", "tcp:", "ssl:")):
@@ -95,3 +107,42 @@ def _check_pool(path: Path, text: str) -> None:
         raise InvalidConfig(f"{path}: isolated_pool = {text!r}: {error}") from error
     if not _POOLS[0] <= pool.prefixlen <= _POOLS[1]:
         raise InvalidConfig(f"{path}: isolated_pool = {text!r}: a /{_POOLS[0]} to /{_POOLS[1]} is wanted")
+
+
+def _check_tls(path: Path, config: Config) -> None:
+    missing = [name for name in _TLS if not getattr(config, name)]
+    if 0 < len(missing) < len(_TLS):
+        raise InvalidConfig(
+            f"{path}: {' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing",
+            f"{', '.join(_TLS)}: all of them, or none",
+        )
+    for name in _TLS:
+        value = getattr(config, name)
+        if value and not value.startswith("/"):
+            raise InvalidConfig(f"{path}: {name} = {value!r}: a path from / on is wanted")
+
+
+def _check_listen(path: Path, config: Config) -> None:
+    if not config.listen:
+        return
+    host, _, port = config.listen.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if (
+        not host
+        or (":" in host and not bracketed)
+        or not (port.isascii() and port.isdigit() and 0 < int(port) < _PORTS and len(port) <= 5)
+    ):
+        raise InvalidConfig(f"{path}: listen = {config.listen!r}: HOST:PORT or [IPV6]:PORT is wanted")
+    if not config.certificate and not _is_loopback(host[1:-1] if bracketed else host):
+        raise InvalidConfig(
+            f"{path}: listen = {config.listen!r}: in the clear only a loopback address is served",
+            f"listen on 127.0.0.1:{port}, or set {', '.join(_TLS)} for mutual TLS",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether nobody but this host reaches an address; of names, only one is sure to be that."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -6,7 +6,7 @@
     ├── NotFound             what was named does not exist
     ├── AlreadyExists        a name, address or interface id belongs to something else
     ├── InUse                it can't be done while something depends on it
-    ├── Exhausted            no address is left
+    ├── Exhausted            no address is left, or no room for what a watcher is still to be told
     └── Unavailable          database, agent or service out of reach, or too slow: try again
         └── Conflict         somebody else changed the rows in between: read again and repeat
 
@@ -78,7 +78,7 @@ class InUse(OvnhookError):
 
 
 class Exhausted(OvnhookError):
-    """No address is left to give."""
+    """No address is left to give, or no room for what a watcher is still to be told."""
 
     exit_code = 6
     status = "RESOURCE_EXHAUSTED"

@@ -15,8 +15,8 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address
 from ovnhook.domainxml import SUBNET_NAME
-from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound
-from ovnhook.model import DEFAULT_ROUTER, External, Network, Router
+from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
+from ovnhook.model import DEFAULT_ROUTER, External, Network, Node, Router
 from ovnhook.plan import Change, Cloud, SetGateways, SetNetwork
 
 _PHYSICAL_NETWORK = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -177,45 +177,67 @@ def find(name: str, cloud: Cloud) -> Network:
     return network
 
 
-def gateways(router: str, able: Collection[str], before: Sequence[str], active: str) -> tuple[str, ...]:
+def able(one: Router, nodes: Iterable[Node]) -> list[Node]:
+    """The hosts that can have a router's leg: they say that they are gateways, and have a bridge for its network."""
+    network = one.external.physical_network if one.external else ""
+    return [node for node in nodes if node.is_gateway and network in node.physical_networks]
+
+
+def down(one: Router, nodes: Iterable[Node]) -> list[str]:
+    """Those hosts that could have a router's leg if their link to its network were up."""
+    return [
+        node.name for node in able(one, nodes) if one.external and one.external.physical_network in node.uplinks_down
+    ]
+
+
+def gateways(one: Router, nodes: Collection[Node], before: Sequence[str], active: str) -> tuple[str, ...]:
     """The hosts that a router's leg may be on, the preferred one first.
 
     The one that has it now is preferred: when another one comes back it does not take the traffic before it can
-    forward it. Otherwise the order stays, and new hosts come in one that differs from router to router.
+    forward it. Otherwise the order stays, and new hosts come in one that differs from router to router. One whose
+    uplink is down is behind those whose isn't; it stays among them, for to move the leg between hosts that watch each
+    other already is quick. Where all uplinks are down the leg stays where it is: nobody can do better.
 
     Args:
-        router: its name.
-        able: the hosts that say that they can.
+        one: the router.
+        nodes: all hosts.
         before: the order so far.
         active: the host that has the leg now, or "".
     """
-    known = [host for host in before if host in able]
-    new = sorted(set(able) - set(known), key=lambda host: sha256(f"{router}/{host}".encode()).digest())
+    hosts = {node.name for node in able(one, nodes)}
+    known = [host for host in before if host in hosts]
+    new = sorted(hosts - set(known), key=lambda host: sha256(f"{one.name}/{host}".encode()).digest())
     order = [*known, *new]
     if active in order:
         order.remove(active)
         order.insert(0, active)
-    return tuple(order)
+    last = down(one, nodes)
+    return tuple(sorted(order, key=lambda host: host in last))
 
 
-def move(router: str, host: str, before: Sequence[str]) -> tuple[Change, ...]:
+def move(one: Router, nodes: Iterable[Node], host: str, before: Sequence[str]) -> tuple[Change, ...]:
     """The changes that give a router's leg to a host on purpose; none when it is the preferred one.
 
     Args:
-        router: its name.
+        one: the router.
+        nodes: all hosts.
         host: one of those that can have it.
-        before: all of them, in order.
+        before: all of those, in order.
 
     Raises:
         InvalidRequest: it isn't one of them.
+        Unavailable: its link outside is down.
     """
     if host not in before:
         raise InvalidRequest(
-            f"host '{host}' can't be a gateway of router {router}",
+            f"host '{host}' can't be a gateway of router {one.name}",
             f"these can: {', '.join(sorted(before))}" if before else "no host can: ovnhook router show --help",
         )
+    if host in down(one, nodes):
+        network = one.external.physical_network if one.external else ""
+        raise Unavailable(f"host {host} has no link to the physical network {network} that is up", "ovnhook status")
     after = (host, *(other for other in before if other != host))
-    return (SetGateways(router, tuple(before), after),) if after != tuple(before) else ()
+    return (SetGateways(one.name, tuple(before), after),) if after != tuple(before) else ()
 
 
 def _external(name: str, wanted: Leg, mtu: int) -> External | None:

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 
+from ovnhook.agent.node import Teller
 from ovnhook.agent.reconcile import Reconciler
 from ovnhook.agent.server import DomainLocks, Server
 from ovnhook.config import AGENT_SOCKET, load
@@ -28,6 +29,7 @@ def main() -> int:
         config = load()
         host = Host(config)
         domains = DomainLocks()
+        teller = Teller(host.vswitch)
         reconciler = Reconciler(config, host, domains)
         server = Server(AGENT_SOCKET, config, host, domains, reconciler.wake)
     except OvnhookError as error:
@@ -35,10 +37,12 @@ def main() -> int:
         return error.exit_code
     threading.Thread(target=server.serve_forever, name="hook", daemon=True).start()
     threading.Thread(target=reconciler.run, name="reconcile", daemon=True).start()
+    threading.Thread(target=teller.run, name="node", daemon=True).start()
     _log.info("serving on %s", AGENT_SOCKET)
     while not stop.wait(_TEND):
         host.northbound.database.tend()
         host.vswitch.database.tend()
+    teller.stop()
     server.shutdown()
     AGENT_SOCKET.unlink(missing_ok=True)
     return 0

@@ -64,6 +64,7 @@ class Reconciler:
             on_arrived=lambda domain: self._events.put(partial(self._arrived, domain)),
         )
         self._seen: frozenset[Difference] = frozenset()
+        self._said = ""
 
     def wake(self) -> None:
         """Look soon: something is known to be missing."""
@@ -104,8 +105,11 @@ class Reconciler:
         try:
             mends = self._differences()
         except OvnhookError as error:
-            _log.log(logging.getLevelName(error.log_level), "could not compare: %s", error)
+            if str(error) != self._said:  # once, not every two seconds: a gateway host may never have libvirt
+                _log.log(logging.getLevelName(error.log_level), "could not compare: %s", error)
+            self._said = str(error)
             return False
+        self._said = ""
         known, self._seen = self._seen, frozenset(mends)
         for difference in known & self._seen:
             _log.warning("mending: domain %s: %s", difference.domain, difference.what)

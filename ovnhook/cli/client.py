@@ -42,10 +42,12 @@ class Client:
 
     Args:
         socket: where it serves.
+        patience: seconds that one call may take.
     """
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, patience: float = _PATIENCE) -> None:
         self._socket = socket
+        self._patience = patience
 
     def call(self, method: str, **fields: Any) -> Object:
         """Call a method of ``ovnhook.v1`` by its name, with these fields in the request.
@@ -69,7 +71,7 @@ class Client:
                 response_deserializer=response.FromString,
             )
             try:
-                answer: Object = _plain(call(request(**fields), timeout=_PATIENCE))
+                answer: Object = _plain(call(request(**fields), timeout=self._patience))
             except grpc.RpcError as error:
                 raise self._told(error) from error
         return answer
@@ -95,7 +97,7 @@ class Client:
         """Say clearly why nobody can be called, where gRPC would say a lot."""
         try:
             with sockets.socket(sockets.AF_UNIX) as probe:
-                probe.settimeout(_PATIENCE)
+                probe.settimeout(self._patience)
                 probe.connect(str(self._socket))
         except PermissionError as error:
             raise Unavailable(f"only root may use the control service at {self._socket}", "sudo ovnhook …") from error
@@ -111,7 +113,7 @@ class Client:
         """What the service raised."""
         status, words = error.code().name, error.details() or ""
         if status == "DEADLINE_EXCEEDED":
-            return Unavailable(f"the control service at {self._socket} did not answer within {_PATIENCE:.0f} s")
+            return Unavailable(f"the control service at {self._socket} did not answer within {self._patience:.0f} s")
         if status == "UNIMPLEMENTED":
             return OvnhookError(
                 "the control service does not know this: its version is another one",
@@ -123,7 +125,15 @@ class Client:
 
 
 def _plain(value: Any) -> Any:
-    """A message as a dictionary, all of its fields; the option of json_format that does this has no lasting name."""
+    """A message as a dictionary, all of its fields; the option of json_format that does this has no lasting name.
+
+    An optional field that is not set is None.
+    """
     if hasattr(value, "DESCRIPTOR"):
-        return {field.name: _plain(getattr(value, field.name)) for field in value.DESCRIPTOR.fields}
+        return {
+            field.name: None
+            if field.containing_oneof and not value.HasField(field.name)
+            else _plain(getattr(value, field.name))
+            for field in value.DESCRIPTOR.fields
+        }
     return value if isinstance(value, str | int | float) else [_plain(item) for item in value]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ovnhook.cli import complete
 from ovnhook.cli.client import Client
 from ovnhook.cli.output import format_option, show_list, show_one
 
@@ -29,7 +30,7 @@ def floating_ip(context: click.Context) -> None:
 
 @floating_ip.command()
 @click.argument("address")
-@click.argument("target", metavar="PORT-OR-DOMAIN")
+@click.argument("target", metavar="PORT-OR-DOMAIN", shell_complete=complete.DOMAIN)
 @format_option
 @click.pass_obj
 def create(socket: Path, address: str, target: str, format_: str) -> None:
@@ -46,20 +47,23 @@ def create(socket: Path, address: str, target: str, format_: str) -> None:
 
 
 @floating_ip.command("list")
+@click.option("--router", default="", metavar="NAME", help="Only those of this router.")
+@click.option("--domain", default="", metavar="NAME", help="Only those of this domain, by name or UUID.")
 @format_option
 @click.pass_obj
-def list_(socket: Path, format_: str) -> None:
-    """Show all floating addresses.
+def list_(socket: Path, format_: str, **where: str) -> None:
+    """Show floating addresses.
 
     \b
-    Example:
+    Examples:
       ovnhook floating-ip list
+      ovnhook floating-ip list --domain web1
     """
-    show_list(Client(socket).pages("ListFloatingAddresses", "floating_addresses"), _COLUMNS, format_)
+    show_list(Client(socket).pages("ListFloatingAddresses", "floating_addresses", **where), _COLUMNS, format_)
 
 
 @floating_ip.command()
-@click.argument("address")
+@click.argument("address", shell_complete=complete.FLOATING)
 @click.pass_obj
 def delete(socket: Path, address: str) -> None:
     """Let ADDRESS lead nowhere.

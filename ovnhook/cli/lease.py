@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ovnhook.cli import complete
 from ovnhook.cli.client import Client
 from ovnhook.cli.output import format_option, show_list, text
 
@@ -29,23 +30,32 @@ def lease(context: click.Context) -> None:
 
 
 @lease.command("list")
-@click.option("--subnet", default="", metavar="NAME", help="Only those of this subnet.")
+@click.option("--subnet", default="", metavar="NAME", shell_complete=complete.SUBNET, help="Only those of this subnet.")
+@click.option("--domain", default="", metavar="NAME", help="Only those of this domain, by name or UUID.")
+@click.option("--host", default="", metavar="NAME", help="Only those of domains that ran on this host last.")
 @format_option
 @click.pass_obj
-def list_(socket: Path, subnet: str, format_: str) -> None:
+def list_(socket: Path, format_: str, **where: str) -> None:
     """Show leases; HOST is where the domain ran last, IN USE says whether it runs.
 
     \b
     Examples:
       ovnhook lease list
       ovnhook lease list --subnet blue --format json
+      ovnhook lease list --domain web1
     """
-    show_list(Client(socket).pages("ListLeases", "leases", subnet=subnet), _COLUMNS, format_)
+    show_list(Client(socket).pages("ListLeases", "leases", **where), _COLUMNS, format_)
 
 
 @lease.command()
-@click.argument("address")
-@click.option("--subnet", default="", metavar="NAME", help="The subnet of the address, if you want to be sure.")
+@click.argument("address", shell_complete=complete.LEASED)
+@click.option(
+    "--subnet",
+    default="",
+    metavar="NAME",
+    shell_complete=complete.SUBNET,
+    help="The subnet of the address, if you want to be sure.",
+)
 @click.pass_obj
 def release(socket: Path, address: str, subnet: str) -> None:
     """Give back ADDRESS, which is kept for a domain that does not run.

@@ -11,8 +11,10 @@ import click
 from ovnhook import __version__
 from ovnhook.cli.floating import floating_ip
 from ovnhook.cli.lease import lease
+from ovnhook.cli.node import node
 from ovnhook.cli.port import port
 from ovnhook.cli.router import router
+from ovnhook.cli.status import status
 from ovnhook.cli.subnet import subnet
 from ovnhook.config import CONTROL_SOCKET
 from ovnhook.errors import OvnhookError
@@ -38,6 +40,7 @@ def command(context: click.Context, socket: Path) -> None:
 
     \b
     Examples:
+      ovnhook status
       ovnhook subnet create blue 10.1.0.0/24 --default
       ovnhook port list
       ovnhook lease list --subnet blue --format json
@@ -47,7 +50,7 @@ def command(context: click.Context, socket: Path) -> None:
         click.echo(context.get_help())
 
 
-for noun in (subnet, lease, port, router, floating_ip):
+for noun in (subnet, lease, port, router, floating_ip, node, status):
     command.add_command(noun)
 
 

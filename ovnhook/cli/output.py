@@ -13,6 +13,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Object = Mapping[str, Any]
 
 _WIDE = 10_000  # columns where nobody's terminal sets a limit
+_UNBROKEN = 18  # characters of a cell that stay on one line: a MAC address, a network
+_GAP = 2  # characters between two columns
+_NARROW = 12  # characters that a longer cell is folded to at most
 
 
 def format_option(command: Command) -> Command:
@@ -50,7 +53,7 @@ def text(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "-"
-    return str(value) if value != "" else "-"
+    return "-" if value in ("", None) else str(value)
 
 
 def _dump(value: Any, format_: str) -> None:
@@ -63,14 +66,23 @@ def _dump(value: Any, format_: str) -> None:
 
 
 def _table(headings: Sequence[str] | Mapping[str, Any], lines: Sequence[Sequence[str]]) -> None:
+    """Print a table, long cells folded where the terminal is narrow; where that is not enough, row by row."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+    titles = list(headings) or [""] * len(lines[0])
+    longest = [max(len(title), *(len(line[place]) for line in lines), 0) for place, title in enumerate(titles)]
+    least = sum(width if width <= _UNBROKEN else _NARROW for width in longest) + _GAP * (len(titles) - 1)
+    if headings and lines and least > console.width:
+        for number, line in enumerate(lines):
+            print(end="\n" if number else "")
+            _table((), list(zip(titles, line, strict=True)))
+        return
     table = Table(box=None, pad_edge=False, show_header=bool(headings), header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
+    for title, width in zip(titles, longest, strict=True):
+        table.add_column(title, overflow="fold", no_wrap=width <= _UNBROKEN)
     for line in lines:
         table.add_row(*map(Text, line))  # as it is: a name may have brackets, which rich would read as a style
     with console.capture() as captured:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ovnhook.cli import complete
 from ovnhook.cli.client import Client
 from ovnhook.cli.output import format_option, show_list, show_one, text
 
@@ -33,24 +34,26 @@ def port(context: click.Context) -> None:
 
 
 @port.command("list")
-@click.option("--subnet", default="", metavar="NAME", help="Only those on this subnet.")
-@click.option("--host", default="", metavar="NAME", help="Only those on this host.")
+@click.option("--subnet", default="", metavar="NAME", shell_complete=complete.SUBNET, help="Only those on this subnet.")
+@click.option("--host", default="", metavar="NAME", shell_complete=complete.NODE, help="Only those on this host.")
+@click.option("--domain", default="", metavar="NAME", help="Only those of this domain, by name or UUID.")
 @format_option
 @click.pass_obj
-def list_(socket: Path, subnet: str, host: str, format_: str) -> None:
+def list_(socket: Path, format_: str, **where: str) -> None:
     """Show ports; UP says whether OVN has bound it on its host.
 
     \b
     Examples:
       ovnhook port list
       ovnhook port list --subnet blue --host hv1
+      ovnhook port list --domain web1
       ovnhook port list --format json | jq '.[] | select(.up | not)'
     """
-    show_list(Client(socket).pages("ListPorts", "ports", subnet=subnet, host=host), _COLUMNS, format_)
+    show_list(Client(socket).pages("ListPorts", "ports", **where), _COLUMNS, format_)
 
 
 @port.command()
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=complete.PORT)
 @format_option
 @click.pass_obj
 def show(socket: Path, id_: str, format_: str) -> None:

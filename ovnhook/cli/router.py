@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ovnhook.cli import complete
 from ovnhook.cli.client import Client
 from ovnhook.cli.output import format_option, show_list, show_one, text
 
@@ -83,7 +84,7 @@ def list_(socket: Path, format_: str) -> None:
 
 
 @router.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.ROUTER)
 @format_option
 @click.pass_obj
 def show(socket: Path, name: str, format_: str) -> None:
@@ -97,7 +98,7 @@ def show(socket: Path, name: str, format_: str) -> None:
 
 
 @router.command("set")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.ROUTER)
 @_leg
 @click.option("--snat", is_flag=True, help="Guests are seen outside with the router's IPv4 address, as is usual.")
 @click.option("--no-snat6", is_flag=True, help="Guests go out with their own IPv6 addresses, as is usual.")
@@ -144,8 +145,8 @@ def set_(
 
 
 @router.command()
-@click.argument("name")
-@click.argument("host")
+@click.argument("name", shell_complete=complete.ROUTER)
+@click.argument("host", shell_complete=complete.NODE)
 @format_option
 @click.pass_obj
 def move(socket: Path, name: str, host: str, format_: str) -> None:
@@ -161,7 +162,7 @@ def move(socket: Path, name: str, host: str, format_: str) -> None:
 
 
 @router.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.ROUTER)
 @click.pass_obj
 def delete(socket: Path, name: str) -> None:
     """Delete the router NAME, which no subnet may be on.

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ovnhook.cli import complete
 from ovnhook.cli.client import Client
 from ovnhook.cli.output import format_option, show_list, show_one, text
 
@@ -38,7 +39,12 @@ def _settings(command: Command) -> Command:
                 metavar="ADDR",
                 help="The router's address, which is the guests' default route. Without it the first one.",
             ),
-            click.option("--router", metavar="NAME", help="The router that it is on. Without it: gateway."),
+            click.option(
+                "--router",
+                metavar="NAME",
+                shell_complete=complete.ROUTER,
+                help="The router that it is on. Without it: gateway.",
+            ),
             click.option("--no-router", is_flag=True, help="On no router: guests have no default route."),
             click.option("--isolated", is_flag=True, help="Keep it and the router's other subnets from each other."),
             click.option("--dns", metavar="ADDR", multiple=True, help="A DNS server for the guests; may be repeated."),
@@ -89,9 +95,10 @@ def create(socket: Path, name: str, cidr: str, format_: str, **settings: Any) ->
 
 
 @subnet.command("list")
+@click.option("--router", default="", metavar="NAME", help="Only those on this router.")
 @format_option
 @click.pass_obj
-def list_(socket: Path, format_: str) -> None:
+def list_(socket: Path, router: str, format_: str) -> None:
     """Show all subnets.
 
     USED is how many addresses are leased, and how many there are for interfaces that ask for none.
@@ -99,13 +106,14 @@ def list_(socket: Path, format_: str) -> None:
     \b
     Examples:
       ovnhook subnet list
+      ovnhook subnet list --router lab
       ovnhook subnet list --format json | jq -r '.[].name'
     """
-    show_list(Client(socket).pages("ListSubnets", "subnets"), _COLUMNS, format_)
+    show_list(Client(socket).pages("ListSubnets", "subnets", router=router), _COLUMNS, format_)
 
 
 @subnet.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.SUBNET)
 @format_option
 @click.pass_obj
 def show(socket: Path, name: str, format_: str) -> None:
@@ -120,7 +128,7 @@ def show(socket: Path, name: str, format_: str) -> None:
 
 
 @subnet.command("set")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.SUBNET)
 @_settings
 @click.option("--no-cidr6", is_flag=True, help="No IPv6 any more.")
 @click.option("--no-gateway", is_flag=True, help="The first address is the router's.")
@@ -167,7 +175,7 @@ def _without_router(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 @subnet.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete.SUBNET)
 @click.pass_obj
 def delete(socket: Path, name: str) -> None:
     """Delete the subnet NAME, which nothing may use.

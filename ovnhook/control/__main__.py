@@ -34,11 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        server = Server(given.socket, load(given.config))
+        config = load(given.config)
+        server = Server(given.socket, config)
     except OvnhookError as error:
         _log.error("%s", error)
         return error.exit_code
-    _log.info("serving on %s", given.socket)
+    _log.info("serving on %s", " and ".join(filter(None, (str(given.socket), config.listen))))
     while not stop.wait(_TEND):
         server.tend()
     server.stop()

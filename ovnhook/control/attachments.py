@@ -56,9 +56,8 @@ class Attachments:
             NotFound: there is no such host.
             InUse: libvirt runs the domain.
         """
-        known = [chassis.name for chassis in self._southbound.chassis(deadline)]
-        if host not in known:
-            raise NotFound(f"there is no host '{host}'", f"known are: {', '.join(known) or 'none'}")
+        if host not in (node.name for node in self._southbound.nodes(deadline)):
+            raise NotFound(f"there is no host '{host}'", "ovnhook node list")
         self._refuse_libvirts(domain, deadline)
         return self._attachment.attach(domain, host, deadline).placements
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ovnhook import floating
+from ovnhook import floating, router
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.control.changes import carry_out
+from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import NotFound
@@ -37,16 +38,18 @@ class FloatingAddresses:
         carry_out(self._northbound, plan, f"floating address {request.address} leads to {request.target}", deadline)
         for one in self._northbound.cloud(deadline).floating:
             if str(one.address) == request.address:
-                return _message(one)
+                return message(one)
         raise NotFound(f"floating address {request.address} is gone already")
 
     def ListFloatingAddresses(
         self, request: api.ListFloatingAddressesRequest, deadline: Deadline
     ) -> api.ListFloatingAddressesResponse:
         """Show all, in pages."""
-        existing = self._northbound.cloud(deadline).floating
+        cloud = self._northbound.cloud(deadline)
+        name = router.find(request.router, cloud).router.name if request.router else ""
+        existing = [one for one in of_domain(cloud.floating, request.domain) if name in ("", one.router)]
         shown, token = page(existing, lambda one: (one.router, int(one.address)), request.page_size, request.page_token)
-        return api.ListFloatingAddressesResponse(floating_addresses=map(_message, shown), next_page_token=token)
+        return api.ListFloatingAddressesResponse(floating_addresses=map(message, shown), next_page_token=token)
 
     def DeleteFloatingAddress(
         self, request: api.DeleteFloatingAddressRequest, deadline: Deadline
@@ -61,7 +64,8 @@ class FloatingAddresses:
         return api.DeleteFloatingAddressResponse()
 
 
-def _message(one: Floating) -> api.FloatingAddress:
+def message(one: Floating) -> api.FloatingAddress:
+    """A floating address as the API shows it."""
     return api.FloatingAddress(
         address=str(one.address),
         router=one.router,

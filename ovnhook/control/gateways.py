@@ -1,27 +1,29 @@
 """Keeps each router's leg to the outside on hosts that can have it, and with the one that has it.
 
-A host says itself that it can: ``ovn-cms-options`` and ``ovn-bridge-mappings`` (ovn-controller(8)). OVN moves the leg
-by itself when the host dies; here it is made the preferred one where it went, so that it does not go back before the
-old host can forward. Several control services may do this at once: all of them come to the same end.
+A host says itself that it can: ``ovn-cms-options`` and ``ovn-bridge-mappings`` (ovn-controller(8)), and its agent says
+when the link outside is down, of which OVN knows nothing. OVN moves the leg by itself when the host dies; here it is
+made the preferred one where it went, so that it does not go back before the old host can forward. Several control
+services may do this at once: all of them come to the same end.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from ovnhook import router
 from ovnhook.deadline import Deadline
 from ovnhook.errors import Conflict, OvnhookError
-from ovnhook.model import Router
 from ovnhook.ovsdb.northbound import Northbound
-from ovnhook.ovsdb.southbound import Chassis, Southbound
+from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.plan import SetGateways
 
 _log = logging.getLogger(__name__)
 
 _PERIOD = 1.0  # seconds between two looks
+_GLANCE = 0.25  # seconds between two glances at what must not wait for the next look
 _PATIENCE = 5.0  # seconds for one look
 
 
@@ -38,6 +40,7 @@ class Gateways:
         self._southbound = southbound
         self._stop = threading.Event()
         self._said = ""
+        self._down: dict[str, str] = {}
         self._seen: dict[str, tuple[tuple[str, ...], str]] = {}
         self._thread = threading.Thread(target=self._run, name="gateways", daemon=True)
 
@@ -59,8 +62,22 @@ class Gateways:
         self._survive(lambda: self._look({}, deadline))
 
     def _run(self) -> None:
-        while not self._stop.wait(_PERIOD):
-            self._survive(lambda: self._look(self._seen, Deadline.after(_PATIENCE)))
+        next_look = 0.0
+        while not self._stop.wait(_GLANCE):
+            if time.monotonic() >= next_look:
+                self._survive(lambda: self._look(self._seen, Deadline.after(_PATIENCE)))
+                next_look = time.monotonic() + _PERIOD
+            elif self._is_news():
+                self.look(Deadline.after(_PATIENCE))
+
+    def _is_news(self) -> bool:
+        """Whether another uplink is down than before, or one is up again."""
+        before = self._down
+        try:
+            self._down = self._southbound.uplinks_down(Deadline.after(_PATIENCE))
+        except OvnhookError:
+            return False  # the next look, within a second, tells it
+        return self._down != before
 
     def _survive(self, look: Callable[[], None]) -> None:
         try:
@@ -83,22 +100,13 @@ class Gateways:
         routers = [one for one in self._northbound.cloud(deadline).routers if one.external]
         if not routers:
             return
-        hosts, legs = self._southbound.chassis(deadline), self._southbound.active(deadline)
+        nodes, legs = self._southbound.nodes(deadline), self._southbound.active(deadline)
         orders = self._northbound.gateways(deadline)
         for one in routers:
             before, active = orders.get(one.name, ()), legs.get(one.name, "")
             stays = seen.get(one.name) == (before, active)
             seen[one.name] = before, active
-            after = router.gateways(one.name, _able(one, hosts), before, active if stays else "")
+            after = router.gateways(one, nodes, before, active if stays else "")
             if after != before:
                 self._northbound.commit([SetGateways(one.name, before, after)], deadline)
                 _log.info("router %s: its gateways are %s", one.name, ", ".join(after) or "none: no host can be one")
-
-
-def _able(one: Router, hosts: list[Chassis]) -> list[str]:
-    """The hosts that can have a router's leg."""
-    return [
-        host.name
-        for host in hosts
-        if host.is_gateway and one.external and one.external.physical_network in host.physical_networks
-    ]

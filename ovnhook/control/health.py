@@ -14,7 +14,6 @@ from ovnhook.ovsdb.northbound import Northbound
 
 _PATIENCE = 2.0  # seconds that the database has to answer
 _PAUSE = 2.0  # seconds between two looks of a watch
-_WATCHES = 4  # each has a thread of the server's
 
 
 class Health:
@@ -28,7 +27,6 @@ class Health:
     def __init__(self, northbound: Northbound, services: Collection[str]) -> None:
         self._northbound = northbound
         self._services = {"", *services}
-        self._watches = threading.BoundedSemaphore(_WATCHES)
         self._stop = threading.Event()
 
     def Check(self, request: api.HealthCheckRequest, context: grpc.ServicerContext) -> api.HealthCheckResponse:
@@ -41,18 +39,13 @@ class Health:
         self, request: api.HealthCheckRequest, context: grpc.ServicerContext
     ) -> Iterator[api.HealthCheckResponse]:
         """How it is now, and again whenever that changes."""
-        if not self._watches.acquire(blocking=False):
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"more than {_WATCHES} watches at a time")
-        try:
-            known, before = request.service in self._services, None
-            while context.is_active() and not self._stop.is_set():
-                status = self._status() if known else api.HealthCheckResponse.SERVICE_UNKNOWN
-                if status != before:
-                    yield api.HealthCheckResponse(status=status)
-                before = status
-                self._stop.wait(_PAUSE)
-        finally:
-            self._watches.release()
+        known, before = request.service in self._services, None
+        while context.is_active() and not self._stop.is_set():
+            status = self._status() if known else api.HealthCheckResponse.SERVICE_UNKNOWN
+            if status != before:
+                yield api.HealthCheckResponse(status=status)
+            before = status
+            self._stop.wait(_PAUSE)
 
     def stop(self) -> None:
         """End the watches."""

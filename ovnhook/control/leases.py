@@ -11,6 +11,7 @@ from ovnhook import plan
 from ovnhook.address import is_ip
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import repeat
+from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest, NotFound
@@ -36,7 +37,8 @@ class Leases:
         where = {}
         if request.subnet:
             where["subnet"] = find(request.subnet, self._northbound.cloud(deadline).subnets).name
-        leases = self._northbound.leases(deadline, **where)
+        hosts = {"host": request.host} if request.host else {}
+        leases = of_domain(self._northbound.leases(deadline, **where, **hosts), request.domain)
         shown, token = page(
             leases,
             lambda lease: (lease.subnet, lease.address.version, int(lease.address)),
@@ -45,7 +47,7 @@ class Leases:
         )
         running = {(port.domain, port.mac) for port in self._northbound.ports(deadline, **where)}
         return api.ListLeasesResponse(
-            leases=[_message(lease, in_use=(lease.domain, lease.mac) in running) for lease in shown],
+            leases=[message(lease, in_use=(lease.domain, lease.mac) in running) for lease in shown],
             next_page_token=token,
         )
 
@@ -64,7 +66,7 @@ class Leases:
                 _log.info("%s", words)
             return lease
 
-        return api.ReleaseLeaseResponse(lease=_message(repeat(release, deadline), in_use=False))
+        return api.ReleaseLeaseResponse(lease=message(repeat(release, deadline), in_use=False))
 
     def _lease(self, address: IPAddress, name: str, deadline: Deadline) -> Lease:
         """The lease of an address, in the subnet of that name or the one that has the address."""
@@ -89,7 +91,8 @@ def _with(address: IPAddress, subnets: Iterable[Subnet]) -> list[Subnet]:
     return [one for one in subnets if any(address in network for network in one.gateways)]
 
 
-def _message(lease: Lease, *, in_use: bool) -> api.Lease:
+def message(lease: Lease, *, in_use: bool) -> api.Lease:
+    """A lease as the API shows it."""
     return api.Lease(
         subnet=lease.subnet,
         address=str(lease.address),

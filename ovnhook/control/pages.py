@@ -33,12 +33,20 @@ def page(rows: Iterable[Row], place: Callable[[Row], Place], size: int, token: s
     if size < 0:
         raise InvalidRequest(f"page_size {size} is negative")
     try:
-        after = tuple(json.loads(base64.urlsafe_b64decode(token))) if token else ()
+        after = _place(token) if token else ()
         left = sorted((row for row in rows if not after or place(row) > after), key=place)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise InvalidRequest(f"page_token '{token}' is not one that this list gave") from error
     most = min(size or _MOST, _MOST)
     if len(left) <= most:
         return left, ""
     last = json.dumps(place(left[most - 1])).encode()
     return left[:most], base64.urlsafe_b64encode(last).decode()
+
+
+def _place(token: str) -> Place:
+    """The place that a token names; ValueError, TypeError or RecursionError if it names none."""
+    place = json.loads(base64.urlsafe_b64decode(token))
+    if not isinstance(place, list):
+        raise TypeError("not a place")
+    return tuple(place)

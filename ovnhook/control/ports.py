@@ -10,6 +10,7 @@ from netaddr import IPAddress
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import Attachment
 from ovnhook.control.attachments import Attachments
+from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, InUse, NotFound
@@ -39,15 +40,15 @@ class Ports:
             where["subnet"] = find(request.subnet, self._northbound.cloud(deadline).subnets).name
         if request.host:
             where["host"] = request.host
-        ports = self._northbound.ports(deadline, **where)
+        ports = of_domain(self._northbound.ports(deadline, **where), request.domain)
         shown, token = page(
             ports, lambda port: (port.domain_name, port.mac, port.id), request.page_size, request.page_token
         )
-        return api.ListPortsResponse(ports=map(_message, shown), next_page_token=token)
+        return api.ListPortsResponse(ports=map(message, shown), next_page_token=token)
 
     def GetPort(self, request: api.GetPortRequest, deadline: Deadline) -> api.Port:
         """Show one."""
-        return _message(self._port(request.id, deadline))
+        return message(self._port(request.id, deadline))
 
     def CreatePort(self, request: api.CreatePortRequest, deadline: Deadline) -> api.AttachedInterface:
         """Attach one interface; succeed where it is attached just so already."""
@@ -104,7 +105,8 @@ def _words(addresses: Iterable[IPAddress]) -> str:
     return " ".join(map(str, addresses))
 
 
-def _message(port: Port) -> api.Port:
+def message(port: Port) -> api.Port:
+    """A port as the API shows it."""
     return api.Port(
         id=port.id,
         subnet=port.subnet,
@@ -115,4 +117,5 @@ def _message(port: Port) -> api.Port:
         host=port.host,
         up=port.up,
         kept_by=port.kept_by.value,
+        moving_to=port.moving_to,
     )

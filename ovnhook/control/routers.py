@@ -21,6 +21,7 @@ from ovnhook.plan import Change
 _log = logging.getLogger(__name__)
 
 _PAUSE = 0.05  # seconds between two looks whether a gateway has moved
+_FLOWS_PATIENCE = 5.0  # seconds that a host has to tell that it is ready
 _PATIENCE = 2.0  # seconds that the southbound database has, which only tells what is shown
 
 
@@ -96,21 +97,41 @@ class Routers:
         return api.DeleteRouterResponse()
 
     def MoveGateway(self, request: api.MoveGatewayRequest, deadline: Deadline) -> api.Router:
-        """Give a router's leg to a host, and wait until it has it."""
+        """Give a router's leg to a host that is ready for it, and wait until it has it."""
         network = router.find(request.name, self._northbound.cloud(deadline))
         if network.router.external is None:
             raise InvalidRequest(f"router {request.name} does not lead outside", "ovnhook router set --help")
 
-        carry_out(
-            self._northbound,
-            lambda: router.move(request.name, request.host, self._northbound.gateways(deadline).get(request.name, ())),
-            f"router {request.name}: its gateway is to be {request.host}",
-            deadline,
-        )
+        def plan() -> tuple[Change, ...]:
+            gateways = self._northbound.gateways(deadline).get(request.name, ())
+            return router.move(network.router, self._southbound.nodes(deadline), request.host, gateways)
+
+        if plan():
+            self._await_flows(request.host, deadline)
+        carry_out(self._northbound, plan, f"router {request.name}: its gateway is to be {request.host}", deadline)
         while self._southbound.active(deadline).get(request.name) != request.host:
             deadline.check(f"host {request.host} has not taken the traffic of router {request.name}")
             time.sleep(_PAUSE)
         return self._messages([network], deadline)[0]
+
+    def _await_flows(self, host: str, deadline: Deadline) -> None:
+        """Wait until a host's switch knows all there is to know, as one that was started just now does not yet.
+
+        Raises:
+            Unavailable: it doesn't say so in time.
+        """
+        soon = Deadline.after(min(_FLOWS_PATIENCE, deadline.remaining / 2))
+        count = self._northbound.count_up(soon)
+        while (answers := self._southbound.answers(deadline)).nodes.get(host, 0) < count:
+            if not soon.remaining:
+                lost = "the router is left as it is: on a host without its flows its traffic would be lost"
+                if answers.northd < count:
+                    raise Unavailable(f"ovn-northd does not answer; {lost}", "is ovn-northd running? ovnhook status")
+                raise Unavailable(
+                    f"ovn-controller on host {host} does not answer; {lost}",
+                    f"is ovn-controller running there, and Open vSwitch? ovnhook node show {host}",
+                )
+            time.sleep(_PAUSE)
 
     def _get(self, name: str, deadline: Deadline) -> api.Router:
         return self._messages([router.find(name, self._northbound.cloud(deadline))], deadline)[0]
@@ -118,7 +139,7 @@ class Routers:
     def _messages(self, networks: Sequence[Network], deadline: Deadline) -> list[api.Router]:
         gateways, active = self._northbound.gateways(deadline), self._active(deadline)
         return [
-            _message(network, gateways.get(network.router.name, ()), active.get(network.router.name, ""))
+            message(network, gateways.get(network.router.name, ()), active.get(network.router.name, ""))
             for network in networks
         ]
 
@@ -131,7 +152,8 @@ class Routers:
             return {}
 
 
-def _message(network: Network, gateways: Sequence[str], active: str) -> api.Router:
+def message(network: Network, gateways: Sequence[str], active: str) -> api.Router:
+    """A router as the API shows it, with the hosts that can have its leg, and the one that has it."""
     one, written = network.router, router.leg(network.router)
     return api.Router(
         name=one.name,

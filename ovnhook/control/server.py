@@ -1,4 +1,4 @@
-"""The gRPC server on its unix socket, which root alone may open."""
+"""The gRPC server: on its unix socket, which root alone may open, and over TCP where that is configured."""
 
 from __future__ import annotations
 
@@ -18,22 +18,34 @@ from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_g
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
 from ovnhook.attachment import Attachment
 from ovnhook.config import Config
+from ovnhook.control import tcp
 from ovnhook.control.attachments import Attachments
-from ovnhook.control.calls import Calls
+from ovnhook.control.calls import STREAMS, Calls
 from ovnhook.control.floating import FloatingAddresses
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.health import Health
 from ovnhook.control.leases import Leases
+from ovnhook.control.nodes import Nodes
 from ovnhook.control.ports import Ports
 from ovnhook.control.reflection import Reflection
 from ovnhook.control.routers import Routers
+from ovnhook.control.status import Status
 from ovnhook.control.subnets import Subnets
+from ovnhook.control.watches import Changes
 from ovnhook.errors import OvnhookError
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.ovsdb.vswitch import Vswitch
 
-_THREADS = 16
+_THREADS = 16  # for calls that are answered at once; streams have theirs beside them
+_OPTIONS = [
+    ("grpc.so_reuseport", 0),  # with it a second service could listen beside the first
+    # A client that is gone without a word is noticed, and one that watches may notice that we are.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+]
 _GRACE = 5.0  # seconds that calls have to end when the service does
 
 
@@ -42,10 +54,10 @@ class Server:
 
     Args:
         path: of the socket; one that a dead service left behind is replaced.
-        config: where the databases are.
+        config: where the databases are, and where else to serve.
 
     Raises:
-        OvnhookError: another service serves there, or nobody can.
+        OvnhookError: another service serves there, or nobody can, or the certificates are not what they are to be.
     """
 
     def __init__(self, path: Path, config: Config) -> None:
@@ -57,9 +69,14 @@ class Server:
         protos = (ovnhook_pb2, health_pb2, reflection_pb2)
         services = [one.full_name for proto in protos for one in proto.DESCRIPTOR.services_by_name.values()]
         self._health = Health(self._northbound, services)
-        # Without the option a second service could listen beside the first.
+        streams = sum(
+            method.server_streaming
+            for proto in protos
+            for one in proto.DESCRIPTOR.services_by_name.values()
+            for method in one.methods
+        )
         self._server = grpc.server(
-            ThreadPoolExecutor(_THREADS), interceptors=[Calls()], options=[("grpc.so_reuseport", 0)]
+            ThreadPoolExecutor(_THREADS + streams * STREAMS), interceptors=[Calls()], options=_OPTIONS
         )
         ovnhook_pb2_grpc.add_SubnetsServicer_to_server(
             Subnets(self._northbound, self._southbound, self._vswitch), self._server
@@ -75,6 +92,10 @@ class Server:
         ovnhook_pb2_grpc.add_AttachmentsServicer_to_server(attachments, self._server)
         ports = Ports(self._northbound, attachment, attachments)
         ovnhook_pb2_grpc.add_PortsServicer_to_server(ports, self._server)
+        ovnhook_pb2_grpc.add_NodesServicer_to_server(Nodes(self._northbound, self._southbound), self._server)
+        ovnhook_pb2_grpc.add_StatusServicer_to_server(Status(self._northbound, self._southbound), self._server)
+        self._changes = Changes(config.northbound)
+        ovnhook_pb2_grpc.add_ChangesServicer_to_server(self._changes, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(Reflection(services), self._server)
         self._lock = _lock(path)
@@ -88,6 +109,7 @@ class Server:
             os.umask(before)
         if not bound:
             raise OvnhookError(f"can't serve on {path}")
+        tcp.listen(self._server, config)
         self._server.start()
         self._gateways.start()
 
@@ -100,6 +122,7 @@ class Server:
     def stop(self) -> None:
         """Let the calls that are under way end, and end."""
         self._health.stop()
+        self._changes.stop()
         self._gateways.stop()
         self._server.stop(_GRACE).wait()
         self._path.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from uuid import UUID
 
-from ovnhook import address, identity, subnet, underlay
+from ovnhook import address, identity, router, subnet, underlay
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.control.changes import carry_out
 from ovnhook.control.pages import page
@@ -72,11 +72,12 @@ class Subnets:
 
     def ListSubnets(self, request: api.ListSubnetsRequest, deadline: Deadline) -> api.ListSubnetsResponse:
         """Show all, in pages."""
-        existing = self._northbound.cloud(deadline).subnets
+        cloud = self._northbound.cloud(deadline)
+        existing = router.find(request.router, cloud).subnets if request.router else cloud.subnets
         shown, token = page(existing, lambda one: (one.name,), request.page_size, request.page_token)
         used = Counter((lease.subnet, lease.address.version) for lease in self._northbound.leases(deadline))
         ids = self._network_ids(deadline) if shown else {}
-        messages = [_message(one, used[one.name, one.cidr.version], ids.get(one.uuid, 0)) for one in shown]
+        messages = [message(one, used[one.name, one.cidr.version], ids.get(one.uuid, 0)) for one in shown]
         return api.ListSubnetsResponse(subnets=messages, next_page_token=token)
 
     def UpdateSubnet(self, request: api.UpdateSubnetRequest, deadline: Deadline) -> api.Subnet:
@@ -120,7 +121,7 @@ class Subnets:
         leases = self._northbound.leases(deadline, subnet=name)
         used = sum(lease.address.version == found.cidr.version for lease in leases)
         ids = self._network_ids(deadline, logical_switch=str(found.uuid))
-        return _message(found, used, ids.get(found.uuid, 0))
+        return message(found, used, ids.get(found.uuid, 0))
 
     def _network_ids(self, deadline: Deadline, **which: str) -> dict[UUID, int]:
         """The network ids of subnets, or none where nobody can tell."""
@@ -136,7 +137,8 @@ def _router(asked: api.Subnet) -> str:
     return asked.router if asked.HasField("router") else DEFAULT_ROUTER
 
 
-def _message(one: Subnet, used: int, network_id: int) -> api.Subnet:
+def message(one: Subnet, used: int, network_id: int) -> api.Subnet:
+    """A subnet as the API shows it, with how many interfaces have a lease, and its tunnels' name for it."""
     return api.Subnet(
         name=one.name,
         cidr=str(one.cidr),

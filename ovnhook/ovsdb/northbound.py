@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import singledispatch
 from typing import Any
@@ -168,6 +169,17 @@ class Northbound:
         (found,) = self.database.transact([select(rows.PORT, match)], deadline)
         return sorted((rows.port(row) for row in found), key=lambda port: (port.domain_name, port.mac))
 
+    def port_counts(self, deadline: Deadline) -> Counter[str]:
+        """How many ports there are on each host."""
+        match = includes("external_ids", rows.kind("port"))
+        (found,) = self.database.transact([select(rows.PORT, match, columns=["external_ids"])], deadline)
+        return Counter(rows.own(row)["host"] for row in found)
+
+    def nb_cfg(self, deadline: Deadline) -> int:
+        """The number that `count_up` counts."""
+        (found,) = self.database.transact([select("NB_Global", columns=["nb_cfg"])], deadline)
+        return max((row["nb_cfg"] for row in found), default=0)
+
     def holdings(self, deadline: Deadline, **ids: str) -> list[Holding]:
         """What domains hold, of those whose external_ids hold these (``host=``)."""
         match = includes("external_ids", rows.kind("domain", **ids))
@@ -205,6 +217,15 @@ class Northbound:
     def _is_foreign(self, table: str, name: str, deadline: Deadline) -> bool:
         (found,) = self.database.transact([select(table, ["name", "==", name])], deadline)
         return any(not rows.own(row) for row in found)
+
+    def count_up(self, deadline: Deadline) -> int:
+        """Count NB_Global.nb_cfg up, as ``ovn-nbctl sync`` does; what it is then.
+
+        northd, and then each host, tells the number when it has carried out all that was written before.
+        """
+        up = {"op": "mutate", "table": "NB_Global", "where": [], "mutations": [["nb_cfg", "+=", 1]]}
+        _, found = self.database.transact([up, select("NB_Global", columns=["nb_cfg"])], deadline)
+        return max((row["nb_cfg"] for row in found), default=0)
 
     def commit(self, changes: Sequence[Change], deadline: Deadline) -> None:
         """Carry out changes as one transaction; none when there are none.

@@ -1,4 +1,9 @@
-"""The OVN southbound database (ovn-sb(5)), of which only what hosts say of themselves is read."""
+"""The OVN southbound database (ovn-sb(5)): what hosts say of themselves, and whether they and northd keep up.
+
+A host's agent tells of itself in its own row of Chassis_Private, which belongs to its ovn-controller but for the keys
+of its ``external_ids`` that are ours. OVN's access control lets every host write that column of its own row
+(ovn-architecture(7), "Role-Based Access Controls for the Southbound DB").
+"""
 
 from __future__ import annotations
 
@@ -6,30 +11,47 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from ovnhook.deadline import Deadline
+from ovnhook.model import Node
 from ovnhook.ovsdb.connection import Database
-from ovnhook.ovsdb.operation import includes, map_of, select, set_of
+from ovnhook.ovsdb.operation import Row, includes, map_of, mutate, select, set_keys, set_of
 
 _LEG = "cr-external:"
 """What northd calls the router port of a leg (ovsdb/topology.py) where it says which host has it."""
 
+_PREFIX = "ovnhook:"
+_AGENT, _SEEN, _OVS, _DOWN = "agent", "seen", "ovs", "uplinks-down"
+
 
 @dataclass(frozen=True)
-class Chassis:
-    """A host that takes part in OVN.
+class Report:
+    """What an agent tells of its host.
 
     Attributes:
-        name: its system-id.
-        is_gateway: whether it says that it can be a gateway: ``ovn-cms-options`` has ``enable-chassis-as-gw``.
-        physical_networks: those that it has a bridge for.
+        agent: its version.
+        ovs: the version of Open vSwitch.
+        uplinks_down: the physical networks whose bridge has no link outside.
     """
 
-    name: str
-    is_gateway: bool
-    physical_networks: frozenset[str]
+    agent: str
+    ovs: str
+    uplinks_down: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How far a count of NB_Global.nb_cfg has come (ovn-nb(5)).
+
+    Attributes:
+        northd: the last count that northd has carried out.
+        nodes: the last one that each host has carried out.
+    """
+
+    northd: int
+    nodes: dict[str, int]
 
 
 class Southbound:
-    """Reads the southbound database. Safe to share between threads.
+    """Reads the southbound database, and tells of this host there. Safe to share between threads.
 
     Every method raises Unavailable when no server answers before the deadline.
     """
@@ -37,21 +59,28 @@ class Southbound:
     def __init__(self, remotes: str) -> None:
         self.database = Database(remotes, "OVN_Southbound")
 
-    def chassis(self, deadline: Deadline) -> list[Chassis]:
-        """Every host, by name."""
-        (found,) = self.database.transact([select("Chassis", columns=["name", "other_config"])], deadline)
-        hosts = []
-        for row in found:
-            config = map_of(row["other_config"])
-            mappings = config.get("ovn-bridge-mappings", "").split(",")
-            hosts.append(
-                Chassis(
-                    name=row["name"],
-                    is_gateway="enable-chassis-as-gw" in config.get("ovn-cms-options", "").split(","),
-                    physical_networks=frozenset(pair.partition(":")[0] for pair in mappings if pair),
-                )
-            )
-        return sorted(hosts, key=lambda host: host.name)
+    def nodes(self, deadline: Deadline) -> list[Node]:
+        """Every host of this cloud, by name; not those of others that OVN is interconnected with (ovn-ic(8))."""
+        hosts, ends, private = self.database.transact(
+            [
+                select("Chassis", columns=["name", "hostname", "encaps", "other_config"]),
+                select("Encap", columns=["_uuid", "type", "ip"]),
+                select("Chassis_Private", columns=["name", "nb_cfg", "nb_cfg_timestamp", "external_ids"]),
+            ],
+            deadline,
+        )
+        tunnels = {row["_uuid"][1]: (row["type"], row["ip"]) for row in ends}
+        own = {row["name"]: row for row in private}
+        ours = (row for row in hosts if map_of(row["other_config"]).get("is-remote") != "true")
+        return sorted((_node(row, tunnels, own.get(row["name"])) for row in ours), key=lambda node: node.name)
+
+    def uplinks_down(self, deadline: Deadline) -> dict[str, str]:
+        """What the agents say of uplinks that are down, as they wrote it, by host: cheap enough to be asked often."""
+        # A map that lacks the key, or has another value for it, excludes the pair (RFC 7047, section 5.1).
+        some = ["external_ids", "excludes", ["map", [[_PREFIX + _DOWN, ""]]]]
+        (found,) = self.database.transact([select("Chassis_Private", some, columns=["name", "external_ids"])], deadline)
+        said = {row["name"]: _told(row).get(_DOWN, "") for row in found}
+        return {name: networks for name, networks in said.items() if networks}
 
     def network_ids(self, deadline: Deadline, **ids: str) -> dict[UUID, int]:
         """What tunnels call each logical switch (its tunnel key), of those whose external_ids hold these."""
@@ -77,3 +106,65 @@ class Southbound:
             for chassis in set_of(row["chassis"])
             if row["logical_port"].startswith(_LEG)
         }
+
+    def answers(self, deadline: Deadline) -> Answers:
+        """How far northd and the hosts have come."""
+        northd, hosts = self.database.transact(
+            [select("SB_Global", columns=["nb_cfg"]), select("Chassis_Private", columns=["name", "nb_cfg"])], deadline
+        )
+        return Answers(max((row["nb_cfg"] for row in northd), default=0), {row["name"]: row["nb_cfg"] for row in hosts})
+
+    def is_told(self, host: str, report: Report, deadline: Deadline) -> bool:
+        """Whether a host's row says what its agent wants it to, whenever that was."""
+        (found,) = self.database.transact([_own(host)], deadline)
+        return bool(found) and _keys(report).items() <= map_of(found[0]["external_ids"]).items()
+
+    def tell(self, host: str, report: Report, now: float, deadline: Deadline) -> bool:
+        """Let a host's row say what its agent knows; whether there is such a row, which ovn-controller makes.
+
+        Args:
+            host: its chassis.
+            report: what is told.
+            now: seconds since 1970.
+            deadline: when to give up.
+        """
+        keys = {**_keys(report), _PREFIX + _SEEN: str(int(now))}
+        row = ["name", "==", host]
+        change = mutate("Chassis_Private", row, set_keys("external_ids", keys))
+        _, found = self.database.transact([change, _own(host)], deadline)
+        return bool(found)
+
+
+def _own(host: str) -> Row:
+    return select("Chassis_Private", ["name", "==", host], columns=["external_ids"])
+
+
+def _keys(report: Report) -> dict[str, str]:
+    values = {_AGENT: report.agent, _OVS: report.ovs, _DOWN: " ".join(report.uplinks_down)}
+    return {_PREFIX + key: value for key, value in values.items()}
+
+
+def _told(row: Row) -> dict[str, str]:
+    """The keys of a row that are ours."""
+    ids = map_of(row["external_ids"])
+    return {key.removeprefix(_PREFIX): value for key, value in ids.items() if key.startswith(_PREFIX)}
+
+
+def _node(row: Row, tunnels: dict[str, tuple[str, str]], private: Row | None) -> Node:
+    config = map_of(row["other_config"])
+    mappings = config.get("ovn-bridge-mappings", "").split(",")
+    told = _told(private) if private else {}
+    seen = told.get(_SEEN, "")
+    return Node(
+        name=row["name"],
+        hostname=row["hostname"],
+        encapsulations=tuple(sorted(tunnels[end[1]] for end in set_of(row["encaps"]))),
+        is_gateway="enable-chassis-as-gw" in config.get("ovn-cms-options", "").split(","),
+        physical_networks=frozenset(pair.partition(":")[0] for pair in mappings if pair),
+        uplinks_down=frozenset(told.get(_DOWN, "").split()),
+        nb_cfg=private["nb_cfg"] if private else 0,
+        nb_cfg_at=private["nb_cfg_timestamp"] / 1000 if private else 0.0,
+        agent=told.get(_AGENT, ""),
+        agent_seen=int(seen) if seen.isdecimal() else 0,
+        ovs=told.get(_OVS, ""),
+    )

@@ -1,4 +1,4 @@
-"""This host's Open vSwitch database (ovs-vswitchd.conf.db(5)): who we are, and which tap is which port."""
+"""This host's Open vSwitch database (ovs-vswitchd.conf.db(5)): who we are, which tap is which port, what leads out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ovnhook.errors import Unavailable
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import (
     Operation,
+    Row,
     as_map,
     as_set,
     includes,
@@ -20,6 +21,13 @@ from ovnhook.ovsdb.operation import (
     mutate,
     select,
     set_keys,
+    set_of,
+)
+
+# The types of interfaces that lead to no other machine by themselves, or by a tunnel over another interface.
+_NO_UPLINKS = frozenset(
+    {"patch", "internal"}
+    | {"geneve", "vxlan", "gre", "ip6gre", "erspan", "ip6erspan", "stt", "lisp", "gtpu", "bareudp", "srv6"}
 )
 
 # Marks the ports that we made: libvirt makes, and removes, those of bridges and networks by itself.
@@ -43,6 +51,21 @@ class Binding:
     iface_id: str
     mac: str
     domain: UUID
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What this host has to do with other hosts: ovn-controller(8) for the keys of Open_vSwitch's external_ids.
+
+    Attributes:
+        southbound: where its ovn-controller finds the southbound database, or "".
+        version: of Open vSwitch, or "".
+        uplinks: for each physical network whether the bridge for it has a link outside that is up.
+    """
+
+    southbound: str
+    version: str
+    uplinks: dict[str, bool]
 
 
 class Vswitch:
@@ -73,6 +96,20 @@ class Vswitch:
         ids = map_of(found[0]["external_ids"]) if found else {}
         kinds = ids.get("ovn-encap-type", "geneve").split(",")
         return ("geneve" if "geneve" in kinds else kinds[0]), ids.get("ovn-encap-ip", "").split(",")[0]
+
+    def outside(self, deadline: Deadline) -> Outside:
+        """Where the southbound database is, and which uplinks are up; how many taps there are doesn't matter."""
+        (found,) = self.database.transact([select("Open_vSwitch", columns=["external_ids", "ovs_version"])], deadline)
+        row = found[0] if found else {"external_ids": ["map", []], "ovs_version": ["set", []]}
+        ids = map_of(row["external_ids"])
+        pairs = [pair.strip().partition(":") for pair in ids.get("ovn-bridge-mappings", "").split(",")]
+        bridges = {network: bridge for network, _, bridge in pairs if network}
+        up = {bridge: self._has_uplink(bridge, deadline) for bridge in bridges.values()}
+        return Outside(
+            southbound=ids.get("ovn-remote", ""),
+            version="".join(set_of(row["ovs_version"])),
+            uplinks={network: up[bridge] for network, bridge in bridges.items()},
+        )
 
     def bind(self, bindings: Sequence[Binding], deadline: Deadline) -> None:
         """Make taps ports of the integration bridge, in one transaction. What is so already stays.
@@ -133,6 +170,25 @@ class Vswitch:
         (found,) = self.database.transact([select("Interface", columns=["name", "external_ids"])], deadline)
         ids = {row["name"]: map_of(row["external_ids"]) for row in found}
         return {name: values for name, values in ids.items() if "iface-id" in values}
+
+    def _has_uplink(self, bridge: str, deadline: Deadline) -> bool:
+        """Whether a bridge is there with a link outside that is up; a guest's tap leads to no other machine."""
+        (bridges,) = self.database.transact([select("Bridge", ["name", "==", bridge], columns=["ports"])], deadline)
+        ports = self._follow(bridges, "ports", "Port", ["interfaces"], deadline)
+        columns = ["type", "link_state", "external_ids"]
+        return any(
+            row["type"] not in _NO_UPLINKS
+            and row["link_state"] == "up"
+            and "attached-mac" not in map_of(row["external_ids"])
+            for row in self._follow(ports, "interfaces", "Interface", columns, deadline)
+        )
+
+    def _follow(
+        self, rows: Sequence[Row], column: str, table: str, columns: Sequence[str], deadline: Deadline
+    ) -> list[Row]:
+        """The rows of a table that a column of other rows refers to."""
+        wanted = [select(table, ["_uuid", "==", one], columns=columns) for row in rows for one in set_of(row[column])]
+        return [row for found in self.database.transact(wanted, deadline) for row in found]
 
     def _add(self, device: str, ids: dict[str, str]) -> list[Operation]:
         name = device.replace("-", "_").replace(".", "_")

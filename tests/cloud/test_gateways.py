@@ -1,4 +1,4 @@
-"""Several gateway hosts: the traffic of a guest goes on when the active one dies, comes back, or is moved away from."""
+"""Several gateway hosts: traffic goes on when one dies, loses its link, comes back, or is moved away from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from lab import Cloud
 from lab.domain import interface_xml
-from lab.fabric import UNDERLAY
+from lab.fabric import EXTERNAL, UNDERLAY
 from tests.cloud.world import World
 
 OUTSIDE = "203.0.113.254"
@@ -88,7 +88,6 @@ def test_the_active_gateway_dies_and_comes_back(gateways: World) -> None:
     came_back = pings.lost(gateways)
     assert active(gateways) == other
 
-    gateways.wait_for(lambda: _forwards(gateways, first), "its switch to know what to do again")
     for host in (other, "hv1"):
         gateways.wait_for(lambda: _watched(gateways, host, first), "the others to see it again")  # noqa: B023
     gateways.ovnhook("router", "move", "gateway", first)
@@ -121,6 +120,48 @@ def test_the_active_gateways_host_is_cut_off(gateways: World) -> None:
     assert mended <= 3
 
 
+def test_the_active_gateway_loses_its_uplink(gateways: World) -> None:
+    """A second is lost at most, and next to nothing when the link is back; when all links are down the leg stays."""
+    first = active(gateways)
+    (other,) = {"control", "hv2"} - {first}
+    hosts = {name: gateways.cloud.host(name) for name in (first, other)}
+    fabric = gateways.cloud.fabric
+    for host, peer in ((other, first), ("hv1", first), ("hv1", other)):
+        gateways.wait_for(lambda: _watched(gateways, host, peer), "them to see each other")  # noqa: B023
+    pings = Pings(gateways)
+    pings.lost(gateways)
+
+    fabric.cut(hosts[first], EXTERNAL)
+    gateways.wait_for(lambda: active(gateways) == other, "the other gateway")
+    went_down = pings.lost(gateways)
+    refused = gateways.control.run(["ovnhook", "router", "move", "gateway", first], check=False).stderr
+    assert f"error: host {first} has no link to the physical network external that is up" in refused
+
+    fabric.mend(hosts[first], EXTERNAL)
+    gateways.wait_for(lambda: _uplinks_down(gateways, first) == "", "its agent to tell that it is back")
+    came_back = pings.lost(gateways)
+    assert active(gateways) == other
+    print(f"lost at {RATE} a second: {went_down} when the link went down, {came_back} when it came back")
+    assert went_down <= RATE
+    assert came_back <= 3
+
+    for gateway in hosts.values():
+        fabric.cut(gateway, EXTERNAL)
+    gateways.wait_for(lambda: all(_uplinks_down(gateways, name) for name in hosts), "both to be told")
+    fabric.mend(hosts[first], EXTERNAL)
+    gateways.wait_for(lambda: active(gateways) == first, "the one whose link is back")
+    pings.lost(gateways)
+    fabric.mend(hosts[other], EXTERNAL)
+
+
+def _uplinks_down(world: World, host: str) -> str:
+    """What a host's agent tells of its uplinks."""
+    find = ["ovn-sbctl", "--bare", "--columns=external_ids", "find", "Chassis_Private", f"name={host}"]
+    told = re.search(r"ovnhook:uplinks-down=(\S*)", world.control.run(find).stdout)
+    assert told
+    return told[1]
+
+
 def _watched(world: World, one: str, other: str) -> bool:
     """Whether two hosts know of each other that they are alive."""
     return all(
@@ -135,10 +176,3 @@ def _watched(world: World, one: str, other: str) -> bool:
         .stdout.split()
         for host, peer in ((one, other), (other, one))
     )
-
-
-def _forwards(world: World, host: str) -> bool:
-    """Whether ovn-controller has told a host's switch what to do, which starts with nothing after a crash."""
-    done = world.cloud.host(host).run(["ovs-ofctl", "dump-aggregate", "br-int"])
-    found = re.search(r"flow_count=(\d+)", done.stdout)
-    return found is not None and int(found[1]) > 100

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import grpc
 import pytest
@@ -96,6 +97,28 @@ class Control:
     def stop(self, domain: Domain) -> None:
         """Let it end."""
         Host(self.config).detach(domain, Deadline.after(20))
+
+    def clear(self) -> None:
+        """Take everything away, as an administrator does; nothing of it is left."""
+
+        def listed(noun: str) -> Any:
+            return self.done(noun, "list", "--format", "json").json
+
+        for row in listed("port"):
+            if row["kept_by"] == "client":
+                self.done("port", "delete", row["id"])
+        for uuid in {row["domain"] for row in listed("lease")}:
+            Host(self.config).forget(UUID(uuid), Deadline.after(20))
+        for row in listed("floating-ip"):
+            self.done("floating-ip", "delete", row["address"])
+        for row in listed("subnet"):
+            self.done("subnet", "delete", row["name"])
+        for row in listed("router"):
+            self.done("router", "delete", row["name"])
+        left = {table: [*found.values()] for table, found in self.northbound.dump().items() if found}
+        for registry in left.pop("DNS"):
+            assert dict(registry["external_ids"][1])["ovnhook:kind"] == "registry"
+        assert set(left) <= {"NB_Global"}
 
     def client(self) -> Client:
         """A client, as the command has it."""

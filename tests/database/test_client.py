@@ -16,8 +16,9 @@ from ovnhook import identity
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc
 from tests.database.control import Control
+from tests.database.hosts import add_chassis
 from tests.database.test_names import names
-from tests.database.test_routers import chassis, ours
+from tests.database.test_routers import ours
 
 HOW_TO = Path(__file__).parents[2] / "docs/how-to/attach-without-libvirt.md"
 
@@ -26,7 +27,7 @@ HOW_TO = Path(__file__).parents[2] / "docs/how-to/attach-without-libvirt.md"
 def ready(control: Control) -> Control:
     """Two hosts and a default subnet."""
     for host in ("hv1", "hv2"):
-        chassis(control, host, options="")
+        add_chassis(control.southbound, host, options="")
     control.done("subnet", "create", "blue", "10.1.0.0/24", "--default", "--domain", "lab.example")
     return control
 

@@ -208,6 +208,7 @@ def test_leases_and_ports(control: Control) -> None:
         "host": "hv1",
         "up": False,
         "kept_by": "libvirt",
+        "moving_to": "",
     }
     lease = {
         "subnet": "blue",
@@ -448,10 +449,13 @@ def test_reflection(control: Control) -> None:
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
         "ovnhook.v1.Attachments",
+        "ovnhook.v1.Changes",
         "ovnhook.v1.FloatingAddresses",
         "ovnhook.v1.Leases",
+        "ovnhook.v1.Nodes",
         "ovnhook.v1.Ports",
         "ovnhook.v1.Routers",
+        "ovnhook.v1.Status",
         "ovnhook.v1.Subnets",
     ]
     files = [
@@ -533,6 +537,18 @@ class TestProcess:
         assert not socket.exists()
         assert third.stderr
         assert third.stderr.read() == f"INFO ovnhook.control: serving on {socket}\n"
+
+    def test_where_it_serves(self, directory: Path, start: Callable[[], subprocess.Popen[str]], port: int) -> None:
+        """Both places are in the log, and a client finds it at the second as well."""
+        with (directory / "ovnhook.toml").open("a") as configuration:
+            configuration.write(f'listen = "127.0.0.1:{port}"\n')
+        process = start()
+        assert process.stderr
+        socket = directory / "run" / "control.sock"
+        assert process.stderr.readline() == f"INFO ovnhook.control: serving on {socket} and 127.0.0.1:{port}\n"
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            listed = ovnhook_pb2_grpc.SubnetsStub(channel).ListSubnets(ovnhook_pb2.ListSubnetsRequest(), timeout=20)
+        assert list(listed.subnets) == []
 
     def test_a_configuration_that_means_nothing(
         self, directory: Path, start: Callable[[], subprocess.Popen[str]]

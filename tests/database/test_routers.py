@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from zlib import crc32
 
 import pytest
 
 from ovnhook import identity
+from ovnhook.control import routers
 from tests.database.control import Control
+from tests.database.hosts import add_chassis, give_leg, start_northd, tell
 from tests.database.server import Dump, wait_for
 
 OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
-
-
-def chassis(control: Control, name: str, options: str = "enable-chassis-as-gw") -> None:
-    """Let a host say what it is, as its ovn-controller would."""
-    config = [["ovn-bridge-mappings", "external:br-ex"], ["ovn-cms-options", options]]
-    encap = {"type": "geneve", "ip": f"192.0.2.{crc32(name.encode()) % 250}", "chassis_name": name}
-    control.southbound.transact(
-        {"op": "insert", "table": "Encap", "uuid-name": "e", "row": encap},
-        {
-            "op": "insert",
-            "table": "Chassis",
-            "row": {"name": name, "encaps": ["named-uuid", "e"], "other_config": ["map", config]},
-        },
-    )
 
 
 def ours(rows: Dump) -> dict[str, int]:
@@ -73,8 +61,8 @@ def test_the_default_router_comes_and_goes_with_its_subnets(control: Control) ->
 
 def test_a_life_of_a_router(control: Control) -> None:
     """Make, set, show, list, delete; whatever is set, afterwards there are just the rows of it."""
-    chassis(control, "gw1")
-    chassis(control, "hv1", options="")
+    add_chassis(control.southbound, "gw1")
+    add_chassis(control.southbound, "hv1", options="")
     control.done("subnet", "create", "blue", "10.1.0.0/24")
     bare = ours(control.northbound.dump())
     made = control.done("router", "set", "gateway", *OUTSIDE, "--format", "json").json
@@ -184,27 +172,13 @@ def test_gateways_follow_the_hosts(control: Control) -> None:
         found: list[str] = control.done("router", "show", "gateway", "--format", "json").json["gateways"]
         return found
 
-    chassis(control, "gw1")
+    add_chassis(control.southbound, "gw1")
     control.done("router", "set", "gateway", *OUTSIDE)
     assert gateways() == ["gw1"]
-    chassis(control, "gw2")
+    add_chassis(control.southbound, "gw2")
     wait_for(lambda: sorted(gateways()) == ["gw1", "gw2"])
     second = gateways()[1]
-    uuid = next(key for key, row in control.southbound.dump()["Chassis"].items() if row["name"] == second)
-    control.southbound.transact(
-        {"op": "insert", "table": "Datapath_Binding", "uuid-name": "d", "row": {"tunnel_key": 1}},
-        {
-            "op": "insert",
-            "table": "Port_Binding",
-            "row": {
-                "logical_port": "cr-external:gateway",
-                "type": "chassisredirect",
-                "tunnel_key": 1,
-                "datapath": ["named-uuid", "d"],
-                "chassis": ["uuid", uuid],
-            },
-        },
-    )
+    give_leg(control.southbound, "gateway", second)
     wait_for(lambda: gateways()[0] == second)
     said, advice = control.refused(2, "router", "move", "gateway", "hv9")
     assert said == "host 'hv9' can't be a gateway of router gateway"
@@ -218,9 +192,70 @@ def test_gateways_follow_the_hosts(control: Control) -> None:
     assert ours(control.northbound.dump())["HA_Chassis"] == 1
 
 
+def test_a_link_outside_that_is_down(control: Control) -> None:
+    """Its host is behind the others, and nobody can move the leg there; where all are down nothing changes."""
+
+    def gateways() -> list[str]:
+        found: list[str] = control.done("router", "show", "gateway", "--format", "json").json["gateways"]
+        return found
+
+    add_chassis(control.southbound, "gw1")
+    add_chassis(control.southbound, "gw2")
+    control.done("router", "set", "gateway", *OUTSIDE)
+    first, second = gateways()
+    give_leg(control.southbound, "gateway", first)
+    tell(control.southbound, first, uplinks_down="else external")
+    wait_for(lambda: gateways() == [second, first])
+    said, advice = control.refused(7, "router", "move", "gateway", first)
+    assert said == f"host {first} has no link to the physical network external that is up"
+    assert advice == "ovnhook status"
+    give_leg(control.southbound, "gateway", second)
+    tell(control.southbound, second, uplinks_down="external")
+    tell(control.southbound, first, uplinks_down="else")
+    wait_for(lambda: gateways() == [first, second])
+    give_leg(control.southbound, "gateway", first)
+    tell(control.southbound, first, uplinks_down="external")
+    time.sleep(2)  # the gateways are looked at
+    assert gateways() == [first, second]
+
+
+def test_a_move_waits_for_the_flows(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that does not say that it has them is refused, and northd that does not; then nothing is moved."""
+    monkeypatch.setattr(routers, "_FLOWS_PATIENCE", 0.5)
+    start_northd(control.northbound, control.southbound, answers=False)
+    add_chassis(control.southbound, "gw1", nb_cfg=0)
+    add_chassis(control.southbound, "gw2", nb_cfg=0)
+    control.done("router", "set", "gateway", *OUTSIDE)
+
+    def groups() -> object:
+        return control.northbound.dump(versions=True)["HA_Chassis"]
+
+    def refused(host: str) -> list[str]:
+        done = control.ovnhook("router", "move", "gateway", host)
+        assert done.status == 7
+        return done.error.splitlines()
+
+    before = groups()
+    _, target = control.done("router", "show", "gateway", "--format", "json").json["gateways"]
+    said, advice = refused(target)
+    assert said.startswith("error: ovn-northd does not answer; the router is left as it is")
+    assert advice == "hint: is ovn-northd running? ovnhook status"
+    control.southbound.transact({"op": "update", "table": "SB_Global", "where": [], "row": {"nb_cfg": 99}})
+    said, advice = refused(target)
+    assert said.startswith(f"error: ovn-controller on host {target} does not answer; the router is left as it is")
+    assert advice.endswith(f"ovnhook node show {target}")
+    assert groups() == before
+    control.southbound.transact(
+        {"op": "update", "table": "Chassis_Private", "where": [["name", "==", target]], "row": {"nb_cfg": 99}}
+    )
+    give_leg(control.southbound, "gateway", target)
+    moved = control.done("router", "move", "gateway", target, "--format", "json").json
+    assert (moved["active_gateway"], moved["gateways"][0]) == (target, target)
+
+
 def test_the_southbound_database_away(control: Control) -> None:
     """Routers are made and shown without it; the gateways come when it is back."""
-    chassis(control, "gw1")
+    add_chassis(control.southbound, "gw1")
     control.southbound.stop()
     control.done("router", "set", "gateway", *OUTSIDE)
     assert control.done("router", "show", "gateway", "--format", "json").json["gateways"] == []

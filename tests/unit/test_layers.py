@@ -20,6 +20,7 @@ LAYERS = (
     {"address", "names"},
     {"plan"},
     {"subnet", "router", "floating", "clientdomain"},
+    {"health"},
     {"ovsdb"},
     {"underlay"},
     {"attachment"},
@@ -31,7 +32,10 @@ LAYERS = (
 )
 """From the bottom to the top. A part imports from itself and from below; neighbours leave each other alone."""
 
-PURE = {"identity", "model", "domainxml", "address", "names", "clientdomain", "subnet", "router", "floating", "plan"}
+PURE = {
+    *("identity", "model", "domainxml", "address", "names", "clientdomain", "subnet", "router", "floating", "plan"),
+    "health",
+}
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}
 OWNERS = {
     "ovs": ("ovsdb/",),

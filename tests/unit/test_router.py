@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import router
-from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound
-from ovnhook.model import External, Network, Router, Subnet
+from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
+from ovnhook.model import External, Network, Node, Router, Subnet
 from ovnhook.plan import Cloud, Registry, SetGateways, SetNetwork, SetRegistry
 from ovnhook.router import Leg
 
@@ -124,16 +125,48 @@ def test_delete() -> None:
         router.delete("lab", CLOUD)
 
 
+def hosts(*names: str, down: Collection[str] = (), networks: Collection[str] = ("external",)) -> list[Node]:
+    """Hosts that say that they are gateways, those in `down` with no link outside."""
+    return [
+        Node(name, is_gateway=True, physical_networks=frozenset(networks), uplinks_down=frozenset(networks))
+        if name in down
+        else Node(name, is_gateway=True, physical_networks=frozenset(networks))
+        for name in names
+    ]
+
+
 def test_gateways() -> None:
     """The one that has the leg is first and stays there; who can't any more is out; the order differs by router."""
-    hosts = [f"gw{number}" for number in range(4)]
-    first = router.gateways("gateway", hosts, (), "")
-    assert sorted(first) == hosts
-    assert router.gateways("gateway", hosts, first, "") == first
-    assert router.gateways("gateway", hosts, first, first[2]) == (first[2], first[0], first[1], first[3])
-    assert router.gateways("gateway", hosts[:2], first, "gw3") == tuple(host for host in first if host in hosts[:2])
-    assert router.gateways("gateway", [*hosts, "gw9"], first, "") == (*first, "gw9")
-    assert len({router.gateways(f"r{number}", hosts, (), "")[0] for number in range(40)}) == len(hosts)
+    names = [f"gw{number}" for number in range(4)]
+    all_ = hosts(*names)
+    first = router.gateways(GATEWAY, all_, (), "")
+    assert sorted(first) == names
+    assert router.gateways(GATEWAY, all_, first, "") == first
+    assert router.gateways(GATEWAY, all_, first, first[2]) == (first[2], first[0], first[1], first[3])
+    assert router.gateways(GATEWAY, all_[:2], first, "gw3") == tuple(host for host in first if host in names[:2])
+    assert router.gateways(GATEWAY, [*all_, *hosts("gw9")], first, "") == (*first, "gw9")
+    others = [replace(GATEWAY, name=f"r{number}") for number in range(40)]
+    assert len({router.gateways(one, all_, (), "")[0] for one in others}) == len(names)
+
+
+def test_who_can_be_a_gateway() -> None:
+    """Who says so, and has a bridge for the router's network; none for a router that does not lead outside."""
+    other, no_gateway = *hosts("gw2", networks=["else"]), Node("hv1", physical_networks=frozenset({"external"}))
+    assert [node.name for node in router.able(GATEWAY, [*hosts("gw1"), other, no_gateway])] == ["gw1"]
+    assert router.gateways(GATEWAY, [other, no_gateway], ("gw2", "hv1"), "gw2") == ()
+    assert router.able(Router("lab"), hosts("gw1")) == []
+
+
+def test_an_uplink_that_is_down() -> None:
+    """Puts a host behind the others, also the one that has the leg; when it is back it stays there."""
+    order = ("a", "b", "c")
+    assert router.gateways(GATEWAY, hosts(*order, down=["a"]), order, "a") == ("b", "c", "a")
+    assert router.gateways(GATEWAY, hosts(*order), ("b", "c", "a"), "b") == ("b", "c", "a")
+    assert router.gateways(GATEWAY, hosts(*order, down=["a", "b"]), ("b", "c", "a"), "b") == ("c", "b", "a")
+    assert router.gateways(GATEWAY, hosts(*order, down=order), ("b", "c", "a"), "b") == ("b", "c", "a")
+    assert router.gateways(GATEWAY, hosts(*order, "d", down=["d"]), order, "a") == ("a", "b", "c", "d")
+    elsewhere = replace(hosts("a", networks=["external", "else"])[0], uplinks_down=frozenset({"else"}))
+    assert router.gateways(GATEWAY, [elsewhere, *hosts("b")], ("a", "b"), "a") == ("a", "b")
 
 
 @given(
@@ -159,7 +192,10 @@ def test_anything_is_taken_or_refused(name: str, settings: dict[str, Any]) -> No
 
 def test_move() -> None:
     """The host comes first, the others stay in order; nothing when it is; refused when it can't."""
-    assert router.move("gateway", "b", ("a", "b", "c")) == (SetGateways("gateway", ("a", "b", "c"), ("b", "a", "c")),)
-    assert router.move("gateway", "a", ("a", "b")) == ()
+    three = ("a", "b", "c")
+    assert router.move(GATEWAY, hosts(*three), "b", three) == (SetGateways("gateway", three, ("b", "a", "c")),)
+    assert router.move(GATEWAY, hosts(*three), "a", three) == ()
     with pytest.raises(InvalidRequest, match="host 'x' can't be a gateway of router gateway"):
-        router.move("gateway", "x", ("a", "b"))
+        router.move(GATEWAY, hosts(*three), "x", three)
+    with pytest.raises(Unavailable, match="host b has no link to the physical network external that is up"):
+        router.move(GATEWAY, hosts(*three, down=["b"]), "b", three)

@@ -1,0 +1,79 @@
+"""``ovnhook status``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ovnhook.cli import node
+from ovnhook.cli.client import Client, Object
+from ovnhook.cli.output import format_option, show_list, show_one, text
+
+_WRONG = 8  # the exit status that says so: docs/reference/command-line.md
+
+_DATABASES = {
+    "DATABASE": lambda row: row["database"],
+    "SERVER": lambda row: row["remote"],
+    "MODEL": lambda row: text(row["model"]),
+    "REACHABLE": lambda row: text(row["reachable"]),
+    "CONNECTED": lambda row: text(row["connected"]),
+    "LEADER": lambda row: text(row["leader"]),
+}
+_GATEWAYS = {
+    "ROUTER": lambda row: row["router"],
+    "PHYSICAL NETWORK": lambda row: row["physical_network"],
+    "ACTIVE GATEWAY": lambda row: text(row["active_gateway"]),
+    "GATEWAYS": lambda row: text(row["gateways"]),
+}
+_SUBNETS = {
+    "SUBNET": lambda row: row["subnet"],
+    "LEASED": lambda row: f"{row['used']}/{row['capacity']}",
+}
+
+
+@click.command()
+@format_option
+@click.pass_obj
+def status(socket: Path, format_: str) -> int:
+    """Show whether all is well: databases, northd, nodes, gateways, subnets.
+
+    What is wrong comes first, the gravest before the others, each with where to look; the exit status is 8 then. Every
+    node is asked for a sign of life, and has 2 seconds.
+
+    \b
+    Examples:
+      ovnhook status
+      ovnhook status --format json | jq -r '.problems[].what'
+    """
+    found = Client(socket).call("GetStatus")
+    if format_ == "table":
+        _show(found)
+    else:
+        show_one(found, format_)
+    return 0 if found["ok"] else _WRONG
+
+
+def _show(found: Object) -> None:
+    for problem in found["problems"]:
+        click.echo(f"problem: {problem['what']}\n   hint: {problem['hint']}")
+    if found["ok"]:
+        click.echo("ok")
+    click.echo(f"\nnorthd  {_northd(found['northd'])}")
+    for rows, columns in (
+        (found["databases"], _DATABASES),
+        (found["nodes"], node.COLUMNS),
+        (found["gateways"], _GATEWAYS),
+        (found["subnets"], _SUBNETS),
+    ):
+        if rows:
+            click.echo()
+            show_list(rows, columns, "table")
+
+
+def _northd(northd: Object) -> str:
+    if not northd["active"]:
+        return "no answer"
+    if northd["hosts_ms"] is None:
+        return f"answers in {northd['southbound_ms']} ms, not all nodes do"
+    return f"answers in {northd['southbound_ms']} ms, all nodes in {northd['hosts_ms']} ms"

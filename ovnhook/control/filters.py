@@ -1,0 +1,23 @@
+"""What narrows lists down in more than one service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+
+class _OfDomain(Protocol):
+    @property
+    def domain(self) -> UUID: ...
+
+    @property
+    def domain_name(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=_OfDomain)
+
+
+def of_domain(rows: Iterable[Row], domain: str) -> list[Row]:
+    """The rows of a domain, by its name or UUID; all where that is empty."""
+    return [row for row in rows if domain in ("", row.domain_name, str(row.domain))]

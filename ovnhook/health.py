@@ -1,0 +1,246 @@
+"""What is wrong with a cloud, in words: what was observed in, problems out, the gravest first. Pure.
+
+A problem says which thing, and how it is known; its hint says where to look, or what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ovnhook import router
+from ovnhook.model import Node, Router
+
+BEAT = 30.0
+"""Seconds between two times that an agent tells of its host though nothing is new."""
+
+_STALE = 3 * BEAT  # an agent that has not told for so long is not there
+_SKEW = 60.0  # seconds that a host's clock may be ahead: more is no delay of anything
+_NEARLY = 0.9  # of a subnet's addresses
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that somebody has to do something about.
+
+    Attributes:
+        what: one line that names the thing.
+        hint: where to look, or what to do.
+    """
+
+    what: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server of a database, as ovsdb-server(7) lets it say of itself (its database ``_Server``).
+
+    Attributes:
+        remote: where it was asked, as the configuration names it.
+        error: why it did not answer, or "".
+        model: ``standalone``, ``clustered`` or, when it did not answer, "".
+        connected: whether it is in touch with most of its cluster; one that stands alone always is.
+        leader: whether it leads its cluster; one that stands alone always does.
+    """
+
+    remote: str
+    error: str = ""
+    model: str = ""
+    connected: bool = False
+    leader: bool = False
+
+
+@dataclass(frozen=True)
+class Database:
+    """One of the two databases.
+
+    Attributes:
+        name: ``northbound`` or ``southbound``, as the configuration calls it.
+        servers: those that the configuration names.
+        error: why nothing can be read from it, or "".
+    """
+
+    name: str
+    servers: tuple[Server, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long after a change northd and the hosts have carried it out.
+
+    Attributes:
+        northd: milliseconds, or None where it has not answered in time.
+        nodes: the same of each host; of one that is not there nothing can be said while northd does not answer.
+    """
+
+    northd: int | None = None
+    nodes: Mapping[str, int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A router's way outside: the hosts that it may be on, the preferred one first, and the one that has it, or ""."""
+
+    router: Router
+    gateways: tuple[str, ...] = ()
+    active: str = ""
+
+
+@dataclass(frozen=True)
+class Use:
+    """How many of the addresses are leased that a subnet has for interfaces that ask for none."""
+
+    subnet: str
+    used: int
+    capacity: int
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What could be seen of a cloud; what could not be read is empty, and its database has an error.
+
+    Attributes:
+        now: seconds since 1970.
+        databases: both.
+        pace: None where nobody could be asked.
+        nodes: all hosts.
+        legs: of all routers that lead outside.
+        uses: of all subnets.
+    """
+
+    now: float
+    databases: tuple[Database, ...] = ()
+    pace: Pace | None = None
+    nodes: tuple[Node, ...] = ()
+    legs: tuple[Leg, ...] = ()
+    uses: tuple[Use, ...] = ()
+
+
+def problems(seen: Observed) -> tuple[Problem, ...]:
+    """All that is wrong, the gravest first: what stops everything, what stops traffic, what may come to that."""
+    hosts_known = not any(database.error for database in seen.databases if database.name == "southbound")
+    return (
+        *_unread(seen.databases),
+        *_northd(seen.pace),
+        *(problem for leg in seen.legs if hosts_known for problem in _leg(leg, seen.nodes)),
+        *(problem for node in seen.nodes for problem in _host(node, seen)),
+        *_servers(seen.databases),
+        *_subnets(seen.uses),
+    )
+
+
+def span(seconds: float) -> str:
+    """A time as people say it: ``12 s``, ``5 min``, ``3 h``, ``2 d``."""
+    for unit, size, most in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
+        if seconds < most:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} d"
+
+
+def _unread(databases: Sequence[Database]) -> Iterator[Problem]:
+    for database in databases:
+        if database.error:
+            unit = f"ovn-ovsdb-server-{database.name[0]}b"
+            yield Problem(
+                f"the {database.name} database can't be read: {database.error}",
+                f"where it runs: systemctl status {unit}; is '{database.name}' in ovnhook.toml right?",
+            )
+
+
+def _servers(databases: Sequence[Database]) -> Iterator[Problem]:
+    """What is wrong with single servers of a database that can be read."""
+    for database in databases:
+        unit = f"ovn-ovsdb-server-{database.name[0]}b"
+        for server in () if database.error else database.servers:
+            if server.error:
+                yield Problem(
+                    f"the {database.name} database: its server {server.remote} does not answer: {server.error}",
+                    f"where it runs: systemctl status {unit}",
+                )
+            elif not server.connected:
+                yield Problem(
+                    f"the {database.name} database: its server {server.remote} is cut off from its cluster",
+                    "where it runs: ovs-appctl cluster/status (ovsdb-server(1)); do the other servers run?",
+                )
+
+
+def _northd(pace: Pace | None) -> Iterator[Problem]:
+    if pace and pace.northd is None:
+        yield Problem(
+            "ovn-northd does not answer: what is changed in the network does not reach the hosts",
+            "on the control host: systemctl status ovn-northd; its log is /var/log/ovn/ovn-northd.log",
+        )
+
+
+def _leg(leg: Leg, nodes: Sequence[Node]) -> Iterator[Problem]:
+    name, external = leg.router.name, leg.router.external
+    network = external.physical_network if external else ""
+    able = [node.name for node in router.able(leg.router, nodes)]
+    if not able:
+        if any(node.is_gateway for node in nodes):
+            yield Problem(
+                f"router {name} leads nowhere: no gateway host has a bridge for the physical network {network}",
+                f"on a gateway host: ovs-vsctl set open . external_ids:ovn-bridge-mappings={network}:br-ex",
+            )
+        else:
+            yield Problem(
+                f"router {name} leads nowhere: no host says that it can be a gateway",
+                "on the gateway host: ovs-vsctl set open . external_ids:ovn-cms-options=enable-chassis-as-gw",
+            )
+    elif len(router.down(leg.router, nodes)) == len(able):
+        yield Problem(
+            f"router {name} leads nowhere: no gateway host ({', '.join(able)}) has a link to {network} that is up",
+            "see below what is said of them",
+        )
+    elif not leg.active:
+        yield Problem(
+            f"router {name} leads nowhere: no gateway host ({', '.join(able)}) has taken its traffic",
+            "on them: systemctl status ovn-controller; do they reach each other's tunnel addresses?",
+        )
+
+
+def _host(node: Node, seen: Observed) -> Iterator[Problem]:
+    name = node.name
+    known = seen.pace is not None and seen.pace.northd is not None
+    is_silent = known and seen.pace is not None and seen.pace.nodes.get(name) is None
+    age = seen.now - node.agent_seen
+    if is_silent and age > _STALE:
+        yield Problem(
+            f"host {name} does not answer, neither ovn-controller nor ovnhook's agent",
+            f"is it up, and does it reach the southbound database? Gone for good: ovn-sbctl chassis-del {name}",
+        )
+    elif is_silent:
+        yield Problem(
+            f"host {name}: ovn-controller does not answer: what is changed in the network does not reach it",
+            f"on {name}: systemctl status ovn-controller openvswitch-switch",
+        )
+    for network in sorted(node.uplinks_down & node.physical_networks):
+        yield Problem(
+            f"host {name} has no link to the physical network {network} that is up",
+            f"on {name}: ovs-vsctl show (is an interface in the bridge for {network}?); ip link (is it up?)",
+        )
+    if not node.agent:
+        yield Problem(f"host {name} has no agent", f"on {name}: systemctl enable --now ovnhook-agent")
+    elif age > _STALE and not is_silent:
+        yield Problem(
+            f"host {name}: its agent has not told of itself for {span(age)}",
+            f"on {name}: systemctl status ovnhook-agent; journalctl -u ovnhook-agent",
+        )
+    elif age < -_SKEW:
+        yield Problem(
+            f"host {name}: its clock is {span(-age)} ahead of the control host's",
+            f"on both: timedatectl. Until then it is not noticed when the agent of {name} ends",
+        )
+
+
+def _subnets(uses: Sequence[Use]) -> Iterator[Problem]:
+    for use in sorted(uses, key=lambda use: use.used < use.capacity):
+        if use.used < _NEARLY * use.capacity:
+            continue
+        state = "full" if use.used >= use.capacity else "nearly full"
+        yield Problem(
+            f"subnet {use.subnet} is {state}: {use.used} of {use.capacity} addresses are leased",
+            f"ovnhook lease list --subnet {use.subnet}: leases of domains that are not needed go with 'virsh undefine'",
+        )

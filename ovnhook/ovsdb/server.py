@@ -1,0 +1,33 @@
+"""What a server of a database says of itself (ovsdb-server(7), "Database Service Models"; RFC 7047 knows no such)."""
+
+from __future__ import annotations
+
+from ovnhook.deadline import Deadline
+from ovnhook.errors import OvnhookError
+from ovnhook.health import Server
+from ovnhook.ovsdb.connection import Database
+from ovnhook.ovsdb.operation import select
+
+_OF_SERVERS = "_Server"  # the database that every server has, of the databases that it serves: ovsdb-server(5)
+
+
+def ask(remote: str, database: str, deadline: Deadline) -> Server:
+    """Ask one server, over a connection of its own; whatever goes wrong is in the answer.
+
+    Args:
+        remote: where it is, one alone.
+        database: ``OVN_Northbound``.
+        deadline: when to give up.
+    """
+    server = Database(remote, _OF_SERVERS)
+    columns = ["model", "connected", "leader"]
+    try:
+        (found,) = server.transact([select("Database", ["name", "==", database], columns=columns)], deadline)
+    except OvnhookError as error:
+        where = (f"{_OF_SERVERS}: {remote}: ", f"{_OF_SERVERS} at {remote}: ")
+        return Server(remote, error=error.message.removeprefix(where[0]).removeprefix(where[1]))
+    finally:
+        server.close()
+    if not found:
+        return Server(remote, error=f"it does not serve {database}")
+    return Server(remote, model=found[0]["model"], connected=found[0]["connected"], leader=found[0]["leader"])

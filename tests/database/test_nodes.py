@@ -1,0 +1,187 @@
+"""Hosts: what their agents tell of them, on real databases, and how they are shown."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ovnhook import __version__
+from ovnhook.agent import node
+from ovnhook.agent.node import Teller
+from ovnhook.ovsdb.vswitch import Vswitch
+from tests.database.control import Control
+from tests.database.hosts import add_chassis, give_leg, told
+from tests.database.server import SOUTHBOUND_SCHEMA, Server, run, wait_for
+
+MADE = {"ovnhook:agent": __version__, "ovnhook:ovs": "3.1.0", "ovnhook:uplinks-down": ""}
+
+
+class Host:
+    """The Open vSwitch of a host, as its administrator sees it."""
+
+    def __init__(self, vswitch: Server) -> None:
+        self.vswitch = vswitch
+
+    def vsctl(self, *arguments: str) -> None:
+        """Change something; no ovs-vswitchd carries it out."""
+        run("ovs-vsctl", "--no-wait", f"--db={self.vswitch.remote}", *arguments)
+
+    def link(self, interface: str, state: str) -> None:
+        """Let an interface have another state, as ovs-vswitchd would say."""
+        self.vsctl("set", "Interface", interface, f"link_state={state}")
+
+
+@pytest.fixture
+def host(vswitch: Server, southbound: Server) -> Host:
+    """A host with a bridge to the outside, whose link is up."""
+    made = Host(vswitch)
+    made.vsctl(
+        *("set", "Open_vSwitch", ".", "ovs_version=3.1.0", "external_ids:ovn-bridge-mappings=external:br-ex"),
+        f'external_ids:ovn-remote="{southbound.remote}"',
+    )
+    made.vsctl("add-br", "br-ex", "--", "add-port", "br-ex", "eth1")
+    made.link("eth1", "up")
+    return made
+
+
+@pytest.fixture
+def teller(host: Host) -> Iterator[Teller]:
+    """The agent's part that tells, running."""
+    made = Teller(Vswitch(host.vswitch.remote, "br-int"))
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    yield made
+    made.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def down(southbound: Server) -> str | None:
+    """What hv1's agent says of its uplinks."""
+    return told(southbound, "hv1").get("ovnhook:uplinks-down")
+
+
+@pytest.mark.usefixtures("teller")
+class TestTeller:
+    """What an agent tells."""
+
+    def test_it_tells(self, southbound: Server) -> None:
+        """As soon as ovn-controller has made the host's row, whose other keys stay, and of no other host."""
+        add_chassis(southbound, "hv2", told={"agent": "0"})
+        add_chassis(southbound, "hv1", told={"theirs": "stays"})
+        wait_for(lambda: "ovnhook:agent" in told(southbound, "hv1"))
+        found = told(southbound, "hv1")
+        assert abs(int(found.pop("ovnhook:seen")) - time.time()) < 20
+        assert found == {**MADE, "ovnhook:theirs": "stays"}
+        assert told(southbound, "hv2") == {"ovnhook:agent": "0"}
+        (row,) = (row for row in southbound.dump()["Chassis_Private"].values() if row["name"] == "hv1")
+        assert row["nb_cfg"] == 1_000_000
+
+    def test_uplinks(self, host: Host, southbound: Server) -> None:
+        """Down is what has no link up that leads outside; neither a patch port, a tunnel nor a guest's tap does."""
+        add_chassis(southbound, "hv1")
+        wait_for(lambda: down(southbound) == "")
+        host.link("eth1", "down")
+        wait_for(lambda: down(southbound) == "external")
+        tap = 'external_ids:attached-mac="52:54:00:00:00:01"'
+        for number, what in enumerate(("type=patch", "type=internal", "type=geneve", tap)):
+            name = f"if{number}"
+            host.vsctl("add-port", "br-ex", name, "--", "set", "Interface", name, what)
+            host.link(name, "up")
+        time.sleep(1)  # what it could take for a link outside it would now
+        assert down(southbound) == "external"
+        host.vsctl("add-bond", "br-ex", "bond0", "eth2", "eth3")
+        host.link("eth3", "up")
+        wait_for(lambda: down(southbound) == "")
+        host.vsctl("set", "Open_vSwitch", ".", 'external_ids:ovn-bridge-mappings="external:br-ex,b:br-b,a:br-a"')
+        wait_for(lambda: down(southbound) == "a b")
+        host.vsctl("del-br", "br-ex")
+        wait_for(lambda: down(southbound) == "a b external")
+
+    def test_a_row_that_is_made_anew(self, southbound: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        """ovn-controller was stopped and started: it is told again, long before it would be anyway."""
+        monkeypatch.setattr(node, "BEAT", 1e12)
+        add_chassis(southbound, "hv1")
+        wait_for(lambda: down(southbound) == "")
+        southbound.transact(
+            *({"op": "delete", "table": t, "where": []} for t in ("Chassis", "Chassis_Private", "Encap"))
+        )
+        add_chassis(southbound, "hv1")
+        wait_for(lambda: down(southbound) == "")
+
+    def test_the_database_goes_and_comes_back(
+        self, host: Host, southbound: Server, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What has changed meanwhile is told then; the log has the outage once."""
+        add_chassis(southbound, "hv1")
+        wait_for(lambda: down(southbound) == "")
+        caplog.clear()
+        southbound.stop()
+        host.link("eth1", "down")
+        wait_for(lambda: "can't be told" in caplog.text)
+        time.sleep(3)  # it tries again, and says nothing
+        assert caplog.text.count("can't be told") == 1
+        southbound.start()
+        wait_for(lambda: down(southbound) == "external")
+
+    def test_the_database_moves(
+        self, host: Host, southbound: Server, make_server: Callable[[str, Path], Server]
+    ) -> None:
+        """It is told where ovn-controller is told that it is."""
+        add_chassis(southbound, "hv1")
+        wait_for(lambda: down(southbound) == "")
+        other = make_server("sb2", SOUTHBOUND_SCHEMA)
+        add_chassis(other, "hv1")
+        host.vsctl("set", "Open_vSwitch", ".", f'external_ids:ovn-remote="{other.remote}"')
+        wait_for(lambda: down(other) == "")
+
+
+def test_a_node_is_shown(control: Control) -> None:
+    """With all that it says of itself, and what is on it."""
+    seen = int(time.time())
+    add_chassis(
+        control.southbound,
+        "hv1",
+        told={"agent": "1.2", "seen": str(seen), "ovs": "3.1.0", "uplinks-down": "external"},
+    )
+    add_chassis(control.southbound, "hv2", options="", mappings="", nb_cfg=0)
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    control.attach("web1", "blue")
+    give_leg(control.southbound, "gateway", "hv1")
+    first, second = control.done("node", "list", "--format", "json").json
+    (end,) = first.pop("encapsulations")
+    assert end["type"] == "geneve"
+    assert first.pop("agent_seen") < 20
+    assert first == {
+        "name": "hv1",
+        "hostname": "hv1.example",
+        "is_gateway": True,
+        "physical_networks": ["external"],
+        "uplinks_down": ["external"],
+        "agent_version": "1.2",
+        "ovs_version": "3.1.0",
+        "ovn_behind": 0,
+        "ovn_seen": None,
+        "ports": 1,
+        "active_for": ["gateway"],
+    }
+    assert control.done("node", "show", "hv2", "--format", "json").json == second
+    assert (second["is_gateway"], second["agent_version"], second["agent_seen"]) == (False, "", None)
+    shown = control.done("node", "show", "hv2").out
+    assert "agent seen         never\n" in shown
+    assert f"encapsulations     geneve {second['encapsulations'][0]['ip']}\n" in shown
+    assert control.done("node", "list").table[0][:3] == ["NAME", "GATEWAY", "AGENT"]
+    assert control.refused(3, "node", "show", "hv9") == ("there is no node 'hv9'", "ovnhook node list")
+
+
+def test_hosts_of_another_cloud(control: Control) -> None:
+    """OVN interconnection lists them too; they are none of ours."""
+    add_chassis(control.southbound, "far", options="")
+    config = ["map", [["is-remote", "true"]]]
+    control.southbound.transact({"op": "update", "table": "Chassis", "where": [], "row": {"other_config": config}})
+    add_chassis(control.southbound, "hv1")
+    assert [row["name"] for row in control.done("node", "list", "--format", "json").json] == ["hv1"]

@@ -1,0 +1,170 @@
+"""What is wrong, in words: each problem by itself, in which order, and that nothing is said of what is well."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from netaddr import IPAddress, IPNetwork
+
+from ovnhook.health import Database, Leg, Observed, Pace, Problem, Server, Use, problems, span
+from ovnhook.model import External, Node, Router
+
+NOW = 1_000_000.0
+ROUTER = Router("gateway", External("external", IPNetwork("203.0.113.10/24"), IPAddress("203.0.113.1")))
+GW1 = Node(
+    "gw1", is_gateway=True, physical_networks=frozenset({"external"}), agent="1.0", agent_seen=int(NOW) - 20, ovs="3.1"
+)
+GW2 = replace(GW1, name="gw2")
+HV1 = Node("hv1", agent="1.0", agent_seen=int(NOW) - 5)
+ALONE = Server("unix:/nb", model="standalone", connected=True, leader=True)
+WELL = Observed(
+    now=NOW,
+    databases=(
+        Database("northbound", (ALONE,)),
+        Database("southbound", (replace(ALONE, remote="unix:/sb"),)),
+    ),
+    pace=Pace(3, {"gw1": 5, "gw2": 5, "hv1": 9}),
+    nodes=(GW1, GW2, HV1),
+    legs=(Leg(ROUTER, ("gw1", "gw2"), "gw1"),),
+    uses=(Use("blue", 89, 100), Use("green", 0, 5)),
+)
+
+
+def told(seen: Observed) -> list[str]:
+    """What is wrong; each with a hint."""
+    found = problems(seen)
+    assert all(one.hint and "\n" not in one.what + one.hint for one in found)
+    return [one.what for one in found]
+
+
+def test_all_is_well() -> None:
+    """Then nothing is said; nor where nothing is."""
+    assert problems(WELL) == ()
+    assert problems(Observed(NOW)) == ()
+
+
+def with_node(node: Node) -> Observed:
+    """All is well but for this one."""
+    return replace(WELL, nodes=tuple(node if one.name == node.name else one for one in WELL.nodes))
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (
+            replace(WELL, pace=Pace(None, {"gw1": None, "gw2": None, "hv1": None})),
+            "ovn-northd does not answer: what is changed in the network does not reach the hosts",
+        ),
+        (
+            replace(WELL, pace=Pace(3, {"gw1": 5, "gw2": 5, "hv1": None})),
+            "host hv1: ovn-controller does not answer: what is changed in the network does not reach it",
+        ),
+        (
+            replace(WELL, pace=Pace(3, {"gw1": 5, "gw2": 5})),
+            "host hv1: ovn-controller does not answer: what is changed in the network does not reach it",
+        ),
+        (with_node(replace(HV1, agent="", agent_seen=0)), "host hv1 has no agent"),
+        (
+            with_node(replace(HV1, agent_seen=int(NOW) - 100)),
+            "host hv1: its agent has not told of itself for 100 s",
+        ),
+        (
+            with_node(replace(HV1, agent_seen=int(NOW) + 300)),
+            "host hv1: its clock is 5 min ahead of the control host's",
+        ),
+        (
+            replace(
+                with_node(replace(HV1, agent_seen=int(NOW) - 100)), pace=Pace(3, {"gw1": 5, "gw2": 5, "hv1": None})
+            ),
+            "host hv1 does not answer, neither ovn-controller nor ovnhook's agent",
+        ),
+        (
+            with_node(replace(GW2, uplinks_down=frozenset({"external"}))),
+            "host gw2 has no link to the physical network external that is up",
+        ),
+        (
+            replace(WELL, nodes=(HV1,)),
+            "router gateway leads nowhere: no host says that it can be a gateway",
+        ),
+        (
+            replace(WELL, nodes=tuple(replace(one, physical_networks=frozenset({"else"})) for one in WELL.nodes)),
+            "router gateway leads nowhere: no gateway host has a bridge for the physical network external",
+        ),
+        (
+            replace(WELL, legs=(Leg(ROUTER, ("gw1", "gw2")),)),
+            "router gateway leads nowhere: no gateway host (gw1, gw2) has taken its traffic",
+        ),
+        (replace(WELL, uses=(Use("blue", 90, 100),)), "subnet blue is nearly full: 90 of 100 addresses are leased"),
+        (replace(WELL, uses=(Use("blue", 100, 100),)), "subnet blue is full: 100 of 100 addresses are leased"),
+        (
+            replace(WELL, databases=(Database("northbound", (ALONE, Server("tcp:x", "no answer in time"))),)),
+            "the northbound database: its server tcp:x does not answer: no answer in time",
+        ),
+        (
+            replace(WELL, databases=(Database("northbound", (ALONE, Server("tcp:x", model="clustered"))),)),
+            "the northbound database: its server tcp:x is cut off from its cluster",
+        ),
+        (
+            replace(WELL, databases=(Database("northbound", (Server("tcp:x", "refused"),), "OVN: refused"),)),
+            "the northbound database can't be read: OVN: refused",
+        ),
+    ],
+)
+def test_each_problem(seen: Observed, words: str) -> None:
+    """Is told by itself, once."""
+    assert told(seen) == [words]
+
+
+def test_all_links_outside_are_down() -> None:
+    """The router's trouble first, then each host's."""
+    nodes = tuple(replace(one, uplinks_down=one.physical_networks) for one in WELL.nodes)
+    assert told(replace(WELL, nodes=nodes)) == [
+        "router gateway leads nowhere: no gateway host (gw1, gw2) has a link to external that is up",
+        "host gw1 has no link to the physical network external that is up",
+        "host gw2 has no link to the physical network external that is up",
+    ]
+
+
+def test_what_is_not_known_is_not_told() -> None:
+    """While the southbound database is away nothing is said of hosts and of who has which leg."""
+    away = Database("southbound", (Server("unix:/sb", "refused"),), "refused")
+    seen = replace(WELL, databases=(away,), pace=None, nodes=(), legs=(Leg(ROUTER, ("gw1",)),))
+    assert told(seen) == ["the southbound database can't be read: refused"]
+
+
+def test_the_order() -> None:
+    """What stops everything, what stops traffic, what may come to that."""
+    seen = Observed(
+        now=NOW,
+        databases=(Database("northbound", (ALONE, Server("tcp:x", "no answer in time"))),),
+        pace=Pace(3, {"gw1": None, "gw2": 4, "hv1": 4}),
+        nodes=(GW1, replace(GW2, agent=""), HV1),
+        legs=(Leg(ROUTER, ("gw1", "gw2")),),
+        uses=(Use("blue", 9, 10), Use("green", 10, 10)),
+    )
+    order = ["router gateway", "host gw1", "host gw2", "the northbound", "subnet green", "subnet blue"]
+    said = told(seen)
+    assert len(said) == len(order)
+    assert all(words.startswith(first) for words, first in zip(said, order, strict=True))
+    dead = replace(seen, databases=(Database("northbound", error="x"),), pace=Pace(None, {}))
+    assert [words.split(":")[0] for words in told(dead)][:2] == [
+        "the northbound database can't be read",
+        "ovn-northd does not answer",
+    ]
+
+
+def test_hints_name_the_unit() -> None:
+    """Of the database that is meant."""
+    (problem,) = problems(Observed(NOW, databases=(Database("southbound", error="x"),)))
+    assert isinstance(problem, Problem)
+    assert "ovn-ovsdb-server-sb" in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2 h"), (200_000, "2 d")],
+)
+def test_span(seconds: float, words: str) -> None:
+    """In the unit that people would choose."""
+    assert span(seconds) == words
