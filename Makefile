@@ -41,6 +41,12 @@ test-debian: deps
 test-pypi: deps ## the tests that need no guest, with the newest of all dependencies from PyPI
 	tests/newest
 
+JOBS = 1
+
+.PHONY: fault-matrix
+fault-matrix: deps ## every cell of docs/fault-matrix.md that has not been run (JOBS=2 labs; CELLS="nb-kill" anew)
+	$(PYTHON) -m tests.faults --jobs $(JOBS) $(CELLS)
+
 .PHONY: format
 format: deps ## put the code into shape
 	.venv/bin/ruff check --fix .

@@ -1,0 +1,165 @@
+"""The fault matrix as values: what breaks, how, during what, and what has to hold then. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Part(Enum):
+    """What breaks. Those of a hypervisor break on the one that a domain starts on, is destroyed on, or migrates to."""
+
+    AGENT = "agent"
+    LIBVIRTD = "libvirtd"
+    OVS_DB = "ovs-db"
+    OVS_VSWITCHD = "ovs-vswitchd"
+    OVN_CONTROLLER = "ovn-controller"
+    NB = "nb"
+    SB = "sb"
+    NORTHD = "northd"
+    CONTROL = "control"
+    HYPERVISOR = "hypervisor"
+
+    @property
+    def title(self) -> str:
+        """As people call it."""
+        return _TITLES.get(self, self.value)
+
+    @property
+    def central(self) -> bool:
+        """Whether it runs on the control host."""
+        return self in _CENTRAL
+
+
+_TITLES = {
+    Part.OVS_DB: "ovsdb-server (OVS)",
+    Part.NB: "northbound database",
+    Part.SB: "southbound database",
+    Part.NORTHD: "ovn-northd",
+    Part.CONTROL: "control service",
+    Part.HYPERVISOR: "a whole hypervisor",
+}
+_CENTRAL = frozenset({Part.NB, Part.SB, Part.NORTHD, Part.CONTROL})
+
+
+class Fault(Enum):
+    """How it breaks."""
+
+    KILL = "kill"
+    PAUSE = "pause"
+    RESTART = "restart"
+    CUT = "cut"
+
+    @property
+    def title(self) -> str:
+        """In some words."""
+        return {
+            Fault.KILL: "kill -9, and started again a second later",
+            Fault.PAUSE: "SIGSTOP for 10 s",
+            Fault.RESTART: "restart",
+            Fault.CUT: "network cut for 10 s",
+        }[self]
+
+
+class Situation(Enum):
+    """What goes on meanwhile."""
+
+    IDLE = "idle"
+    START = "start"
+    DESTROY = "destroy"
+    MIGRATION = "migration"
+
+
+class Traffic(Enum):
+    """What becomes of the traffic to a guest on the hypervisor."""
+
+    KEPT = "kept"
+    INTERRUPTED = "interrupted"
+    ENDS = "ends"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fault of one part in one situation."""
+
+    part: Part
+    fault: Fault
+    situation: Situation
+
+    @property
+    def name(self) -> str:
+        """Such as ``agent-kill-start``; no part has a name with another's fault in it."""
+        return f"{self.part.value}-{self.fault.value}-{self.situation.value}"
+
+    @property
+    def same_as(self) -> Cell:
+        """The cell that does the very same: a cable is pulled out of a host, whichever of its daemons is meant."""
+        if self.fault is not Fault.CUT or self.part in (Part.HYPERVISOR, Part.OVS_VSWITCHD):
+            return self
+        return Cell(Part.NB if self.part.central else Part.AGENT, self.fault, self.situation)
+
+    @property
+    def traffic(self) -> Traffic:
+        """What may become of the traffic to a guest that runs on the hypervisor; why not KEPT is in `TRAFFIC`."""
+        return TRAFFIC.get((self.part, self.fault), (Traffic.KEPT, ""))[0]
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether what goes on may fail (in time, and leaving nothing behind); why is in `FAILURES`."""
+        return (self.part, self.fault) in FAILURES
+
+
+_VSWITCHD = "the datapath is in ovs-vswitchd itself here; with the kernel's, flows that are known go on"
+_CRASH = "its guests die with it"
+TRAFFIC = {
+    (Part.OVS_VSWITCHD, Fault.KILL): (Traffic.INTERRUPTED, _VSWITCHD),
+    (Part.OVS_VSWITCHD, Fault.PAUSE): (Traffic.INTERRUPTED, _VSWITCHD),
+    (Part.OVS_VSWITCHD, Fault.RESTART): (Traffic.INTERRUPTED, _VSWITCHD),
+    (Part.OVS_VSWITCHD, Fault.CUT): (Traffic.INTERRUPTED, "the cable carries the tunnels"),
+    (Part.OVN_CONTROLLER, Fault.RESTART): (
+        Traffic.INTERRUPTED,
+        "one that is ended in good order takes its tunnels away: ovn-controller(8), exit without --restart",
+    ),
+    (Part.HYPERVISOR, Fault.KILL): (Traffic.ENDS, _CRASH),
+    (Part.HYPERVISOR, Fault.PAUSE): (Traffic.INTERRUPTED, "its guests stand still"),
+    (Part.HYPERVISOR, Fault.RESTART): (Traffic.ENDS, _CRASH),
+    (Part.HYPERVISOR, Fault.CUT): (Traffic.INTERRUPTED, "the cable carries the tunnels"),
+}
+"""Where OVN itself does not keep the traffic, and why; everywhere else it has to go on."""
+
+_PLUGS = "libvirt plugs taps with ovs-vsctl and gives up after 5 s"
+FAILURES = {
+    (Part.LIBVIRTD, Fault.KILL): "the call ends with the daemon",
+    (Part.LIBVIRTD, Fault.RESTART): "the call ends with the daemon",
+    (Part.OVS_DB, Fault.KILL): _PLUGS,
+    (Part.OVS_DB, Fault.PAUSE): _PLUGS,
+    (Part.OVS_DB, Fault.RESTART): _PLUGS,
+    (Part.OVS_VSWITCHD, Fault.KILL): _PLUGS,
+    (Part.OVS_VSWITCHD, Fault.PAUSE): _PLUGS,
+    (Part.OVS_VSWITCHD, Fault.RESTART): _PLUGS,
+    (Part.HYPERVISOR, Fault.KILL): "the call ends with the host",
+    (Part.HYPERVISOR, Fault.PAUSE): _PLUGS,
+    (Part.HYPERVISOR, Fault.RESTART): "the call ends with the host",
+}
+"""Where libvirt itself can't do what it was asked for, and why; everywhere else it has to be done."""
+
+CELLS = tuple(Cell(part, fault, situation) for part in Part for fault in Fault for situation in Situation)
+
+SHORT = tuple(
+    Cell(*cell)
+    for cell in (
+        (Part.AGENT, Fault.PAUSE, Situation.START),
+        (Part.LIBVIRTD, Fault.PAUSE, Situation.START),
+        (Part.OVS_DB, Fault.RESTART, Situation.IDLE),
+        (Part.OVS_VSWITCHD, Fault.KILL, Situation.IDLE),
+        (Part.OVN_CONTROLLER, Fault.KILL, Situation.MIGRATION),
+        (Part.NB, Fault.PAUSE, Situation.DESTROY),
+        (Part.NB, Fault.KILL, Situation.MIGRATION),
+        (Part.SB, Fault.RESTART, Situation.START),
+        (Part.NORTHD, Fault.KILL, Situation.DESTROY),
+        (Part.CONTROL, Fault.RESTART, Situation.IDLE),
+        (Part.HYPERVISOR, Fault.RESTART, Situation.START),
+        (Part.HYPERVISOR, Fault.CUT, Situation.DESTROY),
+    )
+)
+"""Those that every run of the tests does: each part, each fault, each situation."""

@@ -1,0 +1,52 @@
+"""Holds libvirt at one step of one domain, by hooks before and after ours: a fault comes at that very moment."""
+
+from __future__ import annotations
+
+from lab import Host
+from lab.waiting import until
+
+_SCRIPT = """\
+#!/bin/sh
+gate=/run/lab/${0##*/}
+[ "$1 $2" = "$(cat $gate 2>/dev/null)" ] || exit 0
+: >$gate.reached
+rounds=0
+while [ ! -e $gate.open ] && [ $rounds -lt 100 ]; do sleep 0.05; rounds=$((rounds + 1)); done
+"""
+
+BEFORE, AFTER = "a-gate", "z-gate"
+"""The names of the two hooks: libvirt calls those of its folder in the order of their names, and ours is `ovnhook`."""
+
+
+class Gate:
+    """One step of one domain on one host, held for five seconds at most.
+
+    Args:
+        host: where libvirt is held.
+        hook: BEFORE or AFTER ours.
+        domain: its name.
+        operation: as libvirt calls the step.
+    """
+
+    def __init__(self, host: Host, hook: str, domain: str, operation: str) -> None:
+        self._folder = host.run_folder / "lab"
+        self._hook = hook
+        host.write(f"/etc/libvirt/hooks/qemu.d/{hook}", _SCRIPT, 0o755)
+        (self._folder / hook).write_text(f"{domain} {operation}", encoding="utf-8")
+
+    def wait_reached(self, timeout: float) -> None:
+        """Wait until libvirt is there.
+
+        Raises:
+            WaitError: it did not come.
+        """
+        until((self._folder / f"{self._hook}.reached").exists, timeout, "libvirt to come to the step")
+
+    def open(self) -> None:
+        """Let libvirt go on."""
+        (self._folder / f"{self._hook}.open").touch()
+
+    def remove(self) -> None:
+        """Take it away; the hooks stay and do nothing."""
+        for end in ("", ".reached", ".open"):
+            (self._folder / f"{self._hook}{end}").unlink(missing_ok=True)

@@ -1,0 +1,126 @@
+"""Breaks a part of a lab, and makes it whole again."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from lab import Cloud, Host, LabError
+from lab.chassis import UNDERLAY_BRIDGE
+from lab.fabric import MANAGEMENT, UNDERLAY
+from lab.process import Process, end_all, inside
+from tests.faults.cells import Fault, Part
+
+LASTS = {Fault.KILL: 1.0, Fault.PAUSE: 10.0, Fault.RESTART: 0.0, Fault.CUT: 10.0}
+"""Seconds from the beginning of a fault to its end; a daemon that was killed is started by systemd after a moment."""
+
+ORDER = ("nb", "sb", "northd", "ovs-db", "ovs-vswitchd", "ovn-controller", "libvirtd", "control", "agent")
+"""In which a host starts its daemons."""
+
+_LOST_IN_A_CRASH = ("libvirt", "openvswitch", "ovn", "ovnhook")  # below /run
+
+
+class Injection:
+    """One fault of one part.
+
+    Args:
+        cloud: the lab.
+        part: what breaks.
+        fault: how.
+        hypervisor: the one that breaks, or whose part does.
+    """
+
+    def __init__(self, cloud: Cloud, part: Part, fault: Fault, hypervisor: Host) -> None:
+        self._cloud = cloud
+        self._part, self._fault = part, fault
+        self._host = cloud.control if part.central else hypervisor
+        self._paused: list[Process] = []
+
+    def begin(self) -> None:
+        """Break it."""
+        whole = self._part is Part.HYPERVISOR
+        steps: dict[Fault, Callable[[], None]] = {
+            Fault.KILL: self._crash if whole else self._daemon_kill,
+            Fault.PAUSE: self._pause,
+            Fault.RESTART: self._shut_down if whole else self._daemon_stop,
+            Fault.CUT: self._cut,
+        }
+        steps[self._fault]()
+
+    def hold(self) -> None:
+        """Wait as long as the fault lasts."""
+        time.sleep(LASTS[self._fault])
+
+    def end(self) -> None:
+        """Make it whole."""
+        if self._fault is Fault.PAUSE:
+            for process in self._paused:
+                process.signal(signal.SIGCONT)
+        elif self._fault is Fault.CUT:
+            for network in self._cables():
+                self._cloud.fabric.mend(self._host, network)
+        elif self._part is Part.HYPERVISOR:
+            start_all(self._cloud, self._host)
+        else:
+            start(self._cloud, self._host, self._part.value)
+
+    def _daemon_kill(self) -> None:
+        self._host.daemon(self._part.value).kill()
+
+    def _daemon_stop(self) -> None:
+        self._host.daemon(self._part.value).stop()
+
+    def _pause(self) -> None:
+        daemon = None if self._part is Part.HYPERVISOR else self._host.daemon(self._part.value).process
+        self._paused = [daemon] if daemon else inside(self._host.namespaces())
+        for process in self._paused:
+            process.signal(signal.SIGSTOP)
+
+    def _cables(self) -> tuple[str, ...]:
+        if self._part is Part.HYPERVISOR:
+            return (MANAGEMENT, UNDERLAY)
+        return (UNDERLAY,) if self._part is Part.OVS_VSWITCHD else (MANAGEMENT,)
+
+    def _cut(self) -> None:
+        for network in self._cables():
+            self._cloud.fabric.cut(self._host, network)
+
+    def _crash(self) -> None:
+        """The power goes: every process, and what was in memory."""
+        for _ in range(3):  # again, for those that were just being started
+            for process in inside(self._host.namespaces()):
+                process.signal(signal.SIGKILL)
+        end_all(inside(self._host.namespaces()), grace=0.1)
+        for name in _LOST_IN_A_CRASH:
+            folder = self._host.run_folder / name
+            shutil.rmtree(folder)
+            folder.mkdir()
+
+    def _shut_down(self) -> None:
+        """As systemd and libvirt-guests do it: the guests, then the daemons."""
+        with suppress(LabError):  # libvirt may be in the midst of something: the rest is ended all the same
+            for name in self._host.run(["virsh", "list", "--name"], timeout=10).stdout.split():
+                self._host.run(["virsh", "destroy", name], check=False, timeout=10)
+        for name in reversed(ORDER):
+            if name in self._host.daemons:
+                self._host.daemons[name].stop()
+        self._crash()
+
+
+def start(cloud: Cloud, host: Host, name: str) -> None:
+    """Start a daemon, and what a host's network configuration does when that is a switch."""
+    host.daemon(name).start()
+    if name == "ovs-vswitchd":
+        address = f"{cloud.tunnel_address(host.name)}/24"
+        host.run(["ip", "address", "replace", address, "dev", UNDERLAY_BRIDGE])
+        host.run(["ip", "link", "set", UNDERLAY_BRIDGE, "up"])
+
+
+def start_all(cloud: Cloud, host: Host) -> None:
+    """Start what does not run, in the order of a boot."""
+    for name in ORDER:
+        if name in host.daemons and not host.daemons[name].running:
+            start(cloud, host, name)

@@ -1,0 +1,225 @@
+"""A lab with a guest on each hypervisor, and what becomes of it in each cell of the matrix."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+from lab import Cloud, CommandError, Guest, Host, LabError
+from lab.domain import interface_xml
+from tests.cloud.world import World
+from tests.faults.cells import Cell, Fault, Situation, Traffic
+from tests.faults.gate import AFTER, BEFORE, Gate
+from tests.faults.injection import Injection, start_all
+from tests.faults.observed import observe
+from tests.faults.wanted import differences
+
+HALF_A_MINUTE = 30.0
+BOUND = 60.0
+"""Seconds for a call of virsh: the fault's ten, the deadline's five, and what a slow machine needs for the rest."""
+
+RATE = 5  # pings a second
+MOST_LOST = 2  # of them, where the traffic is kept
+
+RUNNER, WITNESS, SUBJECT = "runner", "witness", "subject"
+
+
+@contextmanager
+def stage(prefix: str) -> Iterator[Stage]:
+    """A lab of this prefix, with the two guests."""
+    with Cloud(prefix) as cloud:
+        world = World(cloud)
+        world.ovnhook("subnet", "create", "default", "10.10.0.0/24", "--default")
+        yield Stage(world)
+
+
+class Stage:
+    """Runs cells, one after the other."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def run(self, cell: Cell) -> list[str]:
+        """Run a cell; what did not hold, in words."""
+        world = self.world
+        self._set()
+        wrong: list[str] = []
+        if cell.situation is Situation.DESTROY:
+            world.define(world.hv1, SUBJECT, interface_xml(), dhcp="none")
+            world.hv1.run(["virsh", "start", "--paused", SUBJECT], timeout=BOUND)
+        elif cell.situation is Situation.START:
+            world.define(world.hv1, SUBJECT, interface_xml(), dhcp="none")
+        elif cell.situation is Situation.MIGRATION:
+            self._boot(world.hv2, SUBJECT)
+        self.settle()
+        pings = Pings(world, Guest(world.hv2, WITNESS), self._address(RUNNER))
+        injection = Injection(world.cloud, cell.part, cell.fault, world.hv1)
+        with ThreadPoolExecutor(1) as pool:
+            operation, gate = self._begin(cell, pool)
+            try:
+                injection.begin()
+                if gate:
+                    gate.open()
+                injection.hold()
+            finally:
+                injection.end()
+                if gate:
+                    gate.remove()
+            wrong += _outcome(operation, cell)
+        wrong += self._responds()
+        wrong += self._heals()
+        wrong += self._traffic(cell, pings)
+        wrong += self._clear()
+        return wrong
+
+    # -- before
+
+    def _set(self) -> None:
+        """The two guests run, and nothing else."""
+        world = self.world
+        for host in world.cloud.hosts.values():
+            start_all(world.cloud, host)
+        for host, name in ((world.hv1, RUNNER), (world.hv2, WITNESS)):
+            if name not in host.run(["virsh", "list", "--name"], timeout=BOUND).stdout.split():
+                self._boot(host, name)
+
+    def _boot(self, host: Host, name: str) -> None:
+        """Start a guest that has its address without asking for it."""
+        if name not in host.run(["virsh", "list", "--all", "--name"], timeout=BOUND).stdout.split():
+            self.world.define(host, name, interface_xml(), dhcp="none")
+        guest = self.world.start(host, name, timeout=BOUND)
+        guest.console(f"ip link set eth0 up; ip address replace {self._address(name)}/24 dev eth0", timeout=BOUND)
+
+    def _address(self, name: str) -> str:
+        (address,) = self.world.leases(name).values()
+        return address
+
+    def settle(self) -> None:
+        """Wait until all is as it should be.
+
+        Raises:
+            LabError: it does not become so.
+        """
+        left = self._heals()
+        if left:
+            raise LabError("before anything was done: " + "; ".join(left))
+
+    # -- meanwhile
+
+    def _begin(self, cell: Cell, pool: ThreadPoolExecutor) -> tuple[Future[None] | None, Gate | None]:
+        """Begin what goes on, and wait until it has come to the step where the fault is to happen."""
+        hv1, hv2 = self.world.hv1, self.world.hv2
+        late = cell.fault in (Fault.KILL, Fault.RESTART)
+        if cell.situation is Situation.START:
+            gate = Gate(hv1, AFTER if late else BEFORE, SUBJECT, "prepare")
+            command, host = ["virsh", "start", "--paused", SUBJECT], hv1
+        elif cell.situation is Situation.DESTROY:
+            gate = Gate(hv1, BEFORE, SUBJECT, "stopped")
+            command, host = ["virsh", "destroy", SUBJECT], hv1
+        elif cell.situation is Situation.MIGRATION:
+            gate = Gate(hv1, AFTER, SUBJECT, "started")
+            command, host = self.world.cloud.migrate_argv(SUBJECT, hv1.name), hv2
+        else:
+            return None, None
+        operation = pool.submit(_call, host, command)
+        gate.wait_reached(BOUND)
+        return operation, gate
+
+    # -- afterwards
+
+    def _responds(self) -> list[str]:
+        """Whether libvirt answers on both hosts."""
+        wrong = []
+        for host in self.world.cloud.hypervisors:
+            try:
+                _call(host, ["virsh", "list", "--all"])
+            except CommandError as error:
+                wrong.append(f"libvirt does not answer: {error}")
+        return wrong
+
+    def _heals(self) -> list[str]:
+        """What differs from what is wanted half a minute from now, unless it is all well before."""
+        end = time.monotonic() + HALF_A_MINUTE
+        while True:
+            try:
+                found = differences(observe(self.world.cloud))
+            except LabError as error:
+                found = [f"could not look: {error}"]
+            if not found or time.monotonic() > end:
+                return found
+            time.sleep(0.3)
+
+    def _traffic(self, cell: Cell, pings: Pings) -> list[str]:
+        wrong = []
+        if cell.traffic is not Traffic.ENDS:
+            try:
+                lost = pings.settle()
+            except AssertionError as error:
+                return [f"the traffic to {RUNNER} has not come back: {error}"]
+            if cell.traffic is Traffic.KEPT and lost > MOST_LOST:
+                wrong.append(f"{lost} pings to {RUNNER} were lost, at {RATE} a second")
+        if cell.situation is Situation.MIGRATION and not pings.guest.ping(self._address(SUBJECT), 5):
+            wrong.append(f"{SUBJECT} does not answer after its migration")
+        return wrong
+
+    def _clear(self) -> list[str]:
+        """Remove the domain of the cell: nothing of it may be left."""
+        for host in self.world.cloud.hypervisors:
+            for verb in ("destroy", "undefine"):
+                host.run(["virsh", verb, SUBJECT], check=False, timeout=BOUND)
+        return [f"when {SUBJECT} was undefined: {left}" for left in self._heals()]
+
+
+class Pings:
+    """Pings from a guest to an address, in the background."""
+
+    def __init__(self, world: World, guest: Guest, address: str) -> None:
+        self._world, self.guest = world, guest
+        guest.console("kill $(cat /run/pings.pid) 2>/dev/null; rm -f /run/pings", check=False)
+        guest.console(f"ping -i {1 / RATE} {address} >/run/pings 2>&1 & echo $! >/run/pings.pid")
+        world.wait_for(lambda: len(self._answers()) > RATE, "answers")
+        self._since = self._answers()[-1]
+
+    def settle(self) -> int:
+        """How many were lost since the beginning, when two seconds have gone well again."""
+        before = len(self._answers())
+        self._world.wait_for(lambda: len(self._answers()) > before + 2 * RATE, "answers", timeout=HALF_A_MINUTE)
+        found = {number for number in self._answers() if number > self._since}
+        return max(found) - self._since - len(found)
+
+    def _answers(self) -> list[int]:
+        return [int(number) for number in re.findall(r"seq=(\d+)", self.guest.console("cat /run/pings"))]
+
+
+def _call(host: Host, command: Sequence[str]) -> None:
+    host.run(command, timeout=BOUND)
+
+
+def _outcome(operation: Future[None] | None, cell: Cell) -> list[str]:
+    """What is wrong with how an operation of libvirt ended."""
+    if operation is None:
+        return []
+    try:
+        operation.result()
+    except CommandError as error:
+        if error.status is None:
+            return [f"libvirt hung: {error}"]
+        return [] if cell.may_fail else [f"it failed: {error}"]
+    return []
+
+
+def versions(run: Callable[[list[str]], str]) -> str:
+    """Of what a lab was run with; `run` gives the output of a command on one of its hosts."""
+    found = []
+    for name, command in (
+        ("libvirt", ["virsh", "--version"]),
+        ("QEMU", ["qemu-system-x86_64", "--version"]),
+        ("Open vSwitch", ["ovs-vswitchd", "--version"]),
+        ("OVN", ["ovn-controller", "--version"]),
+    ):
+        number = re.search(r"\d+\.\d+\.\d+", run(command))
+        found.append(f"{name} {number[0] if number else '?'}")
+    return ", ".join(found)

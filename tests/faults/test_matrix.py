@@ -1,0 +1,14 @@
+"""A cell of each row and of each column of the fault matrix; all of them: ``make fault-matrix``."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.cells import SHORT, Cell
+from tests.faults.stage import Stage
+
+
+@pytest.mark.parametrize("cell", SHORT, ids=lambda cell: cell.name)
+def test_cell(there: Stage, cell: Cell) -> None:
+    """Guests keep their traffic, libvirt answers, and all is as wanted half a minute after the fault."""
+    assert there.run(cell) == []
