@@ -44,11 +44,15 @@ class Hypervisor:
     Args:
         on_gone: called, from a thread of libvirt's events, with a domain that stopped or was undefined.
         on_arrived: called likewise with a domain that has come from another host and runs.
+        on_lost: called likewise when the connection was lost: what happens from then on nobody tells.
     """
 
-    def __init__(self, on_gone: Callable[[UUID], None], on_arrived: Callable[[UUID], None]) -> None:
+    def __init__(
+        self, on_gone: Callable[[UUID], None], on_arrived: Callable[[UUID], None], on_lost: Callable[[], None]
+    ) -> None:
         self._on_gone = on_gone
         self._on_arrived = on_arrived
+        self._on_lost = on_lost
         self._connection: libvirt.virConnect | None = None
         libvirt.registerErrorHandler(lambda _context, _error: None, None)  # each error is raised as well
         libvirt.virEventRegisterDefaultImpl()
@@ -91,6 +95,7 @@ class Hypervisor:
         if self._connection is None or not self._connection.isAlive():
             connection = libvirt.open(_URI)
             connection.setKeepAlive(5, 3)
+            connection.registerCloseCallback(self._closed, None)
             connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._event, None)
             self._connection = connection
             _log.info("connected to libvirt")
@@ -99,6 +104,10 @@ class Hypervisor:
     def _lost(self, error: libvirt.libvirtError) -> Unavailable:
         self._connection = None
         return Unavailable(f"libvirt: {error}")
+
+    def _closed(self, _connection: libvirt.virConnect, _reason: int, _opaque: None) -> None:
+        _log.warning("the connection to libvirt was lost")
+        self._on_lost()
 
     def _event(
         self, _connection: libvirt.virConnect, domain: libvirt.virDomain, event: int, detail: int, _opaque: None

@@ -1,8 +1,9 @@
 """Finds what differs between libvirt, OVN and Open vSwitch on this host, and mends it.
 
 The hook does the work while all goes well. What it could not do (a database was away), or what nobody was told of (a
-host that crashed), is found here: at the agent's start, when a domain goes, when the hook had to let a domain start
-without its network, and every minute. A difference is acted on when it is seen twice, and only on rows of this host.
+host that crashed), is found here: at the agent's start, when a domain goes, when libvirt was lost, when the hook had to
+let a domain start without its network, and every minute. A difference is acted on when it is seen twice, and only on
+rows of this host.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Reconciler:
         self._hypervisor = Hypervisor(
             on_gone=lambda domain: self._events.put(partial(self._forget_if_gone, domain)),
             on_arrived=lambda domain: self._events.put(partial(self._arrived, domain)),
+            on_lost=self.wake,
         )
         self._seen: frozenset[Difference] = frozenset()
         self._said = ""

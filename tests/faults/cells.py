@@ -149,7 +149,7 @@ SHORT = tuple(
     Cell(*cell)
     for cell in (
         (Part.AGENT, Fault.PAUSE, Situation.START),
-        (Part.LIBVIRTD, Fault.PAUSE, Situation.START),
+        (Part.LIBVIRTD, Fault.KILL, Situation.START),
         (Part.OVS_DB, Fault.RESTART, Situation.IDLE),
         (Part.OVS_VSWITCHD, Fault.KILL, Situation.IDLE),
         (Part.OVN_CONTROLLER, Fault.KILL, Situation.MIGRATION),
