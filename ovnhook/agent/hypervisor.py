@@ -6,6 +6,7 @@ nothing that answers the hook waits for them.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -54,6 +55,7 @@ class Hypervisor:
         self._on_arrived = on_arrived
         self._on_lost = on_lost
         self._connection: libvirt.virConnect | None = None
+        self._listening = 0  # what libvirt calls our listening to its events
         libvirt.registerErrorHandler(lambda _context, _error: None, None)  # each error is raised as well
         libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=_run_events, name="libvirt-events", daemon=True).start()
@@ -92,18 +94,34 @@ class Hypervisor:
         return True
 
     def _connected(self) -> libvirt.virConnect:
-        if self._connection is None or not self._connection.isAlive():
+        if self._connection is not None and not self._connection.isAlive():
+            self._drop()
+        if self._connection is None:
             connection = libvirt.open(_URI)
             connection.setKeepAlive(5, 3)
             connection.registerCloseCallback(self._closed, None)
-            connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._event, None)
+            self._listening = connection.domainEventRegisterAny(
+                None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._event, None
+            )
             self._connection = connection
             _log.info("connected to libvirt")
         return self._connection
 
     def _lost(self, error: libvirt.libvirtError) -> Unavailable:
-        self._connection = None
+        self._drop()
         return Unavailable(f"libvirt: {error}")
+
+    def _drop(self) -> None:
+        """Let go of a connection that is of no use any more. What listens to it would keep its socket open for ever."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        with contextlib.suppress(libvirt.libvirtError):  # the daemon can't be told, but here it is taken off the list
+            connection.domainEventDeregisterAny(self._listening)
+        with contextlib.suppress(libvirt.libvirtError):
+            connection.unregisterCloseCallback()
+        with contextlib.suppress(libvirt.libvirtError):
+            connection.close()
 
     def _closed(self, _connection: libvirt.virConnect, _reason: int, _opaque: None) -> None:
         _log.warning("the connection to libvirt was lost")

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -205,3 +206,19 @@ def test_vswitch_database_away_at_release(world: World) -> None:
     # The tap's port on the bridge is libvirt's, which has given up on it.
     find = ["ovs-vsctl", "--bare", "--columns=name", "find", "Interface", f"external_ids:iface-id={tap['iface-id']}"]
     world.hv1.run(["ovs-vsctl", "--if-exists", "del-port", world.hv1.run(find).stdout.strip()])
+
+
+def test_libvirtd_restarts_again_and_again(world: World) -> None:
+    """The agent finds it each time, and keeps no file of a connection that was lost open."""
+    agent = world.hv1.daemon("agent")
+
+    def connections() -> int:
+        return agent.log.read_text(encoding="utf-8").count("connected to libvirt")
+
+    opened = []
+    for _ in range(4):
+        before = connections()
+        world.hv1.daemon("libvirtd").restart()
+        world.wait_for(lambda: connections() > before, "the agent to find libvirt")  # noqa: B023
+        opened.append(len(list(Path(f"/proc/{agent.pid}/fd").iterdir())))
+    assert opened == opened[:1] * 4
