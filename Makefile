@@ -47,6 +47,12 @@ JOBS = 1
 fault-matrix: deps ## every cell of docs/fault-matrix.md that has not been run (JOBS=2 labs; CELLS="nb-kill" anew)
 	$(PYTHON) -m tests.faults --jobs $(JOBS) $(CELLS)
 
+SOAK_SECONDS = 1800
+
+.PHONY: soak
+soak: deps ## half an hour of everything at random, and nothing is left wrong (SOAK_SECONDS=60 SEED=7)
+	$(PYTHON) -m tests.faults.soak --seconds $(SOAK_SECONDS) $(if $(SEED),--seed $(SEED))
+
 .PHONY: format
 format: deps ## put the code into shape
 	.venv/bin/ruff check --fix .

@@ -70,7 +70,7 @@ class Stage:
                     gate.remove()
             wrong += _outcome(operation, cell)
         wrong += self._responds()
-        wrong += self._heals()
+        wrong += self.heals()
         wrong += self._traffic(cell, pings)
         wrong += self._clear()
         return wrong
@@ -83,7 +83,7 @@ class Stage:
         for host in world.cloud.hosts.values():
             start_all(world.cloud, host)
         for host, name in ((world.hv1, RUNNER), (world.hv2, WITNESS)):
-            if name not in host.run(["virsh", "list", "--name"], timeout=BOUND).stdout.split():
+            if not self._runs(name):
                 self._boot(host, name)
 
     def _boot(self, host: Host, name: str) -> None:
@@ -92,6 +92,10 @@ class Stage:
             self.world.define(host, name, interface_xml(), dhcp="none")
         guest = self.world.start(host, name, timeout=BOUND)
         guest.console(f"ip link set eth0 up; ip address replace {self._address(name)}/24 dev eth0", timeout=BOUND)
+
+    def _runs(self, name: str) -> bool:
+        hosts = self.world.cloud.hypervisors
+        return any(name in host.run(["virsh", "list", "--name"], timeout=BOUND).stdout.split() for host in hosts)
 
     def _address(self, name: str) -> str:
         (address,) = self.world.leases(name).values()
@@ -103,7 +107,7 @@ class Stage:
         Raises:
             LabError: it does not become so.
         """
-        left = self._heals()
+        left = self.heals()
         if left:
             raise LabError("before anything was done: " + "; ".join(left))
 
@@ -140,7 +144,7 @@ class Stage:
                 wrong.append(f"libvirt does not answer: {error}")
         return wrong
 
-    def _heals(self) -> list[str]:
+    def heals(self) -> list[str]:
         """What differs from what is wanted half a minute from now, unless it is all well before."""
         end = time.monotonic() + HALF_A_MINUTE
         while True:
@@ -161,8 +165,11 @@ class Stage:
                 return [f"the traffic to {RUNNER} has not come back: {error}"]
             if cell.traffic is Traffic.KEPT and lost > MOST_LOST:
                 wrong.append(f"{lost} pings to {RUNNER} were lost, at {RATE} a second")
-        if cell.situation is Situation.MIGRATION and not pings.guest.ping(self._address(SUBJECT), 5):
-            wrong.append(f"{SUBJECT} does not answer after its migration")
+        if cell.situation is Situation.MIGRATION and self._runs(SUBJECT):
+            if not pings.guest.ping(self._address(SUBJECT), 5):
+                wrong.append(f"{SUBJECT} does not answer after its migration")
+        elif cell.situation is Situation.MIGRATION and cell.traffic is not Traffic.ENDS:
+            wrong.append(f"{SUBJECT} does not run after its migration")
         return wrong
 
     def _clear(self) -> list[str]:
@@ -170,7 +177,7 @@ class Stage:
         for host in self.world.cloud.hypervisors:
             for verb in ("destroy", "undefine"):
                 host.run(["virsh", verb, SUBJECT], check=False, timeout=BOUND)
-        return [f"when {SUBJECT} was undefined: {left}" for left in self._heals()]
+        return [f"when {SUBJECT} was undefined: {left}" for left in self.heals()]
 
 
 class Pings:

@@ -1,0 +1,93 @@
+"""What a soak does, from nothing but its seed: the same seed, the same course. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from random import Random
+
+from tests.faults.cells import Fault, Part
+
+DOMAINS = ("one", "two", "three", "four", "five")
+HOSTS = ("hv1", "hv2")
+
+HOT_PLUG = False
+"""Whether interfaces are plugged into, and out of, domains that run; off until the agent hears of it at once."""
+
+
+class Verb(Enum):
+    """What is done to a domain."""
+
+    START = "start"
+    STOP = "stop"
+    MIGRATE = "migrate"
+    PLUG = "plug"
+    UNPLUG = "unplug"
+    UNDEFINE = "undefine"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that is done to a domain, if it can be done where it is.
+
+    Attributes:
+        verb: what.
+        domain: its name.
+        host: where it starts, or is plugged in; it is stopped, and migrated from, wherever it is.
+    """
+
+    verb: Verb
+    domain: str
+    host: str
+
+    def __str__(self) -> str:
+        return f"{self.verb.value} {self.domain}" + (f" on {self.host}" if self.verb is Verb.START else "")
+
+
+@dataclass(frozen=True)
+class Round:
+    """Steps side by side, each domain's in a row, while something is broken; then all has to become as wanted.
+
+    Attributes:
+        steps: what is done.
+        fault: what breaks, how, and of which hypervisor; None when nothing does.
+    """
+
+    steps: tuple[Step, ...]
+    fault: tuple[Part, Fault, str] | None
+
+    def __str__(self) -> str:
+        steps = ", ".join(map(str, self.steps))
+        if self.fault is None:
+            return steps
+        part, fault, host = self.fault
+        return f"{steps}; {part.value} {fault.value}" + ("" if part.central else f" on {host}")
+
+
+_KEEPS_OUR_PROCESSES = tuple(
+    (part, fault)
+    for part in Part
+    for fault in Fault
+    if part not in (Part.AGENT, Part.CONTROL, Part.HYPERVISOR) or fault in (Fault.PAUSE, Fault.CUT)
+)
+"""What may break in a soak: agents and the control service live on, so that what they lose is seen in the end."""
+
+_WEIGHTS = {Verb.START: 5, Verb.STOP: 3, Verb.MIGRATE: 3, Verb.UNDEFINE: 1}
+_HOT_PLUG_WEIGHTS = {Verb.PLUG: 2, Verb.UNPLUG: 2}
+
+
+def course(seed: int, *, hot_plug: bool = HOT_PLUG) -> Iterator[Round]:
+    """The rounds, without an end; in every second one or so something breaks.
+
+    Args:
+        seed: of all that is chosen.
+        hot_plug: whether interfaces are plugged in and out.
+    """
+    random = Random(seed)
+    weights = {**_WEIGHTS, **(_HOT_PLUG_WEIGHTS if hot_plug else {})}
+    while True:
+        chosen = random.choices([*weights], [*weights.values()], k=random.randint(2, 6))
+        steps = tuple(Step(verb, random.choice(DOMAINS), random.choice(HOSTS)) for verb in chosen)
+        broken = (*random.choice(_KEEPS_OUR_PROCESSES), random.choice(HOSTS)) if random.random() < 0.5 else None
+        yield Round(steps, broken)

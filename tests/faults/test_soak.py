@@ -1,0 +1,36 @@
+"""A minute of the soak, and its course; half an hour of it: ``make soak``."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from tests.faults.course import DOMAINS, Verb, course
+from tests.faults.soak import Soak
+from tests.faults.stage import Stage
+
+SECONDS = 60
+SEED = 0
+
+
+def test_a_minute(there: Stage) -> None:
+    """Nothing is left wrong after any round, and in the end our daemons take what they took before."""
+    soak = Soak(there, print)
+    wrong = soak.run(SEED, SECONDS)
+    print("\n".join(soak.summary()))
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_same_seed_is_the_same_course() -> None:
+    """So that what went wrong can be done again."""
+    assert list(islice(course(7), 50)) == list(islice(course(7), 50))
+    assert list(islice(course(7), 50)) != list(islice(course(8), 50))
+
+
+def test_the_course_has_everything() -> None:
+    """Every verb comes, for every domain, with faults and without; hot-plug only where it is wished for."""
+    rounds = list(islice(course(SEED, hot_plug=True), 500))
+    assert {step.verb for one in rounds for step in one.steps} == set(Verb)
+    assert {step.domain for one in rounds for step in one.steps} == set(DOMAINS)
+    assert 100 < sum(one.fault is not None for one in rounds) < 400
+    plain = {step.verb for one in islice(course(SEED, hot_plug=False), 500) for step in one.steps}
+    assert plain == set(Verb) - {Verb.PLUG, Verb.UNPLUG}
