@@ -78,7 +78,8 @@ class Domain:
         name: as the user knows it.
         id: libvirt's number of this run on this host, or -1 when the XML is not of a running domain.
         interfaces: those that are ours, in the order of the XML.
-        macs: those of every interface, ours or not: a lease of any other MAC is of an interface that is gone.
+        macs: those of every interface, ours or not: a port of any other MAC is of an interface that is gone.
+        spare: those that it does not have now and may have again, because its definition has them: their leases stay.
         kept_by: who says when it ends.
     """
 
@@ -87,6 +88,7 @@ class Domain:
     id: int = -1
     interfaces: tuple[Interface, ...] = ()
     macs: tuple[str, ...] = ()
+    spare: tuple[str, ...] = ()
     kept_by: Keeper = Keeper.LIBVIRT
 
     def port_uuid(self, mac: str) -> UUID:
@@ -303,6 +305,7 @@ class Port:
         host: the chassis that it runs on, which alone may remove the port.
         kept_by: who says when it ends.
         moving_to: the chassis that the domain is migrating to, which may bind it as well, or "".
+        intact: whether its row says just this: somebody may have changed a part of it. Only in what was read.
         up: whether OVN has bound it; only in what was read.
     """
 
@@ -315,12 +318,28 @@ class Port:
     host: str
     kept_by: Keeper = Keeper.LIBVIRT
     moving_to: str = ""
+    intact: bool = True
     up: bool = field(default=False, compare=False)
 
     @property
     def uuid(self) -> UUID:
         """Its Logical_Switch_Port row."""
         return identity.port(self.domain, self.mac)
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A guest's device as Open vSwitch has it.
+
+    Attributes:
+        iface_id: name of the logical switch port that it is bound to.
+        domain: UUID of the domain, as whoever plugged it wrote it, or "".
+        ours: whether we have bound it, so that what is left of it may be taken away.
+    """
+
+    iface_id: str
+    domain: str
+    ours: bool
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def main() -> int:
         domains = DomainLocks()
         teller = Teller(host.vswitch)
         reconciler = Reconciler(config, host, domains)
-        server = Server(AGENT_SOCKET, config, host, domains, reconciler.wake)
+        server = Server(AGENT_SOCKET, config, host, domains, reconciler.wake, reconciler.check)
     except OvnhookError as error:
         _log.error("%s", error)
         return error.exit_code
@@ -40,8 +40,9 @@ def main() -> int:
     threading.Thread(target=teller.run, name="node", daemon=True).start()
     _log.info("serving on %s", AGENT_SOCKET)
     while not stop.wait(_TEND):
-        host.northbound.database.tend()
-        host.vswitch.database.tend()
+        lost = [database.tend() for database in (host.northbound.database, host.vswitch.database)]
+        if any(lost):
+            reconciler.wake()
     teller.stop()
     server.shutdown()
     AGENT_SOCKET.unlink(missing_ok=True)

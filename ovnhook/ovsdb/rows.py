@@ -6,6 +6,7 @@ Every row of ours says what it is in its external_ids, under keys that begin wit
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -228,7 +229,7 @@ def port(row: Row) -> Port:
     """A Logical_Switch_Port as the port it is."""
     ids = own(row)
     addresses = " ".join(set_of(row["addresses"])).split()[1:]
-    return Port(
+    found = Port(
         id=row["name"],
         subnet=ids["subnet"],
         mac=ids["mac"],
@@ -240,6 +241,16 @@ def port(row: Row) -> Port:
         moving_to=ids["moving-to"],
         up=row["up"] is True,
     )
+    return found if _says(row, found) else replace(found, intact=False)
+
+
+def _says(row: Row, port: Port) -> bool:
+    """Whether those columns of a row that were read are those of a port."""
+    columns = {name: set_of(value) for name, value in port_columns(port).items() if name in row}
+    if any(set_of(row[name]) != value for name, value in columns.items()):
+        return False
+    options = {REQUESTED_CHASSIS: "", ACTIVATION_STRATEGY: "", **port_options(port)}
+    return "options" not in row or all(map_of(row["options"]).get(key, "") == options[key] for key in options)
 
 
 def lease_columns(lease: Lease) -> Row:

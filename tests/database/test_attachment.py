@@ -15,7 +15,7 @@ from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.host import Host
-from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Range, Subnet, Wish
+from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Range, Subnet, Tap, Wish
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.plan import (
     AddLease,
@@ -365,10 +365,10 @@ def test_healing_takes_nothing_over(world: World, hv1: Host, hv2: Host) -> None:
     """A host that finds a port missing does not take it from the host where the domain went."""
     hv1.attach(domain(interface()), soon())
     rows = world.exact()
-    hv2.attach(domain(interface()), soon(), take_over=False)
+    hv2.attach(domain(interface()), soon(), running=True)
     assert world.exact() == rows
     hv1.detach(domain(interface()), soon())
-    hv2.attach(domain(interface()), soon(), take_over=False)
+    hv2.attach(domain(interface()), soon(), running=True)
     assert [port.host for port in world.ports] == ["hv2"]
 
 
@@ -674,11 +674,17 @@ def test_a_subnet_with_somebody_elses_port_is_not_removed(world: World) -> None:
 
 
 def test_taps_that_libvirt_binds_are_left_to_it(world: World, hv1: Host) -> None:
-    """A bridge's interface with an id of its own is libvirt's to plug."""
-    world.host("hv1")
-    before = world.vswitches["hv1"].dump(versions=True)
-    hv1.attach(domain(interface(id="if-1", tap="vnet0")), soon())
-    assert world.vswitches["hv1"].dump(versions=True) == before
+    """A bridge's interface with an id of its own is libvirt's to plug: it is marked, once, and while it runs mended."""
+    vswitch = world.vswitches["hv1"]
+    before = vswitch.dump(versions=True)
+    wanted = domain(interface(id="if-1", tap="vnet0"))
+    hv1.attach(wanted, soon())
+    assert vswitch.dump(versions=True) == before
+    hv1.attach(wanted, soon(), running=True)
+    assert hv1.vswitch.taps(soon()) == {"vnet0": Tap("if-1", str(WEB), ours=True)}
+    rows = vswitch.dump(versions=True)
+    hv1.attach(wanted, soon())
+    assert vswitch.dump(versions=True) == rows
 
 
 def test_a_tap_of_type_ethernet_is_plugged_and_unplugged(world: World, hv1: Host) -> None:
