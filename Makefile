@@ -41,6 +41,10 @@ test-debian: deps
 test-pypi: deps ## the tests that need no guest, with the newest of all dependencies from PyPI
 	tests/newest
 
+.PHONY: bench
+bench: deps ## what things cost, measured side by side
+	$(PYTHON) -m bench
+
 .PHONY: format
 format: deps ## put the code into shape
 	.venv/bin/ruff check --fix .
