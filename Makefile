@@ -31,7 +31,7 @@ lint: deps ## ruff, mypy, shellcheck
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	shellcheck .ci/run packaging/dependencies packaging/protos tests/newest
+	shellcheck .ci/run packaging/build packaging/dependencies packaging/protos tests/newest
 
 .PHONY: test-debian
 test-debian: deps
@@ -44,6 +44,10 @@ test-pypi: deps ## the tests that need no guest, with the newest of all dependen
 .PHONY: bench
 bench: deps ## what things cost, measured side by side
 	$(PYTHON) -m bench
+
+.PHONY: packages
+packages: ## the Debian packages, in dist/
+	@packaging/build
 
 .PHONY: format
 format: deps ## put the code into shape
