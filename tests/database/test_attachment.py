@@ -35,7 +35,7 @@ from ovnhook.plan import (
     UpdatePort,
     UpdateSubnet,
 )
-from tests.database.server import Dump, Server
+from tests.database.server import Dump, Server, run
 
 DEFAULT = Subnet("default", IPNetwork("10.0.0.0/24"), IPAddress("10.0.0.1"), default=True)
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway")
@@ -766,3 +766,13 @@ def _plug_as_libvirt(vswitch: Server, device: str, iface_id: str) -> None:
         {"op": "insert", "table": "Port", "uuid-name": "p", "row": port_row},
         {"op": "mutate", "table": "Bridge", "where": [["name", "==", "br-int"]], "mutations": [join]},
     )
+
+
+def test_a_host_that_gets_another_name(world: World, hv1: Host) -> None:
+    """Debian gives it a random one, and whoever sets it up a better one: the agent runs by then."""
+    hv1.attach(domain(interface()), soon())
+    hv1.detach(domain(interface()), soon())
+    vsctl = ["ovs-vsctl", "--no-wait", f"--db={world.vswitches['hv1'].remote}"]
+    run(*vsctl, "set", "Open_vSwitch", ".", "external_ids:system-id=renamed")
+    hv1.attach(domain(interface()), soon())
+    assert [port.host for port in world.ports] == ["renamed"]
