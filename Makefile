@@ -35,7 +35,7 @@ lint: deps ## ruff, mypy, shellcheck
 
 .PHONY: test-debian
 test-debian: deps
-	$(PYTHON) -m pytest tests
+	$(PYTHON) -m pytest tests --ignore=tests/packages
 
 .PHONY: test-pypi
 test-pypi: deps ## the tests that need no guest, with the newest of all dependencies from PyPI
@@ -44,6 +44,11 @@ test-pypi: deps ## the tests that need no guest, with the newest of all dependen
 .PHONY: bench
 bench: deps ## what things cost, measured side by side
 	$(PYTHON) -m bench
+
+.PHONY: test-packages
+test-packages: deps ## the Debian packages, on machines of Debian 12 and 13 that boot
+	rm -rf dist
+	$(PYTHON) -m pytest tests/packages
 
 .PHONY: packages
 packages: ## the Debian packages, in dist/
