@@ -46,10 +46,9 @@ def tree(release: str) -> Path:
         subprocess.run(["debootstrap", "--variant=minbase", include, release, new], check=True, timeout=900)
         quiet = "DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends"
         satisfy = f"{quiet} satisfy '{', '.join(filter(None, needed))}'"
-        script = f"{_NO_DAEMONS}; apt-get -q update && {quiet} install {' '.join(_CLOUD)} && {satisfy}"
-        subprocess.run(
-            ["chroot", new, "/bin/sh", "-ec", f"{script}; rm /usr/sbin/policy-rc.d"], check=True, timeout=900
-        )
+        script = f"{_NO_DAEMONS}; apt-get -q update; {quiet} install {' '.join(_CLOUD)}; {satisfy}"
+        script += "; rm /usr/sbin/policy-rc.d"
+        subprocess.run(["chroot", new, "/bin/sh", "-ec", script], check=True, timeout=900)
         new.rename(made)
     return made
 
@@ -83,7 +82,7 @@ class Machine:
             self._container = subprocess.Popen(
                 [
                     *("systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--private-network"),
-                    *("--capability=all", "--bind=/dev/net/tun", f"--machine={self._layers.name}"),
+                    *("--capability=all", "--bind=/dev/net/tun", f"--machine=ovnhook-{os.getpid()}"),
                     *("-D", str(self._root)),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -114,15 +113,11 @@ class Machine:
     def run(self, command: str, *, check: bool = True, timeout: float = 120) -> str:
         """Run a command of the shell in it; what it says, also on stderr."""
         argv = ["nsenter", "-t", str(self._init), "-m", "-u", "-i", "-n", "-p", "-C", "/bin/sh", "-c", command]
-        environment = {
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-            "LC_ALL": "C.UTF-8",
-            "DEBIAN_FRONTEND": "noninteractive",
-        }
+        words = {"LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
         done = subprocess.run(
             argv,
             check=False,
-            env=environment,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **words},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
