@@ -169,7 +169,7 @@ def test_northbound_away(world: World) -> None:
     assert watches.ping(address).lost == 0
     world.control.daemon("nb").start()
 
-    moving = world.hv1.spawn("migrate", world.cloud.migrate_argv("moves", "hv2", "--bandwidth", "20"))
+    moving = world.hv1.spawn("migrate", world.cloud.migrate_argv("moves", "hv2", "--bandwidth", "5"))
     world.wait_for(lambda: ("hv1", "hv1,hv2", "hv1") in where(world, "moves"), "both hosts")
     copying = "Memory processed"
     world.wait_for(lambda: copying in world.hv1.run(["virsh", "domjobinfo", "moves"]).stdout, "the copy to begin")
