@@ -18,8 +18,8 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook import address, identity, plan
 from ovnhook import subnet as subnets
 from ovnhook.deadline import Deadline
-from ovnhook.errors import AlreadyExists, Conflict, Exhausted, OvnhookError, Unavailable
-from ovnhook.model import Domain, Interface, Port, Subnet, isolated_subnet
+from ovnhook.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, OvnhookError, Unavailable
+from ovnhook.model import Domain, Interface, Port, Subnet, is_isolated_subnet, isolated_subnet
 from ovnhook.ovsdb.connection import ConstraintViolation
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.plan import AddLease, Change, DropLease, Observed, Placement, RemovePort, UpdateLease
@@ -172,6 +172,7 @@ class Attachment:
         observed = self.northbound.observe(domain.uuid, macs, names, deadline)
         ports = observed.ports.values()
         arrives = any(port.moving_to == host for port in ports)
+        named = {interface.mac: interface.wish.subnet for interface in domain.interfaces}
         put_off: tuple[str, ...] = ()
         if running:
             if _is_elsewhere(observed, host):
@@ -198,7 +199,10 @@ class Attachment:
         asked = [
             (name, where)
             for interface in interfaces
-            for name in plan.subnet_names(interface, default)
+            for name in {
+                *plan.subnet_names(interface, default),
+                *(name for mac, name, _ in held if mac == interface.mac),
+            }
             for where in interface.wish.addresses
         ]
         leases = self.northbound.leases_at({*asked, *((name, where) for _, name, where in held)}, deadline)
@@ -207,7 +211,12 @@ class Attachment:
         refused: list[OvnhookError] = []
         for interface in interfaces:
             try:
-                subnet = plan.place(interface, default, observed.subnets)
+                usual = plan.kept_subnet(domain, interface, observed) or default
+                subnet = plan.place(interface, usual, observed.subnets)
+                if is_isolated_subnet(subnet.name) and subnet.name != isolated_subnet(domain.uuid):
+                    raise InvalidRequest(
+                        f"subnet {subnet.name} is another domain's own", "ovnhook subnet create --help"
+                    )
                 taken = {
                     where for placement in placements if placement.subnet == subnet for where in placement.addresses
                 }
@@ -218,7 +227,8 @@ class Attachment:
                     raise told from error
                 refused.append(told)
                 continue
-            placements.append(Placement(interface, subnet, addresses))
+            by_default = subnet.name == usual and named[interface.mac] != usual != interface.portgroup
+            placements.append(Placement(interface, subnet, addresses, by_default))
         return made, Attached(tuple(placements), arrives, tuple(refused), put_off), observed
 
     def _with_own_subnet(
@@ -334,7 +344,7 @@ class Attachment:
                     raise AlreadyExists(
                         f"domain {lease.domain_name}: interface {lease.mac}: host name '{lease.hostname}' of subnet"
                         f" {lease.subnet} is that of domain {there.domain_name} ({there.address}, {there.mac})",
-                        "choose another in its metadata, hostname='NAME'; a name is free when its domain is undefined",
+                        "choose another host name; one is free when the domain that has it is undefined or deleted",
                     )
 
     def _name_taken(self, domain: Domain, deadline: Deadline) -> OvnhookError | None:

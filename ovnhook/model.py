@@ -98,7 +98,18 @@ class Domain:
 
 def isolated_subnet(domain: UUID) -> str:
     """The name of a domain's own subnet."""
-    return f"isolated-{domain}"
+    return f"{_OWN}{domain}"
+
+
+def is_isolated_subnet(name: str) -> bool:
+    """Whether a subnet of that name is some domain's own."""
+    try:
+        return name.startswith(_OWN) and isolated_subnet(UUID(name.removeprefix(_OWN))) == name
+    except ValueError:
+        return False
+
+
+_OWN = "isolated-"
 
 
 @dataclass(frozen=True)
@@ -164,11 +175,13 @@ class Subnet:
     def servers(self, version: int) -> tuple[IPAddress, ...]:
         """The DNS servers of an IP version that guests are told.
 
-        OVN answers for the names of guests whatever server is asked, so one has to be: the router, where none is set.
+        OVN answers for the names of guests whatever server is asked, so one has to be: the router, where none is set
+        that such guests can reach.
         """
-        if self.dns:
-            return tuple(server for server in self.dns if server.version == version)
-        return tuple(gateway for gateway in self.gateways.values() if self.router and gateway.version == version)
+        chosen = tuple(server for server in self.dns if server.version == version)
+        return chosen or tuple(
+            gateway for gateway in self.gateways.values() if self.router and gateway.version == version
+        )
 
 
 @dataclass(frozen=True)
@@ -246,6 +259,7 @@ class Lease:
         hostname: a DNS label.
         host: the chassis that attached it last; only its agent may drop it.
         run: ``CHASSIS/ID`` of the run of the domain that took the lease. If that very run fails to start it is dropped.
+        by_default: whether the interface named no subnet: it stays where it is when another one becomes the default.
     """
 
     subnet: str
@@ -256,6 +270,7 @@ class Lease:
     hostname: str
     host: str
     run: str
+    by_default: bool = False
 
     @property
     def uuid(self) -> UUID:

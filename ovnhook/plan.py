@@ -262,11 +262,12 @@ class Observed:
 
 @dataclass(frozen=True)
 class Placement:
-    """An interface with the subnet and the addresses that it is to have."""
+    """An interface with the subnet and the addresses that it is to have; whether it named no subnet."""
 
     interface: Interface
     subnet: Subnet
     addresses: tuple[IPAddress, ...]
+    by_default: bool = False
 
 
 def subnet_names(interface: Interface, default: str) -> tuple[str, ...]:
@@ -285,8 +286,23 @@ def subnet_names(interface: Interface, default: str) -> tuple[str, ...]:
     return (default,) if default else ()
 
 
+def kept_subnet(domain: Domain, interface: Interface, observed: Observed) -> str:
+    """The name of the subnet that was the default one when the interface got its address there, or ""."""
+    held = (
+        lease.subnet
+        for lease in observed.leases.values()
+        if lease.by_default and is_held_by(lease, domain.uuid, interface.mac)
+    )
+    return next(held, "")
+
+
 def place(interface: Interface, default: str, subnets: Mapping[str, Subnet]) -> Subnet:
     """The subnet that an interface goes to.
+
+    Args:
+        interface: as below.
+        default: the name of the one for interfaces that name none, or "".
+        subnets: by name.
 
     Raises:
         NotFound: there is none of that name, or no default subnet.
@@ -336,6 +352,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
                 hostname=placement.interface.wish.hostname,
                 host=owner,
                 run=run_of(domain, host),
+                by_default=placement.by_default,
             )
             found = observed.leases.get((subnet.name, address))
             kept = _keep(lease, found)

@@ -37,6 +37,7 @@ _BOUND = {"ovnhook:bound": "yes"}
 # Marks those that we made: libvirt makes, and removes, those of bridges and networks by itself.
 _MADE_BY = {"ovnhook:made": "yes"}
 
+_PATIENCE = 0.5  # seconds for what is most often as it was
 _PAUSE = 0.02  # seconds between two looks whether ovn-controller is done
 
 
@@ -86,14 +87,22 @@ class Vswitch:
         self._chassis = ""
 
     def chassis(self, deadline: Deadline) -> str:
-        """This host's name in OVN: the system-id, which stays while the host does, so it is asked for once."""
+        """This host's name in OVN: the system-id, or what it was last where Open vSwitch does not answer.
+
+        It changes when a host is set up, while the agent runs already.
+        """
+        ask = select("Open_vSwitch", columns=["external_ids"])
+        try:
+            (found,) = self.database.transact([ask], deadline.half(_PATIENCE) if self._chassis else deadline)
+        except Unavailable:
+            if self._chassis:
+                return self._chassis
+            raise
+        self._chassis = map_of(found[0]["external_ids"]).get("system-id", "") if found else ""
         if not self._chassis:
-            (found,) = self.database.transact([select("Open_vSwitch", columns=["external_ids"])], deadline)
-            self._chassis = map_of(found[0]["external_ids"]).get("system-id", "") if found else ""
-            if not self._chassis:
-                raise Unavailable(
-                    "Open vSwitch has no external_ids:system-id", "ovs-vsctl set open . external-ids:system-id=NAME"
-                )
+            raise Unavailable(
+                "Open vSwitch has no external_ids:system-id", "ovs-vsctl set open . external-ids:system-id=NAME"
+            )
         return self._chassis
 
     def encapsulation(self, deadline: Deadline) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.host import Host
-from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Range, Subnet, Tap, Wish
+from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Range, Subnet, Tap, Wish, isolated_subnet
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.plan import (
     AddLease,
@@ -35,7 +35,7 @@ from ovnhook.plan import (
     UpdatePort,
     UpdateSubnet,
 )
-from tests.database.server import Dump, Server
+from tests.database.server import Dump, Server, run
 
 DEFAULT = Subnet("default", IPNetwork("10.0.0.0/24"), IPAddress("10.0.0.1"), default=True)
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway")
@@ -772,3 +772,42 @@ def _plug_as_libvirt(vswitch: Server, device: str, iface_id: str) -> None:
         {"op": "insert", "table": "Port", "uuid-name": "p", "row": port_row},
         {"op": "mutate", "table": "Bridge", "where": [["name", "==", "br-int"]], "mutations": [join]},
     )
+
+
+def test_a_host_that_gets_another_name(world: World, hv1: Host) -> None:
+    """Debian gives it a random one, and whoever sets it up a better one: the agent runs by then."""
+    hv1.attach(domain(interface()), soon())
+    hv1.detach(domain(interface()), soon())
+    vsctl = ["ovs-vsctl", "--no-wait", f"--db={world.vswitches['hv1'].remote}"]
+    run(*vsctl, "set", "Open_vSwitch", ".", "external_ids:system-id=renamed")
+    hv1.attach(domain(interface()), soon())
+    assert [port.host for port in world.ports] == ["renamed"]
+
+
+def test_another_default_subnet(world: World, hv1: Host) -> None:
+    """Who named no subnet keeps the address that it has, running or not; who is new goes to the new one."""
+    hv1.attach(domain(interface()), soon())
+    before = world.addresses
+    move = SetRegistry(Registry(1, "default"), Registry(2, "blue"))
+    world.northbound.commit([move], soon())
+    hv1.attach(domain(interface(), interface(MACS[1])), soon())
+    assert world.addresses[MACS[0]] == before[MACS[0]]
+    assert world.addresses[MACS[1]].startswith("10.1.0.")
+    hv1.detach(domain(interface()), soon())
+    hv1.attach(domain(interface(), run=2), soon())
+    assert world.addresses[MACS[0]] == before[MACS[0]]
+
+
+def test_a_subnet_that_is_named_no_more(world: World, hv1: Host) -> None:
+    """The interface goes to the default one."""
+    hv1.attach(domain(interface(subnet="blue")), soon())
+    hv1.attach(domain(interface(), run=2), soon())
+    assert world.addresses[MACS[0]].startswith("10.0.0.")
+
+
+def test_another_domains_own_subnet(world: World, hv1: Host) -> None:
+    """Nobody gets into it by its name."""
+    own = Subnet(isolated_subnet(MAIL), IPNetwork("10.224.0.0/28"), IPAddress("10.224.0.1"), isolated=True)
+    world.northbound.commit([AddSubnet(own)], soon())
+    with pytest.raises(InvalidRequest, match="is another domain's own"):
+        hv1.attach(domain(interface(subnet=own.name)), soon())
