@@ -31,11 +31,11 @@ lint: deps ## ruff, mypy, shellcheck
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	shellcheck .ci/run packaging/dependencies packaging/protos tests/newest
+	shellcheck .ci/run packaging/build packaging/dependencies packaging/protos tests/newest
 
 .PHONY: test-debian
 test-debian: deps
-	$(PYTHON) -m pytest tests
+	$(PYTHON) -m pytest tests --ignore=tests/packages
 
 .PHONY: test-pypi
 test-pypi: deps ## the tests that need no guest, with the newest of all dependencies from PyPI
@@ -52,6 +52,18 @@ SOAK_SECONDS = 1800
 .PHONY: soak
 soak: deps ## half an hour of everything at random, and nothing is left wrong (SOAK_SECONDS=60 SEED=7)
 	$(PYTHON) -m tests.faults.soak --seconds $(SOAK_SECONDS) $(if $(SEED),--seed $(SEED))
+.PHONY: bench
+bench: deps ## what things cost, measured side by side
+	$(PYTHON) -m bench
+
+.PHONY: test-packages
+test-packages: deps ## the Debian packages, on machines of Debian 12 and 13 that boot
+	rm -rf dist
+	$(PYTHON) -m pytest tests/packages
+
+.PHONY: packages
+packages: ## the Debian packages, in dist/
+	@packaging/build
 
 .PHONY: format
 format: deps ## put the code into shape

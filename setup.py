@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
@@ -16,7 +17,9 @@ class BuildWithProtos(build_py):
         """Build the package, then what is generated."""
         super().run()
         target = "." if self.editable_mode else self.build_lib
-        subprocess.run(["packaging/protos", target, sys.executable], check=True)
+        # Debian has no grpcio-tools; its protoc makes what goes with its libraries.
+        interpreter = [sys.executable] if find_spec("grpc_tools") else []
+        subprocess.run(["packaging/protos", target, *interpreter], check=True)
 
 
 setup(cmdclass={"build_py": BuildWithProtos})

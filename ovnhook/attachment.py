@@ -18,8 +18,8 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook import address, identity, plan
 from ovnhook import subnet as subnets
 from ovnhook.deadline import Deadline
-from ovnhook.errors import AlreadyExists, Conflict, Exhausted, OvnhookError, Unavailable
-from ovnhook.model import Domain, Interface, Port, Subnet, isolated_subnet
+from ovnhook.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, OvnhookError, Unavailable
+from ovnhook.model import Domain, Interface, Port, Subnet, is_isolated_subnet, isolated_subnet
 from ovnhook.ovsdb.connection import ConstraintViolation
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.plan import AddLease, Change, DropLease, Observed, Placement, RemovePort, UpdateLease
@@ -40,10 +40,14 @@ class Attached:
     Attributes:
         placements: where each went; none where the domain was left alone.
         arrives: whether it is on its way from another host, which has it still.
+        refused: why others of a running domain have no network.
+        put_off: what its metadata asks for that has to wait until it starts again, in words.
     """
 
     placements: tuple[Placement, ...] = ()
     arrives: bool = False
+    refused: tuple[OvnhookError, ...] = ()
+    put_off: tuple[str, ...] = ()
 
 
 class Attachment:
@@ -62,15 +66,17 @@ class Attachment:
         self._pool = pool
         self._carried = carried
 
-    def attach(self, domain: Domain, host: str, deadline: Deadline, *, take_over: bool = True) -> Attached:
+    def attach(self, domain: Domain, host: str, deadline: Deadline, *, running: bool = False) -> Attached:
         """Give every interface of a domain its port and its address.
 
         Args:
             domain: with its interfaces as they are to be: what it holds for others is given back.
             host: the chassis that it runs on.
             deadline: when to give up.
-            take_over: whether ports that are another host's become this host's, as when a domain starts there, unless
-                it arrives from that one. If not, such a domain, and one that migrates, is left alone.
+            running: whether it runs already. When a domain starts, ports that are another host's become this host's,
+                unless it arrives from that one. One that runs is left alone if it has such ports, or migrates; its
+                interfaces stay on their subnets with their addresses, and one that can't be attached does not keep the
+                others from it.
 
         Raises:
             InvalidRequest, NotFound, AlreadyExists, Exhausted: the domain asks for something that can't be.
@@ -79,9 +85,11 @@ class Attachment:
 
         def make() -> tuple[Change, ...]:
             nonlocal attached
-            made, placements, observed = self._place(domain, host, deadline, take_over=take_over)
-            attached = Attached(placements, any(port.moving_to == host for port in observed.ports.values()))
-            return (*made, *plan.attach(domain, host, placements, observed)) if placements else ()
+            made, found, observed = self._place(domain, host, deadline, running=running)
+            if found is None:
+                return ()
+            attached = found
+            return (*made, *plan.attach(domain, host, found.placements, observed))
 
         try:
             self._commit(make, deadline)
@@ -104,6 +112,23 @@ class Attachment:
     def detach(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Take a domain's ports of a host away, or, in a migration, leave them to the other host; its leases stay."""
         self._commit(lambda: plan.leave(self._observe(domain, deadline), host), deadline)
+
+    def keep(self, domain: Domain, host: str, deadline: Deadline) -> None:
+        """Make what a stopped domain holds fit to its definition, if that host was the last one to attach it."""
+
+        def make() -> tuple[Change, ...]:
+            changes = plan.keep(domain, self._observe(domain, deadline), host)
+            return (*changes, *self._end_own_subnet(domain, changes, deadline)) if changes else ()
+
+        self._commit(make, deadline)
+
+    def stay(self, domain: Domain, host: str, deadline: Deadline) -> None:
+        """Make a host the only one of a domain's ports again: the domain is not leaving it after all."""
+        self._commit(lambda: plan.stay(self._observe(domain, deadline), host), deadline)
+
+    def commit(self, changes: Sequence[Change], deadline: Deadline) -> None:
+        """Carry out changes that were planned elsewhere."""
+        self._commit(lambda: tuple(changes), deadline)
 
     def forget(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Give back all that a domain holds that exists no more, if that host was the last one to attach it."""
@@ -139,15 +164,24 @@ class Attachment:
         return self.northbound.observe_held(domain.uuid, domain.macs, deadline)
 
     def _place(
-        self, domain: Domain, host: str, deadline: Deadline, *, take_over: bool
-    ) -> tuple[tuple[Change, ...], tuple[Placement, ...], Observed]:
-        """Where each interface is to go, with what makes the domain's own subnet, and what there is."""
-        interfaces = domain.interfaces
-        names = {name for interface in interfaces for name in plan.subnet_names(interface, "")}
-        macs = [interface.mac for interface in interfaces]
+        self, domain: Domain, host: str, deadline: Deadline, *, running: bool
+    ) -> tuple[tuple[Change, ...], Attached | None, Observed]:
+        """What makes the domain's own subnet, where each interface is to go (None: leave it alone), what there is."""
+        names = {name for interface in domain.interfaces for name in plan.subnet_names(interface, "")}
+        macs = [interface.mac for interface in domain.interfaces]
         observed = self.northbound.observe(domain.uuid, macs, names, deadline)
-        if not take_over and any(port.host != host or port.moving_to for port in observed.ports.values()):
-            return (), (), observed
+        ports = observed.ports.values()
+        arrives = any(port.moving_to == host for port in ports)
+        named = {interface.mac: interface.wish.subnet for interface in domain.interfaces}
+        put_off: tuple[str, ...] = ()
+        if running:
+            if _is_elsewhere(observed, host):
+                return (), None, observed
+            put_off = plan.put_off(domain, observed)
+            domain = plan.settled(domain, observed)
+        elif not domain.interfaces:
+            return (), None, observed
+        interfaces = domain.interfaces
         default = observed.registry.default_subnet if observed.registry else ""
         held = observed.holding.leases if observed.holding else ()
         more = {name for interface in interfaces for name in plan.subnet_names(interface, default)}
@@ -158,28 +192,44 @@ class Attachment:
         made, observed = self._with_own_subnet(domain, observed, deadline)
         gone = {mac for mac, _, _ in held} - {*domain.macs}
         if gone:
-            ports = self.northbound.observe(domain.uuid, gone, (), deadline).ports
-            observed = observed.having(ports={**observed.ports, **ports})
+            left = self.northbound.observe(domain.uuid, gone, (), deadline).ports
+            observed = observed.having(ports={**observed.ports, **left})
+            if running and _is_elsewhere(observed, host):
+                return (), None, observed
         asked = [
             (name, where)
             for interface in interfaces
-            for name in plan.subnet_names(interface, default)
+            for name in {
+                *plan.subnet_names(interface, default),
+                *(name for mac, name, _ in held if mac == interface.mac),
+            }
             for where in interface.wish.addresses
         ]
         leases = self.northbound.leases_at({*asked, *((name, where) for _, name, where in held)}, deadline)
         observed = observed.having(leases=leases)
         placements: list[Placement] = []
+        refused: list[OvnhookError] = []
         for interface in interfaces:
             try:
-                subnet = plan.place(interface, default, observed.subnets)
+                usual = plan.kept_subnet(domain, interface, observed) or default
+                subnet = plan.place(interface, usual, observed.subnets)
+                if is_isolated_subnet(subnet.name) and subnet.name != isolated_subnet(domain.uuid):
+                    raise InvalidRequest(
+                        f"subnet {subnet.name} is another domain's own", "ovnhook subnet create --help"
+                    )
                 taken = {
                     where for placement in placements if placement.subnet == subnet for where in placement.addresses
                 }
                 addresses = self._addresses(domain, interface, subnet, observed, taken, deadline)
             except OvnhookError as error:
-                raise error.within(f"domain {domain.name}: interface {interface.mac}") from error
-            placements.append(Placement(interface, subnet, addresses))
-        return made, tuple(placements), observed
+                told = error.within(f"domain {domain.name}: interface {interface.mac}")
+                if not running or isinstance(error, Unavailable):
+                    raise told from error
+                refused.append(told)
+                continue
+            by_default = subnet.name == usual and named[interface.mac] != usual != interface.portgroup
+            placements.append(Placement(interface, subnet, addresses, by_default))
+        return made, Attached(tuple(placements), arrives, tuple(refused), put_off), observed
 
     def _with_own_subnet(
         self, domain: Domain, observed: Observed, deadline: Deadline
@@ -294,7 +344,7 @@ class Attachment:
                     raise AlreadyExists(
                         f"domain {lease.domain_name}: interface {lease.mac}: host name '{lease.hostname}' of subnet"
                         f" {lease.subnet} is that of domain {there.domain_name} ({there.address}, {there.mac})",
-                        "choose another in its metadata, hostname='NAME'; a name is free when its domain is undefined",
+                        "choose another host name; one is free when the domain that has it is undefined or deleted",
                     )
 
     def _name_taken(self, domain: Domain, deadline: Deadline) -> OvnhookError | None:
@@ -310,6 +360,12 @@ class Attachment:
                 f"virsh edit {domain.name}: take the interfaceid out of <virtualport>, libvirt makes a new one",
             )
         return None
+
+
+def _is_elsewhere(observed: Observed, host: str) -> bool:
+    """Whether another host has, or is to have, a domain that runs on this one."""
+    moves = observed.holding is not None and observed.holding.moving_to != ""
+    return moves or any(port.host != host or port.moving_to for port in observed.ports.values())
 
 
 def repeat(action: Callable[[], T], deadline: Deadline, *, outage_tries: int = 1) -> T:

@@ -16,6 +16,7 @@ from ovnhook.model import Domain, Interface, Keeper, Kind, Wish, isolated_subnet
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,255}")  # libvirt's own limits: a name of a domain is a name of files
 _MOST = 32  # interfaces of a domain
+_NOBODY = "00:00:00:00:00:00"
 _GROUP = 0x01  # of a MAC address's first octet (IEEE 802)
 
 
@@ -80,7 +81,7 @@ def make(uuid: str, name: str, interfaces: Iterable[Asked]) -> Domain:
 def _interface(asked: Asked, number: int, domain: Domain) -> Interface:
     mac = asked.mac.lower() or _mac(domain, number)
     where = f"domain {domain.name}: interface {asked.mac or number}"
-    if not MAC.fullmatch(mac) or int(mac[:2], 16) & _GROUP:
+    if not MAC.fullmatch(mac) or int(mac[:2], 16) & _GROUP or mac == _NOBODY:
         raise InvalidRequest(f"{where}: that is not a MAC address like 52:54:00:aa:bb:01")
     if asked.subnet and not SUBNET_NAME.fullmatch(asked.subnet):
         raise InvalidRequest(f"{where}: '{asked.subnet}' is not a name that a subnet can have", SUBNET_NAMES)

@@ -30,6 +30,10 @@ SUBNET_NAMES = "letters, digits and, in between, dots, hyphens and underscores, 
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
 
 
+class _NoSuchInterface(InvalidRequest):
+    """The metadata names an interface that the domain does not have."""
+
+
 def identify(xml: bytes) -> Domain:
     """The domain without its interfaces, whatever its metadata says: enough to take it off the network.
 
@@ -46,7 +50,7 @@ def identify(xml: bytes) -> Domain:
     )
 
 
-def parse(xml: bytes, bridge: str) -> Domain:
+def parse(xml: bytes, bridge: str, *, running: bool = False) -> Domain:
     """The domain with those of its interfaces that are ours.
 
     Interfaces of ``type='network'`` are ours once libvirt has resolved them to the integration bridge, which it has in
@@ -55,6 +59,8 @@ def parse(xml: bytes, bridge: str) -> Domain:
     Args:
         xml: the whole ``<domain>`` element.
         bridge: name of the integration bridge.
+        running: whether it runs already: then metadata for an interface that is not there, because it was unplugged or
+            is yet to be plugged in, is passed over.
 
     Raises:
         InvalidRequest: it is no domain's XML, or its metadata asks for something that has no meaning.
@@ -66,11 +72,21 @@ def parse(xml: bytes, bridge: str) -> Domain:
             uuid=domain.uuid,
             name=domain.name,
             id=domain.id,
-            interfaces=tuple(_interfaces(root, bridge, domain)),
+            interfaces=tuple(_interfaces(root, bridge, domain, running=running)),
             macs=domain.macs,
         )
     except InvalidRequest as error:
         raise error.within(f"domain {domain.name}") from error
+
+
+def taps(xml: bytes) -> frozenset[str]:
+    """The names of the devices on the host that a running domain's interfaces have, ours or not.
+
+    Raises:
+        InvalidRequest: it is no domain's XML at all.
+    """
+    targets = _root(xml).findall("devices/interface/target")
+    return frozenset(device for target in targets if (device := target.get("dev")))
 
 
 def hostname_of(domain: Domain) -> str:
@@ -104,9 +120,9 @@ def _mac(element: etree._Element) -> str:
     return "" if mac is None else mac.get("address", "").lower()
 
 
-def _interfaces(root: etree._Element, bridge: str, domain: Domain) -> Iterator[Interface]:
+def _interfaces(root: etree._Element, bridge: str, domain: Domain, *, running: bool) -> Iterator[Interface]:
     elements = root.findall("devices/interface")
-    wishes, for_others = _wishes(root, elements, bridge, domain)
+    wishes, for_others = _wishes(root, elements, bridge, domain, running=running)
     seen: set[str] = set()
     for index, element in enumerate(elements):
         wish = wishes.get(index)
@@ -162,13 +178,18 @@ def _interface(element: etree._Element, kind: Kind, mac: str, wish: Wish) -> Int
 
 
 def _wishes(
-    root: etree._Element, elements: list[etree._Element], bridge: str, domain: Domain
+    root: etree._Element, elements: list[etree._Element], bridge: str, domain: Domain, *, running: bool
 ) -> tuple[dict[int, Wish], Wish | None]:
     """What the metadata asks for: by the interface's index, and for all that it does not name."""
     named: dict[int, etree._Element] = {}
     for_others: list[etree._Element] = []
     for element in _metadata(root):
-        index = _index(element, elements)
+        try:
+            index = _index(element, elements)
+        except _NoSuchInterface:
+            if running:
+                continue
+            raise
         if index is None:
             for_others.append(element)
         elif index in named:
@@ -224,13 +245,13 @@ def _index(element: etree._Element, elements: list[etree._Element]) -> int | Non
         for position, candidate in enumerate(elements):
             if _mac(candidate) == mac.lower():
                 return position
-        raise InvalidRequest(f"metadata: mac='{mac}': the domain has no interface with this MAC address")
+        raise _NoSuchInterface(f"metadata: mac='{mac}': the domain has no interface with this MAC address")
     if index is not None:
         if not re.fullmatch(r"[0-9]{1,4}", index):
             raise InvalidRequest(f"metadata: index='{index}' is not the number of an interface, the first is 0")
         if int(index) >= len(elements):
             there = f"the last interface has index {len(elements) - 1}" if elements else "the domain has no interface"
-            raise InvalidRequest(f"metadata: index='{index}': {there}")
+            raise _NoSuchInterface(f"metadata: index='{index}': {there}")
         return int(index)
     return None
 

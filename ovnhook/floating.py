@@ -37,7 +37,7 @@ def create(
     lease = _lease(target, leases, port, cloud)
     router, network = _way_out(lease, cloud)
     theirs = [one for one in cloud.floating if (one.subnet, one.inside) == (lease.subnet, lease.address)]
-    there = [one for one in cloud.floating if (one.address, one.router) == (outside, router)]
+    there = [one for one in cloud.floating if one.address == outside]
     if theirs and theirs == there:
         return ()
     _check(outside, router, network, cloud)

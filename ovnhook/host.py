@@ -12,7 +12,7 @@ from uuid import UUID
 from netaddr import IPNetwork
 
 from ovnhook import plan, underlay
-from ovnhook.attachment import Attachment
+from ovnhook.attachment import Attached, Attachment
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.model import Domain, Kind
@@ -35,25 +35,28 @@ class Host:
         pool = IPNetwork(config.isolated_pool)
         self.attachment = Attachment(self.northbound, pool, partial(underlay.read, self.vswitch))
 
-    def attach(self, domain: Domain, deadline: Deadline, *, take_over: bool = True) -> None:
+    def attach(self, domain: Domain, deadline: Deadline, *, running: bool = False) -> Attached:
         """Give every interface of a domain its port and its address, and bind the taps that are known.
 
         Args:
             domain: as its XML says.
             deadline: when to give up.
-            take_over: as of Attachment.attach.
+            running: as of Attachment.attach; what was plugged for interfaces that are gone is taken away, too.
 
         Raises:
             InvalidRequest, NotFound, AlreadyExists, Exhausted: the domain asks for something that can't be.
         """
-        if not domain.interfaces:
-            return
+        if not domain.interfaces and not running:
+            return Attached()
         host = self.vswitch.chassis(deadline)
-        attached = self.attachment.attach(domain, host, deadline, take_over=take_over)
-        self.vswitch.bind(list(_bindings(domain)), deadline)
+        attached = self.attachment.attach(domain, host, deadline, running=running)
+        if running:
+            self.vswitch.unbind(domain.uuid, deadline, but=domain.macs)
+        self.vswitch.bind(list(_bindings(domain, running=running)), deadline)
         if attached.arrives:
             # From the moment that the guest runs here its packets come this way.
             self.vswitch.wait_installed([one.device for one in domain.interfaces if one.device], deadline)
+        return attached
 
     def announce(self, domain: Domain, deadline: Deadline) -> None:
         """Prepare for a domain that is about to migrate here."""
@@ -62,6 +65,14 @@ class Host:
     def arrive(self, uuid: UUID, deadline: Deadline) -> None:
         """Make a domain's ports this host's alone, if it has migrated here."""
         self.attachment.arrive(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
+
+    def stay(self, uuid: UUID, deadline: Deadline) -> None:
+        """Make a domain's ports this host's alone again, if it does not migrate any more."""
+        self.attachment.stay(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
+
+    def keep(self, domain: Domain, deadline: Deadline) -> None:
+        """Make what a domain holds that does not run fit to its definition: interfaces that are gone, its name."""
+        self.attachment.keep(domain, self.vswitch.chassis(deadline), deadline)
 
     def roll_back(self, domain: Domain, deadline: Deadline) -> None:
         """Take back what this run of a domain was given, because it failed to start."""
@@ -81,8 +92,9 @@ class Host:
         self.attachment.forget(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
 
 
-def _bindings(domain: Domain) -> Iterator[Binding]:
-    """The taps that libvirt does not bind to the right port by itself."""
+def _bindings(domain: Domain, *, running: bool) -> Iterator[Binding]:
+    """The taps that are there. At a start libvirt plugs some of them by itself, into the right port."""
     for interface in domain.interfaces:
-        if interface.device and (interface.kind is not Kind.BRIDGE or not interface.interface_id):
-            yield Binding(interface.device, plan.port_id(domain, interface), interface.mac, domain.uuid)
+        if interface.device:
+            libvirts = not running and interface.kind is Kind.BRIDGE and interface.interface_id != ""
+            yield Binding(interface.device, plan.port_id(domain, interface), interface.mac, domain.uuid, libvirts)

@@ -78,7 +78,8 @@ class Domain:
         name: as the user knows it.
         id: libvirt's number of this run on this host, or -1 when the XML is not of a running domain.
         interfaces: those that are ours, in the order of the XML.
-        macs: those of every interface, ours or not: a lease of any other MAC is of an interface that is gone.
+        macs: those of every interface, ours or not: a port of any other MAC is of an interface that is gone.
+        spare: those that it does not have now and may have again, because its definition has them: their leases stay.
         kept_by: who says when it ends.
     """
 
@@ -87,6 +88,7 @@ class Domain:
     id: int = -1
     interfaces: tuple[Interface, ...] = ()
     macs: tuple[str, ...] = ()
+    spare: tuple[str, ...] = ()
     kept_by: Keeper = Keeper.LIBVIRT
 
     def port_uuid(self, mac: str) -> UUID:
@@ -96,7 +98,18 @@ class Domain:
 
 def isolated_subnet(domain: UUID) -> str:
     """The name of a domain's own subnet."""
-    return f"isolated-{domain}"
+    return f"{_OWN}{domain}"
+
+
+def is_isolated_subnet(name: str) -> bool:
+    """Whether a subnet of that name is some domain's own."""
+    try:
+        return name.startswith(_OWN) and isolated_subnet(UUID(name.removeprefix(_OWN))) == name
+    except ValueError:
+        return False
+
+
+_OWN = "isolated-"
 
 
 @dataclass(frozen=True)
@@ -162,11 +175,13 @@ class Subnet:
     def servers(self, version: int) -> tuple[IPAddress, ...]:
         """The DNS servers of an IP version that guests are told.
 
-        OVN answers for the names of guests whatever server is asked, so one has to be: the router, where none is set.
+        OVN answers for the names of guests whatever server is asked, so one has to be: the router, where none is set
+        that such guests can reach.
         """
-        if self.dns:
-            return tuple(server for server in self.dns if server.version == version)
-        return tuple(gateway for gateway in self.gateways.values() if self.router and gateway.version == version)
+        chosen = tuple(server for server in self.dns if server.version == version)
+        return chosen or tuple(
+            gateway for gateway in self.gateways.values() if self.router and gateway.version == version
+        )
 
 
 @dataclass(frozen=True)
@@ -244,6 +259,7 @@ class Lease:
         hostname: a DNS label.
         host: the chassis that attached it last; only its agent may drop it.
         run: ``CHASSIS/ID`` of the run of the domain that took the lease. If that very run fails to start it is dropped.
+        by_default: whether the interface named no subnet: it stays where it is when another one becomes the default.
     """
 
     subnet: str
@@ -254,6 +270,7 @@ class Lease:
     hostname: str
     host: str
     run: str
+    by_default: bool = False
 
     @property
     def uuid(self) -> UUID:
@@ -303,6 +320,7 @@ class Port:
         host: the chassis that it runs on, which alone may remove the port.
         kept_by: who says when it ends.
         moving_to: the chassis that the domain is migrating to, which may bind it as well, or "".
+        intact: whether its row says just this: somebody may have changed a part of it. Only in what was read.
         up: whether OVN has bound it; only in what was read.
     """
 
@@ -315,12 +333,28 @@ class Port:
     host: str
     kept_by: Keeper = Keeper.LIBVIRT
     moving_to: str = ""
+    intact: bool = True
     up: bool = field(default=False, compare=False)
 
     @property
     def uuid(self) -> UUID:
         """Its Logical_Switch_Port row."""
         return identity.port(self.domain, self.mac)
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A guest's device as Open vSwitch has it.
+
+    Attributes:
+        iface_id: name of the logical switch port that it is bound to.
+        domain: UUID of the domain, as whoever plugged it wrote it, or "".
+        ours: whether we have bound it, so that what is left of it may be taken away.
+    """
+
+    iface_id: str
+    domain: str
+    ours: bool
 
 
 @dataclass(frozen=True)

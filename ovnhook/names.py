@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from netaddr import IPAddress
+from netaddr import AddrFormatError, IPAddress
 
 from ovnhook.model import Lease
 
@@ -27,3 +27,17 @@ def records(leases: Iterable[Lease], domain: str) -> dict[str, str]:
         found |= {host: known, name: known}
         found |= {address.reverse_dns.rstrip("."): name for address in addresses}
     return found
+
+
+def addresses(record: str, value: str) -> tuple[IPAddress, ...]:
+    """The addresses that a record leads to, or back from; none where it is no record of addresses."""
+    try:
+        match record.split("."):
+            case [*octets, "in-addr", "arpa"]:
+                return (IPAddress(".".join(reversed(octets)), 4),)
+            case [*nibbles, "ip6", "arpa"]:
+                return (IPAddress(int("".join(reversed(nibbles)), 16), 6),)
+            case _:
+                return tuple(map(IPAddress, value.split()))
+    except (AddrFormatError, ValueError):
+        return ()

@@ -262,11 +262,12 @@ class Observed:
 
 @dataclass(frozen=True)
 class Placement:
-    """An interface with the subnet and the addresses that it is to have."""
+    """An interface with the subnet and the addresses that it is to have; whether it named no subnet."""
 
     interface: Interface
     subnet: Subnet
     addresses: tuple[IPAddress, ...]
+    by_default: bool = False
 
 
 def subnet_names(interface: Interface, default: str) -> tuple[str, ...]:
@@ -285,8 +286,23 @@ def subnet_names(interface: Interface, default: str) -> tuple[str, ...]:
     return (default,) if default else ()
 
 
+def kept_subnet(domain: Domain, interface: Interface, observed: Observed) -> str:
+    """The name of the subnet that was the default one when the interface got its address there, or ""."""
+    held = (
+        lease.subnet
+        for lease in observed.leases.values()
+        if lease.by_default and is_held_by(lease, domain.uuid, interface.mac)
+    )
+    return next(held, "")
+
+
 def place(interface: Interface, default: str, subnets: Mapping[str, Subnet]) -> Subnet:
     """The subnet that an interface goes to.
+
+    Args:
+        interface: as below.
+        default: the name of the one for interfaces that name none, or "".
+        subnets: by name.
 
     Raises:
         NotFound: there is none of that name, or no default subnet.
@@ -308,7 +324,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
     """The changes that give a domain's interfaces their ports and leases.
 
     Args:
-        domain: whose `macs` also say which of its leases are of interfaces that are gone.
+        domain: whose `macs` and `spare` also say which of its ports and leases are of interfaces that are gone.
         host: the chassis that the domain runs on.
         placements: one for each interface to attach.
         observed: what there is, with the leases and subnets that the placements and the holding name.
@@ -322,7 +338,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
     placed = {placement.interface.mac for placement in placements}
     before = observed.holding.leases if observed.holding else ()
     # Leases of interfaces that are not attached now (another kind, later in the start) stay as they are.
-    held = [entry for entry in before if entry[0] in domain.macs and entry[0] not in placed]
+    held = [entry for entry in before if entry[0] in (*domain.macs, *domain.spare) and entry[0] not in placed]
     for placement in placements:
         mac, subnet = placement.interface.mac, placement.subnet
         for address in placement.addresses:
@@ -336,6 +352,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
                 hostname=placement.interface.wish.hostname,
                 host=owner,
                 run=run_of(domain, host),
+                by_default=placement.by_default,
             )
             found = observed.leases.get((subnet.name, address))
             kept = _keep(lease, found)
@@ -363,6 +380,8 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
     holding = Holding(domain.uuid, domain.name, owner, tuple(sorted(held)), domain.kept_by, moving_to)
     if held and holding != observed.holding:
         changes.append(SetHolding(observed.holding, holding))
+    elif observed.holding and not held:
+        changes.append(DropHolding(observed.holding))
     changes += _rename(domain.uuid, changes, observed)
     changes += ports
     changes += detach((port for mac, port in observed.ports.items() if mac not in domain.macs), host)
@@ -391,7 +410,7 @@ def detach(ports: Iterable[Port], host: str) -> tuple[Change, ...]:
 
 def leave(observed: Observed, host: str) -> tuple[Change, ...]:
     """The changes for a domain that does not run on this host any more; what it holds it keeps."""
-    return (*detach(observed.ports.values(), host), *_hand_over(observed.holding, host))
+    return (*detach(observed.ports.values(), host), *_hand_over(observed, host))
 
 
 def announce(observed: Observed, host: str) -> tuple[Change, ...]:
@@ -416,16 +435,102 @@ def arrive(observed: Observed, host: str) -> tuple[Change, ...]:
     ]
     holding = observed.holding
     if holding and holding.moving_to == host:
-        changes.append(SetHolding(holding, replace(holding, host=host, moving_to="")))
+        changes += _hold(observed, holding, host)
     return tuple(changes)
 
 
-def _hand_over(holding: Holding | None, host: str) -> list[Change]:
+def _hand_over(observed: Observed, host: str) -> list[Change]:
     """Make what a domain holds the other host's of a migration, which this one has nothing to do with any more."""
+    holding = observed.holding
     if holding and holding.moving_to and host in (holding.host, holding.moving_to):
-        stays = holding.moving_to if holding.host == host else holding.host
-        return [SetHolding(holding, replace(holding, host=stays, moving_to=""))]
+        return _hold(observed, holding, holding.moving_to if holding.host == host else holding.host)
     return []
+
+
+def _hold(observed: Observed, holding: Holding, host: str) -> list[Change]:
+    """Make what a domain holds a host's."""
+    changes: list[Change] = [SetHolding(holding, replace(holding, host=host, moving_to=""))]
+    for mac, subnet, address in holding.leases:
+        lease = observed.leases.get((subnet, address))
+        if lease and is_held_by(lease, holding.domain, mac) and lease.host != host:
+            changes.append(UpdateLease(lease, replace(lease, host=host)))
+    return changes
+
+
+def settled(domain: Domain, observed: Observed) -> Domain:
+    """A running domain as it can be without a change under its guest's feet.
+
+    An interface that has its port stays on its subnet with its addresses, whatever the metadata says by now.
+    """
+    held = observed.holding.leases if observed.holding else ()
+
+    def stay(interface: Interface) -> Interface:
+        port = observed.ports.get(interface.mac)
+        if port is None:
+            return interface
+        known = tuple(address for mac, subnet, address in held if (mac, subnet) == (port.mac, port.subnet))
+        there = replace(interface.wish, subnet=port.subnet, isolated=False, addresses=known or port.addresses)
+        return replace(interface, wish=there)
+
+    return replace(domain, interfaces=tuple(map(stay, domain.interfaces)))
+
+
+def put_off(domain: Domain, observed: Observed) -> tuple[str, ...]:
+    """What the metadata of a running domain asks for that has to wait for its next start, in words."""
+    found = []
+    for interface in domain.interfaces:
+        wish, port = interface.wish, observed.ports.get(interface.mac)
+        if port is None:
+            continue
+        wanted = [f"subnet '{wish.subnet}'"] if wish.subnet not in ("", port.subnet) else []
+        wanted += [f"address {address}" for address in wish.addresses if address not in port.addresses]
+        if wanted:
+            has = " ".join(map(str, port.addresses))
+            found.append(
+                f"domain {domain.name}: interface {port.mac}: {', '.join(wanted)} of its metadata takes effect at the"
+                f" domain's next start; until then it has {has} on subnet {port.subnet}"
+            )
+    return tuple(found)
+
+
+def keep(domain: Domain, observed: Observed, host: str) -> tuple[Change, ...]:
+    """The changes that make what a domain holds that does not run fit to its definition, if this host had it last.
+
+    Args:
+        domain: as it is defined: of the interfaces that it has no more the leases are given back, and what stays has
+            its name.
+        observed: what there is of it.
+        host: this one.
+    """
+    holding = observed.holding
+    if holding is None or holding.host != host or holding.moving_to or observed.ports:
+        return ()
+    kept = tuple(entry for entry in holding.leases if entry[0] in domain.macs)
+    changes = _drop(domain.uuid, [entry for entry in holding.leases if entry not in kept], observed.leases)
+    for mac, subnet, address in kept:
+        lease = observed.leases.get((subnet, address))
+        if lease and is_held_by(lease, domain.uuid, mac) and lease.domain_name != domain.name:
+            changes.append(UpdateLease(lease, replace(lease, domain_name=domain.name)))
+    changes += _rename(domain.uuid, changes, observed)
+    new = replace(holding, domain_name=domain.name, leases=kept)
+    if not kept:
+        changes.append(DropHolding(holding))
+    elif new != holding:
+        changes.append(SetHolding(holding, new))
+    return tuple(changes)
+
+
+def stay(observed: Observed, host: str) -> tuple[Change, ...]:
+    """The changes that make a domain's ports this host's alone again, because it is not leaving after all."""
+    changes: list[Change] = [
+        UpdatePort(port, replace(port, moving_to=""))
+        for port in observed.ports.values()
+        if port.host == host and port.moving_to
+    ]
+    holding = observed.holding
+    if holding and holding.host == host and holding.moving_to:
+        changes += _hold(observed, holding, host)
+    return tuple(changes)
 
 
 def forget(observed: Observed, host: str) -> tuple[Change, ...]:
@@ -451,7 +556,7 @@ def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ..
     """The changes that undo what this very run of a domain was given before it failed to start."""
     changes: list[Change] = [*detach(observed.ports.values(), host)]
     if observed.holding is None or observed.holding.host != host:
-        return (*changes, *_hand_over(observed.holding, host))
+        return (*changes, *_hand_over(observed, host))
     kept = []
     for mac, subnet, address in observed.holding.leases:
         lease = observed.leases.get((subnet, address))
@@ -545,7 +650,9 @@ def is_held_by(lease: Lease, domain: UUID, mac: str) -> bool:
 
 def may_have(lease: Lease, domain: Domain, interface: Interface) -> bool:
     """Whether an interface may be given a lease that it asks for: its own, or one of its domain that is left free."""
-    others = {*domain.macs} - {attached.mac for attached in domain.interfaces}  # these are attached later, if at all
+    others = {*domain.macs, *domain.spare} - {
+        attached.mac for attached in domain.interfaces
+    }  # these are attached later, if at all
     return is_held_by(lease, domain.uuid, interface.mac) or (lease.domain == domain.uuid and lease.mac not in others)
 
 

@@ -7,6 +7,8 @@ import signal
 import sys
 import threading
 
+from sdnotify import SystemdNotifier
+
 from ovnhook.agent.node import Teller
 from ovnhook.agent.reconcile import Reconciler
 from ovnhook.agent.server import DomainLocks, Server
@@ -31,7 +33,7 @@ def main() -> int:
         domains = DomainLocks()
         teller = Teller(host.vswitch)
         reconciler = Reconciler(config, host, domains)
-        server = Server(AGENT_SOCKET, config, host, domains, reconciler.wake)
+        server = Server(AGENT_SOCKET, config, host, domains, reconciler.wake, reconciler.check)
     except OvnhookError as error:
         _log.error("%s", error)
         return error.exit_code
@@ -39,10 +41,15 @@ def main() -> int:
     threading.Thread(target=reconciler.run, name="reconcile", daemon=True).start()
     threading.Thread(target=teller.run, name="node", daemon=True).start()
     _log.info("serving on %s", AGENT_SOCKET)
+    systemd = SystemdNotifier()  # sd_notify(3); says nothing where nobody listens
+    systemd.notify("READY=1")
     while not stop.wait(_TEND):
-        host.northbound.database.tend()
-        host.vswitch.database.tend()
+        systemd.notify("WATCHDOG=1")
+        lost = [database.tend() for database in (host.northbound.database, host.vswitch.database)]
+        if any(lost):
+            reconciler.wake()
     teller.stop()
+    systemd.notify("STOPPING=1")
     server.shutdown()
     AGENT_SOCKET.unlink(missing_ok=True)
     return 0

@@ -1,4 +1,4 @@
-"""What libvirt says of this host: which domains there are, and when one goes.
+"""What libvirt says of this host: which domains there are, and when one goes or changes.
 
 libvirt's calls wait without an end while a hook runs for the domain in question, so they have threads of their own and
 nothing that answers the hook waits for them.
@@ -21,94 +21,115 @@ _log = logging.getLogger(__name__)
 
 _URI = "qemu:///system"
 _GONE = (libvirt.VIR_DOMAIN_EVENT_UNDEFINED, libvirt.VIR_DOMAIN_EVENT_STOPPED)
-_ARRIVED = (libvirt.VIR_DOMAIN_EVENT_RESUMED_MIGRATED, libvirt.VIR_DOMAIN_EVENT_RESUMED_POSTCOPY)
+_ARRIVED = (
+    (libvirt.VIR_DOMAIN_EVENT_RESUMED, libvirt.VIR_DOMAIN_EVENT_RESUMED_MIGRATED),
+    (libvirt.VIR_DOMAIN_EVENT_RESUMED, libvirt.VIR_DOMAIN_EVENT_RESUMED_POSTCOPY),
+    # Started here after the host died from which it was to come.
+    (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_BOOTED),
+    (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_RESTORED),
+)
 
 
 @dataclass(frozen=True)
-class Domains:
-    """The domains of this host.
+class Sight:
+    """What is seen of a domain.
 
     Attributes:
-        running: the live XML of each that runs, or is about to.
-        paused: those of them that do not run at the moment, as while they arrive from another host.
-        known: all that run or are defined.
+        live: its XML while it runs, or is about to; else empty.
+        definition: its XML as it is defined; empty where it is not.
+        paused: whether it is there and does not run at the moment, as while it arrives from another host.
+        busy: whether libvirt is doing something long with it, as moving it to another host.
     """
 
-    running: dict[UUID, bytes]
-    paused: frozenset[UUID]
-    known: frozenset[UUID]
+    live: bytes = b""
+    definition: bytes = b""
+    paused: bool = False
+    busy: bool = False
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who is told what, from a thread of libvirt's events.
+
+    Attributes:
+        gone: a domain stopped or was undefined.
+        arrived: a domain runs that was not here before: it was started, or has come from another host.
+        changed: it was defined anew, or an interface was plugged in or out, maybe.
+        described: its metadata changed.
+        lost: the connection to libvirt.
+    """
+
+    gone: Callable[[UUID], None]
+    arrived: Callable[[UUID], None]
+    changed: Callable[[UUID], None]
+    described: Callable[[UUID], None]
+    lost: Callable[[], None]
 
 
 class Hypervisor:
-    """A connection to libvirt that comes back by itself.
+    """A connection to libvirt that comes back by itself. Safe to share between threads.
 
     Args:
-        on_gone: called, from a thread of libvirt's events, with a domain that stopped or was undefined.
-        on_arrived: called likewise with a domain that has come from another host and runs.
-        on_lost: called likewise when the connection was lost: what happens from then on nobody tells.
+        listeners: are told of events.
     """
 
-    def __init__(
-        self, on_gone: Callable[[UUID], None], on_arrived: Callable[[UUID], None], on_lost: Callable[[], None]
-    ) -> None:
-        self._on_gone = on_gone
-        self._on_arrived = on_arrived
-        self._on_lost = on_lost
+    def __init__(self, listeners: Listeners) -> None:
+        self._listeners = listeners
         self._connection: libvirt.virConnect | None = None
-        self._listening = 0  # what libvirt calls our listening to its events
+        self._listening: list[int] = []  # what libvirt calls our listening to its events
+        self._lock = threading.Lock()
         libvirt.registerErrorHandler(lambda _context, _error: None, None)  # each error is raised as well
         libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=_run_events, name="libvirt-events", daemon=True).start()
 
-    def domains(self) -> Domains:
-        """The domains as they are now.
+    def domains(self) -> dict[UUID, Sight]:
+        """The domains that run or are defined, as they are now.
 
         Raises:
             Unavailable: libvirt is out of reach.
         """
         try:
-            domains = self._connected().listAllDomains()
-            running, paused = {}, set()
-            for domain in domains:
-                uuid, (state, xml) = UUID(bytes=domain.UUID()), _now(domain)
-                if xml:
-                    running[uuid] = xml
-                if state == libvirt.VIR_DOMAIN_PAUSED:
-                    paused.add(uuid)
-            return Domains(running, frozenset(paused), frozenset(UUID(bytes=domain.UUID()) for domain in domains))
+            return {UUID(bytes=domain.UUID()): _see(domain) for domain in self._connected().listAllDomains()}
         except libvirt.libvirtError as error:
             raise self._lost(error) from error
 
-    def knows(self, domain: UUID) -> bool:
-        """Whether a domain runs or is defined.
+    def domain(self, uuid: UUID) -> Sight | None:
+        """One of them, or None where there is none.
 
         Raises:
             Unavailable: libvirt is out of reach.
         """
         try:
-            self._connected().lookupByUUID(domain.bytes)
+            return _see(self._connected().lookupByUUID(uuid.bytes))
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                return False
+                return None
             raise self._lost(error) from error
-        return True
 
     def _connected(self) -> libvirt.virConnect:
-        if self._connection is not None and not self._connection.isAlive():
-            self._drop()
-        if self._connection is None:
-            connection = libvirt.open(_URI)
-            connection.setKeepAlive(5, 3)
-            connection.registerCloseCallback(self._closed, None)
-            self._listening = connection.domainEventRegisterAny(
-                None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._event, None
-            )
-            self._connection = connection
-            _log.info("connected to libvirt")
-        return self._connection
+        with self._lock:
+            if self._connection is not None and not self._connection.isAlive():
+                self._drop()
+            if self._connection is None:
+                connection = libvirt.open(_URI)
+                connection.setKeepAlive(5, 3)
+                connection.registerCloseCallback(self._closed, None)
+                self._listening = [
+                    connection.domainEventRegisterAny(None, kind, listener, None)
+                    for kind, listener in (
+                        (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle),
+                        (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, self._device),
+                        (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._device),
+                        (libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, self._metadata),
+                    )
+                ]
+                self._connection = connection
+                _log.info("connected to libvirt")
+            return self._connection
 
     def _lost(self, error: libvirt.libvirtError) -> Unavailable:
-        self._drop()
+        with self._lock:
+            self._drop()
         return Unavailable(f"libvirt: {error}")
 
     def _drop(self) -> None:
@@ -116,8 +137,9 @@ class Hypervisor:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        with contextlib.suppress(libvirt.libvirtError):  # the daemon can't be told, but here it is taken off the list
-            connection.domainEventDeregisterAny(self._listening)
+        for listening in self._listening:
+            with contextlib.suppress(libvirt.libvirtError):  # it can't be told, but here it is off the list
+                connection.domainEventDeregisterAny(listening)
         with contextlib.suppress(libvirt.libvirtError):
             connection.unregisterCloseCallback()
         with contextlib.suppress(libvirt.libvirtError):
@@ -125,27 +147,44 @@ class Hypervisor:
 
     def _closed(self, _connection: libvirt.virConnect, _reason: int, _opaque: None) -> None:
         _log.warning("the connection to libvirt was lost")
-        self._on_lost()
+        self._listeners.lost()
 
-    def _event(
+    def _lifecycle(
         self, _connection: libvirt.virConnect, domain: libvirt.virDomain, event: int, detail: int, _opaque: None
     ) -> None:
+        uuid = UUID(bytes=domain.UUID())
         if event in _GONE:
-            self._on_gone(UUID(bytes=domain.UUID()))
-        elif event == libvirt.VIR_DOMAIN_EVENT_RESUMED and detail in _ARRIVED:
-            self._on_arrived(UUID(bytes=domain.UUID()))
+            self._listeners.gone(uuid)
+        elif event == libvirt.VIR_DOMAIN_EVENT_DEFINED:
+            self._listeners.changed(uuid)
+        elif (event, detail) in _ARRIVED:
+            self._listeners.arrived(uuid)
+
+    def _device(self, _connection: libvirt.virConnect, domain: libvirt.virDomain, _alias: str, _opaque: None) -> None:
+        self._listeners.changed(UUID(bytes=domain.UUID()))
+
+    def _metadata(
+        self, _connection: libvirt.virConnect, domain: libvirt.virDomain, _type: int, _uri: str, _opaque: None
+    ) -> None:
+        self._listeners.described(UUID(bytes=domain.UUID()))
 
 
-def _now(domain: libvirt.virDomain) -> tuple[int, bytes]:
-    """The state of a domain, and its live XML, empty when it does not run, or went meanwhile."""
+def _see(domain: libvirt.virDomain) -> Sight:
+    """A domain as it is; empty when it went meanwhile."""
+    definition = b""
     try:
-        if domain.isActive():
-            state, xml = domain.state()[0], domain.XMLDesc()
-            return state, xml.encode()
+        definition = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE).encode() if domain.isPersistent() else b""
+        if not domain.isActive():
+            return Sight(definition=definition)
+        state, live = domain.state()[0], domain.XMLDesc()
+        busy = domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE
+        return Sight(live.encode(), definition, state == libvirt.VIR_DOMAIN_PAUSED, busy)
     except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID:
+            return Sight(definition=definition)
         if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
             raise
-    return libvirt.VIR_DOMAIN_SHUTOFF, b""
+        return Sight()
 
 
 def _run_events() -> None:

@@ -1,9 +1,10 @@
 """Finds what differs between libvirt, OVN and Open vSwitch on this host, and mends it.
 
-The hook does the work while all goes well. What it could not do (a database was away), or what nobody was told of (a
-host that crashed), is found here: at the agent's start, when a domain goes, when libvirt was lost, when the hook had to
-let a domain start without its network, and every minute. A difference is acted on when it is seen twice, and only on
-rows of this host.
+The hook does the work while all goes well. What libvirt tells no hook (an interface is plugged in or out, a domain is
+defined anew) is done here when libvirt says so. What the hook could not do (a database was away), or what nobody was
+told of (a host that crashed), is found by looking at all there is: at the agent's start, when a connection was lost,
+when the hook had to let a domain start without its network, and every minute. A difference is acted on when it is seen
+twice, and only on rows of this host (ovnhook.differences).
 """
 
 from __future__ import annotations
@@ -11,39 +12,48 @@ from __future__ import annotations
 import logging
 import queue
 import random
+import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from uuid import UUID
 
-from ovnhook import domainxml, plan
-from ovnhook.agent.hypervisor import Hypervisor
+from ovnhook.agent import sight
+from ovnhook.agent.hypervisor import Hypervisor, Listeners
 from ovnhook.agent.server import DomainLocks
+from ovnhook.attachment import Attached
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
+from ovnhook.differences import (
+    Arrive,
+    Attach,
+    Detach,
+    Difference,
+    Forget,
+    Found,
+    GiveBack,
+    Keep,
+    Leave,
+    Rename,
+    Stay,
+    Unplug,
+    compare,
+    elsewhere,
+    strangers,
+    subnets,
+)
 from ovnhook.errors import OvnhookError, Unavailable
 from ovnhook.host import Host
-from ovnhook.model import Domain, Keeper, Port
+from ovnhook.model import Domain
+from ovnhook.ovsdb import inventory
+from ovnhook.plan import DropLease, SetNames
 
 _log = logging.getLogger(__name__)
 
 _PERIOD = 60.0  # seconds between two looks when nothing is wrong
 _SOON = 2.0  # seconds, the most until the next look when something is
 _PATIENCE = 10.0  # seconds for reading what there is
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Something that is not as it should be.
-
-    Attributes:
-        domain: whose.
-        what: in words, for the log; with `domain`, what makes it the same one when it is seen again.
-    """
-
-    domain: UUID
-    what: str
+_AGAIN = 0.5  # seconds between the two looks of a check
 
 
 class Reconciler:
@@ -61,15 +71,21 @@ class Reconciler:
         self._domains = domains
         self._events: queue.SimpleQueue[Callable[[], bool]] = queue.SimpleQueue()
         self._hypervisor = Hypervisor(
-            on_gone=lambda domain: self._events.put(partial(self._forget_if_gone, domain)),
-            on_arrived=lambda domain: self._events.put(partial(self._arrived, domain)),
-            on_lost=self.wake,
+            Listeners(
+                gone=self._later(self._forget_if_gone),
+                arrived=self._later(self._arrive),
+                changed=self._later(self._fit),
+                described=self._later(partial(self._fit, described=True)),
+                lost=self.wake,
+            )
         )
+        self._looking = threading.Lock()
         self._seen: frozenset[Difference] = frozenset()
+        self._failed: dict[Difference, str] = {}
         self._said = ""
 
     def wake(self) -> None:
-        """Look soon: something is known to be missing."""
+        """Look soon: something is known to be missing, or may have changed unseen."""
         self._events.put(lambda: False)
 
     def run(self) -> None:
@@ -83,109 +99,149 @@ class Reconciler:
                 wait = _PERIOD if self._look() else _SOON
             next_look = min(next_look, time.monotonic()) + random.uniform(0.5, 1.0) * wait
 
-    def _forget_if_gone(self, domain: UUID) -> bool:
-        """Give back the leases of a domain that stopped or was undefined, if it is not there any more."""
-        try:
-            if not self._hypervisor.knows(domain):
-                self._forget(domain)
-        except OvnhookError as error:
-            _log.log(logging.getLevelName(error.log_level), "domain %s may have gone: %s", domain, error)
-            return False
-        return True
+    def check(self, *, repair: bool) -> list[Found]:
+        """What is seen in each of two looks; with `repair` each difference is mended, or it is said why not.
 
-    def _arrived(self, domain: UUID) -> bool:
-        """Take over the ports of a domain that has migrated here."""
-        try:
-            self._arrive(domain)
-        except OvnhookError as error:
-            _log.log(logging.getLevelName(error.log_level), "domain %s has arrived: %s", domain, error)
-            return False
-        return True
+        Raises:
+            Unavailable: libvirt or a database is out of reach.
+        """
+        first = self._differences()
+        if first:
+            time.sleep(_AGAIN)
+            seen = {*first}
+            first = [difference for difference in self._differences() if difference in seen]
+        return [self._repaired(one) if repair else Found(one) for one in first]
+
+    def _later(self, work: Callable[[UUID], None]) -> Callable[[UUID], None]:
+        """What lets something be done for a domain by the thread that looks; a failure is told, and a look follows."""
+
+        def do(domain: UUID) -> bool:
+            try:
+                work(domain)
+            except OvnhookError as error:
+                said = str(error) if str(error).startswith("domain ") else f"domain {domain}: {error}"
+                _log.log(logging.getLevelName(error.log_level), "%s", said)
+                return False
+            return True
+
+        return lambda domain: self._events.put(partial(do, domain))
+
+    def _forget_if_gone(self, uuid: UUID) -> None:
+        """Give back the leases of a domain that stopped or was undefined, if it is not there any more."""
+        if self._hypervisor.domain(uuid) is None:
+            self._forget(uuid)
+
+    def _fit(self, uuid: UUID, *, described: bool = False) -> None:
+        """Let a domain have what it is like now: interfaces plugged in and out, its definition, its metadata."""
+        seen = self._hypervisor.domain(uuid)
+        if seen is None:
+            return
+        if seen.live:
+            attached = self._attach(sight.running(seen, self._config.integration_bridge))
+            for error in attached.refused:
+                _log.error("%s", error)
+            if described:
+                for words in attached.put_off:
+                    _log.warning("%s", words)
+        elif seen.definition:
+            self._keep(sight.defined(seen))
 
     def _look(self) -> bool:
         """Compare, and mend what was already so the last time; whether nothing is left to mend."""
         try:
-            mends = self._differences()
+            differences = self._differences()
         except OvnhookError as error:
             if str(error) != self._said:  # once, not every two seconds: a gateway host may never have libvirt
                 _log.log(logging.getLevelName(error.log_level), "could not compare: %s", error)
             self._said = str(error)
             return False
         self._said = ""
-        known, self._seen = self._seen, frozenset(mends)
-        for difference in known & self._seen:
-            _log.warning("mending: domain %s: %s", difference.domain, difference.what)
+        known, self._seen = self._seen, frozenset(differences)
+        before, self._failed = self._failed, {}
+        left = set(differences)
+        for difference in differences:
+            if difference not in known:
+                continue
+            if difference not in before:
+                _log.warning("mending: %s: %s", difference, difference.mend)
             try:
-                mends[difference]()
+                self._mend(difference)
             except Unavailable as error:
-                _log.warning("could not mend domain %s: %s", difference.domain, error)
+                _log.warning("could not mend: %s: %s", difference, error)
             except OvnhookError as error:
-                _log.error("could not mend domain %s: %s", difference.domain, error)
-                mends.pop(difference)  # not before somebody changes what is wrong, or a minute has passed
-        return not mends
+                if str(error) != before.get(difference):  # once, not every minute
+                    _log.error("could not mend: %s: %s", difference, error)
+                self._failed[difference] = str(error)
+                left.discard(difference)  # not before somebody changes what is wrong, or a minute has passed
+        return not left
 
-    def _differences(self) -> dict[Difference, Callable[[], None]]:
-        """What is not as it should be, and what mends it."""
-        deadline = Deadline.after(_PATIENCE)
-        northbound, vswitch = self._host.northbound, self._host.vswitch
-        host = vswitch.chassis(deadline)
-        # The databases first: a port that was there before its domain was seen not to run is really left over.
-        ports = northbound.ports(deadline, host=host)
-        holdings = northbound.holdings(deadline, host=host)
-        arriving = northbound.holdings(deadline, moving_to=host)
-        bound = vswitch.ports(deadline)
-        domains = self._hypervisor.domains()
-        mends: dict[Difference, Callable[[], None]] = {}
-        for port in ports:
-            if port.kept_by is Keeper.LIBVIRT and port.domain not in domains.running:
-                left_over = Difference(port.domain, f"port {port.id} ({port.mac}) is there, the domain does not run")
-                mends[left_over] = partial(self._detach, Domain(port.domain, port.domain_name, macs=(port.mac,)))
-        for holding in holdings:
-            if holding.kept_by is Keeper.LIBVIRT and holding.domain not in domains.known:
-                forgotten = Difference(holding.domain, f"it has leases as {holding.domain_name}, and does not exist")
-                mends[forgotten] = partial(self._forget, holding.domain)
-        for holding in arriving:
-            name = holding.domain_name
-            if holding.domain in domains.running.keys() - domains.paused:
-                arrived = Difference(holding.domain, f"{name} has come from {holding.host}, its ports have not")
-                mends[arrived] = partial(self._arrive, holding.domain)
-            elif holding.domain not in domains.running:
-                awaited = Difference(holding.domain, f"{name} was to come from {holding.host} and has not")
-                mends[awaited] = partial(self._detach, Domain(holding.domain, name))
-        there = {(port.domain, port.mac): port for port in ports}
-        for uuid in domains.running.keys() - {holding.domain for holding in arriving}:
-            mends |= self._missing(domains.running[uuid], there, bound)
-        return mends
+    def _differences(self) -> list[Difference]:
+        """What is not as it should be."""
+        with self._looking:
+            deadline = Deadline.after(_PATIENCE)
+            northbound, vswitch = self._host.northbound.database, self._host.vswitch
+            host = vswitch.chassis(deadline)
+            # The databases first: a port that was there before its domain was seen not to run is really left over.
+            there = inventory.read(northbound, host, deadline)
+            taps = vswitch.taps(deadline)
+            domains, senseless = sight.domains(self._hypervisor.domains(), self._config.integration_bridge)
+            for error in senseless:
+                _log.error("%s", error)
+            known = inventory.look_up(northbound, subnets(there), strangers(there), elsewhere(there, domains), deadline)
+            return list(compare(host, there, known, taps, domains))
 
-    def _missing(
-        self, xml: bytes, there: Mapping[tuple[UUID, str], Port], bound: Mapping[str, Mapping[str, str]]
-    ) -> dict[Difference, Callable[[], None]]:
-        """What a running domain lacks."""
+    def _repaired(self, difference: Difference) -> Found:
+        _log.warning("mending, as asked: %s: %s", difference, difference.mend)
         try:
-            domain = domainxml.parse(xml, self._config.integration_bridge)
+            self._mend(difference)
         except OvnhookError as error:
-            _log.error("%s", error)
-            return {}
-        for interface in domain.interfaces:
-            port = there.get((domain.uuid, interface.mac))
-            iface_id = bound.get(interface.device, {}).get("iface-id")
-            wanted = plan.port_id(domain, interface)
-            if port is None or port.id != wanted or iface_id != wanted:
-                what = f"interface {interface.mac} ({interface.device}) of {domain.name} is not bound to port {wanted}"
-                return {Difference(domain.uuid, what): partial(self._attach, domain)}
-        return {}
+            return Found(difference, error=str(error))
+        return Found(difference, mended=True)
 
-    def _attach(self, domain: Domain) -> None:
+    def _mend(self, difference: Difference) -> None:
+        """Do what mends a difference.
+
+        Raises:
+            OvnhookError: it can't be done, or not by us.
+        """
+        deadline = Deadline.after(self._config.deadline)
+        match difference.mend:
+            case Attach(domain):
+                if refused := self._attach(domain).refused:
+                    raise refused[0]  # the others are differences of their own
+            case Detach(domain):
+                with self._domains.hold(domain.uuid, deadline):
+                    self._host.detach(domain, deadline)
+            case Arrive(uuid):
+                self._arrive(uuid)
+            case Stay(uuid):
+                with self._domains.hold(uuid, deadline):
+                    self._host.stay(uuid, deadline)
+            case Forget(uuid):
+                self._forget(uuid)
+            case Keep(domain):
+                self._keep(domain)
+            case GiveBack(lease):
+                self._host.attachment.commit([DropLease(lease)], deadline)
+            case Rename(subnet, old, new):
+                self._host.attachment.commit([SetNames(subnet, old, new)], deadline)
+            case Unplug(device):
+                self._host.vswitch.unplug([device], deadline)
+            case Leave(hint):
+                raise OvnhookError("it is not for the agent to mend", hint)
+
+    def _attach(self, domain: Domain) -> Attached:
         with self._domains.hold(domain.uuid, deadline := Deadline.after(self._config.deadline)):
-            self._host.attach(domain, deadline, take_over=False)
+            return self._host.attach(domain, deadline, running=True)
 
     def _arrive(self, domain: UUID) -> None:
+        """Take over the ports of a domain that has migrated here."""
         with self._domains.hold(domain, deadline := Deadline.after(self._config.deadline)):
             self._host.arrive(domain, deadline)
 
-    def _detach(self, domain: Domain) -> None:
+    def _keep(self, domain: Domain) -> None:
         with self._domains.hold(domain.uuid, deadline := Deadline.after(self._config.deadline)):
-            self._host.detach(domain, deadline)
+            self._host.keep(domain, deadline)
 
     def _forget(self, domain: UUID) -> None:
         with self._domains.hold(domain, deadline := Deadline.after(self._config.deadline)):

@@ -1,11 +1,14 @@
-"""Answers the hook on a unix socket. What is said there is written down in ``hooks/qemu``.
+"""Answers the hook on a unix socket, and the command ``ovnhook check``.
 
-Requests for different domains run side by side, those for one domain one after the other.
+What is said there is written down in ``hooks/qemu``. Requests for different domains run side by side, those for one
+domain one after the other. The operations ``check`` and ``repair`` are for no domain: no XML follows, and the message
+is JSON, a list of objects (`_shown`), or an object with ``message`` and ``hint``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import socket
@@ -13,19 +16,22 @@ import socketserver
 import struct
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from ovnhook import domainxml
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
+from ovnhook.differences import Found
 from ovnhook.errors import InvalidRequest, OvnhookError
 from ovnhook.host import Host
 from ovnhook.lifecycle import AGENT_SHARE, Answer, answer
 
 _log = logging.getLogger(__name__)
 
+_CHECKS = ("check", "repair")
 _MARGIN = 0.2  # seconds between the end of our work and the end of what we promised
 _MOST_XML = 16 << 20  # bytes
 _UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
@@ -40,6 +46,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         host: does the work.
         domains: locks that others who work on a domain take too.
         on_unavailable: called when something was left undone because a database was away.
+        check: finds what differs, and mends it if it is called with ``repair=True``.
 
     Raises:
         OvnhookError: another agent serves there.
@@ -55,11 +62,13 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         host: Host,
         domains: DomainLocks,
         on_unavailable: Callable[[], None],
+        check: Callable[..., Sequence[Found]],
     ) -> None:
         self.config = config
         self.host = host
         self.domains = domains
         self.on_unavailable = on_unavailable
+        self.check = check
         _take_over(path)
         before = os.umask(0o177)
         try:
@@ -114,7 +123,10 @@ class _Request(socketserver.BaseRequestHandler):
             self.request.sendall(b"%f\n" % share)
             line, _, xml = self._read_all().partition(b"\n")
             operation, started = line.decode().split()
-            result = self._answer(operation, xml, Deadline(float(started) + share - _MARGIN))
+            if operation in _CHECKS:
+                result = self._check(repair=operation == "repair")
+            else:
+                result = self._answer(operation, xml, Deadline(float(started) + share - _MARGIN))
             self.request.sendall(f"{result.exit_code}\n{result.message}".encode())
 
     def _answer(self, operation: str, xml: bytes, deadline: Deadline) -> Answer:
@@ -131,6 +143,12 @@ class _Request(socketserver.BaseRequestHandler):
             self.server.on_unavailable()
         return result
 
+    def _check(self, *, repair: bool) -> Answer:
+        try:
+            return Answer(0, json.dumps([_shown(found) for found in self.server.check(repair=repair)]))
+        except OvnhookError as error:
+            return Answer(error.exit_code, json.dumps({"message": error.message, "hint": error.hint}))
+
     def _read_all(self) -> bytes:
         data = bytearray()
         while part := self.request.recv(1 << 16):
@@ -138,6 +156,19 @@ class _Request(socketserver.BaseRequestHandler):
             if len(data) > _MOST_XML:
                 raise OvnhookError(f"a request has more than {_MOST_XML} bytes")
         return bytes(data)
+
+
+def _shown(found: Found) -> dict[str, Any]:
+    """A difference as the command shows it."""
+    one = found.difference
+    return {
+        "domain": one.domain,
+        "interface": one.interface,
+        "difference": one.what,
+        "mend": str(one.mend),
+        "mended": found.mended,
+        "error": found.error,
+    }
 
 
 def _take_over(path: Path) -> None:

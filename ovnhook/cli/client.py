@@ -121,7 +121,8 @@ class Client:
             )
         hints = [value for key, value in error.trailing_metadata() or () if key == _HINT]
         kind = next((kind for kind in _ERRORS if kind.status == status), OvnhookError)
-        return kind(words, hints[0] if hints else "")
+        usual = "ovnhook status" if kind is Unavailable else ""
+        return kind(words, hints[0] if hints else usual)
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ovnhook import __version__
+from ovnhook.cli.check import check
 from ovnhook.cli.floating import floating_ip
 from ovnhook.cli.lease import lease
 from ovnhook.cli.node import node
@@ -50,7 +51,7 @@ def command(context: click.Context, socket: Path) -> None:
         click.echo(context.get_help())
 
 
-for noun in (subnet, lease, port, router, floating_ip, node, status):
+for noun in (subnet, lease, port, router, floating_ip, node, status, check):
     command.add_command(noun)
 
 

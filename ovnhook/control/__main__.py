@@ -10,6 +10,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from sdnotify import SystemdNotifier
+
 from ovnhook.config import CONTROL_SOCKET, PATH, load
 from ovnhook.control.server import Server
 from ovnhook.errors import OvnhookError
@@ -40,8 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _log.error("%s", error)
         return error.exit_code
     _log.info("serving on %s", " and ".join(filter(None, (str(given.socket), config.listen))))
+    systemd = SystemdNotifier()  # sd_notify(3); says nothing where nobody listens
+    systemd.notify("READY=1")
     while not stop.wait(_TEND):
+        systemd.notify("WATCHDOG=1")
         server.tend()
+    systemd.notify("STOPPING=1")
     server.stop()
     return 0
 

@@ -38,6 +38,10 @@ class Attachments:
         """Take a domain's ports of a host away."""
         domain = clientdomain.identify(request.domain, request.name)
         self._refuse_libvirts(domain, deadline)
+        if request.forget:
+            for holding in self._attachment.northbound.holdings(deadline, domain=str(domain.uuid)):
+                if holding.kept_by is Keeper.LIBVIRT:
+                    raise InUse(f"domain {holding.domain_name} is libvirt's", "virsh undefine ends its leases")
         (self._attachment.forget if request.forget else self._attachment.detach)(domain, request.host, deadline)
         return api.DetachResponse()
 

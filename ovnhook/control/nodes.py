@@ -17,7 +17,7 @@ from ovnhook.ovsdb.southbound import Southbound
 
 @dataclass(frozen=True)
 class Around:
-    """What others know of hosts.
+    """What others know of hosts; None where the database that tells is out of reach.
 
     Attributes:
         nb_cfg: what the hosts should have carried out.
@@ -25,8 +25,8 @@ class Around:
         active: the host that has each router's leg outside, by router.
     """
 
-    nb_cfg: int = 0
-    ports: Mapping[str, int] = field(default_factory=dict)
+    nb_cfg: int | None = None
+    ports: Mapping[str, int] | None = None
     active: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -75,9 +75,9 @@ def message(node: Node, around: Around) -> api.Node:
         agent_version=node.agent,
         agent_seen=_ago(node.agent_seen),
         ovs_version=node.ovs,
-        ovn_behind=max(0, around.nb_cfg - node.nb_cfg),
+        ovn_behind=None if around.nb_cfg is None else max(0, around.nb_cfg - node.nb_cfg),
         ovn_seen=_ago(node.nb_cfg_at),
-        ports=around.ports.get(node.name, 0),
+        ports=None if around.ports is None else around.ports.get(node.name, 0),
         active_for=sorted(name for name, host in around.active.items() if host == node.name),
     )
 

@@ -14,7 +14,7 @@ from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, InUse, NotFound
-from ovnhook.model import Interface, Keeper, Port
+from ovnhook.model import Keeper, Port, Wish
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.subnet import find
 
@@ -56,7 +56,11 @@ class Ports:
         (interface,) = domain.interfaces
         known = self._northbound.observe_held(domain.uuid, domain.macs, deadline)
         if there := known.ports.get(interface.mac):
-            _check_same(there, interface, request.host)
+            names = {lease.hostname for lease in known.leases.values() if lease.mac == there.mac}
+            wish = interface.wish if request.interface.hostname else replace(interface.wish, hostname="".join(names))
+            _check_same(there, wish, names, interface.interface_id, request.host)
+            wish = replace(wish, subnet=there.subnet, isolated=False)
+            domain = replace(domain, interfaces=(replace(interface, wish=wish),))
         held = known.holding.leases if known.holding else ()
         whole = replace(domain, macs=tuple({*domain.macs, *(mac for mac, _, _ in held)}))
         (placement,) = self._attachments.attach(whole, request.host, deadline)
@@ -81,16 +85,16 @@ class Ports:
         return port
 
 
-def _check_same(there: Port, asked: Interface, host: str) -> None:
-    """Raise AlreadyExists if an interface is attached in another way than is asked for."""
-    wish = asked.wish
+def _check_same(there: Port, wish: Wish, names: set[str], port_id: str, host: str) -> None:
+    """Raise AlreadyExists if an interface is attached in another way, or with other names, than is asked for."""
     differences = [
         f"its {what} is {is_}, not {wanted}"
         for what, is_, wanted, differs in (
             ("host", there.host, host, there.host != host),
             ("subnet", there.subnet, wish.subnet, wish.subnet not in ("", there.subnet)),
             ("address", _words(there.addresses), _words(wish.addresses), not {*wish.addresses} <= {*there.addresses}),
-            ("id", there.id, asked.interface_id, asked.interface_id not in ("", there.id)),
+            ("host name", " ".join(names), wish.hostname, wish.hostname not in names),
+            ("id", there.id, port_id, port_id not in ("", there.id)),
         )
         if differs
     ]

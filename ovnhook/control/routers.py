@@ -20,6 +20,7 @@ from ovnhook.plan import Change
 
 _log = logging.getLogger(__name__)
 
+_KEPT = 1.0  # seconds: longer than the others need to find a host dead (ovsdb/topology.py)
 _PAUSE = 0.05  # seconds between two looks whether a gateway has moved
 _FLOWS_PATIENCE = 5.0  # seconds that a host has to tell that it is ready
 _PATIENCE = 2.0  # seconds that the southbound database has, which only tells what is shown
@@ -109,10 +110,22 @@ class Routers:
         if plan():
             self._await_flows(request.host, deadline)
         carry_out(self._northbound, plan, f"router {request.name}: its gateway is to be {request.host}", deadline)
-        while self._southbound.active(deadline).get(request.name) != request.host:
-            deadline.check(f"host {request.host} has not taken the traffic of router {request.name}")
-            time.sleep(_PAUSE)
+        self._await_taken(request.name, request.host, deadline)
         return self._messages([network], deadline)[0]
+
+    def _await_taken(self, name: str, host: str, deadline: Deadline) -> None:
+        """Wait until a host has a router's leg, and keeps it: one whose switch is dead the others soon pass over."""
+        while self._southbound.active(deadline).get(name) != host:
+            deadline.check(f"host {host} has not taken the traffic of router {name}")
+            time.sleep(_PAUSE)
+        kept = Deadline.after(_KEPT)
+        while kept.remaining:
+            if self._southbound.active(deadline).get(name) != host:
+                raise Unavailable(
+                    f"host {host} has taken the traffic of router {name}, and lost it again",
+                    f"is Open vSwitch alive there? ovnhook node show {host}",
+                )
+            time.sleep(_PAUSE)
 
     def _await_flows(self, host: str, deadline: Deadline) -> None:
         """Wait until a host's switch knows all there is to know, as one that was started just now does not yet.

@@ -86,8 +86,8 @@ class Status:
             uses=stored.uses if stored else (),
         )
         around = Around(
-            nb_cfg=stored.count if stored else 0,
-            ports=stored.ports if stored else {},
+            nb_cfg=stored.count if stored else None,
+            ports=stored.ports if stored else None,
             active=hosts.active if hosts else {},
         )
         return _answer(observed, around)

@@ -6,6 +6,7 @@ where it is the default one. So a row that changes needs no look at any object b
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from ovnhook.model import Network
 from ovnhook.ovsdb import rows, topology
 from ovnhook.ovsdb.operation import Row
 from ovnhook.ovsdb.replica import Difference
+
+_log = logging.getLogger(__name__)
 
 TABLES = {
     rows.SWITCH: ("external_ids",),
@@ -83,15 +86,26 @@ class View:
 
 
 def _keys(row: Row | None) -> list[_Key]:
-    """The objects that a row is about."""
+    """The objects that a row is about; none where it is broken, as in the lists."""
+    try:
+        return _about(row)
+    except rows.BrokenRow as error:
+        _log.warning("passed over: %s", error)
+        return []
+
+
+def _about(row: Row | None) -> list[_Key]:
     ids = rows.own(row) if row else {}
     match row, ids.get("kind"):
         case dict(), "registry":
             return [("subnet", rows.registry(row).default_subnet)]
         case dict(), "subnet":
-            return [("subnet", ids["subnet"]), ("router", ids["router"])]
-        case dict(), "router" | "gateway":
-            return [("router", ids["router"])]
+            one = rows.subnet(row, "")
+            return [("subnet", one.name), ("router", one.router)]
+        case dict(), "router":
+            return [("router", rows.router(row).name)]
+        case dict(), "gateway":
+            return [("router", ids.get("router", ""))]
         case dict(), "lease":
             lease = rows.lease(row)
             return [("lease", _place(lease.subnet, lease.address)), ("subnet", lease.subnet)]

@@ -78,16 +78,20 @@ class Database:
             raise Unavailable(f"{self.name} at {self.remotes}: {reply.error}")
         return [_rows(result, self.name) for result in reply.result]
 
-    def tend(self) -> None:
+    def tend(self) -> bool:
         """Answer the keep-alive probes that came in over idle connections, and close those that ended.
 
         Called every few seconds by a process that lives on; the server drops a connection that is silent.
+
+        Returns:
+            whether one had ended: the database may have been away, or be another one now.
         """
         with self._lock:
             idle, self._idle = self._idle, []
         alive = [connection for connection in idle if _is_alive(connection)]
         with self._lock:
             self._idle.extend(alive)
+        return len(alive) < len(idle)
 
     def close(self) -> None:
         """Close the idle connections."""

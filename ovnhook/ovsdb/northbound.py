@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import singledispatch
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from netaddr import IPAddress
@@ -60,6 +61,10 @@ from ovnhook.plan import (
     UpdateSubnet,
 )
 
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 
 class Northbound:
     """Reads and writes the rows that are ours. Safe to share between threads.
@@ -70,6 +75,7 @@ class Northbound:
     def __init__(self, remotes: str) -> None:
         self.database = Database(remotes, "OVN_Northbound")
         self.clustered = len(remotes.split(",")) > 1
+        self._said: set[str] = set()
 
     def observe(self, domain: UUID, macs: Iterable[str], subnets: Iterable[str], deadline: Deadline) -> Observed:
         """Read what there is of a domain: the registry, what it holds, its ports, and some subnets by name."""
@@ -142,9 +148,9 @@ class Northbound:
         default = state.default_subnet if state else ""
         return Cloud(
             registry=state,
-            subnets=tuple(sorted((rows.subnet(row, default) for row in switches), key=lambda subnet: subnet.name)),
-            routers=tuple(sorted(map(rows.router, routers), key=lambda router: router.name)),
-            floating=tuple(sorted(map(topology.floating, nats), key=lambda one: (one.router, one.address))),
+            subnets=tuple(sorted(self._read(rows.subnet, switches, default), key=lambda subnet: subnet.name)),
+            routers=tuple(sorted(self._read(rows.router, routers), key=lambda router: router.name)),
+            floating=tuple(sorted(self._read(topology.floating, nats), key=lambda one: (one.router, one.address))),
         )
 
     def gateways(self, deadline: Deadline) -> dict[str, tuple[str, ...]]:
@@ -161,13 +167,13 @@ class Northbound:
         """Every lease whose external_ids hold these (``subnet=``, ``hostname=``), by subnet and address."""
         match = includes("external_ids", rows.kind("lease", **ids))
         (found,) = self.database.transact([select(rows.DNS, match)], deadline)
-        return sorted((rows.lease(row) for row in found), key=lambda lease: (lease.subnet, lease.address))
+        return sorted(self._read(rows.lease, found), key=lambda lease: (lease.subnet, lease.address))
 
     def ports(self, deadline: Deadline, **ids: str) -> list[Port]:
         """Every port whose external_ids hold these (``subnet=``, ``domain=``, ``host=``), by domain and MAC."""
         match = includes("external_ids", rows.kind("port", **ids))
         (found,) = self.database.transact([select(rows.PORT, match)], deadline)
-        return sorted((rows.port(row) for row in found), key=lambda port: (port.domain_name, port.mac))
+        return sorted(self._read(rows.port, found), key=lambda port: (port.domain_name, port.mac))
 
     def port_counts(self, deadline: Deadline) -> Counter[str]:
         """How many ports there are on each host."""
@@ -184,7 +190,17 @@ class Northbound:
         """What domains hold, of those whose external_ids hold these (``host=``)."""
         match = includes("external_ids", rows.kind("domain", **ids))
         (found,) = self.database.transact([select(rows.DNS, match)], deadline)
-        return [rows.holding(row) for row in found]
+        return list(self._read(rows.holding, found))
+
+    def _read(self, read: Callable[..., T], found: Iterable[Row], *more: object) -> Iterator[T]:
+        """What rows of a whole table are; those that are broken are passed over, and logged once."""
+        for row in found:
+            try:
+                yield read(row, *more)
+            except rows.BrokenRow as error:
+                if str(error) not in self._said:
+                    _log.error("passed over: %s", error)
+                self._said.add(str(error))
 
     def port_named(self, name: str, deadline: Deadline) -> tuple[bool, Port | None]:
         """Whether there is a port of that name (an iface-id), and the port where it is one of ours."""
@@ -199,7 +215,8 @@ class Northbound:
         ports = [UUID(port[1]) for row in found for port in set_of(row["ports"])]
         wanted = [select(rows.PORT, key(port), columns=["name"]) for port in ports]
         results = self.database.transact(wanted, deadline)
-        return sorted({row["name"] for result in results for row in result} - {rows.router_peer(subnet)})
+        names = (row["name"] for result in results for row in result)
+        return sorted(name for name in names if not name.startswith(rows.router_peer("", subnet)))
 
     def names(self, subnet: str, deadline: Deadline) -> dict[str, str]:
         """All the names of a subnet, as its guests get them."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 _PAUSE = 200  # ms between two looks whether to stop
 _BACKOFF = (1000, 2000)  # ms between two attempts to connect: the least that ovs allows, and the longest
+_BEHIND = 10.0  # seconds that one which is behind is passed over: then the cluster itself is another one, from a backup
 _SERVER = "_Server"  # the server's own database: ovsdb-server(7), "Server Database"
 
 
@@ -51,6 +53,7 @@ class Replica:
         self._rows: dict[tuple[str, str], Row] = {}
         self._asked: dict[str, Any] = {_SERVER: None, name: None}
         self._index = 0
+        self._good_at = time.monotonic()
         self._synced = False
 
     def follow(self, stop: threading.Event) -> Iterator[list[Difference]]:
@@ -69,7 +72,7 @@ class Replica:
                     connection = self._session.get_seqno()
                     self._ask(_SERVER, {"Database": {"columns": ["name", "connected", "index"]}})
                 elif self._synced and not self._session.is_connected():
-                    self._synced = False
+                    self._synced, self._good_at = False, time.monotonic()
                     _log.warning("%s is out of reach: what changes there is told when it is back", self._where)
                 message = self._session.recv()
                 if message is None:
@@ -142,7 +145,8 @@ class Replica:
             if row.get("name") != self._name:
                 continue
             index = row["index"] if isinstance(row["index"], int) else 0  # of the cluster's log; there may be none
-            if not row["connected"] or index < self._index:
+            behind = index < self._index and time.monotonic() < self._good_at + _BEHIND
+            if not row["connected"] or behind:
                 self._session.force_reconnect()
                 return False
             self._index = index

@@ -5,16 +5,22 @@ Every row of ours says what it is in its external_ids, under keys that begin wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
-from netaddr import IPAddress, IPNetwork
+from netaddr import AddrFormatError, IPAddress, IPNetwork
 
 from ovnhook import identity
+from ovnhook.errors import OvnhookError
 from ovnhook.model import External, Holding, Keeper, Lease, Port, Range, Router, Subnet
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
 from ovnhook.plan import Registry
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 KIND = "ovnhook:kind"
 DOMAIN = "ovnhook:domain"
@@ -44,6 +50,28 @@ def own(row: Row) -> Mapping[str, str]:
     return {key.removeprefix("ovnhook:"): value for key, value in ids.items() if key.startswith("ovnhook:")}
 
 
+class BrokenRow(OvnhookError):
+    """A row says that it is ours and is not what we would write: somebody has changed it, or another version of us."""
+
+
+def reader(read: Callable[Concatenate[Row, P], T]) -> Callable[Concatenate[Row, P], T]:
+    """Makes of a function that reads rows one that raises BrokenRow of those that can't be."""
+
+    @functools.wraps(read)
+    def checked(row: Row, /, *more: P.args, **named: P.kwargs) -> T:
+        try:
+            return read(row, *more, **named)
+        except (LookupError, ValueError, TypeError, AddrFormatError) as error:
+            ids = map_of(row["external_ids"])
+            uuid = row["_uuid"][1] if "_uuid" in row else "?"
+            raise BrokenRow(
+                f"row {uuid} with {KIND}={ids.get(KIND)} is none that this version of ovnhook wrote ({error!r})",
+                "ovn-nbctl list TABLE ROW; mend it, or take its external_ids away",
+            ) from error
+
+    return checked
+
+
 def subnet_ids(subnet: Subnet) -> dict[str, str]:
     """A Logical_Switch's external_ids: all that a subnet is."""
     return kind(
@@ -62,6 +90,7 @@ def subnet_ids(subnet: Subnet) -> dict[str, str]:
     )
 
 
+@reader
 def subnet(row: Row, default: str) -> Subnet:
     """A Logical_Switch as the subnet it is; `default` is the name of the default subnet."""
     ids = own(row)
@@ -139,9 +168,17 @@ def server_mac(subnet: Subnet) -> str:
     return ":".join(f"{octet:02x}" for octet in (0x0A, *subnet.uuid.bytes[:5]))
 
 
-def router_peer(subnet: str) -> str:
-    """The name of the switch port of a subnet that its router is on."""
-    return f"router:{subnet}"
+def router_port(router: str, subnet: str) -> str:
+    """The name of a router's port on a subnet.
+
+    It has both: ovn-controller 23.03 loses its way when a port moves from one router to another and keeps its name.
+    """
+    return f"subnet:{subnet}:{router}"
+
+
+def router_peer(router: str, subnet: str) -> str:
+    """The name of a subnet's switch port that a router is on."""
+    return f"router:{subnet}:{router}"
 
 
 def router_ids(router: Router) -> dict[str, str]:
@@ -164,6 +201,7 @@ def router_ids(router: Router) -> dict[str, str]:
     )
 
 
+@reader
 def router(row: Row) -> Router:
     """A Logical_Router as the router it is."""
     ids = own(row)
@@ -224,11 +262,12 @@ def port_options(port: Port) -> dict[str, str]:
     return {REQUESTED_CHASSIS: f"{port.host},{port.moving_to}", ACTIVATION_STRATEGY: "rarp"}
 
 
+@reader
 def port(row: Row) -> Port:
     """A Logical_Switch_Port as the port it is."""
     ids = own(row)
     addresses = " ".join(set_of(row["addresses"])).split()[1:]
-    return Port(
+    found = Port(
         id=row["name"],
         subnet=ids["subnet"],
         mac=ids["mac"],
@@ -240,6 +279,16 @@ def port(row: Row) -> Port:
         moving_to=ids["moving-to"],
         up=row["up"] is True,
     )
+    return found if _says(row, found) else replace(found, intact=False)
+
+
+def _says(row: Row, port: Port) -> bool:
+    """Whether those columns of a row that were read are those of a port."""
+    columns = {name: set_of(value) for name, value in port_columns(port).items() if name in row}
+    if any(set_of(row[name]) != value for name, value in columns.items()):
+        return False
+    options = {REQUESTED_CHASSIS: "", ACTIVATION_STRATEGY: "", **port_options(port)}
+    return "options" not in row or all(map_of(row["options"]).get(key, "") == options[key] for key in options)
 
 
 def lease_columns(lease: Lease) -> Row:
@@ -253,10 +302,12 @@ def lease_columns(lease: Lease) -> Row:
         hostname=lease.hostname,
         host=lease.host,
         run=lease.run,
+        by_default="yes" if lease.by_default else "no",
     )
     return {"records": as_map({lease.hostname: str(lease.address)}), "external_ids": as_map(ids)}
 
 
+@reader
 def lease(row: Row) -> Lease:
     """A DNS row as the lease it is."""
     ids = own(row)
@@ -270,6 +321,7 @@ def lease(row: Row) -> Lease:
         hostname=hostname,
         host=ids["host"],
         run=ids["run"],
+        by_default=ids["by-default"] == "yes",
     )
 
 
@@ -289,6 +341,7 @@ def holding_columns(holding: Holding) -> Row:
     return {"records": as_map(records), "external_ids": as_map(ids)}
 
 
+@reader
 def holding(row: Row) -> Holding:
     """A DNS row as the holding it is."""
     ids = own(row)
@@ -312,6 +365,7 @@ def registry_columns(registry: Registry) -> Row:
     return {"external_ids": as_map(ids)}
 
 
+@reader
 def registry(row: Row) -> Registry:
     """A DNS row as the registry it is."""
     ids = own(row)

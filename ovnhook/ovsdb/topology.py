@@ -140,6 +140,7 @@ def floating_row(one: Floating) -> Row:
     }
 
 
+@rows.reader
 def floating(row: Row) -> Floating:
     """A NAT row as the floating address it is."""
     ids = rows.own(row)
@@ -202,7 +203,7 @@ def _names(old: Network | None, new: Network | None) -> list[Operation]:
 def _joined(router: Router, subnet: Subnet) -> dict[UUID, Node]:
     """The two ends of the wire between a router and a subnet: ovn-architecture(7), "Logical Routers"."""
     inside = {
-        "name": f"subnet:{subnet.name}",
+        "name": rows.router_port(router.name, subnet.name),
         "mac": rows.server_mac(subnet),
         "networks": as_set(f"{gateway}/{cidr.prefixlen}" for cidr, gateway in subnet.gateways.items()),
         "ipv6_ra_configs": as_map(_advertisement(subnet) if subnet.network(6) else {}),
@@ -214,7 +215,7 @@ def _joined(router: Router, subnet: Subnet) -> dict[UUID, Node]:
         ),
         identity.part("router-peer", router.name, subnet.name): Node(
             rows.PORT,
-            _peer(rows.router_peer(subnet.name), f"subnet:{subnet.name}", router),
+            _peer(rows.router_peer(router.name, subnet.name), rows.router_port(router.name, subnet.name), router),
             (rows.SWITCH, subnet.uuid, "ports"),
         ),
     }
@@ -232,8 +233,11 @@ def _isolated(network: Network, subnet: Subnet) -> dict[UUID, Node]:
     listed: ports can only be tested for equality (ovn-sb(5), Logical_Flow, match).
     """
     router = network.router
-    own = f'"subnet:{subnet.name}"'
-    others = ", ".join(f'"subnet:{other.name}"' for other in network.subnets if other != subnet)
+    own, *rest = (
+        f'"{rows.router_port(router.name, one.name)}"'
+        for one in (subnet, *(other for other in network.subnets if other != subnet))
+    )
+    others = ", ".join(rest)
     if not others:
         return {}
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from ovnhook.deadline import Deadline
 from ovnhook.errors import Unavailable
+from ovnhook.model import Tap
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import (
     Operation,
@@ -30,9 +31,13 @@ _NO_UPLINKS = frozenset(
     | {"geneve", "vxlan", "gre", "ip6gre", "erspan", "ip6erspan", "stt", "lisp", "gtpu", "bareudp", "srv6"}
 )
 
-# Marks the ports that we made: libvirt makes, and removes, those of bridges and networks by itself.
+# Marks the ports that we bound; what is left of these after a crash may be taken away.
+_BOUND = {"ovnhook:bound": "yes"}
+
+# Marks those that we made: libvirt makes, and removes, those of bridges and networks by itself.
 _MADE_BY = {"ovnhook:made": "yes"}
 
+_PATIENCE = 0.5  # seconds for what is most often as it was
 _PAUSE = 0.02  # seconds between two looks whether ovn-controller is done
 
 
@@ -45,12 +50,14 @@ class Binding:
         iface_id: name of the logical switch port.
         mac: the guest's MAC.
         domain: UUID of the domain.
+        libvirts: whether libvirt plugs it: where it is no port, it is not to be made one.
     """
 
     device: str
     iface_id: str
     mac: str
     domain: UUID
+    libvirts: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,14 +87,22 @@ class Vswitch:
         self._chassis = ""
 
     def chassis(self, deadline: Deadline) -> str:
-        """This host's name in OVN: the system-id, which stays while the host does, so it is asked for once."""
+        """This host's name in OVN: the system-id, or what it was last where Open vSwitch does not answer.
+
+        It changes when a host is set up, while the agent runs already.
+        """
+        ask = select("Open_vSwitch", columns=["external_ids"])
+        try:
+            (found,) = self.database.transact([ask], deadline.half(_PATIENCE) if self._chassis else deadline)
+        except Unavailable:
+            if self._chassis:
+                return self._chassis
+            raise
+        self._chassis = map_of(found[0]["external_ids"]).get("system-id", "") if found else ""
         if not self._chassis:
-            (found,) = self.database.transact([select("Open_vSwitch", columns=["external_ids"])], deadline)
-            self._chassis = map_of(found[0]["external_ids"]).get("system-id", "") if found else ""
-            if not self._chassis:
-                raise Unavailable(
-                    "Open vSwitch has no external_ids:system-id", "ovs-vsctl set open . external-ids:system-id=NAME"
-                )
+            raise Unavailable(
+                "Open vSwitch has no external_ids:system-id", "ovs-vsctl set open . external-ids:system-id=NAME"
+            )
         return self._chassis
 
     def encapsulation(self, deadline: Deadline) -> tuple[str, str]:
@@ -129,10 +144,11 @@ class Vswitch:
                 "iface-id": binding.iface_id,
                 "vm-id": str(binding.domain),
                 "iface-status": "active",
+                **_BOUND,
             }
-            if not found:
+            if not found and not binding.libvirts:
                 operations += self._add(binding.device, {**ids, **_MADE_BY})
-            elif not ids.items() <= map_of(found[0]["external_ids"]).items():
+            elif found and not ids.items() <= map_of(found[0]["external_ids"]).items():
                 operations.append(mutate("Interface", ["name", "==", binding.device], set_keys("external_ids", ids)))
         if operations:
             self.database.transact(operations, deadline)
@@ -152,24 +168,32 @@ class Vswitch:
             deadline.check("ovn-controller has not taken up the ports")
             time.sleep(_PAUSE)
 
-    def unbind(self, domain: UUID, deadline: Deadline) -> None:
-        """Take away the ports of a domain that `bind` made."""
+    def unbind(self, domain: UUID, deadline: Deadline, *, but: Collection[str] = ()) -> None:
+        """Take away the ports of a domain that `bind` made, those with a MAC of `but` excepted."""
         match = includes("external_ids", {**_MADE_BY, "vm-id": str(domain)})
-        (interfaces,) = self.database.transact([select("Interface", match, columns=["_uuid", "name"])], deadline)
-        if not interfaces:
-            return
-        ports = self.database.transact(
-            [select("Port", ["name", "==", interface["name"]], columns=["_uuid"]) for interface in interfaces],
-            deadline,
+        (found,) = self.database.transact([select("Interface", match, columns=["name", "external_ids"])], deadline)
+        self.unplug(
+            [row["name"] for row in found if map_of(row["external_ids"]).get("attached-mac") not in but], deadline
         )
+
+    def unplug(self, devices: Sequence[str], deadline: Deadline) -> None:
+        """Take ports away from the integration bridge."""
+        if not devices:
+            return
+        wanted = [select("Port", ["name", "==", device], columns=["_uuid"]) for device in devices]
+        ports = self.database.transact(wanted, deadline)
         gone = as_set(port["_uuid"] for found in ports for port in found)
         self.database.transact([mutate("Bridge", ["name", "==", self._bridge], [["ports", "delete", gone]])], deadline)
 
-    def ports(self, deadline: Deadline) -> dict[str, dict[str, str]]:
-        """The external_ids of every interface of this host that has an iface-id, by the interface's name."""
+    def taps(self, deadline: Deadline) -> dict[str, Tap]:
+        """Every interface of this host that is a guest's, by its name."""
         (found,) = self.database.transact([select("Interface", columns=["name", "external_ids"])], deadline)
         ids = {row["name"]: map_of(row["external_ids"]) for row in found}
-        return {name: values for name, values in ids.items() if "iface-id" in values}
+        return {
+            name: Tap(values["iface-id"], values.get("vm-id", ""), _BOUND.items() <= values.items())
+            for name, values in ids.items()
+            if "iface-id" in values
+        }
 
     def _has_uplink(self, bridge: str, deadline: Deadline) -> bool:
         """Whether a bridge is there with a link outside that is up; a guest's tap leads to no other machine."""

@@ -254,3 +254,28 @@ def test_a_packet_that_is_too_large_comes_back(routed: World) -> None:
     assert outside.run([*ping, "-s", "1414"], check=False).returncode == 0  # 1442 bytes with its headers
     outside.run(["ip", "route", "flush", "cache"])
     assert "mtu = 1442" in outside.run([*ping, "-s", "1472"], check=False).stdout
+
+
+def test_a_subnet_that_moves_there_and_back(world: World) -> None:
+    """Running guests, on both hosts, reach the router that their subnet is on, and what else is on it, each time."""
+    one = world.boot(world.hv1, "one", interface_xml())
+    two = world.boot(world.hv2, "two", interface_xml())
+    other = world.boot(world.hv2, "other", interface_xml(), metadata="<ovn:interface subnet='green'/>")
+    address = other.wait_address()
+    for guest in (one, two):
+        guest.wait_address()
+        assert guest.ping(address).lost == 0
+    world.ovnhook("router", "create", "second")
+    try:
+        for router, reached in (("second", False), ("gateway", True), ("second", False), ("gateway", True)):
+            world.ovnhook("subnet", "set", "default", "--router", router)
+            for guest in (one, two):
+                world.wait_for(lambda: guest.ping("10.10.0.1", count=1), "the router")  # noqa: B023
+                assert guest.ping("10.10.0.1").lost == 0
+                if reached:
+                    world.wait_for(lambda: guest.ping(address, count=1), "the other subnet")  # noqa: B023
+                else:
+                    assert guest.ping(address, count=2).received == 0
+    finally:
+        world.ovnhook("subnet", "set", "default", "--router", "gateway")
+        world.ovnhook("router", "delete", "second")

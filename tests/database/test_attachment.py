@@ -15,7 +15,7 @@ from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.host import Host
-from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Range, Subnet, Wish
+from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Range, Subnet, Tap, Wish, isolated_subnet
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.plan import (
     AddLease,
@@ -35,7 +35,7 @@ from ovnhook.plan import (
     UpdatePort,
     UpdateSubnet,
 )
-from tests.database.server import Dump, Server
+from tests.database.server import Dump, Server, run
 
 DEFAULT = Subnet("default", IPNetwork("10.0.0.0/24"), IPAddress("10.0.0.1"), default=True)
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway")
@@ -365,10 +365,10 @@ def test_healing_takes_nothing_over(world: World, hv1: Host, hv2: Host) -> None:
     """A host that finds a port missing does not take it from the host where the domain went."""
     hv1.attach(domain(interface()), soon())
     rows = world.exact()
-    hv2.attach(domain(interface()), soon(), take_over=False)
+    hv2.attach(domain(interface()), soon(), running=True)
     assert world.exact() == rows
     hv1.detach(domain(interface()), soon())
-    hv2.attach(domain(interface()), soon(), take_over=False)
+    hv2.attach(domain(interface()), soon(), running=True)
     assert [port.host for port in world.ports] == ["hv2"]
 
 
@@ -674,11 +674,17 @@ def test_a_subnet_with_somebody_elses_port_is_not_removed(world: World) -> None:
 
 
 def test_taps_that_libvirt_binds_are_left_to_it(world: World, hv1: Host) -> None:
-    """A bridge's interface with an id of its own is libvirt's to plug."""
-    world.host("hv1")
-    before = world.vswitches["hv1"].dump(versions=True)
-    hv1.attach(domain(interface(id="if-1", tap="vnet0")), soon())
-    assert world.vswitches["hv1"].dump(versions=True) == before
+    """A bridge's interface with an id of its own is libvirt's to plug: it is marked, once, and while it runs mended."""
+    vswitch = world.vswitches["hv1"]
+    before = vswitch.dump(versions=True)
+    wanted = domain(interface(id="if-1", tap="vnet0"))
+    hv1.attach(wanted, soon())
+    assert vswitch.dump(versions=True) == before
+    hv1.attach(wanted, soon(), running=True)
+    assert hv1.vswitch.taps(soon()) == {"vnet0": Tap("if-1", str(WEB), ours=True)}
+    rows = vswitch.dump(versions=True)
+    hv1.attach(wanted, soon())
+    assert vswitch.dump(versions=True) == rows
 
 
 def test_a_tap_of_type_ethernet_is_plugged_and_unplugged(world: World, hv1: Host) -> None:
@@ -766,3 +772,42 @@ def _plug_as_libvirt(vswitch: Server, device: str, iface_id: str) -> None:
         {"op": "insert", "table": "Port", "uuid-name": "p", "row": port_row},
         {"op": "mutate", "table": "Bridge", "where": [["name", "==", "br-int"]], "mutations": [join]},
     )
+
+
+def test_a_host_that_gets_another_name(world: World, hv1: Host) -> None:
+    """Debian gives it a random one, and whoever sets it up a better one: the agent runs by then."""
+    hv1.attach(domain(interface()), soon())
+    hv1.detach(domain(interface()), soon())
+    vsctl = ["ovs-vsctl", "--no-wait", f"--db={world.vswitches['hv1'].remote}"]
+    run(*vsctl, "set", "Open_vSwitch", ".", "external_ids:system-id=renamed")
+    hv1.attach(domain(interface()), soon())
+    assert [port.host for port in world.ports] == ["renamed"]
+
+
+def test_another_default_subnet(world: World, hv1: Host) -> None:
+    """Who named no subnet keeps the address that it has, running or not; who is new goes to the new one."""
+    hv1.attach(domain(interface()), soon())
+    before = world.addresses
+    move = SetRegistry(Registry(1, "default"), Registry(2, "blue"))
+    world.northbound.commit([move], soon())
+    hv1.attach(domain(interface(), interface(MACS[1])), soon())
+    assert world.addresses[MACS[0]] == before[MACS[0]]
+    assert world.addresses[MACS[1]].startswith("10.1.0.")
+    hv1.detach(domain(interface()), soon())
+    hv1.attach(domain(interface(), run=2), soon())
+    assert world.addresses[MACS[0]] == before[MACS[0]]
+
+
+def test_a_subnet_that_is_named_no_more(world: World, hv1: Host) -> None:
+    """The interface goes to the default one."""
+    hv1.attach(domain(interface(subnet="blue")), soon())
+    hv1.attach(domain(interface(), run=2), soon())
+    assert world.addresses[MACS[0]].startswith("10.0.0.")
+
+
+def test_another_domains_own_subnet(world: World, hv1: Host) -> None:
+    """Nobody gets into it by its name."""
+    own = Subnet(isolated_subnet(MAIL), IPNetwork("10.224.0.0/28"), IPAddress("10.224.0.1"), isolated=True)
+    world.northbound.commit([AddSubnet(own)], soon())
+    with pytest.raises(InvalidRequest, match="is another domain's own"):
+        hv1.attach(domain(interface(subnet=own.name)), soon())

@@ -181,3 +181,24 @@ def test_the_how_to(ready: Control, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(lines) == 2
     assert all(re.fullmatch(r"[0-9a-f-]{36} 52:54:00:\S+ 10\.\S+ 1442", line) for line in lines)
     assert ports(ready) == []
+
+
+def test_a_port_made_again_after_another_default(ready: Control) -> None:
+    """It stays as it is; another name for it is refused."""
+    made = ready.done("port", "create", "box", "--host", "hv1", "--hostname", "one", "--format", "json").json
+    ready.done("subnet", "create", "green", "10.2.0.0/24")
+    ready.done("subnet", "set", "green", "--default")
+    assert ready.done("port", "create", "box", "--host", "hv1", "--format", "json").json == made
+    said, _ = ready.refused(4, "port", "create", "box", "--host", "hv1", "--hostname", "two")
+    assert said.endswith("already: its host name is one, not two")
+    assert names(ready, "blue")["one.lab.example"] == made["addresses"][0]
+
+
+def test_the_leases_of_a_domain_of_libvirts(ready: Control) -> None:
+    """Shut off, it keeps them, whatever a client says."""
+    domain = ready.attach("web1", "blue")
+    ready.stop(domain)
+    with pytest.raises(grpc.RpcError) as refused:
+        detach(ready, domain=str(domain.uuid), forget=True)
+    assert refused.value.code().name == "FAILED_PRECONDITION"
+    assert len(leases(ready)) == 1

@@ -705,3 +705,18 @@ def test_the_network_id(control: Control) -> None:
     assert control.done("subnet", "list", "--format", "json").json[0]["network_id"] == 6
     control.southbound.stop()
     assert control.done("subnet", "show", "blue", "--format", "json").json["network_id"] == 0
+
+
+def test_a_broken_row(control: Control) -> None:
+    """Somebody's row under our name takes nothing from the others; everything else is shown."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    control.attach("web1", "blue")
+    ids = [["ovnhook:kind", "lease"], ["ovnhook:subnet", "blue"]]
+    control.northbound.transact({"op": "insert", "table": "DNS", "row": {"external_ids": ["map", ids]}})
+    ids = [["ovnhook:kind", "subnet"], ["ovnhook:cidr", "10.1"]]
+    control.northbound.transact(
+        {"op": "insert", "table": "Logical_Switch", "row": {"name": "odd", "external_ids": ["map", ids]}}
+    )
+    assert [row["domain_name"] for row in control.done("lease", "list", "--format", "json").json] == ["web1"]
+    assert [row["name"] for row in control.done("subnet", "list", "--format", "json").json] == ["blue"]
+    assert control.done("router", "list", "--format", "json").json[0]["subnets"] == ["blue"]

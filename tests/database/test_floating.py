@@ -104,3 +104,16 @@ def test_what_it_needs_stays(cloud: Control, arguments: str, error: str) -> None
     said, advice = cloud.refused(5, *arguments.split())
     assert error in said
     assert advice == "ovnhook floating-ip delete 203.0.113.20"
+
+
+def test_one_address_on_two_routers(cloud: Control) -> None:
+    """Both would answer for it."""
+    cloud.done("floating-ip", "create", "203.0.113.20", "web1")
+    cloud.done(
+        *("router", "create", "second", "--physical-network", "external"),
+        *("--address", "203.0.113.30/24", "--next-hop", "203.0.113.254"),
+    )
+    cloud.done("subnet", "create", "other", "10.8.0.0/24", "--router", "second")
+    cloud.attach("web8", "other", mac="52:54:00:00:00:08")
+    said, _ = cloud.refused(4, "floating-ip", "create", "203.0.113.20", "web8")
+    assert said.startswith("address 203.0.113.20 is the floating address of domain web1")

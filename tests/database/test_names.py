@@ -117,7 +117,7 @@ def test_a_name_that_is_taken(control: Control) -> None:
     assert refused.value.message == (
         f"domain copy: interface {OTHER_MAC}: host name 'web1' of subnet blue is that of domain web1 (10.1.0.20, {MAC})"
     )
-    assert "hostname=" in refused.value.hint
+    assert "choose another host name" in refused.value.hint
     assert control.northbound.dump(versions=True) == before
     host.attach(domain("copy", asking("web1", "10.2.0.30", OTHER_MAC, "green")), soon())
 

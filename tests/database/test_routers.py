@@ -48,8 +48,10 @@ def test_the_default_router_comes_and_goes_with_its_subnets(control: Control) ->
         "Logical_Router_Port": 2,
         "Logical_Switch_Port": 2,
     }
-    assert named(rows["Logical_Router_Port"], "subnet:green")["networks"] == "10.2.0.254/24"
-    assert dict(named(rows["Logical_Switch_Port"], "router:green")["options"][1]) == {"router-port": "subnet:green"}
+    assert named(rows["Logical_Router_Port"], "subnet:green:gateway")["networks"] == "10.2.0.254/24"
+    assert dict(named(rows["Logical_Switch_Port"], "router:green:gateway")["options"][1]) == {
+        "router-port": "subnet:green:gateway"
+    }
     assert control.done("router", "show", "gateway", "--format", "json").json["subnets"] == ["blue", "green"]
     options = {row["cidr"]: dict(row["options"][1]).get("router") for row in rows["DHCP_Options"].values()}
     assert options == {"10.1.0.0/24": "10.1.0.1", "10.2.0.0/24": "10.2.0.254", "10.9.0.0/24": None}
@@ -291,13 +293,13 @@ def test_isolated_subnets(control: Control) -> None:
     assert policies() == set()
     control.done("subnet", "create", "blue", "10.1.0.0/24")
     assert policies() == {
-        'inport == "subnet:iso" && outport == {"subnet:blue"}',
-        'inport == {"subnet:blue"} && outport == "subnet:iso"',
+        'inport == "subnet:iso:gateway" && outport == {"subnet:blue:gateway"}',
+        'inport == {"subnet:blue:gateway"} && outport == "subnet:iso:gateway"',
     }
     control.done("subnet", "create", "green", "10.2.0.0/24")
-    assert 'inport == "subnet:iso" && outport == {"subnet:blue", "subnet:green"}' in policies()
+    assert 'inport == "subnet:iso:gateway" && outport == {"subnet:blue:gateway", "subnet:green:gateway"}' in policies()
     control.done("subnet", "set", "blue", "--no-router")
-    assert 'inport == {"subnet:green"} && outport == "subnet:iso"' in policies()
+    assert 'inport == {"subnet:green:gateway"} && outport == "subnet:iso:gateway"' in policies()
     assert len(policies()) == 2
     control.done("subnet", "set", "iso", "--no-isolated")
     assert policies() == set()

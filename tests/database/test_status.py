@@ -142,6 +142,7 @@ def test_databases_that_are_away(well: Control, freeze: bool) -> None:
         (problem,) = found["problems"]
         assert problem["what"].startswith(f"the {name} database can't be read: ")
         assert {part for part in PARTS - {"problems", "northd", "databases"} if found[part]} == left
+        assert {(one["ports"], one["ovn_behind"]) for one in found["nodes"]} <= {(None, None)}  # nobody can tell
         assert [one["reachable"] for one in found["databases"]] == [name != "northbound", name != "southbound"]
         if freeze:
             down.resume()

@@ -12,9 +12,6 @@ from tests.faults.cells import Fault, Part
 DOMAINS = ("one", "two", "three", "four", "five")
 HOSTS = ("hv1", "hv2")
 
-HOT_PLUG = False
-"""Whether interfaces are plugged into, and out of, domains that run; off until the agent hears of it at once."""
-
 
 class Verb(Enum):
     """What is done to a domain."""
@@ -73,21 +70,14 @@ _KEEPS_OUR_PROCESSES = tuple(
 )
 """What may break in a soak: agents and the control service live on, so that what they lose is seen in the end."""
 
-_WEIGHTS = {Verb.START: 5, Verb.STOP: 3, Verb.MIGRATE: 3, Verb.UNDEFINE: 1}
-_HOT_PLUG_WEIGHTS = {Verb.PLUG: 2, Verb.UNPLUG: 2}
+_WEIGHTS = {Verb.START: 5, Verb.STOP: 3, Verb.MIGRATE: 3, Verb.PLUG: 2, Verb.UNPLUG: 2, Verb.UNDEFINE: 1}
 
 
-def course(seed: int, *, hot_plug: bool = HOT_PLUG) -> Iterator[Round]:
-    """The rounds, without an end; in every second one or so something breaks.
-
-    Args:
-        seed: of all that is chosen.
-        hot_plug: whether interfaces are plugged in and out.
-    """
+def course(seed: int) -> Iterator[Round]:
+    """The rounds of a seed, without an end; in every second one or so something breaks."""
     random = Random(seed)
-    weights = {**_WEIGHTS, **(_HOT_PLUG_WEIGHTS if hot_plug else {})}
     while True:
-        chosen = random.choices([*weights], [*weights.values()], k=random.randint(2, 6))
+        chosen = random.choices([*_WEIGHTS], [*_WEIGHTS.values()], k=random.randint(2, 6))
         steps = tuple(Step(verb, random.choice(DOMAINS), random.choice(HOSTS)) for verb in chosen)
         broken = (*random.choice(_KEEPS_OUR_PROCESSES), random.choice(HOSTS)) if random.random() < 0.5 else None
         yield Round(steps, broken)

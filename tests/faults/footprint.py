@@ -15,7 +15,7 @@ MOST_MEMORY = 16 << 10
 """KiB that a process may have grown by: what an allocator keeps for threads that came and went."""
 
 MOST_FILES = 8
-"""Files that a process may have open more than before: connections to databases are kept, as many as were used at once."""
+"""Files that a process may have open more than before: it keeps as many connections as it needed at once."""
 
 _PAGES = re.compile(r"VmRSS:\s+(\d+) kB")
 

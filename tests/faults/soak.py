@@ -162,6 +162,8 @@ class Soak:
     def _plug(self, host: Host, name: str, verb: Verb) -> bool:
         """Plug one interface more in, or out."""
         mac = _PLUGGED.format(DOMAINS.index(name))
+        if name in PAUSED:  # what is plugged out has to be let go of by the guest
+            return False
         there = mac in host.run(["virsh", "domiflist", name], timeout=BOUND).stdout
         if there == (verb is Verb.PLUG):
             return False

@@ -45,6 +45,7 @@ def test_what_is_said() -> None:
     [
         ({"mac": "52:54:00"}, "domain box: interface 52:54:00: that is not a MAC address"),
         ({"mac": "01:00:5e:00:00:01"}, "domain box: interface 01:00:5e:00:00:01: that is not a MAC address"),
+        ({"mac": "00:00:00:00:00:00"}, "interface 00:00:00:00:00:00: that is not a MAC address"),
         ({"subnet": "a b"}, "domain box: interface 0: 'a b' is not a name that a subnet can have"),
         ({"subnet": "blue", "isolated": True}, "domain box: interface 0: subnet 'blue' and isolated can't both be"),
         ({"hostname": "a.b"}, "domain box: interface 0: host name 'a.b' is not a DNS label"),

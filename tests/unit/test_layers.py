@@ -20,7 +20,7 @@ LAYERS = (
     {"address", "names"},
     {"plan"},
     {"subnet", "router", "floating", "clientdomain"},
-    {"health"},
+    {"health", "differences"},
     {"ovsdb"},
     {"underlay"},
     {"attachment"},
@@ -34,7 +34,7 @@ LAYERS = (
 
 PURE = {
     *("identity", "model", "domainxml", "address", "names", "clientdomain", "subnet", "router", "floating", "plan"),
-    "health",
+    *("health", "differences"),
 }
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}
 OWNERS = {

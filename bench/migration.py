@@ -1,0 +1,117 @@
+"""Pings that a guest loses while it migrates: with ovnhook, and with a port that somebody made by hand."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
+
+from lab import Cloud, Guest
+from lab.domain import domain_xml, interface_xml
+
+RATE = 10  # pings a second
+MIGRATIONS = 20
+_PATIENCE = 60.0  # seconds
+_PORT = "0b5c6a0e-4a5c-4d5e-9d7b-1f0f1c2d3e4f"
+_MAC = "52:54:00:be:0c:01"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of the pings of some migrations.
+
+    Attributes:
+        way: how the port was moved.
+        lost: of each migration, how many pings were not answered.
+        doubled: of each, how many were answered more than once.
+    """
+
+    way: str
+    lost: tuple[int, ...]
+    doubled: tuple[int, ...]
+
+    def row(self) -> tuple[str, ...]:
+        """As a line of a table."""
+        return (
+            self.way,
+            str(len(self.lost)),
+            f"{median(self.lost):g}",
+            str(max(self.lost)),
+            str(sum(self.lost)),
+            str(sum(self.doubled)),
+        )
+
+
+HEADINGS = ("migration", "times", "lost, median", "most", "sum", "doubled")
+
+
+def measure() -> Iterator[Result]:
+    """Migrate a guest there and back, with ovnhook, and as it was without."""
+    for way, make in (("with ovnhook", _with_ovnhook), ("port by hand, bound by no host in particular", _by_hand)):
+        with make() as cloud:
+            found = list(_migrate(cloud))
+        yield Result(way, tuple(lost for lost, _ in found), tuple(doubled for _, doubled in found))
+
+
+@contextmanager
+def _with_ovnhook() -> Iterator[Cloud]:
+    with Cloud(f"b{os.getpid()}") as cloud:
+        cloud.control.run(["ovnhook", "subnet", "create", "default", "10.10.0.0/24", "--default"])
+        yield cloud
+
+
+@contextmanager
+def _by_hand() -> Iterator[Cloud]:
+    """The ports are there before the guests start, and nobody touches them afterwards."""
+    with Cloud(f"b{os.getpid()}", hook=False) as cloud:
+        nbctl = ["ovn-nbctl", "ls-add", "default"]
+        for number, (name, mac) in enumerate(((_PORT, _MAC), (_PORT[:-1] + "e", _MAC[:-1] + "2")), start=20):
+            nbctl += ["--", "lsp-add", "default", name, "--", "lsp-set-addresses", name, f"{mac} 10.10.0.{number}"]
+        options = ["server_id=10.10.0.1", "server_mac=0a:00:00:00:00:01", "lease_time=3600"]
+        cloud.control.run(nbctl)
+        made = cloud.control.run(["ovn-nbctl", "create", "DHCP_Options", "cidr=10.10.0.0/24"]).stdout.strip()
+        cloud.control.run(["ovn-nbctl", "dhcp-options-set-options", made, *options])
+        for name in (_PORT, _PORT[:-1] + "e"):
+            cloud.control.run(["ovn-nbctl", "lsp-set-dhcpv4-options", name, made])
+        yield cloud
+
+
+def _migrate(cloud: Cloud) -> Iterator[tuple[int, int]]:
+    """Pings lost and doubled in each of the migrations."""
+    moves = _boot(cloud, "hv1", "moves", interface_xml(_MAC, interface_id=_PORT))
+    watches = _boot(cloud, "hv2", "watches", interface_xml(_MAC[:-1] + "2", interface_id=_PORT[:-1] + "e"))
+    watches.console(f"ping -i {1 / RATE} {moves.wait_address()} >/run/pings 2>&1 &")
+    _wait(lambda: len(_answers(watches)) > 2 * RATE)
+    since = _answers(watches)[-1]
+    for number in range(MIGRATIONS):
+        source, target = ("hv1", "hv2") if number % 2 == 0 else ("hv2", "hv1")
+        cloud.host(source).run(cloud.migrate_argv("moves", target), timeout=_PATIENCE)
+        before = len(_answers(watches))
+        _wait(lambda: len(_answers(watches)) > before + 2 * RATE)  # noqa: B023
+        found = [answer for answer in _answers(watches) if answer > since]
+        yield found[-1] - since - len(set(found)), len(found) - len(set(found))
+        since = found[-1]
+
+
+def _boot(cloud: Cloud, host: str, name: str, interface: str) -> Guest:
+    cloud.host(host).run(["virsh", "define", "/dev/stdin"], input=domain_xml(name, [interface]))
+    cloud.host(host).run(["virsh", "start", name])
+    guest = Guest(cloud.host(host), name)
+    guest.wait_address(timeout=_PATIENCE)
+    return guest
+
+
+def _answers(guest: Guest) -> list[int]:
+    return [int(number) for number in re.findall(r"seq=(\d+)", guest.console("cat /run/pings"))]
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + _PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError("the guest is not heard any more")
+        time.sleep(0.2)

@@ -1,0 +1,400 @@
+"""What differs on a host between libvirt, OVN and Open vSwitch, and what mends it. Pure.
+
+Only what says that it is this host's is looked at, and nothing that a client of the API keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from netaddr import IPAddress
+
+from ovnhook import identity, names, plan
+from ovnhook.model import Domain, Holding, Interface, Keeper, Lease, Port, Tap
+
+
+@dataclass(frozen=True)
+class Running:
+    """A domain that runs here, or is about to.
+
+    Attributes:
+        domain: as its live XML says; without interfaces where that makes no sense, which is told elsewhere.
+        taps: the devices of all its interfaces.
+        paused: whether it does not run at the moment, as while it arrives from another host.
+        migrates: whether libvirt is doing something long with it, as moving it to another host.
+        makes_sense: whether its XML could be understood.
+    """
+
+    domain: Domain
+    taps: frozenset[str] = frozenset()
+    paused: bool = False
+    migrates: bool = False
+    makes_sense: bool = True
+
+
+@dataclass(frozen=True)
+class Domains:
+    """What libvirt says: the domains that run, and those that are defined, which some of the former are."""
+
+    running: Mapping[UUID, Running]
+    defined: Mapping[UUID, Domain]
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What the northbound database has of this host.
+
+    Attributes:
+        ports: by domain and MAC; also those that are on their way here.
+        holdings: what domains hold, likewise.
+        leases: by subnet and address.
+    """
+
+    ports: Mapping[tuple[UUID, str], Port] = field(default_factory=dict)
+    holdings: Mapping[UUID, Holding] = field(default_factory=dict)
+    leases: Mapping[tuple[str, IPAddress], Lease] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What has to be known beside that.
+
+    Attributes:
+        holdings: of domains that are not in the inventory.
+        ports: of interfaces that are not.
+        names: the names of each subnet.
+        domains: the DNS domain of each subnet.
+        leased: the rows of all leases in each subnet.
+    """
+
+    holdings: dict[UUID, Holding] = field(default_factory=dict)
+    ports: dict[tuple[UUID, str], Port] = field(default_factory=dict)
+    names: dict[str, dict[str, str]] = field(default_factory=dict)
+    domains: dict[str, str] = field(default_factory=dict)
+    leased: dict[str, frozenset[UUID]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Attach:
+    """Give a running domain what it lacks."""
+
+    domain: Domain
+
+    def __str__(self) -> str:
+        return "attach the domain as it runs"
+
+
+@dataclass(frozen=True)
+class Detach:
+    """Take a domain's ports of this host away, or leave them to the other host of a migration."""
+
+    domain: Domain
+
+    def __str__(self) -> str:
+        return "take its ports of this host away"
+
+
+@dataclass(frozen=True)
+class Arrive:
+    """Make the ports of a domain that has migrated here this host's."""
+
+    domain: UUID
+
+    def __str__(self) -> str:
+        return "make its ports this host's alone"
+
+
+@dataclass(frozen=True)
+class Stay:
+    """Make the ports of a domain that does not migrate any more this host's alone."""
+
+    domain: UUID
+
+    def __str__(self) -> str:
+        return "make its ports this host's alone"
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Give back all that a domain holds."""
+
+    domain: UUID
+
+    def __str__(self) -> str:
+        return "give its leases back"
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Make what a domain holds fit to its definition."""
+
+    domain: Domain
+
+    def __str__(self) -> str:
+        return "make what it holds fit to its definition"
+
+
+@dataclass(frozen=True)
+class GiveBack:
+    """Give one lease back."""
+
+    lease: Lease
+
+    def __str__(self) -> str:
+        return f"give {self.lease.address} back"
+
+
+@dataclass(frozen=True)
+class Unplug:
+    """Take a port away from the integration bridge."""
+
+    device: str
+
+    def __str__(self) -> str:
+        return f"take port {self.device} off the bridge"
+
+
+@dataclass(frozen=True)
+class Rename:
+    """Correct the names of a subnet."""
+
+    subnet: str
+    old: Mapping[str, str]
+    new: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return "correct the name" if self.new else "remove the name"
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Do nothing: a person has to."""
+
+    hint: str
+
+    def __str__(self) -> str:
+        return f"nothing: {self.hint}"
+
+
+Mend = Attach | Detach | Arrive | Stay | Forget | Keep | GiveBack | Unplug | Rename | Leave
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that is not as it should be.
+
+    Attributes:
+        domain: the name of the domain, or its UUID where nobody knows the name, or "".
+        interface: the MAC of its interface, or "".
+        what: in words; with the two above, what makes it the same one when it is seen again.
+        mend: what is done about it.
+    """
+
+    domain: str
+    interface: str
+    what: str
+    mend: Mend = field(compare=False)
+
+    def __str__(self) -> str:
+        """As one line."""
+        where = [f"domain {self.domain}"] if self.domain else []
+        where += [f"interface {self.interface}"] if self.interface else []
+        return ": ".join((*where, self.what))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a check says of a difference.
+
+    Attributes:
+        difference: which one.
+        mended: whether it has been mended.
+        error: why it could not be, or "".
+    """
+
+    difference: Difference
+    mended: bool = False
+    error: str = ""
+
+
+def subnets(inventory: Inventory) -> set[str]:
+    """The subnets whose names have to be known."""
+    held = {subnet for holding in inventory.holdings.values() for _, subnet, _ in holding.leases}
+    return held | {subnet for subnet, _ in inventory.leases}
+
+
+def strangers(inventory: Inventory) -> set[UUID]:
+    """The domains of which it has to be known what they hold, as they are another host's, or nobody's."""
+    leased = {lease.domain for lease in inventory.leases.values()}
+    return leased - inventory.holdings.keys()
+
+
+def elsewhere(inventory: Inventory, domains: Domains) -> set[tuple[UUID, str]]:
+    """The interfaces whose ports have to be known, as they are another host's, or missing."""
+    running = {(uuid, one.mac) for uuid, run in domains.running.items() for one in run.domain.interfaces}
+    return running - inventory.ports.keys()
+
+
+def compare(
+    host: str, inventory: Inventory, known: Known, taps: Mapping[str, Tap], domains: Domains
+) -> Iterator[Difference]:
+    """Everything on a host that is not as it should be.
+
+    Args:
+        host: its chassis.
+        inventory: what was read of it, before `domains`: what a domain has only got since is not missed by it.
+        known: what was read for that (`subnets`, `strangers`, `elsewhere`).
+        taps: of its Open vSwitch, read before `domains` too.
+        domains: of its libvirt.
+    """
+    yield from _left_over(host, inventory, domains)
+    yield from _moving(host, inventory, domains)
+    for uuid, run in domains.running.items():
+        holding = inventory.holdings.get(uuid)
+        if run.makes_sense and not (holding and holding.moving_to):
+            for interface in run.domain.interfaces:
+                what = _lacks(host, inventory, known, taps, run.domain, interface)
+                if what:
+                    yield Difference(run.domain.name, interface.mac, *what)
+    for device, tap in taps.items():
+        if tap.ours and not any(
+            device in run.taps and str(uuid) == tap.domain for uuid, run in domains.running.items()
+        ):
+            what_tap = f"port {device} of Open vSwitch is there, and no such device of domain {tap.domain}"
+            yield Difference("", "", what_tap, Unplug(device))
+    yield from _leases(inventory, known, domains)
+    yield from _names(inventory, known)
+
+
+def _left_over(host: str, inventory: Inventory, domains: Domains) -> Iterator[Difference]:
+    """What is there of domains, or interfaces, that are not."""
+    for (uuid, mac), port in inventory.ports.items():
+        if port.host != host or port.kept_by is not Keeper.LIBVIRT:
+            continue
+        run = domains.running.get(uuid)
+        if run is None:
+            gone = Domain(uuid, port.domain_name, macs=(mac,))
+            yield Difference(port.domain_name, mac, f"port {port.id} is there, the domain does not run", Detach(gone))
+        elif run.makes_sense and mac not in run.domain.macs and not port.moving_to:
+            yield Difference(
+                port.domain_name, mac, f"port {port.id} is there, the interface is not", Attach(run.domain)
+            )
+    for uuid, holding in inventory.holdings.items():
+        if holding.host != host or holding.kept_by is not Keeper.LIBVIRT or holding.moving_to:
+            continue
+        run, defined = domains.running.get(uuid), domains.defined.get(uuid)
+        if run is None and defined is None:
+            yield Difference(holding.domain_name, "", "it has leases, and does not exist", Forget(uuid))
+            continue
+        if run:
+            mend: Mend = Attach(run.domain)
+            macs, name = (*run.domain.macs, *run.domain.spare), run.domain.name
+        elif defined:
+            mend, macs, name = Keep(defined), defined.macs, defined.name
+        for mac in sorted({mac for mac, _, _ in holding.leases} - {*macs}):
+            if run is None or run.makes_sense:
+                yield Difference(name, mac, "it has a lease, the interface does not exist", mend)
+        if holding.domain_name != name and run is None:
+            yield Difference(name, "", f"what it holds is said to be of {holding.domain_name}", mend)
+
+
+def _moving(host: str, inventory: Inventory, domains: Domains) -> Iterator[Difference]:
+    """Migrations that ended without anybody saying so."""
+    for uuid, holding in inventory.holdings.items():
+        name, run = holding.domain_name, domains.running.get(uuid)
+        if holding.moving_to == host and run and not run.paused:
+            yield Difference(name, "", f"it has come from {holding.host}, its ports have not", Arrive(uuid))
+        elif holding.moving_to == host and run is None:
+            gone = Detach(Domain(uuid, name))
+            yield Difference(name, "", f"it was to come from {holding.host} and has not", gone)
+        elif holding.moving_to and holding.host == host and run and not run.migrates:
+            yield Difference(name, "", f"it was to go to {holding.moving_to} and has not", Stay(uuid))
+        elif holding.moving_to and holding.host == host and run is None:
+            left = Detach(Domain(uuid, name))
+            yield Difference(name, "", f"it has gone to {holding.moving_to}, its leases have not", left)
+
+
+def _lacks(
+    host: str,
+    inventory: Inventory,
+    known: Known,
+    taps: Mapping[str, Tap],
+    domain: Domain,
+    interface: Interface,
+) -> tuple[str, Mend] | None:
+    """What an interface of a running domain lacks, the first thing that there is."""
+    wanted = plan.port_id(domain, interface)
+    attach = Attach(domain)
+    port = inventory.ports.get((domain.uuid, interface.mac))
+    if port is None:
+        other = known.ports.get((domain.uuid, interface.mac))
+        if other:
+            hint = f"destroy it on {other.host} or here"
+            return f"it runs here, and its port {other.id} is that of {other.host}", Leave(hint)
+        return f"it has no port {wanted}", attach
+    if port.moving_to:
+        return None
+    if port.id != wanted:
+        return f"its port is {port.id} instead of {wanted}", attach
+    holding = inventory.holdings.get(domain.uuid)
+    held = (
+        {where for mac, subnet, where in holding.leases if (mac, subnet) == (port.mac, port.subnet)} if holding else ()
+    )
+    if {*port.addresses} != {*held}:
+        has, holds = (" ".join(map(str, sorted(some))) or "nothing" for some in (port.addresses, held))
+        return f"port {port.id} has {has}, and what is held for it is {holds}", attach
+    if not port.intact:
+        return f"columns of port {port.id} were changed", attach
+    for where in port.addresses:
+        lease = inventory.leases.get((port.subnet, where))
+        if lease is None or not plan.is_held_by(lease, domain.uuid, interface.mac):
+            return f"{where} of subnet {port.subnet} is not leased to it", attach
+        if lease.hostname != interface.wish.hostname:
+            return f"its host name is {lease.hostname} instead of {interface.wish.hostname}", attach
+    tap = taps.get(interface.device)
+    if interface.device and (tap is None or tap.iface_id != wanted):
+        has = f"is bound to {tap.iface_id}" if tap else "is no port of Open vSwitch"
+        return f"{interface.device} {has} instead of port {wanted}", attach
+    return None
+
+
+def _leases(inventory: Inventory, known: Known, domains: Domains) -> Iterator[Difference]:
+    """Leases that nobody holds."""
+    for (subnet, where), lease in inventory.leases.items():
+        holding = inventory.holdings.get(lease.domain) or known.holdings.get(lease.domain)
+        held = holding and (lease.mac, subnet, where) in holding.leases
+        if not held and lease.domain not in domains.running:
+            what = f"{where} of subnet {subnet} is leased, and the domain does not hold it"
+            yield Difference(lease.domain_name, lease.mac, what, GiveBack(lease))
+
+
+def _names(inventory: Inventory, known: Known) -> Iterator[Difference]:
+    """Names of this host's domains that guests do not find, and names of nothing that they do."""
+    for subnet, there in sorted(known.names.items()):
+        domain, leased = known.domains[subnet], known.leased[subnet]
+        ours = {lease.address: lease for lease in inventory.leases.values() if lease.subnet == subnet}
+        known_here = frozenset(map(str, ours))
+        wanted = names.records(ours.values(), domain)
+        owners = {record: lease for lease in ours.values() for record in names.records([lease], domain)}
+        for record, value in sorted(wanted.items()):
+            has = there.get(record, "")
+            beside = {*has.split()} - {*value.split()}
+            others = all(_is_anothers(subnet, place, known_here, leased) for place in beside)
+            if not {*value.split()} <= {*has.split()} or not others:
+                what = f"name {record} of subnet {subnet} is {has or 'missing'} instead of {value}"
+                rename = Rename(subnet, {record: has} if has else {}, {record: value})
+                yield Difference(owners[record].domain_name, owners[record].mac, what, rename)
+        for record, value in sorted(there.items()):
+            places = names.addresses(record, value)
+            if record not in wanted and not any(
+                _is_anothers(subnet, str(place), known_here, leased) for place in places
+            ):
+                what = f"name {record} of subnet {subnet} is {value}, and no lease has it"
+                yield Difference("", "", what, Rename(subnet, {record: value}, {}))
+
+
+def _is_anothers(subnet: str, place: str, ours: Container[str], leased: Container[UUID]) -> bool:
+    """Whether an address is leased to a domain of another host: that one's names are its agent's business."""
+    return place not in ours and identity.lease(subnet, place) in leased

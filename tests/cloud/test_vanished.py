@@ -1,0 +1,78 @@
+"""A hypervisor that is gone from one moment to the next, and comes back when its domain runs elsewhere."""
+
+from __future__ import annotations
+
+from lab.domain import interface_xml
+from lab.fabric import MANAGEMENT, UNDERLAY
+from tests.cloud.test_guests import MACS
+from tests.cloud.test_migration import Pings, settled
+from tests.cloud.world import World
+
+HOOK = "/etc/libvirt/hooks/qemu.d/ovnhook"
+
+
+def test_a_host_that_vanishes_while_its_domain_leaves(world: World) -> None:
+    """The destination of the migration starts the domain anew: it waits for nobody who is to hand the ports over."""
+    hv1, hv2 = world.hv1, world.hv2
+    world.boot(hv1, "leaves", interface_xml(MACS[0]), dhcp="none")
+    xml = hv1.run(["virsh", "dumpxml", "--inactive", "leaves"]).stdout
+    pid = hv1.read("/run/libvirt/qemu/leaves.pid").strip()
+    hv2.daemon("agent").restart()  # whatever it would do by itself it does half a minute from now
+    hv2.run([HOOK, "leaves", "migrate", "begin", "-"], input=xml)
+    for daemon in ("agent", "libvirtd"):
+        hv1.daemon(daemon).kill()
+    hv1.run(["kill", "-9", pid])
+    hv2.run(["virsh", "define", "/dev/stdin"], input=xml)
+    world.start(hv2, "leaves")
+    settled(world, "leaves", hv2)
+    world.make_whole()
+    world.wait_for(lambda: not world.taps(hv1), "what is left of the tap to be gone", lambda: world.taps(hv1))
+    settled(world, "leaves", hv2)
+
+
+def test_a_host_that_vanishes_and_comes_back(world: World) -> None:
+    """The domain's next host has port and lease at once; the old one changes nothing, and cleans up after itself."""
+    hv1, hv2, fabric = world.hv1, world.hv2, world.cloud.fabric
+    ethernet = f"<interface type='ethernet'><mac address='{MACS[1]}'/><model type='virtio'/></interface>"
+    metadata = f"<ovn:interface mac='{MACS[1]}' subnet='green'/>"
+    lost = world.boot(hv1, "lost", interface_xml(MACS[0]), ethernet, metadata=metadata)
+    watches = world.boot(hv2, "watches", interface_xml())
+    address = lost.wait_address(MACS[0])
+    lost.wait_address(MACS[1])
+    watches.wait_address()
+    leases = world.leases("lost")
+    xml = hv1.run(["virsh", "dumpxml", "--inactive", "lost"]).stdout
+    ports = [port["_uuid"] for port in world.ports("lost")]
+    pid = hv1.read("/run/libvirt/qemu/lost.pid").strip()
+    for daemon in hv1.daemons.values():
+        daemon.kill()
+    hv1.run(["kill", "-9", pid])
+    for network in (MANAGEMENT, UNDERLAY):
+        fabric.cut(hv1, network)
+    try:
+        hv2.run(["virsh", "define", "/dev/stdin"], input=xml)
+        guest = world.start(hv2, "lost")
+        settled(world, "lost", hv2)
+        assert world.leases("lost") == leases
+        assert [port["_uuid"] for port in world.ports("lost")] == ports
+        assert guest.wait_address(MACS[0]) == address
+        assert watches.ping(address).lost == 0
+    finally:
+        for network in (MANAGEMENT, UNDERLAY):
+            fabric.mend(hv1, network)
+    pings = Pings(world, watches, address)
+    before = world.rows()
+    world.make_whole()
+    world.wait_for(lambda: not world.taps(hv1), "what is left of the taps to be gone", lambda: world.taps(hv1))
+    world.wait_for(
+        lambda: "nothing differs" in hv1.run(["ovnhook", "check"], check=False).stdout, "nothing to differ there"
+    )
+    assert world.domain_state(hv1, "lost") == "shut off"
+    assert pings.settle() == (0, 0)
+    assert world.rows() == before
+    hv1.run(["virsh", "undefine", "lost"])
+    assert hv1.run(["ovnhook", "check"]).stdout == "nothing differs\n"
+    assert world.rows() == before
+    again = world.boot(hv1, "again", interface_xml())
+    again.wait_address()
+    assert again.ping(address)  # the first one may be lost while the hosts learn of each other again

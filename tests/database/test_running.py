@@ -1,0 +1,189 @@
+"""Domains while they run, or are off: interfaces plugged in and out, other definitions, rows that somebody changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ovnhook import identity
+from ovnhook.attachment import Attached
+from ovnhook.differences import Domains, Running, compare, elsewhere, strangers, subnets
+from ovnhook.host import Host
+from ovnhook.model import Domain, Kind, isolated_subnet
+from ovnhook.ovsdb import inventory
+from tests.database.test_attachment import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world
+
+__all__ = ["hv1", "hv2", "world"]  # the fixtures
+
+
+def attach(host: Host, wanted: Domain) -> Attached:
+    """Let a domain that runs have what it lacks."""
+    return host.attach(wanted, soon(), running=True)
+
+
+def differing(world: World, host: Host, *running: Domain) -> list[str]:
+    """What differs on hv1, if these domains run there and are defined so."""
+    database = world.northbound.database
+    there = inventory.read(database, "hv1", soon())
+    taps = frozenset(one.device for each in running for one in each.interfaces)
+    domains = Domains({one.uuid: Running(one, taps) for one in running}, {one.uuid: one for one in running})
+    wanted = subnets(there), strangers(there), elsewhere(there, domains)
+    known = inventory.look_up(database, *wanted, soon())
+    return [found.what for found in compare("hv1", there, known, host.vswitch.taps(soon()), domains)]
+
+
+def test_an_interface_is_plugged_in_and_out(world: World, hv1: Host) -> None:
+    """Out again it has no port; its lease stays as long as the definition has it. The last one takes all with it."""
+    first, second = interface(tap="vnet0"), replace(interface(MACS[1], tap="vnet1"), kind=Kind.ETHERNET)
+    hv1.attach(domain(first), soon())
+    both, alone = domain(first, second), domain(first)
+    attach(hv1, both)
+    assert [port.mac for port in world.ports] == [*MACS[:2]]
+    assert hv1.vswitch.taps(soon()).keys() == {"vnet0", "vnet1"}
+    assert differing(world, hv1, both) == []
+    leases = world.leases
+    attach(hv1, replace(alone, spare=(MACS[1],)))
+    assert [port.mac for port in world.ports] == [MACS[0]]
+    assert hv1.vswitch.taps(soon()).keys() == {"vnet0"}
+    assert world.leases == leases
+    attach(hv1, both)
+    assert world.leases == leases
+    attach(hv1, alone)
+    assert [lease.mac for lease in world.leases] == [MACS[0]]
+    attach(hv1, domain())
+    assert (world.ports, world.leases, world.northbound.holdings(soon())) == ([], [], [])
+    attach(hv1, domain())
+
+
+def test_what_runs_stays_where_it_is(world: World, hv1: Host) -> None:
+    """Another subnet and address wait for the next start; another host name does not."""
+    hv1.attach(domain(interface()), soon())
+    (port,) = world.ports
+    wanted = domain(interface(subnet="blue", address="10.1.0.20"))
+    named = replace(
+        wanted, interfaces=tuple(replace(one, wish=replace(one.wish, hostname="db")) for one in wanted.interfaces)
+    )
+    attached = attach(hv1, named)
+    (said,) = attached.put_off
+    assert said.startswith(f"domain web1: interface {MACS[0]}: subnet 'blue', address 10.1.0.20 of its metadata")
+    assert f"until then it has {port.addresses[0]} on subnet default" in said
+    assert world.ports == [port]
+    assert [lease.hostname for lease in world.leases] == ["db"]
+    assert "db" in world.northbound.names("default", soon())
+    assert attach(hv1, domain(interface())).put_off == ()
+    hv1.attach(wanted, soon())
+    assert world.addresses == {MACS[0]: "10.1.0.20"}
+
+
+def test_one_that_cannot_be_attached_keeps_no_other_from_it(world: World, hv1: Host, hv2: Host) -> None:
+    """It is told why; when that is put right it is attached."""
+    hv2.attach(domain(interface(MACS[5], "blue", "10.1.0.20"), uuid=MAIL, name="mail"), soon())
+    wanted = domain(interface(MACS[0], "blue", "10.1.0.20"), interface(MACS[1], "nowhere"), interface(MACS[2]))
+    refused = attach(hv1, wanted).refused
+    assert [str(error).split(": ")[1] for error in refused] == [f"interface {mac}" for mac in MACS[:2]]
+    assert "is leased to domain mail" in str(refused[0])
+    assert "there is no subnet 'nowhere' (ovnhook subnet list)" in str(refused[1])
+    assert [port.mac for port in world.ports if port.domain == WEB] == [MACS[2]]
+    hv2.detach(Domain(MAIL, "mail"), soon())
+    hv2.forget(MAIL, soon())
+    assert len(attach(hv1, wanted).refused) == 1
+    assert world.addresses[MACS[0]] == "10.1.0.20"
+
+
+def test_a_definition_that_changes(world: World, hv1: Host, hv2: Host) -> None:
+    """Leases of interfaces that it has no more are given back, others are known by its name; other hosts do nothing."""
+    hv1.attach(domain(interface(), interface(MACS[1], "blue")), soon())
+    before = world.exact()
+    renamed = Domain(WEB, "web2", macs=(MACS[1],))
+    hv1.keep(renamed, soon())
+    assert world.exact() == before  # it runs
+    hv1.detach(renamed, soon())
+    stopped = world.exact()
+    hv2.keep(renamed, soon())
+    assert world.exact() == stopped
+    hv1.keep(renamed, soon())
+    assert [(lease.mac, lease.domain_name) for lease in world.leases] == [(MACS[1], "web2")]
+    assert [holding.domain_name for holding in world.northbound.holdings(soon())] == ["web2"]
+    assert world.northbound.names("default", soon()) == {}
+    kept = world.exact()
+    hv1.keep(renamed, soon())
+    assert world.exact() == kept
+    hv1.keep(Domain(WEB, "web2"), soon())
+    assert (world.leases, world.northbound.holdings(soon())) == ([], [])
+
+
+def test_a_domains_own_subnet_goes_with_its_last_lease(world: World, hv1: Host) -> None:
+    """Also when it is defined anew without the interface."""
+    own = replace(interface(), wish=replace(interface().wish, isolated=True, subnet=isolated_subnet(WEB)))
+    hv1.attach(domain(own, interface(MACS[1])), soon())
+    hv1.detach(Domain(WEB, "web1"), soon())
+    hv1.keep(Domain(WEB, "web1", macs=(MACS[1],)), soon())
+    assert isolated_subnet(WEB) not in world.northbound.subnets_named([isolated_subnet(WEB)], "", soon())
+    assert [lease.mac for lease in world.leases] == [MACS[1]]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"port_security": ["set", []]},
+        {"dhcpv4_options": ["set", []]},
+        {"addresses": f"{MACS[0]} 10.0.0.250"},
+        {"options": ["map", []]},
+        {"options": ["map", [["requested-chassis", "hv9"]]]},
+        {"options": ["map", [["requested-chassis", "hv1"], ["activation-strategy", "rarp"]]]},
+        {"name": "another"},
+    ],
+    ids=" ".join,
+)
+def test_a_port_that_somebody_changed(world: World, hv1: Host, row: dict[str, Any]) -> None:
+    """Whatever it is, it is seen, and mended by attaching the domain as it runs; keys of others' options stay."""
+    wanted = domain(interface(tap="vnet0"))
+    hv1.attach(wanted, soon())
+    assert differing(world, hv1, wanted) == []
+    before = world.server.dump()
+    where = [["_uuid", "==", ["uuid", str(identity.port(WEB, MACS[0]))]]]
+    world.server.transact({"op": "update", "table": "Logical_Switch_Port", "where": where, "row": row})
+    (what,) = differing(world, hv1, wanted)
+    assert "port" in what
+    attach(hv1, wanted)
+    assert world.server.dump() == before
+    assert differing(world, hv1, wanted) == []
+
+
+def test_a_look_at_a_sound_host_writes_nothing(world: World, hv1: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And asks no more of the database than two transactions, however many domains there are."""
+    hosts = [
+        domain(interface(mac, tap=f"vnet{n}"), uuid=uuid, name=f"vm{n}")
+        for n, (uuid, mac) in enumerate(((WEB, MACS[0]), (MAIL, MACS[1])))
+    ]
+    for one in hosts:
+        hv1.attach(one, soon())
+    before = world.exact()
+    counted: list[Any] = []
+    transact = world.northbound.database.transact
+
+    def count(*given: Any) -> Any:
+        counted.append(given)
+        return transact(*given)
+
+    monkeypatch.setattr(world.northbound.database, "transact", count)
+    assert differing(world, hv1, *hosts) == []
+    assert len(counted) == 2
+    assert world.exact() == before
+
+
+def test_a_migration_that_is_given_up(world: World, hv1: Host, hv2: Host) -> None:
+    """The destination died and says nothing: the source has its ports back; leases follow who has the domain."""
+    wanted = domain(interface(tap="vnet0"))
+    hv1.attach(wanted, soon())
+    before = world.server.dump()
+    hv2.announce(wanted, soon())
+    hv1.stay(WEB, soon())
+    assert world.server.dump() == before
+    hv2.stay(WEB, soon())
+    assert world.server.dump() == before
+    hv2.announce(wanted, soon())
+    hv2.arrive(WEB, soon())
+    assert [lease.host for lease in world.leases] == ["hv2"]

@@ -1,0 +1,127 @@
+"""The packages on machines that boot: installed, used, rebooted, upgraded, removed, purged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import commands
+from lab.domain import CONSOLES, domain_xml, interface_xml
+from lab.image import image
+from tests.packages.machine import Machine, newer, packages
+
+QEMU_CONF = """
+user = "root"
+group = "root"
+security_driver = "none"
+stdio_handler = "file"
+remember_owner = 0
+cgroup_controllers = [ ]
+namespaces = [ ]
+"""
+"""What a machine in a container needs; a real host needs none of it."""
+
+SET_UP = """
+ovs-vsctl set open . external-ids:system-id=hv1 external-ids:ovn-remote=unix:/run/ovn/ovnsb_db.sock
+ovs-vsctl set open . external-ids:ovn-encap-type=geneve external-ids:ovn-encap-ip=127.0.0.1
+ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev
+ovs-vsctl --may-exist add-br br-int -- set bridge br-int datapath_type=netdev fail_mode=secure
+"""
+"""All in one, without a kernel module."""
+
+
+@pytest.fixture(params=["bookworm", "trixie"])
+def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """A machine that has OVN and libvirt, and is on."""
+    made = Machine(request.param)
+    try:
+        made.boot()
+        yield made
+    finally:
+        made.remove()
+
+
+def install(machine: Machine, debs: list[Path]) -> str:
+    """Install packages from files."""
+    for deb in debs:
+        machine.put(deb, f"/root/{deb.name}")
+    names = " ".join(f"/root/{deb.name}" for deb in debs)
+    return machine.run(f"apt-get -qy install {names}", timeout=300)
+
+
+def guest(machine: Machine, command: str) -> str:
+    """Run a command in the guest."""
+    status, said = commands.execute(machine.path(f"{CONSOLES}/web1.cmd"), command, 30)
+    assert status == 0, said
+    return said
+
+
+def address(machine: Machine) -> str:
+    """The address that the guest has by DHCP."""
+    log = machine.path(f"{CONSOLES}/web1.log")
+    found: list[str] = []
+
+    def look() -> bool:
+        found[:] = re.findall(
+            r"lab: address eth0 \S+ ([0-9.]+)/", log.read_text(errors="replace") if log.exists() else ""
+        )
+        return bool(found)
+
+    machine.wait_for(look, "the guest's address", 90)
+    return found[-1]
+
+
+def lost(machine: Machine) -> int:
+    """How many pings of the guest have not been answered so far."""
+    numbers = [int(number) for number in re.findall(r"seq=(\d+)", guest(machine, "cat /run/pings"))]
+    return numbers[-1] - numbers[0] + 1 - len(set(numbers))
+
+
+def test_a_life_of_the_packages(machine: Machine, tmp_path: Path) -> None:
+    """From apt install to purge, with a guest that runs, is there again after a reboot, and never misses a packet."""
+    machine.path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
+    machine.run("systemctl restart libvirtd")
+    debs = packages()
+    install(machine, debs)
+    for unit in ("ovnhook-agent", "ovnhook-control"):
+        machine.wait_for(lambda: machine.run(f"systemctl is-active {unit}", check=False) == "active\n", unit)  # noqa: B023
+        exposure = machine.run(f"systemd-analyze security --no-pager {unit} | tail -1")
+        assert float(re.findall(r"(\d+\.\d+)", exposure)[0]) < 4.0
+    machine.run(SET_UP)
+    machine.run("ovnhook subnet create blue 10.1.0.0/24 --default")
+
+    for file, name in ((image().kernel, "vmlinuz"), (image().initramfs, "initramfs")):
+        machine.put(file, f"/root/{name}")
+    xml = domain_xml("web1", [interface_xml()])
+    xml = xml.replace(str(image().kernel), "/root/vmlinuz").replace(str(image().initramfs), "/root/initramfs")
+    machine.path("/root/web1.xml").write_text(xml)
+    machine.path("/etc/tmpfiles.d/lab.conf").write_text(f"d {CONSOLES} 0755 root root\n")
+    machine.run(
+        "systemd-tmpfiles --create lab.conf; virsh define /root/web1.xml; virsh start web1; virsh autostart web1"
+    )
+    first = address(machine)
+    assert first in machine.run("ovnhook lease list")
+    machine.wait_for(lambda: "ok" in machine.run("ovnhook status", check=False).split(), "all to be well")
+
+    machine.power_off()
+    machine.boot()
+    assert address(machine) == first
+    assert guest(machine, "ping -c 1 -W 5 10.1.0.1")
+
+    guest(machine, "ping -i 0.1 10.1.0.1 >/run/pings 2>&1 &")
+    said = install(machine, newer(debs, tmp_path))
+    assert "+next" in said
+    machine.wait_for(lambda: machine.run("systemctl is-active ovnhook-agent", check=False) == "active\n", "the agent")
+    assert "+next" in machine.run("dpkg -l ovnhook-hypervisor")
+    assert lost(machine) == 0
+
+    ports = machine.run("ovn-nbctl --bare --columns=name list Logical_Switch_Port")
+    machine.run("apt-get -qy remove ovnhook-hypervisor ovnhook-control python3-ovnhook", timeout=300)
+    assert machine.run("ovn-nbctl --bare --columns=name list Logical_Switch_Port") == ports
+    machine.run("virsh destroy web1; virsh start web1")  # the hook of a removed package must not be in the way
+    machine.run("apt-get -qy purge ovnhook-hypervisor ovnhook-control python3-ovnhook", timeout=300)
+    left = machine.run("find / -xdev -name '*ovnhook*' -not -path '/root/*' -not -path '/proc/*' -not -path '/var/*'")
+    assert left == ""

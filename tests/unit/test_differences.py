@@ -1,0 +1,279 @@
+"""What is found to differ, and what is not: of a host that is as it should be, with one thing changed at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from netaddr import IPAddress
+
+from ovnhook import identity, names
+from ovnhook.differences import (
+    Arrive,
+    Attach,
+    Detach,
+    Difference,
+    Domains,
+    Forget,
+    GiveBack,
+    Inventory,
+    Keep,
+    Known,
+    Leave,
+    Rename,
+    Running,
+    Stay,
+    Unplug,
+    compare,
+    elsewhere,
+    strangers,
+    subnets,
+)
+from ovnhook.model import Domain, Holding, Interface, Keeper, Kind, Lease, Port, Tap, Wish
+
+WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
+GONE = UUID("7d1c2a35-86b4-4f10-b1a4-5f8a3c1be5d2")
+MAC, OTHER = "52:54:00:00:00:01", "52:54:00:00:00:02"
+ADDRESS = IPAddress("10.1.0.5")
+FREE = IPAddress("10.1.0.9")
+
+INTERFACE = Interface(MAC, Kind.BRIDGE, Wish(hostname="web1"), "if-1", "vnet0")
+WEB1 = Domain(WEB, "web1", 1, (INTERFACE,), (MAC,))
+PORT = Port("if-1", "blue", MAC, (ADDRESS,), WEB, "web1", "hv1")
+LEASE = Lease("blue", ADDRESS, WEB, "web1", MAC, "web1", "hv1", "hv1/1")
+HOLDING = Holding(WEB, "web1", "hv1", ((MAC, "blue", ADDRESS),))
+
+
+@dataclass
+class Host:
+    """A host with one domain that has all it should have."""
+
+    ports: list[Port]
+    holdings: list[Holding]
+    leases: list[Lease]
+    taps: dict[str, Tap]
+    running: dict[UUID, Running]
+    defined: dict[UUID, Domain]
+    beside: Known
+
+    def differences(self) -> list[Difference]:
+        """What is found."""
+        inventory = Inventory(
+            {(port.domain, port.mac): port for port in self.ports},
+            {holding.domain: holding for holding in self.holdings},
+            {(lease.subnet, lease.address): lease for lease in self.leases},
+        )
+        return [*compare("hv1", inventory, self.beside, self.taps, Domains(self.running, self.defined))]
+
+    def stop(self) -> None:
+        """The domain is off, as after a release."""
+        self.running, self.ports, self.taps = {}, [], {}
+
+    def has(self, **changes: Any) -> None:
+        """What the domain holds is otherwise."""
+        self.holdings = [replace(HOLDING, **changes)]
+
+
+@pytest.fixture
+def host() -> Host:
+    """As it should be."""
+    taps = {"vnet0": Tap("if-1", str(WEB), ours=True), "vnet7": Tap("x", "", ours=False)}
+    leased = frozenset({LEASE.uuid, identity.lease("blue", "10.1.0.77")})
+    records = names.records([LEASE], "example") | {"far": "10.1.0.77", "77.0.1.10.in-addr.arpa": "far.example"}
+    beside = Known(names={"blue": records}, domains={"blue": "example"}, leased={"blue": leased})
+    running = {WEB: Running(WEB1, frozenset({"vnet0"}))}
+    return Host([PORT], [HOLDING], [LEASE], taps, running, {WEB: WEB1}, beside)
+
+
+def only(host: Host) -> Difference:
+    """The one difference that there is."""
+    (found,) = host.differences()
+    assert str(found)
+    assert str(found.mend)
+    return found
+
+
+def test_nothing_differs(host: Host) -> None:
+    """While it runs, and when it is off."""
+    assert host.differences() == []
+    host.stop()
+    assert host.differences() == []
+
+
+@pytest.mark.parametrize(
+    ("port", "what"),
+    [
+        (replace(PORT, id="if-2"), "its port is if-2 instead of if-1"),
+        (replace(PORT, addresses=(FREE,)), "has 10.1.0.9, and what is held for it is 10.1.0.5"),
+        (replace(PORT, addresses=()), "has nothing, and what is held for it is 10.1.0.5"),
+        (replace(PORT, intact=False), "columns of port if-1 were changed"),
+    ],
+)
+def test_a_port_that_was_changed(host: Host, port: Port, what: str) -> None:
+    """The domain is attached again, as it runs."""
+    host.ports = [port]
+    found = only(host)
+    assert what in found.what
+    assert (found.domain, found.interface, found.mend) == ("web1", MAC, Attach(WEB1))
+
+
+def test_a_port_that_is_missing(host: Host) -> None:
+    """It is asked for wherever it is: another host's is left there."""
+    host.ports = []
+    assert only(host).mend == Attach(WEB1)
+    host.beside.ports[WEB, MAC] = replace(PORT, host="hv2")
+    found = only(host)
+    assert "its port if-1 is that of hv2" in found.what
+    assert isinstance(found.mend, Leave)
+
+
+def test_what_has_to_be_asked_for() -> None:
+    """Only what the inventory does not have."""
+    inventory = Inventory({}, {}, {("blue", ADDRESS): LEASE})
+    domains = Domains({WEB: Running(WEB1)}, {})
+    assert subnets(inventory) == {"blue"}
+    assert strangers(inventory) == {WEB}
+    assert elsewhere(inventory, domains) == {(WEB, MAC)}
+    whole = Inventory({(WEB, MAC): PORT}, {WEB: HOLDING}, {})
+    assert subnets(whole) == {"blue"}
+    assert strangers(whole) == set()
+    assert elsewhere(whole, domains) == set()
+
+
+@pytest.mark.parametrize("taps", [{}, {"vnet0": Tap("if-2", str(WEB), ours=True)}])
+def test_a_tap_that_is_not_bound(host: Host, taps: dict[str, Tap]) -> None:
+    """To its port, or to anything."""
+    host.taps = taps
+    assert only(host).mend == Attach(WEB1)
+
+
+@pytest.mark.parametrize("leases", [[], [replace(LEASE, domain=GONE)], [replace(LEASE, hostname="old")]])
+def test_a_lease_of_a_running_domain(host: Host, leases: list[Lease]) -> None:
+    """It is missing, or somebody else's, or has another host name."""
+    host.leases = leases
+    host.beside.names.clear()
+    assert Attach(WEB1) in [found.mend for found in host.differences()]
+
+
+@pytest.mark.parametrize(
+    ("changed", "differs"),
+    [
+        ({}, True),
+        ({"host": "hv2"}, False),
+        ({"kept_by": Keeper.CLIENT}, False),
+    ],
+)
+def test_a_port_of_a_domain_that_does_not_run(host: Host, changed: dict[str, Any], differs: bool) -> None:
+    """Only this host's, and none that a client keeps."""
+    host.stop()
+    host.ports = [replace(PORT, **changed)]
+    mends = [found.mend for found in host.differences()]
+    assert mends == ([Detach(Domain(WEB, "web1", macs=(MAC,)))] if differs else [])
+
+
+def test_an_interface_that_is_not_there(host: Host) -> None:
+    """Its port goes, and its lease if the definition does not have it."""
+    bare = replace(WEB1, interfaces=(), macs=())
+    host.running = {WEB: Running(replace(bare, spare=(MAC,)))}
+    host.taps = {}
+    assert [found.what for found in host.differences()] == ["port if-1 is there, the interface is not"]
+    host.ports = []
+    assert host.differences() == []
+    host.running = {WEB: Running(bare)}
+    found = only(host)
+    assert (found.what, found.mend) == ("it has a lease, the interface does not exist", Attach(bare))
+
+
+def test_a_domain_whose_metadata_makes_no_sense(host: Host) -> None:
+    """Nothing of it is touched."""
+    host.running = {WEB: Running(Domain(WEB, "web1"), frozenset({"vnet0"}), makes_sense=False)}
+    assert host.differences() == []
+
+
+def test_a_definition(host: Host) -> None:
+    """It is gone, or has another interface, or another name."""
+    host.stop()
+    renamed = replace(WEB1, name="web2")
+    host.defined = {WEB: renamed}
+    assert (only(host).domain, only(host).mend) == ("web2", Keep(renamed))
+    other = replace(WEB1, macs=(OTHER,))
+    host.defined = {WEB: other}
+    assert (only(host).interface, only(host).mend) == (MAC, Keep(other))
+    host.defined = {}
+    assert only(host).mend == Forget(WEB)
+    host.has(host="hv2")
+    assert host.differences() == []
+    host.has(kept_by=Keeper.CLIENT)
+    assert host.differences() == []
+
+
+def test_migrations_that_nobody_finished(host: Host) -> None:
+    """To here and from here, ended well or not; one that goes on is left alone."""
+    run = host.running[WEB]
+    moving = {"holdings": [replace(HOLDING, host="hv2", moving_to="hv1")]}
+    host.holdings, host.ports, host.leases = moving["holdings"], [replace(PORT, host="hv2", moving_to="hv1")], []
+    host.beside.names.clear()
+    assert only(host).mend == Arrive(WEB)
+    host.running = {WEB: replace(run, paused=True)}
+    assert host.differences() == []
+    host.running, host.taps = {}, {}
+    assert only(host).mend == Detach(Domain(WEB, "web1"))
+
+    host.has(moving_to="hv2")
+    host.leases, host.ports = [LEASE], [replace(PORT, moving_to="hv2")]
+    assert Detach(Domain(WEB, "web1")) in [found.mend for found in host.differences()]
+    host.running, host.taps = {WEB: replace(run, migrates=True)}, {"vnet0": Tap("if-1", str(WEB), ours=True)}
+    assert host.differences() == []
+    host.running = {WEB: run}
+    assert only(host).mend == Stay(WEB)
+
+
+def test_what_a_crash_left_in_open_vswitch(host: Host) -> None:
+    """Only what we bound, and only if the device is no more that domain's."""
+    host.taps["vnet1"] = Tap("if-9", str(GONE), ours=True)
+    assert only(host).mend == Unplug("vnet1")
+    host.taps["vnet1"] = Tap("if-9", str(GONE), ours=False)
+    assert host.differences() == []
+
+
+def test_a_lease_that_nobody_holds(host: Host) -> None:
+    """It is given back, unless another host's domain holds it."""
+    stray = replace(LEASE, domain=GONE, address=FREE, hostname="gone")
+    host.leases.append(stray)
+    host.beside.names.clear()
+    assert only(host).mend == GiveBack(stray)
+    host.beside.holdings[GONE] = Holding(GONE, "gone", "hv2", ((MAC, "blue", FREE),))
+    assert host.differences() == []
+
+
+def test_names(host: Host) -> None:
+    """Missing ones, wrong ones, those of nothing; not those of other hosts' domains."""
+    records = host.beside.names["blue"]
+    del records["web1"]
+    assert only(host).mend == Rename("blue", {}, {"web1": "10.1.0.5"})
+    records["web1"] = "10.1.0.5 10.1.0.9"
+    assert only(host).mend == Rename("blue", {"web1": "10.1.0.5 10.1.0.9"}, {"web1": "10.1.0.5"})
+    records["web1"] = "10.1.0.5 10.1.0.77"  # an interface that another host attached
+    assert host.differences() == []
+    records["old"] = "10.1.0.5"
+    assert only(host).mend == Rename("blue", {"old": "10.1.0.5"}, {})
+    del records["old"]
+    records["9.0.1.10.in-addr.arpa"] = "nobody.example"
+    assert only(host).mend == Rename("blue", {"9.0.1.10.in-addr.arpa": "nobody.example"}, {})
+
+
+@pytest.mark.parametrize(
+    ("record", "value", "there"),
+    [
+        ("web1", "10.1.0.5 fd00::5", ["10.1.0.5", "fd00::5"]),
+        ("5.0.1.10.in-addr.arpa", "web1", ["10.1.0.5"]),
+        (IPAddress("fd00::5").reverse_dns.rstrip("."), "web1", ["fd00::5"]),
+        ("web1", "nonsense", []),
+        ("x.in-addr.arpa", "web1", []),
+    ],
+)
+def test_the_addresses_of_a_record(record: str, value: str, there: list[str]) -> None:
+    """Forwards and back."""
+    assert list(map(str, names.addresses(record, value))) == there

@@ -1,0 +1,39 @@
+"""The XML of a domain that runs, in which interfaces come and go while the metadata stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from ovnhook import domainxml
+from ovnhook.errors import InvalidRequest
+from ovnhook.model import Kind
+
+XML = """<domain id='3'><name>web1</name><uuid>b0b760f6-c243-4921-961b-fb38061dec03</uuid>
+<metadata><ovn:domain xmlns:ovn='urn:ovnhook:domain:1'>{metadata}</ovn:domain></metadata>
+<devices><interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br-int'/>
+<virtualport type='openvswitch'/><target dev='vnet0'/></interface>
+<interface type='bridge'><mac address='52:54:00:00:00:02'/><source bridge='virbr0'/><target dev='vnet1'/></interface>
+</devices></domain>"""
+
+
+@pytest.mark.parametrize("name", ["mac='52:54:00:00:00:09'", "index='2'"])
+def test_metadata_for_an_interface_that_is_not_there(name: str) -> None:
+    """It fails a start, and is passed over while the domain runs; the others are as it says."""
+    others = "<ovn:interface subnet='blue'/>"
+    xml = XML.format(metadata=f"<ovn:interface {name} subnet='green'/>{others}").encode()
+    with pytest.raises(InvalidRequest, match="domain web1: metadata: "):
+        domainxml.parse(xml, "br-int")
+    (interface,) = domainxml.parse(xml, "br-int", running=True).interfaces
+    assert (interface.kind, interface.wish.subnet) == (Kind.BRIDGE, "blue")
+
+
+def test_other_faults_of_the_metadata_are_no_better_while_it_runs() -> None:
+    """They are told then, too."""
+    for wrong in ("<ovn:interface mac='nonsense'/>", "<ovn:interface index='x'/>", "<ovn:interface subnet=''/>"):
+        with pytest.raises(InvalidRequest):
+            domainxml.parse(XML.format(metadata=wrong).encode(), "br-int", running=True)
+
+
+def test_taps_are_those_of_all_interfaces() -> None:
+    """Also of those that are not ours."""
+    assert domainxml.taps(XML.format(metadata="").encode()) == {"vnet0", "vnet1"}
