@@ -12,6 +12,7 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook import identity, names, plan
+from ovnhook.errors import OvnhookError
 from ovnhook.model import Domain, Holding, Interface, Keeper, Lease, Port, Tap
 
 
@@ -50,11 +51,13 @@ class Inventory:
         ports: by domain and MAC; also those that are on their way here.
         holdings: what domains hold, likewise.
         leases: by subnet and address.
+        broken: why rows that say that they are this host's can't be read.
     """
 
     ports: Mapping[tuple[UUID, str], Port] = field(default_factory=dict)
     holdings: Mapping[UUID, Holding] = field(default_factory=dict)
     leases: Mapping[tuple[str, IPAddress], Lease] = field(default_factory=dict)
+    broken: tuple[OvnhookError, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -249,6 +252,8 @@ def compare(
         taps: of its Open vSwitch, read before `domains` too.
         domains: of its libvirt.
     """
+    for error in inventory.broken:
+        yield Difference("", "", str(error), Leave(error.hint))
     yield from _left_over(host, inventory, domains)
     yield from _moving(host, inventory, domains)
     for uuid, run in domains.running.items():

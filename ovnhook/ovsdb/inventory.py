@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 from ovnhook import identity
 from ovnhook.deadline import Deadline
 from ovnhook.differences import Inventory, Known
+from ovnhook.errors import OvnhookError
 from ovnhook.ovsdb import rows
 from ovnhook.ovsdb.connection import Database
-from ovnhook.ovsdb.operation import Operation, includes, key, map_of, select
+from ovnhook.ovsdb.operation import Operation, Row, includes, key, map_of, select
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def read(database: Database, host: str, deadline: Deadline) -> Inventory:
@@ -31,10 +39,12 @@ def read(database: Database, host: str, deadline: Deadline) -> Inventory:
         ],
         deadline,
     )
+    broken: list[OvnhookError] = []
     return Inventory(
-        ports={(port.domain, port.mac): port for port in map(rows.port, (*ports, *coming))},
-        holdings={holding.domain: holding for holding in map(rows.holding, (*holdings, *arriving))},
-        leases={(lease.subnet, lease.address): lease for lease in map(rows.lease, leases)},
+        ports={(port.domain, port.mac): port for port in _each(rows.port, (*ports, *coming), broken)},
+        holdings={holding.domain: holding for holding in _each(rows.holding, (*holdings, *arriving), broken)},
+        leases={(lease.subnet, lease.address): lease for lease in _each(rows.lease, leases, broken)},
+        broken=tuple(broken),
     )
 
 
@@ -66,14 +76,26 @@ def look_up(
     wanted += [select(rows.PORT, key(identity.port(domain, mac))) for domain, mac in pairs]
     found = iter(database.transact(wanted, deadline) if wanted else ())
     known = Known()
+    broken: list[OvnhookError] = []
     for name in names:
         switches, records, leased = next(found), next(found), next(found)
-        if switches and records:
-            known.domains[name] = rows.subnet(switches[0], "").domain
+        for subnet in _each(partial(rows.subnet, default=""), switches if records else [], broken):
+            known.domains[name] = subnet.domain
             known.names[name] = map_of(records[0]["records"])
             known.leased[name] = frozenset(UUID(row["_uuid"][1]) for row in leased)
-    holdings = [rows.holding(row) for _ in holders for row in next(found)]
+    holdings = [holding for _ in holders for holding in _each(rows.holding, next(found), broken)]
     known.holdings.update({holding.domain: holding for holding in holdings})
-    ports = [rows.port(row) for _ in pairs for row in next(found)]
+    ports = [port for _ in pairs for port in _each(rows.port, next(found), broken)]
     known.ports.update({(port.domain, port.mac): port for port in ports})
+    for error in broken:
+        _log.warning("passed over: %s", error)
     return known
+
+
+def _each(read: Callable[[Row], T], found: Iterable[Row], broken: list[OvnhookError]) -> Iterator[T]:
+    """What rows are; why they can't be read is added to `broken`."""
+    for row in found:
+        try:
+            yield read(row)
+        except rows.BrokenRow as error:
+            broken.append(error)

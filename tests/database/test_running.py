@@ -187,3 +187,18 @@ def test_a_migration_that_is_given_up(world: World, hv1: Host, hv2: Host) -> Non
     hv2.announce(wanted, soon())
     hv2.arrive(WEB, soon())
     assert [lease.host for lease in world.leases] == ["hv2"]
+
+
+def test_rows_that_make_no_sense_are_told_and_keep_no_other_from_being_mended(world: World, hv1: Host) -> None:
+    """Somebody has written them, or another version: a person has to decide."""
+    hv1.attach(domain(interface(tap="vnet0")), soon())
+    for kind in ("lease", "domain"):
+        ids = ["map", [["ovnhook:kind", kind], ["ovnhook:host", "hv1"]]]
+        world.server.transact({"op": "insert", "table": "DNS", "row": {"external_ids": ids}})
+    where = [["_uuid", "==", ["uuid", str(identity.port(WEB, MACS[0]))]]]
+    world.server.transact(
+        {"op": "update", "table": "Logical_Switch_Port", "where": where, "row": {"addresses": "unknown"}}
+    )
+    said = differing(world, hv1, domain(interface(tap="vnet0")))
+    assert sum("is none that this version of ovnhook wrote" in one for one in said) == 2
+    assert len(said) == 3
