@@ -263,8 +263,9 @@ def compare(
                 what = _lacks(host, inventory, known, taps, run.domain, interface)
                 if what:
                     yield Difference(run.domain.name, interface.mac, *what)
+    held = {(str(uuid), mac) for uuid, holding in inventory.holdings.items() for mac, _, _ in holding.leases}
     for device, tap in taps.items():
-        if tap.ours and not any(
+        if (tap.ours or (tap.domain, tap.mac) in held) and not any(
             device in run.taps and str(uuid) == tap.domain for uuid, run in domains.running.items()
         ):
             what_tap = f"port {device} of Open vSwitch is there, and no such device of domain {tap.domain}"

@@ -51,7 +51,7 @@ class Host:
         host = self.vswitch.chassis(deadline)
         attached = self.attachment.attach(domain, host, deadline, running=running)
         if running:
-            self.vswitch.unbind(domain.uuid, deadline, but=domain.macs)
+            self.vswitch.unbind_others(domain.uuid, domain.macs, deadline)
         self.vswitch.bind(list(_bindings(domain, running=running)), deadline)
         if attached.arrives:
             # From the moment that the guest runs here its packets come this way.

@@ -349,11 +349,13 @@ class Tap:
     Attributes:
         iface_id: name of the logical switch port that it is bound to.
         domain: UUID of the domain, as whoever plugged it wrote it, or "".
-        ours: whether we have bound it, so that what is left of it may be taken away.
+        mac: the guest's MAC, likewise.
+        ours: whether we have bound it.
     """
 
     iface_id: str
     domain: str
+    mac: str
     ours: bool
 
 

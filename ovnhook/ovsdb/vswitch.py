@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -168,13 +168,23 @@ class Vswitch:
             deadline.check("ovn-controller has not taken up the ports")
             time.sleep(_PAUSE)
 
-    def unbind(self, domain: UUID, deadline: Deadline, *, but: Collection[str] = ()) -> None:
-        """Take away the ports of a domain that `bind` made, those with a MAC of `but` excepted."""
-        match = includes("external_ids", {**_MADE_BY, "vm-id": str(domain)})
+    def unbind(self, domain: UUID, deadline: Deadline) -> None:
+        """Take away every port of a domain that does not run here.
+
+        Also those that libvirt has made: it takes them away itself, but for one where it gave up waiting for Open
+        vSwitch while the domain started.
+        """
+        self.unplug([name for name, _ in self._plugged(domain, {}, deadline)], deadline)
+
+    def unbind_others(self, domain: UUID, macs: Collection[str], deadline: Deadline) -> None:
+        """Take away the ports that `bind` made for other interfaces of a domain than those with these MACs."""
+        self.unplug([name for name, mac in self._plugged(domain, _MADE_BY, deadline) if mac not in macs], deadline)
+
+    def _plugged(self, domain: UUID, marks: Mapping[str, str], deadline: Deadline) -> list[tuple[str, str]]:
+        """Name and MAC of a domain's ports that have these marks."""
+        match = includes("external_ids", {**marks, "vm-id": str(domain)})
         (found,) = self.database.transact([select("Interface", match, columns=["name", "external_ids"])], deadline)
-        self.unplug(
-            [row["name"] for row in found if map_of(row["external_ids"]).get("attached-mac") not in but], deadline
-        )
+        return [(row["name"], map_of(row["external_ids"]).get("attached-mac", "")) for row in found]
 
     def unplug(self, devices: Sequence[str], deadline: Deadline) -> None:
         """Take ports away from the integration bridge."""
@@ -190,7 +200,12 @@ class Vswitch:
         (found,) = self.database.transact([select("Interface", columns=["name", "external_ids"])], deadline)
         ids = {row["name"]: map_of(row["external_ids"]) for row in found}
         return {
-            name: Tap(values["iface-id"], values.get("vm-id", ""), _BOUND.items() <= values.items())
+            name: Tap(
+                iface_id=values["iface-id"],
+                domain=values.get("vm-id", ""),
+                mac=values.get("attached-mac", ""),
+                ours=_BOUND.items() <= values.items(),
+            )
             for name, values in ids.items()
             if "iface-id" in values
         }

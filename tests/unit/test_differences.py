@@ -79,7 +79,7 @@ class Host:
 @pytest.fixture
 def host() -> Host:
     """As it should be."""
-    taps = {"vnet0": Tap("if-1", str(WEB), ours=True), "vnet7": Tap("x", "", ours=False)}
+    taps = {"vnet0": Tap("if-1", str(WEB), MAC, ours=True), "vnet7": Tap("x", "", "", ours=False)}
     leased = frozenset({LEASE.uuid, identity.lease("blue", "10.1.0.77")})
     records = names.records([LEASE], "example") | {"far": "10.1.0.77", "77.0.1.10.in-addr.arpa": "far.example"}
     beside = Known(names={"blue": records}, domains={"blue": "example"}, leased={"blue": leased})
@@ -142,7 +142,7 @@ def test_what_has_to_be_asked_for() -> None:
     assert elsewhere(whole, domains) == set()
 
 
-@pytest.mark.parametrize("taps", [{}, {"vnet0": Tap("if-2", str(WEB), ours=True)}])
+@pytest.mark.parametrize("taps", [{}, {"vnet0": Tap("if-2", str(WEB), MAC, ours=True)}])
 def test_a_tap_that_is_not_bound(host: Host, taps: dict[str, Tap]) -> None:
     """To its port, or to anything."""
     host.taps = taps
@@ -224,18 +224,22 @@ def test_migrations_that_nobody_finished(host: Host) -> None:
     host.has(moving_to="hv2")
     host.leases, host.ports = [LEASE], [replace(PORT, moving_to="hv2")]
     assert Detach(Domain(WEB, "web1")) in [found.mend for found in host.differences()]
-    host.running, host.taps = {WEB: replace(run, migrates=True)}, {"vnet0": Tap("if-1", str(WEB), ours=True)}
+    host.running, host.taps = {WEB: replace(run, migrates=True)}, {"vnet0": Tap("if-1", str(WEB), MAC, ours=True)}
     assert host.differences() == []
     host.running = {WEB: run}
     assert only(host).mend == Stay(WEB)
 
 
 def test_what_a_crash_left_in_open_vswitch(host: Host) -> None:
-    """Only what we bound, and only if the device is no more that domain's."""
-    host.taps["vnet1"] = Tap("if-9", str(GONE), ours=True)
+    """Only what we bound, or what is of an interface with a lease, and only if the device is no more that domain's."""
+    host.taps["vnet1"] = Tap("if-9", str(GONE), OTHER, ours=True)
     assert only(host).mend == Unplug("vnet1")
-    host.taps["vnet1"] = Tap("if-9", str(GONE), ours=False)
+    host.taps["vnet1"] = Tap("if-9", str(GONE), OTHER, ours=False)
     assert host.differences() == []
+    host.taps["vnet1"] = Tap("if-9", str(WEB), OTHER, ours=False)
+    assert host.differences() == []
+    host.taps["vnet1"] = Tap("if-9", str(WEB), MAC, ours=False)
+    assert only(host).mend == Unplug("vnet1")
 
 
 def test_a_lease_that_nobody_holds(host: Host) -> None:
