@@ -15,14 +15,16 @@ from typing import TypeVar
 
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import address, identity, plan
+from ovnhook import address, identity, migration, plan
 from ovnhook import subnet as subnets
+from ovnhook.changes import AddLease, Change, DropLease, RemovePort, UpdateLease, describe
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, OvnhookError, Unavailable
 from ovnhook.model import Domain, Interface, Port, Subnet, is_isolated_subnet, isolated_subnet
+from ovnhook.observed import Observed
 from ovnhook.ovsdb.connection import ConstraintViolation
 from ovnhook.ovsdb.northbound import Northbound
-from ovnhook.plan import AddLease, Change, DropLease, Observed, Placement, RemovePort, UpdateLease
+from ovnhook.plan import Placement
 from ovnhook.subnet import Underlay
 
 _log = logging.getLogger(__name__)
@@ -99,11 +101,11 @@ class Attachment:
 
     def announce(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Let a host bind a domain's ports beside the one that it runs on: it is about to migrate there."""
-        self._commit(lambda: plan.announce(self._observe(domain, deadline), host), deadline)
+        self._commit(lambda: migration.announce(self._observe(domain, deadline), host), deadline)
 
     def arrive(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Make a host the only one of a domain's ports: the domain has migrated there."""
-        self._commit(lambda: plan.arrive(self._observe(domain, deadline), host), deadline)
+        self._commit(lambda: migration.arrive(self._observe(domain, deadline), host), deadline)
 
     def roll_back(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Take back what this run of a domain was given, because it failed to start."""
@@ -124,7 +126,7 @@ class Attachment:
 
     def stay(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Make a host the only one of a domain's ports again: the domain is not leaving it after all."""
-        self._commit(lambda: plan.stay(self._observe(domain, deadline), host), deadline)
+        self._commit(lambda: migration.stay(self._observe(domain, deadline), host), deadline)
 
     def commit(self, changes: Sequence[Change], deadline: Deadline) -> None:
         """Carry out changes that were planned elsewhere."""
@@ -154,7 +156,7 @@ class Attachment:
             except Conflict:
                 self._check_names(changes, deadline)
                 raise
-            for words in filter(None, map(plan.describe, changes)):
+            for words in filter(None, map(describe, changes)):
                 _log.info("%s", words)
 
         repeat(once, deadline, outage_tries=_OUTAGE_TRIES if self.northbound.clustered else 1)
@@ -297,7 +299,7 @@ class Attachment:
         known = [*interface.wish.addresses]
         for mac, name, held in observed.holding.leases if observed.holding else ():
             there = observed.leases.get((name, held))
-            ours = there is None or plan.is_held_by(there, domain.uuid, mac)
+            ours = there is None or there.is_held_by(domain.uuid, mac)
             free = held not in taken and held not in subnet.gateways.values()
             if (mac, name) == (interface.mac, subnet.name) and ours and free:
                 known.append(held)

@@ -355,7 +355,7 @@ def _lacks(
         return f"columns of port {port.id} were changed", attach
     for where in port.addresses:
         lease = inventory.leases.get((port.subnet, where))
-        if lease is None or not plan.is_held_by(lease, domain.uuid, interface.mac):
+        if lease is None or not lease.is_held_by(domain.uuid, interface.mac):
             return f"{where} of subnet {port.subnet} is not leased to it", attach
         if lease.hostname != interface.wish.hostname:
             return f"its host name is {lease.hostname} instead of {interface.wish.hostname}", attach

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address
+from ovnhook.changes import AddFloating, Change, RemoveFloating
 from ovnhook.errors import AlreadyExists, InvalidRequest, NotFound
 from ovnhook.model import Floating, Lease
-from ovnhook.plan import AddFloating, Change, Cloud, RemoveFloating
+from ovnhook.observed import Cloud
 
 _NAMED = 5  # how many interfaces a refusal names
 

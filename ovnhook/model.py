@@ -277,6 +277,10 @@ class Lease:
         """Its DNS row."""
         return identity.lease(self.subnet, str(self.address))
 
+    def is_held_by(self, domain: UUID, mac: str) -> bool:
+        """Whether it is of this interface."""
+        return self.domain == domain and self.mac == mac
+
 
 @dataclass(frozen=True)
 class Floating:

@@ -7,257 +7,29 @@ every operation may be repeated.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook import names
-from ovnhook.errors import InUse, NotFound
-from ovnhook.model import Domain, Floating, Holding, Interface, Kind, Lease, Network, Port, Router, Subnet
-
-
-@dataclass(frozen=True)
-class Registry:
-    """The cloud-wide row. `serial` counts the changes of subnets; two concurrent ones can't both count on."""
-
-    serial: int = 0
-    default_subnet: str = ""
-
-
-@dataclass(frozen=True)
-class NeedSubnet:
-    """The subnet must still be as it was read."""
-
-    subnet: Subnet
-
-
-@dataclass(frozen=True)
-class NeedLease:
-    """The lease must still be of the interface that it was read with."""
-
-    lease: Lease
-
-
-@dataclass(frozen=True)
-class AddLease:
-    """Keep an address for an interface. Fails if somebody has it."""
-
-    lease: Lease
-
-
-@dataclass(frozen=True)
-class UpdateLease:
-    """Say something else of a lease that the interface already has."""
-
-    old: Lease
-    new: Lease
-
-
-@dataclass(frozen=True)
-class DropLease:
-    """Give an address back."""
-
-    lease: Lease
-
-
-@dataclass(frozen=True)
-class AddPort:
-    """Make a logical switch port. Fails if it, or another one of its name, exists."""
-
-    port: Port
-
-
-@dataclass(frozen=True)
-class UpdatePort:
-    """Change a port: its addresses, its host, its name, its subnet."""
-
-    old: Port
-    new: Port
-
-
-@dataclass(frozen=True)
-class RemovePort:
-    """Take a port away, if it is still its host's."""
-
-    port: Port
-
-
-@dataclass(frozen=True)
-class NeedNames:
-    """All the names of a subnet must still be as they were read."""
-
-    subnet: str
-    records: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class SetNames:
-    """Let guests ask for other names of a subnet (ovnhook.names). Fails if a new one is somebody else's."""
-
-    subnet: str
-    old: Mapping[str, str]
-    new: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class SetHolding:
-    """Write down what a domain holds; `old` is None where nothing was."""
-
-    old: Holding | None
-    new: Holding
-
-
-@dataclass(frozen=True)
-class DropHolding:
-    """The domain holds nothing any more."""
-
-    holding: Holding
-
-
-@dataclass(frozen=True)
-class SetRegistry:
-    """Count a change of subnets; `old` is None where there was no registry."""
-
-    old: Registry | None
-    new: Registry
-
-
-@dataclass(frozen=True)
-class AddSubnet:
-    """Make a subnet. Fails if one of that name exists."""
-
-    subnet: Subnet
-
-
-@dataclass(frozen=True)
-class UpdateSubnet:
-    """Change what a subnet's guests are given."""
-
-    old: Subnet
-    new: Subnet
-
-
-@dataclass(frozen=True)
-class RemoveSubnet:
-    """Take a subnet away, if no lease is left in it."""
-
-    subnet: Subnet
-
-
-@dataclass(frozen=True)
-class SetNetwork:
-    """Make, change or (`new` is None) remove a router with all that joins its subnets to it.
-
-    The registry, counted in the same transaction, says that `old` is still what there is.
-    """
-
-    old: Network | None
-    new: Network | None
-
-
-@dataclass(frozen=True)
-class AddFloating:
-    """Let an address outside lead to a lease, which has to be there. Fails if one does already."""
-
-    floating: Floating
-
-
-@dataclass(frozen=True)
-class RemoveFloating:
-    """Let an address outside lead nowhere."""
-
-    floating: Floating
-
-
-@dataclass(frozen=True)
-class SetGateways:
-    """Change on which chassis a router's leg to the outside may be; the first one that lives has it."""
-
-    router: str
-    old: tuple[str, ...]
-    new: tuple[str, ...]
-
-
-Change = (
-    NeedSubnet
-    | NeedLease
-    | AddLease
-    | UpdateLease
-    | DropLease
-    | AddPort
-    | UpdatePort
-    | RemovePort
-    | NeedNames
-    | SetNames
-    | SetHolding
-    | DropHolding
-    | SetRegistry
-    | AddSubnet
-    | UpdateSubnet
-    | RemoveSubnet
-    | SetNetwork
-    | SetGateways
-    | AddFloating
-    | RemoveFloating
+from ovnhook import migration, names
+from ovnhook.changes import (
+    AddLease,
+    AddPort,
+    Change,
+    DropHolding,
+    DropLease,
+    NeedLease,
+    NeedSubnet,
+    RemovePort,
+    SetHolding,
+    SetNames,
+    UpdateLease,
+    UpdatePort,
 )
-
-
-@dataclass(frozen=True)
-class Cloud:
-    """All subnets and routers, by name, floating addresses, and the registry that they were read with."""
-
-    registry: Registry | None = None
-    subnets: tuple[Subnet, ...] = ()
-    routers: tuple[Router, ...] = ()
-    floating: tuple[Floating, ...] = ()
-
-    def network(self, name: str) -> Network | None:
-        """The router of that name with its subnets, or None."""
-        for router in self.routers:
-            if router.name == name:
-                return Network(router, tuple(subnet for subnet in self.subnets if subnet.router == name))
-        return None
-
-    def count(self, default_subnet: str | None = None) -> SetRegistry:
-        """Count a change of subnets or routers; `default_subnet` names the new default one, "" for none."""
-        before = self.registry or Registry()
-        after = Registry(before.serial + 1, before.default_subnet if default_subnet is None else default_subnet)
-        return SetRegistry(self.registry, after)
-
-
-@dataclass(frozen=True)
-class Observed:
-    """What the database says of a domain and of the subnets that it may be on.
-
-    Attributes:
-        registry: the cloud-wide row, or None.
-        holding: what the domain holds, or None.
-        ports: its ports by MAC.
-        subnets: those that were asked for, or that the domain holds addresses of, and that exist, by name.
-        leases: those that were asked for and exist, by subnet and address.
-    """
-
-    registry: Registry | None = None
-    holding: Holding | None = None
-    ports: Mapping[str, Port] = field(default_factory=dict)
-    subnets: Mapping[str, Subnet] = field(default_factory=dict)
-    leases: Mapping[tuple[str, IPAddress], Lease] = field(default_factory=dict)
-
-    def having(
-        self,
-        *,
-        ports: Mapping[str, Port] | None = None,
-        subnets: Mapping[str, Subnet] | None = None,
-        leases: Mapping[tuple[str, IPAddress], Lease] | None = None,
-    ) -> Observed:
-        """The same, with what was read later."""
-        return replace(
-            self,
-            ports=self.ports if ports is None else ports,
-            subnets=self.subnets if subnets is None else subnets,
-            leases=self.leases if leases is None else leases,
-        )
+from ovnhook.errors import InUse, NotFound
+from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Subnet
+from ovnhook.observed import Observed
 
 
 @dataclass(frozen=True)
@@ -291,7 +63,7 @@ def kept_subnet(domain: Domain, interface: Interface, observed: Observed) -> str
     held = (
         lease.subnet
         for lease in observed.leases.values()
-        if lease.by_default and is_held_by(lease, domain.uuid, interface.mac)
+        if lease.by_default and lease.is_held_by(domain.uuid, interface.mac)
     )
     return next(held, "")
 
@@ -410,51 +182,7 @@ def detach(ports: Iterable[Port], host: str) -> tuple[Change, ...]:
 
 def leave(observed: Observed, host: str) -> tuple[Change, ...]:
     """The changes for a domain that does not run on this host any more; what it holds it keeps."""
-    return (*detach(observed.ports.values(), host), *_hand_over(observed, host))
-
-
-def announce(observed: Observed, host: str) -> tuple[Change, ...]:
-    """The changes that let this host bind a domain's ports beside the one where it runs, because it is coming here."""
-    changes: list[Change] = [
-        UpdatePort(port, replace(port, moving_to=host))
-        for port in observed.ports.values()
-        if host not in (port.host, port.moving_to)
-    ]
-    holding = observed.holding
-    if holding and host not in (holding.host, holding.moving_to):
-        changes.append(SetHolding(holding, replace(holding, moving_to=host)))
-    return tuple(changes)
-
-
-def arrive(observed: Observed, host: str) -> tuple[Change, ...]:
-    """The changes that make this host the only one of a domain's ports, because it has come here."""
-    changes: list[Change] = [
-        UpdatePort(port, replace(port, host=host, moving_to=""))
-        for port in observed.ports.values()
-        if port.moving_to == host
-    ]
-    holding = observed.holding
-    if holding and holding.moving_to == host:
-        changes += _hold(observed, holding, host)
-    return tuple(changes)
-
-
-def _hand_over(observed: Observed, host: str) -> list[Change]:
-    """Make what a domain holds the other host's of a migration, which this one has nothing to do with any more."""
-    holding = observed.holding
-    if holding and holding.moving_to and host in (holding.host, holding.moving_to):
-        return _hold(observed, holding, holding.moving_to if holding.host == host else holding.host)
-    return []
-
-
-def _hold(observed: Observed, holding: Holding, host: str) -> list[Change]:
-    """Make what a domain holds a host's."""
-    changes: list[Change] = [SetHolding(holding, replace(holding, host=host, moving_to=""))]
-    for mac, subnet, address in holding.leases:
-        lease = observed.leases.get((subnet, address))
-        if lease and is_held_by(lease, holding.domain, mac) and lease.host != host:
-            changes.append(UpdateLease(lease, replace(lease, host=host)))
-    return changes
+    return (*detach(observed.ports.values(), host), *migration.hand_over(observed, host))
 
 
 def settled(domain: Domain, observed: Observed) -> Domain:
@@ -509,7 +237,7 @@ def keep(domain: Domain, observed: Observed, host: str) -> tuple[Change, ...]:
     changes = _drop(domain.uuid, [entry for entry in holding.leases if entry not in kept], observed.leases)
     for mac, subnet, address in kept:
         lease = observed.leases.get((subnet, address))
-        if lease and is_held_by(lease, domain.uuid, mac) and lease.domain_name != domain.name:
+        if lease and lease.is_held_by(domain.uuid, mac) and lease.domain_name != domain.name:
             changes.append(UpdateLease(lease, replace(lease, domain_name=domain.name)))
     changes += _rename(domain.uuid, changes, observed)
     new = replace(holding, domain_name=domain.name, leases=kept)
@@ -517,19 +245,6 @@ def keep(domain: Domain, observed: Observed, host: str) -> tuple[Change, ...]:
         changes.append(DropHolding(holding))
     elif new != holding:
         changes.append(SetHolding(holding, new))
-    return tuple(changes)
-
-
-def stay(observed: Observed, host: str) -> tuple[Change, ...]:
-    """The changes that make a domain's ports this host's alone again, because it is not leaving after all."""
-    changes: list[Change] = [
-        UpdatePort(port, replace(port, moving_to=""))
-        for port in observed.ports.values()
-        if port.host == host and port.moving_to
-    ]
-    holding = observed.holding
-    if holding and holding.host == host and holding.moving_to:
-        changes += _hold(observed, holding, host)
     return tuple(changes)
 
 
@@ -556,11 +271,11 @@ def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ..
     """The changes that undo what this very run of a domain was given before it failed to start."""
     changes: list[Change] = [*detach(observed.ports.values(), host)]
     if observed.holding is None or observed.holding.host != host:
-        return (*changes, *_hand_over(observed, host))
+        return (*changes, *migration.hand_over(observed, host))
     kept = []
     for mac, subnet, address in observed.holding.leases:
         lease = observed.leases.get((subnet, address))
-        if lease and is_held_by(lease, domain.uuid, mac) and lease.run == run_of(domain, host):
+        if lease and lease.is_held_by(domain.uuid, mac) and lease.run == run_of(domain, host):
             changes.append(DropLease(lease))
         else:
             kept.append((mac, subnet, address))
@@ -615,24 +330,6 @@ def give_back(lease: Lease, observed: Observed) -> tuple[Change, ...]:
     return tuple(changes)
 
 
-def describe(change: Change) -> str:
-    """A change of a domain's network in words, for the log; "" where it says nothing that another one doesn't."""
-    match change:
-        case AddPort(port) | UpdatePort(new=port):
-            addresses = " ".join(map(str, port.addresses))
-            where = f"{port.host}, moving to {port.moving_to}" if port.moving_to else port.host
-            has = f"domain {port.domain_name}: {port.mac} has {addresses} on subnet {port.subnet}"
-            return f"{has}, port {port.id} on {where}"
-        case RemovePort(port):
-            return f"domain {port.domain_name}: {port.mac} is off subnet {port.subnet}, port {port.id} removed"
-        case AddLease(lease):
-            return f"domain {lease.domain_name}: {lease.address} of subnet {lease.subnet} is leased to {lease.mac}"
-        case DropLease(lease):
-            return f"domain {lease.domain_name}: {lease.address} of subnet {lease.subnet} is given back"
-        case _:
-            return ""
-
-
 def run_of(domain: Domain, host: str) -> str:
     """What tells this run of a domain from its others."""
     return f"{host}/{domain.id}"
@@ -643,17 +340,12 @@ def port_id(domain: Domain, interface: Interface) -> str:
     return interface.interface_id or str(domain.port_uuid(interface.mac))
 
 
-def is_held_by(lease: Lease, domain: UUID, mac: str) -> bool:
-    """Whether a lease is of this interface."""
-    return lease.domain == domain and lease.mac == mac
-
-
 def may_have(lease: Lease, domain: Domain, interface: Interface) -> bool:
     """Whether an interface may be given a lease that it asks for: its own, or one of its domain that is left free."""
     others = {*domain.macs, *domain.spare} - {
         attached.mac for attached in domain.interfaces
     }  # these are attached later, if at all
-    return is_held_by(lease, domain.uuid, interface.mac) or (lease.domain == domain.uuid and lease.mac not in others)
+    return lease.is_held_by(domain.uuid, interface.mac) or (lease.domain == domain.uuid and lease.mac not in others)
 
 
 def _keep(lease: Lease, there: Lease | None) -> list[Change]:
@@ -690,4 +382,4 @@ def _drop(
     leases: Mapping[tuple[str, IPAddress], Lease],
 ) -> list[Change]:
     there = ((mac, leases.get((subnet, address))) for mac, subnet, address in sorted(entries))
-    return [DropLease(lease) for mac, lease in there if lease and is_held_by(lease, domain, mac)]
+    return [DropLease(lease) for mac, lease in there if lease and lease.is_held_by(domain, mac)]

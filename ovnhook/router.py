@@ -14,10 +14,11 @@ from typing import Any
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address
+from ovnhook.changes import Change, SetGateways, SetNetwork
 from ovnhook.domainxml import SUBNET_NAME
 from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
 from ovnhook.model import DEFAULT_ROUTER, External, Network, Node, Router
-from ovnhook.plan import Change, Cloud, SetGateways, SetNetwork
+from ovnhook.observed import Cloud
 
 _PHYSICAL_NETWORK = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _LAST_VLAN = 4094  # IEEE 802.1Q

@@ -13,10 +13,11 @@ from typing import Any
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address, names
+from ovnhook.changes import AddSubnet, Change, NeedNames, RemoveSubnet, SetNames, SetNetwork, UpdateSubnet
 from ovnhook.domainxml import SUBNET_NAME
 from ovnhook.errors import AlreadyExists, Exhausted, InUse, InvalidRequest, NotFound
 from ovnhook.model import DEFAULT_ROUTER, Lease, Network, Range, Router, Subnet
-from ovnhook.plan import AddSubnet, Change, Cloud, NeedNames, RemoveSubnet, SetNames, SetNetwork, UpdateSubnet
+from ovnhook.observed import Cloud
 
 SETTINGS = ("gateway", "ranges", "dns", "domain", "mtu", "default", "router", "isolated", "cidr6")
 """What of a subnet can be set; its name and its network stay."""

@@ -22,6 +22,7 @@ from ovnhook.agent import sight
 from ovnhook.agent.hypervisor import Hypervisor, Listeners
 from ovnhook.agent.server import DomainLocks
 from ovnhook.attachment import Attached
+from ovnhook.changes import DropLease, SetNames
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.differences import (
@@ -46,7 +47,6 @@ from ovnhook.errors import OvnhookError, Unavailable
 from ovnhook.host import Host
 from ovnhook.model import Domain
 from ovnhook.ovsdb import inventory
-from ovnhook.plan import DropLease, SetNames
 
 _log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 
 from ovnhook.attachment import repeat
+from ovnhook.changes import Change
 from ovnhook.deadline import Deadline
 from ovnhook.ovsdb.northbound import Northbound
-from ovnhook.plan import Change
 
 _log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 
 from ovnhook import router
+from ovnhook.changes import SetGateways
 from ovnhook.deadline import Deadline
 from ovnhook.errors import Conflict, OvnhookError
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
-from ovnhook.plan import SetGateways
 
 _log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from ovnhook import plan
 from ovnhook.address import is_ip
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import repeat
+from ovnhook.changes import describe
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
@@ -62,7 +63,7 @@ class Leases:
             observed = self._northbound.observe_held(lease.domain, [lease.mac], deadline)
             changes = plan.give_back(lease, observed)
             self._northbound.commit(changes, deadline)
-            for words in filter(None, map(plan.describe, changes)):
+            for words in filter(None, map(describe, changes)):
                 _log.info("%s", words)
             return lease
 

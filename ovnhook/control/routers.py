@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ovnhook import identity, router, underlay
 from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.changes import Change
 from ovnhook.control.changes import carry_out
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
@@ -16,7 +17,6 @@ from ovnhook.model import Network
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.ovsdb.vswitch import Vswitch
-from ovnhook.plan import Change
 
 _log = logging.getLogger(__name__)
 

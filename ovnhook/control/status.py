@@ -15,10 +15,10 @@ from ovnhook.control.nodes import Around, message
 from ovnhook.deadline import Deadline
 from ovnhook.errors import OvnhookError
 from ovnhook.model import Node
+from ovnhook.observed import Cloud
 from ovnhook.ovsdb import server
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
-from ovnhook.plan import Cloud
 
 _PATIENCE = 2.0  # seconds that each of those who are asked has
 _PAUSE = 0.01  # seconds between two looks who has answered

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from ovnhook import address, identity, router, subnet, underlay
 from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.changes import Change
 from ovnhook.control.changes import carry_out
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
@@ -17,7 +18,6 @@ from ovnhook.ovsdb import rows
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.ovsdb.vswitch import Vswitch
-from ovnhook.plan import Change
 
 _log = logging.getLogger(__name__)
 

@@ -12,8 +12,32 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook import identity
+from ovnhook.changes import (
+    AddFloating,
+    AddLease,
+    AddPort,
+    AddSubnet,
+    Change,
+    DropHolding,
+    DropLease,
+    NeedLease,
+    NeedNames,
+    NeedSubnet,
+    RemoveFloating,
+    RemovePort,
+    RemoveSubnet,
+    SetGateways,
+    SetHolding,
+    SetNames,
+    SetNetwork,
+    SetRegistry,
+    UpdateLease,
+    UpdatePort,
+    UpdateSubnet,
+)
 from ovnhook.deadline import Deadline
 from ovnhook.model import Holding, Lease, Port, Subnet
+from ovnhook.observed import Cloud, Observed
 from ovnhook.ovsdb import rows, topology
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import (
@@ -34,31 +58,6 @@ from ovnhook.ovsdb.operation import (
     set_keys,
     set_of,
     update,
-)
-from ovnhook.plan import (
-    AddFloating,
-    AddLease,
-    AddPort,
-    AddSubnet,
-    Change,
-    Cloud,
-    DropHolding,
-    DropLease,
-    NeedLease,
-    NeedNames,
-    NeedSubnet,
-    Observed,
-    RemoveFloating,
-    RemovePort,
-    RemoveSubnet,
-    SetGateways,
-    SetHolding,
-    SetNames,
-    SetNetwork,
-    SetRegistry,
-    UpdateLease,
-    UpdatePort,
-    UpdateSubnet,
 )
 
 _log = logging.getLogger(__name__)

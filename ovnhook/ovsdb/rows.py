@@ -14,10 +14,10 @@ from uuid import UUID
 from netaddr import AddrFormatError, IPAddress, IPNetwork
 
 from ovnhook import identity
+from ovnhook.changes import Registry
 from ovnhook.errors import OvnhookError
 from ovnhook.model import External, Holding, Keeper, Lease, Port, Range, Router, Subnet
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
-from ovnhook.plan import Registry
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,13 +11,7 @@ import pytest
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import identity, plan
-from ovnhook.config import Config
-from ovnhook.deadline import Deadline
-from ovnhook.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, NotFound, OvnhookError, Unavailable
-from ovnhook.host import Host
-from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Range, Subnet, Tap, Wish, isolated_subnet
-from ovnhook.ovsdb.northbound import Northbound
-from ovnhook.plan import (
+from ovnhook.changes import (
     AddLease,
     AddPort,
     AddSubnet,
@@ -35,6 +29,12 @@ from ovnhook.plan import (
     UpdatePort,
     UpdateSubnet,
 )
+from ovnhook.config import Config
+from ovnhook.deadline import Deadline
+from ovnhook.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, NotFound, OvnhookError, Unavailable
+from ovnhook.host import Host
+from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Range, Subnet, Tap, Wish, isolated_subnet
+from ovnhook.ovsdb.northbound import Northbound
 from tests.database.server import Dump, Server, run
 
 DEFAULT = Subnet("default", IPNetwork("10.0.0.0/24"), IPAddress("10.0.0.1"), default=True)

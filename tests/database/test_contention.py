@@ -15,13 +15,13 @@ from uuid import UUID
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address
+from ovnhook.changes import AddSubnet, Registry, SetRegistry
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.errors import Exhausted
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Subnet, Wish
 from ovnhook.ovsdb.northbound import Northbound
-from ovnhook.plan import AddSubnet, Registry, SetRegistry
 from tests.database.server import Cluster, Server, wait_for
 
 PROCESSES = 8

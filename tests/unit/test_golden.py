@@ -15,9 +15,11 @@ from lxml import etree
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address, domainxml, plan
+from ovnhook.changes import AddLease, AddPort, Change, NeedSubnet, Registry, SetHolding, SetNames
 from ovnhook.errors import OvnhookError
 from ovnhook.model import Domain, Interface, Subnet, isolated_subnet
-from ovnhook.plan import AddLease, AddPort, Change, NeedSubnet, Observed, Placement, Registry, SetHolding, SetNames
+from ovnhook.observed import Observed
+from ovnhook.plan import Placement
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.xml"))

@@ -18,6 +18,9 @@ LAYERS = (
     {"config"},
     {"domainxml"},
     {"address", "names"},
+    {"changes"},
+    {"observed"},
+    {"migration"},
     {"plan"},
     {"subnet", "router", "floating", "clientdomain"},
     {"health", "differences"},
@@ -33,7 +36,8 @@ LAYERS = (
 """From the bottom to the top. A part imports from itself and from below; neighbours leave each other alone."""
 
 PURE = {
-    *("identity", "model", "domainxml", "address", "names", "clientdomain", "subnet", "router", "floating", "plan"),
+    *("identity", "model", "domainxml", "address", "names", "clientdomain", "subnet", "router", "floating"),
+    *("changes", "observed", "migration", "plan"),
     *("health", "differences"),
 }
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}

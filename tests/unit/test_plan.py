@@ -11,10 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import names, plan
-from ovnhook.errors import NotFound
-from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Subnet, Wish
-from ovnhook.plan import (
+from ovnhook import migration, names, plan
+from ovnhook.changes import (
     AddLease,
     AddPort,
     Change,
@@ -22,14 +20,17 @@ from ovnhook.plan import (
     DropLease,
     NeedLease,
     NeedSubnet,
-    Observed,
-    Placement,
     RemovePort,
     SetHolding,
     SetNames,
     UpdateLease,
     UpdatePort,
+    describe,
 )
+from ovnhook.errors import NotFound
+from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Subnet, Wish
+from ovnhook.observed import Observed
+from ovnhook.plan import Placement
 
 SUBNETS = {
     name: Subnet(name, IPNetwork(f"10.{n}.0.0/24"), IPAddress(f"10.{n}.0.1"), domain=f"{name}.example" if n else "")
@@ -83,7 +84,7 @@ class Store:
             case NeedSubnet(subnet):
                 assert SUBNETS[subnet.name] == subnet
             case NeedLease(lease):
-                assert plan.is_held_by(self.leases[_at(lease)], lease.domain, lease.mac)
+                assert self.leases[_at(lease)].is_held_by(lease.domain, lease.mac)
             case AddLease(lease):
                 assert _at(lease) not in self.leases, "the address is taken"
                 self.leases[_at(lease)] = lease
@@ -243,13 +244,13 @@ def test_a_migration(places: Places) -> None:
     store = Store()
     _attach(store, _domain(places), places, "hv1")
     leases = store.of(WEB)[0]
-    store.commit(plan.announce(store.observe(WEB), "hv2"))
-    assert plan.announce(store.observe(WEB), "hv2") == ()
+    store.commit(migration.announce(store.observe(WEB), "hv2"))
+    assert migration.announce(store.observe(WEB), "hv2") == ()
     assert _where(store) == {("hv1", "hv2")}
     assert _attach(store, _domain(places, run=9), places, "hv2") == ()
     assert _where(store) == {("hv1", "hv2")}
-    store.commit(plan.arrive(store.observe(WEB), "hv2"))
-    assert plan.arrive(store.observe(WEB), "hv2") == ()
+    store.commit(migration.arrive(store.observe(WEB), "hv2"))
+    assert migration.arrive(store.observe(WEB), "hv2") == ()
     assert plan.leave(store.observe(WEB), "hv1") == ()
     assert _where(store) == {("hv2", "")}
     assert plan.forget(store.observe(WEB), "hv1") == ()
@@ -261,7 +262,7 @@ def test_a_migration_that_a_host_leaves(places: Places, hosts: list[str]) -> Non
     """Whichever host says first that the domain does not run there, the ports are the other one's; then they go."""
     store = Store()
     _attach(store, _domain(places), places, "hv1")
-    store.commit(plan.announce(store.observe(WEB), "hv2"))
+    store.commit(migration.announce(store.observe(WEB), "hv2"))
     first, second = hosts
     store.commit(plan.leave(store.observe(WEB), first))
     assert _where(store) == {(second, "")}
@@ -280,7 +281,7 @@ def test_a_domain_that_is_forgotten_while_it_migrates(places: Places) -> None:
     for host, other in (("hv1", "hv2"), ("hv2", "hv1")):
         store = Store()
         _attach(store, _domain(places), places, "hv1")
-        store.commit(plan.announce(store.observe(WEB), "hv2"))
+        store.commit(migration.announce(store.observe(WEB), "hv2"))
         leases = store.of(WEB)[0]
         store.commit(plan.forget(store.observe(WEB), host))
         assert store.of(WEB)[0] == [replace(lease, host=other) for lease in leases]
@@ -295,7 +296,7 @@ def test_an_offline_migration(places: Places) -> None:
     store = Store()
     _attach(store, _domain(places), places, "hv1")
     store.commit(plan.leave(store.observe(WEB), "hv1"))
-    store.commit(plan.announce(store.observe(WEB), "hv2"))
+    store.commit(migration.announce(store.observe(WEB), "hv2"))
     store.commit(plan.forget(store.observe(WEB), "hv1"))
     leases, _, holding = store.of(WEB)
     assert len(leases) == len(places)
@@ -309,7 +310,7 @@ def test_a_migration_whose_destination_fails_to_start(places: Places) -> None:
     store = Store()
     _attach(store, _domain(places), places, "hv1")
     before = store.of(WEB)
-    store.commit(plan.announce(store.observe(WEB), "hv2"))
+    store.commit(migration.announce(store.observe(WEB), "hv2"))
     store.commit(plan.roll_back(_domain(places, run=9), "hv2", store.observe(WEB)))
     assert store.of(WEB) == before
 
@@ -424,7 +425,7 @@ def test_the_subnet_is_checked_first(places: Places) -> None:
 def test_what_happens_to_an_interface_can_be_read_in_the_log(places: Places) -> None:
     """Each port and each lease is told with domain, interface, subnet and address."""
     store = Store()
-    said = [plan.describe(change) for change in _attach(store, _domain(places), places)]
+    said = [describe(change) for change in _attach(store, _domain(places), places)]
     observed = store.observe(WEB)
     for mac, subnet, number in places:
         address = str(SUBNETS[subnet].cidr[number])
@@ -433,7 +434,7 @@ def test_what_happens_to_an_interface_can_be_read_in_the_log(places: Places) -> 
         assert all(f"subnet {subnet}" in line for line in told)
     for change in plan.forget(observed, "hv1"):
         silent = isinstance(change, SetNames | DropHolding)  # they go with what is told
-        assert silent or plan.describe(change).startswith("domain web1: ")
+        assert silent or describe(change).startswith("domain web1: ")
 
 
 NETWORK = Interface(MACS[0], Kind.NETWORK, network="blue")

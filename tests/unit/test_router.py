@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import router
+from ovnhook.changes import Registry, SetGateways, SetNetwork, SetRegistry
 from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
 from ovnhook.model import External, Network, Node, Router, Subnet
-from ovnhook.plan import Cloud, Registry, SetGateways, SetNetwork, SetRegistry
+from ovnhook.observed import Cloud
 from ovnhook.router import Leg
 
 LEG = Leg("external", "203.0.113.10/24", "203.0.113.1")

@@ -13,11 +13,8 @@ from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import names, subnet
-from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OvnhookError
-from ovnhook.model import External, Lease, Network, Range, Router, Subnet
-from ovnhook.plan import (
+from ovnhook.changes import (
     AddSubnet,
-    Cloud,
     NeedNames,
     Registry,
     RemoveSubnet,
@@ -26,6 +23,9 @@ from ovnhook.plan import (
     SetRegistry,
     UpdateSubnet,
 )
+from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OvnhookError
+from ovnhook.model import External, Lease, Network, Range, Router, Subnet
+from ovnhook.observed import Cloud
 from ovnhook.subnet import Underlay, Wanted
 
 KNOWN = Underlay(1442, known=True)

@@ -1,0 +1,66 @@
+"""What has to change while a domain goes from one host to another: its ports are both hosts' for a while. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ovnhook.changes import Change, SetHolding, UpdateLease, UpdatePort
+from ovnhook.model import Holding
+from ovnhook.observed import Observed
+
+
+def announce(observed: Observed, host: str) -> tuple[Change, ...]:
+    """The changes that let this host bind a domain's ports beside the one where it runs, because it is coming here."""
+    changes: list[Change] = [
+        UpdatePort(port, replace(port, moving_to=host))
+        for port in observed.ports.values()
+        if host not in (port.host, port.moving_to)
+    ]
+    holding = observed.holding
+    if holding and host not in (holding.host, holding.moving_to):
+        changes.append(SetHolding(holding, replace(holding, moving_to=host)))
+    return tuple(changes)
+
+
+def arrive(observed: Observed, host: str) -> tuple[Change, ...]:
+    """The changes that make this host the only one of a domain's ports, because it has come here."""
+    changes: list[Change] = [
+        UpdatePort(port, replace(port, host=host, moving_to=""))
+        for port in observed.ports.values()
+        if port.moving_to == host
+    ]
+    holding = observed.holding
+    if holding and holding.moving_to == host:
+        changes += _hold(observed, holding, host)
+    return tuple(changes)
+
+
+def stay(observed: Observed, host: str) -> tuple[Change, ...]:
+    """The changes that make a domain's ports this host's alone again, because it is not leaving after all."""
+    changes: list[Change] = [
+        UpdatePort(port, replace(port, moving_to=""))
+        for port in observed.ports.values()
+        if port.host == host and port.moving_to
+    ]
+    holding = observed.holding
+    if holding and holding.host == host and holding.moving_to:
+        changes += _hold(observed, holding, host)
+    return tuple(changes)
+
+
+def hand_over(observed: Observed, host: str) -> list[Change]:
+    """Make what a domain holds the other host's of a migration, which this one has nothing to do with any more."""
+    holding = observed.holding
+    if holding and holding.moving_to and host in (holding.host, holding.moving_to):
+        return _hold(observed, holding, holding.moving_to if holding.host == host else holding.host)
+    return []
+
+
+def _hold(observed: Observed, holding: Holding, host: str) -> list[Change]:
+    """Make what a domain holds a host's."""
+    changes: list[Change] = [SetHolding(holding, replace(holding, host=host, moving_to=""))]
+    for mac, subnet, address in holding.leases:
+        lease = observed.leases.get((subnet, address))
+        if lease and lease.is_held_by(holding.domain, mac) and lease.host != host:
+            changes.append(UpdateLease(lease, replace(lease, host=host)))
+    return changes

@@ -1,0 +1,68 @@
+"""What was read of the northbound database, as values that a plan is made from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from netaddr import IPAddress
+
+from ovnhook.changes import Registry, SetRegistry
+from ovnhook.model import Floating, Holding, Lease, Network, Port, Router, Subnet
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """All subnets and routers, by name, floating addresses, and the registry that they were read with."""
+
+    registry: Registry | None = None
+    subnets: tuple[Subnet, ...] = ()
+    routers: tuple[Router, ...] = ()
+    floating: tuple[Floating, ...] = ()
+
+    def network(self, name: str) -> Network | None:
+        """The router of that name with its subnets, or None."""
+        for router in self.routers:
+            if router.name == name:
+                return Network(router, tuple(subnet for subnet in self.subnets if subnet.router == name))
+        return None
+
+    def count(self, default_subnet: str | None = None) -> SetRegistry:
+        """Count a change of subnets or routers; `default_subnet` names the new default one, "" for none."""
+        before = self.registry or Registry()
+        after = Registry(before.serial + 1, before.default_subnet if default_subnet is None else default_subnet)
+        return SetRegistry(self.registry, after)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the database says of a domain and of the subnets that it may be on.
+
+    Attributes:
+        registry: the cloud-wide row, or None.
+        holding: what the domain holds, or None.
+        ports: its ports by MAC.
+        subnets: those that were asked for, or that the domain holds addresses of, and that exist, by name.
+        leases: those that were asked for and exist, by subnet and address.
+    """
+
+    registry: Registry | None = None
+    holding: Holding | None = None
+    ports: Mapping[str, Port] = field(default_factory=dict)
+    subnets: Mapping[str, Subnet] = field(default_factory=dict)
+    leases: Mapping[tuple[str, IPAddress], Lease] = field(default_factory=dict)
+
+    def having(
+        self,
+        *,
+        ports: Mapping[str, Port] | None = None,
+        subnets: Mapping[str, Subnet] | None = None,
+        leases: Mapping[tuple[str, IPAddress], Lease] | None = None,
+    ) -> Observed:
+        """The same, with what was read later."""
+        return replace(
+            self,
+            ports=self.ports if ports is None else ports,
+            subnets=self.subnets if subnets is None else subnets,
+            leases=self.leases if leases is None else leases,
+        )
