@@ -24,7 +24,7 @@ lab-down: ## take it away
 	@lab/lab --prefix $(PREFIX) down
 
 .PHONY: test
-test: lint test-debian test-pypi ## all tests: lint, types, pure, databases, and the cloud with guests
+test: lint test-databases test-cloud ## all tests: lint, types, pure, databases, and the cloud with guests
 
 .PHONY: lint
 lint: deps ## ruff, mypy, shellcheck
@@ -33,13 +33,21 @@ lint: deps ## ruff, mypy, shellcheck
 	.venv/bin/mypy
 	shellcheck .ci/run packaging/build packaging/dependencies packaging/protos tests/newest
 
+.PHONY: test-databases
+test-databases: deps ## the tests that need no guest, with Debian's and PyPI's dependencies side by side
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-debian test-pypi
+
 .PHONY: test-debian
-test-debian: deps
-	$(PYTHON) -m pytest tests --ignore=tests/packages
+test-debian:
+	$(PYTHON) -m pytest tests/unit tests/database
 
 .PHONY: test-pypi
-test-pypi: deps ## the tests that need no guest, with the newest of all dependencies from PyPI
+test-pypi:
 	tests/newest
+
+.PHONY: test-cloud
+test-cloud: deps ## the tests that boot guests
+	$(PYTHON) -m pytest tests/cloud tests/faults
 
 JOBS = 1
 
