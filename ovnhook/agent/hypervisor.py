@@ -91,7 +91,7 @@ class Hypervisor:
         try:
             return {UUID(bytes=domain.UUID()): _see(domain) for domain in self._connected().listAllDomains()}
         except libvirt.libvirtError as error:
-            raise self._lost(error) from error
+            raise Unavailable(f"libvirt: {error}") from error
 
     def domain(self, uuid: UUID) -> Sight | None:
         """One of them, or None where there is none.
@@ -104,7 +104,7 @@ class Hypervisor:
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 return None
-            raise self._lost(error) from error
+            raise Unavailable(f"libvirt: {error}") from error
 
     def _connected(self) -> libvirt.virConnect:
         with self._lock:
@@ -126,11 +126,6 @@ class Hypervisor:
                 self._connection = connection
                 _log.info("connected to libvirt")
             return self._connection
-
-    def _lost(self, error: libvirt.libvirtError) -> Unavailable:
-        with self._lock:
-            self._drop()
-        return Unavailable(f"libvirt: {error}")
 
     def _drop(self) -> None:
         """Let go of a connection that is of no use any more. What listens to it would keep its socket open for ever."""
@@ -177,14 +172,22 @@ def _see(domain: libvirt.virDomain) -> Sight:
         if not domain.isActive():
             return Sight(definition=definition)
         state, live = domain.state()[0], domain.XMLDesc()
-        busy = domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE
-        return Sight(live.encode(), definition, state == libvirt.VIR_DOMAIN_PAUSED, busy)
+        return Sight(live.encode(), definition, state == libvirt.VIR_DOMAIN_PAUSED, _is_busy(domain))
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID:
             return Sight(definition=definition)
         if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
             raise
         return Sight()
+
+
+def _is_busy(domain: libvirt.virDomain) -> bool:
+    try:
+        return bool(domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
+            return True  # it arrives from another host, which alone has the figures
+        raise
 
 
 def _run_events() -> None:

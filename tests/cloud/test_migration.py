@@ -125,6 +125,8 @@ def test_a_migration_that_does_not_end_well(world: World, fault: str) -> None:
     world.wait_for(lambda: ("hv1", "hv1,hv2", "hv1") in where(world, "stays"), "both hosts")
     copying = "Memory processed"
     world.wait_for(lambda: copying in world.hv1.run(["virsh", "domjobinfo", "stays"]).stdout, "the copy to begin")
+    for host in (world.hv1, world.hv2):
+        assert host.run(["ovnhook", "check"]).stdout == "nothing differs\n"
     if fault == "cancelled":
         world.hv1.run(["virsh", "domjobabort", "stays"])
     else:

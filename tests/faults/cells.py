@@ -110,8 +110,11 @@ class Cell:
 
 
 _VSWITCHD = "the datapath is in ovs-vswitchd itself here; with the kernel's, flows that are known go on"
+_NO_DATABASE = "ovs-vswitchd, which carries the packets itself here, may stand still until it has its database again"
 _CRASH = "its guests die with it"
 TRAFFIC = {
+    (Part.OVS_DB, Fault.KILL): (Traffic.INTERRUPTED, _NO_DATABASE),
+    (Part.OVS_DB, Fault.RESTART): (Traffic.INTERRUPTED, _NO_DATABASE),
     (Part.OVS_VSWITCHD, Fault.KILL): (Traffic.INTERRUPTED, _VSWITCHD),
     (Part.OVS_VSWITCHD, Fault.PAUSE): (Traffic.INTERRUPTED, _VSWITCHD),
     (Part.OVS_VSWITCHD, Fault.RESTART): (Traffic.INTERRUPTED, _VSWITCHD),

@@ -47,7 +47,13 @@ def observe(cloud: Cloud, northbound: str = NORTHBOUND, timeout: float = 30.0) -
             for _, address in row["records"][1]
         ),
         holders=tuple(ids["domain"] for _, ids in dns if ids.get("kind") == "domain"),
-        named=frozenset(address for names in records["names"] for _, address in names if _ADDRESS.match(address)),
+        named=frozenset(
+            address
+            for names in records["names"]
+            for _, value in names
+            for address in value.split()
+            if _ADDRESS.match(address)
+        ),
         taps=tuple(tap for host in cloud.hypervisors for tap in _taps(host)),
         interfaces=tuple(one for host in cloud.hypervisors for one in _interfaces(host, timeout)),
         known=frozenset(
