@@ -38,7 +38,7 @@ class Footprint:
         processes: the usage of each of our daemons, by host and name.
         rows: how many rows each table of the northbound database has.
         taps: the interfaces of each host's Open vSwitch.
-        files: those in /run of each host, and ours in /tmp, with their numbers left out: another pid, another name.
+        files: those in /run of each host, with their numbers left out: another pid, another name.
     """
 
     processes: Mapping[str, Usage]
@@ -130,4 +130,3 @@ def _files(cloud: Cloud) -> Iterator[str]:
             # The lab's own: consoles of guests, and its folder seen from inside.
             if inside.parts[0] not in ("lab", "ovnhook-lab") and not path.is_dir():
                 yield f"{host.name}:/run/" + re.sub(r"\d+", "N", str(inside))
-    yield from (re.sub(r"\d+", "N", str(path)) for path in Path("/tmp").glob("*ovnhook*"))

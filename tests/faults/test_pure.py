@@ -93,7 +93,7 @@ def test_the_page_is_what_the_results_say() -> None:
 
 def test_the_page_has_a_mark_for_each_cell() -> None:
     """Holds, does not and why, has not been run; and the same as another."""
-    good, bad = Cell(Part.NB, Fault.CUT, Situation.IDLE), Cell(Part.OVS_DB, Fault.KILL, Situation.START)
+    good, bad = Cell(Part.NB, Fault.CUT, Situation.IDLE), Cell(Part.OVS_DB, Fault.PAUSE, Situation.START)
     page = table.render(
         {
             cell.name: table.Result(cell.name, wrong, "x")
@@ -103,5 +103,5 @@ def test_the_page_has_a_mark_for_each_cell() -> None:
     assert "| northbound database | ✓ | · | · | · | kept |" in page
     assert "| southbound database | (✓) | · | · | · | kept |" in page
     assert "| ovsdb-server (OVS) | · | ✗ | · | · | kept |" in page
-    assert "### ovs-db-kill-start\n\n- `broken 'so' and so`\n" in page
+    assert "### ovs-db-pause-start\n\n- `broken 'so' and so`\n" in page
     assert "1 of 2 cells that were run hold" in page
