@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import migration
+from bench import hotplug, migration
 
 
 def main() -> int:
@@ -12,6 +12,9 @@ def main() -> int:
     _line(migration.HEADINGS)
     for result in migration.measure():
         _line(result.row())
+    _line(hotplug.HEADINGS)
+    for row in hotplug.measure():
+        _line(row)
     return 0
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 
+from bench import guests
 from lab import Cloud, Guest
-from lab.domain import domain_xml, interface_xml
+from lab.domain import interface_xml
 
 RATE = 10  # pings a second
 MIGRATIONS = 20
-_PATIENCE = 60.0  # seconds
 _PORT = "0b5c6a0e-4a5c-4d5e-9d7b-1f0f1c2d3e4f"
 _MAC = "52:54:00:be:0c:01"
 
@@ -51,17 +50,10 @@ HEADINGS = ("migration", "times", "lost, median", "most", "sum", "doubled")
 
 def measure() -> Iterator[Result]:
     """Migrate a guest there and back, with ovnhook, and as it was without."""
-    for way, make in (("with ovnhook", _with_ovnhook), ("port by hand, bound by no host in particular", _by_hand)):
+    for way, make in (("with ovnhook", guests.cloud), ("port by hand, bound by no host in particular", _by_hand)):
         with make() as cloud:
             found = list(_migrate(cloud))
         yield Result(way, tuple(lost for lost, _ in found), tuple(doubled for _, doubled in found))
-
-
-@contextmanager
-def _with_ovnhook() -> Iterator[Cloud]:
-    with Cloud(f"b{os.getpid()}") as cloud:
-        cloud.control.run(["ovnhook", "subnet", "create", "default", "10.10.0.0/24", "--default"])
-        yield cloud
 
 
 @contextmanager
@@ -82,36 +74,20 @@ def _by_hand() -> Iterator[Cloud]:
 
 def _migrate(cloud: Cloud) -> Iterator[tuple[int, int]]:
     """Pings lost and doubled in each of the migrations."""
-    moves = _boot(cloud, "hv1", "moves", interface_xml(_MAC, interface_id=_PORT))
-    watches = _boot(cloud, "hv2", "watches", interface_xml(_MAC[:-1] + "2", interface_id=_PORT[:-1] + "e"))
+    moves = guests.boot(cloud, "hv1", "moves", interface_xml(_MAC, interface_id=_PORT))
+    watches = guests.boot(cloud, "hv2", "watches", interface_xml(_MAC[:-1] + "2", interface_id=_PORT[:-1] + "e"))
     watches.console(f"ping -i {1 / RATE} {moves.wait_address()} >/run/pings 2>&1 &")
-    _wait(lambda: len(_answers(watches)) > 2 * RATE)
+    guests.wait(lambda: len(_answers(watches)) > 2 * RATE, "answers")
     since = _answers(watches)[-1]
     for number in range(MIGRATIONS):
         source, target = ("hv1", "hv2") if number % 2 == 0 else ("hv2", "hv1")
-        cloud.host(source).run(cloud.migrate_argv("moves", target), timeout=_PATIENCE)
+        cloud.host(source).run(cloud.migrate_argv("moves", target), timeout=guests.PATIENCE)
         before = len(_answers(watches))
-        _wait(lambda: len(_answers(watches)) > before + 2 * RATE)  # noqa: B023
+        guests.wait(lambda: len(_answers(watches)) > before + 2 * RATE, "answers")  # noqa: B023
         found = [answer for answer in _answers(watches) if answer > since]
         yield found[-1] - since - len(set(found)), len(found) - len(set(found))
         since = found[-1]
 
 
-def _boot(cloud: Cloud, host: str, name: str, interface: str) -> Guest:
-    cloud.host(host).run(["virsh", "define", "/dev/stdin"], input=domain_xml(name, [interface]))
-    cloud.host(host).run(["virsh", "start", name])
-    guest = Guest(cloud.host(host), name)
-    guest.wait_address(timeout=_PATIENCE)
-    return guest
-
-
 def _answers(guest: Guest) -> list[int]:
     return [int(number) for number in re.findall(r"seq=(\d+)", guest.console("cat /run/pings"))]
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + _PATIENCE
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError("the guest is not heard any more")
-        time.sleep(0.2)

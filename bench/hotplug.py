@@ -1,0 +1,39 @@
+"""How long an interface that is plugged into a running domain waits for its network, and its port for its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from statistics import median
+
+from bench.guests import boot, cloud, wait
+from lab import Host
+from lab.domain import interface_xml
+
+TIMES = 20
+_FIRST, _MAC = "52:54:00:be:0c:01", "52:54:00:be:0c:09"
+
+HEADINGS = ("hot-plug, ms since virsh was called", "times", "least", "median", "most")
+
+
+def measure() -> Iterator[tuple[str, ...]]:
+    """Plug an interface in and out, as lines of a table."""
+    plugged, gone = [], []
+    with cloud() as made:
+        hv1 = made.host("hv1")
+        boot(made, "hv1", "plugs", interface_xml(_FIRST))
+        for _ in range(TIMES):
+            plugged.append(_time(made.control, hv1, "attach-device", up=True))
+            gone.append(_time(made.control, hv1, "detach-device", up=False))
+    for what, found in (("until its port is up", plugged), ("until its port is gone", gone)):
+        yield what, str(len(found)), f"{min(found):.0f}", f"{median(found):.0f}", f"{max(found):.0f}"
+
+
+def _time(control: Host, host: Host, verb: str, *, up: bool) -> float:
+    """Milliseconds from the call of virsh to a port that is up, or to none."""
+    ask = ["ovn-nbctl", "--bare", "--columns=up", "find", "Logical_Switch_Port", f'external_ids:ovnhook\\:mac="{_MAC}"']
+    began = time.monotonic()
+    host.run(["virsh", verb, "plugs", "/dev/stdin", "--live"], input=interface_xml(_MAC))
+    wanted = "true" if up else ""
+    wait(lambda: control.run(ask).stdout.strip() == wanted, "port", pause=0.01)
+    return (time.monotonic() - began) * 1000
