@@ -26,6 +26,7 @@ LAYERS = (
     {"attachment"},
     {"host"},
     {"lifecycle"},
+    {"setup"},
     {"api"},
     {"agent", "control"},
     {"cli"},
