@@ -33,6 +33,7 @@ from ovnhook.control.status import Status
 from ovnhook.control.subnets import Subnets
 from ovnhook.control.watches import Changes
 from ovnhook.errors import OvnhookError
+from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.ovsdb.vswitch import Vswitch
@@ -62,6 +63,7 @@ class Server:
 
     def __init__(self, path: Path, config: Config) -> None:
         self._path = path
+        tls.show(config)
         self._northbound = Northbound(config.northbound)
         self._southbound = Southbound(config.southbound)
         self._vswitch = Vswitch(config.vswitch, config.integration_bridge)

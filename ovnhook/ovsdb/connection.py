@@ -17,6 +17,7 @@ import ovs.stream
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, Conflict, OvnhookError, Unavailable
 from ovnhook.ovsdb.operation import Operation, Row
+from ovnhook.ovsdb.tls import REFUSED
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ class Database:
     first, and another one when it does not answer.
 
     Args:
-        remotes: ``unix:/path``, ``tcp:host:port``, several of them separated by commas.
+        remotes: ``unix:/path``, ``tcp:host:port``, ``ssl:host:port`` (ovnhook.ovsdb.tls), several of them separated by
+            commas.
         name: of the database: ``OVN_Northbound``, ``Open_vSwitch``.
     """
 
@@ -184,4 +186,6 @@ def _reason(error: int) -> str:
         return "the server closed the connection"
     if error == errno.ETIMEDOUT:
         return "no answer in time"
+    if error == REFUSED:
+        return "TLS failed: the server's certificate is not of database_ca, or it refuses database_certificate"
     return os.strerror(error)
