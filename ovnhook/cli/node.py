@@ -128,5 +128,21 @@ def init(
     carry_out(host.all_in_one(wishes, load(), Client(socket)), click.echo)
 
 
+@node.command()
+@click.argument("name", shell_complete=complete.NODE)
+@click.pass_obj
+def remove(socket: Path, name: str) -> None:
+    """Forget the node NAME, which is gone for good, with the ports and leases of the domains that were on it.
+
+    A node that gives a sign of life is refused. One that is only switched off is left as it is: its domains keep their
+    addresses until it is back.
+
+    \b
+    Example:
+      ovnhook node remove hv2
+    """
+    Client(socket).call("RemoveNode", name=name)
+
+
 def _tunnels(row: Object) -> str:
     return text([f"{end['type']} {end['ip']}" for end in row["encapsulations"]])

@@ -94,7 +94,9 @@ class Server:
         ovnhook_pb2_grpc.add_AttachmentsServicer_to_server(attachments, self._server)
         ports = Ports(self._northbound, attachment, attachments)
         ovnhook_pb2_grpc.add_PortsServicer_to_server(ports, self._server)
-        ovnhook_pb2_grpc.add_NodesServicer_to_server(Nodes(self._northbound, self._southbound), self._server)
+        ovnhook_pb2_grpc.add_NodesServicer_to_server(
+            Nodes(self._northbound, self._southbound, attachment), self._server
+        )
         ovnhook_pb2_grpc.add_StatusServicer_to_server(Status(self._northbound, self._southbound), self._server)
         self._changes = Changes(config.northbound)
         ovnhook_pb2_grpc.add_ChangesServicer_to_server(self._changes, self._server)
