@@ -97,3 +97,4 @@ install-control: ## the unit of the control service
 install-hypervisor: ## the hook, and the unit of the agent
 	install -D -m 755 hooks/qemu $(DESTDIR)/etc/libvirt/hooks/qemu.d/ovnhook
 	install -D -m 644 packaging/debian/ovnhook-hypervisor.ovnhook-agent.service $(DESTDIR)/etc/systemd/system/ovnhook-agent.service
+	install -D -m 644 packaging/debian/ovnhook-hypervisor.ovnhook-uplink@.service $(DESTDIR)/etc/systemd/system/ovnhook-uplink@.service

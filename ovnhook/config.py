@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ _DEADLINES = (4.0, 60.0)
 _POOLS = (8, 28)  # prefix lengths
 _PORTS = 65536
 _TLS = ("certificate", "private_key", "ca")
+_DATABASE_TLS = ("database_certificate", "database_private_key", "database_ca")
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Config:
     """The settings of a host.
 
     Attributes:
-        northbound: where the OVN northbound database is: ``unix:/path`` or ``tcp:host:port``, several with commas.
+        northbound: where the OVN northbound database is: ``unix:/path``, ``tcp:host:port`` or ``ssl:host:port``,
+            several with commas.
         southbound: where the OVN southbound database is, which the control service reads.
         vswitch: where this host's Open vSwitch database is.
         integration_bridge: interfaces on this bridge are ours.
@@ -37,6 +40,9 @@ class Config:
         certificate: path of its certificate for that, or "" to serve in the clear, which only loopback may have.
         private_key: path of the certificate's key.
         ca: path of the certificates of those who sign its clients'.
+        database_certificate: path of the certificate that databases at ``ssl:`` are shown, or "".
+        database_private_key: path of its key.
+        database_ca: path of the certificates of those who sign the databases'.
     """
 
     northbound: str = "unix:/run/ovn/ovnnb_db.sock"
@@ -50,6 +56,9 @@ class Config:
     certificate: str = ""
     private_key: str = ""
     ca: str = ""
+    database_certificate: str = ""
+    database_private_key: str = ""
+    database_ca: str = ""
 
     @property
     def call_deadline(self) -> float:
@@ -89,15 +98,23 @@ def load(path: Path = PATH) -> Config:
             f"{path}: deadline = {config.deadline:g}: {_DEADLINES[0]:g} to {_DEADLINES[1]:g} seconds are wanted"
         )
     _check_pool(path, config.isolated_pool)
-    _check_tls(path, config)
+    for names in (_TLS, _DATABASE_TLS):
+        _check_tls(path, config, names)
     _check_listen(path, config)
+    _check_remotes(path, config)
+    return config
+
+
+def _check_remotes(path: Path, config: Config) -> None:
     for name in ("northbound", "southbound", "vswitch"):
         for remote in getattr(config, name).split(","):
+            where = f"{path}: {name} = {remote!r}"
             if not remote.strip().startswith(("unix:/", "tcp:", "ssl:")):
+                raise InvalidConfig(f"{where}: unix:/PATH, tcp:HOST:PORT or ssl:HOST:PORT is wanted")
+            if remote.strip().startswith("ssl:") and not config.database_certificate:
                 raise InvalidConfig(
-                    f"{path}: {name} = {remote!r}: unix:/PATH, tcp:HOST:PORT or ssl:HOST:PORT is wanted"
+                    f"{where}: there is no certificate to show there", f"set {', '.join(_DATABASE_TLS)}"
                 )
-    return config
 
 
 def _check_pool(path: Path, text: str) -> None:
@@ -109,14 +126,14 @@ def _check_pool(path: Path, text: str) -> None:
         raise InvalidConfig(f"{path}: isolated_pool = {text!r}: a /{_POOLS[0]} to /{_POOLS[1]} is wanted")
 
 
-def _check_tls(path: Path, config: Config) -> None:
-    missing = [name for name in _TLS if not getattr(config, name)]
-    if 0 < len(missing) < len(_TLS):
+def _check_tls(path: Path, config: Config, names: Sequence[str]) -> None:
+    missing = [name for name in names if not getattr(config, name)]
+    if 0 < len(missing) < len(names):
         raise InvalidConfig(
             f"{path}: {' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing",
-            f"{', '.join(_TLS)}: all of them, or none",
+            f"{', '.join(names)}: all of them, or none",
         )
-    for name in _TLS:
+    for name in names:
         value = getattr(config, name)
         if value and not value.startswith("/"):
             raise InvalidConfig(f"{path}: {name} = {value!r}: a path from / on is wanted")

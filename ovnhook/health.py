@@ -209,7 +209,7 @@ def _host(node: Node, seen: Observed) -> Iterator[Problem]:
     if is_silent and age > _STALE:
         yield Problem(
             f"host {name} does not answer, neither ovn-controller nor ovnhook's agent",
-            f"is it up, and does it reach the southbound database? Gone for good: ovn-sbctl chassis-del {name}",
+            f"is it up, and does it reach the southbound database? Gone for good: ovnhook node remove {name}",
         )
     elif is_silent:
         yield Problem(

@@ -16,6 +16,7 @@ from ovnhook.attachment import Attached, Attachment
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.model import Domain, Kind
+from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.vswitch import Binding, Vswitch
 
@@ -30,6 +31,7 @@ class Host:
     """
 
     def __init__(self, config: Config) -> None:
+        tls.show(config)
         self.northbound = Northbound(config.northbound)
         self.vswitch = Vswitch(config.vswitch, config.integration_bridge)
         pool = IPNetwork(config.isolated_pool)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket as sockets
 from pathlib import Path
 
 import click
@@ -9,6 +11,8 @@ import click
 from ovnhook.cli import complete
 from ovnhook.cli.client import Client, Object
 from ovnhook.cli.output import format_option, show_list, show_one, text
+from ovnhook.config import load
+from ovnhook.errors import InvalidRequest
 
 
 def ago(seconds: int | None) -> str:
@@ -71,6 +75,73 @@ def show(socket: Path, name: str, format_: str) -> None:
         seen = {key: ago(found[key]) for key in ("agent_seen", "ovn_seen")}
         found = {**found, "encapsulations": _tunnels(found), **seen}
     show_one(found, format_)
+
+
+@node.command()
+@click.option("--all-in-one", is_flag=True, help="Everything on this host: OVN's central part, control and hypervisor.")
+@click.option("--name", default="", metavar="NAME", help="The node's name. Without it the host's.")
+@click.option(
+    "--address", default="", metavar="ADDR", help="Where its tunnels end. Without it the address that leads to others."
+)
+@click.option(
+    "--subnet", default="10.128.0.0/24", show_default=True, metavar="CIDR", help="The addresses of the default subnet."
+)
+@click.option("--external-interface", default="", metavar="IF", help="The interface that leads outside.")
+@click.option("--external-cidr", default="", metavar="CIDR", help="The router's own address outside: 203.0.113.10/24.")
+@click.option("--next-hop", default="", metavar="ADDR", help="Where all goes that is not inside.")
+@click.pass_obj
+def init(
+    socket: Path,
+    *,
+    all_in_one: bool,
+    name: str,
+    address: str,
+    subnet: str,
+    external_interface: str,
+    external_cidr: str,
+    next_hop: str,
+) -> None:
+    """Set this host up, as root, so that "virsh start" gives domains their network.
+
+    Each step looks first, changes only what is not so, and says which of the two it was. It may be repeated, also after
+    it ended with an error half way. A default subnet and settings of Open vSwitch that are there already stay.
+
+    The interface that leads outside goes into a bridge of Open vSwitch. One that has addresses of this host is refused.
+
+    \b
+    Examples:
+      ovnhook node init --all-in-one
+      ovnhook node init --all-in-one --external-interface eth1 --external-cidr 203.0.113.10/24 --next-hop 203.0.113.1
+    """
+    from ovnhook.setup import cloud, host
+    from ovnhook.setup.step import carry_out
+
+    if not all_in_one:
+        raise click.UsageError("--all-in-one is missing")
+    outside = (external_interface, external_cidr, next_hop)
+    if any(outside) and not all(outside):
+        raise click.UsageError("--external-interface, --external-cidr and --next-hop go together")
+    leg = cloud.outside(external_cidr, next_hop) if external_cidr else None
+    if os.geteuid() != 0:
+        raise InvalidRequest("only root may set a host up", "sudo ovnhook node init …")
+    wishes = host.Wishes(sockets.gethostname(), name, address, subnet, external_interface, leg)
+    carry_out(host.all_in_one(wishes, load(), Client(socket)), click.echo)
+
+
+@node.command()
+@click.argument("name", shell_complete=complete.NODE)
+@click.pass_obj
+def remove(socket: Path, name: str) -> None:
+    """Forget the node NAME, which is gone for good, with the ports and leases of the domains that were on it.
+
+    A node that gives a sign of life is refused. One that is only switched off is left as it is: its domains keep their
+    addresses until it is back.
+
+    \b
+    Example:
+      ovnhook node remove hv2
+    """
+    Client(socket).call("RemoveNode", name=name)
 
 
 def _tunnels(row: Object) -> str:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.attachment import Attachment
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
-from ovnhook.errors import NotFound
-from ovnhook.model import Node
+from ovnhook.errors import InUse, NotFound, Unavailable
+from ovnhook.health import BEAT, span
+from ovnhook.model import Domain, Node
+from ovnhook.ovsdb import inventory
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
+
+_log = logging.getLogger(__name__)
+
+_GONE = 3 * BEAT  # seconds for which an agent tells nothing that is not there
+_SILENCE = 2.0  # seconds that a host has to answer
+_PAUSE = 0.1  # seconds between two looks
 
 
 @dataclass(frozen=True)
@@ -31,16 +41,18 @@ class Around:
 
 
 class Nodes:
-    """Shows hosts.
+    """Shows hosts, and forgets those that are gone.
 
     Args:
         northbound: tells what is on them.
         southbound: tells which there are, and how they are.
+        attachment: takes away what was on one.
     """
 
-    def __init__(self, northbound: Northbound, southbound: Southbound) -> None:
+    def __init__(self, northbound: Northbound, southbound: Southbound, attachment: Attachment) -> None:
         self._northbound = northbound
         self._southbound = southbound
+        self._attachment = attachment
 
     def ListNodes(self, request: api.ListNodesRequest, deadline: Deadline) -> api.ListNodesResponse:
         """Show them, in pages."""
@@ -54,6 +66,54 @@ class Nodes:
             if node.name == request.name:
                 return message(node, self._around(deadline))
         raise NotFound(f"there is no node '{request.name}'", "ovnhook node list")
+
+    def RemoveNode(self, request: api.RemoveNodeRequest, deadline: Deadline) -> api.RemoveNodeResponse:
+        """Forget one that is gone for good, with all that was on it."""
+        name = request.name
+        nodes = [node for node in self._southbound.nodes(deadline) if node.name == name]
+        found = inventory.read(self._northbound.database, name, deadline)
+        if not nodes and not found.ports and not found.holdings:
+            raise NotFound(f"there is no node '{name}'", "ovnhook node list")
+        for node in nodes:
+            self._refuse_alive(node, deadline)
+        domains = {port.domain: port.domain_name for port in found.ports.values()}
+        domains |= {holding.domain: holding.domain_name for holding in found.holdings.values()}
+        for uuid, domain_name in domains.items():
+            domain = Domain(uuid, domain_name)
+            self._attachment.forget(domain, name, deadline)
+            self._attachment.detach(domain, name, deadline)  # also what belongs to no holding
+        self._southbound.remove(name, deadline)  # at last: until then the node is there to be removed again
+        _log.info("node %s is removed, with what %d domains had there", name, len(domains))
+        return api.RemoveNodeResponse(domains=sorted(map(str, domains)))
+
+    def _refuse_alive(self, node: Node, deadline: Deadline) -> None:
+        """Refuse a host whose guests may be running.
+
+        Raises:
+            InUse: it gives a sign of life.
+            Unavailable: northd does not answer either, so its silence means nothing.
+        """
+        age = abs(time.time() - node.agent_seen)
+        if age < _GONE:
+            raise InUse(
+                f"node {node.name} is there: its agent told of it {span(age)} ago",
+                f"to remove it anyway: systemctl disable --now ovnhook-agent ovn-host there, wait {_GONE:.0f} s",
+            )
+        count = self._northbound.count_up(deadline)
+        soon = Deadline.after(min(_SILENCE, deadline.remaining / 2))
+        while (answers := self._southbound.answers(deadline)).nodes.get(node.name, 0) < count:
+            if not soon.remaining:
+                break
+            time.sleep(_PAUSE)
+        else:
+            raise InUse(
+                f"node {node.name} is there: its ovn-controller answers",
+                f"to remove it anyway, on {node.name}: systemctl disable --now ovn-host",
+            )
+        if answers.northd < count:
+            raise Unavailable(
+                f"ovn-northd does not answer: whether node {node.name} is there can't be told", "ovnhook status"
+            )
 
     def _around(self, deadline: Deadline) -> Around:
         return Around(

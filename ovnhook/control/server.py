@@ -33,6 +33,7 @@ from ovnhook.control.status import Status
 from ovnhook.control.subnets import Subnets
 from ovnhook.control.watches import Changes
 from ovnhook.errors import OvnhookError
+from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.ovsdb.vswitch import Vswitch
@@ -62,6 +63,7 @@ class Server:
 
     def __init__(self, path: Path, config: Config) -> None:
         self._path = path
+        tls.show(config)
         self._northbound = Northbound(config.northbound)
         self._southbound = Southbound(config.southbound)
         self._vswitch = Vswitch(config.vswitch, config.integration_bridge)
@@ -92,7 +94,9 @@ class Server:
         ovnhook_pb2_grpc.add_AttachmentsServicer_to_server(attachments, self._server)
         ports = Ports(self._northbound, attachment, attachments)
         ovnhook_pb2_grpc.add_PortsServicer_to_server(ports, self._server)
-        ovnhook_pb2_grpc.add_NodesServicer_to_server(Nodes(self._northbound, self._southbound), self._server)
+        ovnhook_pb2_grpc.add_NodesServicer_to_server(
+            Nodes(self._northbound, self._southbound, attachment), self._server
+        )
         ovnhook_pb2_grpc.add_StatusServicer_to_server(Status(self._northbound, self._southbound), self._server)
         self._changes = Changes(config.northbound)
         ovnhook_pb2_grpc.add_ChangesServicer_to_server(self._changes, self._server)

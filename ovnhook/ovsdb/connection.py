@@ -17,6 +17,7 @@ import ovs.stream
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, Conflict, OvnhookError, Unavailable
 from ovnhook.ovsdb.operation import Operation, Row
+from ovnhook.ovsdb.tls import REFUSED
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ class Database:
     first, and another one when it does not answer.
 
     Args:
-        remotes: ``unix:/path``, ``tcp:host:port``, several of them separated by commas.
+        remotes: ``unix:/path``, ``tcp:host:port``, ``ssl:host:port`` (ovnhook.ovsdb.tls), several of them separated by
+            commas.
         name: of the database: ``OVN_Northbound``, ``Open_vSwitch``.
     """
 
@@ -62,13 +64,20 @@ class Database:
             Conflict: a row to be made exists, or a required one is not as required. Nothing was written.
             ConstraintViolation: an index of the schema forbids it. Nothing was written.
             Unavailable: no server answered in time. It may or may not have been written.
+
+        It may be sent twice, if a connection that was used before ends: every transaction has to bear that, as those
+        of rows do whose UUIDs are chosen.
         """
         deadline.check(f"{self.name} at {self.remotes}")  # a process that was stopped must not write when it goes on
-        connection = self._connection(deadline)
         request = ovs.jsonrpc.Message.create_request("transact", [self.name, *operations])
-        reply = _round_trip(connection, request, deadline)
-        if isinstance(reply, int):
+        while True:
+            connection, was_idle = self._connection(deadline)
+            reply = _round_trip(connection, request, deadline)
+            if not isinstance(reply, int):
+                break
             connection.close()
+            if was_idle and reply != errno.ETIMEDOUT:
+                continue  # it had ended before, and nobody could know: the network was away
             with self._lock:
                 self._order.append(self._order.pop(0))
             raise Unavailable(f"{self.name} at {self.remotes}: {_reason(reply)}")
@@ -100,14 +109,15 @@ class Database:
         for connection in idle:
             connection.close()
 
-    def _connection(self, deadline: Deadline) -> ovs.jsonrpc.Connection:
+    def _connection(self, deadline: Deadline) -> tuple[ovs.jsonrpc.Connection, bool]:
+        """A connection, and whether it was used before."""
         while True:
             with self._lock:
                 if not self._idle:
                     break
                 connection = self._idle.pop()
             if _is_alive(connection):
-                return connection
+                return connection, True
         failures: list[str] = []
         for remote in list(self._order):
             # One server that is silent must leave time for the others.
@@ -116,7 +126,7 @@ class Database:
             if not error:
                 with self._lock:
                     self._order.sort(key=lambda other: other != remote)
-                return ovs.jsonrpc.Connection(stream)
+                return ovs.jsonrpc.Connection(stream), False
             failures.append(f"{remote}: {_reason(error)}")
         raise Unavailable(f"{self.name}: {'; '.join(failures)}")
 
@@ -184,4 +194,6 @@ def _reason(error: int) -> str:
         return "the server closed the connection"
     if error == errno.ETIMEDOUT:
         return "no answer in time"
+    if error == REFUSED:
+        return "TLS failed: the server's certificate is not of database_ca, or it refuses database_certificate"
     return os.strerror(error)

@@ -13,7 +13,7 @@ from uuid import UUID
 from ovnhook.deadline import Deadline
 from ovnhook.model import Node
 from ovnhook.ovsdb.connection import Database
-from ovnhook.ovsdb.operation import Row, includes, map_of, mutate, select, set_keys, set_of
+from ovnhook.ovsdb.operation import Row, delete, includes, map_of, mutate, select, set_keys, set_of
 
 _LEG = "cr-external:"
 """What northd calls the router port of a leg (ovsdb/topology.py) where it says which host has it."""
@@ -133,6 +133,17 @@ class Southbound:
         change = mutate("Chassis_Private", row, set_keys("external_ids", keys))
         _, found = self.database.transact([change, _own(host)], deadline)
         return bool(found)
+
+    def remove(self, host: str, deadline: Deadline) -> None:
+        """Forget a host, which there need not be; a live one makes its rows anew."""
+        self.database.transact(
+            [
+                delete("Encap", ["chassis_name", "==", host]),
+                delete("Chassis", ["name", "==", host]),
+                delete("Chassis_Private", ["name", "==", host]),
+            ],
+            deadline,
+        )
 
 
 def _own(host: str) -> Row:

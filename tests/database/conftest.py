@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.database.authority import Authority
 from tests.database.control import Control
 from tests.database.server import NORTHBOUND_SCHEMA, SOUTHBOUND_SCHEMA, VSWITCH_SCHEMA, Cluster, Server, run
 
@@ -21,6 +22,12 @@ def directory() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="ovnhook-", dir="/tmp"))
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def authority(directory: Path) -> Authority:
+    """The one that the service trusts."""
+    return Authority(directory, "ca")
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ Dump = dict[str, dict[str, dict[str, Any]]]
 """Rows by table and UUID."""
 
 _PATIENCE = 20.0
+_SSL = ("private_key", "certificate", "ca_cert")
 
 
 class Server:
@@ -51,6 +52,7 @@ class Server:
             "Open_vSwitch": "Open_vSwitch,Open_vSwitch,manager_options",
         }[self.name]
         remotes = [f"--remote=p{self.remote}", f"--remote=db:{connections}"]
+        options += [f"--{column.replace('_', '-')}=db:{self.name},SSL,{column}" for column in _SSL]
         self._process = subprocess.Popen(["ovsdb-server", *options, *remotes, str(self._file)])
         if wait:
             self.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -183,6 +184,55 @@ def test_a_server_that_dies_in_the_middle_is_unavailable(northbound: Server) -> 
         with pytest.raises(Unavailable):
             waiting.result(30)
     assert deadline.remaining > 30
+
+
+def test_a_connection_that_turns_out_to_have_ended_is_replaced(northbound: Server) -> None:
+    """The network was away meanwhile: it seems alive until something is sent. All idle ones are such, then."""
+    path = Path(northbound.directory, "severed")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        severed = threading.Event()
+        threading.Thread(target=_forward, args=(listening, northbound, severed), daemon=True).start()
+        database = Database(f"unix:{path}", "OVN_Northbound")
+        together = threading.Barrier(2)
+        with ThreadPoolExecutor(2) as pool:
+            for waiting in [pool.submit(lambda: (together.wait(30), _names(database))) for _ in range(2)]:
+                waiting.result(30)
+        severed.set()
+        database.transact([_switch(ROW)], _soon())
+        assert _names(database) == ["blue"]
+
+
+def _forward(listening: socket.socket, server: Server, severed: threading.Event) -> None:
+    """Hand connections on to a server; those made before `severed` end at the next thing that is sent."""
+
+    def pass_on(source: socket.socket, target: socket.socket, *, asks: bool, is_old: bool) -> None:
+        with source, target:
+            while data := source.recv(1 << 16):
+                if asks and is_old and severed.is_set():
+                    source.shutdown(socket.SHUT_RDWR)
+                    target.shutdown(socket.SHUT_RDWR)
+                    return
+                target.sendall(data)
+
+    while True:
+        try:
+            client, _ = listening.accept()
+        except OSError:
+            return
+        upstream = socket.socket(socket.AF_UNIX)
+        upstream.connect(server.remote.removeprefix("unix:"))
+        is_old = not severed.is_set()
+        for source, target, asks in ((client, upstream, True), (upstream, client, False)):
+            threading.Thread(
+                target=pass_on,
+                args=(source.dup(), target.dup()),
+                kwargs={"asks": asks, "is_old": is_old},
+                daemon=True,
+            ).start()
+        client.close()
+        upstream.close()
 
 
 def test_a_dead_server_among_several_is_passed_over(northbound: Server) -> None:

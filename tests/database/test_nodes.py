@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ovnhook import __version__
+from ovnhook import host as hosts
 from ovnhook.agent import node
 from ovnhook.agent.node import Teller
+from ovnhook.deadline import Deadline
+from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.ovsdb.vswitch import Vswitch
 from tests.database.control import Control
-from tests.database.hosts import add_chassis, give_leg, told
+from tests.database.hosts import add_chassis, give_leg, start_northd, tell, told
 from tests.database.server import SOUTHBOUND_SCHEMA, Server, run, wait_for
 
 MADE = {"ovnhook:agent": __version__, "ovnhook:ovs": "3.1.0", "ovnhook:uplinks-down": ""}
@@ -185,3 +189,68 @@ def test_hosts_of_another_cloud(control: Control) -> None:
     control.southbound.transact({"op": "update", "table": "Chassis", "where": [], "row": {"other_config": config}})
     add_chassis(control.southbound, "hv1")
     assert [row["name"] for row in control.done("node", "list", "--format", "json").json] == ["hv1"]
+
+
+class TestRemove:
+    """A host that is gone for good."""
+
+    @pytest.fixture
+    def cloud(self, control: Control) -> Control:
+        """web1 and web2 ran on hv1, which is silent; hv2 answers."""
+        start_northd(control.northbound, control.southbound)
+        add_chassis(control.southbound, "hv1", nb_cfg=0, told={"agent": "1", "seen": str(int(time.time()) - 100)})
+        add_chassis(control.southbound, "hv2")
+        control.done("subnet", "create", "blue", "10.1.0.0/24")
+        return control
+
+    def test_all_of_it_is_forgotten(self, cloud: Control) -> None:
+        """Its rows in both databases, those of stopped domains too; nothing of another host is touched."""
+        cloud.attach("web1", "blue")
+        cloud.stop(cloud.attach("web2", "blue", mac="52:54:00:00:00:02"))
+        other = cloud.southbound.dump()
+        cloud.done("node", "remove", "hv1")
+        cloud.done("subnet", "delete", "blue")
+        cloud.clear()
+        left = cloud.southbound.dump()
+        assert [row["name"] for row in left["Chassis"].values()] == ["hv2"]
+        for table in ("Encap", "Chassis", "Chassis_Private"):
+            key = "chassis_name" if table == "Encap" else "name"
+            assert left[table] == {uuid: row for uuid, row in other[table].items() if row[key] == "hv2"}
+        assert cloud.refused(3, "node", "remove", "hv1") == ("there is no node 'hv1'", "ovnhook node list")
+
+    def test_what_went_on_elsewhere_stays(self, cloud: Control, make_host: Callable[[str], Server]) -> None:
+        """A domain that another host has started since keeps its address."""
+        domain = cloud.attach("web1", "blue", "10.1.0.9")
+        cloud.stop(domain)
+        there = replace(cloud.config, vswitch=make_host("hv2").remote)
+        hosts.Host(there).attach(domain, Deadline.after(20))
+        cloud.done("node", "remove", "hv1")
+        (row,) = cloud.done("port", "list", "--format", "json").json
+        assert (row["host"], row["addresses"]) == ("hv2", ["10.1.0.9"])
+
+    def test_what_is_left_of_one_without_a_chassis(self, cloud: Control) -> None:
+        """Somebody removed its chassis by hand, or this ended half way."""
+        cloud.attach("web1", "blue")
+        Southbound(cloud.southbound.remote).remove("hv1", Deadline.after(20))
+        cloud.done("node", "remove", "hv1")
+        assert cloud.done("lease", "list", "--format", "json").json == []
+
+    def test_one_that_is_there_is_refused(self, cloud: Control) -> None:
+        """Its guests may be running: by its agent's word, or its ovn-controller's answer."""
+        cloud.attach("web1", "blue")
+        tell(cloud.southbound, "hv1", seen=str(int(time.time()) - 10))
+        said, hint = cloud.refused(5, "node", "remove", "hv1")
+        assert said.startswith("node hv1 is there: its agent told of it 1")
+        assert "systemctl disable --now ovnhook-agent ovn-host" in hint
+        done = cloud.ovnhook("node", "remove", "hv2")
+        assert (done.status, done.error.splitlines()[0]) == (5, "error: node hv2 is there: its ovn-controller answers")
+        assert len(cloud.done("port", "list", "--format", "json").json) == 1
+
+
+def test_no_host_is_removed_while_northd_is_silent(control: Control) -> None:
+    """Then no host answers."""
+    start_northd(control.northbound, control.southbound, answers=False)
+    add_chassis(control.southbound, "hv1", nb_cfg=0)
+    done = control.ovnhook("node", "remove", "hv1")
+    assert done.status == 7
+    assert done.error.startswith("error: ovn-northd does not answer: whether node hv1 is there can't be told")

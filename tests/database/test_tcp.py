@@ -17,36 +17,8 @@ from ovnhook.config import Config, load
 from ovnhook.control.server import Server
 from ovnhook.errors import InvalidConfig, OvnhookError
 from tests.database import server as databases
+from tests.database.authority import Authority
 from tests.database.server import run
-
-NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-
-
-class Authority:
-    """Somebody who signs certificates, with OpenSSL, in a directory."""
-
-    def __init__(self, directory: Path, name: str) -> None:
-        self.certificate, self._key = directory / f"{name}.pem", directory / f"{name}.key"
-        self._directory = directory
-        files = ("-keyout", str(self._key), "-out", str(self.certificate))
-        run("openssl", "req", "-x509", *NEW_KEY, "-days", "30", "-subj", f"/CN={name}", *files)
-
-    def sign(self, name: str, days: int = 30) -> tuple[Path, Path]:
-        """The files of a certificate for 127.0.0.1 and of its key, made anew."""
-        certificate, key, request = (self._directory / f"{name}.{end}" for end in ("pem", "key", "csr"))
-        files = ("-keyout", str(key), "-out", str(request))
-        extension = ("-addext", "subjectAltName=IP:127.0.0.1")
-        run("openssl", "req", *NEW_KEY, "-subj", f"/CN={name}", *extension, *files)
-        signer = ("-CA", str(self.certificate), "-CAkey", str(self._key), "-copy_extensions", "copy")
-        run("openssl", "x509", "-req", "-in", str(request), *signer, "-days", str(days), "-out", f"{certificate}.new")
-        Path(f"{certificate}.new").replace(certificate)
-        return certificate, key
-
-
-@pytest.fixture
-def authority(directory: Path) -> Authority:
-    """The one that the service trusts."""
-    return Authority(directory, "ca")
 
 
 @pytest.fixture

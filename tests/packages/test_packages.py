@@ -3,26 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from lab import commands
-from lab.domain import CONSOLES, domain_xml, interface_xml
-from lab.image import image
+from tests.packages.guests import QEMU_CONF, address, guest, install, start
 from tests.packages.machine import Machine, newer, packages
-
-QEMU_CONF = """
-user = "root"
-group = "root"
-security_driver = "none"
-stdio_handler = "file"
-remember_owner = 0
-cgroup_controllers = [ ]
-namespaces = [ ]
-"""
-"""What a machine in a container needs; a real host needs none of it."""
 
 SET_UP = """
 ovs-vsctl set open . external-ids:system-id=hv1 external-ids:ovn-remote=unix:/run/ovn/ovnsb_db.sock
@@ -31,47 +15,6 @@ ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev
 ovs-vsctl --may-exist add-br br-int -- set bridge br-int datapath_type=netdev fail_mode=secure
 """
 """All in one, without a kernel module."""
-
-
-@pytest.fixture(params=["bookworm", "trixie"])
-def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    """A machine that has OVN and libvirt, and is on."""
-    made = Machine(request.param)
-    try:
-        made.boot()
-        yield made
-    finally:
-        made.remove()
-
-
-def install(machine: Machine, debs: list[Path]) -> str:
-    """Install packages from files."""
-    for deb in debs:
-        machine.put(deb, f"/root/{deb.name}")
-    names = " ".join(f"/root/{deb.name}" for deb in debs)
-    return machine.run(f"apt-get -qy install {names}", timeout=300)
-
-
-def guest(machine: Machine, command: str) -> str:
-    """Run a command in the guest."""
-    status, said = commands.execute(machine.path(f"{CONSOLES}/web1.cmd"), command, 30)
-    assert status == 0, said
-    return said
-
-
-def address(machine: Machine) -> str:
-    """The address that the guest has by DHCP."""
-    log = machine.path(f"{CONSOLES}/web1.log")
-    found: list[str] = []
-
-    def look() -> bool:
-        found[:] = re.findall(
-            r"lab: address eth0 \S+ ([0-9.]+)/", log.read_text(errors="replace") if log.exists() else ""
-        )
-        return bool(found)
-
-    machine.wait_for(look, "the guest's address", 90)
-    return found[-1]
 
 
 def lost(machine: Machine) -> int:
@@ -93,15 +36,7 @@ def test_a_life_of_the_packages(machine: Machine, tmp_path: Path) -> None:
     machine.run(SET_UP)
     machine.run("ovnhook subnet create blue 10.1.0.0/24 --default")
 
-    for file, name in ((image().kernel, "vmlinuz"), (image().initramfs, "initramfs")):
-        machine.put(file, f"/root/{name}")
-    xml = domain_xml("web1", [interface_xml()])
-    xml = xml.replace(str(image().kernel), "/root/vmlinuz").replace(str(image().initramfs), "/root/initramfs")
-    machine.path("/root/web1.xml").write_text(xml)
-    machine.path("/etc/tmpfiles.d/lab.conf").write_text(f"d {CONSOLES} 0755 root root\n")
-    machine.run(
-        "systemd-tmpfiles --create lab.conf; virsh define /root/web1.xml; virsh start web1; virsh autostart web1"
-    )
+    start(machine)
     first = address(machine)
     assert first in machine.run("ovnhook lease list")
     machine.wait_for(lambda: "ok" in machine.run("ovnhook status", check=False).split(), "all to be well")

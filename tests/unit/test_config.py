@@ -115,3 +115,17 @@ def test_any_text_is_a_configuration_or_an_error_of_ours(tmp_path_factory: pytes
     path = _written(tmp_path_factory.mktemp("config"), text.encode("utf-8", "surrogatepass"))
     with contextlib.suppress(InvalidConfig):
         assert isinstance(load(path), Config)
+
+
+def test_a_database_by_tls_needs_a_certificate(tmp_path: Path) -> None:
+    """The three files of it are given, or said to be missing."""
+    file = tmp_path / "ovnhook.toml"
+    file.write_text('northbound = "unix:/s,ssl:192.0.2.10:6641"')
+    with pytest.raises(InvalidConfig, match="there is no certificate to show there"):
+        load(file)
+    file.write_text('database_certificate = "/c"')
+    with pytest.raises(InvalidConfig, match="database_private_key and database_ca are missing"):
+        load(file)
+    files = '\ndatabase_certificate = "/c"\ndatabase_private_key = "/k"\ndatabase_ca = "/a"'
+    file.write_text('northbound = "ssl:192.0.2.10:6641"' + files)
+    assert load(file).database_ca == "/a"

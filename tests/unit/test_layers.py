@@ -29,6 +29,7 @@ LAYERS = (
     {"attachment"},
     {"host"},
     {"lifecycle"},
+    {"setup"},
     {"api"},
     {"agent", "control"},
     {"cli"},

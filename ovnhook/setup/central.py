@@ -1,0 +1,58 @@
+"""OVN's central part, on a host that nobody else reaches it on."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from ovnhook.errors import InUse
+from ovnhook.setup.command import holds, run
+from ovnhook.setup.services import enabled, started
+from ovnhook.setup.step import Step
+
+_ANSWER = "--timeout=3"  # seconds
+
+
+def steps() -> Iterator[Step]:
+    """Both databases and northd run, and listen to this host alone."""
+    yield enabled("ovn-central", "ovn-central")
+    for unit in ("ovn-ovsdb-server-nb", "ovn-ovsdb-server-sb", "ovn-northd"):
+        yield started(unit)
+    for tool, name in (("ovn-nbctl", "northbound"), ("ovn-sbctl", "southbound")):
+        yield Step(
+            f"the {name} database answers",
+            partial(holds, tool, _ANSWER, "get-connection"),
+            within=30,
+            hint=f"systemctl status ovn-ovsdb-server-{name[0]}b",
+        )
+        control = f"/run/ovn/ovn{name[0]}b_db.ctl"
+        remotes = run("ovs-appctl", _ANSWER, "-t", control, "ovsdb-server/list-remotes")
+        check_private(name, tool, (remotes + run(tool, _ANSWER, "get-connection")).split())
+
+
+def check_private(name: str, tool: str, targets: Sequence[str]) -> None:
+    """Refuse a database that others may write to who show no certificate.
+
+    Args:
+        name: of the database, for people.
+        tool: that sets where it listens.
+        targets: where it listens, as the tool tells.
+
+    Raises:
+        InUse: it listens in the clear, not to this host alone.
+    """
+    for target in targets:
+        kind, _, rest = target.partition(":")
+        if kind == "ptcp" and not _is_loopback(rest.partition(":")[2]):
+            raise InUse(
+                f"the {name} database listens on {target}: whoever reaches that may change the network",
+                f"where no other host needs it: {tool} del-connection; /etc/default/ovn-central",
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,45 @@
+"""Services of the host, by systemctl(1)."""
+
+from __future__ import annotations
+
+from ovnhook.errors import NotFound
+from ovnhook.setup.command import holds, run
+from ovnhook.setup.step import Step
+
+
+def enabled(unit: str, package: str) -> Step:
+    """A service runs, and will after a reboot.
+
+    Args:
+        unit: its name.
+        package: of Debian or ovnhook, that brings it.
+    """
+
+    def is_so() -> bool:
+        if not holds("systemctl", "cat", unit):
+            raise NotFound(f"this host has no {unit}", f"apt install {package}")
+        return holds("systemctl", "is-enabled", "--quiet", unit) and _is_active(unit)
+
+    return Step(
+        f"{unit} runs, and is started at boot",
+        is_so,
+        lambda: _do(unit, "enable", "--now"),
+        hint=_where(unit),
+    )
+
+
+def started(unit: str) -> Step:
+    """A service runs that another one starts at boot."""
+    return Step(f"{unit} runs", lambda: _is_active(unit), lambda: _do(unit, "start"), hint=_where(unit))
+
+
+def _is_active(unit: str) -> bool:
+    return holds("systemctl", "is-active", "--quiet", unit)
+
+
+def _do(unit: str, *verb: str) -> None:
+    run("systemctl", *verb, unit, hint=_where(unit))
+
+
+def _where(unit: str) -> str:
+    return f"systemctl status {unit}; journalctl -u {unit}"

@@ -1,0 +1,96 @@
+"""From apt install to a guest that reaches the outside, by "ovnhook node init --all-in-one", on machines that boot."""
+
+from __future__ import annotations
+
+import re
+
+from tests.packages.guests import QEMU_CONF, address, guest, install, start
+from tests.packages.machine import Machine, packages
+
+OUTSIDE = """
+ip netns add outside
+ip link add eth1 type veth peer name eth0 address 02:00:00:00:00:fe netns outside
+ip -n outside address add 203.0.113.254/24 dev eth0
+ip -n outside link set eth0 up
+"""
+"""A network outside with one machine in it, behind an interface that nobody has switched on."""
+
+INIT = "ovnhook node init --all-in-one"
+LEG = "--external-interface eth1 --external-cidr 203.0.113.10/24 --next-hop 203.0.113.254"
+
+
+def test_all_in_one(machine: Machine) -> None:
+    """What can't be is refused, a failure half way is gone on from, and then all works, also after a reboot."""
+    machine.path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
+    machine.run("systemctl restart libvirtd; hostnamectl hostname hv1.example")
+    install(machine, packages())
+    machine.run("ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev")  # it has no kernel module
+    machine.run(OUTSIDE)
+
+    machine.run("ip address add 198.51.100.5/24 dev eth1")
+    before = settings(machine)
+    said = machine.run(f"{INIT} {LEG}; echo status $?")
+    assert "error: interface eth1 has this host's addresses 198.51.100.5/24, which it would lose" in said
+    assert "status 5" in said
+    assert settings(machine) == before
+    machine.run("ip address flush dev eth1")
+
+    machine.run("ovn-nbctl set-connection ptcp:6641")
+    said = machine.run(f"{INIT} {LEG}; echo status $?")
+    assert "error: the northbound database listens on ptcp:6641" in said
+    assert "hint: where no other host needs it: ovn-nbctl del-connection" in said
+    machine.run("ovn-nbctl del-connection")
+
+    machine.run("systemctl stop ovn-host; systemctl mask --runtime ovn-host")
+    said = machine.run(f"{INIT} {LEG}; echo status $?")
+    assert "error: systemctl enable --now ovn-host" in said
+    machine.run("systemctl unmask --runtime ovn-host")
+
+    said = machine.run(f"{INIT} {LEG}", timeout=300)
+    assert "as it was  Open vSwitch has ovn-remote=unix:/run/ovn/ovnsb_db.sock" in said  # done before it failed
+    assert "done       the default subnet is default, 10.128.0.0/24" in said
+    assert "done       router gateway leads outside with 203.0.113.10/24 by 203.0.113.254" in said
+    again = machine.run(f"{INIT} {LEG}", timeout=300)
+    assert [line for line in again.splitlines() if not line.startswith("as it was  ")] == []
+    assert len(again.splitlines()) >= len(said.splitlines())
+
+    start(machine)
+    first = address(machine)
+    assert first.startswith("10.128.0.")
+    machine.wait_for(lambda: "ok" in machine.run("ovnhook status", check=False).split(), "all to be well")
+    assert re.search(r"^hv1 ", machine.run("ovnhook node list"), re.MULTILINE)
+    assert guest(machine, "ping -c 1 -W 5 203.0.113.254")
+    assert listeners(machine) == set()
+
+    machine.power_off()
+    machine.boot()
+    machine.run(OUTSIDE)  # after the boot, as a slow card
+    assert address(machine) == first
+    machine.wait_for(lambda: " 0% packet loss" in outside(machine), "the way outside after the reboot", 60)
+    again = machine.run(f"{INIT} {LEG}", timeout=300)
+    assert [line for line in again.splitlines() if not line.startswith("as it was  ")] == []
+
+    said = machine.run(f"{INIT} --name other; echo status $?")
+    assert "error: this host takes part in OVN as hv1, not as other" in said
+    said = machine.run(f"{INIT} {LEG.replace('113.10/', '113.11/')}; echo status $?")
+    assert "error: router gateway leads outside already, with 203.0.113.10/24" in said
+
+    machine.run("apt-get -qy purge ovnhook-hypervisor ovnhook-control python3-ovnhook", timeout=300)
+    assert machine.run("find /etc -name '*ovnhook*'") == ""
+    assert " 0% packet loss" in outside(machine)
+
+
+def settings(machine: Machine) -> str:
+    """What Open vSwitch was told."""
+    return machine.run("ovs-vsctl get open . external_ids; ovs-vsctl show | grep -v ovs_version")
+
+
+def outside(machine: Machine) -> str:
+    """What a ping of the guest to the machine outside says."""
+    return guest(machine, "ping -c 1 -W 2 203.0.113.254 || true")
+
+
+def listeners(machine: Machine) -> set[str]:
+    """Where somebody listens whom others can reach, tunnels excepted: those carry guests' packets."""
+    found = [line.split()[3] for line in machine.run("ss -Htln").splitlines()]
+    return {where for where in found if not where.startswith(("127.", "[::1]"))}

@@ -1,0 +1,55 @@
+"""The databases by TLS as the how-to says, on a machine that boots: ovn-controller, agent and hook by certificate."""
+
+from __future__ import annotations
+
+from tests.packages.guests import QEMU_CONF, address, install, start
+from tests.packages.machine import Machine, packages
+
+NEW = "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+CERTIFICATES = f"""
+mkdir -p /etc/ovnhook && cd /etc/ovnhook && umask 077
+{NEW} -x509 -days 30 -subj '/CN=ovnhook CA' -keyout ca.key -out ca.pem
+for name in control hv1; do
+    {NEW} -subj /CN=$name -keyout $name.key -out $name.csr
+    openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -days 30 -out $name.pem
+done
+"""
+PROTECT = """
+cd /etc/ovnhook
+for tool in ovn-nbctl ovn-sbctl; do $tool set-ssl $PWD/control.key $PWD/control.pem $PWD/ca.pem; done
+ovn-nbctl set-connection pssl:6641
+ovn-sbctl set-connection role=ovn-controller pssl:6642
+ovs-vsctl set-ssl /etc/ovnhook/hv1.key /etc/ovnhook/hv1.pem /etc/ovnhook/ca.pem
+ovs-vsctl set open . external_ids:ovn-remote=ssl:127.0.0.1:6642
+systemctl restart ovnhook-agent
+"""
+CONFIGURATION = """
+northbound = "ssl:127.0.0.1:6641"
+database_certificate = "/etc/ovnhook/hv1.pem"
+database_private_key = "/etc/ovnhook/hv1.key"
+database_ca = "/etc/ovnhook/ca.pem"
+"""
+
+
+def test_all_by_certificate(machine: Machine) -> None:
+    """A guest has its network, and the agent is heard; without a certificate nobody is served."""
+    machine.path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
+    machine.run("systemctl restart libvirtd; hostnamectl hostname hv1")
+    install(machine, packages())
+    machine.run("ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev")  # it has no kernel module
+    machine.run("ovnhook node init --all-in-one", timeout=300)
+    machine.run(CERTIFICATES)
+    machine.path("/etc/ovnhook/ovnhook.toml").write_text(CONFIGURATION)
+    told = "journalctl -u ovnhook-agent | grep -c 'told that uplinks are down: none'"
+    machine.wait_for(lambda: int(machine.run(told, check=False)) == 1, "the agent to tell of the host")
+    machine.run(PROTECT)
+    machine.wait_for(lambda: int(machine.run(told, check=False)) == 2, "the agent to tell of it by TLS")
+
+    start(machine)
+    assert address(machine) in machine.run("ovnhook lease list")
+    machine.wait_for(lambda: "ok" in machine.run("ovnhook status", check=False).split(), "all to be well")
+    connected = machine.run("ss -Htn state established dst 127.0.0.1")
+    assert {":6641", ":6642"} <= {f":{word.rpartition(':')[2]}" for word in connected.split()}
+    for port in (6641, 6642):
+        machine.run(f"! ovsdb-client --timeout=5 list-dbs tcp:127.0.0.1:{port}")
+        machine.run(f"! ovsdb-client --timeout=5 list-dbs ssl:127.0.0.1:{port} --ca-cert=/etc/ovnhook/ca.pem")

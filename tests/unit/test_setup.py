@@ -1,0 +1,228 @@
+"""Setting a host up: how steps are carried out, and what is refused before anything is touched."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ovnhook.config import Config
+from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OvnhookError, Unavailable
+from ovnhook.setup import central, cloud, host, switch, uplink
+from ovnhook.setup.command import holds, run
+from ovnhook.setup.step import Step, carry_out
+
+
+class Light:
+    """Something that is off, and can be switched on."""
+
+    def __init__(self, *, works: bool = True) -> None:
+        self.works = works
+        self.is_on = False
+        self.switched = 0
+
+    def switch(self) -> None:
+        self.switched += 1
+        self.is_on = self.works
+
+    def step(self, within: float = 0.0) -> Step:
+        return Step("the light is on", lambda: self.is_on, self.switch, within, hint="the fuse")
+
+
+def test_a_step_is_carried_out_once() -> None:
+    light, said = Light(), list[str]()
+    carry_out([light.step()], said.append)
+    carry_out([light.step()], said.append)
+    assert said == ["done       the light is on", "as it was  the light is on"]
+    assert light.switched == 1
+
+
+def test_what_does_not_become_so_is_told_and_ends_it() -> None:
+    broken, after, said = Light(works=False), Light(), list[str]()
+    with pytest.raises(Unavailable) as raised:
+        carry_out([broken.step(), after.step()], said.append)
+    assert str(raised.value) == "not so after 0 s: the light is on (the fuse)"
+    assert (said, after.switched) == ([], 0)
+    broken.works = True
+    carry_out([broken.step(), after.step()], said.append)
+    assert said == ["done       the light is on"] * 2
+
+
+def link(name: str = "eth1", **values: Any) -> uplink.Link:
+    return replace(uplink.Link(name, is_up=False, is_loopback=False, master="", addresses=()), **values)
+
+
+def test_an_interface_is_read() -> None:
+    said = [
+        {},
+        {
+            "ifname": "eth1",
+            "flags": ["BROADCAST", "UP", "LOWER_UP"],
+            "master": "ovs-system",
+            "addr_info": [
+                {"family": "inet", "local": "203.0.113.5", "prefixlen": 24, "scope": "global"},
+                {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"},
+            ],
+        },
+    ]
+    assert uplink.parse(json.dumps(said)) == link(is_up=True, master="ovs-system", addresses=("203.0.113.5/24",))
+
+
+@pytest.mark.parametrize(
+    ("found", "present"),
+    [
+        (link(), ""),
+        (link(master="ovs-system"), "br-ex"),
+        (link(addresses=("203.0.113.5/24",)), "br-ex"),  # what is done is not undone
+    ],
+)
+def test_a_free_interface_is_taken(found: uplink.Link, present: str) -> None:
+    uplink.check(found, "br-ex", present)
+
+
+@pytest.mark.parametrize(
+    ("found", "present", "why"),
+    [
+        (link("lo", is_loopback=True), "", "leads to no other machine"),
+        (
+            link(addresses=("203.0.113.5/24", "2001:db8::5/64")),
+            "",
+            "203.0.113.5/24, 2001:db8::5/64, which it would lose",
+        ),
+        (link(master="bond0"), "", "is in bond0 already"),
+        (link(master="ovs-system"), "br-lan", "is in br-lan already"),
+    ],
+)
+def test_an_interface_that_is_needed_is_refused(found: uplink.Link, present: str, why: str) -> None:
+    with pytest.raises(InUse, match=why):
+        uplink.check(found, "br-ex", present)
+
+
+@pytest.mark.parametrize(
+    ("mappings", "bridge"),
+    [("", "br-ex"), ("external:br-wan", "br-wan"), ("lan:br-lan, external:br-wan", "br-wan"), ("lan:br-lan", "br-ex")],
+)
+def test_the_bridge_for_the_network_outside(mappings: str, bridge: str) -> None:
+    assert uplink.bridge_of(mappings) == bridge
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "punix:/run/ovn/ovnnb_db.sock",
+        "db:OVN_Northbound,NB_Global,connections",
+        "pssl:6641",
+        "ptcp:6641:127.0.0.1",
+        "ptcp:6641:[::1]",
+    ],
+)
+def test_a_database_that_others_do_not_write_to(target: str) -> None:
+    central.check_private("northbound", "ovn-nbctl", [target])
+
+
+@pytest.mark.parametrize("target", ["ptcp:6641", "ptcp:6641:0.0.0.0", "ptcp:6641:192.0.2.1", "ptcp:6641:[::]"])
+def test_a_database_that_others_write_to(target: str) -> None:
+    with pytest.raises(InUse, match="listens on ptcp:6641"):
+        central.check_private("northbound", "ovn-nbctl", ["pssl:6641", target])
+
+
+@pytest.mark.parametrize(
+    ("asked", "ids", "name"),
+    [
+        ("", {}, "hv1"),
+        ("", {"system-id": "6f1c"}, "hv1"),  # of Debian's making, and nobody knows it yet
+        ("", {"system-id": "old", "ovn-remote": "unix:/s"}, "old"),
+        ("old", {"system-id": "old", "ovn-remote": "unix:/s"}, "old"),
+        ("new", {"system-id": "6f1c"}, "new"),
+    ],
+)
+def test_what_a_host_is_called(asked: str, ids: dict[str, str], name: str) -> None:
+    assert switch.name_for(asked, "hv1.example.org", ids) == name
+
+
+def test_a_host_that_takes_part_keeps_its_name() -> None:
+    with pytest.raises(InUse, match="takes part in OVN as old, not as new"):
+        switch.name_for("new", "hv1", {"system-id": "old", "ovn-remote": "unix:/s"})
+
+
+def test_a_host_of_another_cloud_is_refused() -> None:
+    host.check_own(Config())
+    with pytest.raises(InUse, match="the northbound database is at tcp:192"):
+        host.check_own(Config(northbound="tcp:192.0.2.10:6641"))
+
+
+@pytest.mark.parametrize(
+    ("cidr", "hop", "why"),
+    [
+        ("203.0.113.10", "203.0.113.1", "not an address with its network's length"),
+        ("203.0.113.0/24", "203.0.113.1", "not an address with its network's length"),
+        ("203.0.113.10/24", "198.51.100.1", "no other address in 203.0.113.0/24"),
+        ("203.0.113.10/24", "203.0.113.10", "no other address in 203.0.113.0/24"),
+        ("203.0.113.10/24", "router", "does not appear to be"),
+        ("nowhere/24", "203.0.113.1", "does not appear to be"),
+    ],
+)
+def test_a_place_outside_that_can_not_be(cidr: str, hop: str, why: str) -> None:
+    with pytest.raises(InvalidRequest, match=why):
+        cloud.outside(cidr, hop)
+
+
+class Service:
+    """A control service that has a subnet and a router, or not yet."""
+
+    def __init__(self, subnets: list[dict[str, Any]], router: dict[str, Any]) -> None:
+        self.subnets, self.router = subnets, router
+
+    def call(self, method: str, **fields: Any) -> dict[str, Any]:
+        if method == "CreateSubnet":
+            self.subnets.append({"cidr6": "", **fields["subnet"]})
+        elif method == "UpdateRouter":
+            self.router.update(fields["router"])
+        elif not self.router:
+            raise NotFound("there is no router 'gateway'")
+        return self.router
+
+    def pages(self, method: str, rows: str, **fields: Any) -> list[dict[str, Any]]:
+        return {"subnets": self.subnets, "routers": [self.router]}[rows]
+
+
+@pytest.mark.parametrize(
+    ("cidr", "hop", "fields"),
+    [
+        ("203.0.113.10/24", "203.0.113.1", {"address": "203.0.113.10/24", "next_hop": "203.0.113.1"}),
+        ("2001:DB8::10/64", "2001:db8::1", {"address6": "2001:db8::10/64", "next_hop6": "2001:db8::1"}),
+    ],
+)
+def test_a_cloud_begins(cidr: str, hop: str, fields: dict[str, str]) -> None:
+    service, said = Service([], {}), list[str]()
+    leg = cloud.outside(cidr, hop)
+    carry_out(cloud.steps(service, "10.128.0.0/24", leg), said.append)
+    assert [(row["name"], row["cidr"], row["default"]) for row in service.subnets] == [
+        ("default", "10.128.0.0/24", True)
+    ]
+    assert {"physical_network": "external", **fields}.items() <= service.router.items()
+    assert sum(line.startswith("done") for line in said) == 2
+    said.clear()
+    carry_out(cloud.steps(service, "10.128.0.0/24", leg), said.append)
+    assert all(line.startswith("as it was") for line in said)
+
+
+def test_what_a_cloud_has_stays() -> None:
+    blue = {"name": "blue", "cidr": "10.1.0.0/24", "cidr6": "", "default": True}
+    router = {"name": "gateway", "physical_network": "external", "address": "203.0.113.9/24", "address6": ""}
+    service, said = Service([blue], router), list[str]()
+    with pytest.raises(AlreadyExists, match=r"leads outside already, with 203\.0\.113\.9/24"):
+        carry_out(cloud.steps(service, "10.128.0.0/24", cloud.outside("203.0.113.10/24", "203.0.113.1")), said.append)
+    assert said[1:] == ["as it was  the default subnet is blue, 10.1.0.0/24"]
+    assert service.subnets == [blue]
+
+
+def test_a_command_that_fails_is_told() -> None:
+    assert run("echo", "yes") == "yes\n"
+    with pytest.raises(OvnhookError, match="sh -c echo no >&2; exit 3: no"):
+        run("sh", "-c", "echo no >&2; exit 3")
+    with pytest.raises(OvnhookError, match="there is no command nonesuch"):
+        run("nonesuch")
+    assert not holds("false")
