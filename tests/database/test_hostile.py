@@ -100,11 +100,8 @@ def messages(kind: Any, *, tame: bool) -> st.SearchStrategy[dict[str, Any]]:
     for field in kind.fields:
         one = values(field, tame=tame)
         if is_repeated(field):
-            one = (
-                st.lists(one, max_size=3)
-                if tame
-                else st.one_of(st.lists(one, max_size=5), one.map(lambda one: [one] * 300))
-            )
+            many = values(field, tame=True).map(lambda one: [one] * 300)  # many and long at once would be gigabytes
+            one = st.lists(one, max_size=3) if tame else st.one_of(st.lists(one, max_size=5), many)
         fields[field.name] = one
     if not tame:
         return st.fixed_dictionaries({}, optional=fields)
