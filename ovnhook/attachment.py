@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
+from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
 
@@ -96,7 +97,11 @@ class Attachment:
         try:
             self._commit(make, deadline)
         except ConstraintViolation as error:
-            raise self._name_taken(domain, deadline) or error from error
+            for interface in domain.interfaces:
+                taken = self._id_taken(domain, interface, deadline)
+                if taken:
+                    raise taken.within(f"domain {domain.name}: interface {interface.mac}") from error
+            raise
         return attached
 
     def announce(self, domain: Domain, host: str, deadline: Deadline) -> None:
@@ -223,6 +228,8 @@ class Attachment:
                     where for placement in placements if placement.subnet == subnet for where in placement.addresses
                 }
                 addresses = self._addresses(domain, interface, subnet, observed, taken, deadline)
+                if running:
+                    self._check_running(domain, interface, subnet, observed, deadline)
             except OvnhookError as error:
                 told = error.within(f"domain {domain.name}: interface {interface.mac}")
                 if not running or isinstance(error, Unavailable):
@@ -338,30 +345,48 @@ class Attachment:
     def _check_names(self, changes: Sequence[Change], deadline: Deadline) -> None:
         """Raise AlreadyExists if changes failed because a host name is another domain's."""
         for change in changes:
-            if not isinstance(change, AddLease | UpdateLease):
-                continue
-            lease = change.lease if isinstance(change, AddLease) else change.new
-            for there in self.northbound.leases(deadline, subnet=lease.subnet, hostname=lease.hostname):
-                if there.domain != lease.domain:
-                    raise AlreadyExists(
-                        f"domain {lease.domain_name}: interface {lease.mac}: host name '{lease.hostname}' of subnet"
-                        f" {lease.subnet} is that of domain {there.domain_name} ({there.address}, {there.mac})",
-                        "choose another host name; one is free when the domain that has it is undefined or deleted",
-                    )
+            if isinstance(change, AddLease | UpdateLease):
+                lease = change.lease if isinstance(change, AddLease) else change.new
+                error = self._name_taken(lease.domain, lease.subnet, lease.hostname, deadline)
+                if error:
+                    raise error.within(f"domain {lease.domain_name}: interface {lease.mac}")
 
-    def _name_taken(self, domain: Domain, deadline: Deadline) -> OvnhookError | None:
-        """Who has the interface id that one of the domain's interfaces has."""
-        for interface in domain.interfaces:
-            name = interface.interface_id
-            taken, owner = self.northbound.port_named(name, deadline) if name else (False, None)
-            if not taken or (owner and owner.domain == domain.uuid and owner.mac == interface.mac):
-                continue
-            whose = f"domain {owner.domain_name} on {owner.host}" if owner else "a port that is not ovnhook's"
-            return AlreadyExists(
-                f"domain {domain.name}: interface {interface.mac}: interfaceid {name} belongs to {whose}",
-                f"virsh edit {domain.name}: take the interfaceid out of <virtualport>, libvirt makes a new one",
-            )
+    def _check_running(
+        self, domain: Domain, interface: Interface, subnet: Subnet, observed: Observed, deadline: Deadline
+    ) -> None:
+        """Raise AlreadyExists if an interface of a running domain alone would make its transaction fail."""
+        name = interface.wish.hostname
+        leases = [lease for lease in observed.leases.values() if lease.is_held_by(domain.uuid, interface.mac)]
+        error: OvnhookError | None = None
+        if name not in (lease.hostname for lease in leases if lease.subnet == subnet.name):
+            error = self._name_taken(domain.uuid, subnet.name, name, deadline)
+        if not error and interface.mac not in observed.ports:
+            error = self._id_taken(domain, interface, deadline)
+        if error:
+            raise error
+
+    def _name_taken(self, domain: UUID, subnet: str, name: str, deadline: Deadline) -> AlreadyExists | None:
+        """Who has a host name in a subnet that a domain asks for."""
+        for there in self.northbound.leases(deadline, subnet=subnet, hostname=name):
+            if there.domain != domain:
+                return AlreadyExists(
+                    f"host name '{name}' of subnet {subnet} is that of domain {there.domain_name}"
+                    f" ({there.address}, {there.mac})",
+                    "choose another host name; one is free when the domain that has it is undefined or deleted",
+                )
         return None
+
+    def _id_taken(self, domain: Domain, interface: Interface, deadline: Deadline) -> OvnhookError | None:
+        """Who has the interface id that an interface of a domain has."""
+        name = interface.interface_id
+        taken, owner = self.northbound.port_named(name, deadline) if name else (False, None)
+        if not taken or (owner and owner.domain == domain.uuid and owner.mac == interface.mac):
+            return None
+        whose = f"domain {owner.domain_name} on {owner.host}" if owner else "a port that is not ovnhook's"
+        return AlreadyExists(
+            f"interfaceid {name} belongs to {whose}",
+            f"virsh edit {domain.name}: take the interfaceid out of <virtualport>, libvirt makes a new one",
+        )
 
 
 def _is_elsewhere(observed: Observed, host: str) -> bool:

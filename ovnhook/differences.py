@@ -15,6 +15,8 @@ from ovnhook import identity, names, plan
 from ovnhook.errors import OvnhookError
 from ovnhook.model import Domain, Holding, Interface, Keeper, Lease, Port, Tap
 
+_ON_ITS_WAY = 10.0  # seconds between the announcement of a migration and a domain at its destination, if not more
+
 
 @dataclass(frozen=True)
 class Running:
@@ -151,9 +153,10 @@ class GiveBack:
 
 @dataclass(frozen=True)
 class Unplug:
-    """Take a port away from the integration bridge."""
+    """Take a port away from the integration bridge, if it is still what it was."""
 
     device: str
+    tap: Tap
 
     def __str__(self) -> str:
         return f"take port {self.device} off the bridge"
@@ -184,6 +187,19 @@ class Leave:
 Mend = Attach | Detach | Arrive | Stay | Forget | Keep | GiveBack | Unplug | Rename | Leave
 
 
+def whose(mend: Mend) -> UUID | None:
+    """The domain that something is to be done for, if it is one."""
+    match mend:
+        case Attach(domain) | Detach(domain) | Keep(domain):
+            return domain.uuid
+        case Arrive(uuid) | Stay(uuid) | Forget(uuid):
+            return uuid
+        case GiveBack(lease):
+            return lease.domain
+        case _:
+            return None
+
+
 @dataclass(frozen=True)
 class Difference:
     """Something that is not as it should be.
@@ -193,12 +209,14 @@ class Difference:
         interface: the MAC of its interface, or "".
         what: in words; with the two above, what makes it the same one when it is seen again.
         mend: what is done about it.
+        patience: seconds that it may be so before anything is done.
     """
 
     domain: str
     interface: str
     what: str
     mend: Mend = field(compare=False)
+    patience: float = field(default=0.0, compare=False)
 
     def __str__(self) -> str:
         """As one line."""
@@ -269,7 +287,7 @@ def compare(
             device in run.taps and str(uuid) == tap.domain for uuid, run in domains.running.items()
         ):
             what_tap = f"port {device} of Open vSwitch is there, and no such device of domain {tap.domain}"
-            yield Difference("", "", what_tap, Unplug(device))
+            yield Difference("", "", what_tap, Unplug(device, tap))
     yield from _leases(inventory, known, domains)
     yield from _names(inventory, known)
 
@@ -314,7 +332,8 @@ def _moving(host: str, inventory: Inventory, domains: Domains) -> Iterator[Diffe
             yield Difference(name, "", f"it has come from {holding.host}, its ports have not", Arrive(uuid))
         elif holding.moving_to == host and run is None:
             gone = Detach(Domain(uuid, name))
-            yield Difference(name, "", f"it was to come from {holding.host} and has not", gone)
+            # Other hooks of the host may take their time before libvirt lists the domain.
+            yield Difference(name, "", f"it was to come from {holding.host} and has not", gone, patience=_ON_ITS_WAY)
         elif holding.moving_to and holding.host == host and run and not run.migrates:
             yield Difference(name, "", f"it was to go to {holding.moving_to} and has not", Stay(uuid))
         elif holding.moving_to and holding.host == host and run is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
@@ -20,6 +21,7 @@ from ovnhook.errors import Unavailable
 _log = logging.getLogger(__name__)
 
 _URI = "qemu:///system"
+_PAUSE = 1.0  # seconds after an error that may come again at once
 _GONE = (libvirt.VIR_DOMAIN_EVENT_UNDEFINED, libvirt.VIR_DOMAIN_EVENT_STOPPED)
 _ARRIVED = (
     (libvirt.VIR_DOMAIN_EVENT_RESUMED, libvirt.VIR_DOMAIN_EVENT_RESUMED_MIGRATED),
@@ -38,11 +40,13 @@ class Sight:
         live: its XML while it runs, or is about to; else empty.
         definition: its XML as it is defined; empty where it is not.
         paused: whether it is there and does not run at the moment, as while it arrives from another host.
+        saved: the XML that it comes back with when it was saved by managedsave; else empty.
         busy: whether libvirt is doing something long with it, as moving it to another host.
     """
 
     live: bytes = b""
     definition: bytes = b""
+    saved: bytes = b""
     paused: bool = False
     busy: bool = False
 
@@ -170,9 +174,11 @@ def _see(domain: libvirt.virDomain) -> Sight:
     try:
         definition = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE).encode() if domain.isPersistent() else b""
         if not domain.isActive():
-            return Sight(definition=definition)
+            saved = domain.managedSaveGetXMLDesc().encode() if domain.hasManagedSaveImage() else b""
+            return Sight(definition=definition, saved=saved)
         state, live = domain.state()[0], domain.XMLDesc()
-        return Sight(live.encode(), definition, state == libvirt.VIR_DOMAIN_PAUSED, _is_busy(domain))
+        is_paused = state == libvirt.VIR_DOMAIN_PAUSED
+        return Sight(live.encode(), definition, paused=is_paused, busy=_is_busy(domain))
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID:
             return Sight(definition=definition)
@@ -185,11 +191,16 @@ def _is_busy(domain: libvirt.virDomain) -> bool:
     try:
         return bool(domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE)
     except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
-            return True  # it arrives from another host, which alone has the figures
+        # It arrives from another host, which alone has the figures; or its monitor does not answer.
+        if error.get_error_code() in (libvirt.VIR_ERR_OPERATION_UNSUPPORTED, libvirt.VIR_ERR_OPERATION_TIMEOUT):
+            return True
         raise
 
 
 def _run_events() -> None:
     while True:
-        libvirt.virEventRunDefaultImpl()
+        try:
+            libvirt.virEventRunDefaultImpl()
+        except libvirt.libvirtError as error:
+            _log.error("libvirt's events: %s", error)
+            time.sleep(_PAUSE)

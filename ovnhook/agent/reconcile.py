@@ -15,6 +15,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from uuid import UUID
 
@@ -35,6 +36,7 @@ from ovnhook.differences import (
     GiveBack,
     Keep,
     Leave,
+    Mend,
     Rename,
     Stay,
     Unplug,
@@ -42,6 +44,7 @@ from ovnhook.differences import (
     elsewhere,
     strangers,
     subnets,
+    whose,
 )
 from ovnhook.errors import OvnhookError, Unavailable
 from ovnhook.host import Host
@@ -51,6 +54,7 @@ from ovnhook.ovsdb import inventory
 _log = logging.getLogger(__name__)
 
 _PERIOD = 60.0  # seconds between two looks when nothing is wrong
+_FRESH = 2.0  # seconds for which what was seen is acted on
 _SOON = 2.0  # seconds, the most until the next look when something is
 _PATIENCE = 10.0  # seconds for reading what there is
 _AGAIN = 0.5  # seconds between the two looks of a check
@@ -80,7 +84,7 @@ class Reconciler:
             )
         )
         self._looking = threading.Lock()
-        self._seen: frozenset[Difference] = frozenset()
+        self._seen: dict[Difference, float] = {}  # since when
         self._failed: dict[Difference, str] = {}
         self._said = ""
 
@@ -92,12 +96,20 @@ class Reconciler:
         """Look and mend, for ever."""
         next_look = time.monotonic()
         while True:
+            wait = _SOON
             try:
-                event = self._events.get(timeout=max(0.0, next_look - time.monotonic()))
-                wait = next_look - time.monotonic() if event() else _SOON
-            except queue.Empty:
-                wait = _PERIOD if self._look() else _SOON
+                wait = self._step(next_look)
+            except Exception:  # whatever it is: what comes next is looked at, too
+                _log.exception("could not go on")
             next_look = min(next_look, time.monotonic()) + random.uniform(0.5, 1.0) * wait
+
+    def _step(self, next_look: float) -> float:
+        """Wait for an event, or for the time to look; the seconds until the next look."""
+        try:
+            event = self._events.get(timeout=max(0.0, next_look - time.monotonic()))
+        except queue.Empty:
+            return _PERIOD if self._look() else _SOON
+        return next_look - time.monotonic() if event() else _SOON
 
     def check(self, *, repair: bool) -> list[Found]:
         """What is seen in each of two looks; with `repair` each difference is mended, or it is said why not.
@@ -105,12 +117,12 @@ class Reconciler:
         Raises:
             Unavailable: libvirt or a database is out of reach.
         """
-        first = self._differences()
-        if first:
+        looked, found = time.monotonic(), self._differences()
+        if found:
             time.sleep(_AGAIN)
-            seen = {*first}
-            first = [difference for difference in self._differences() if difference in seen]
-        return [self._repaired(one) if repair else Found(one) for one in first]
+            seen, looked = {*found}, time.monotonic()
+            found = [difference for difference in self._differences() if difference in seen]
+        return [self._repaired(one, looked) if repair else Found(one) for one in found]
 
     def _later(self, work: Callable[[UUID], None]) -> Callable[[UUID], None]:
         """What lets something be done for a domain by the thread that looks; a failure is told, and a look follows."""
@@ -148,26 +160,33 @@ class Reconciler:
 
     def _look(self) -> bool:
         """Compare, and mend what was already so the last time; whether nothing is left to mend."""
+        looked = time.monotonic()
         try:
             differences = self._differences()
         except OvnhookError as error:
             if str(error) != self._said:  # once, not every two seconds: a gateway host may never have libvirt
                 _log.log(logging.getLevelName(error.log_level), "could not compare: %s", error)
             self._said = str(error)
+            self._seen = {}
             return False
         self._said = ""
-        known, self._seen = self._seen, frozenset(differences)
+        known, self._seen = self._seen, {}
+        for difference in differences:
+            self._seen[difference] = known.get(difference, looked)
         before, self._failed = self._failed, {}
         left = set(differences)
         for difference in differences:
-            if difference not in known:
+            if difference not in known or looked - known[difference] < difference.patience:
                 continue
+            if time.monotonic() - looked > _FRESH:
+                break  # what was seen may not be so any more
             if difference not in before:
                 _log.warning("mending: %s: %s", difference, difference.mend)
             try:
-                self._mend(difference)
+                self._mend(difference, looked)
             except Unavailable as error:
                 _log.warning("could not mend: %s: %s", difference, error)
+                break
             except OvnhookError as error:
                 if str(error) != before.get(difference):  # once, not every minute
                     _log.error("could not mend: %s: %s", difference, error)
@@ -190,43 +209,49 @@ class Reconciler:
             known = inventory.look_up(northbound, subnets(there), strangers(there), elsewhere(there, domains), deadline)
             return list(compare(host, there, known, taps, domains))
 
-    def _repaired(self, difference: Difference) -> Found:
+    def _repaired(self, difference: Difference, looked: float) -> Found:
         _log.warning("mending, as asked: %s: %s", difference, difference.mend)
         try:
-            self._mend(difference)
+            self._mend(difference, looked)
         except OvnhookError as error:
             return Found(difference, error=str(error))
         return Found(difference, mended=True)
 
-    def _mend(self, difference: Difference) -> None:
-        """Do what mends a difference.
+    def _mend(self, difference: Difference, looked: float) -> None:
+        """Do what mends a difference that was seen at a time of the monotonic clock.
 
         Raises:
+            Unavailable: it may not be so any more, or a database is out of reach.
             OvnhookError: it can't be done, or not by us.
         """
         deadline = Deadline.after(self._config.deadline)
-        match difference.mend:
+        domain = whose(difference.mend)
+        with self._domains.hold(domain, deadline) if domain else nullcontext():
+            if domain and self._domains.asked(domain) >= looked:
+                raise Unavailable("libvirt has started or ended it meanwhile")
+            self._do(difference.mend, deadline)
+
+    def _do(self, mend: Mend, deadline: Deadline) -> None:
+        match mend:
             case Attach(domain):
-                if refused := self._attach(domain).refused:
+                if refused := self._host.attach(domain, deadline, running=True).refused:
                     raise refused[0]  # the others are differences of their own
             case Detach(domain):
-                with self._domains.hold(domain.uuid, deadline):
-                    self._host.detach(domain, deadline)
+                self._host.detach(domain, deadline)
             case Arrive(uuid):
-                self._arrive(uuid)
+                self._host.arrive(uuid, deadline)
             case Stay(uuid):
-                with self._domains.hold(uuid, deadline):
-                    self._host.stay(uuid, deadline)
+                self._host.stay(uuid, deadline)
             case Forget(uuid):
-                self._forget(uuid)
+                self._host.forget(uuid, deadline)
             case Keep(domain):
-                self._keep(domain)
+                self._host.keep(domain, deadline)
             case GiveBack(lease):
                 self._host.attachment.commit([DropLease(lease)], deadline)
             case Rename(subnet, old, new):
                 self._host.attachment.commit([SetNames(subnet, old, new)], deadline)
-            case Unplug(device):
-                self._host.vswitch.unplug([device], deadline)
+            case Unplug(device, tap):
+                self._host.vswitch.unplug(device, tap, deadline)
             case Leave(hint):
                 raise OvnhookError("it is not for the agent to mend", hint)
 

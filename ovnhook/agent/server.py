@@ -15,6 +15,7 @@ import socket
 import socketserver
 import struct
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ from ovnhook.lifecycle import AGENT_SHARE, Answer, answer
 _log = logging.getLogger(__name__)
 
 _CHECKS = ("check", "repair")
+_REMEMBERED = 60.0  # seconds; nothing that was seen is acted on for so long
 _MARGIN = 0.2  # seconds between the end of our work and the end of what we promised
 _MOST_XML = 16 << 20  # bytes
 _UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
@@ -82,9 +84,10 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 class DomainLocks:
-    """One lock for each domain that something is being done for."""
+    """One lock for each domain that something is being done for, and when libvirt's hook last asked for that."""
 
     def __init__(self) -> None:
+        self._asked: dict[UUID, float] = {}
         self._locks: defaultdict[UUID, threading.Lock] = defaultdict(threading.Lock)
         self._users: defaultdict[UUID, int] = defaultdict(int)
         self._guard = threading.Lock()
@@ -105,6 +108,18 @@ class DomainLocks:
                 self._users[domain] -= 1
                 if not self._users[domain]:
                     del self._users[domain], self._locks[domain]
+
+    def note(self, domain: UUID) -> None:
+        """Remember that the hook asks for something for a domain now: what was seen of it before is old."""
+        now = time.monotonic()
+        with self._guard:
+            self._asked = {other: when for other, when in self._asked.items() if now - when < _REMEMBERED}
+            self._asked[domain] = now
+
+    def asked(self, domain: UUID) -> float:
+        """When it asked last, on the monotonic clock; 0 where that is long ago."""
+        with self._guard:
+            return self._asked.get(domain, 0.0)
 
 
 class _Request(socketserver.BaseRequestHandler):
@@ -134,6 +149,7 @@ class _Request(socketserver.BaseRequestHandler):
             domain = domainxml.identify(xml)
         except InvalidRequest as error:
             return Answer(error.exit_code, f"ovnhook: error: {error}")
+        self.server.domains.note(domain.uuid)
         with self.server.domains.hold(domain.uuid, deadline):
             # Where the lock could not be had in time no time is left, and nothing will be done.
             result = answer(operation, xml, self.server.host, self.server.config, deadline)

@@ -29,8 +29,10 @@ def running(seen: Sight, bridge: str) -> Domain:
 
 
 def defined(seen: Sight) -> Domain:
-    """A domain as it is defined."""
-    return domainxml.identify(seen.definition)
+    """A domain as it is defined, with the interfaces that it will have when it comes out of its image."""
+    domain = domainxml.identify(seen.definition)
+    saved = domainxml.identify(seen.saved).macs if seen.saved else ()
+    return replace(domain, macs=(*domain.macs, *(mac for mac in saved if mac not in domain.macs)))
 
 
 def domains(seen: Mapping[UUID, Sight], bridge: str) -> tuple[Domains, list[InvalidRequest]]:

@@ -21,7 +21,7 @@ from ovnhook.ovsdb.southbound import Southbound
 _log = logging.getLogger(__name__)
 
 _GONE = 3 * BEAT  # seconds for which an agent tells nothing that is not there
-_SILENCE = 2.0  # seconds that a host has to answer
+_SILENCE = 5.0  # seconds that a host has to answer
 _PAUSE = 0.1  # seconds between two looks
 
 
@@ -100,20 +100,22 @@ class Nodes:
                 f"to remove it anyway: systemctl disable --now ovnhook-agent ovn-host there, wait {_GONE:.0f} s",
             )
         count = self._northbound.count_up(deadline)
-        soon = Deadline.after(min(_SILENCE, deadline.remaining / 2))
-        while (answers := self._southbound.answers(deadline)).nodes.get(node.name, 0) < count:
-            if not soon.remaining:
-                break
+        heard = 0.0  # when northd had told the hosts to answer
+        while not heard or time.monotonic() - heard < _SILENCE:
+            answers = self._southbound.answers(deadline)
+            if answers.nodes.get(node.name, 0) >= count:
+                raise InUse(
+                    f"node {node.name} is there: its ovn-controller answers",
+                    f"to remove it anyway, on {node.name}: systemctl disable --now ovn-host",
+                )
+            if not heard and answers.northd >= count:
+                heard = time.monotonic()
+            if deadline.remaining < _PAUSE:
+                raise Unavailable(
+                    f"ovn-northd does not answer in time: whether node {node.name} is there can't be told",
+                    "ovnhook status",
+                )
             time.sleep(_PAUSE)
-        else:
-            raise InUse(
-                f"node {node.name} is there: its ovn-controller answers",
-                f"to remove it anyway, on {node.name}: systemctl disable --now ovn-host",
-            )
-        if answers.northd < count:
-            raise Unavailable(
-                f"ovn-northd does not answer: whether node {node.name} is there can't be told", "ovnhook status"
-            )
 
     def _around(self, deadline: Deadline) -> Around:
         return Around(

@@ -65,12 +65,13 @@ class Database:
             ConstraintViolation: an index of the schema forbids it. Nothing was written.
             Unavailable: no server answered in time. It may or may not have been written.
 
-        It may be sent twice, if a connection that was used before ends: every transaction has to bear that, as those
-        of rows do whose UUIDs are chosen.
+        It may be sent twice, if a connection that was used before ends: whoever makes rows whose UUIDs are not chosen
+        has to look whether they are there.
         """
-        deadline.check(f"{self.name} at {self.remotes}")  # a process that was stopped must not write when it goes on
         request = ovs.jsonrpc.Message.create_request("transact", [self.name, *operations])
         while True:
+            # A process that was stopped must not write when it goes on.
+            deadline.check(f"{self.name} at {self.remotes}")
             connection, was_idle = self._connection(deadline)
             reply = _round_trip(connection, request, deadline)
             if not isinstance(reply, int):

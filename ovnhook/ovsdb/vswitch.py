@@ -10,7 +10,7 @@ from uuid import UUID
 from ovnhook.deadline import Deadline
 from ovnhook.errors import Unavailable
 from ovnhook.model import Tap
-from ovnhook.ovsdb.connection import Database
+from ovnhook.ovsdb.connection import ConstraintViolation, Database
 from ovnhook.ovsdb.operation import (
     Operation,
     Row,
@@ -20,6 +20,7 @@ from ovnhook.ovsdb.operation import (
     insert_named,
     map_of,
     mutate,
+    require,
     select,
     set_keys,
     set_of,
@@ -131,6 +132,12 @@ class Vswitch:
 
         A tap that libvirt has plugged already, with an iface-id of its own making, gets ours.
         """
+        try:
+            self._bind(bindings, deadline)
+        except ConstraintViolation:  # somebody has plugged it meanwhile, or we have and were not told
+            self._bind(bindings, deadline)
+
+    def _bind(self, bindings: Sequence[Binding], deadline: Deadline) -> None:
         if not bindings:
             return
         results = self.database.transact(
@@ -174,11 +181,11 @@ class Vswitch:
         Also those that libvirt has made: it takes them away itself, but for one where it gave up waiting for Open
         vSwitch while the domain started.
         """
-        self.unplug([name for name, _ in self._plugged(domain, {}, deadline)], deadline)
+        self._unplug([name for name, _ in self._plugged(domain, {}, deadline)], deadline)
 
     def unbind_others(self, domain: UUID, macs: Collection[str], deadline: Deadline) -> None:
         """Take away the ports that `bind` made for other interfaces of a domain than those with these MACs."""
-        self.unplug([name for name, mac in self._plugged(domain, _MADE_BY, deadline) if mac not in macs], deadline)
+        self._unplug([name for name, mac in self._plugged(domain, _MADE_BY, deadline) if mac not in macs], deadline)
 
     def _plugged(self, domain: UUID, marks: Mapping[str, str], deadline: Deadline) -> list[tuple[str, str]]:
         """Name and MAC of a domain's ports that have these marks."""
@@ -186,29 +193,31 @@ class Vswitch:
         (found,) = self.database.transact([select("Interface", match, columns=["name", "external_ids"])], deadline)
         return [(row["name"], map_of(row["external_ids"]).get("attached-mac", "")) for row in found]
 
-    def unplug(self, devices: Sequence[str], deadline: Deadline) -> None:
-        """Take ports away from the integration bridge."""
+    def unplug(self, device: str, tap: Tap, deadline: Deadline) -> None:
+        """Take a port away from the integration bridge.
+
+        Raises:
+            Conflict: it is not the tap any more that it was.
+        """
+        where = [["name", "==", device]]
+        (found,) = self.database.transact([select("Interface", *where, columns=["external_ids"])], deadline)
+        if any(_tap(map_of(row["external_ids"])) == tap for row in found):
+            self._unplug([device], deadline, require("Interface", where, found, ["external_ids"]))
+
+    def _unplug(self, devices: Sequence[str], deadline: Deadline, *needs: Operation) -> None:
         if not devices:
             return
         wanted = [select("Port", ["name", "==", device], columns=["_uuid"]) for device in devices]
         ports = self.database.transact(wanted, deadline)
         gone = as_set(port["_uuid"] for found in ports for port in found)
-        self.database.transact([mutate("Bridge", ["name", "==", self._bridge], [["ports", "delete", gone]])], deadline)
+        change = mutate("Bridge", ["name", "==", self._bridge], [["ports", "delete", gone]])
+        self.database.transact([*needs, change], deadline)
 
     def taps(self, deadline: Deadline) -> dict[str, Tap]:
         """Every interface of this host that is a guest's, by its name."""
         (found,) = self.database.transact([select("Interface", columns=["name", "external_ids"])], deadline)
         ids = {row["name"]: map_of(row["external_ids"]) for row in found}
-        return {
-            name: Tap(
-                iface_id=values["iface-id"],
-                domain=values.get("vm-id", ""),
-                mac=values.get("attached-mac", ""),
-                ours=_BOUND.items() <= values.items(),
-            )
-            for name, values in ids.items()
-            if "iface-id" in values
-        }
+        return {name: _tap(values) for name, values in ids.items() if "iface-id" in values}
 
     def _has_uplink(self, bridge: str, deadline: Deadline) -> bool:
         """Whether a bridge is there with a link outside that is up; a guest's tap leads to no other machine."""
@@ -246,3 +255,13 @@ class Vswitch:
             ),
             mutate("Bridge", ["name", "==", self._bridge], [["ports", "insert", as_set([["named-uuid", port]])]]),
         ]
+
+
+def _tap(ids: Mapping[str, str]) -> Tap:
+    """An Interface's external_ids as the guest's device that it is."""
+    return Tap(
+        iface_id=ids.get("iface-id", ""),
+        domain=ids.get("vm-id", ""),
+        mac=ids.get("attached-mac", ""),
+        ours=_BOUND.items() <= ids.items(),
+    )

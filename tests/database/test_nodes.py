@@ -253,4 +253,4 @@ def test_no_host_is_removed_while_northd_is_silent(control: Control) -> None:
     add_chassis(control.southbound, "hv1", nb_cfg=0)
     done = control.ovnhook("node", "remove", "hv1")
     assert done.status == 7
-    assert done.error.startswith("error: ovn-northd does not answer: whether node hv1 is there can't be told")
+    assert done.error.startswith("error: ovn-northd does not answer in time: whether node hv1 is there can't be told")

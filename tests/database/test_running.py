@@ -202,3 +202,32 @@ def test_rows_that_make_no_sense_are_told_and_keep_no_other_from_being_mended(wo
     said = differing(world, hv1, domain(interface(tap="vnet0")))
     assert sum("is none that this version of ovnhook wrote" in one for one in said) == 2
     assert len(said) == 3
+
+
+def test_a_name_or_an_id_that_is_taken_keeps_no_other_interface_from_its_port(world: World, hv1: Host) -> None:
+    """Nor the interface itself from the port that it has already."""
+    hv1.attach(domain(interface(MACS[3]), uuid=MAIL, name="mail"), soon())
+    (theirs,) = world.ports
+    first = interface(tap="vnet0")
+    hv1.attach(domain(first), soon())
+    before = {port.mac: port for port in world.ports}
+    named = replace(first, wish=replace(first.wish, hostname="mail"))
+    copied, other = interface(MACS[1], id=theirs.id, tap="vnet1"), interface(MACS[2], tap="vnet2")
+    attached = attach(hv1, domain(named, copied, other))
+    assert [placement.interface.mac for placement in attached.placements] == [MACS[2]]
+    name, id_ = map(str, attached.refused)
+    assert f"interface {MACS[0]}: host name 'mail' of subnet default is that of domain mail" in name
+    assert f"interface {MACS[1]}: interfaceid {theirs.id} belongs to domain mail on hv1" in id_
+    after = {port.mac: port for port in world.ports}
+    assert after == {**before, MACS[2]: after[MACS[2]]}
+
+
+def test_a_tap_is_unplugged_only_as_long_as_it_is_what_was_seen(world: World, hv1: Host) -> None:
+    """Its name may be another guest's by now."""
+    hv1.attach(domain(replace(interface(tap="vnet0"), kind=Kind.ETHERNET)), soon())
+    (tap,) = hv1.vswitch.taps(soon()).values()
+    hv1.vswitch.unplug("vnet0", replace(tap, iface_id="another"), soon())
+    assert hv1.vswitch.taps(soon()) == {"vnet0": tap}
+    hv1.vswitch.unplug("vnet0", tap, soon())
+    assert hv1.vswitch.taps(soon()) == {}
+    hv1.vswitch.unplug("vnet0", tap, soon())

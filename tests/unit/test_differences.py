@@ -233,13 +233,13 @@ def test_migrations_that_nobody_finished(host: Host) -> None:
 def test_what_a_crash_left_in_open_vswitch(host: Host) -> None:
     """Only what we bound, or what is of an interface with a lease, and only if the device is no more that domain's."""
     host.taps["vnet1"] = Tap("if-9", str(GONE), OTHER, ours=True)
-    assert only(host).mend == Unplug("vnet1")
+    assert only(host).mend == Unplug("vnet1", host.taps["vnet1"])
     host.taps["vnet1"] = Tap("if-9", str(GONE), OTHER, ours=False)
     assert host.differences() == []
     host.taps["vnet1"] = Tap("if-9", str(WEB), OTHER, ours=False)
     assert host.differences() == []
     host.taps["vnet1"] = Tap("if-9", str(WEB), MAC, ours=False)
-    assert only(host).mend == Unplug("vnet1")
+    assert only(host).mend == Unplug("vnet1", host.taps["vnet1"])
 
 
 def test_a_lease_that_nobody_holds(host: Host) -> None:
