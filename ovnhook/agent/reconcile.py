@@ -56,6 +56,7 @@ _log = logging.getLogger(__name__)
 _PERIOD = 60.0  # seconds between two looks when nothing is wrong
 _FRESH = 2.0  # seconds for which what was seen is acted on
 _SOON = 2.0  # seconds, the most until the next look when something is
+_HELPLESS = 10.0  # seconds, the most until the next look when what is wrong is not ours to change
 _PATIENCE = 10.0  # seconds for reading what there is
 _AGAIN = 0.5  # seconds between the two looks of a check
 
@@ -108,7 +109,7 @@ class Reconciler:
         try:
             event = self._events.get(timeout=max(0.0, next_look - time.monotonic()))
         except queue.Empty:
-            return _PERIOD if self._look() else _SOON
+            return self._look()
         return next_look - time.monotonic() if event() else _SOON
 
     def check(self, *, repair: bool) -> list[Found]:
@@ -158,8 +159,8 @@ class Reconciler:
         elif seen.definition:
             self._keep(sight.defined(seen))
 
-    def _look(self) -> bool:
-        """Compare, and mend what was already so the last time; whether nothing is left to mend."""
+    def _look(self) -> float:
+        """Compare, and mend what was already so the last time; the seconds until the next look."""
         looked = time.monotonic()
         try:
             differences = self._differences()
@@ -168,7 +169,7 @@ class Reconciler:
                 _log.log(logging.getLevelName(error.log_level), "could not compare: %s", error)
             self._said = str(error)
             self._seen = {}
-            return False
+            return _SOON
         self._said = ""
         known, self._seen = self._seen, {}
         for difference in differences:
@@ -188,11 +189,13 @@ class Reconciler:
                 _log.warning("could not mend: %s: %s", difference, error)
                 break
             except OvnhookError as error:
-                if str(error) != before.get(difference):  # once, not every minute
+                if str(error) != before.get(difference):  # once, not at every look
                     _log.error("could not mend: %s: %s", difference, error)
                 self._failed[difference] = str(error)
-                left.discard(difference)  # not before somebody changes what is wrong, or a minute has passed
-        return not left
+                left.discard(difference)  # somebody has to change what is wrong: a person, or another host's agent
+        if left:
+            return _SOON
+        return _HELPLESS if self._failed else _PERIOD
 
     def _differences(self) -> list[Difference]:
         """What is not as it should be."""
