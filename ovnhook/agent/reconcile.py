@@ -14,15 +14,14 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from uuid import UUID
 
 from ovnhook.agent import sight
 from ovnhook.agent.hypervisor import Hypervisor, Listeners
 from ovnhook.agent.server import DomainLocks
-from ovnhook.attachment import Attached
 from ovnhook.changes import DropLease, SetNames
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
@@ -48,7 +47,6 @@ from ovnhook.differences import (
 )
 from ovnhook.errors import OvnhookError, Unavailable
 from ovnhook.host import Host
-from ovnhook.model import Domain
 from ovnhook.ovsdb import inventory
 
 _log = logging.getLogger(__name__)
@@ -142,7 +140,13 @@ class Reconciler:
     def _forget_if_gone(self, uuid: UUID) -> None:
         """Give back the leases of a domain that stopped or was undefined, if it is not there any more."""
         if self._hypervisor.domain(uuid) is None:
-            self._forget(uuid)
+            with self._hold(uuid) as deadline:
+                self._host.forget(uuid, deadline)
+
+    def _arrive(self, uuid: UUID) -> None:
+        """Take over the ports of a domain that has migrated here."""
+        with self._hold(uuid) as deadline:
+            self._host.arrive(uuid, deadline)
 
     def _fit(self, uuid: UUID, *, described: bool = False) -> None:
         """Let a domain have what it is like now: interfaces plugged in and out, its definition, its metadata."""
@@ -150,14 +154,18 @@ class Reconciler:
         if seen is None:
             return
         if seen.live:
-            attached = self._attach(sight.running(seen, self._config.integration_bridge))
+            domain = sight.running(seen, self._config.integration_bridge)
+            with self._hold(uuid) as deadline:
+                attached = self._host.attach(domain, deadline, running=True)
             for error in attached.refused:
                 _log.error("%s", error)
             if described:
                 for words in attached.put_off:
                     _log.warning("%s", words)
         elif seen.definition:
-            self._keep(sight.defined(seen))
+            domain = sight.defined(seen)
+            with self._hold(uuid) as deadline:
+                self._host.keep(domain, deadline)
 
     def _look(self) -> float:
         """Compare, and mend what was already so the last time; the seconds until the next look."""
@@ -227,9 +235,9 @@ class Reconciler:
             Unavailable: it may not be so any more, or a database is out of reach.
             OvnhookError: it can't be done, or not by us.
         """
-        deadline = Deadline.after(self._config.deadline)
         domain = whose(difference.mend)
-        with self._domains.hold(domain, deadline) if domain else nullcontext():
+        alone = self._hold(domain) if domain else nullcontext(Deadline.after(self._config.deadline))
+        with alone as deadline:
             if domain and self._domains.asked(domain) >= looked:
                 raise Unavailable("libvirt has started or ended it meanwhile")
             self._do(difference.mend, deadline)
@@ -258,19 +266,9 @@ class Reconciler:
             case Leave(hint):
                 raise OvnhookError("it is not for the agent to mend", hint)
 
-    def _attach(self, domain: Domain) -> Attached:
-        with self._domains.hold(domain.uuid, deadline := Deadline.after(self._config.deadline)):
-            return self._host.attach(domain, deadline, running=True)
-
-    def _arrive(self, domain: UUID) -> None:
-        """Take over the ports of a domain that has migrated here."""
-        with self._domains.hold(domain, deadline := Deadline.after(self._config.deadline)):
-            self._host.arrive(domain, deadline)
-
-    def _keep(self, domain: Domain) -> None:
-        with self._domains.hold(domain.uuid, deadline := Deadline.after(self._config.deadline)):
-            self._host.keep(domain, deadline)
-
-    def _forget(self, domain: UUID) -> None:
-        with self._domains.hold(domain, deadline := Deadline.after(self._config.deadline)):
-            self._host.forget(domain, deadline)
+    @contextmanager
+    def _hold(self, domain: UUID) -> Iterator[Deadline]:
+        """Have a domain for oneself, until a deadline."""
+        deadline = Deadline.after(self._config.deadline)
+        with self._domains.hold(domain, deadline):
+            yield deadline
