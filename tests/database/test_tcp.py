@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -236,7 +235,6 @@ def test_what_means_nothing(tmp_path: Path, text: str) -> None:
         load(path)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may read any file")
 def test_no_key_is_left_behind(configuration: Config, serve: Callable[[Config], Server], directory: Path) -> None:
     """The key is in its own file, and nowhere else."""
     key = Path(configuration.private_key).read_bytes()
