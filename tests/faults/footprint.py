@@ -127,6 +127,7 @@ def _files(cloud: Cloud) -> Iterator[str]:
     for host in cloud.hypervisors:
         for path in host.run_folder.rglob("*"):
             inside = path.relative_to(host.run_folder)
-            # The lab's own: consoles of guests, and its folder seen from inside.
-            if inside.parts[0] not in ("lab", "ovnhook-lab") and not path.is_dir():
+            # The lab's own: consoles of guests, and its folder seen from inside. And what each killed daemon of Open
+            # vSwitch and OVN leaves of itself, ours having none: its control socket, named after its pid.
+            if inside.parts[0] not in ("lab", "ovnhook-lab") and path.suffix != ".ctl" and not path.is_dir():
                 yield f"{host.name}:/run/" + re.sub(r"\d+", "N", str(inside))
