@@ -16,6 +16,7 @@ LAYERS = (
     {"identity"},
     {"model"},
     {"config"},
+    {"pki", "token"},
     {"domainxml"},
     {"address", "names"},
     {"changes"},
@@ -40,6 +41,7 @@ PURE = {
     *("identity", "model", "domainxml", "address", "names", "clientdomain", "subnet", "router", "floating"),
     *("changes", "observed", "migration", "plan"),
     *("health", "differences"),
+    *("pki", "token"),
 }
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}
 OWNERS = {
@@ -48,6 +50,7 @@ OWNERS = {
     "libvirt": ("agent/",),
     "grpc": ("control/", "control.py", "api/", "cli/client.py"),
     "lxml": ("domainxml.py",),
+    "cryptography": ("pki.py",),
 }
 """Who alone may import a library, as the beginning of the file's path."""
 

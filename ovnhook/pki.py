@@ -1,0 +1,315 @@
+"""Certificates (RFC 5280): who signs them, and what they say of those whom they are given to.
+
+Everybody trusts servers by one certificate, the authority's. Clients are trusted each by a certificate of its own, its
+*anchor*, which the authority's key has signed as well and which names the client: Open vSwitch knows no list of those
+that are revoked (RFC 5280, section 5), but it forgets a client whose anchor is taken out of its CA file
+(docs/decisions/0011).
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import ipaddress
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from ovnhook.errors import InvalidRequest
+
+CONTROL, NODE, OPERATOR, READER = "control", "node", "operator", "reader"
+ROLES = (CONTROL, NODE, OPERATOR, READER)
+
+SERVER_NAME = "ovnhook-control"
+"""What every control host's certificate is for, whatever its address."""
+
+LIFETIME = datetime.timedelta(days=90)
+"""How long a certificate is good for; anchors and the authority's own are for as long as the cloud."""
+
+_FOR_GOOD = datetime.timedelta(days=3650)
+_EARLY = datetime.timedelta(hours=1)  # before now that one begins to be good: clocks differ
+_RENEWED = 3  # with the last of so many parts of its time a certificate is to be renewed
+_ORGANIZATION = "ovnhook"
+_AUTHORITY = "ovnhook CA"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whom a certificate is given to.
+
+    Attributes:
+        name: a node's, which is the system-id of its Open vSwitch (ovn-controller's RBAC asks for that), or a person's.
+        role: what it may do: one of ROLES.
+    """
+
+    name: str
+    role: str
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be in a certificate, or in a file's name."""
+        if self.role not in ROLES:
+            raise InvalidRequest(f"'{self.role}' is no role", f"one of {', '.join(ROLES)}")
+        if not _NAME.fullmatch(self.name):
+            raise InvalidRequest(
+                f"'{self.name}' is no name for a certificate", "up to 40 letters, digits, '.', '_', '-'"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.name}"
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Somebody who signs.
+
+    Attributes:
+        key: its private key in PEM.
+        certificate: its own certificate in PEM, by which servers are trusted.
+    """
+
+    key: bytes
+    certificate: bytes
+
+    @classmethod
+    def new(cls) -> Self:
+        """One that nobody trusts yet."""
+        key = new_key()
+        name = _name(_AUTHORITY)
+        return cls(key, _signed(_key(key), name, name, _key(key).public_key(), _FOR_GOOD, _signs()))
+
+    def __post_init__(self) -> None:
+        """Refuse a key and a certificate that don't go together."""
+        if _public(_key(self.key).public_key()) != _public(_certificate(self.certificate).public_key()):
+            raise InvalidRequest("the authority's key is not that of its certificate")
+
+    def anchor(self, subject: Subject) -> bytes:
+        """What a server trusts the subject by, in PEM; each is another one, and only certificates under it are good."""
+        key = _key(self.key)
+        name = _name(f"{subject} {secrets.token_hex(4)}")
+        return _signed(key, name, name, key.public_key(), _FOR_GOOD, _signs())
+
+    def is_own(self, anchor: bytes) -> bool:
+        """Whether it has signed an anchor, and nobody else."""
+        try:
+            found = _certificate(anchor)
+            _key(self.key).public_key().verify(found.signature, found.tbs_certificate_bytes, ec.ECDSA(hashes.SHA256()))
+        except (InvalidRequest, InvalidSignature):
+            return False
+        return True
+
+    def issue(self, request: bytes, subject: Subject, anchor: bytes, lifetime: datetime.timedelta = LIFETIME) -> bytes:
+        """A certificate in PEM for a client.
+
+        Args:
+            request: its signing request in PEM, of which only the key is taken.
+            subject: who it is.
+            anchor: what it is trusted by.
+            lifetime: how long it is good for.
+
+        Raises:
+            InvalidRequest: the request is none.
+        """
+        issuer = _certificate(anchor).subject
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        return _signed(_key(self.key), _subject(subject), issuer, _requested(request), lifetime, [(usage, False)])
+
+    def issue_server(self, request: bytes, name: str, addresses: Iterable[str]) -> bytes:
+        """A control host's certificate in PEM, followed by the authority's.
+
+        Args:
+            request: its signing request.
+            name: of the host.
+            addresses: that it is reached at.
+        """
+        ips = [x509.IPAddress(ipaddress.ip_address(one)) for one in addresses]
+        extensions = [
+            (x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME), *ips]), False),
+            (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), False),
+        ]
+        subject, issuer = _subject(Subject(name, CONTROL)), _name(_AUTHORITY)
+        made = _signed(_key(self.key), subject, issuer, _requested(request), LIFETIME, extensions)
+        return made + self.certificate
+
+
+def new_key() -> bytes:
+    """A private key in PEM."""
+    made = ec.generate_private_key(ec.SECP256R1())
+    return made.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def request(key: bytes) -> bytes:
+    """A signing request in PEM: who one is, the one who signs has to know."""
+    return (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .sign(_key(key), hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+
+
+def subject_of(certificate: bytes) -> Subject:
+    """Whom a certificate was given to.
+
+    Args:
+        certificate: in PEM.
+
+    Raises:
+        InvalidRequest: it says of nobody what he may do.
+    """
+    found = _certificate(certificate)
+    name, role = (
+        next((str(one.value) for one in found.subject.get_attributes_for_oid(oid)), "")
+        for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME)
+    )
+    return Subject(name, role)
+
+
+def addresses_of(certificate: bytes) -> Sequence[str]:
+    """The addresses that a server's certificate is for."""
+    extension = _certificate(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    return [str(one) for one in extension.value.get_values_for_type(x509.IPAddress)]
+
+
+def is_under(certificate: bytes, anchor: bytes) -> bool:
+    """Whether a certificate, whose signature was checked, is one that an anchor is for."""
+    return _certificate(certificate).issuer == _certificate(anchor).subject
+
+
+def is_of(certificate: bytes, key: bytes) -> bool:
+    """Whether a private key is a certificate's."""
+    return _public(_certificate(certificate).public_key()) == _public(_key(key).public_key())
+
+
+def expires(certificate: bytes) -> datetime.datetime:
+    """When a certificate ceases to be good."""
+    return _span(_certificate(certificate))[1]
+
+
+def is_due(certificate: bytes) -> bool:
+    """Whether it is time to renew a certificate."""
+    begin, end = _span(_certificate(certificate))
+    return _now() > end - (end - begin) / _RENEWED
+
+
+def fingerprint(certificate: bytes) -> str:
+    """The SHA-256 of a certificate, as ``openssl x509 -fingerprint -sha256`` has it, in lower case without colons."""
+    return hashlib.sha256(_certificate(certificate).public_bytes(serialization.Encoding.DER)).hexdigest()
+
+
+def split(text: bytes) -> list[bytes]:
+    """The certificates in PEM that a text has in it, in their order."""
+    return _PEM.findall(text)
+
+
+def _certificate(text: bytes) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(text)
+    except ValueError as error:
+        raise InvalidRequest("not a certificate in PEM") from error
+
+
+def _key(text: bytes) -> ec.EllipticCurvePrivateKey:
+    try:
+        found = serialization.load_pem_private_key(text, password=None)
+    except (ValueError, TypeError) as error:
+        raise InvalidRequest("not a private key in PEM, without a passphrase") from error
+    if not isinstance(found, ec.EllipticCurvePrivateKey):
+        raise InvalidRequest("not a key of an elliptic curve")
+    return found
+
+
+def _requested(text: bytes) -> ec.EllipticCurvePublicKey:
+    """The key of a signing request, which the one who asks has."""
+    try:
+        found = x509.load_pem_x509_csr(text)
+    except ValueError as error:
+        raise InvalidRequest("not a signing request in PEM") from error
+    key = found.public_key()
+    if not found.is_signature_valid or not isinstance(key, ec.EllipticCurvePublicKey):
+        raise InvalidRequest("the signing request is not signed with a key of an elliptic curve")
+    return key
+
+
+def _public(key: Any) -> bytes:
+    return bytes(key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _subject(subject: Subject) -> x509.Name:
+    pairs = (
+        (NameOID.ORGANIZATION_NAME, _ORGANIZATION),
+        (NameOID.ORGANIZATIONAL_UNIT_NAME, subject.role),
+        (NameOID.COMMON_NAME, subject.name),
+    )
+    return x509.Name([x509.NameAttribute(oid, value) for oid, value in pairs])
+
+
+_Extensions = list[tuple[x509.ExtensionType, bool]]
+
+
+def _signs() -> _Extensions:
+    """What makes a certificate one that others are signed by, but none that sign in turn."""
+    usage = x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    return [(x509.BasicConstraints(ca=True, path_length=0), True), (usage, True)]
+
+
+def _signed(
+    signer: ec.EllipticCurvePrivateKey,
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    lifetime: datetime.timedelta,
+    extensions: _Extensions,
+) -> bytes:
+    now = _now()
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _EARLY)
+        .not_valid_after(now + lifetime)
+    )
+    for extension, is_critical in extensions:
+        builder = builder.add_extension(extension, critical=is_critical)
+    return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _span(certificate: x509.Certificate) -> tuple[datetime.datetime, datetime.datetime]:
+    """From when until when a certificate is good."""
+    begin, end = (
+        # From version 42 on; those without a zone are deprecated there.
+        getattr(certificate, f"{name}_utc", None) or getattr(certificate, name).replace(tzinfo=datetime.UTC)
+        for name in ("not_valid_before", "not_valid_after")
+    )
+    return begin, end

@@ -1,0 +1,125 @@
+"""Certificates, as OpenSSL sees them."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from ovnhook import pki, token
+from ovnhook.errors import InvalidRequest
+from ovnhook.pki import Authority, Subject
+
+HV1 = Subject("hv1", pki.NODE)
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    """Somebody who signs."""
+    return Authority.new()
+
+
+def verifies(directory: Path, trusted: bytes, certificate: bytes, purpose: str = "sslclient") -> str:
+    """What OpenSSL says of a certificate; "OK" at the end where it is good."""
+    bundle, leaf = directory / "trusted.pem", directory / "leaf.pem"
+    bundle.write_bytes(trusted)
+    leaf.write_bytes(certificate)
+    argv = ["openssl", "verify", "-purpose", purpose, "-CAfile", str(bundle), str(leaf)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def is_good(directory: Path, trusted: bytes, certificate: bytes, purpose: str = "sslclient") -> bool:
+    """Whether OpenSSL finds a certificate good."""
+    return verifies(directory, trusted, certificate, purpose).rstrip().endswith("OK")
+
+
+def test_a_client_is_trusted_by_its_own_anchor_alone(authority: Authority, tmp_path: Path) -> None:
+    """Not by another's, nor by an older one of its own, nor by the authority's certificate; never as a server."""
+    key = pki.new_key()
+    one, older, other = authority.anchor(HV1), authority.anchor(HV1), authority.anchor(Subject("hv2", pki.NODE))
+    made = authority.issue(pki.request(key), HV1, one)
+    assert is_good(tmp_path, authority.certificate + other + one, made)
+    assert not is_good(tmp_path, authority.certificate + older + other, made)
+    assert not is_good(tmp_path, authority.certificate + one, made, "sslserver")
+    assert pki.is_under(made, one)
+    assert not pki.is_under(made, older)
+    assert pki.is_of(made, key)
+    assert not pki.is_of(made, pki.new_key())
+    assert pki.subject_of(made) == HV1
+    assert authority.is_own(one)
+    assert not authority.is_own(Authority.new().anchor(HV1))
+    assert not authority.is_own(b"no certificate")
+
+
+def test_servers_are_trusted_by_the_authority(authority: Authority, tmp_path: Path) -> None:
+    """A control host's certificate is for its name and addresses, and for a member of a cluster to be a client with."""
+    made = authority.issue_server(pki.request(pki.new_key()), "c1", ["192.0.2.1", "2001:db8::1"])
+    assert is_good(tmp_path, authority.certificate, made, "sslserver")
+    assert is_good(tmp_path, authority.certificate, made)
+    assert not is_good(tmp_path, Authority.new().certificate, made, "sslserver")
+    assert pki.subject_of(made) == Subject("c1", pki.CONTROL)
+    assert pki.addresses_of(made) == ["192.0.2.1", "2001:db8::1"]
+    assert pki.split(made)[1:] == [authority.certificate]
+    text = subprocess.run(["openssl", "x509", "-text"], input=made, capture_output=True, check=True).stdout
+    assert b"DNS:ovnhook-control, IP Address:192.0.2.1" in text
+
+
+def test_a_certificate_ends(authority: Authority, tmp_path: Path) -> None:
+    """One that has expired is good for nothing; a new one need not be renewed, one that is near its end has to be."""
+    anchor = authority.anchor(HV1)
+    made = [
+        authority.issue(pki.request(pki.new_key()), HV1, anchor, lifetime)
+        for lifetime in (timedelta(minutes=-1), timedelta(minutes=20), pki.LIFETIME)
+    ]
+    assert "expired" in verifies(tmp_path, anchor, made[0])
+    assert [pki.is_due(one) for one in made] == [True, True, False]
+    assert pki.expires(made[2]) - pki.expires(made[1]) > timedelta(days=89)
+
+
+def test_fingerprint(authority: Authority) -> None:
+    """It is the one that OpenSSL prints."""
+    argv = ["openssl", "x509", "-noout", "-fingerprint", "-sha256"]
+    said = subprocess.run(argv, input=authority.certificate, capture_output=True, check=True).stdout.decode()
+    assert said.strip().partition("=")[2].replace(":", "").lower() == pki.fingerprint(authority.certificate)
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        (lambda a: a.issue(b"nonsense", HV1, a.anchor(HV1)), "not a signing request"),
+        (lambda a: a.issue(pki.request(pki.new_key()), HV1, b"nonsense"), "not a certificate"),
+        (lambda _: pki.request(b"nonsense"), "not a private key"),
+        (lambda a: Authority(pki.new_key(), a.certificate), "not that of its certificate"),
+        (lambda a: pki.subject_of(a.certificate), "'' is no role"),
+        (lambda _: Subject("hv1", "king"), "'king' is no role"),
+        (lambda _: Subject("../hv1", pki.NODE), "'../hv1' is no name"),
+        (lambda _: Subject("n" * 41, pki.NODE), "is no name"),
+    ],
+)
+def test_what_is_refused(authority: Authority, what: object, words: str) -> None:
+    """What is not what it is to be is told as such."""
+    with pytest.raises(InvalidRequest, match=words):
+        what(authority)  # type: ignore[operator]
+
+
+def test_a_token_is_read_as_it_was_written() -> None:
+    """Also folded by a terminal; and what is kept of it is not the secret."""
+    made = token.Token("hv1", pki.NODE, ["192.0.2.1:6646", "[2001:db8::1]:6646"], "ab" * 32, token.new_secret())
+    text = str(made)
+    assert token.parse(text) == made
+    assert token.parse(f"  {text[:80]}\n{text[80:]}\n") == made
+    assert made.secret not in made.digest
+
+
+@pytest.mark.parametrize("cut", [0, 5, 9, 40, -3])
+def test_a_token_that_was_cut_off_is_none(cut: int) -> None:
+    """It is told, and nobody is asked."""
+    text = str(token.Token("hv1", pki.NODE, ["192.0.2.1:6646"], "ab" * 32, token.new_secret()))
+    with pytest.raises(InvalidRequest, match="not all of one"):
+        token.parse(text[:cut])
+    for wrong in ("ovnhook1.e30", "ovnhook1.W10", "ovnhook1.äöü", "x" * 9000):
+        with pytest.raises(InvalidRequest, match="not a token"):
+            token.parse(wrong)
