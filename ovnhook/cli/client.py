@@ -16,6 +16,7 @@ from ovnhook.errors import (
     InvalidRequest,
     NotFound,
     OvnhookError,
+    PermissionDenied,
     Unavailable,
 )
 
@@ -29,6 +30,7 @@ _ERRORS: tuple[type[OvnhookError], ...] = (
     NotFound,
     AlreadyExists,
     InUse,
+    PermissionDenied,
     Exhausted,
     Unavailable,
     Conflict,
