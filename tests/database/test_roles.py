@@ -269,6 +269,7 @@ def test_a_node_for_another_chassis(clients: Clients, hv1: Node, hv2: Node) -> N
             words, hint = refusal(ask)
             assert words == said
             assert hint
+        assert refusal(partial(hv2.create, "hv1", NIC))[0] == "node hv2 may not change ports of host 'hv1'"
         assert clients.control.northbound.dump(versions=True) == before
 
 
