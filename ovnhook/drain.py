@@ -143,7 +143,7 @@ class _Drain:
         while guest := next((one for one in _guests() if one.uuid not in reasons), None):
             reasons[guest.uuid] = "it was moved, and is here again"
             try:
-                self._move(guest)
+                self._move(guest.uuid)
             except OvnhookError as error:
                 reasons[guest.uuid] = error.message
                 if _here(guest.uuid):
@@ -159,17 +159,16 @@ class _Drain:
             )
         self._say(f"node {self._wishes.node} has no domains any more")
 
-    def _move(self, guest: _Guest) -> None:
+    def _move(self, uuid: str) -> None:
         """Move a domain to the first node that takes it.
 
         Raises:
             OvnhookError: it was not moved; the message says why.
         """
         deadline = Deadline.after(self._wishes.timeout)
-        found = _settled(guest.uuid, deadline)
-        if found is None:
+        guest = _settled(uuid, deadline)
+        if guest is None:
             raise NotFound("it is not here any more")
-        guest = found
         xml = _virsh(_HERE, "dumpxml", guest.uuid).encode()
         if not guest.runs:
             _check_nothing_stays_behind(guest, xml)

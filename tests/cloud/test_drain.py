@@ -177,6 +177,26 @@ def test_one_that_takes_too_long(world: World) -> None:
     assert slow.ping(Guest(world.hv2, "late").wait_address()).lost == 0
 
 
+@pytest.mark.parametrize("end", ["source", "destination"])
+def test_libvirt_killed_half_way(world: World, end: str) -> None:
+    """The guest is where it was, with its network; libvirt is back, and it is moved."""
+    guest = world.boot(world.hv1, "early", interface_xml())
+    address = guest.wait_address()
+    world.hv1.run(["virsh", "migrate-setspeed", "early", "1"])
+    draining = world.hv1.popen(argv(world, "hv1"), stderr=subprocess.PIPE)
+    world.wait_for(lambda: copying(world, "early"), "the copy to begin")
+    killed = {"source": world.hv1, "destination": world.hv2}[end].daemon("libvirtd")
+    killed.kill()
+    told = draining.communicate(timeout=90)[1].decode()
+    assert draining.returncode == {"source": 7, "destination": 5}[end], told
+    killed.start()
+    world.hv1.run(["virsh", "migrate-setspeed", "early", "1000"])
+    # The destination may still be removing what had half arrived there: then it refuses the domain, and takes it later.
+    world.wait_for(lambda: drain(world, world.hv1).returncode == 0, "the domain to be moved")
+    settled(world, "early", world.hv2)
+    assert Guest(world.hv2, "early").wait_address() == address
+
+
 def test_given_up_by_its_user(world: World) -> None:
     """Ctrl-C cancels what it is at."""
     slow = world.boot(world.hv1, "early", interface_xml())
