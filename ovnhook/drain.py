@@ -213,6 +213,9 @@ class _Drain:
         except KeyboardInterrupt:
             _cancel(guest)
             raise
+        if not guest.runs and (started := _here(guest.uuid)) and started.runs:
+            # It was started meanwhile, and libvirt has but copied its definition, as of one that is off.
+            self._migrate(started, target, deadline)
 
     def _autostart(self, guest: _Guest, target: str) -> str:
         """Let a domain start with its new host if it did with this one, which libvirt forgets; what is to be said."""

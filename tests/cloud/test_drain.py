@@ -177,6 +177,23 @@ def test_one_that_takes_too_long(world: World) -> None:
     assert slow.ping(Guest(world.hv2, "late").wait_address()).lost == 0
 
 
+def test_one_that_is_started_at_the_last_moment(world: World) -> None:
+    """libvirt copies the definition of one that runs as if it were off; it is moved for all that."""
+    world.define(world.hv1, "asleep", interface_xml())
+    virsh = world.hv1.folder / "bin" / "virsh"
+    started = 'case "$*" in *--offline*) /usr/bin/virsh start asleep ;; esac'
+    virsh.write_text(f'#!/bin/sh\n{started}\nexec /usr/bin/virsh "$@"\n')
+    virsh.chmod(0o755)
+    try:
+        done = drain(world, world.hv1)
+    finally:
+        virsh.unlink()
+    assert done.returncode == 0, done.stderr
+    assert (names(world.hv1), names(world.hv2, "--state-running")) == ([], ["asleep"])
+    settled(world, "asleep", world.hv2)
+    assert world.leases("asleep") == {world.mac(world.hv2, "asleep"): Guest(world.hv2, "asleep").wait_address()}
+
+
 @pytest.mark.parametrize("end", ["source", "destination"])
 def test_libvirt_killed_half_way(world: World, end: str) -> None:
     """The guest is where it was, with its network; libvirt is back, and it is moved."""
