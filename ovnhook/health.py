@@ -14,7 +14,9 @@ from ovnhook.model import Node, Router
 BEAT = 30.0
 """Seconds between two times that an agent tells of its host though nothing is new."""
 
-_STALE = 3 * BEAT  # an agent that has not told for so long is not there
+STALE = 3 * BEAT
+"""Seconds after which an agent that has not told is not there."""
+
 _SKEW = 60.0  # seconds that a host's clock may be ahead: more is no delay of anything
 _NEARLY = 0.9  # of a subnet's addresses
 
@@ -206,7 +208,7 @@ def _host(node: Node, seen: Observed) -> Iterator[Problem]:
     known = seen.pace is not None and seen.pace.northd is not None
     is_silent = known and seen.pace is not None and seen.pace.nodes.get(name) is None
     age = seen.now - node.agent_seen
-    if is_silent and age > _STALE:
+    if is_silent and age > STALE:
         yield Problem(
             f"host {name} does not answer, neither ovn-controller nor ovnhook's agent",
             f"is it up, and does it reach the southbound database? Gone for good: ovnhook node remove {name}",
@@ -223,7 +225,7 @@ def _host(node: Node, seen: Observed) -> Iterator[Problem]:
         )
     if not node.agent:
         yield Problem(f"host {name} has no agent", f"on {name}: systemctl enable --now ovnhook-agent")
-    elif age > _STALE and not is_silent:
+    elif age > STALE and not is_silent:
         yield Problem(
             f"host {name}: its agent has not told of itself for {span(age)}",
             f"on {name}: systemctl status ovnhook-agent; journalctl -u ovnhook-agent",

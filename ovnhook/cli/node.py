@@ -144,5 +144,43 @@ def remove(socket: Path, name: str) -> None:
     Client(socket).call("RemoveNode", name=name)
 
 
+@node.command()
+@click.argument("name", shell_complete=complete.NODE)
+@click.option("--to", multiple=True, metavar="NODE", help="A node that they go to; may be repeated. Without it any.")
+@click.option(
+    "--uri",
+    default="qemu+ssh://root@{node}/system",
+    show_default=True,
+    metavar="URI",
+    help="The libvirt of another node, whose name stands in place of {node}.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the move of one domain may take; then it stays.",
+)
+def drain(*, name: str, to: tuple[str, ...], uri: str, timeout: float) -> None:
+    """Move the domains of the node NAME, which is this host, to other nodes, as root.
+
+    Those that run are migrated live, and then those that are off are moved as well, one after another, each to the node
+    that has the fewest interfaces. What can't be moved stays as it is, and the others go on; at the end it is told what
+    stays and why, and the exit status is 5. It may be repeated. New domains are not kept away.
+
+    \b
+    Examples:
+      ovnhook node drain hv1
+      ovnhook node drain hv1 --to hv2 --to hv3
+      ovnhook node drain hv1 --uri 'qemu+tls://{node}.example/system'
+    """
+    from ovnhook import drain as draining
+
+    if os.geteuid() != 0:
+        raise InvalidRequest("only root may move a host's domains", "sudo ovnhook node drain …")
+    draining.drain(draining.Wishes(name, to, uri, timeout), load(), click.echo)
+
+
 def _tunnels(row: Object) -> str:
     return text([f"{end['type']} {end['ip']}" for end in row["encapsulations"]])

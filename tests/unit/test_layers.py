@@ -25,11 +25,12 @@ LAYERS = (
     {"plan"},
     {"subnet", "router", "floating", "clientdomain"},
     {"health", "differences"},
+    {"placement"},
     {"ovsdb"},
     {"underlay"},
     {"attachment"},
     {"host"},
-    {"lifecycle"},
+    {"lifecycle", "drain"},
     {"setup"},
     {"api"},
     {"agent", "control"},
@@ -40,7 +41,7 @@ LAYERS = (
 PURE = {
     *("identity", "model", "domainxml", "address", "names", "clientdomain", "subnet", "router", "floating"),
     *("changes", "observed", "migration", "plan"),
-    *("health", "differences"),
+    *("health", "differences", "placement"),
     *("pki", "token"),
 }
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}
