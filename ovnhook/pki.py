@@ -123,21 +123,30 @@ class Authority:
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
         return _signed(_key(self.key), _subject(subject), issuer, _requested(request), lifetime, [(usage, False)])
 
-    def issue_server(self, request: bytes, name: str, addresses: Iterable[str]) -> bytes:
+    def issue_server(
+        self, request: bytes, name: str, addresses: Iterable[str], lifetime: datetime.timedelta = LIFETIME
+    ) -> bytes:
         """A control host's certificate in PEM, followed by the authority's.
 
         Args:
             request: its signing request.
             name: of the host.
             addresses: that it is reached at.
+            lifetime: how long it is good for.
+
+        Raises:
+            InvalidRequest: the request is none, or an address.
         """
-        ips = [x509.IPAddress(ipaddress.ip_address(one)) for one in addresses]
+        try:
+            ips = [x509.IPAddress(ipaddress.ip_address(one)) for one in addresses]
+        except ValueError as error:
+            raise InvalidRequest(f"a control host's address: {error}") from error
         extensions = [
             (x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME), *ips]), False),
             (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), False),
         ]
         subject, issuer = _subject(Subject(name, CONTROL)), _name(_AUTHORITY)
-        made = _signed(_key(self.key), subject, issuer, _requested(request), LIFETIME, extensions)
+        made = _signed(_key(self.key), subject, issuer, _requested(request), lifetime, extensions)
         return made + self.certificate
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from ovnhook.control.roles import NOBODY, RULES, Rule, caller_of
+from ovnhook.control.roles import NOBODY, RULES, Identify, Rule
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest, OvnhookError
 
@@ -44,9 +44,13 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[misc]
 
     The methods of other services (health, reflection) are left as they are, but for who may call them and the number of
     their streams.
+
+    Args:
+        identify: says who calls.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, identify: Identify) -> None:
+        self._identify = identify
         self._streams: dict[str, threading.BoundedSemaphore] = {}
 
     def intercept_service(
@@ -61,7 +65,7 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[misc]
         if not handler.response_streaming:
             answer: Answer = handler.unary_unary
             return grpc.unary_unary_rpc_method_handler(
-                lambda request, context: _answer(name, rule, answer, request, context),
+                lambda request, context: _answer(name, self._identify, rule, answer, request, context),
                 request_deserializer=decode,
                 response_serializer=handler.response_serializer,
             )
@@ -69,7 +73,7 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[misc]
         stream: Stream = handler.stream_stream or handler.unary_stream
         make = grpc.stream_stream_rpc_method_handler if handler.stream_stream else grpc.unary_stream_rpc_method_handler
         return make(
-            lambda request, context: _stream(name, rule, stream, limit, request, context),
+            lambda request, context: _stream(name, self._identify, rule, stream, limit, request, context),
             request_deserializer=decode,
             response_serializer=handler.response_serializer,
         )
@@ -87,9 +91,11 @@ def _is_ours(name: str) -> bool:
     return name.startswith("/ovnhook.")
 
 
-def _answer(name: str, rule: Rule, answer: Answer, request: Any, context: grpc.ServicerContext) -> Any:
+def _answer(
+    name: str, identify: Identify, rule: Rule, answer: Answer, request: Any, context: grpc.ServicerContext
+) -> Any:
     with _statuses(name, context):
-        caller = caller_of(context)
+        caller = identify(context)
         rule.check(caller, name)
         if _is_ours(name):
             told = (caller,) if rule.told else ()
@@ -99,6 +105,7 @@ def _answer(name: str, rule: Rule, answer: Answer, request: Any, context: grpc.S
 
 def _stream(
     name: str,
+    identify: Identify,
     rule: Rule,
     stream: Stream,
     limit: threading.BoundedSemaphore,
@@ -106,7 +113,7 @@ def _stream(
     context: grpc.ServicerContext,
 ) -> Iterator[Any]:
     with _statuses(name, context):
-        rule.check(caller_of(context), name)
+        rule.check(identify(context), name)
     if not limit.acquire(blocking=False):
         context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"more than {STREAMS} calls of {name} at a time")
     try:

@@ -6,11 +6,14 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from ovnhook.config import Config
 from ovnhook.errors import InUse
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.services import enabled, started
 from ovnhook.setup.step import Step
 
+_NORTHBOUND = "unix:/run/ovn/ovnnb_db.sock"
+_SOUTHBOUND = "unix:/run/ovn/ovnsb_db.sock"
 _ANSWER = "--timeout=3"  # seconds
 
 
@@ -29,6 +32,21 @@ def steps() -> Iterator[Step]:
         control = f"/run/ovn/ovn{name[0]}b_db.ctl"
         remotes = run("ovs-appctl", _ANSWER, "-t", control, "ovsdb-server/list-remotes")
         check_private(name, tool, (remotes + run(tool, _ANSWER, "get-connection")).split())
+
+
+def check_own(config: Config) -> None:
+    """Refuse a host whose configuration leads to another one's databases.
+
+    Raises:
+        InUse: it does.
+    """
+    for key, here in (("northbound", _NORTHBOUND), ("southbound", _SOUTHBOUND)):
+        there = getattr(config, key)
+        if there != here:
+            raise InUse(
+                f"ovnhook.toml says that the {key} database is at {there}, and not on this host",
+                f"to have all on this host, take '{key}' out of /etc/ovnhook/ovnhook.toml",
+            )
 
 
 def check_private(name: str, tool: str, targets: Sequence[str]) -> None:

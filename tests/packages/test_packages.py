@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.packages.guests import QEMU_CONF, address, guest, install, start
+from tests.packages.guests import QEMU_CONF, address, guest, install, lost, start
 from tests.packages.machine import Machine, newer, packages
 
 SET_UP = """
@@ -15,12 +15,6 @@ ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev
 ovs-vsctl --may-exist add-br br-int -- set bridge br-int datapath_type=netdev fail_mode=secure
 """
 """All in one, without a kernel module."""
-
-
-def lost(machine: Machine) -> int:
-    """How many pings of the guest have not been answered so far."""
-    numbers = [int(number) for number in re.findall(r"seq=(\d+)", guest(machine, "cat /run/pings"))]
-    return numbers[-1] - numbers[0] + 1 - len(set(numbers))
 
 
 def test_a_life_of_the_packages(machine: Machine, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ovnhook import domainxml
 from ovnhook.cli.main import command
 from ovnhook.config import Config
 from ovnhook.control.roles import RULES
-from ovnhook.ovsdb import rows, topology
+from ovnhook.ovsdb import rows, topology, trust
 from ovnhook.pki import NODE, READER, ROLES
 
 REPO = Path(__file__).parents[2]
@@ -69,7 +69,7 @@ def test_every_attribute_is_described() -> None:
 def test_every_kind_of_row_is_described() -> None:
     """The table of the rows has each kind that the code writes."""
     page = (REFERENCE / "database.md").read_text()
-    sources = [inspect.getsource(module) for module in (rows, topology)]
+    sources = [inspect.getsource(module) for module in (rows, topology, trust)]
     written = {found for source in sources for found in re.findall(r'kind\(\s*"([\w-]+)"', source)}
     described = set(re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE))
     assert described == written

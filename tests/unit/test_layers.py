@@ -17,6 +17,7 @@ LAYERS = (
     {"model"},
     {"config"},
     {"pki", "token"},
+    {"keyfiles", "members"},
     {"domainxml"},
     {"address", "names"},
     {"changes"},
@@ -42,7 +43,7 @@ PURE = {
     *("identity", "model", "domainxml", "address", "names", "clientdomain", "subnet", "router", "floating"),
     *("changes", "observed", "migration", "plan"),
     *("health", "differences", "placement"),
-    *("pki", "token"),
+    *("pki", "token", "members"),
 }
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}
 OWNERS = {

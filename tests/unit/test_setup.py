@@ -10,7 +10,7 @@ import pytest
 
 from ovnhook.config import Config
 from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OvnhookError, Unavailable
-from ovnhook.setup import central, cloud, host, switch, uplink
+from ovnhook.setup import central, cloud, switch, uplink
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.step import Step, carry_out
 
@@ -148,9 +148,9 @@ def test_a_host_that_takes_part_keeps_its_name() -> None:
 
 
 def test_a_host_of_another_cloud_is_refused() -> None:
-    host.check_own(Config())
+    central.check_own(Config())
     with pytest.raises(InUse, match="the northbound database is at tcp:192"):
-        host.check_own(Config(northbound="tcp:192.0.2.10:6641"))
+        central.check_own(Config(northbound="tcp:192.0.2.10:6641"))
 
 
 @pytest.mark.parametrize(

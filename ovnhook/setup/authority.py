@@ -1,0 +1,77 @@
+"""The certificate authority of a cloud, and the certificate that a control host has of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ovnhook import keyfiles, pki
+from ovnhook.keyfiles import PUBLIC, SECRET, AuthorityFiles
+from ovnhook.pki import Authority, Subject
+from ovnhook.setup.step import Step
+
+
+def steps(files: AuthorityFiles, name: str, address: str) -> Iterator[Step]:
+    """There is an authority, and this host has a certificate of it.
+
+    Args:
+        files: where they are.
+        name: of this host.
+        address: that others reach it at.
+    """
+    yield Step("the certificate authority is there", lambda: _is_there(files), lambda: _make(files))
+    yield Step(
+        f"this host has a certificate as control host {name} at {address}",
+        lambda: _is_good(files, name, address),
+        lambda: _issue(files, name, address),
+    )
+
+
+def renew(files: AuthorityFiles) -> Step:
+    """A control host's own certificate is good for a while yet."""
+    own = files.databases.certificate.read_bytes()
+    name, (address, *_) = pki.subject_of(own).name, pki.addresses_of(own)
+    return Step(
+        f"the certificate of control host {name} is good for a while",
+        lambda: _is_good(files, name, address),
+        lambda: _issue(files, name, address),
+    )
+
+
+def _is_there(files: AuthorityFiles) -> bool:
+    if not files.own.certificate.exists():
+        return False
+    files.load()
+    return True
+
+
+def _make(files: AuthorityFiles) -> None:
+    # A key without its certificate is one of a time before that was cut off: nobody knows it yet.
+    made = Authority.new()
+    files.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    # The certificate is written last: with it the authority is there.
+    keyfiles.write(files.own.key, made.key, SECRET)
+    keyfiles.write(files.own.certificate, made.certificate, PUBLIC)
+
+
+def _is_good(files: AuthorityFiles, name: str, address: str) -> bool:
+    shown = files.databases
+    if not (shown.certificate.exists() and shown.key.exists()):
+        return False
+    found = shown.certificate.read_bytes()
+    return (
+        pki.split(found)[1:] == [files.own.certificate.read_bytes()]
+        and pki.subject_of(found) == Subject(name, pki.CONTROL)
+        and pki.addresses_of(found) == [address]
+        and pki.is_of(found, shown.key.read_bytes())
+        and not pki.is_due(found)
+    )
+
+
+def _issue(files: AuthorityFiles, name: str, address: str) -> None:
+    # The key stays: the certificate, which is replaced at once, is its own before and after.
+    key = keyfiles.read(files.databases.key)
+    if not key:
+        key = pki.new_key()
+        keyfiles.write(files.databases.key, key, SECRET)
+    made = files.load().issue_server(pki.request(key), name, [address])
+    keyfiles.replace_certificate(files.databases, made)

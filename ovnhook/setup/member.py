@@ -1,0 +1,178 @@
+"""A host joins a cloud, with a token: as a node that domains can run on, and perhaps as a gateway."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ovnhook import keyfiles, pki
+from ovnhook.config import PATH, Config
+from ovnhook.errors import InvalidRequest, NotFound, OvnhookError
+from ovnhook.keyfiles import PUBLIC, SECRET, Files
+from ovnhook.members import bracketed
+from ovnhook.pki import Subject
+from ovnhook.setup import chassis, configuration, switch, underlay
+from ovnhook.setup.command import run
+from ovnhook.setup.control import RENEWAL
+from ovnhook.setup.services import enabled, restarted
+from ovnhook.setup.step import Step
+from ovnhook.token import API, NORTHBOUND, SOUTHBOUND, Token
+
+
+class Door(Protocol):
+    """The control service, as one who has no certificate yet reaches it, or one who has."""
+
+    def enrol(self, token: Token, ca: bytes, request: bytes, address: str) -> dict[str, Any]:
+        """Join."""
+
+    def is_let_in(self, servers: Sequence[str], shown: Files) -> bool:
+        """Whether one of some control hosts lets in who shows these."""
+
+    def call(self, method: str, **fields: Any) -> dict[str, Any]:
+        """Call a method of ``ovnhook.v1`` by its name."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What an administrator asks for.
+
+    Attributes:
+        address: where its tunnels are to end, or "".
+        gateway: whether routers may reach the outside by this host.
+        interface: that leads outside, or "".
+    """
+
+    address: str
+    gateway: bool
+    interface: str
+
+
+def join(token: Token, wishes: Wishes, config: Config, door: Door) -> Iterator[Step]:
+    """The steps, each to be carried out before the next one is asked for.
+
+    Raises:
+        OvnhookError: the token is not for a node, the host is part of another cloud, or who answers is another one.
+    """
+    if token.role != pki.NODE:
+        raise InvalidRequest(
+            f"this token is for a {token.role} host", "ovnhook node init --control --cluster TOKEN takes it"
+        )
+    yield enabled("openvswitch-switch", "openvswitch-switch")
+    hosts = [server.rpartition(":")[0].strip("[]") for server in token.servers]
+    # A control host is a node of its own cloud by its own databases.
+    remote = "unix:/run/ovn/ovnsb_db.sock" if config.authority else _everywhere("ssl:", hosts, SOUTHBOUND)
+    chassis.check(remote, wishes.interface)
+    ids = switch.settings()
+    name = switch.name_for(token.name, token.name, ids)
+    address = underlay.checked(wishes.address) or ids.get("ovn-encap-ip") or underlay.address(hosts[0])
+    files = keyfiles.node()
+    subject = Subject(name, pki.NODE)
+    yield Step("this host has a key", files.key.exists, lambda: keyfiles.write(files.key, pki.new_key(), SECRET))
+    yield Step(
+        f"this host has a certificate as {subject}",
+        lambda: _has_joined(files, subject, token) and door.is_let_in(_everywhere("", hosts, API).split(","), files),
+        lambda: _enrol(files, token, address, door),
+    )
+    if not config.authority:
+        shown = (str(files.key), str(files.certificate), str(files.ca))
+        yield Step(
+            "Open vSwitch shows this host's certificate",
+            lambda: all(path in run("ovs-vsctl", "--timeout=10", "get-ssl") for path in shown),
+            lambda: _show(shown),
+        )
+        yield from configuration.says(
+            {
+                "database_certificate": str(files.certificate),
+                "database_private_key": str(files.key),
+                "database_ca": str(files.ca),
+                "northbound": _everywhere("ssl:", hosts, NORTHBOUND),
+                "control": _everywhere("", hosts, API),
+            }
+        )
+    # Debian records the host's name anew at each boot, with its domain if that can be found out just then. A host may
+    # not change it in the southbound database: ovn-controller would be refused all else too. This key goes before.
+    own = f"hostname-{name}"
+    yield switch.knows(own, ids.get(own) or socket.gethostname())
+    yield from chassis.steps(name, config, remote, address, wishes.interface, gateway=wishes.gateway)
+    yield enabled("ovnhook-agent", "ovnhook-hypervisor")
+    if PATH.exists():
+        yield restarted("ovnhook-agent", PATH)
+    yield enabled(RENEWAL, "python3-ovnhook")
+    yield Step(
+        f"the cloud knows this host as {name}",
+        lambda: _is_known(door, name),
+        within=60,  # an agent that was refused tries again within half a minute
+        hint="its log is /var/log/ovn/ovn-controller.log; journalctl -u ovnhook-agent",
+    )
+
+
+def renew(files: Files, door: Door) -> Step:
+    """A node's certificate is good for a while yet."""
+    return Step(
+        f"the certificate of {pki.subject_of(files.certificate.read_bytes())} is good for a while",
+        lambda: not pki.is_due(files.certificate.read_bytes()),
+        lambda: _renew(files, door),
+    )
+
+
+def _everywhere(scheme: str, hosts: list[str], port: int) -> str:
+    """Where a server is on every control host, as lists of them are written."""
+    return ",".join(f"{scheme}{bracketed(host)}:{port}" for host in hosts)
+
+
+def _has_joined(files: Files, subject: Subject, token: Token) -> bool:
+    """Whether this host has a certificate of the authority that a token is of; it may be let in no more with it."""
+    if not (files.certificate.exists() and files.ca.exists()):
+        return False
+    found, ca = files.certificate.read_bytes(), files.ca.read_bytes()
+    return (
+        pki.fingerprint(ca) == token.fingerprint
+        and pki.subject_of(found) == subject
+        and pki.is_of(found, files.key.read_bytes())
+        and not pki.is_due(found)
+    )
+
+
+def _enrol(files: Files, token: Token, address: str, door: Door) -> None:
+    ca = _authority(token)
+    made = door.enrol(token, ca, pki.request(files.key.read_bytes()), address)
+    keyfiles.write(files.ca, ca, PUBLIC)
+    keyfiles.replace_certificate(files, made["certificate"].encode())
+
+
+def _authority(token: Token) -> bytes:
+    """The authority's certificate, from whoever answers: by its fingerprint it is known to be the right one."""
+    wrong: list[str] = []
+    for server in token.servers:
+        argv = ("openssl", "s_client", "-connect", server, "-alpn", "h2", "-showcerts", "-ignore_unexpected_eof")
+        try:
+            said = run(*argv)
+        except OvnhookError as error:
+            wrong.append(error.message)
+            continue
+        for one in pki.split(said.encode()):
+            if pki.fingerprint(one) == token.fingerprint:
+                return one
+        wrong.append(f"{server} shows no certificate that this token was made with")
+    raise NotFound(
+        f"nobody of the cloud that this token is of answers: {'; '.join(wrong)}",
+        "on the control host: ovnhook node token NAME",
+    )
+
+
+def _show(paths: tuple[str, ...]) -> None:
+    run("ovs-vsctl", "--timeout=10", "--no-wait", "set-ssl", *paths)
+
+
+def _is_known(door: Door, name: str) -> bool:
+    try:
+        return bool(door.call("GetNode", name=name)["agent_version"])
+    except NotFound:
+        return False
+
+
+def _renew(files: Files, door: Door) -> None:
+    made = door.call("RenewCertificate", request=pki.request(files.key.read_bytes()).decode())
+    keyfiles.replace_certificate(files, made["certificate"].encode())
