@@ -35,12 +35,7 @@ class Trust:
         self._row = row
         self._files = keyfiles.AuthorityFiles(folder)
         self.authority = self._files.load()
-        certificate = keyfiles.read(self._files.databases.certificate)
-        if not certificate:
-            raise InvalidConfig(
-                f"authority {folder}: this host has no certificate of it", "ovnhook node init --control"
-            )
-        self._own = {str(pki.subject_of(certificate)): pki.addresses_of(certificate)[0]}
+        self._registered = self._own()
         self._version = ""
         self._said = ""
         self._is_cut_due = False
@@ -69,9 +64,10 @@ class Trust:
         if not self._lock.acquire(timeout=deadline.remaining):
             raise Unavailable("who is let in is not known: the northbound database does not answer in time")
         try:
-            version = self._row.version(deadline)
-            if not version or version != self._version:
-                self._row.change(self._own, deadline)
+            version, own = self._row.version(deadline), self._own()
+            if (version, own) != (self._version, self._registered) or not version:
+                self._row.change(own, deadline)
+                self._registered = own
                 self._write(members.of(self._row.read(deadline), self.authority))
                 self._version = version
             if self._is_cut_due:  # the databases read the file for new connections, and leave those that are open
@@ -82,6 +78,15 @@ class Trust:
             return self.members
         finally:
             self._lock.release()
+
+    def _own(self) -> dict[str, str]:
+        """What is to be known of this host: that it is a control host, at the address that its certificate is for."""
+        certificate = keyfiles.read(self._files.databases.certificate)
+        if not certificate:
+            raise InvalidConfig(
+                f"authority {self._files.folder}: this host has no certificate of it", "ovnhook node init --control"
+            )
+        return {str(pki.subject_of(certificate)): pki.addresses_of(certificate)[0]}
 
     def _write(self, found: Members) -> None:
         databases = found.bundle(self.authority.certificate, [pki.NODE])

@@ -273,6 +273,13 @@ def test_a_control_host_shows_its_new_certificate(cloud: Cloud) -> None:
             wait_for(lambda: ssl.get_server_certificate(("127.0.0.1", port)).encode() == pki.split(made)[0])  # noqa: B023
 
 
+def test_a_control_host_that_moves(cloud: Cloud) -> None:
+    """Tokens lead to where its certificate is for, from its next one on."""
+    assert [where.rpartition(":")[0] for where in cloud.invite("hv1").servers] == ["127.0.0.1"]
+    carry_out(setup.steps(cloud.files, "c1", "127.0.0.2"), print)
+    assert [where.rpartition(":")[0] for where in cloud.invite("hv1").servers] == ["127.0.0.2"]
+
+
 @pytest.mark.parametrize(
     ("method", "fields"),
     [

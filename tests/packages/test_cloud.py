@@ -88,6 +88,9 @@ def test_three_hosts(machines: Callable[[str], Machine], tmp_path: Path) -> None
     reaches(one, "web1", second)
     reaches(two, "web2", first)
     reaches(one, "web1", "203.0.113.254")
+    control.run("ovnhook floating-ip create 203.0.113.20 web1")
+    ping = "ip netns exec outside ping -c 1 -W 2 203.0.113.20 || true"
+    two.wait_for(lambda: " 0% packet loss" in two.run(ping), "web1 to be reached from outside")
     control.wait_for(lambda: "ok" in control.run("ovnhook status", check=False).split(), "all to be well")
     assert re.findall(r"^hv\d", one.run("ovnhook node list"), re.MULTILINE) == ["hv1", "hv2"]  # by its certificate
     assert "error: node hv1 may not call" in one.run("ovnhook subnet create other 10.9.0.0/24 || true")
