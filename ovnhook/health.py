@@ -19,6 +19,7 @@ STALE = 3 * BEAT
 
 _SKEW = 60.0  # seconds that a host's clock may be ahead: more is no delay of anything
 _NEARLY = 0.9  # of a subnet's addresses
+_SOON = 15 * 86_400.0  # seconds before a certificate ends: it should have been renewed twice as long ago
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,21 @@ class Use:
 
 
 @dataclass(frozen=True)
+class Certificate:
+    """What a host is let in with, and renews by itself.
+
+    Attributes:
+        host: whose it is.
+        role: ``node`` or ``control``.
+        ends: when it does, in seconds since 1970.
+    """
+
+    host: str
+    role: str
+    ends: float
+
+
+@dataclass(frozen=True)
 class Observed:
     """What could be seen of a cloud; what could not be read is empty, and its database has an error.
 
@@ -110,6 +126,7 @@ class Observed:
         nodes: all hosts.
         legs: of all routers that lead outside.
         uses: of all subnets.
+        certificates: of all hosts that have joined.
     """
 
     now: float
@@ -118,6 +135,7 @@ class Observed:
     nodes: tuple[Node, ...] = ()
     legs: tuple[Leg, ...] = ()
     uses: tuple[Use, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
 
 
 def problems(seen: Observed) -> tuple[Problem, ...]:
@@ -128,6 +146,7 @@ def problems(seen: Observed) -> tuple[Problem, ...]:
         *_northd(seen.pace),
         *(problem for leg in seen.legs if hosts_known for problem in _leg(leg, seen.nodes)),
         *(problem for node in seen.nodes for problem in _host(node, seen)),
+        *(problem for one in seen.certificates for problem in _certificate(one, seen.now)),
         *_servers(seen.databases),
         *_subnets(seen.uses),
     )
@@ -234,6 +253,22 @@ def _host(node: Node, seen: Observed) -> Iterator[Problem]:
         yield Problem(
             f"host {name}: its clock is {span(-age)} ahead of the control host's",
             f"on both: timedatectl. Until then it is not noticed when the agent of {name} ends",
+        )
+
+
+def _certificate(one: Certificate, now: float) -> Iterator[Problem]:
+    left = one.ends - now
+    what = f"host {one.host}: its certificate as {one.role}"
+    if left <= 0:
+        again = {
+            "node": f"ovnhook node token {one.host}; ovnhook node join TOKEN there",
+            "control": f"on {one.host}: ovnhook node renew",
+        }
+        yield Problem(f"{what} ended {span(-left)} ago", again[one.role])
+    elif left < _SOON:
+        yield Problem(
+            f"{what} ends in {span(left)}, and was not renewed",
+            f"on {one.host}: journalctl -u ovnhook-renew; ovnhook node renew",
         )
 
 

@@ -10,6 +10,7 @@ from ovnhook.errors import InvalidRequest
 from ovnhook.pki import Subject
 
 _TOKEN = "token"  # noqa: S105 - the word, and no secret
+_UNTIL = "until"
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,19 @@ class Members:
     Attributes:
         servers: the addresses of the control hosts, by name.
         anchors: by what each other one is trusted, in PEM.
+        ends: when the certificate that each was given last ends, in seconds since 1970.
         invitations: tokens that were not used yet.
     """
 
     servers: Mapping[str, str] = field(default_factory=dict)
     anchors: Mapping[Subject, bytes] = field(default_factory=dict)
+    ends: Mapping[Subject, int] = field(default_factory=dict)
     invitations: tuple[Invitation, ...] = ()
+
+    @property
+    def subjects(self) -> list[Subject]:
+        """All of them."""
+        return [*(Subject(name, pki.CONTROL) for name in self.servers), *self.anchors]
 
     def bundle(self, authority: bytes, roles: Iterable[str]) -> bytes:
         """The CA file of a server that control hosts and these roles may connect to."""
@@ -63,20 +71,42 @@ class Members:
 
 def of(pairs: Mapping[str, str], authority: pki.Authority) -> Members:
     """The members that pairs are kept of; what the authority has not signed, or is none, is nobody's."""
-    servers, anchors, invitations = {}, {}, []
+    servers: dict[str, str] = {}
+    anchors: dict[Subject, bytes] = {}
+    ends: dict[Subject, int] = {}
+    invitations: list[Invitation] = []
     for who, value in pairs.items():
         kind, _, name = who.partition(" ")
         try:
             if kind == _TOKEN:
                 role, whom, expires = value.split(" ")
                 invitations.append(Invitation(name, Subject(whom, role), int(expires)))
+            elif kind == _UNTIL:
+                role, _, whom = name.partition(" ")
+                ends[Subject(whom, role)] = int(value)
             elif kind == pki.CONTROL:
                 servers[Subject(name, kind).name] = value
             elif authority.is_own(value.encode()):
                 anchors[Subject(name, kind)] = value.encode()
         except (InvalidRequest, ValueError):
             continue
-    return Members(servers, anchors, tuple(invitations))
+    return Members(servers, anchors, ends, tuple(invitations))
+
+
+def pairs(subject: Subject, value: str, certificate: bytes) -> dict[str, str]:
+    """What is kept of somebody.
+
+    Args:
+        subject: who it is.
+        value: the anchor, in PEM; of a control host, its address.
+        certificate: that it was given, in PEM.
+    """
+    return {str(subject): value, f"{_UNTIL} {subject}": str(int(pki.expires(certificate).timestamp()))}
+
+
+def keys(subject: Subject) -> list[str]:
+    """The keys of what is kept of somebody."""
+    return [str(subject), f"{_UNTIL} {subject}"]
 
 
 def bracketed(address: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -10,7 +11,16 @@ from ovnhook.cli.client import Client
 from ovnhook.cli.output import format_option, show_list
 from ovnhook.errors import AlreadyExists
 
-_COLUMNS = {"ROLE": lambda row: row["role"], "NAME": lambda row: row["name"]}
+
+def _day(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
+
+
+_COLUMNS = {
+    "ROLE": lambda row: row["role"],
+    "NAME": lambda row: row["name"],
+    "EXPIRES": lambda row: _day(row["expires"]),
+}
 _ROLES = click.Choice(["operator", "reader"])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from ovnhook import pki
+from ovnhook import members, pki
 from ovnhook import token as tokens
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.config import Config
@@ -74,7 +74,7 @@ class Certificates:
             )
         anchor = trust.authority.anchor(subject)
         made = trust.authority.issue(request.request.encode(), subject, anchor)
-        self._row.change({str(subject): anchor.decode()}, deadline)
+        self._row.change(members.pairs(subject, anchor.decode(), made), deadline)
         trust.look(deadline)
         _log.info("%s is let in", subject)
         return self._issued(trust, made)
@@ -87,17 +87,19 @@ class Certificates:
         anchor = trust.look(deadline).anchors.get(caller)
         if anchor is None:
             raise NotFound(f"there is nothing to renew for {caller}", "a control host's: ovnhook node renew there")
+        made = trust.authority.issue(request.request.encode(), caller, anchor)
+        pair = {str(caller): anchor.decode()}
+        self._row.change(members.pairs(caller, anchor.decode(), made), deadline, needs=pair)
         _log.info("the certificate of %s is renewed", caller)
-        return self._issued(trust, trust.authority.issue(request.request.encode(), caller, anchor))
+        return self._issued(trust, made)
 
     def ListCertificates(
         self, request: api.ListCertificatesRequest, deadline: Deadline
     ) -> api.ListCertificatesResponse:
         """Show who is let in, in pages."""
         found = self._authority().look(deadline)
-        subjects = [*found.anchors, *(Subject(name, pki.CONTROL) for name in found.servers)]
-        shown, token = page(subjects, lambda one: (one.role, one.name), request.page_size, request.page_token)
-        rows = [api.Certificate(role=one.role, name=one.name) for one in shown]
+        shown, token = page(found.subjects, lambda one: (one.role, one.name), request.page_size, request.page_token)
+        rows = [api.Certificate(role=one.role, name=one.name, expires=found.ends.get(one, 0)) for one in shown]
         return api.ListCertificatesResponse(certificates=rows, next_page_token=token)
 
     def RevokeCertificate(
@@ -108,7 +110,7 @@ class Certificates:
         subject = Subject(request.name, request.role)
         if subject not in trust.look(deadline).anchors:
             raise NotFound(f"{subject} has no certificate", "ovnhook certificate list")
-        self._row.change({}, deadline, drop=[str(subject)])
+        self._row.change({}, deadline, drop=members.keys(subject))
         trust.look(deadline)
         _log.info("%s is let in no more", subject)
         return api.RevokeCertificateResponse()
@@ -135,7 +137,6 @@ class Certificates:
 
 def _host(name: str, found: Members) -> list[str]:
     """What a host is let in by, and would be, in the words of who keeps it."""
-    node = [str(one) for one in found.anchors if one.role == pki.NODE and one.name == name]
-    control = [f"{pki.CONTROL} {name}"] if name in found.servers else []
-    invited = [key for one in found.invitations if one.subject.name == name for key in one.pair]
-    return [*node, *control, *invited]
+    hosts = [one for one in found.subjects if one.name == name and one.role in (pki.CONTROL, pki.NODE)]
+    kept = [key for one in hosts for key in members.keys(one)]
+    return kept + [key for one in found.invitations if one.subject.name == name for key in one.pair]

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
-from ovnhook import pki
+from ovnhook import members, pki
 from ovnhook import token as tokens
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc
@@ -81,7 +81,8 @@ class Enrolment:
             value = anchor.decode()
             certificate = authority.issue(wanted, subject, anchor)
         try:
-            self._row.change({str(subject): value}, deadline, drop=invitation.pair, needs=invitation.pair)
+            pairs = members.pairs(subject, value, certificate)
+            self._row.change(pairs, deadline, drop=invitation.pair, needs=invitation.pair)
         except NotFound as error:
             raise PermissionDenied("this token was used by another host at the same time") from error
         self._trust.look(deadline)

@@ -37,6 +37,7 @@ from ovnhook.control.subnets import Subnets
 from ovnhook.control.trust import Trust
 from ovnhook.control.watches import Changes
 from ovnhook.errors import OvnhookError
+from ovnhook.members import Members
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
@@ -75,7 +76,7 @@ class Server:
         self._gateways = Gateways(self._northbound, self._southbound)
         row = TrustRow(self._northbound.database)
         self._trust = trust = Trust(row, Path(config.authority)) if config.authority else None
-        identify = partial(roles.trusted_caller_of, lambda: trust.members) if trust else roles.caller_of
+        identify = partial(roles.trusted_caller_of, self._members) if trust else roles.caller_of
         protos = (ovnhook_pb2, health_pb2, reflection_pb2)
         served = [
             one for proto in protos for one in proto.DESCRIPTOR.services_by_name.values() if one.name != "Enrolment"
@@ -115,12 +116,18 @@ class Server:
         certificates = Certificates(row, self._trust, config)
         nodes = Nodes(self._northbound, self._southbound, attachment, certificates)
         ovnhook_pb2_grpc.add_NodesServicer_to_server(nodes, self._server)
-        ovnhook_pb2_grpc.add_StatusServicer_to_server(Status(self._northbound, self._southbound), self._server)
+        ovnhook_pb2_grpc.add_StatusServicer_to_server(
+            Status(self._northbound, self._southbound, self._members), self._server
+        )
         ovnhook_pb2_grpc.add_CertificatesServicer_to_server(certificates, self._server)
         self._changes = Changes(config.northbound)
         ovnhook_pb2_grpc.add_ChangesServicer_to_server(self._changes, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(Reflection(services), self._server)
+
+    def _members(self) -> Members:
+        """Who is let in, as far as it is known."""
+        return self._trust.members if self._trust else Members()
 
     def tend(self) -> None:
         """Keep the databases' connections alive; called every few seconds."""

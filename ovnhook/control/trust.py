@@ -86,7 +86,7 @@ class Trust:
             raise InvalidConfig(
                 f"authority {self._files.folder}: this host has no certificate of it", "ovnhook node init --control"
             )
-        return {str(pki.subject_of(certificate)): pki.addresses_of(certificate)[0]}
+        return members.pairs(pki.subject_of(certificate), pki.addresses_of(certificate)[0], certificate)
 
     def _write(self, found: Members) -> None:
         databases = found.bundle(self.authority.certificate, [pki.NODE])

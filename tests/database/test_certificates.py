@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -167,10 +168,27 @@ def test_a_token_lets_one_host_in_once(cloud: Cloud) -> None:
     wait_for(lambda: cloud.served(shown))
     with pytest.raises(PermissionDenied, match="was used already"):
         cloud.enrol(token)
-    assert cloud.client.pages("ListCertificates", "certificates") == [
-        {"role": "control", "name": "c1"},
-        {"role": "node", "name": "hv1"},
-    ]
+    found = cloud.client.pages("ListCertificates", "certificates")
+    assert [(one["role"], one["name"]) for one in found] == [("control", "c1"), ("node", "hv1")]
+    ends = int(pki.expires(shown.certificate.read_bytes()).timestamp())
+    assert [one["expires"] for one in found][1] == ends
+    assert time.strftime("%Y-%m-%d", time.gmtime(ends)) in cloud.ovnhook("certificate", "list").out
+
+
+def test_a_certificate_that_was_not_renewed_is_told(cloud: Cloud) -> None:
+    """By the status, with the host; one that has been renewed is not."""
+    assert "certificate" not in cloud.ovnhook("status").out
+    shown = cloud.files.databases
+    request = pki.request(shown.key.read_bytes())
+    short = cloud.files.load().issue_server(request, "c1", ["127.0.0.1"], timedelta(days=14))
+    keyfiles.replace_certificate(shown, short)
+    cloud.invite("hv1")  # has looked
+    assert (
+        "problem: host c1: its certificate as control ends in 14 d, and was not renewed" in cloud.ovnhook("status").out
+    )
+    carry_out(setup.steps(cloud.files, "c1", "127.0.0.2"), print)
+    cloud.invite("hv1")
+    assert "certificate" not in cloud.ovnhook("status").out
 
 
 def test_of_many_hosts_with_one_token_one_gets_in(cloud: Cloud) -> None:
