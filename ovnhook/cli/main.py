@@ -11,6 +11,7 @@ import click
 from ovnhook import __version__
 from ovnhook.cli.certificate import certificate
 from ovnhook.cli.check import check
+from ovnhook.cli.control import control
 from ovnhook.cli.floating import floating_ip
 from ovnhook.cli.lease import lease
 from ovnhook.cli.node import node
@@ -50,7 +51,7 @@ def command(context: click.Context, socket: Path | None) -> None:
         click.echo(context.get_help())
 
 
-for noun in (subnet, lease, port, router, floating_ip, node, certificate, status, check):
+for noun in (subnet, lease, port, router, floating_ip, node, control, certificate, status, check):
     command.add_command(noun)
 
 

@@ -68,3 +68,9 @@ def lost(machine: Machine) -> int:
     """How many pings of the guest have not been answered so far."""
     numbers = [int(number) for number in re.findall(r"seq=(\d+)", guest(machine, "cat /run/pings"))]
     return numbers[-1] - numbers[0] + 1 - len(set(numbers))
+
+
+def hear(machine: Machine) -> None:
+    """Wait until ovn-controller hears what guests ask: to a bridge that is new it connects some seconds later."""
+    connected = "grep 'pinctrl.*: connected' /var/log/ovn/ovn-controller.log"
+    machine.wait_for(lambda: machine.run(connected, check=False), "ovn-controller to hear guests")
