@@ -15,6 +15,7 @@ from ovnhook.setup.step import Step
 _NORTHBOUND = "unix:/run/ovn/ovnnb_db.sock"
 _SOUTHBOUND = "unix:/run/ovn/ovnsb_db.sock"
 _ANSWER = "--timeout=3"  # seconds
+_ANY = "--no-leader-only"  # a member of a cluster that does not lead it answers as well
 
 
 def steps() -> Iterator[Step]:
@@ -25,13 +26,13 @@ def steps() -> Iterator[Step]:
     for tool, name in (("ovn-nbctl", "northbound"), ("ovn-sbctl", "southbound")):
         yield Step(
             f"the {name} database answers",
-            partial(holds, tool, _ANSWER, "get-connection"),
+            partial(holds, tool, _ANSWER, _ANY, "get-connection"),
             within=30,
             hint=f"systemctl status ovn-ovsdb-server-{name[0]}b",
         )
         control = f"/run/ovn/ovn{name[0]}b_db.ctl"
         remotes = run("ovs-appctl", _ANSWER, "-t", control, "ovsdb-server/list-remotes")
-        check_private(name, tool, (remotes + run(tool, _ANSWER, "get-connection")).split())
+        check_private(name, tool, (remotes + run(tool, _ANSWER, _ANY, "get-connection")).split())
 
 
 def check_own(config: Config) -> None:

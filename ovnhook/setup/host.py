@@ -51,7 +51,18 @@ def all_in_one(wishes: Wishes, config: Config, api: cloud.Api) -> Iterator[Step]
     yield from chassis.steps(name, config, _SOUTHBOUND, address, wishes.interface, gateway=bool(wishes.interface))
     yield Step(
         f"OVN knows this host as {name}",
-        lambda: bool(run("ovn-sbctl", "--timeout=3", "--bare", "--columns=name", "find", "Chassis", f"name={name}")),
+        lambda: bool(
+            run(
+                "ovn-sbctl",
+                "--timeout=3",
+                "--no-leader-only",
+                "--bare",
+                "--columns=name",
+                "find",
+                "Chassis",
+                f"name={name}",
+            )
+        ),
         within=30,
         hint="its log is /var/log/ovn/ovn-controller.log",
     )

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ovnhook.config import Config
-from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OvnhookError, Unavailable
-from ovnhook.setup import central, cloud, switch, uplink
+from ovnhook.errors import AlreadyExists, InUse, InvalidConfig, InvalidRequest, NotFound, OvnhookError, Unavailable
+from ovnhook.setup import central, cloud, cluster, switch, uplink
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.step import Step, carry_out
 
@@ -226,3 +226,24 @@ def test_a_command_that_fails_is_told() -> None:
     with pytest.raises(OvnhookError, match="there is no command nonesuch"):
         run("nonesuch")
     assert not holds("false")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", '\nOVN_CTL_OPTS="--a=1 --b=2"\n'),
+        ("# OVN_CTL_OPTS=\n", '# OVN_CTL_OPTS=\nOVN_CTL_OPTS="--a=1 --b=2"\n'),
+        ("OVN_CTL_OPTS='--c=3 --a=9'\nX=1\n", '\nX=1\nOVN_CTL_OPTS="--c=3 --a=1 --b=2"\n'),
+        ("OVN_CTL_OPTS=--b=9\nOVN_CTL_OPTS=--d\n", '\nOVN_CTL_OPTS="--d --a=1 --b=2"\n'),
+    ],
+)
+def test_options_of_others_stay(before: str, after: str) -> None:
+    """Ours are set, the rest of the file is as it was; once set it is left alone."""
+    made = cluster._merged(before, {"a": "1", "b": "2"})
+    assert made == after
+    assert cluster._merged(made, {"a": "1", "b": "2"}) == made
+
+
+def test_options_that_are_broken_are_told() -> None:
+    with pytest.raises(InvalidConfig, match="/etc/default/ovn-central: OVN_CTL_OPTS: No closing quotation"):
+        cluster._merged('OVN_CTL_OPTS="--a', {})
