@@ -94,7 +94,7 @@ install: ## the library and the command, below /usr/local
 
 .PHONY: install-control
 install-control: ## the unit of the control service
-	install -D -m 644 packaging/debian/ovnhook-control.service $(DESTDIR)/etc/systemd/system/ovnhook-control.service
+	install -D -m 644 packaging/debian/ovnhook-control.ovnhook-control.service $(DESTDIR)/etc/systemd/system/ovnhook-control.service
 
 .PHONY: install-hypervisor
 install-hypervisor: ## the hook, and the unit of the agent

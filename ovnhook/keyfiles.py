@@ -60,6 +60,11 @@ class AuthorityFiles:
         """What the control service serves with."""
         return Files(self.folder / "control.pem", self.folder / "control.key", self.folder / "clients.pem")
 
+    @property
+    def fence(self) -> Path:
+        """The rules that keep others from what control hosts have among themselves (ovnhook.fence)."""
+        return self.folder / "fence.nft"
+
     def load(self) -> pki.Authority:
         """The authority.
 

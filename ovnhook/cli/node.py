@@ -12,7 +12,7 @@ from ovnhook.cli import complete
 from ovnhook.cli.client import Client, Object
 from ovnhook.cli.output import format_option, show_list, show_one, text
 from ovnhook.config import CONTROL_SOCKET, load
-from ovnhook.errors import InvalidRequest, NotFound
+from ovnhook.errors import InUse, InvalidRequest, NotFound
 
 
 def ago(seconds: int | None) -> str:
@@ -80,6 +80,8 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 @node.command()
 @click.option("--all-in-one", is_flag=True, help="Everything on this host: OVN's central part, control and hypervisor.")
 @click.option("--control", is_flag=True, help="OVN's central part and control, which other hosts join.")
+@click.option("--cluster", is_flag=True, help="With --control: its databases are a member of a cluster.")
+@click.option("--token", default="", metavar="TOKEN", help="With --cluster: of a control host whose cluster it joins.")
 @click.option("--name", default="", metavar="NAME", help="The node's name. Without it the host's.")
 @click.option(
     "--address", default="", metavar="ADDR", help="Where others reach it. Without it the address that leads to others."
@@ -96,6 +98,8 @@ def init(
     *,
     all_in_one: bool,
     control: bool,
+    cluster: bool,
+    token: str,
     name: str,
     address: str,
     subnet: str,
@@ -116,13 +120,19 @@ def init(
       ovnhook node init --all-in-one
       ovnhook node init --all-in-one --external-interface eth1 --external-cidr 203.0.113.10/24 --next-hop 203.0.113.1
       ovnhook node init --control --external-cidr 203.0.113.10/24 --next-hop 203.0.113.1
+      ovnhook node init --control --cluster
+      ovnhook node init --control --cluster --token ovnhook1.eyJu…
     """
     from ovnhook.setup import cloud, host
     from ovnhook.setup import control as controls
     from ovnhook.setup.step import carry_out
+    from ovnhook.token import parse
 
     if all_in_one == control:
         raise click.UsageError("--all-in-one or --control: one of them is wanted")
+    if (cluster and not control) or (token and not cluster):
+        raise click.UsageError("--cluster goes with --control, and --token with --cluster")
+    given = parse(token) if token else None
     outside = (external_cidr, next_hop) if control else (external_interface, external_cidr, next_hop)
     if control and external_interface:
         raise click.UsageError("--external-interface is for hosts that join: ovnhook node join --gateway")
@@ -134,8 +144,8 @@ def init(
     _check_root("ovnhook node init …")
     own = sockets.gethostname()
     if control:
-        asked = controls.Wishes(name or own.partition(".")[0], address, subnet, leg)
-        carry_out(controls.steps(asked, load(), Client(socket or CONTROL_SOCKET)), click.echo)
+        asked = controls.Wishes(name or own.partition(".")[0], address, subnet, leg, cluster, given)
+        carry_out(controls.steps(asked, load(), Client(socket or CONTROL_SOCKET), Client(None)), click.echo)
     else:
         wishes = host.Wishes(own, name, address, subnet, external_interface, leg)
         carry_out(host.all_in_one(wishes, load(), Client(socket or CONTROL_SOCKET)), click.echo)
@@ -143,18 +153,22 @@ def init(
 
 @node.command()
 @click.argument("name")
+@click.option("--control", is_flag=True, help="For a control host, which joins the cluster of this one.")
 @click.pass_obj
-def token(socket: Path | None, name: str) -> None:
+def token(socket: Path | None, *, name: str, control: bool) -> None:
     """Make a token, with which one host joins as the node NAME, once, within half an hour.
 
-    Whoever has it is let in: give it to nobody else. One that was made for NAME before is good no more.
+    Whoever has it is let in: give it to nobody else. With the one of a control host he has everything. One that was
+    made for NAME before is good no more.
 
     \b
     Examples:
       ovnhook node token hv1
+      ovnhook node token c2 --control
       ssh root@hv1 ovnhook node join $(ovnhook node token hv1)
     """
-    click.echo(Client(socket).call("CreateToken", name=name)["token"])
+    role = "control" if control else "node"
+    click.echo(Client(socket).call("CreateToken", name=name, role=role)["token"])
 
 
 @node.command()
@@ -195,8 +209,8 @@ def join(socket: Path | None, *, token: str, gateway: bool, external_interface: 
 def renew(socket: Path | None) -> None:
     """Renew this host's certificates, as root, if less than a third of their time is left.
 
-    A timer does so every day: ovnhook-renew.timer. What uses them goes on, and takes the new ones for its next
-    connection.
+    A node also learns where all control hosts are: some may have come since it joined. A timer does so every day:
+    ovnhook-renew.timer. What uses them goes on, and takes the new ones for its next connection.
 
     \b
     Example:
@@ -208,13 +222,13 @@ def renew(socket: Path | None) -> None:
 
     _check_root("ovnhook node renew")
     own, shown = keyfiles.AuthorityFiles(keyfiles.AUTHORITY), keyfiles.node()
-    steps = [
-        *([authority.renew(own)] if own.databases.certificate.exists() else []),
-        *([member.renew(shown, Client(socket))] if shown.certificate.exists() else []),
-    ]
-    if not steps:
+    is_control, is_node = own.databases.certificate.exists(), shown.certificate.exists()
+    if not (is_control or is_node):
         raise NotFound("this host has no certificate", "ovnhook node join TOKEN, or ovnhook node init --control")
-    carry_out(steps, click.echo)
+    if is_control:
+        carry_out([authority.renew(own)], click.echo)
+    if is_node:
+        carry_out(member.renew(shown, load(), Client(socket)), click.echo)
 
 
 @node.command()
@@ -223,6 +237,8 @@ def renew(socket: Path | None) -> None:
 def remove(socket: Path | None, name: str) -> None:
     """Forget the node NAME, which is gone for good, with the ports and leases of the domains that were on it.
 
+    It is shut out, also as a control host, and of those in a cluster its databases' servers are taken out of that.
+
     A node that gives a sign of life is refused. One that is only switched off is left as it is: its domains keep their
     addresses until it is back.
 
@@ -230,7 +246,14 @@ def remove(socket: Path | None, name: str) -> None:
     Example:
       ovnhook node remove hv2
     """
-    Client(socket).call("RemoveNode", name=name)
+    from ovnhook.setup import cluster
+    from ovnhook.setup.step import carry_out
+
+    client = Client(socket)
+    address = _control_address(client, name)
+    client.call("RemoveNode", name=name)
+    if address and cluster.is_member():
+        carry_out(cluster.without(address), click.echo)
 
 
 @node.command()
@@ -268,6 +291,15 @@ def drain(*, name: str, to: tuple[str, ...], uri: str, timeout: float) -> None:
 
     _check_root("ovnhook node drain …")
     draining.drain(draining.Wishes(name, to, uri, timeout), load(), click.echo)
+
+
+def _control_address(client: Client, name: str) -> str:
+    """Where a control host is reached, or "" where that is none."""
+    try:
+        found = client.pages("ListCertificates", "certificates")
+    except InUse:  # there is no authority
+        return ""
+    return next((str(one["address"]) for one in found if one["name"] == name and one["address"]), "")
 
 
 def _check_root(command: str) -> None:

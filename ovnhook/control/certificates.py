@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 import time
+from contextlib import suppress
 
 from ovnhook import members, pki
 from ovnhook import token as tokens
@@ -18,6 +20,8 @@ from ovnhook.ovsdb.trust import Trust as Row
 from ovnhook.pki import Subject
 
 _log = logging.getLogger(__name__)
+
+_PROBE = 1.0  # seconds that a control host may take to let us connect
 
 
 class Certificates:
@@ -99,7 +103,15 @@ class Certificates:
         """Show who is let in, in pages."""
         found = self._authority().look(deadline)
         shown, token = page(found.subjects, lambda one: (one.role, one.name), request.page_size, request.page_token)
-        rows = [api.Certificate(role=one.role, name=one.name, expires=found.ends.get(one, 0)) for one in shown]
+        rows = [
+            api.Certificate(
+                role=one.role,
+                name=one.name,
+                expires=found.ends.get(one, 0),
+                address=found.servers.get(one.name, "") if one.role == pki.CONTROL else "",
+            )
+            for one in shown
+        ]
         return api.ListCertificatesResponse(certificates=rows, next_page_token=token)
 
     def RevokeCertificate(
@@ -118,6 +130,24 @@ class Certificates:
     def is_let_in(self, name: str, deadline: Deadline) -> bool:
         """Whether a host is let in, as a node or as a control host; False where there is no authority."""
         return self._trust is not None and bool(_host(name, self._trust.look(deadline)))
+
+    def refuse_alive(self, name: str, deadline: Deadline) -> None:
+        """Refuse to shut a control host out that serves.
+
+        Raises:
+            InUse: it can be reached.
+        """
+        address = self._trust.look(deadline).servers.get(name) if self._trust else None
+        if not address:
+            return
+        with (
+            suppress(OSError),
+            socket.create_connection((address, tokens.API), timeout=min(_PROBE, deadline.remaining)),
+        ):
+            raise InUse(
+                f"control host {name} is there: its control service answers at {address}",
+                f"to remove it anyway, on {name}: systemctl disable --now ovnhook-control",
+            )
 
     def shut_out(self, name: str, deadline: Deadline) -> None:
         """Let a host in no more; nothing where there is no authority."""

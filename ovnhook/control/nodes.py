@@ -82,6 +82,7 @@ class Nodes:
             raise NotFound(f"there is no node '{name}'", "ovnhook node list")
         for node in nodes:
             self._refuse_alive(node, deadline)
+        self._certificates.refuse_alive(name, deadline)
         self._certificates.shut_out(name, deadline)  # before what it might write again is taken away
         domains = {port.domain: port.domain_name for port in found.ports.values()}
         domains |= {holding.domain: holding.domain_name for holding in found.holdings.values()}

@@ -6,7 +6,7 @@ import logging
 import threading
 from pathlib import Path
 
-from ovnhook import keyfiles, members, pki
+from ovnhook import fence, keyfiles, members, pki
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidConfig, OvnhookError, Unavailable
 from ovnhook.members import Members
@@ -92,7 +92,12 @@ class Trust:
         databases = found.bundle(self.authority.certificate, [pki.NODE])
         clients = found.bundle(self.authority.certificate, pki.ROLES)
         before = pki.split(keyfiles.read(self._files.databases.ca))
-        for path, text in ((self._files.databases.ca, databases), (self._files.api.ca, clients)):
+        rules = fence.rules(found.servers.values()).encode()
+        for path, text in (
+            (self._files.databases.ca, databases),
+            (self._files.api.ca, clients),
+            (self._files.fence, rules),
+        ):
             if keyfiles.read(path) != text:
                 keyfiles.write(path, text, keyfiles.PUBLIC)
         self._is_cut_due |= bool(set(before) - set(pki.split(databases)))

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ovnhook import keyfiles, pki
+from ovnhook.errors import InUse, InvalidRequest
 from ovnhook.keyfiles import PUBLIC, SECRET, AuthorityFiles
 from ovnhook.pki import Authority, Subject
+from ovnhook.setup import enrolment
+from ovnhook.setup.enrolment import Door
 from ovnhook.setup.step import Step
+from ovnhook.token import Token
 
 
 def steps(files: AuthorityFiles, name: str, address: str) -> Iterator[Step]:
@@ -24,6 +28,35 @@ def steps(files: AuthorityFiles, name: str, address: str) -> Iterator[Step]:
         lambda: _is_good(files, name, address),
         lambda: _issue(files, name, address),
     )
+
+
+def joined(files: AuthorityFiles, token: Token, address: str, door: Door) -> Iterator[Step]:
+    """This host has the authority of other control hosts, and a certificate of it.
+
+    Args:
+        files: where they are.
+        token: that lets this host in.
+        address: that others reach it at.
+        door: the control service of one of them.
+
+    Raises:
+        InvalidRequest: the token is not for a control host.
+        InUse: this host has another authority.
+    """
+    if token.role != pki.CONTROL:
+        raise InvalidRequest(f"this token is for a {token.role}", f"there: ovnhook node token {token.name} --control")
+    own = files.own
+    if own.certificate.exists() and pki.fingerprint(own.certificate.read_bytes()) != token.fingerprint:
+        raise InUse(
+            f"this host has an authority of its own, in {files.folder}, with which others may have joined",
+            "to give it up: ovnhook control backup FILE; mv it away; then again",
+        )
+    yield Step(
+        f"this host has the authority of {', '.join(enrolment.hosts(token))}",
+        own.certificate.exists,
+        lambda: _join(files, token, address, door),
+    )
+    yield from steps(files, token.name, address)
 
 
 def renew(files: AuthorityFiles) -> Step:
@@ -51,6 +84,18 @@ def _make(files: AuthorityFiles) -> None:
     # The certificate is written last: with it the authority is there.
     keyfiles.write(files.own.key, made.key, SECRET)
     keyfiles.write(files.own.certificate, made.certificate, PUBLIC)
+
+
+def _join(files: AuthorityFiles, token: Token, address: str, door: Door) -> None:
+    key = keyfiles.read(files.databases.key)
+    if not key:
+        key = pki.new_key()
+        keyfiles.write(files.databases.key, key, SECRET)
+    ca, answer = enrolment.enrol(token, key, address, door)
+    keyfiles.write(files.databases.ca, ca, PUBLIC)  # who else is let in is known when this host's database is
+    keyfiles.write(files.own.key, answer["authority_key"].encode(), SECRET)
+    keyfiles.replace_certificate(files.databases, answer["certificate"].encode())
+    keyfiles.write(files.own.certificate, ca, PUBLIC)
 
 
 def _is_good(files: AuthorityFiles, name: str, address: str) -> bool:

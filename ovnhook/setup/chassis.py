@@ -15,14 +15,14 @@ def check(remote: str, interface: str) -> None:
     """Refuse, before anything is changed, a host that can't become one.
 
     Args:
-        remote: where the southbound database is.
+        remote: where the southbound database is; a cloud that has one of these servers is the same one.
         interface: that is to lead outside, or "".
 
     Raises:
         InUse: it is part of another cloud, or the interface is needed for something else.
     """
     present = switch.settings().get("ovn-remote", remote)
-    if present != remote:
+    if not set(present.split(",")) & set(remote.split(",")):
         raise InUse(
             f"this host is part of the cloud whose southbound database is at {present}",
             "to take it out of that: ovs-vsctl remove open . external_ids ovn-remote",

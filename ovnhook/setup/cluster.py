@@ -18,17 +18,18 @@ from pathlib import Path
 
 from ovnhook import keyfiles
 from ovnhook.errors import InUse, InvalidConfig, OvnhookError
+from ovnhook.fence import NORTHBOUND_RAFT, SOUTHBOUND_NORTHD, SOUTHBOUND_RAFT
 from ovnhook.keyfiles import Files
 from ovnhook.members import bracketed
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.services import enabled
 from ovnhook.setup.step import Step
+from ovnhook.token import NORTHBOUND, SOUTHBOUND
 
 _OPTIONS = Path("/etc/default/ovn-central")
 
 _LINE = re.compile(r"^[ \t]*OVN_CTL_OPTS=(.*)$", re.MULTILINE)
 _ROLE = "ovn-controller"
-_NORTHD = 16642  # where the southbound database has no role
 _PATIENCE = "--timeout=10"  # seconds
 
 
@@ -99,8 +100,8 @@ class _Database:
 
 
 _DATABASES = (
-    _Database("nb", "OVN_Northbound", 6643, 6641, {6641: ""}),
-    _Database("sb", "OVN_Southbound", 6644, _NORTHD, {6642: _ROLE, _NORTHD: ""}),
+    _Database("nb", "OVN_Northbound", NORTHBOUND_RAFT, NORTHBOUND, {NORTHBOUND: ""}),
+    _Database("sb", "OVN_Southbound", SOUTHBOUND_RAFT, SOUTHBOUND_NORTHD, {SOUTHBOUND: _ROLE, SOUTHBOUND_NORTHD: ""}),
 )
 
 
@@ -155,6 +156,11 @@ def steps(member: Member) -> Iterator[Step]:
     yield _runs(
         "ovn-northd", northd, _restart_northd, *(f"--ovn{one.short}-db={_leaders(one, member)}" for one in _DATABASES)
     )
+
+
+def is_member() -> bool:
+    """Whether this host's databases are members of a cluster."""
+    return all(holds("ovsdb-tool", "db-is-clustered", str(one.file)) for one in _DATABASES)
 
 
 def without(address: str) -> Iterator[Step]:

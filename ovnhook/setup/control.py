@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 from ovnhook import keyfiles
 from ovnhook.config import PATH, Config
-from ovnhook.errors import InvalidRequest
+from ovnhook.errors import InUse, InvalidRequest, Unavailable
 from ovnhook.keyfiles import AuthorityFiles
 from ovnhook.members import bracketed
-from ovnhook.setup import authority, central, cloud, configuration, underlay
+from ovnhook.setup import authority, central, cloud, cluster, configuration, enrolment, fence, underlay
 from ovnhook.setup.command import run
+from ovnhook.setup.enrolment import Door
 from ovnhook.setup.services import enabled, restarted
 from ovnhook.setup.step import Step
-from ovnhook.token import API, ENROLMENT, NORTHBOUND, SOUTHBOUND
+from ovnhook.token import API, ENROLMENT, NORTHBOUND, SOUTHBOUND, Token
 
 RENEWAL = "ovnhook-renew.timer"
 """What renews certificates when it is time to."""
@@ -31,16 +32,26 @@ class Wishes:
         address: that others reach it at, or "".
         subnet: the addresses of the default subnet.
         leg: the router's place outside, or None.
+        cluster: whether its databases are to be members of a cluster.
+        token: that lets it join a cluster, or None for a cloud's first control host.
     """
 
     name: str
     address: str
     subnet: str
     leg: cloud.Outside | None
+    cluster: bool
+    token: Token | None
 
 
-def steps(wishes: Wishes, config: Config, api: cloud.Api) -> Iterator[Step]:
+def steps(wishes: Wishes, config: Config, api: Door, door: Door) -> Iterator[Step]:
     """The steps, each to be carried out before the next one is asked for.
+
+    Args:
+        wishes: what is asked for.
+        config: of this host.
+        api: the control service of this host.
+        door: that of another one.
 
     Raises:
         OvnhookError: the databases of this host are another one's, or listen to everybody.
@@ -50,17 +61,45 @@ def steps(wishes: Wishes, config: Config, api: cloud.Api) -> Iterator[Step]:
     if address == underlay.ALONE:
         raise InvalidRequest("no address of this host leads to others", "say which one does: --address ADDR")
     yield enabled("openvswitch-switch", "openvswitch-switch")
-    yield from central.steps()
     files = AuthorityFiles(keyfiles.AUTHORITY)
-    yield from authority.steps(files, wishes.name, address)
+    if wishes.token:
+        yield from authority.joined(files, wishes.token, address, door)
+    else:
+        yield from authority.steps(files, wishes.name, address)
+    if wishes.cluster:
+        yield from _member(wishes, address, files, api)
+    else:
+        yield from central.steps()
     yield from configuration.says(settings(files, address))
     yield enabled("ovnhook-control", "ovnhook-control")
     yield restarted("ovnhook-control", PATH)
     yield from (_reached("the control service", address, port) for port in (API, ENROLMENT))
-    for tool, role, port in (("ovn-nbctl", "", NORTHBOUND), ("ovn-sbctl", "role=ovn-controller ", SOUTHBOUND)):
-        yield from _database(tool, role, port, files, address)
+    if wishes.cluster:
+        yield from fence.steps(files)
+    else:
+        for tool, role, port in (("ovn-nbctl", "", NORTHBOUND), ("ovn-sbctl", "role=ovn-controller ", SOUTHBOUND)):
+            yield from _database(tool, role, port, files, address)
     yield enabled(RENEWAL, "python3-ovnhook")
     yield from cloud.steps(api, wishes.subnet, wishes.leg)
+
+
+def _member(wishes: Wishes, address: str, files: AuthorityFiles, api: Door) -> Iterator[Step]:
+    """The databases are members of a cluster."""
+    known = enrolment.hosts(wishes.token) if wishes.token else others(api)
+    members = tuple(dict.fromkeys([*known, address]))
+    if not files.databases.ca.exists():
+        keyfiles.write(files.databases.ca, files.own.certificate.read_bytes(), keyfiles.PUBLIC)
+    joins = known[0] if wishes.token else ""
+    yield from cluster.steps(cluster.Member(address, joins, members, files.databases))
+
+
+def others(api: Door) -> list[str]:
+    """The addresses of the control hosts that there are, as far as the control service can be asked."""
+    try:
+        found = api.pages("ListCertificates", "certificates")
+    except (Unavailable, InUse):
+        return []
+    return [one["address"] for one in found if one["address"]]
 
 
 def settings(files: AuthorityFiles, address: str) -> dict[str, str]:

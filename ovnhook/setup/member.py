@@ -5,33 +5,20 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from ovnhook import keyfiles, pki
 from ovnhook.config import PATH, Config
-from ovnhook.errors import InvalidRequest, NotFound, OvnhookError
+from ovnhook.errors import InvalidRequest, NotFound
 from ovnhook.keyfiles import PUBLIC, SECRET, Files
 from ovnhook.members import bracketed
 from ovnhook.pki import Subject
-from ovnhook.setup import chassis, configuration, switch, underlay
+from ovnhook.setup import chassis, configuration, enrolment, switch, underlay
 from ovnhook.setup.command import run
 from ovnhook.setup.control import RENEWAL
+from ovnhook.setup.enrolment import Door, enrol
 from ovnhook.setup.services import enabled, restarted
 from ovnhook.setup.step import Step
 from ovnhook.token import API, NORTHBOUND, SOUTHBOUND, Token
-
-
-class Door(Protocol):
-    """The control service, as one who has no certificate yet reaches it, or one who has."""
-
-    def enrol(self, token: Token, ca: bytes, request: bytes, address: str) -> dict[str, Any]:
-        """Join."""
-
-    def is_let_in(self, servers: Sequence[str], shown: Files) -> bool:
-        """Whether one of some control hosts lets in who shows these."""
-
-    def call(self, method: str, **fields: Any) -> dict[str, Any]:
-        """Call a method of ``ovnhook.v1`` by its name."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +44,10 @@ def join(token: Token, wishes: Wishes, config: Config, door: Door) -> Iterator[S
     """
     if token.role != pki.NODE:
         raise InvalidRequest(
-            f"this token is for a {token.role} host", "ovnhook node init --control --cluster TOKEN takes it"
+            f"this token is for a {token.role} host", "ovnhook node init --control --cluster --token TOKEN"
         )
     yield enabled("openvswitch-switch", "openvswitch-switch")
-    hosts = [server.rpartition(":")[0].strip("[]") for server in token.servers]
+    hosts = enrolment.hosts(token)
     # A control host is a node of its own cloud by its own databases.
     remote = "unix:/run/ovn/ovnsb_db.sock" if config.authority else _everywhere("ssl:", hosts, SOUTHBOUND)
     chassis.check(remote, wishes.interface)
@@ -87,8 +74,7 @@ def join(token: Token, wishes: Wishes, config: Config, door: Door) -> Iterator[S
                 "database_certificate": str(files.certificate),
                 "database_private_key": str(files.key),
                 "database_ca": str(files.ca),
-                "northbound": _everywhere("ssl:", hosts, NORTHBOUND),
-                "control": _everywhere("", hosts, API),
+                **_reaches(hosts),
             }
         )
     # Debian records the host's name anew at each boot, with its domain if that can be found out just then. A host may
@@ -108,18 +94,35 @@ def join(token: Token, wishes: Wishes, config: Config, door: Door) -> Iterator[S
     )
 
 
-def renew(files: Files, door: Door) -> Step:
-    """A node's certificate is good for a while yet."""
-    return Step(
+def renew(files: Files, config: Config, door: Door) -> Iterator[Step]:
+    """A node's certificate is good for a while yet, and it knows where all control hosts are.
+
+    Args:
+        files: what the node shows.
+        config: of this host.
+        door: the control service.
+    """
+    yield Step(
         f"the certificate of {pki.subject_of(files.certificate.read_bytes())} is good for a while",
         lambda: not pki.is_due(files.certificate.read_bytes()),
         lambda: _renew(files, door),
     )
+    if not config.authority:
+        found = door.pages("ListCertificates", "certificates")
+        hosts = [one["address"] for one in found if one["address"]]
+        yield from configuration.says(_reaches(hosts))
+        yield switch.knows("ovn-remote", _everywhere("ssl:", hosts, SOUTHBOUND))
+        yield restarted("ovnhook-agent", PATH)
 
 
-def _everywhere(scheme: str, hosts: list[str], port: int) -> str:
+def _reaches(hosts: Sequence[str]) -> dict[str, str]:
+    """What ``ovnhook.toml`` says of where a node reaches control hosts."""
+    return {"northbound": _everywhere("ssl:", hosts, NORTHBOUND), "control": _everywhere("", hosts, API)}
+
+
+def _everywhere(scheme: str, hosts: Sequence[str], port: int) -> str:
     """Where a server is on every control host, as lists of them are written."""
-    return ",".join(f"{scheme}{bracketed(host)}:{port}" for host in hosts)
+    return ",".join(f"{scheme}{bracketed(host)}:{port}" for host in sorted(hosts))
 
 
 def _has_joined(files: Files, subject: Subject, token: Token) -> bool:
@@ -136,30 +139,9 @@ def _has_joined(files: Files, subject: Subject, token: Token) -> bool:
 
 
 def _enrol(files: Files, token: Token, address: str, door: Door) -> None:
-    ca = _authority(token)
-    made = door.enrol(token, ca, pki.request(files.key.read_bytes()), address)
+    ca, made = enrol(token, files.key.read_bytes(), address, door)
     keyfiles.write(files.ca, ca, PUBLIC)
     keyfiles.replace_certificate(files, made["certificate"].encode())
-
-
-def _authority(token: Token) -> bytes:
-    """The authority's certificate, from whoever answers: by its fingerprint it is known to be the right one."""
-    wrong: list[str] = []
-    for server in token.servers:
-        argv = ("openssl", "s_client", "-connect", server, "-alpn", "h2", "-showcerts", "-ignore_unexpected_eof")
-        try:
-            said = run(*argv)
-        except OvnhookError as error:
-            wrong.append(error.message)
-            continue
-        for one in pki.split(said.encode()):
-            if pki.fingerprint(one) == token.fingerprint:
-                return one
-        wrong.append(f"{server} shows no certificate that this token was made with")
-    raise NotFound(
-        f"nobody of the cloud that this token is of answers: {'; '.join(wrong)}",
-        "on the control host: ovnhook node token NAME",
-    )
 
 
 def _show(paths: tuple[str, ...]) -> None:

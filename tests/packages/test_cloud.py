@@ -106,6 +106,52 @@ def test_three_hosts(machines: Callable[[str], Machine], tmp_path: Path) -> None
     removed(control, two, tokens["hv2"])
 
 
+def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
+    """One becomes three while a guest's packets go on; nodes learn of it; one dies, is removed, and all goes on."""
+    addresses = {f"c{number}": f"192.0.2.{number}" for number in (1, 2, 3)}
+    hosts = {name: prepare(machines(f"{own}/24"), name, own, ["ovnhook-control"]) for name, own in addresses.items()}
+    first, second, third = hosts.values()
+    node = prepare(machines("192.0.2.4/24"), "hv1", "192.0.2.4", ["ovnhook-hypervisor"])
+    first.run("ovnhook node init --control", timeout=300)
+    node.run(f"ovnhook node join {first.run('ovnhook node token hv1').strip()}", timeout=300)
+    start(node)
+    there = address(node)
+    guest(node, "ping -i 0.1 10.128.0.1 >/run/pings 2>&1 &")
+
+    member = "ovnhook node init --control --cluster"
+    first.run(member, timeout=300)
+    for number, host in enumerate((second, third), 2):
+        token = first.run(f"ovnhook node token c{number} --control").strip()
+        assert "this token is for a control host" in node.run(f"ovnhook node join {token} || true")
+        host.run(f"{member} --token {token}", timeout=300)
+        assert changed(host.run(f"{member} --token {token}", timeout=300)) == []
+    for host in (first, second):
+        host.run(member, timeout=300)  # it learns of those that came after it
+    for host in hosts.values():
+        assert changed(host.run(member, timeout=300)) == []
+        assert host.run("stat -c '%a %U' /var/lib/ovnhook/ca/ca.key") == "600 root\n"
+    node.run("systemctl start ovnhook-renew")
+    everywhere = ",".join(f"ssl:{own}:6642" for own in addresses.values())
+    assert everywhere in node.run("ovs-vsctl get open . external_ids:ovn-remote")
+    second.wait_for(lambda: "ok" in second.run("ovnhook status", check=False).split(), "all to be well")
+    own = "/etc/ovnhook/certificates/node"
+    for port in (6643, 6644, 16642):
+        asked = f"timeout 5 openssl s_client -connect 192.0.2.1:{port} -cert {own}.pem -key {own}.key </dev/null 2>&1"
+        assert "BEGIN CERTIFICATE" not in node.run(asked, check=False)
+        assert "BEGIN CERTIFICATE" in second.run(asked.replace(own, "/var/lib/ovnhook/ca/control"), check=False)
+
+    assert "control host c1 is there" in second.run("ovnhook node remove c1 2>&1 || true")
+    assert lost(node) == 0
+    first.power_off()
+    node.run("virsh destroy web1; virsh start web1")
+    assert address(node) == there
+    third.run("ovnhook subnet create blue 10.1.0.0/24")
+    second.run("ovnhook node remove c1", timeout=300)
+    assert "c1" not in third.run("ovnhook certificate list")
+    assert "192.0.2.1" not in third.run("ovn-appctl -t /run/ovn/ovnnb_db.ctl cluster/status OVN_Northbound")
+    assert "blue" in node.run("ovnhook subnet list")
+
+
 def nobody_else(control: Machine, node: Machine, tmp_path: Path) -> None:
     """Beyond loopback all that listens wants a certificate: a good one, of this authority."""
     listening = {line.split()[3] for line in control.run("ss -Htln").splitlines()}

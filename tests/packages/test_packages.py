@@ -25,7 +25,7 @@ def test_a_life_of_the_packages(machine: Machine, tmp_path: Path) -> None:
     install(machine, debs)
     for unit in ("ovnhook-agent", "ovnhook-control"):
         machine.wait_for(lambda: machine.run(f"systemctl is-active {unit}", check=False) == "active\n", unit)  # noqa: B023
-    for unit in ("ovnhook-agent", "ovnhook-control", "ovnhook-renew", "ovnhook-uplink@eth1"):
+    for unit in ("ovnhook-agent", "ovnhook-control", "ovnhook-renew", "ovnhook-fence", "ovnhook-uplink@eth1"):
         exposure = machine.run(f"systemd-analyze security --no-pager {unit} | tail -1")
         assert float(re.findall(r"(\d+\.\d+)", exposure)[0]) < 4.0
     machine.run(SET_UP)

@@ -17,7 +17,7 @@ LAYERS = (
     {"model"},
     {"config"},
     {"pki", "token"},
-    {"keyfiles", "members"},
+    {"keyfiles", "members", "fence"},
     {"domainxml"},
     {"address", "names"},
     {"changes"},
@@ -43,7 +43,7 @@ PURE = {
     *("identity", "model", "domainxml", "address", "names", "clientdomain", "subnet", "router", "floating"),
     *("changes", "observed", "migration", "plan"),
     *("health", "differences", "placement"),
-    *("pki", "token", "members"),
+    *("pki", "token", "members", "fence"),
 }
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}
 OWNERS = {
