@@ -61,6 +61,16 @@ class AuthorityFiles:
         return Files(self.folder / "control.pem", self.folder / "control.key", self.folder / "clients.pem")
 
     @property
+    def ledger(self) -> Path:
+        """All that this host has known of who is let in, and who no more (ovnhook.members)."""
+        return self.folder / "ledger.json"
+
+    @property
+    def cut(self) -> Path:
+        """Is there while the databases' connections are to be cut."""
+        return self.folder / "cut-is-due"
+
+    @property
     def fence(self) -> Path:
         """The rules that keep others from what control hosts have among themselves (ovnhook.fence)."""
         return self.folder / "fence.nft"
@@ -117,6 +127,15 @@ def replace_certificate(shown: Files, certificate: bytes) -> None:
     # Daemons of Open vSwitch look whether the key's file has changed, and only then whether the certificate's has
     # (stream_ssl_set_key_and_cert() of lib/stream-ssl.c).
     os.utime(shown.key)
+
+
+def is_key(path: Path) -> bool:
+    """Whether a private key is in a file, all of it."""
+    try:
+        pki.request(read(path))
+    except InvalidRequest:
+        return False
+    return True
 
 
 def read(path: Path) -> bytes:

@@ -9,7 +9,7 @@ import click
 
 from ovnhook.cli.client import Client
 from ovnhook.cli.output import format_option, show_list
-from ovnhook.errors import AlreadyExists
+from ovnhook.errors import AlreadyExists, InvalidRequest
 
 
 def _day(seconds: int) -> str:
@@ -21,7 +21,8 @@ _COLUMNS = {
     "NAME": lambda row: row["name"],
     "EXPIRES": lambda row: _day(row["expires"]),
 }
-_ROLES = click.Choice(["operator", "reader"])
+_PEOPLE = click.Choice(["operator", "reader"])
+_CLIENTS = click.Choice(["operator", "reader", "node"])
 
 
 @click.group(invoke_without_command=True)
@@ -47,12 +48,13 @@ def list_(socket: Path | None, format_: str) -> None:
 
 @certificate.command()
 @click.argument("name")
-@click.option("--role", type=_ROLES, required=True, help="What NAME may do: everything, or only look.")
+@click.option("--role", type=_PEOPLE, required=True, help="What NAME may do: everything, or only look.")
 @click.pass_obj
 def create(socket: Path | None, name: str, role: str) -> None:
     """Let NAME in, from any host: NAME.key, NAME.pem and ca.pem are written to the current directory.
 
-    The certificate is good for 90 days. Nodes have theirs by "ovnhook node join".
+    Where there is a ca.pem of another cloud already it is NAME.ca.pem. The certificate is good for 90 days. Nodes have
+    theirs by "ovnhook node join".
 
     \b
     Example:
@@ -66,19 +68,27 @@ def create(socket: Path | None, name: str, role: str) -> None:
         if path.exists():
             raise AlreadyExists(f"there is a file {path}", "mv it away, or go to another directory")
     secret = pki.new_key()
-    found = Client(socket).call("IssueCertificate", name=name, role=role, request=pki.request(secret).decode())
-    keyfiles.write(key, secret, keyfiles.SECRET)
-    keyfiles.write(made, found["certificate"].encode(), keyfiles.PUBLIC)
-    keyfiles.write(ca, found["ca"].encode(), keyfiles.PUBLIC)
+    try:
+        keyfiles.write(key, secret, keyfiles.SECRET)  # first: nobody is let in whose key can't be kept
+        found = Client(socket).call("IssueCertificate", name=name, role=role, request=pki.request(secret).decode())
+        if keyfiles.read(ca) not in (b"", found["ca"].encode()):
+            ca = Path(f"{name}.ca.pem")
+        keyfiles.write(made, found["certificate"].encode(), keyfiles.PUBLIC)
+        keyfiles.write(ca, found["ca"].encode(), keyfiles.PUBLIC)
+    except OSError as error:
+        raise InvalidRequest(f"{error.filename}: {error.strerror}") from error
+    finally:
+        if not made.exists():
+            key.unlink(missing_ok=True)
     click.echo(f"wrote {key}, {made}, {ca}")
 
 
 @certificate.command()
 @click.argument("name")
-@click.option("--role", type=_ROLES, required=True, help="Of the certificate.")
+@click.option("--role", type=_CLIENTS, required=True, help="Of the certificate.")
 @click.pass_obj
 def revoke(socket: Path | None, name: str, role: str) -> None:
-    """Let NAME in no more. A node is shut out by "ovnhook node remove".
+    """Let NAME in no more, from now on. Of a node its chassis and its ports stay, until "ovnhook node remove".
 
     \b
     Example:

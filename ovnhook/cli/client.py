@@ -69,11 +69,9 @@ class Client:
         if config.control:
             from ovnhook.keyfiles import Files
 
-            where = self._reachable(config.control.split(","))
             shown = Files(*map(Path, (config.database_certificate, config.database_private_key, config.database_ca)))
-            channel = _secure(where, *map(_content, (shown.ca, shown.key, shown.certificate)))
             hint = f"openssl x509 -noout -subject -enddate -in {config.database_certificate}; ovnhook status there"
-            return self._call(channel, where, hint, method, fields)
+            return self._anywhere(config.control.split(","), shown, hint, method, fields)
         import grpc
 
         socket = self._socket or CONTROL_SOCKET
@@ -110,19 +108,35 @@ class Client:
         Raises:
             OvnhookError: the one that the service raised, or Unavailable if it can't be asked.
         """
-        where = self._reachable(token.servers)
         fields = {"secret": token.secret, "request": request.decode(), "address": address}
+        where = self._reachable(token.servers)
         return self._call(_secure(where, ca), where, "", "Enrol", fields)
 
     def is_let_in(self, servers: Sequence[str], shown: Files) -> bool:
-        """Whether one of some control hosts, each HOST:PORT, lets in who shows these."""
+        """Whether one of some control hosts, each HOST:PORT, lets in who shows these.
+
+        Raises:
+            Unavailable: none can be reached.
+        """
+        self._reachable(servers)
         try:
-            where = self._reachable(servers)
-            channel = _secure(where, *map(_content, (shown.ca, shown.key, shown.certificate)))
-            self._call(channel, where, "", "ListNodes", {"page_size": 1})
+            self._anywhere(servers, shown, "", "ListNodes", {"page_size": 1})
         except (Unavailable, PermissionDenied):
             return False
         return True
+
+    def _anywhere(
+        self, servers: Sequence[str], shown: Files, hint: str, method: str, fields: Mapping[str, Any]
+    ) -> Object:
+        """Call a method at the first of some control hosts that answers."""
+        files = [_content(path) for path in (shown.ca, shown.key, shown.certificate)]
+        wrong: list[str] = []
+        for server in map(str.strip, servers):
+            try:
+                return self._call(_secure(self._reachable([server]), *files), server, hint, method, fields)
+            except Unavailable as error:
+                wrong.append(error.message)
+        raise Unavailable("; ".join(wrong), hint)
 
     def _call(self, channel: grpc.Channel, where: str, hint: str, method: str, fields: Mapping[str, Any]) -> Object:
         import grpc

@@ -228,7 +228,7 @@ def renew(socket: Path | None) -> None:
     if is_control:
         carry_out([authority.renew(own)], click.echo)
     if is_node:
-        carry_out(member.renew(shown, load(), Client(socket)), click.echo)
+        carry_out(member.renew(shown, Client(socket)), click.echo)
 
 
 @node.command()

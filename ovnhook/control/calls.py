@@ -119,9 +119,14 @@ def _stream(
     try:
         if _is_ours(name):
             with _statuses(name, context):
-                yield from stream(_decoded(request), context)
+                for message in stream(_decoded(request), context):
+                    rule.check(identify(context), name)  # who listens may be let in no more
+                    yield message
         else:
-            yield from stream(request, context)
+            for message in stream(request, context):
+                with _statuses(name, context):
+                    rule.check(identify(context), name)
+                yield message
     finally:
         limit.release()
 

@@ -16,7 +16,6 @@ from ovnhook.control.trust import Trust
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound
 from ovnhook.members import Invitation, Members, bracketed
-from ovnhook.ovsdb.trust import Trust as Row
 from ovnhook.pki import Subject
 
 _log = logging.getLogger(__name__)
@@ -28,13 +27,11 @@ class Certificates:
     """Makes tokens and certificates, and takes them back.
 
     Args:
-        row: where it is known who is let in.
-        trust: the same on this host, or None where there is no authority.
+        trust: knows who is let in, or None where there is no authority.
         config: where hosts join.
     """
 
-    def __init__(self, row: Row, trust: Trust | None, config: Config) -> None:
-        self._row = row
+    def __init__(self, trust: Trust | None, config: Config) -> None:
         self._trust = trust
         self._config = config
 
@@ -58,8 +55,8 @@ class Certificates:
         )
         invitation = Invitation(made.digest, subject, now + tokens.LIFETIME)
         # One is enough for a host, and the last one that was made is the one that its administrator has.
-        gone = [one for one in found.invitations if one.subject == subject or one.expires < now]
-        self._row.change(invitation.pair, deadline, drop=[key for one in gone for key in one.pair])
+        gone = [one.digest for one in found.invitations if one.subject == subject]
+        trust.change(invitation.entry, deadline, gone)
         _log.info("%s may join within %d minutes", subject, tokens.LIFETIME // 60)
         return api.CreateTokenResponse(token=str(made), lifetime=tokens.LIFETIME)
 
@@ -72,14 +69,13 @@ class Certificates:
                 f"a certificate is issued to an operator or a reader, not to a {subject.role}",
                 "hosts join: ovnhook node token NAME",
             )
-        if subject in trust.look(deadline).anchors:
+        if trust.look(deadline).named(subject):
             raise AlreadyExists(
                 f"{subject} has a certificate", f"ovnhook certificate revoke {subject.name} --role {subject.role}"
             )
         anchor = trust.authority.anchor(subject)
         made = trust.authority.issue(request.request.encode(), subject, anchor)
-        self._row.change(members.pairs(subject, anchor.decode(), made), deadline)
-        trust.look(deadline)
+        trust.change(members.entries_of(pki.name_of(anchor), anchor.decode(), made), deadline)
         _log.info("%s is let in", subject)
         return self._issued(trust, made)
 
@@ -88,12 +84,12 @@ class Certificates:
     ) -> api.IssuedCertificate:
         """Issue a certificate again, under the anchor that there is."""
         trust = self._authority()
-        anchor = trust.look(deadline).anchors.get(caller)
-        if anchor is None:
+        found = [one for one in trust.look(deadline).named(caller) if one.anchor]
+        if not found:
             raise NotFound(f"there is nothing to renew for {caller}", "a control host's: ovnhook node renew there")
+        anchor = found[-1].anchor
         made = trust.authority.issue(request.request.encode(), caller, anchor)
-        pair = {str(caller): anchor.decode()}
-        self._row.change(members.pairs(caller, anchor.decode(), made), deadline, needs=pair)
+        trust.change(members.entries_of(found[-1].key, anchor.decode(), made), deadline)
         _log.info("the certificate of %s is renewed", caller)
         return self._issued(trust, made)
 
@@ -102,14 +98,10 @@ class Certificates:
     ) -> api.ListCertificatesResponse:
         """Show who is let in, in pages."""
         found = self._authority().look(deadline)
-        shown, token = page(found.subjects, lambda one: (one.role, one.name), request.page_size, request.page_token)
+        size, after = request.page_size, request.page_token
+        shown, token = page(found.found, lambda one: (one.subject.role, one.subject.name, one.key), size, after)
         rows = [
-            api.Certificate(
-                role=one.role,
-                name=one.name,
-                expires=found.ends.get(one, 0),
-                address=found.servers.get(one.name, "") if one.role == pki.CONTROL else "",
-            )
+            api.Certificate(role=one.subject.role, name=one.subject.name, expires=one.ends, address=one.address)
             for one in shown
         ]
         return api.ListCertificatesResponse(certificates=rows, next_page_token=token)
@@ -120,10 +112,10 @@ class Certificates:
         """Let somebody in no more."""
         trust = self._authority()
         subject = Subject(request.name, request.role)
-        if subject not in trust.look(deadline).anchors:
+        found = trust.look(deadline).named(subject)
+        if not found:
             raise NotFound(f"{subject} has no certificate", "ovnhook certificate list")
-        self._row.change({}, deadline, drop=members.keys(subject))
-        trust.look(deadline)
+        trust.change({}, deadline, [one.mark for one in found])
         _log.info("%s is let in no more", subject)
         return api.RevokeCertificateResponse()
 
@@ -153,8 +145,8 @@ class Certificates:
         """Let a host in no more; nothing where there is no authority."""
         if self._trust is None:
             return
-        self._row.change({}, deadline, drop=_host(name, self._trust.look(deadline)))
-        self._trust.look(deadline)
+        while marks := _host(name, self._trust.look(deadline)):  # it may be joining just now
+            self._trust.change({}, deadline, marks)
 
     def _authority(self) -> Trust:
         if self._trust is None:
@@ -166,7 +158,8 @@ class Certificates:
 
 
 def _host(name: str, found: Members) -> list[str]:
-    """What a host is let in by, and would be, in the words of who keeps it."""
-    hosts = [one for one in found.subjects if one.name == name and one.role in (pki.CONTROL, pki.NODE)]
-    kept = [key for one in hosts for key in members.keys(one)]
-    return kept + [key for one in found.invitations if one.subject.name == name for key in one.pair]
+    """The marks of what a host is let in by, and would be."""
+    hosts = [
+        one.mark for one in found.found if one.subject.name == name and one.subject.role in (pki.CONTROL, pki.NODE)
+    ]
+    return [*hosts, *(one.digest for one in found.invitations if one.subject.name == name)]

@@ -19,7 +19,6 @@ from ovnhook.control.roles import anybody
 from ovnhook.control.trust import Trust
 from ovnhook.deadline import Deadline
 from ovnhook.errors import NotFound, PermissionDenied
-from ovnhook.ovsdb.trust import Trust as Row
 
 _log = logging.getLogger(__name__)
 
@@ -30,17 +29,16 @@ class Door:
     """Serves from when it is made until it is stopped.
 
     Args:
-        row: where it is known who is let in.
-        trust: the same on this host.
+        trust: knows who is let in.
         config: where to serve, and with which certificate.
 
     Raises:
         OvnhookError: it can't serve there, or the certificate is not what it is to be.
     """
 
-    def __init__(self, row: Row, trust: Trust, config: Config) -> None:
+    def __init__(self, trust: Trust, config: Config) -> None:
         self._server = grpc.server(ThreadPoolExecutor(_THREADS), interceptors=[Calls(anybody)])
-        ovnhook_pb2_grpc.add_EnrolmentServicer_to_server(Enrolment(row, trust), self._server)
+        ovnhook_pb2_grpc.add_EnrolmentServicer_to_server(Enrolment(trust), self._server)
         tcp.listen(self._server, config.enrolment, config, mutual=False)
         self._server.start()
 
@@ -53,12 +51,10 @@ class Enrolment:
     """Lets hosts in that have a token.
 
     Args:
-        row: where it is known who is let in.
-        trust: the same on this host.
+        trust: knows who is let in.
     """
 
-    def __init__(self, row: Row, trust: Trust) -> None:
-        self._row = row
+    def __init__(self, trust: Trust) -> None:
         self._trust = trust
 
     def Enrol(self, request: api.EnrolRequest, deadline: Deadline) -> api.EnrolResponse:
@@ -74,18 +70,19 @@ class Enrolment:
         subject, authority = invitation.subject, self._trust.authority
         wanted = request.request.encode()
         if subject.role == pki.CONTROL:
-            value = request.address
-            certificate = authority.issue_server(wanted, subject.name, [value])
+            certificate = authority.issue_server(wanted, subject.name, [request.address])
+            key, value = f"{subject} {pki.mark_of_key(certificate)}", request.address
         else:
             anchor = authority.anchor(subject)
-            value = anchor.decode()
             certificate = authority.issue(wanted, subject, anchor)
+            key, value = pki.name_of(anchor), anchor.decode()
+        entries = members.entries_of(key, value, certificate)
+        # Whoever had the name before is let in no more: a host that was set up anew, or one that is not it.
+        gone = [invitation.digest, *(one.mark for one in found.named(subject) if one.key != key)]
         try:
-            pairs = members.pairs(subject, value, certificate)
-            self._row.change(pairs, deadline, drop=invitation.pair, needs=invitation.pair)
+            self._trust.change(entries, deadline, gone, needs=invitation.entry)
         except NotFound as error:
             raise PermissionDenied("this token was used by another host at the same time") from error
-        self._trust.look(deadline)
         _log.info("%s has joined", subject)
         return api.EnrolResponse(
             certificate=certificate.decode(),

@@ -105,7 +105,8 @@ class Nodes:
         if age < _GONE:
             raise InUse(
                 f"node {node.name} is there: its agent told of it {span(age)} ago",
-                f"to remove it anyway: systemctl disable --now ovnhook-agent ovn-host there, wait {_GONE:.0f} s",
+                f"to remove it anyway: systemctl disable --now ovnhook-agent ovn-host there, wait {_GONE:.0f} s; "
+                f"to shut it out at once: ovnhook certificate revoke {node.name} --role node",
             )
         count = self._northbound.count_up(deadline)
         heard = 0.0  # when northd had told the hosts to answer

@@ -87,18 +87,18 @@ class Server:
         self._server = grpc.server(
             ThreadPoolExecutor(_THREADS + streams * STREAMS), interceptors=[Calls(identify)], options=_OPTIONS
         )
-        self._add_services(config, row, services)
+        self._add_services(config, services)
         self._lock = _lock(path)
         _bind(self._server, path)
         if config.listen:
             tcp.listen(self._server, config.listen, config)
-        self._door = Door(row, trust, config) if trust and config.enrolment else None
+        self._door = Door(trust, config) if trust and config.enrolment else None
         if self._trust:
             self._trust.start()
         self._server.start()
         self._gateways.start()
 
-    def _add_services(self, config: Config, row: TrustRow, services: Sequence[str]) -> None:
+    def _add_services(self, config: Config, services: Sequence[str]) -> None:
         ovnhook_pb2_grpc.add_SubnetsServicer_to_server(
             Subnets(self._northbound, self._southbound, self._vswitch), self._server
         )
@@ -113,7 +113,7 @@ class Server:
         ovnhook_pb2_grpc.add_AttachmentsServicer_to_server(attachments, self._server)
         ports = Ports(self._northbound, attachment, attachments)
         ovnhook_pb2_grpc.add_PortsServicer_to_server(ports, self._server)
-        certificates = Certificates(row, self._trust, config)
+        certificates = Certificates(self._trust, config)
         nodes = Nodes(self._northbound, self._southbound, attachment, certificates)
         ovnhook_pb2_grpc.add_NodesServicer_to_server(nodes, self._server)
         ovnhook_pb2_grpc.add_StatusServicer_to_server(

@@ -89,9 +89,9 @@ class Status:
             legs=_legs(stored, hosts) if stored else (),
             uses=stored.uses if stored else (),
             certificates=tuple(
-                health.Certificate(one.name, one.role, ends)
-                for one, ends in sorted(self._members().ends.items(), key=lambda pair: str(pair[0]))
-                if one.role in (CONTROL, NODE)
+                health.Certificate(one.subject.name, one.subject.role, one.ends)
+                for one in self._members().found
+                if one.ends and one.subject.role in (CONTROL, NODE)
             ),
         )
         around = Around(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import ovs.jsonrpc
 import ovs.stream
 
@@ -37,7 +39,7 @@ def ask(remote: str, database: str, deadline: Deadline) -> Server:
 
 
 def cut_connections(socket: str, deadline: Deadline) -> None:
-    """Let a server of this host cut all connections that it has; who is let in comes again.
+    """Let a server of this host, if it runs, cut all connections that it has; who is let in comes again.
 
     Args:
         socket: the server's control socket (ovs-appctl(8)).
@@ -48,6 +50,8 @@ def cut_connections(socket: str, deadline: Deadline) -> None:
     """
     patience = int(deadline.remaining * 1000)
     error, stream = ovs.stream.Stream.open_block(ovs.stream.Stream.open(f"unix:{socket}"), timeout=patience)
+    if error in (errno.ENOENT, errno.ECONNREFUSED):
+        return  # no server runs, and nobody is connected
     if error:
         raise Unavailable(f"{socket}: {reason(error)}")
     connection = ovs.jsonrpc.Connection(stream)

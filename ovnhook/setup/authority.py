@@ -78,8 +78,7 @@ def _is_there(files: AuthorityFiles) -> bool:
 
 
 def _make(files: AuthorityFiles) -> None:
-    # A key without its certificate is one of a time before that was cut off: nobody knows it yet.
-    made = Authority.new()
+    made = Authority.new(keyfiles.read(files.own.key))  # with a key that others may trust already
     files.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     # The certificate is written last: with it the authority is there.
     keyfiles.write(files.own.key, made.key, SECRET)
@@ -87,11 +86,7 @@ def _make(files: AuthorityFiles) -> None:
 
 
 def _join(files: AuthorityFiles, token: Token, address: str, door: Door) -> None:
-    key = keyfiles.read(files.databases.key)
-    if not key:
-        key = pki.new_key()
-        keyfiles.write(files.databases.key, key, SECRET)
-    ca, answer = enrolment.enrol(token, key, address, door)
+    ca, answer = enrolment.enrol(token, _key(files), address, door)
     keyfiles.write(files.databases.ca, ca, PUBLIC)  # who else is let in is known when this host's database is
     keyfiles.write(files.own.key, answer["authority_key"].encode(), SECRET)
     keyfiles.replace_certificate(files.databases, answer["certificate"].encode())
@@ -99,24 +94,28 @@ def _join(files: AuthorityFiles, token: Token, address: str, door: Door) -> None
 
 
 def _is_good(files: AuthorityFiles, name: str, address: str) -> bool:
-    shown = files.databases
-    if not (shown.certificate.exists() and shown.key.exists()):
+    found, key = keyfiles.read(files.databases.certificate), keyfiles.read(files.databases.key)
+    try:
+        return (
+            pki.split(found)[1:] == [files.own.certificate.read_bytes()]
+            and pki.subject_of(found) == Subject(name, pki.CONTROL)
+            and pki.addresses_of(found) == [address]
+            and pki.is_of(found, key)
+            and not pki.is_due(found)
+        )
+    except InvalidRequest:  # a file that was cut off
         return False
-    found = shown.certificate.read_bytes()
-    return (
-        pki.split(found)[1:] == [files.own.certificate.read_bytes()]
-        and pki.subject_of(found) == Subject(name, pki.CONTROL)
-        and pki.addresses_of(found) == [address]
-        and pki.is_of(found, shown.key.read_bytes())
-        and not pki.is_due(found)
-    )
 
 
 def _issue(files: AuthorityFiles, name: str, address: str) -> None:
     # The key stays: the certificate, which is replaced at once, is its own before and after.
-    key = keyfiles.read(files.databases.key)
-    if not key:
-        key = pki.new_key()
-        keyfiles.write(files.databases.key, key, SECRET)
-    made = files.load().issue_server(pki.request(key), name, [address])
+    made = files.load().issue_server(pki.request(_key(files)), name, [address])
     keyfiles.replace_certificate(files.databases, made)
+
+
+def _key(files: AuthorityFiles) -> bytes:
+    """This host's key, a new one if there was none, or not all of one."""
+    path = files.databases.key
+    if not keyfiles.is_key(path):
+        keyfiles.write(path, pki.new_key(), SECRET)
+    return path.read_bytes()

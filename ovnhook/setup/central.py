@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from ovnhook.config import Config
@@ -68,6 +69,33 @@ def check_private(name: str, tool: str, targets: Sequence[str]) -> None:
                 f"the {name} database listens on {target}: whoever reaches that may change the network",
                 f"where no other host needs it: {tool} del-connection; /etc/default/ovn-central",
             )
+
+
+def connections(tool: str) -> dict[str, str]:
+    """Where a database listens, each with the role of those who connect there.
+
+    Args:
+        tool: ``ovn-nbctl`` or ``ovn-sbctl``.
+    """
+    found = {}
+    for line in run(tool, _ANSWER, "--no-leader-only", "get-connection").splitlines():
+        role = re.search(r'role="(.*?)"', line)  # the southbound database alone has any
+        found[line.split()[-1]] = role[1] if role else ""
+    return found
+
+
+def listen(tool: str, targets: Mapping[str, str]) -> None:
+    """Let a database listen there, and nowhere else.
+
+    Args:
+        tool: ``ovn-nbctl`` or ``ovn-sbctl``.
+        targets: as `connections` tells them.
+    """
+    words: list[str] = []
+    for target, role in sorted(targets.items(), key=lambda one: one[1]):
+        words += [f"role={role}"] if role else []  # it holds for all targets after it
+        words += [target]
+    run(tool, _ANSWER, "--no-leader-only", "set-connection", *words)
 
 
 def _is_loopback(host: str) -> bool:

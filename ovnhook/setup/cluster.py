@@ -21,6 +21,7 @@ from ovnhook.errors import InUse, InvalidConfig, OvnhookError
 from ovnhook.fence import NORTHBOUND_RAFT, SOUTHBOUND_NORTHD, SOUTHBOUND_RAFT
 from ovnhook.keyfiles import Files
 from ovnhook.members import bracketed
+from ovnhook.setup import central
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.services import enabled
 from ovnhook.setup.step import Step
@@ -83,10 +84,6 @@ class _Database:
     @property
     def pid(self) -> Path:
         return Path(f"/run/ovn/ovn{self.short}_db.pid")
-
-    def tool(self, *argv: str) -> str:
-        """What ovn-nbctl or ovn-sbctl says, of this host's server."""
-        return run(f"ovn-{self.short}ctl", _PATIENCE, "--no-leader-only", *argv)
 
     def cluster(self, command: str, *argv: str) -> str:
         """What this host's server answers to a command about the cluster (ovsdb-server(1))."""
@@ -308,19 +305,15 @@ def _kick(database: _Database, address: str) -> None:
 
 
 def _listens(database: _Database, address: str) -> bool:
-    said = {}
-    for line in database.tool("get-connection").splitlines():
-        role = re.search(r'role="(.*?)"', line)  # of the southbound database's alone
-        said[line.split()[-1]] = role[1] if role else ""
-    return said == {_target(port, address): role for port, role in database.listens.items()}
+    return central.connections(f"ovn-{database.short}ctl") == _targets(database, address)
 
 
 def _listen(database: _Database, address: str) -> None:
-    words: list[str] = []
-    for port, role in sorted(database.listens.items(), key=lambda one: one[1]):
-        words += [f"role={role}"] if role else []  # it holds for all targets after it
-        words += [_target(port, address)]
-    database.tool("set-connection", *words)
+    central.listen(f"ovn-{database.short}ctl", _targets(database, address))
+
+
+def _targets(database: _Database, address: str) -> dict[str, str]:
+    return {_target(port, address): role for port, role in database.listens.items()}
 
 
 def _leaders(database: _Database, member: Member) -> str:

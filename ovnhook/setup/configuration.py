@@ -54,11 +54,12 @@ def changed(text: str, settings: Mapping[str, str]) -> str:
     """
     for key, value in settings.items():
         line = f"{key} = {json.dumps(value)}"  # a basic string of TOML is one of JSON's, but for what no path has
-        found = re.findall(rf"(?m)^[ \t]*{key}[ \t]*=.*$", text)
+        pattern = re.compile(rf"^[ \t]*{key}[ \t]*=.*$", re.MULTILINE)
+        found = pattern.findall(text)
         if len(found) > 1 or any(mark in one for one in found for mark in ('"""', "'''")):
             raise InUse(f"ovnhook.toml says '{key}' in a way that is better changed by hand", f"write {line}")
         if found:
-            text = text.replace(found[0], line)
+            text = pattern.sub(line.replace("\\", r"\\"), text)
         else:
             text += line + "\n" if not text or text.endswith("\n") else f"\n{line}\n"
     return text

@@ -77,7 +77,7 @@ def steps(wishes: Wishes, config: Config, api: Door, door: Door) -> Iterator[Ste
     if wishes.cluster:
         yield from fence.steps(files)
     else:
-        for tool, role, port in (("ovn-nbctl", "", NORTHBOUND), ("ovn-sbctl", "role=ovn-controller ", SOUTHBOUND)):
+        for tool, role, port in (("ovn-nbctl", "", NORTHBOUND), ("ovn-sbctl", "ovn-controller", SOUTHBOUND)):
             yield from _database(tool, role, port, files, address)
     yield enabled(RENEWAL, "python3-ovnhook")
     yield from cloud.steps(api, wishes.subnet, wishes.leg)
@@ -141,9 +141,9 @@ def _database(tool: str, role: str, port: int, files: AuthorityFiles, address: s
         lambda: _run(tool, "set-ssl", *what),
     )
     yield Step(
-        f"the {name} database listens at {target}",
-        lambda: target in run(tool, "--timeout=10", "get-connection").split(),
-        lambda: _run(tool, "set-connection", *role.split(), target),
+        f"the {name} database listens at {target}" + (f" to who has the role {role}" if role else ""),
+        lambda: central.connections(tool).get(target) == role,
+        lambda: central.listen(tool, {**central.connections(tool), target: role}),
     )
     yield _reached(f"the {name} database", address, port)
 

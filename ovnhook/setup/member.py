@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ovnhook import keyfiles, pki
 from ovnhook.config import PATH, Config
-from ovnhook.errors import InvalidRequest, NotFound
+from ovnhook.errors import InvalidConfig, InvalidRequest, NotFound
 from ovnhook.keyfiles import PUBLIC, SECRET, Files
 from ovnhook.members import bracketed
 from ovnhook.pki import Subject
@@ -54,29 +54,8 @@ def join(token: Token, wishes: Wishes, config: Config, door: Door) -> Iterator[S
     ids = switch.settings()
     name = switch.name_for(token.name, token.name, ids)
     address = underlay.checked(wishes.address) or ids.get("ovn-encap-ip") or underlay.address(hosts[0])
-    files = keyfiles.node()
-    subject = Subject(name, pki.NODE)
-    yield Step("this host has a key", files.key.exists, lambda: keyfiles.write(files.key, pki.new_key(), SECRET))
-    yield Step(
-        f"this host has a certificate as {subject}",
-        lambda: _has_joined(files, subject, token) and door.is_let_in(_everywhere("", hosts, API).split(","), files),
-        lambda: _enrol(files, token, address, door),
-    )
     if not config.authority:
-        shown = (str(files.key), str(files.certificate), str(files.ca))
-        yield Step(
-            "Open vSwitch shows this host's certificate",
-            lambda: all(path in run("ovs-vsctl", "--timeout=10", "get-ssl") for path in shown),
-            lambda: _show(shown),
-        )
-        yield from configuration.says(
-            {
-                "database_certificate": str(files.certificate),
-                "database_private_key": str(files.key),
-                "database_ca": str(files.ca),
-                **_reaches(hosts),
-            }
-        )
+        yield from _lets_in(token, name, address, hosts, door)
     # Debian records the host's name anew at each boot, with its domain if that can be found out just then. A host may
     # not change it in the southbound database: ovn-controller would be refused all else too. This key goes before.
     own = f"hostname-{name}"
@@ -94,25 +73,52 @@ def join(token: Token, wishes: Wishes, config: Config, door: Door) -> Iterator[S
     )
 
 
-def renew(files: Files, config: Config, door: Door) -> Iterator[Step]:
+def _lets_in(token: Token, name: str, address: str, hosts: Sequence[str], door: Door) -> Iterator[Step]:
+    """The host has a certificate, and shows it to control hosts."""
+    files, subject = keyfiles.node(), Subject(name, pki.NODE)
+    yield Step("this host has a key", lambda: keyfiles.is_key(files.key), lambda: _new_key(files))
+    yield Step(
+        f"this host has a certificate as {subject}",
+        lambda: _has_joined(files, subject, token) and door.is_let_in(_everywhere("", hosts, API).split(","), files),
+        lambda: _enrol(files, token, address, door),
+    )
+    shown = (str(files.key), str(files.certificate), str(files.ca))
+    yield Step(
+        "Open vSwitch shows this host's certificate",
+        lambda: all(path in run("ovs-vsctl", "--timeout=10", "get-ssl") for path in shown),
+        lambda: _show(shown),
+    )
+    yield from configuration.says(
+        {
+            "database_certificate": str(files.certificate),
+            "database_private_key": str(files.key),
+            "database_ca": str(files.ca),
+            **_reaches(hosts),
+        }
+    )
+
+
+def renew(files: Files, door: Door) -> Iterator[Step]:
     """A node's certificate is good for a while yet, and it knows where all control hosts are.
 
     Args:
         files: what the node shows.
-        config: of this host.
         door: the control service.
     """
+    try:
+        subject = pki.subject_of(keyfiles.read(files.certificate))
+    except InvalidRequest as error:
+        raise InvalidConfig(f"{files.certificate}: {error.message}", "ovnhook node join TOKEN") from error
     yield Step(
-        f"the certificate of {pki.subject_of(files.certificate.read_bytes())} is good for a while",
+        f"the certificate of {subject} is good for a while",
         lambda: not pki.is_due(files.certificate.read_bytes()),
         lambda: _renew(files, door),
     )
-    if not config.authority:
-        found = door.pages("ListCertificates", "certificates")
-        hosts = [one["address"] for one in found if one["address"]]
-        yield from configuration.says(_reaches(hosts))
-        yield switch.knows("ovn-remote", _everywhere("ssl:", hosts, SOUTHBOUND))
-        yield restarted("ovnhook-agent", PATH)
+    found = door.pages("ListCertificates", "certificates")
+    hosts = [one["address"] for one in found if one["address"]]
+    yield from configuration.says(_reaches(hosts))
+    yield switch.knows("ovn-remote", _everywhere("ssl:", hosts, SOUTHBOUND))
+    yield restarted("ovnhook-agent", PATH)
 
 
 def _reaches(hosts: Sequence[str]) -> dict[str, str]:
@@ -127,15 +133,19 @@ def _everywhere(scheme: str, hosts: Sequence[str], port: int) -> str:
 
 def _has_joined(files: Files, subject: Subject, token: Token) -> bool:
     """Whether this host has a certificate of the authority that a token is of; it may be let in no more with it."""
-    if not (files.certificate.exists() and files.ca.exists()):
+    found, ca = keyfiles.read(files.certificate), keyfiles.read(files.ca)
+    try:
+        return (
+            pki.fingerprint(ca) == token.fingerprint
+            and pki.subject_of(found) == subject
+            and pki.is_of(found, files.key.read_bytes())
+        )
+    except InvalidRequest:  # a file that is not there, or was cut off
         return False
-    found, ca = files.certificate.read_bytes(), files.ca.read_bytes()
-    return (
-        pki.fingerprint(ca) == token.fingerprint
-        and pki.subject_of(found) == subject
-        and pki.is_of(found, files.key.read_bytes())
-        and not pki.is_due(found)
-    )
+
+
+def _new_key(files: Files) -> None:
+    keyfiles.write(files.key, pki.new_key(), SECRET)
 
 
 def _enrol(files: Files, token: Token, address: str, door: Door) -> None:

@@ -53,7 +53,7 @@ def restarted(unit: str, file: Path) -> Step:
         return _is_active(unit) and float(since or 0) > file.stat().st_mtime
 
     def restart() -> None:
-        time.sleep(max(0.0, file.stat().st_mtime + _TICK - time.time()))
+        time.sleep(min(_TICK, max(0.0, file.stat().st_mtime + _TICK - time.time())))
         _do(unit, "restart")
 
     return Step(f"{unit} has read {file}", has_read, restart, within=30, hint=_where(unit))

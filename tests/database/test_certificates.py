@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+import grpc
 import pytest
 
-from ovnhook import keyfiles, pki
+from ovnhook import identity, keyfiles, pki
 from ovnhook import token as tokens
+from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
 from ovnhook.cli.client import Client
 from ovnhook.config import Config
 from ovnhook.control import trust
@@ -34,12 +36,14 @@ from ovnhook.errors import (
 from ovnhook.keyfiles import AuthorityFiles, Files
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.connection import Database
-from ovnhook.ovsdb.operation import select
+from ovnhook.ovsdb.operation import key, select
 from ovnhook.setup import authority as setup
 from ovnhook.setup.step import carry_out
 from tests.database.control import Control, Done
 from tests.database.hosts import add_chassis
 from tests.database.server import run, wait_for
+
+KIND = ["ovnhook:kind", "trust"]
 
 
 @dataclass
@@ -360,30 +364,103 @@ def test_what_is_refused(cloud: Cloud, method: str, fields: dict[str, str], kind
     assert cloud.control.northbound.dump() == before
 
 
-def test_an_anchor_that_the_authority_has_not_signed_is_nobodys(cloud: Cloud) -> None:
-    """A node can write to the database, and let nobody in with that."""
-    other, subject = pki.Authority.new(), pki.Subject("eve", pki.OPERATOR)
-    anchor, key = other.anchor(subject), pki.new_key()
+def entries(cloud: Cloud) -> dict[str, str]:
+    """What the database has of who is let in."""
+    (row,) = (row for row in cloud.control.northbound.dump()["DNS"].values() if KIND in row["external_ids"][1])
+    return dict(row["records"][1])
+
+
+def write(cloud: Cloud, found: dict[str, str]) -> None:
+    """Bring entries into the database, as somebody does who may write to it."""
+    pairs = [[key, value] for key, value in found.items()]
+    mutations = [["records", "delete", ["set", [*found]]], ["records", "insert", ["map", pairs]]]
+    change = {"op": "mutate", "table": "DNS", "where": [key(identity.TRUST)], "mutations": mutations}
+    cloud.control.northbound.transact(change)
+
+
+def test_nobody_lets_himself_in_who_may_write_to_the_database(cloud: Cloud) -> None:
+    """Neither by an anchor nor by a token, nor as a control host that tokens lead to: the seal is missing, or another's."""
+    node = cloud.enrol(cloud.invite("hv1"))
+    other = pki.Authority.new()
+    eve = pki.Subject("eve", pki.OPERATOR)
+    anchor, secret = other.anchor(eve), pki.new_key()
     shown = keyfiles.node(cloud.folder / "eve")
-    for path, text in (
-        (shown.key, key),
-        (shown.certificate, other.issue(pki.request(key), subject, anchor)),
-        (shown.ca, cloud.files.own.certificate.read_bytes()),
-    ):
-        keyfiles.write(path, text, keyfiles.SECRET)
-    run(
-        *("ovn-nbctl", f"--db={cloud.control.northbound.remote}", "set", "DNS", str(trust_row(cloud))),
-        f"records:operator\\ eve={anchor.decode()!r}".replace("'", '"').replace("\\n", "\n"),
-    )
-    assert cloud.invite("hv1")  # has looked
-    assert b"eve" not in b"".join(pki.split(cloud.files.api.ca.read_bytes()))
-    assert len(pki.split(cloud.files.api.ca.read_bytes())) == 1
+    keyfiles.write(shown.key, secret, keyfiles.SECRET)
+    keyfiles.write(shown.certificate, other.issue(pki.request(secret), eve, anchor), keyfiles.PUBLIC)
+    keyfiles.write(shown.ca, cloud.files.own.certificate.read_bytes(), keyfiles.PUBLIC)
+    fake = replace(cloud.invite("hv2"), secret=tokens.new_secret(), role=pki.CONTROL)
+    stolen = next(value for name, value in entries(cloud).items() if name.startswith("node hv1 "))
+    sound = entries(cloud)
+    plain = {
+        pki.name_of(anchor): anchor.decode(),
+        f"token {fake.digest}": "control evil 4000000000",
+        "control 0evil 1": "192.0.2.66",
+        "operator eve 1": stolen,
+        "nonsense": "",
+    }
+    write(cloud, plain | {name: f"{value} {other.seal(name, value)}" for name, value in plain.items()} | {"x y": "z"})
+    wait_for(lambda: entries(cloud) == sound)
+    with pytest.raises(PermissionDenied, match="never was one"):
+        cloud.enrol(fake)
     assert not cloud.let_in(shown)
+    assert cloud.let_in(node)
+    assert len(pki.split(cloud.files.api.ca.read_bytes())) == 2
 
 
-def trust_row(cloud: Cloud) -> str:
-    """The UUID of the row that says who is let in."""
-    return next(iter(cloud.control.northbound.dump()["DNS"]))
+def test_what_is_gone_stays_gone(cloud: Cloud) -> None:
+    """Whoever brings an old state back, of one entry or of all; and who has joined since is let in still."""
+    first = cloud.enrol(cloud.invite("hv1"))
+    token = cloud.invite("hv2")
+    old = entries(cloud)
+    second = cloud.enrol(token)
+    cloud.client.call("RevokeCertificate", name="hv1", role="node")
+    sound = entries(cloud)
+    write(cloud, old)
+    wait_for(lambda: entries(cloud) == sound)
+    cloud.control.northbound.transact({"op": "delete", "table": "DNS", "where": [key(identity.TRUST)]})
+    wait_for(lambda: "trust" in str(cloud.control.northbound.dump().get("DNS")) and entries(cloud) == sound)
+    assert not cloud.let_in(first)
+    assert not cloud.served(first)
+    assert cloud.let_in(second)
+    assert cloud.served(second)
+    with pytest.raises(PermissionDenied, match="was used already"):
+        cloud.enrol(token)
+
+
+def test_a_stream_ends_with_who_listens(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever is let in no more hears of no change since."""
+    monkeypatch.chdir(tmp_path)
+    assert cloud.ovnhook("certificate", "create", "bob", "--role", "reader").status == 0
+    files = [(tmp_path / name).read_bytes() for name in ("ca.pem", "bob.key", "bob.pem")]
+    options = [("grpc.ssl_target_name_override", pki.SERVER_NAME)]
+    with grpc.secure_channel(cloud.api, grpc.ssl_channel_credentials(*files), options) as channel:
+        stream = ovnhook_pb2_grpc.ChangesStub(channel).WatchChanges(
+            ovnhook_pb2.WatchChangesRequest(existing=True), timeout=30
+        )
+        assert next(stream).type == ovnhook_pb2.Change.SYNCED
+        cloud.client.call("RevokeCertificate", name="bob", role="reader")
+        assert cloud.ovnhook("subnet", "create", "secret", "10.9.0.0/24").status == 0
+        with pytest.raises(grpc.RpcError) as ended:
+            next(stream)
+        assert ended.value.code() == grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_a_database_that_can_not_be_cut_off(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and tried until it can; all else goes on, also after a restart of the service."""
+    first = cloud.enrol(cloud.invite("hv1"))
+    silent = cloud.folder / "silent"
+    right = trust._DATABASES
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(silent))
+        listener.listen()
+        monkeypatch.setattr(trust, "_PATIENCE", 0.4)
+        monkeypatch.setattr(trust, "_DATABASES", (str(silent),))
+        cloud.client.call("RevokeCertificate", name="hv1", role="node")
+        assert cloud.files.cut.exists()
+        assert not cloud.let_in(first)
+        assert cloud.enrol(cloud.invite("hv2"))
+    monkeypatch.setattr(trust, "_DATABASES", right)
+    wait_for(lambda: not cloud.files.cut.exists())
 
 
 def test_without_an_authority(control: Control) -> None:

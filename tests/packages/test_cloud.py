@@ -192,9 +192,7 @@ def renewed(control: Machine, node: Machine) -> None:
         keyfiles.node(node.path("/etc/ovnhook/certificates")),
     )
     authority = files.load()
-    anchor = next(
-        one for one in pki.split(files.databases.ca.read_bytes()) if pki.is_under(own.certificate.read_bytes(), one)
-    )
+    anchor = anchor_of(own, files)
     guest(node, "ping -i 0.1 10.128.0.1 >/run/pings 2>&1 &", "web1")
     units = "systemctl show -P InvocationID ovn-controller ovnhook-agent openvswitch-switch"
     before = node.run(units)
@@ -224,8 +222,8 @@ def renewed(control: Machine, node: Machine) -> None:
 
 def anchor_of(own: keyfiles.Files, files: keyfiles.AuthorityFiles) -> bytes:
     """What a node is trusted by."""
-    certificate = own.certificate.read_bytes()
-    return next(one for one in pki.split(files.databases.ca.read_bytes()) if pki.is_under(certificate, one))
+    name = pki.issuer_of(own.certificate.read_bytes())
+    return next(one for one in pki.split(files.databases.ca.read_bytes()) if pki.name_of(one) == name)
 
 
 def reconnect(control: Machine) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ovnhook.config import Config
 from ovnhook.errors import AlreadyExists, InUse, InvalidConfig, InvalidRequest, NotFound, OvnhookError, Unavailable
-from ovnhook.setup import central, cloud, cluster, switch, uplink
+from ovnhook.setup import central, cloud, cluster, configuration, switch, uplink
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.step import Step, carry_out
 
@@ -247,3 +249,26 @@ def test_options_of_others_stay(before: str, after: str) -> None:
 def test_options_that_are_broken_are_told() -> None:
     with pytest.raises(InvalidConfig, match="/etc/default/ovn-central: OVN_CTL_OPTS: No closing quotation"):
         cluster._merged('OVN_CTL_OPTS="--a', {})
+
+
+def test_a_setting_is_written_where_it_is() -> None:
+    """In its own line alone, though another one has the same text in it; what is not there comes at the end."""
+    text = '# ca = "/x"\ndatabase_ca = "/x"\nca = "/x"\nname = "a"'
+    made = configuration.changed(text, {"ca": "/new\\1", "listen": "[::]:1"})
+    assert made == '# ca = "/x"\ndatabase_ca = "/x"\nca = "/new\\\\1"\nname = "a"\nlisten = "[::]:1"\n'
+    assert configuration.changed(made, {"ca": "/new\\1", "listen": "[::]:1"}) == made
+    assert tomllib.loads(made)["ca"] == "/new\\1"
+    for odd in ('ca = """x"""', 'ca = "a"\nca = "b"'):
+        with pytest.raises(InUse, match="better changed by hand"):
+            configuration.changed(odd, {"ca": "c"})
+
+
+def test_a_setting_that_means_nothing_is_not_written(tmp_path: Path) -> None:
+    """The file stays what it was."""
+    path = tmp_path / "ovnhook.toml"
+    path.write_text("deadline = 6.0\n")
+    (step,) = configuration.says({"listen": "nowhere"}, path)
+    with pytest.raises(InvalidConfig, match="HOST:PORT"):
+        step.make_so()
+    assert path.read_text() == "deadline = 6.0\n"
+    assert list(tmp_path.iterdir()) == [path]
