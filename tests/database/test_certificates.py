@@ -379,7 +379,7 @@ def write(cloud: Cloud, found: dict[str, str]) -> None:
 
 
 def test_nobody_lets_himself_in_who_may_write_to_the_database(cloud: Cloud) -> None:
-    """Neither by an anchor nor by a token, nor as a control host that tokens lead to: the seal is missing, or another's."""
+    """Neither by an anchor nor by a token, nor as a control host: the seal is missing, or another's."""
     node = cloud.enrol(cloud.invite("hv1"))
     other = pki.Authority.new()
     eve = pki.Subject("eve", pki.OPERATOR)
