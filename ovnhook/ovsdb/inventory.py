@@ -68,7 +68,7 @@ def look_up(
     wanted: list[Operation] = []
     for name in names:
         wanted += [
-            select(rows.SWITCH, key(identity.switch(name))),
+            select(rows.SWITCH, key(identity.switch(name)), columns=rows.SUBNET_COLUMNS),
             select(rows.DNS, key(identity.names(name)), columns=["records"]),
             select(rows.DNS, includes("external_ids", rows.kind("lease", subnet=name)), columns=["_uuid"]),
         ]

@@ -90,6 +90,10 @@ def subnet_ids(subnet: Subnet) -> dict[str, str]:
     )
 
 
+SUBNET_COLUMNS = ("_uuid", "external_ids")
+"""What `subnet` reads of a Logical_Switch: its ports can be ten thousand."""
+
+
 @reader
 def subnet(row: Row, default: str) -> Subnet:
     """A Logical_Switch as the subnet it is; `default` is the name of the default subnet."""
