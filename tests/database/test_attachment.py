@@ -841,7 +841,7 @@ def test_a_start_reads_as_much_however_many_ports_there_are(world: World, hv1: H
             told += len(json.dumps(found))
             return found
 
-        hv1.northbound.database.transact = counting  # type: ignore[method-assign]
+        hv1.northbound.database.transact = counting  # type: ignore[assignment,method-assign]
         hv1.attach(domain(interface()), soon())
         hv1.northbound.database.transact = transact  # type: ignore[method-assign]
         hv1.detach(domain(interface()), soon())
