@@ -6,11 +6,15 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from bench import hook, hotplug, migration, results, table
+from bench import agent, control, hook, hotplug, migration, results, rows, start, table
 from bench.row import Row
 
 SUBJECTS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "hook": hook.measure,
+    "agent": agent.measure,
+    "control": control.measure,
+    "rows": rows.measure,
+    "start": start.measure,
     "hotplug": hotplug.measure,
     "migration": migration.measure,
 }
@@ -24,12 +28,12 @@ def main(names: Sequence[str]) -> int:
     print(table.line(), flush=True)
     failed = 0
     for name in names or SUBJECTS:
-        rows = []
+        found = []
         try:
             for row in SUBJECTS[name]():
                 print(table.line(row.cells), flush=True)
-                rows.append(row)
-            results.keep(rows, list(SUBJECTS))
+                found.append(row)
+            results.keep(found, list(SUBJECTS))
         except Exception:  # whatever it is, the other subjects have theirs to tell
             traceback.print_exc()
             failed += 1

@@ -16,6 +16,9 @@ from ovnhook.ovsdb.northbound import Northbound, operations
 from ovnhook.plan import Placement
 
 PORTS = 10_000
+HUNDRED = [f"10.10.{number}.0/24" for number in range(100)]
+"""Networks of subnets that they fit into."""
+
 _BATCH = 250  # domains of one transaction
 _NAMESPACE = UUID("c3b1f0a4-6d0c-4f0e-8a44-5d1d8f0b7e11")
 
@@ -33,39 +36,39 @@ def make_subnets(northbound: Northbound, cidrs: Sequence[str], *, router: str = 
     return sorted(northbound.cloud(soon()).subnets, key=lambda one: int(one.name.removeprefix("net")))
 
 
-def domain(number: int, subnet_name: str = "") -> Domain:
-    """A domain with one interface."""
+def domains(count: int) -> list[Domain]:
+    """As many domains with one interface each; always the same ones."""
+    return [_domain(number) for number in range(count)]
+
+
+def _domain(number: int) -> Domain:
     uuid = uuid5(_NAMESPACE, str(number))
     mac = "52:54:" + ":".join(f"{octet:02x}" for octet in number.to_bytes(4, "big"))
-    name = f"vm{number}"
-    wish = Wish(subnet_name, hostname=name)
-    return Domain(uuid, name, 1, (Interface(mac, Kind.BRIDGE, wish, str(uuid5(uuid, mac))),), (mac,))
+    name = f"other{number}"
+    return Domain(uuid, name, 1, (Interface(mac, Kind.BRIDGE, Wish(hostname=name), str(uuid5(uuid, mac))),), (mac,))
 
 
-def attach(northbound: Northbound, subnets: Sequence[Subnet], count: int, host: str, first: int = 1) -> list[Domain]:
-    """Give as many domains a port each, on the subnets in turn.
+def attach(northbound: Northbound, subnets: Sequence[Subnet], some: Sequence[Domain], host: str) -> None:
+    """Give domains of one interface a port each, on the subnets in turn.
 
     Args:
         northbound: where.
         subnets: of sizes that have room for them.
-        count: how many.
+        some: the domains.
         host: where they run; with a ``{}`` in it, on a hundred hosts in turn.
-        first: the number of the first one.
     """
-    taken: dict[str, set[IPAddress]] = {one.name: set() for one in subnets}
-    domains = []
+    taken: dict[str, set[IPAddress]] = {}
+    for lease in northbound.leases(soon()):
+        taken.setdefault(lease.subnet, set()).add(lease.address)
     made: list[Change] = []
-    for number in range(first, first + count):
+    for number, one in enumerate(some):
         on = subnets[number % len(subnets)]
-        one = domain(number, on.name)
-        where = _free(on, one, taken[on.name])
+        where = _free(on, one, taken.setdefault(on.name, set()))
         placement = Placement(one.interfaces[0], on, (where,))
         made += plan.attach(one, host.format(number % 100), [placement], Observed(subnets={on.name: on}))
-        domains.append(one)
-        if len(domains) % _BATCH == 0 or len(domains) == count:
+        if (number + 1) % _BATCH == 0 or number + 1 == len(some):
             northbound.database.transact([operation for change in made for operation in operations(change)], soon())
             made = []
-    return domains
 
 
 def _free(on: Subnet, one: Domain, taken: set[IPAddress]) -> IPAddress:

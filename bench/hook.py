@@ -23,8 +23,7 @@ _TIMES_ALONE = 15
 _AT_ONCE = 50
 _TIMES_AT_ONCE = 5
 
-_SMALL = "10.9.0.0/18"
-_HUNDRED = [f"10.10.{number}.0/24" for number in range(100)]
+_LARGE = "10.9.0.0/18"
 
 Ways = Mapping[str, tuple[Callable[[], float], int]]
 """Ways to measure, in milliseconds, and how often each."""
@@ -33,9 +32,10 @@ Ways = Mapping[str, tuple[Callable[[], float], int]]
 def measure() -> Iterator[Row]:
     """The rows of the hook's processes."""
     with sites(3) as (empty, spread, dense):
-        crowd.make_subnets(empty.northbound, [_SMALL])
-        crowd.attach(spread.northbound, crowd.make_subnets(spread.northbound, _HUNDRED), crowd.PORTS, "other{}")
-        crowd.attach(dense.northbound, crowd.make_subnets(dense.northbound, [_SMALL]), crowd.PORTS, "other{}")
+        crowd.make_subnets(empty.northbound, [_LARGE])
+        for site, cidrs in ((spread, crowd.HUNDRED), (dense, [_LARGE])):
+            subnets = crowd.make_subnets(site.northbound, cidrs)
+            crowd.attach(site.northbound, subnets, crowd.domains(crowd.PORTS), "other{}")
         yield from _with_agent(empty, spread, dense)
         yield from _at_once(empty)
         for site in (empty, spread, dense):

@@ -18,12 +18,13 @@ class Wiretap:
 
     Attributes:
         sent: bytes in both directions.
-        writes: transactions that write.
+        transactions: how many were asked for.
+        writes: those of them that write.
     """
 
     def __init__(self, path: Path, server: Path) -> None:
-        self.sent = 0
-        self.writes = 0
+        self.reset()
+        self._open: list[socket.socket] = []
         self._server = server
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
@@ -32,11 +33,19 @@ class Wiretap:
 
     def reset(self) -> None:
         """Count from nothing."""
-        self.sent = self.writes = 0
+        self.sent = self.transactions = self.writes = 0
+
+    def cut(self) -> None:
+        """End the connections that there are."""
+        for one in self._open:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
 
     def close(self) -> None:
         """Take no more connections."""
         self._listener.close()
+        self.cut()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -44,6 +53,7 @@ class Wiretap:
                 client, _ = self._listener.accept()
                 server = socket.socket(socket.AF_UNIX)
                 server.connect(str(self._server))
+                self._open += [client, server]
                 for one, other, asks in ((client, server, True), (server, client, False)):
                     threading.Thread(target=self._pass, args=(one, other, asks), daemon=True).start()
 
@@ -63,6 +73,7 @@ class Wiretap:
             text = text[parser.feed(text) :]
             if parser.is_done():
                 message, parser = parser.finish(), Parser()
+                self.transactions += message.get("method") == "transact"
                 operations = message["params"][1:] if message.get("method") == "transact" else ()
                 self.writes += any(operation["op"] in _WRITES for operation in operations)
         return parser
