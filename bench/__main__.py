@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from bench import agent, control, hook, hotplug, migration, results, rows, start, table
+from bench import agent, chassis, control, hook, hotplug, migration, results, rows, start, table
 from bench.row import Row
 
 SUBJECTS: Mapping[str, Callable[[], Iterator[Row]]] = {
@@ -15,6 +15,7 @@ SUBJECTS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "control": control.measure,
     "rows": rows.measure,
     "start": start.measure,
+    "chassis": chassis.measure,
     "hotplug": hotplug.measure,
     "migration": migration.measure,
 }

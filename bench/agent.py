@@ -181,12 +181,13 @@ def _memory(process: Process) -> float:
 
 def _processor(process: Process) -> float:
     """Per cent of a core that the process takes, for a while."""
-    before = _ticks(process)
+    before = ticks(process)
     time.sleep(_WINDOW)
-    return 100 * (_ticks(process) - before) / os.sysconf("SC_CLK_TCK") / _WINDOW
+    return 100 * (ticks(process) - before) / os.sysconf("SC_CLK_TCK") / _WINDOW
 
 
-def _ticks(process: Process) -> int:
+def ticks(process: Process) -> int:
+    """Processor time that a process has had, in clock ticks."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])  # proc(5): utime, stime
 

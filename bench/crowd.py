@@ -48,14 +48,17 @@ def _domain(number: int) -> Domain:
     return Domain(uuid, name, 1, (Interface(mac, Kind.BRIDGE, Wish(hostname=name), str(uuid5(uuid, mac))),), (mac,))
 
 
-def attach(northbound: Northbound, subnets: Sequence[Subnet], some: Sequence[Domain], host: str) -> None:
+def attach(
+    northbound: Northbound, subnets: Sequence[Subnet], some: Sequence[Domain], host: str, hosts: int = 100
+) -> None:
     """Give domains of one interface a port each, on the subnets in turn.
 
     Args:
         northbound: where.
         subnets: of sizes that have room for them.
         some: the domains.
-        host: where they run; with a ``{}`` in it, on a hundred hosts in turn.
+        host: where they run; with a ``{}`` in it, on several hosts in turn.
+        hosts: how many.
     """
     taken: dict[str, set[IPAddress]] = {}
     for lease in northbound.leases(soon()):
@@ -65,7 +68,7 @@ def attach(northbound: Northbound, subnets: Sequence[Subnet], some: Sequence[Dom
         on = subnets[number % len(subnets)]
         where = _free(on, one, taken.setdefault(on.name, set()))
         placement = Placement(one.interfaces[0], on, (where,))
-        made += plan.attach(one, host.format(number % 100), [placement], Observed(subnets={on.name: on}))
+        made += plan.attach(one, host.format(number % hosts), [placement], Observed(subnets={on.name: on}))
         if (number + 1) % _BATCH == 0 or number + 1 == len(some):
             northbound.database.transact([operation for change in made for operation in operations(change)], soon())
             made = []
