@@ -179,7 +179,7 @@ class Northbound:
     def ports(self, deadline: Deadline, **ids: str) -> list[Port]:
         """Every port whose external_ids hold these (``subnet=``, ``domain=``, ``host=``), by domain and MAC."""
         match = includes("external_ids", rows.kind("port", **ids))
-        (found,) = self.database.transact([select(rows.PORT, match)], deadline)
+        (found,) = self.database.transact([select(rows.PORT, match, columns=rows.PORT_COLUMNS)], deadline)
         return sorted(self._read(rows.port, found), key=lambda port: (port.domain_name, port.mac))
 
     def port_counts(self, deadline: Deadline) -> Counter[str]:
