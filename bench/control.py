@@ -18,7 +18,7 @@ from lab.product import install_service
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as stubs
 from ovnhook.config import CONTROL_SOCKET
-from ovnhook.ovsdb.rows import KIND
+from ovnhook.ovsdb.rows import KIND, SWITCH
 
 _TIMES = 7
 _SUBNETS = 10  # made at a time
@@ -70,7 +70,7 @@ def _make(channel: grpc.Channel, number: int) -> None:
 
 
 def _make_plainly(plain: Any, number: int) -> None:
-    """The rows that a subnet consists of, in one transaction, and nothing looked at before."""
+    """The rows that a subnet consists of, and its names for the guests of all others; nothing looked at before."""
     name, cidr = f"plain{number}", _cidr(number)
     gateway = cidr.replace(".0/24", ".1")
     mac = "0a:00:00:00:{:02x}:{:02x}".format(*divmod(number, 256))
@@ -78,13 +78,13 @@ def _make_plainly(plain: Any, number: int) -> None:
     with plain.transaction(check_error=True) as transaction:
         transaction.add(plain.ls_add(name, external_ids={"cidr": cidr}))
         transaction.add(plain.db_create("DHCP_Options", cidr=cidr, options=options, external_ids={"subnet": name}))
-        transaction.add(plain.db_create("DNS", external_ids={"subnet": name}))
+        names = transaction.add(plain.db_create("DNS", external_ids={"subnet": name}))
         transaction.add(plain.lrp_add("gateway", f"lrp-{name}", mac, [f"{gateway}/24"]))
-        transaction.add(
-            plain.lsp_add(
-                name, f"lsp-{name}", type="router", addresses="router", options={"router-port": f"lrp-{name}"}
-            )
-        )
+        peer = {"type": "router", "addresses": "router", "options": {"router-port": f"lrp-{name}"}}
+        transaction.add(plain.lsp_add(name, f"lsp-{name}", **peer))
+    with plain.transaction(check_error=True) as transaction:
+        for switch in plain.tables[SWITCH].rows.values():
+            transaction.add(plain.db_add(SWITCH, switch.uuid, "dns_records", names.result))
 
 
 def _cidr(number: int) -> str:
