@@ -5,14 +5,14 @@ Only what says that it is this host's is looked at, and nothing that a client of
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook import identity, names, plan
+from ovnhook import names, plan
 from ovnhook.errors import OvnhookError
 from ovnhook.model import Domain, Holding, Interface, Keeper, Lease, Port, Tap
 
@@ -76,7 +76,7 @@ class Known:
         names: the names of those subnets where they have to be looked at.
         versions: of these.
         domains: the DNS domain of each of them.
-        leased: the rows of all leases that the names of each lead to.
+        leased: which of the addresses are leased that the names of each lead to.
     """
 
     holdings: dict[UUID, Holding] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Known:
     names: dict[str, dict[str, str]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     domains: dict[str, str] = field(default_factory=dict)
-    leased: dict[str, frozenset[UUID]] = field(default_factory=dict)
+    leased: dict[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -456,26 +456,18 @@ def _names(inventory: Inventory, known: Known) -> Iterator[Difference]:
     for subnet, there in sorted(known.names.items()):
         domain, leased = known.domains[subnet], known.leased[subnet]
         ours = {lease.address: lease for lease in leases.get(subnet, ())}
-        known_here = frozenset(map(str, ours))
+        # What is leased to a domain of another host has a name that is that one's agent's business.
+        anothers = leased - {*map(str, ours)}
         wanted = names.records(ours.values(), domain)
         owners = {record: lease for lease in ours.values() for record in names.records([lease], domain)}
         for record, value in sorted(wanted.items()):
             has = there.get(record, "")
             beside = {*has.split()} - {*value.split()}
-            others = all(_is_anothers(subnet, place, known_here, leased) for place in beside)
-            if not {*value.split()} <= {*has.split()} or not others:
+            if not {*value.split()} <= {*has.split()} or not beside <= anothers:
                 what = f"name {record} of subnet {subnet} is {has or 'missing'} instead of {value}"
                 rename = Rename(subnet, {record: has} if has else {}, {record: value})
                 yield Difference(owners[record].domain_name, owners[record].mac, what, rename)
         for record, value in sorted(there.items()):
-            places = names.addresses(record, value)
-            if record not in wanted and not any(
-                _is_anothers(subnet, str(place), known_here, leased) for place in places
-            ):
+            if record not in wanted and anothers.isdisjoint(names.places(record, value)):
                 what = f"name {record} of subnet {subnet} is {value}, and no lease has it"
                 yield Difference("", "", what, Rename(subnet, {record: value}, {}))
-
-
-def _is_anothers(subnet: str, place: str, ours: Container[str], leased: Container[UUID]) -> bool:
-    """Whether an address is leased to a domain of another host: that one's names are its agent's business."""
-    return place not in ours and identity.lease(subnet, place) in leased

@@ -108,12 +108,13 @@ def _look_up_names(database: Database, name: str, known: Known, broken: list[Ovn
     )
     for subnet in _each(partial(rows.subnet, default=""), switches if found else [], broken):
         records = map_of(found[0]["records"])
-        places = sorted({place for record, value in records.items() for place in names.addresses(record, value)})
-        leased: set[UUID] = set()
+        places = sorted({place for record, value in records.items() for place in names.places(record, value)})
+        leased: set[str] = set()
         for start in range(0, len(places), _AT_A_TIME):
-            some = [identity.lease(name, str(place)) for place in places[start : start + _AT_A_TIME]]
-            results = database.transact([select(rows.DNS, key(one), columns=["_uuid"]) for one in some], deadline)
-            leased |= {one for one, rows_of_it in zip(some, results, strict=True) if rows_of_it}
+            some = places[start : start + _AT_A_TIME]
+            wanted = [select(rows.DNS, key(identity.lease(name, place)), columns=["_uuid"]) for place in some]
+            results = database.transact(wanted, deadline)
+            leased |= {place for place, there in zip(some, results, strict=True) if there}
         known.domains[name] = subnet.domain
         known.names[name] = records
         known.versions[name] = found[0]["_version"][1]
