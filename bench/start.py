@@ -12,7 +12,7 @@ from lab import Guest, Host
 from lab.domain import domain_xml, interface_xml
 from lab.hypervisor import remove_hook
 
-_TIMES = 9
+_TIMES = 15
 _GATEWAY = "10.10.0.1"
 
 
