@@ -45,9 +45,12 @@ test-debian:
 test-pypi:
 	tests/newest
 
+BOOTED = 'tests/packages/test_cloud.py::test_three_hosts[bookworm]'
+
 .PHONY: test-cloud
-test-cloud: deps ## the tests that boot guests
-	$(PYTHON) -m pytest tests/cloud tests/faults
+test-cloud: deps ## the tests that boot guests, in two labs side by side; and three hosts with the packages
+	rm -rf dist
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/cloud tests/faults $(BOOTED)
 
 JOBS = 1
 
@@ -91,7 +94,7 @@ install: ## the library and the command, below /usr/local
 
 .PHONY: install-control
 install-control: ## the unit of the control service
-	install -D -m 644 packaging/debian/ovnhook-control.service $(DESTDIR)/etc/systemd/system/ovnhook-control.service
+	install -D -m 644 packaging/debian/ovnhook-control.ovnhook-control.service $(DESTDIR)/etc/systemd/system/ovnhook-control.service
 
 .PHONY: install-hypervisor
 install-hypervisor: ## the hook, and the unit of the agent

@@ -20,7 +20,15 @@ from ovnhook import address, identity, migration, plan
 from ovnhook import subnet as subnets
 from ovnhook.changes import AddLease, Change, DropLease, RemovePort, UpdateLease, describe
 from ovnhook.deadline import Deadline
-from ovnhook.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, OvnhookError, Unavailable
+from ovnhook.errors import (
+    AlreadyExists,
+    Conflict,
+    Exhausted,
+    InvalidRequest,
+    OvnhookError,
+    PermissionDenied,
+    Unavailable,
+)
 from ovnhook.model import Domain, Interface, Port, Subnet, is_isolated_subnet, isolated_subnet
 from ovnhook.observed import Observed
 from ovnhook.ovsdb.connection import ConstraintViolation
@@ -69,7 +77,9 @@ class Attachment:
         self._pool = pool
         self._carried = carried
 
-    def attach(self, domain: Domain, host: str, deadline: Deadline, *, running: bool = False) -> Attached:
+    def attach(
+        self, domain: Domain, host: str, deadline: Deadline, *, running: bool = False, take_over: bool = True
+    ) -> Attached:
         """Give every interface of a domain its port and its address.
 
         Args:
@@ -80,8 +90,10 @@ class Attachment:
                 unless it arrives from that one. One that runs is left alone if it has such ports, or migrates; its
                 interfaces stay on their subnets with their addresses, and one that can't be attached does not keep the
                 others from it.
+            take_over: whether it may have ports that are another host's.
 
         Raises:
+            PermissionDenied: it may not, and has one.
             InvalidRequest, NotFound, AlreadyExists, Exhausted: the domain asks for something that can't be.
         """
         attached = Attached()
@@ -91,6 +103,8 @@ class Attachment:
             made, found, observed = self._place(domain, host, deadline, running=running)
             if found is None:
                 return ()
+            if not take_over:
+                self._check_nobody_elsewhere(domain, host, deadline)
             attached = found
             return (*made, *plan.attach(domain, host, found.placements, observed))
 
@@ -364,6 +378,18 @@ class Attachment:
             error = self._id_taken(domain, interface, deadline)
         if error:
             raise error
+
+    def _check_nobody_elsewhere(self, domain: Domain, host: str, deadline: Deadline) -> None:
+        """Raise PermissionDenied if another host has a port of a domain.
+
+        It is looked for after what was planned with was read: a port that another host has since is in the way of that.
+        """
+        for port in self._observe(domain, deadline).ports.values():
+            if port.host != host:
+                raise PermissionDenied(
+                    f"domain {domain.name} has interface {port.mac} on host '{port.host}', not on {host}",
+                    f"detach it on {port.host} first, or ask as operator",
+                )
 
     def _name_taken(self, domain: UUID, subnet: str, name: str, deadline: Deadline) -> AlreadyExists | None:
         """Who has a host name in a subnet that a domain asks for."""

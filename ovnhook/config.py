@@ -40,6 +40,10 @@ class Config:
         certificate: path of its certificate for that, or "" to serve in the clear, which only loopback may have.
         private_key: path of the certificate's key.
         ca: path of the certificates of those who sign its clients'.
+        authority: the directory of the certificate authority's key and of what is made with it, or "" where none is.
+        enrolment: where hosts join with a token: ``HOST:PORT``, or "" for nowhere.
+        control: where the commands reach the control service: ``HOST:PORT``, several with commas, or "" for the unix
+            socket of this host's.
         database_certificate: path of the certificate that databases at ``ssl:`` are shown, or "".
         database_private_key: path of its key.
         database_ca: path of the certificates of those who sign the databases'.
@@ -56,6 +60,9 @@ class Config:
     certificate: str = ""
     private_key: str = ""
     ca: str = ""
+    authority: str = ""
+    enrolment: str = ""
+    control: str = ""
     database_certificate: str = ""
     database_private_key: str = ""
     database_ca: str = ""
@@ -101,6 +108,7 @@ def load(path: Path = PATH) -> Config:
     for names in (_TLS, _DATABASE_TLS):
         _check_tls(path, config, names)
     _check_listen(path, config)
+    _check_enrolment(path, config)
     _check_remotes(path, config)
     return config
 
@@ -140,21 +148,45 @@ def _check_tls(path: Path, config: Config, names: Sequence[str]) -> None:
 
 
 def _check_listen(path: Path, config: Config) -> None:
-    if not config.listen:
-        return
-    host, _, port = config.listen.rpartition(":")
+    for name, value in (("listen", config.listen), ("enrolment", config.enrolment)):
+        if value:
+            _host(path, name, value)
+    if config.listen and not config.certificate and not _is_loopback(_host(path, "listen", config.listen)):
+        port = config.listen.rpartition(":")[2]
+        raise InvalidConfig(
+            f"{path}: listen = {config.listen!r}: in the clear only a loopback address is served",
+            f"listen on 127.0.0.1:{port}, or set {', '.join(_TLS)} for mutual TLS",
+        )
+    for remote in filter(None, config.control.split(",")):
+        _host(path, "control", remote.strip())
+
+
+def _check_enrolment(path: Path, config: Config) -> None:
+    if config.authority and not config.authority.startswith("/"):
+        raise InvalidConfig(f"{path}: authority = {config.authority!r}: a path from / on is wanted")
+    if config.enrolment and not (config.authority and config.certificate):
+        raise InvalidConfig(
+            f"{path}: enrolment = {config.enrolment!r}: there is nothing to let hosts in with",
+            f"set authority, {', '.join(_TLS)}: ovnhook node init --control does",
+        )
+    if config.control and not config.database_certificate:
+        raise InvalidConfig(
+            f"{path}: control = {config.control!r}: there is no certificate to show there",
+            f"set {', '.join(_DATABASE_TLS)}",
+        )
+
+
+def _host(path: Path, name: str, value: str) -> str:
+    """The host of what is to be ``HOST:PORT``."""
+    host, _, port = value.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if (
         not host
         or (":" in host and not bracketed)
         or not (port.isascii() and port.isdigit() and 0 < int(port) < _PORTS and len(port) <= 5)
     ):
-        raise InvalidConfig(f"{path}: listen = {config.listen!r}: HOST:PORT or [IPV6]:PORT is wanted")
-    if not config.certificate and not _is_loopback(host[1:-1] if bracketed else host):
-        raise InvalidConfig(
-            f"{path}: listen = {config.listen!r}: in the clear only a loopback address is served",
-            f"listen on 127.0.0.1:{port}, or set {', '.join(_TLS)} for mutual TLS",
-        )
+        raise InvalidConfig(f"{path}: {name} = {value!r}: HOST:PORT or [IPV6]:PORT is wanted")
+    return host[1:-1] if bracketed else host
 
 
 def _is_loopback(host: str) -> bool:

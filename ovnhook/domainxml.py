@@ -89,6 +89,35 @@ def taps(xml: bytes) -> frozenset[str]:
     return frozenset(device for target in targets if (device := target.get("dev")))
 
 
+def belongings(xml: bytes) -> tuple[tuple[str, str], ...]:
+    """What a domain has beside its definition, which does not go with it from host to host while it is off.
+
+    Each is (what it is, its path), with "" for the path of what is no file or device by itself. What is reached by
+    network is no host's, and not among them.
+
+    Raises:
+        InvalidRequest: it is no domain's XML at all.
+    """
+    root = _root(xml)
+    found = []
+    for disk in root.findall("devices/disk"):
+        source, target = disk.find("source"), disk.find("target")
+        if source is None or disk.get("type") == "network":
+            continue
+        path = next((path for key in ("file", "dev", "dir") if (path := source.get(key))), "")
+        found.append((f"disk {target.get('dev')}" if target is not None else "a disk", path))
+    for nvram in root.findall("os/nvram"):
+        source = nvram.find("source")
+        if nvram.get("type") != "network":
+            path = source.get("file") if source is not None else nvram.text
+            found.append(("NVRAM", (path or "").strip()))
+    if root.find("devices/tpm/backend[@type='emulator']") is not None:
+        found.append(("TPM", ""))
+    if root.find("devices/hostdev") is not None or root.find("devices/interface[@type='hostdev']") is not None:
+        found.append(("host device", ""))
+    return tuple(found)
+
+
 def hostname_of(domain: Domain) -> str:
     """The domain's name made into a DNS label (RFC 1123, section 2.1)."""
     label = re.sub(r"[^a-z0-9]+", "-", domain.name.lower()).strip("-")[:63].strip("-")

@@ -6,6 +6,7 @@
     ├── NotFound             what was named does not exist
     ├── AlreadyExists        a name, address or interface id belongs to something else
     ├── InUse                it can't be done while something depends on it
+    ├── PermissionDenied     who asks may not do that
     ├── Exhausted            no address is left, or no room for what a watcher is still to be told
     └── Unavailable          database, agent or service out of reach, or too slow: try again
         └── Conflict         somebody else changed the rows in between: read again and repeat
@@ -75,6 +76,13 @@ class InUse(OvnhookError):
 
     exit_code = 5
     status = "FAILED_PRECONDITION"
+
+
+class PermissionDenied(OvnhookError):
+    """Who asks may not do that, whatever the state of the cloud."""
+
+    exit_code = 9
+    status = "PERMISSION_DENIED"
 
 
 class Exhausted(OvnhookError):

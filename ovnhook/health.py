@@ -14,9 +14,12 @@ from ovnhook.model import Node, Router
 BEAT = 30.0
 """Seconds between two times that an agent tells of its host though nothing is new."""
 
-_STALE = 3 * BEAT  # an agent that has not told for so long is not there
+STALE = 3 * BEAT
+"""Seconds after which an agent that has not told is not there."""
+
 _SKEW = 60.0  # seconds that a host's clock may be ahead: more is no delay of anything
 _NEARLY = 0.9  # of a subnet's addresses
+_SOON = 15 * 86_400.0  # seconds before a certificate ends: it should have been renewed twice as long ago
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,21 @@ class Use:
 
 
 @dataclass(frozen=True)
+class Certificate:
+    """What a host is let in with, and renews by itself.
+
+    Attributes:
+        host: whose it is.
+        role: ``node`` or ``control``.
+        ends: when it does, in seconds since 1970.
+    """
+
+    host: str
+    role: str
+    ends: float
+
+
+@dataclass(frozen=True)
 class Observed:
     """What could be seen of a cloud; what could not be read is empty, and its database has an error.
 
@@ -108,6 +126,7 @@ class Observed:
         nodes: all hosts.
         legs: of all routers that lead outside.
         uses: of all subnets.
+        certificates: of all hosts that have joined.
     """
 
     now: float
@@ -116,6 +135,7 @@ class Observed:
     nodes: tuple[Node, ...] = ()
     legs: tuple[Leg, ...] = ()
     uses: tuple[Use, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
 
 
 def problems(seen: Observed) -> tuple[Problem, ...]:
@@ -126,6 +146,7 @@ def problems(seen: Observed) -> tuple[Problem, ...]:
         *_northd(seen.pace),
         *(problem for leg in seen.legs if hosts_known for problem in _leg(leg, seen.nodes)),
         *(problem for node in seen.nodes for problem in _host(node, seen)),
+        *(problem for one in seen.certificates for problem in _certificate(one, seen.now)),
         *_servers(seen.databases),
         *_subnets(seen.uses),
     )
@@ -206,7 +227,7 @@ def _host(node: Node, seen: Observed) -> Iterator[Problem]:
     known = seen.pace is not None and seen.pace.northd is not None
     is_silent = known and seen.pace is not None and seen.pace.nodes.get(name) is None
     age = seen.now - node.agent_seen
-    if is_silent and age > _STALE:
+    if is_silent and age > STALE:
         yield Problem(
             f"host {name} does not answer, neither ovn-controller nor ovnhook's agent",
             f"is it up, and does it reach the southbound database? Gone for good: ovnhook node remove {name}",
@@ -223,7 +244,7 @@ def _host(node: Node, seen: Observed) -> Iterator[Problem]:
         )
     if not node.agent:
         yield Problem(f"host {name} has no agent", f"on {name}: systemctl enable --now ovnhook-agent")
-    elif age > _STALE and not is_silent:
+    elif age > STALE and not is_silent:
         yield Problem(
             f"host {name}: its agent has not told of itself for {span(age)}",
             f"on {name}: systemctl status ovnhook-agent; journalctl -u ovnhook-agent",
@@ -232,6 +253,22 @@ def _host(node: Node, seen: Observed) -> Iterator[Problem]:
         yield Problem(
             f"host {name}: its clock is {span(-age)} ahead of the control host's",
             f"on both: timedatectl. Until then it is not noticed when the agent of {name} ends",
+        )
+
+
+def _certificate(one: Certificate, now: float) -> Iterator[Problem]:
+    left = one.ends - now
+    what = f"host {one.host}: its certificate as {one.role}"
+    if left <= 0:
+        again = {
+            "node": f"ovnhook node token {one.host}; ovnhook node join TOKEN there",
+            "control": f"on {one.host}: ovnhook node renew",
+        }
+        yield Problem(f"{what} ended {span(-left)} ago", again[one.role])
+    elif left < _SOON:
+        yield Problem(
+            f"{what} ends in {span(left)}, and was not renewed",
+            f"on {one.host}: journalctl -u ovnhook-renew; ovnhook node renew",
         )
 
 

@@ -15,6 +15,9 @@ _NAMESPACE = UUID("26b8fb0f-c0a4-5837-9c94-be09e1ac2ccc")
 REGISTRY = uuid5(_NAMESPACE, "registry")
 """The one row that arbitrates between concurrent changes of subnets, and names the default subnet."""
 
+TRUST = uuid5(_NAMESPACE, "trust")
+"""The one row that says who is let in: nodes, operators and readers, control hosts, and tokens."""
+
 
 def switch(subnet: str) -> UUID:
     """The Logical_Switch row of a subnet."""

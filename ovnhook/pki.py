@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import hmac
 import ipaddress
 import re
 import secrets
@@ -18,7 +19,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -81,9 +81,9 @@ class Authority:
     certificate: bytes
 
     @classmethod
-    def new(cls) -> Self:
-        """One that nobody trusts yet."""
-        key = new_key()
+    def new(cls, key: bytes = b"") -> Self:
+        """One that nobody trusts yet, with a new key or with one that is there."""
+        key = key or new_key()
         name = _name(_AUTHORITY)
         return cls(key, _signed(_key(key), name, name, _key(key).public_key(), _FOR_GOOD, _signs()))
 
@@ -95,17 +95,16 @@ class Authority:
     def anchor(self, subject: Subject) -> bytes:
         """What a server trusts the subject by, in PEM; each is another one, and only certificates under it are good."""
         key = _key(self.key)
-        name = _name(f"{subject} {secrets.token_hex(4)}")
+        name = _name(f"{subject} {secrets.token_hex(6)}")
         return _signed(key, name, name, key.public_key(), _FOR_GOOD, _signs())
 
-    def is_own(self, anchor: bytes) -> bool:
-        """Whether it has signed an anchor, and nobody else."""
-        try:
-            found = _certificate(anchor)
-            _key(self.key).public_key().verify(found.signature, found.tbs_certificate_bytes, ec.ECDSA(hashes.SHA256()))
-        except (InvalidRequest, InvalidSignature):
-            return False
-        return True
+    def seal(self, *words: str) -> str:
+        """What nobody else can make of some words: HMAC (RFC 2104) with the private key."""
+        return hmac.new(self.key, "\n".join(words).encode(), hashlib.sha256).hexdigest()
+
+    def is_seal(self, seal: str, *words: str) -> bool:
+        """Whether that is the authority's seal of some words."""
+        return hmac.compare_digest(seal.encode(), self.seal(*words).encode())
 
     def issue(self, request: bytes, subject: Subject, anchor: bytes, lifetime: datetime.timedelta = LIFETIME) -> bytes:
         """A certificate in PEM for a client.
@@ -123,21 +122,30 @@ class Authority:
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
         return _signed(_key(self.key), _subject(subject), issuer, _requested(request), lifetime, [(usage, False)])
 
-    def issue_server(self, request: bytes, name: str, addresses: Iterable[str]) -> bytes:
+    def issue_server(
+        self, request: bytes, name: str, addresses: Iterable[str], lifetime: datetime.timedelta = LIFETIME
+    ) -> bytes:
         """A control host's certificate in PEM, followed by the authority's.
 
         Args:
             request: its signing request.
             name: of the host.
             addresses: that it is reached at.
+            lifetime: how long it is good for.
+
+        Raises:
+            InvalidRequest: the request is none, or an address.
         """
-        ips = [x509.IPAddress(ipaddress.ip_address(one)) for one in addresses]
+        try:
+            ips = [x509.IPAddress(ipaddress.ip_address(one)) for one in addresses]
+        except ValueError as error:
+            raise InvalidRequest(f"a control host's address: {error}") from error
         extensions = [
             (x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME), *ips]), False),
             (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), False),
         ]
         subject, issuer = _subject(Subject(name, CONTROL)), _name(_AUTHORITY)
-        made = _signed(_key(self.key), subject, issuer, _requested(request), LIFETIME, extensions)
+        made = _signed(_key(self.key), subject, issuer, _requested(request), lifetime, extensions)
         return made + self.certificate
 
 
@@ -182,9 +190,19 @@ def addresses_of(certificate: bytes) -> Sequence[str]:
     return [str(one) for one in extension.value.get_values_for_type(x509.IPAddress)]
 
 
-def is_under(certificate: bytes, anchor: bytes) -> bool:
-    """Whether a certificate, whose signature was checked, is one that an anchor is for."""
-    return _certificate(certificate).issuer == _certificate(anchor).subject
+def name_of(anchor: bytes) -> str:
+    """The name of an anchor."""
+    return _common(_certificate(anchor).subject)
+
+
+def issuer_of(certificate: bytes) -> str:
+    """The name of the anchor that a certificate is under, or of the authority."""
+    return _common(_certificate(certificate).issuer)
+
+
+def mark_of_key(certificate: bytes) -> str:
+    """A word that is another one for each key, and stays when a certificate is renewed."""
+    return hashlib.sha256(_public(_certificate(certificate).public_key())).hexdigest()[:16]
 
 
 def is_of(certificate: bytes, key: bytes) -> bool:
@@ -246,6 +264,10 @@ def _public(key: Any) -> bytes:
     return bytes(key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
 
 
+def _common(name: x509.Name) -> str:
+    return next((str(one.value) for one in name.get_attributes_for_oid(NameOID.COMMON_NAME)), "")
+
+
 def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
@@ -295,6 +317,9 @@ def _signed(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _EARLY)
         .not_valid_after(now + lifetime)
+        # RFC 5280, 4.2.1.1 and 4.2.1.2: strict readers want both.
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
     for extension, is_critical in extensions:
         builder = builder.add_extension(extension, critical=is_critical)

@@ -251,6 +251,7 @@ def keep(domain: Domain, observed: Observed, host: str) -> tuple[Change, ...]:
 def forget(observed: Observed, host: str) -> tuple[Change, ...]:
     """The changes that give back all that a domain holds, if this host was the last one to attach it.
 
+    What it holds for an interface that another host has stays, as that host's.
     If it was on its way from here to another host, or from there to here, what it holds becomes the other one's.
     """
     holding = observed.holding
@@ -258,12 +259,16 @@ def forget(observed: Observed, host: str) -> tuple[Change, ...]:
         return leave(observed, host)
     if holding is None or holding.host != host:
         return ()
-    dropped = _drop(holding.domain, holding.leases, observed.leases)
+    elsewhere = {port.mac: port.host for port in observed.ports.values() if port.host != host}
+    kept = tuple(entry for entry in holding.leases if entry[0] in elsewhere)
+    given = [entry for entry in holding.leases if entry not in kept]
+    dropped = _drop(holding.domain, given, observed.leases)
+    left = replace(holding, host=elsewhere[kept[0][0]], leases=kept) if kept else None
     return (
         *detach(observed.ports.values(), host),
         *dropped,
         *_rename(holding.domain, dropped, observed),
-        DropHolding(holding),
+        SetHolding(holding, left) if left else DropHolding(holding),
     )
 
 

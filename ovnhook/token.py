@@ -15,6 +15,9 @@ from ovnhook.errors import InvalidRequest
 LIFETIME = 1800
 """Seconds that a token is good for."""
 
+NORTHBOUND, SOUTHBOUND, API, ENROLMENT = 6641, 6642, 6645, 6646
+"""The ports of a control host: of its databases, of the control service, and of where hosts join."""
+
 _PREFIX = "ovnhook1."
 _LONGEST = 4096
 

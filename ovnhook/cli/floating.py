@@ -33,7 +33,7 @@ def floating_ip(context: click.Context) -> None:
 @click.argument("target", metavar="PORT-OR-DOMAIN", shell_complete=complete.DOMAIN)
 @format_option
 @click.pass_obj
-def create(socket: Path, address: str, target: str, format_: str) -> None:
+def create(socket: Path | None, address: str, target: str, format_: str) -> None:
     """Let ADDRESS, of the network outside, lead to a port or to a domain's only interface.
 
     It stays while the domain is defined, running or not.
@@ -51,7 +51,7 @@ def create(socket: Path, address: str, target: str, format_: str) -> None:
 @click.option("--domain", default="", metavar="NAME", help="Only those of this domain, by name or UUID.")
 @format_option
 @click.pass_obj
-def list_(socket: Path, format_: str, **where: str) -> None:
+def list_(socket: Path | None, format_: str, **where: str) -> None:
     """Show floating addresses.
 
     \b
@@ -65,7 +65,7 @@ def list_(socket: Path, format_: str, **where: str) -> None:
 @floating_ip.command()
 @click.argument("address", shell_complete=complete.FLOATING)
 @click.pass_obj
-def delete(socket: Path, address: str) -> None:
+def delete(socket: Path | None, address: str) -> None:
     """Let ADDRESS lead nowhere.
 
     \b

@@ -35,7 +35,7 @@ def lease(context: click.Context) -> None:
 @click.option("--host", default="", metavar="NAME", help="Only those of domains that ran on this host last.")
 @format_option
 @click.pass_obj
-def list_(socket: Path, format_: str, **where: str) -> None:
+def list_(socket: Path | None, format_: str, **where: str) -> None:
     """Show leases; HOST is where the domain ran last, IN USE says whether it runs.
 
     \b
@@ -57,7 +57,7 @@ def list_(socket: Path, format_: str, **where: str) -> None:
     help="The subnet of the address, if you want to be sure.",
 )
 @click.pass_obj
-def release(socket: Path, address: str, subnet: str) -> None:
+def release(socket: Path | None, address: str, subnet: str) -> None:
     """Give back ADDRESS, which is kept for a domain that does not run.
 
     When that domain starts again it gets another one, or the same if it is still free.

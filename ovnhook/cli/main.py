@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 
 from ovnhook import __version__
+from ovnhook.cli.certificate import certificate
 from ovnhook.cli.check import check
+from ovnhook.cli.control import control
 from ovnhook.cli.floating import floating_ip
 from ovnhook.cli.lease import lease
 from ovnhook.cli.node import node
@@ -30,13 +32,11 @@ _INTERRUPTED = 130
 @click.option(
     "--socket",
     type=click.Path(readable=False, path_type=Path),
-    default=CONTROL_SOCKET,
-    show_default=True,
-    help="Where the control service is.",
+    help=f"Where the control service is. Without it where ovnhook.toml says, or {CONTROL_SOCKET}.",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
-def command(context: click.Context, socket: Path) -> None:
+def command(context: click.Context, socket: Path | None) -> None:
     """A cloud's network for plain libvirt VMs: subnets, routers, floating addresses, leases and ports.
 
     \b
@@ -51,7 +51,7 @@ def command(context: click.Context, socket: Path) -> None:
         click.echo(context.get_help())
 
 
-for noun in (subnet, lease, port, router, floating_ip, node, status, check):
+for noun in (subnet, lease, port, router, floating_ip, node, control, certificate, status, check):
     command.add_command(noun)
 
 

@@ -11,8 +11,8 @@ import click
 from ovnhook.cli import complete
 from ovnhook.cli.client import Client, Object
 from ovnhook.cli.output import format_option, show_list, show_one, text
-from ovnhook.config import load
-from ovnhook.errors import InvalidRequest
+from ovnhook.config import CONTROL_SOCKET, load
+from ovnhook.errors import InUse, InvalidRequest, NotFound
 
 
 def ago(seconds: int | None) -> str:
@@ -45,7 +45,7 @@ def node(context: click.Context) -> None:
 @node.command("list")
 @format_option
 @click.pass_obj
-def list_(socket: Path, format_: str) -> None:
+def list_(socket: Path | None, format_: str) -> None:
     """Show all nodes.
 
     SEEN is when the agent told of its host last, BEHIND how many of the changes that were counted ovn-controller
@@ -63,7 +63,7 @@ def list_(socket: Path, format_: str) -> None:
 @click.argument("name", shell_complete=complete.NODE)
 @format_option
 @click.pass_obj
-def show(socket: Path, name: str, format_: str) -> None:
+def show(socket: Path | None, name: str, format_: str) -> None:
     """Show the node NAME, which is the system-id of its Open vSwitch.
 
     \b
@@ -79,9 +79,12 @@ def show(socket: Path, name: str, format_: str) -> None:
 
 @node.command()
 @click.option("--all-in-one", is_flag=True, help="Everything on this host: OVN's central part, control and hypervisor.")
+@click.option("--control", is_flag=True, help="OVN's central part and control, which other hosts join.")
+@click.option("--cluster", is_flag=True, help="With --control: its databases are a member of a cluster.")
+@click.option("--token", default="", metavar="TOKEN", help="With --cluster: of a control host whose cluster it joins.")
 @click.option("--name", default="", metavar="NAME", help="The node's name. Without it the host's.")
 @click.option(
-    "--address", default="", metavar="ADDR", help="Where its tunnels end. Without it the address that leads to others."
+    "--address", default="", metavar="ADDR", help="Where others reach it. Without it the address that leads to others."
 )
 @click.option(
     "--subnet", default="10.128.0.0/24", show_default=True, metavar="CIDR", help="The addresses of the default subnet."
@@ -91,9 +94,12 @@ def show(socket: Path, name: str, format_: str) -> None:
 @click.option("--next-hop", default="", metavar="ADDR", help="Where all goes that is not inside.")
 @click.pass_obj
 def init(
-    socket: Path,
+    socket: Path | None,
     *,
     all_in_one: bool,
+    control: bool,
+    cluster: bool,
+    token: str,
     name: str,
     address: str,
     subnet: str,
@@ -101,38 +107,137 @@ def init(
     external_cidr: str,
     next_hop: str,
 ) -> None:
-    """Set this host up, as root, so that "virsh start" gives domains their network.
+    """Set this host up, as root: all of a cloud, or the control host of one that others join.
 
     Each step looks first, changes only what is not so, and says which of the two it was. It may be repeated, also after
     it ended with an error half way. A default subnet and settings of Open vSwitch that are there already stay.
 
     The interface that leads outside goes into a bridge of Open vSwitch. One that has addresses of this host is refused.
+    With --control it is given on the hosts that join as gateways.
 
     \b
     Examples:
       ovnhook node init --all-in-one
       ovnhook node init --all-in-one --external-interface eth1 --external-cidr 203.0.113.10/24 --next-hop 203.0.113.1
+      ovnhook node init --control --external-cidr 203.0.113.10/24 --next-hop 203.0.113.1
+      ovnhook node init --control --cluster
+      ovnhook node init --control --cluster --token ovnhook1.eyJu…
     """
     from ovnhook.setup import cloud, host
+    from ovnhook.setup import control as controls
+    from ovnhook.setup.step import carry_out
+    from ovnhook.token import parse
+
+    if all_in_one == control:
+        raise click.UsageError("--all-in-one or --control: one of them is wanted")
+    if (cluster and not control) or (token and not cluster):
+        raise click.UsageError("--cluster goes with --control, and --token with --cluster")
+    given = parse(token) if token else None
+    outside = (external_cidr, next_hop) if control else (external_interface, external_cidr, next_hop)
+    if control and external_interface:
+        raise click.UsageError("--external-interface is for hosts that join: ovnhook node join --gateway")
+    if any(outside) and not all(outside):
+        raise click.UsageError(
+            f"{'' if control else '--external-interface, '}--external-cidr and --next-hop go together"
+        )
+    leg = cloud.outside(external_cidr, next_hop) if external_cidr else None
+    _check_root("ovnhook node init …")
+    own = sockets.gethostname()
+    if control:
+        asked = controls.Wishes(name or own.partition(".")[0], address, subnet, leg, cluster, given)
+        carry_out(controls.steps(asked, load(), Client(socket or CONTROL_SOCKET), Client(None)), click.echo)
+    else:
+        wishes = host.Wishes(own, name, address, subnet, external_interface, leg)
+        carry_out(host.all_in_one(wishes, load(), Client(socket or CONTROL_SOCKET)), click.echo)
+
+
+@node.command()
+@click.argument("name")
+@click.option("--control", is_flag=True, help="For a control host, which joins the cluster of this one.")
+@click.pass_obj
+def token(socket: Path | None, *, name: str, control: bool) -> None:
+    """Make a token, with which one host joins as the node NAME, once, within half an hour.
+
+    Whoever has it is let in: give it to nobody else. With the one of a control host he has everything. One that was
+    made for NAME before is good no more.
+
+    \b
+    Examples:
+      ovnhook node token hv1
+      ovnhook node token c2 --control
+      ssh root@hv1 ovnhook node join $(ovnhook node token hv1)
+    """
+    role = "control" if control else "node"
+    click.echo(Client(socket).call("CreateToken", name=name, role=role)["token"])
+
+
+@node.command()
+@click.argument("token")
+@click.option("--gateway", is_flag=True, help="Routers may reach the outside by this host.")
+@click.option(
+    "--external-interface", default="", metavar="IF", help="The interface that leads outside, with --gateway."
+)
+@click.option(
+    "--address", default="", metavar="ADDR", help="Where its tunnels end. Without it the address that leads to control."
+)
+@click.pass_obj
+def join(socket: Path | None, *, token: str, gateway: bool, external_interface: str, address: str) -> None:
+    """Let this host join, as root, with the TOKEN that "ovnhook node token" made on the control host.
+
+    Each step looks first, changes only what is not so, and says which of the two it was. It may be repeated with the
+    same token, also after it ended with an error half way: once it has its certificate, a host needs no other token.
+
+    \b
+    Examples:
+      ovnhook node join ovnhook1.eyJu…
+      ovnhook node join ovnhook1.eyJu… --gateway --external-interface eth1
+    """
+    from ovnhook.setup import member
+    from ovnhook.setup.step import carry_out
+    from ovnhook.token import parse
+
+    if external_interface and not gateway:
+        raise click.UsageError("--external-interface goes with --gateway")
+    given = parse(token)
+    _check_root("ovnhook node join …")
+    wishes = member.Wishes(address, gateway, external_interface)
+    carry_out(member.join(given, wishes, load(), Client(socket)), click.echo)
+
+
+@node.command()
+@click.pass_obj
+def renew(socket: Path | None) -> None:
+    """Renew this host's certificates, as root, if less than a third of their time is left.
+
+    A node also learns where all control hosts are: some may have come since it joined. A timer does so every day:
+    ovnhook-renew.timer. What uses them goes on, and takes the new ones for its next connection.
+
+    \b
+    Example:
+      ovnhook node renew
+    """
+    from ovnhook import keyfiles
+    from ovnhook.setup import authority, member
     from ovnhook.setup.step import carry_out
 
-    if not all_in_one:
-        raise click.UsageError("--all-in-one is missing")
-    outside = (external_interface, external_cidr, next_hop)
-    if any(outside) and not all(outside):
-        raise click.UsageError("--external-interface, --external-cidr and --next-hop go together")
-    leg = cloud.outside(external_cidr, next_hop) if external_cidr else None
-    if os.geteuid() != 0:
-        raise InvalidRequest("only root may set a host up", "sudo ovnhook node init …")
-    wishes = host.Wishes(sockets.gethostname(), name, address, subnet, external_interface, leg)
-    carry_out(host.all_in_one(wishes, load(), Client(socket)), click.echo)
+    _check_root("ovnhook node renew")
+    own, shown = keyfiles.AuthorityFiles(keyfiles.AUTHORITY), keyfiles.node()
+    is_control, is_node = own.databases.certificate.exists(), shown.certificate.exists()
+    if not (is_control or is_node):
+        raise NotFound("this host has no certificate", "ovnhook node join TOKEN, or ovnhook node init --control")
+    if is_control:
+        carry_out([authority.renew(own)], click.echo)
+    if is_node:
+        carry_out(member.renew(shown, Client(socket)), click.echo)
 
 
 @node.command()
 @click.argument("name", shell_complete=complete.NODE)
 @click.pass_obj
-def remove(socket: Path, name: str) -> None:
+def remove(socket: Path | None, name: str) -> None:
     """Forget the node NAME, which is gone for good, with the ports and leases of the domains that were on it.
+
+    It is shut out, also as a control host, and of those in a cluster its databases' servers are taken out of that.
 
     A node that gives a sign of life is refused. One that is only switched off is left as it is: its domains keep their
     addresses until it is back.
@@ -141,7 +246,65 @@ def remove(socket: Path, name: str) -> None:
     Example:
       ovnhook node remove hv2
     """
-    Client(socket).call("RemoveNode", name=name)
+    from ovnhook.setup import cluster
+    from ovnhook.setup.step import carry_out
+
+    client = Client(socket)
+    address = _control_address(client, name)
+    client.call("RemoveNode", name=name)
+    if address and cluster.is_member():
+        carry_out(cluster.without(address), click.echo)
+
+
+@node.command()
+@click.argument("name", shell_complete=complete.NODE)
+@click.option("--to", multiple=True, metavar="NODE", help="A node that they go to; may be repeated. Without it any.")
+@click.option(
+    "--uri",
+    default="qemu+ssh://root@{node}/system",
+    show_default=True,
+    metavar="URI",
+    help="The libvirt of another node, whose name stands in place of {node}.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the move of one domain may take; then it stays.",
+)
+def drain(*, name: str, to: tuple[str, ...], uri: str, timeout: float) -> None:
+    """Move the domains of the node NAME, which is this host, to other nodes, as root.
+
+    Those that run are migrated live, and then those that are off are moved as well, one after another, each to the node
+    that has the fewest interfaces. What can't be moved stays as it is, and the others go on; at the end it is told what
+    stays and why, and the exit status is 5. It may be repeated. New domains are not kept away.
+
+    \b
+    Examples:
+      ovnhook node drain hv1
+      ovnhook node drain hv1 --to hv2 --to hv3
+      ovnhook node drain hv1 --uri 'qemu+tls://{node}.example/system'
+    """
+    from ovnhook import drain as draining
+
+    _check_root("ovnhook node drain …")
+    draining.drain(draining.Wishes(name, to, uri, timeout), load(), click.echo)
+
+
+def _control_address(client: Client, name: str) -> str:
+    """Where a control host is reached, or "" where that is none."""
+    try:
+        found = client.pages("ListCertificates", "certificates")
+    except InUse:  # there is no authority
+        return ""
+    return next((str(one["address"]) for one in found if one["name"] == name and one["address"]), "")
+
+
+def _check_root(command: str) -> None:
+    if os.geteuid() != 0:
+        raise InvalidRequest("only root may do that", f"sudo {command}")
 
 
 def _tunnels(row: Object) -> str:

@@ -39,7 +39,7 @@ def port(context: click.Context) -> None:
 @click.option("--domain", default="", metavar="NAME", help="Only those of this domain, by name or UUID.")
 @format_option
 @click.pass_obj
-def list_(socket: Path, format_: str, **where: str) -> None:
+def list_(socket: Path | None, format_: str, **where: str) -> None:
     """Show ports; UP says whether OVN has bound it on its host.
 
     \b
@@ -56,7 +56,7 @@ def list_(socket: Path, format_: str, **where: str) -> None:
 @click.argument("id_", metavar="ID", shell_complete=complete.PORT)
 @format_option
 @click.pass_obj
-def show(socket: Path, id_: str, format_: str) -> None:
+def show(socket: Path | None, id_: str, format_: str) -> None:
     """Show the port ID, which is the iface-id of the tap.
 
     \b
@@ -76,7 +76,7 @@ def show(socket: Path, id_: str, format_: str) -> None:
 @click.option("--hostname", default="", metavar="LABEL", help="Its name in DNS. Without it NAME.")
 @format_option
 @click.pass_obj
-def create(socket: Path, name: str, host: str, format_: str, **interface: Any) -> None:
+def create(socket: Path | None, name: str, host: str, format_: str, **interface: Any) -> None:
     """Make a port for NAME, which is none of libvirt's domains, and show it.
 
     What is then plugged into the host's integration bridge with the port's id as its iface-id is on the network.
@@ -92,7 +92,7 @@ def create(socket: Path, name: str, host: str, format_: str, **interface: Any) -
 @port.command()
 @click.argument("id_", metavar="ID")
 @click.pass_obj
-def delete(socket: Path, id_: str) -> None:
+def delete(socket: Path | None, id_: str) -> None:
     """Delete the port ID, which "port create" made, with its lease.
 
     \b

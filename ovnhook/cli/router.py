@@ -55,7 +55,7 @@ def router(context: click.Context) -> None:
 @_leg
 @format_option
 @click.pass_obj
-def create(socket: Path, name: str, format_: str, **leg: Any) -> None:
+def create(socket: Path | None, name: str, format_: str, **leg: Any) -> None:
     """Make the router NAME, and show it.
 
     The router called gateway, which subnets are on unless they name another one, need not be made: it comes with the
@@ -73,7 +73,7 @@ def create(socket: Path, name: str, format_: str, **leg: Any) -> None:
 @router.command("list")
 @format_option
 @click.pass_obj
-def list_(socket: Path, format_: str) -> None:
+def list_(socket: Path | None, format_: str) -> None:
     """Show all routers; ACTIVE GATEWAY is the host that takes their traffic outside.
 
     \b
@@ -87,7 +87,7 @@ def list_(socket: Path, format_: str) -> None:
 @click.argument("name", shell_complete=complete.ROUTER)
 @format_option
 @click.pass_obj
-def show(socket: Path, name: str, format_: str) -> None:
+def show(socket: Path | None, name: str, format_: str) -> None:
     """Show the router NAME, and the hosts that can be its gateway, the preferred one first.
 
     \b
@@ -107,7 +107,7 @@ def show(socket: Path, name: str, format_: str) -> None:
 @format_option
 @click.pass_obj
 def set_(
-    socket: Path,
+    socket: Path | None,
     name: str,
     format_: str,
     snat: bool,
@@ -149,7 +149,7 @@ def set_(
 @click.argument("host", shell_complete=complete.NODE)
 @format_option
 @click.pass_obj
-def move(socket: Path, name: str, host: str, format_: str) -> None:
+def move(socket: Path | None, name: str, host: str, format_: str) -> None:
     """Give the way outside of the router NAME to HOST, one of its gateways, and show it.
 
     For work on a gateway host: traffic goes by another one before it is switched off.
@@ -164,7 +164,7 @@ def move(socket: Path, name: str, host: str, format_: str) -> None:
 @router.command()
 @click.argument("name", shell_complete=complete.ROUTER)
 @click.pass_obj
-def delete(socket: Path, name: str) -> None:
+def delete(socket: Path | None, name: str) -> None:
     """Delete the router NAME, which no subnet may be on.
 
     \b

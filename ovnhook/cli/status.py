@@ -35,7 +35,7 @@ _SUBNETS = {
 @click.command()
 @format_option
 @click.pass_obj
-def status(socket: Path, format_: str) -> int:
+def status(socket: Path | None, format_: str) -> int:
     """Show whether all is well: databases, northd, nodes, gateways, subnets.
 
     What is wrong comes first, the gravest before the others, each with where to look; the exit status is 8 then. Every

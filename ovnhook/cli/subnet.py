@@ -77,7 +77,7 @@ def subnet(context: click.Context) -> None:
 @_settings
 @format_option
 @click.pass_obj
-def create(socket: Path, name: str, cidr: str, format_: str, **settings: Any) -> None:
+def create(socket: Path | None, name: str, cidr: str, format_: str, **settings: Any) -> None:
     """Make the subnet NAME with the addresses CIDR, and show it.
 
     To make again what is already so succeeds.
@@ -98,7 +98,7 @@ def create(socket: Path, name: str, cidr: str, format_: str, **settings: Any) ->
 @click.option("--router", default="", metavar="NAME", help="Only those on this router.")
 @format_option
 @click.pass_obj
-def list_(socket: Path, router: str, format_: str) -> None:
+def list_(socket: Path | None, router: str, format_: str) -> None:
     """Show all subnets.
 
     USED is how many addresses are leased, and how many there are for interfaces that ask for none.
@@ -116,7 +116,7 @@ def list_(socket: Path, router: str, format_: str) -> None:
 @click.argument("name", shell_complete=complete.SUBNET)
 @format_option
 @click.pass_obj
-def show(socket: Path, name: str, format_: str) -> None:
+def show(socket: Path | None, name: str, format_: str) -> None:
     """Show the subnet NAME.
 
     \b
@@ -138,7 +138,7 @@ def show(socket: Path, name: str, format_: str) -> None:
 @click.option("--no-range", "no_ranges", is_flag=True, help="Take addresses from all of the subnet.")
 @format_option
 @click.pass_obj
-def set_(socket: Path, name: str, format_: str, **settings: Any) -> None:
+def set_(socket: Path | None, name: str, format_: str, **settings: Any) -> None:
     """Change settings of the subnet NAME, and show it.
 
     What is not named stays; --dns and --range replace all that were there. --default moves the default here from where
@@ -177,7 +177,7 @@ def _without_router(settings: dict[str, Any]) -> dict[str, Any]:
 @subnet.command()
 @click.argument("name", shell_complete=complete.SUBNET)
 @click.pass_obj
-def delete(socket: Path, name: str) -> None:
+def delete(socket: Path | None, name: str) -> None:
     """Delete the subnet NAME, which nothing may use.
 
     \b

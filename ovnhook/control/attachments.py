@@ -6,11 +6,13 @@ from ovnhook import clientdomain
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import Attachment
 from ovnhook.clientdomain import Asked
+from ovnhook.control.roles import check_host
 from ovnhook.deadline import Deadline
 from ovnhook.domainxml import interface_xml
 from ovnhook.errors import InUse, NotFound
 from ovnhook.model import Domain, Keeper
 from ovnhook.ovsdb.southbound import Southbound
+from ovnhook.pki import NODE, Subject
 from ovnhook.plan import Placement, port_id
 
 
@@ -28,14 +30,15 @@ class Attachments:
         self._southbound = southbound
         self._bridge = bridge
 
-    def Attach(self, request: api.AttachRequest, deadline: Deadline) -> api.AttachResponse:
+    def Attach(self, request: api.AttachRequest, deadline: Deadline, caller: Subject) -> api.AttachResponse:
         """Give every interface its port and its addresses."""
         domain = clientdomain.make(request.domain, request.name, map(_asked, request.interfaces))
-        placements = self.attach(domain, request.host, deadline)
+        placements = self.attach(domain, request.host, deadline, caller)
         return api.AttachResponse(interfaces=[self.message(domain, one) for one in placements])
 
-    def Detach(self, request: api.DetachRequest, deadline: Deadline) -> api.DetachResponse:
+    def Detach(self, request: api.DetachRequest, deadline: Deadline, caller: Subject) -> api.DetachResponse:
         """Take a domain's ports of a host away."""
+        check_host(caller, request.host)
         domain = clientdomain.identify(request.domain, request.name)
         self._refuse_libvirts(domain, deadline)
         if request.forget:
@@ -53,17 +56,19 @@ class Attachments:
         """
         return clientdomain.make(request.domain, request.name, [_asked(request.interface)])
 
-    def attach(self, domain: Domain, host: str, deadline: Deadline) -> tuple[Placement, ...]:
+    def attach(self, domain: Domain, host: str, deadline: Deadline, caller: Subject) -> tuple[Placement, ...]:
         """Attach a domain on a host that there is, if it is not libvirt's.
 
         Raises:
+            PermissionDenied: the caller is a node, and the host, or the one that has the domain, is another one.
             NotFound: there is no such host.
             InUse: libvirt runs the domain.
         """
+        check_host(caller, host)
         if host not in (node.name for node in self._southbound.nodes(deadline)):
             raise NotFound(f"there is no host '{host}'", "ovnhook node list")
         self._refuse_libvirts(domain, deadline)
-        return self._attachment.attach(domain, host, deadline).placements
+        return self._attachment.attach(domain, host, deadline, take_over=caller.role != NODE).placements
 
     def message(self, domain: Domain, placement: Placement) -> api.AttachedInterface:
         """An interface as it was attached."""

@@ -1,4 +1,4 @@
-"""What all calls share: how long they may take, how many streams there are, and what becomes of errors."""
+"""What all calls share: who may make them, how long they may take, how many streams there are, what errors become."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from ovnhook.control.roles import NOBODY, RULES, Identify, Rule
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest, OvnhookError
 
@@ -28,8 +29,11 @@ _FOR_EVER = 1e9  # seconds: what gRPC says remains where the client has set no d
 _LONGEST = 1500  # bytes of a message, or of a hint
 _MARGIN = 0.2  # seconds before the client's deadline that we end, so that it hears from us why
 
-Answer = Callable[[Any, Deadline], Any]
-"""A method of one of our services: a request and a deadline in, a response out; what goes wrong is raised."""
+Answer = Callable[..., Any]
+"""A method of one of our services: a request and a deadline in, a response out; what goes wrong is raised.
+
+If its rule says so (ovnhook.control.roles) the Subject that calls is the third argument.
+"""
 
 Stream = Callable[[Any, grpc.ServicerContext], Iterator[Any]]
 """A method that answers with a stream; of ours, too, what goes wrong is raised."""
@@ -38,10 +42,15 @@ Stream = Callable[[Any, grpc.ServicerContext], Iterator[Any]]
 class Calls(grpc.ServerInterceptor):  # type: ignore[misc]
     """Makes of an Answer or Stream what gRPC calls: it is given the client's deadline, and its errors become statuses.
 
-    The methods of other services (health, reflection) are left as they are, but for the number of their streams.
+    The methods of other services (health, reflection) are left as they are, but for who may call them and the number of
+    their streams.
+
+    Args:
+        identify: says who calls.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, identify: Identify) -> None:
+        self._identify = identify
         self._streams: dict[str, threading.BoundedSemaphore] = {}
 
     def intercept_service(
@@ -49,14 +58,14 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[misc]
     ) -> grpc.RpcMethodHandler | None:
         """See grpc.ServerInterceptor."""
         handler, name = continuation(handler_call_details), handler_call_details.method
-        ours = name.startswith("/ovnhook.")
-        if handler is None or not (ours or handler.response_streaming):
-            return handler
-        decode = _lenient(handler.request_deserializer) if ours else handler.request_deserializer
+        if handler is None:
+            return None
+        rule = RULES.get(name, NOBODY)
+        decode = _lenient(handler.request_deserializer) if _is_ours(name) else handler.request_deserializer
         if not handler.response_streaming:
             answer: Answer = handler.unary_unary
             return grpc.unary_unary_rpc_method_handler(
-                lambda request, context: _answer(name, answer, request, context),
+                lambda request, context: _answer(name, self._identify, rule, answer, request, context),
                 request_deserializer=decode,
                 response_serializer=handler.response_serializer,
             )
@@ -64,7 +73,7 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[misc]
         stream: Stream = handler.stream_stream or handler.unary_stream
         make = grpc.stream_stream_rpc_method_handler if handler.stream_stream else grpc.unary_stream_rpc_method_handler
         return make(
-            lambda request, context: _stream(name, stream, limit, request, context),
+            lambda request, context: _stream(name, self._identify, rule, stream, limit, request, context),
             request_deserializer=decode,
             response_serializer=handler.response_serializer,
         )
@@ -78,22 +87,46 @@ def patience(context: grpc.ServicerContext) -> float:
     return float(min(remaining - min(_MARGIN, remaining / 4), _MOST_PATIENCE))
 
 
-def _answer(name: str, answer: Answer, request: Any, context: grpc.ServicerContext) -> Any:
+def _is_ours(name: str) -> bool:
+    return name.startswith("/ovnhook.")
+
+
+def _answer(
+    name: str, identify: Identify, rule: Rule, answer: Answer, request: Any, context: grpc.ServicerContext
+) -> Any:
     with _statuses(name, context):
-        return answer(_decoded(request), Deadline.after(patience(context)))
+        caller = identify(context)
+        rule.check(caller, name)
+        if _is_ours(name):
+            told = (caller,) if rule.told else ()
+            return answer(_decoded(request), Deadline.after(patience(context)), *told)
+    return answer(request, context)
 
 
 def _stream(
-    name: str, stream: Stream, limit: threading.BoundedSemaphore, request: Any, context: grpc.ServicerContext
+    name: str,
+    identify: Identify,
+    rule: Rule,
+    stream: Stream,
+    limit: threading.BoundedSemaphore,
+    request: Any,
+    context: grpc.ServicerContext,
 ) -> Iterator[Any]:
+    with _statuses(name, context):
+        rule.check(identify(context), name)
     if not limit.acquire(blocking=False):
         context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"more than {STREAMS} calls of {name} at a time")
     try:
-        if name.startswith("/ovnhook."):
+        if _is_ours(name):
             with _statuses(name, context):
-                yield from stream(_decoded(request), context)
+                for message in stream(_decoded(request), context):
+                    rule.check(identify(context), name)  # who listens may be let in no more
+                    yield message
         else:
-            yield from stream(request, context)
+            for message in stream(request, context):
+                with _statuses(name, context):
+                    rule.check(identify(context), name)
+                yield message
     finally:
         limit.release()
 

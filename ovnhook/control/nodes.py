@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import Attachment
+from ovnhook.control.certificates import Certificates
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InUse, NotFound, Unavailable
@@ -47,12 +48,16 @@ class Nodes:
         northbound: tells what is on them.
         southbound: tells which there are, and how they are.
         attachment: takes away what was on one.
+        certificates: lets one in no more.
     """
 
-    def __init__(self, northbound: Northbound, southbound: Southbound, attachment: Attachment) -> None:
+    def __init__(
+        self, northbound: Northbound, southbound: Southbound, attachment: Attachment, certificates: Certificates
+    ) -> None:
         self._northbound = northbound
         self._southbound = southbound
         self._attachment = attachment
+        self._certificates = certificates
 
     def ListNodes(self, request: api.ListNodesRequest, deadline: Deadline) -> api.ListNodesResponse:
         """Show them, in pages."""
@@ -74,10 +79,13 @@ class Nodes:
         name = request.name
         nodes = [node for node in self._southbound.nodes(deadline) if node.name == name]
         found = inventory.read(self._northbound.database, name, deadline)
-        if not nodes and not found.ports and not found.holdings:
+        is_let_in = self._certificates.is_let_in(name, deadline)
+        if not (nodes or found.ports or found.holdings or is_let_in):
             raise NotFound(f"there is no node '{name}'", "ovnhook node list")
         for node in nodes:
             self._refuse_alive(node, deadline)
+        self._certificates.refuse_alive(name, deadline)
+        self._certificates.shut_out(name, deadline)  # before what it might write again is taken away
         domains = {port.domain: port.domain_name for port in found.ports.values()}
         domains |= {holding.domain: holding.domain_name for holding in found.holdings.values()}
         for uuid, domain_name in domains.items():
@@ -99,7 +107,8 @@ class Nodes:
         if age < _GONE:
             raise InUse(
                 f"node {node.name} is there: its agent told of it {span(age)} ago",
-                f"to remove it anyway: systemctl disable --now ovnhook-agent ovn-host there, wait {_GONE:.0f} s",
+                f"to remove it anyway: systemctl disable --now ovnhook-agent ovn-host there, wait {_GONE:.0f} s; "
+                f"to shut it out at once: ovnhook certificate revoke {node.name} --role node",
             )
         count = self._northbound.count_up(deadline)
         heard = 0.0  # when northd had told the hosts to answer

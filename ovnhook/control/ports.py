@@ -12,10 +12,12 @@ from ovnhook.attachment import Attachment
 from ovnhook.control.attachments import Attachments
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
+from ovnhook.control.roles import check_host
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, InUse, NotFound
 from ovnhook.model import Keeper, Port, Wish
 from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.pki import Subject
 from ovnhook.subnet import find
 
 
@@ -50,8 +52,9 @@ class Ports:
         """Show one."""
         return message(self._port(request.id, deadline))
 
-    def CreatePort(self, request: api.CreatePortRequest, deadline: Deadline) -> api.AttachedInterface:
+    def CreatePort(self, request: api.CreatePortRequest, deadline: Deadline, caller: Subject) -> api.AttachedInterface:
         """Attach one interface; succeed where it is attached just so already."""
+        check_host(caller, request.host)
         domain = self._attachments.one(request)
         (interface,) = domain.interfaces
         known = self._northbound.observe_held(domain.uuid, domain.macs, deadline)
@@ -63,12 +66,13 @@ class Ports:
             domain = replace(domain, interfaces=(replace(interface, wish=wish),))
         held = known.holding.leases if known.holding else ()
         whole = replace(domain, macs=tuple({*domain.macs, *(mac for mac, _, _ in held)}))
-        (placement,) = self._attachments.attach(whole, request.host, deadline)
+        (placement,) = self._attachments.attach(whole, request.host, deadline, caller)
         return self._attachments.message(whole, placement)
 
-    def DeletePort(self, request: api.DeletePortRequest, deadline: Deadline) -> api.DeletePortResponse:
+    def DeletePort(self, request: api.DeletePortRequest, deadline: Deadline, caller: Subject) -> api.DeletePortResponse:
         """End an interface that is not libvirt's."""
         port = self._port(request.id, deadline)
+        check_host(caller, port.host)  # should it become another's meanwhile, it is not removed
         if port.kept_by is Keeper.LIBVIRT:
             raise InUse(
                 f"port {port.id} is of domain {port.domain_name}, which runs on {port.host}",

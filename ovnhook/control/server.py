@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,9 +19,11 @@ from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_g
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
 from ovnhook.attachment import Attachment
 from ovnhook.config import Config
-from ovnhook.control import tcp
+from ovnhook.control import roles, tcp
 from ovnhook.control.attachments import Attachments
 from ovnhook.control.calls import STREAMS, Calls
+from ovnhook.control.certificates import Certificates
+from ovnhook.control.enrolment import Door
 from ovnhook.control.floating import FloatingAddresses
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.health import Health
@@ -31,11 +34,14 @@ from ovnhook.control.reflection import Reflection
 from ovnhook.control.routers import Routers
 from ovnhook.control.status import Status
 from ovnhook.control.subnets import Subnets
+from ovnhook.control.trust import Trust
 from ovnhook.control.watches import Changes
 from ovnhook.errors import OvnhookError
+from ovnhook.members import Members
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
+from ovnhook.ovsdb.trust import Trust as TrustRow
 from ovnhook.ovsdb.vswitch import Vswitch
 
 _THREADS = 16  # for calls that are answered at once; streams have theirs beside them
@@ -68,18 +74,31 @@ class Server:
         self._southbound = Southbound(config.southbound)
         self._vswitch = Vswitch(config.vswitch, config.integration_bridge)
         self._gateways = Gateways(self._northbound, self._southbound)
+        row = TrustRow(self._northbound.database)
+        self._trust = trust = Trust(row, Path(config.authority)) if config.authority else None
+        identify = partial(roles.trusted_caller_of, self._members) if trust else roles.caller_of
         protos = (ovnhook_pb2, health_pb2, reflection_pb2)
-        services = [one.full_name for proto in protos for one in proto.DESCRIPTOR.services_by_name.values()]
+        served = [
+            one for proto in protos for one in proto.DESCRIPTOR.services_by_name.values() if one.name != "Enrolment"
+        ]
+        services = [one.full_name for one in served]
         self._health = Health(self._northbound, services)
-        streams = sum(
-            method.server_streaming
-            for proto in protos
-            for one in proto.DESCRIPTOR.services_by_name.values()
-            for method in one.methods
-        )
+        streams = sum(method.server_streaming for one in served for method in one.methods)
         self._server = grpc.server(
-            ThreadPoolExecutor(_THREADS + streams * STREAMS), interceptors=[Calls()], options=_OPTIONS
+            ThreadPoolExecutor(_THREADS + streams * STREAMS), interceptors=[Calls(identify)], options=_OPTIONS
         )
+        self._add_services(config, services)
+        self._lock = _lock(path)
+        _bind(self._server, path)
+        if config.listen:
+            tcp.listen(self._server, config.listen, config)
+        self._door = Door(trust, config) if trust and config.enrolment else None
+        if self._trust:
+            self._trust.start()
+        self._server.start()
+        self._gateways.start()
+
+    def _add_services(self, config: Config, services: Sequence[str]) -> None:
         ovnhook_pb2_grpc.add_SubnetsServicer_to_server(
             Subnets(self._northbound, self._southbound, self._vswitch), self._server
         )
@@ -94,28 +113,21 @@ class Server:
         ovnhook_pb2_grpc.add_AttachmentsServicer_to_server(attachments, self._server)
         ports = Ports(self._northbound, attachment, attachments)
         ovnhook_pb2_grpc.add_PortsServicer_to_server(ports, self._server)
-        ovnhook_pb2_grpc.add_NodesServicer_to_server(
-            Nodes(self._northbound, self._southbound, attachment), self._server
+        certificates = Certificates(self._trust, config)
+        nodes = Nodes(self._northbound, self._southbound, attachment, certificates)
+        ovnhook_pb2_grpc.add_NodesServicer_to_server(nodes, self._server)
+        ovnhook_pb2_grpc.add_StatusServicer_to_server(
+            Status(self._northbound, self._southbound, self._members), self._server
         )
-        ovnhook_pb2_grpc.add_StatusServicer_to_server(Status(self._northbound, self._southbound), self._server)
+        ovnhook_pb2_grpc.add_CertificatesServicer_to_server(certificates, self._server)
         self._changes = Changes(config.northbound)
         ovnhook_pb2_grpc.add_ChangesServicer_to_server(self._changes, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(Reflection(services), self._server)
-        self._lock = _lock(path)
-        before = os.umask(0o177)
-        try:
-            path.unlink(missing_ok=True)
-            bound = self._server.add_insecure_port(f"unix:{path}")
-        except (OSError, RuntimeError) as error:  # the latter from newer versions of grpc
-            raise OvnhookError(f"can't serve on {path}: {error}") from error
-        finally:
-            os.umask(before)
-        if not bound:
-            raise OvnhookError(f"can't serve on {path}")
-        tcp.listen(self._server, config)
-        self._server.start()
-        self._gateways.start()
+
+    def _members(self) -> Members:
+        """Who is let in, as far as it is known."""
+        return self._trust.members if self._trust else Members()
 
     def tend(self) -> None:
         """Keep the databases' connections alive; called every few seconds."""
@@ -128,12 +140,30 @@ class Server:
         self._health.stop()
         self._changes.stop()
         self._gateways.stop()
+        if self._trust:
+            self._trust.stop()
+        if self._door:
+            self._door.stop(_GRACE)
         self._server.stop(_GRACE).wait()
         self._path.unlink(missing_ok=True)
         self._northbound.database.close()
         self._southbound.database.close()
         self._vswitch.database.close()
         self._lock.close()
+
+
+def _bind(server: grpc.Server, path: Path) -> None:
+    """Let a server serve on a socket that root alone may open."""
+    before = os.umask(0o177)
+    try:
+        path.unlink(missing_ok=True)
+        bound = server.add_insecure_port(f"unix:{path}")
+    except (OSError, RuntimeError) as error:  # the latter from newer versions of grpc
+        raise OvnhookError(f"can't serve on {path}: {error}") from error
+    finally:
+        os.umask(before)
+    if not bound:
+        raise OvnhookError(f"can't serve on {path}")
 
 
 def _lock(path: Path) -> TextIO:

@@ -14,11 +14,13 @@ from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.control.nodes import Around, message
 from ovnhook.deadline import Deadline
 from ovnhook.errors import OvnhookError
+from ovnhook.members import Members
 from ovnhook.model import Node
 from ovnhook.observed import Cloud
 from ovnhook.ovsdb import server
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
+from ovnhook.pki import CONTROL, NODE
 
 _PATIENCE = 2.0  # seconds that each of those who are asked has
 _PAUSE = 0.01  # seconds between two looks who has answered
@@ -53,11 +55,13 @@ class Status:
     Args:
         northbound: one of those who are asked.
         southbound: the other one.
+        members: who is let in, as far as it is known.
     """
 
-    def __init__(self, northbound: Northbound, southbound: Southbound) -> None:
+    def __init__(self, northbound: Northbound, southbound: Southbound, members: Callable[[], Members]) -> None:
         self._northbound = northbound
         self._southbound = southbound
+        self._members = members
 
     def GetStatus(self, request: api.GetStatusRequest, deadline: Deadline) -> api.GetStatusResponse:
         """Ask and judge; what can't be read is a problem among others."""
@@ -84,6 +88,11 @@ class Status:
             nodes=hosts.nodes if hosts else (),
             legs=_legs(stored, hosts) if stored else (),
             uses=stored.uses if stored else (),
+            certificates=tuple(
+                health.Certificate(one.subject.name, one.subject.role, one.ends)
+                for one in self._members().found
+                if one.ends and one.subject.role in (CONTROL, NODE)
+            ),
         )
         around = Around(
             nb_cfg=stored.count if stored else None,

@@ -22,18 +22,19 @@ class Certificates:
 
     Args:
         config: names the files.
+        mutual: whether clients have to show a certificate.
 
     Raises:
         InvalidConfig: a file can't be read, or isn't what it is to be.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, mutual: bool) -> None:
         self._files = {"certificate": config.certificate, "private_key": config.private_key, "ca": config.ca}
         self._stamp: _Stamp = ()
         self._said = ""
         self._stamp, loaded = self._load()
         self.credentials = grpc.dynamic_ssl_server_credentials(
-            loaded, self._renewed, require_client_authentication=True
+            loaded, self._renewed, require_client_authentication=mutual
         )
 
     def _renewed(self) -> grpc.ServerCertificateConfiguration | None:
@@ -85,24 +86,28 @@ class Certificates:
             os.close(number)
 
 
-def listen(server: grpc.Server, config: Config) -> None:
-    """Let a server serve where the configuration says, if it does.
+def listen(server: grpc.Server, where: str, config: Config, *, mutual: bool = True) -> None:
+    """Let a server serve at an address.
+
+    Args:
+        server: before it is started.
+        where: ``HOST:PORT``.
+        config: names the certificates; without them it serves in the clear.
+        mutual: whether clients have to show one.
 
     Raises:
         InvalidConfig: the certificates are not what they are to be.
         OvnhookError: the address can't be had.
     """
-    if not config.listen:
-        return
     try:
         if config.certificate:
-            bound = server.add_secure_port(config.listen, Certificates(config).credentials)
+            bound = server.add_secure_port(where, Certificates(config, mutual=mutual).credentials)
         else:
-            bound = server.add_insecure_port(config.listen)
+            bound = server.add_insecure_port(where)
     except RuntimeError as error:  # from newer versions of grpc
-        raise OvnhookError(f"can't listen on {config.listen}: {error}") from error
+        raise OvnhookError(f"can't listen on {where}: {error}") from error
     if not bound:
-        raise OvnhookError(f"can't listen on {config.listen}")
+        raise OvnhookError(f"can't listen on {where}")
 
 
 def _read(name: str, path: str) -> bytes:

@@ -73,7 +73,7 @@ class Database:
             # A process that was stopped must not write when it goes on.
             deadline.check(f"{self.name} at {self.remotes}")
             connection, was_idle = self._connection(deadline)
-            reply = _round_trip(connection, request, deadline)
+            reply = round_trip(connection, request, deadline)
             if not isinstance(reply, int):
                 break
             connection.close()
@@ -81,7 +81,7 @@ class Database:
                 continue  # it had ended before, and nobody could know: the network was away
             with self._lock:
                 self._order.append(self._order.pop(0))
-            raise Unavailable(f"{self.name} at {self.remotes}: {_reason(reply)}")
+            raise Unavailable(f"{self.name} at {self.remotes}: {reason(reply)}")
         with self._lock:
             self._idle.append(connection)
         if reply.type == ovs.jsonrpc.Message.T_ERROR:
@@ -128,11 +128,11 @@ class Database:
                 with self._lock:
                     self._order.sort(key=lambda other: other != remote)
                 return ovs.jsonrpc.Connection(stream), False
-            failures.append(f"{remote}: {_reason(error)}")
+            failures.append(f"{remote}: {reason(error)}")
         raise Unavailable(f"{self.name}: {'; '.join(failures)}")
 
 
-def _round_trip(
+def round_trip(
     connection: ovs.jsonrpc.Connection, request: ovs.jsonrpc.Message, deadline: Deadline
 ) -> ovs.jsonrpc.Message | int:
     """The reply to a request, or the error number of what went wrong."""
@@ -190,7 +190,8 @@ def _rows(result: Any, database: str) -> list[Row]:
     raise OvnhookError(said)
 
 
-def _reason(error: int) -> str:
+def reason(error: int) -> str:
+    """An error number of a connection, in words."""
     if error == ovs.jsonrpc.EOF:
         return "the server closed the connection"
     if error == errno.ETIMEDOUT:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+
+import ovs.jsonrpc
+import ovs.stream
+
 from ovnhook.deadline import Deadline
-from ovnhook.errors import OvnhookError
+from ovnhook.errors import OvnhookError, Unavailable
 from ovnhook.health import Server
-from ovnhook.ovsdb.connection import Database
+from ovnhook.ovsdb.connection import Database, reason, round_trip
 from ovnhook.ovsdb.operation import select
 
 _OF_SERVERS = "_Server"  # the database that every server has, of the databases that it serves: ovsdb-server(5)
@@ -31,3 +36,26 @@ def ask(remote: str, database: str, deadline: Deadline) -> Server:
     if not found:
         return Server(remote, error=f"it does not serve {database}")
     return Server(remote, model=found[0]["model"], connected=found[0]["connected"], leader=found[0]["leader"])
+
+
+def cut_connections(socket: str, deadline: Deadline) -> None:
+    """Let a server of this host, if it runs, cut all connections that it has; who is let in comes again.
+
+    Args:
+        socket: the server's control socket (ovs-appctl(8)).
+        deadline: when to give up.
+
+    Raises:
+        Unavailable: it does not answer.
+    """
+    patience = int(deadline.remaining * 1000)
+    error, stream = ovs.stream.Stream.open_block(ovs.stream.Stream.open(f"unix:{socket}"), timeout=patience)
+    if error in (errno.ENOENT, errno.ECONNREFUSED):
+        return  # no server runs, and nobody is connected
+    if error:
+        raise Unavailable(f"{socket}: {reason(error)}")
+    connection = ovs.jsonrpc.Connection(stream)
+    reply = round_trip(connection, ovs.jsonrpc.Message.create_request("ovsdb-server/reconnect", []), deadline)
+    connection.close()
+    if isinstance(reply, int):
+        raise Unavailable(f"{socket}: {reason(reply)}")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
+from ovnhook.config import Config
 from ovnhook.errors import InUse
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.services import enabled, started
 from ovnhook.setup.step import Step
 
+_NORTHBOUND = "unix:/run/ovn/ovnnb_db.sock"
+_SOUTHBOUND = "unix:/run/ovn/ovnsb_db.sock"
 _ANSWER = "--timeout=3"  # seconds
+_ANY = "--no-leader-only"  # a member of a cluster that does not lead it answers as well
 
 
 def steps() -> Iterator[Step]:
@@ -22,13 +27,28 @@ def steps() -> Iterator[Step]:
     for tool, name in (("ovn-nbctl", "northbound"), ("ovn-sbctl", "southbound")):
         yield Step(
             f"the {name} database answers",
-            partial(holds, tool, _ANSWER, "get-connection"),
+            partial(holds, tool, _ANSWER, _ANY, "get-connection"),
             within=30,
             hint=f"systemctl status ovn-ovsdb-server-{name[0]}b",
         )
         control = f"/run/ovn/ovn{name[0]}b_db.ctl"
         remotes = run("ovs-appctl", _ANSWER, "-t", control, "ovsdb-server/list-remotes")
-        check_private(name, tool, (remotes + run(tool, _ANSWER, "get-connection")).split())
+        check_private(name, tool, (remotes + run(tool, _ANSWER, _ANY, "get-connection")).split())
+
+
+def check_own(config: Config) -> None:
+    """Refuse a host whose configuration leads to another one's databases.
+
+    Raises:
+        InUse: it does.
+    """
+    for key, here in (("northbound", _NORTHBOUND), ("southbound", _SOUTHBOUND)):
+        there = getattr(config, key)
+        if there != here:
+            raise InUse(
+                f"ovnhook.toml says that the {key} database is at {there}, and not on this host",
+                f"to have all on this host, take '{key}' out of /etc/ovnhook/ovnhook.toml",
+            )
 
 
 def check_private(name: str, tool: str, targets: Sequence[str]) -> None:
@@ -49,6 +69,33 @@ def check_private(name: str, tool: str, targets: Sequence[str]) -> None:
                 f"the {name} database listens on {target}: whoever reaches that may change the network",
                 f"where no other host needs it: {tool} del-connection; /etc/default/ovn-central",
             )
+
+
+def connections(tool: str) -> dict[str, str]:
+    """Where a database listens, each with the role of those who connect there.
+
+    Args:
+        tool: ``ovn-nbctl`` or ``ovn-sbctl``.
+    """
+    found = {}
+    for line in run(tool, _ANSWER, "--no-leader-only", "get-connection").splitlines():
+        role = re.search(r'role="(.*?)"', line)  # the southbound database alone has any
+        found[line.split()[-1]] = role[1] if role else ""
+    return found
+
+
+def listen(tool: str, targets: Mapping[str, str]) -> None:
+    """Let a database listen there, and nowhere else.
+
+    Args:
+        tool: ``ovn-nbctl`` or ``ovn-sbctl``.
+        targets: as `connections` tells them.
+    """
+    words: list[str] = []
+    for target, role in sorted(targets.items(), key=lambda one: one[1]):
+        words += [f"role={role}"] if role else []  # it holds for all targets after it
+        words += [target]
+    run(tool, _ANSWER, "--no-leader-only", "set-connection", *words)
 
 
 def _is_loopback(host: str) -> bool:

@@ -17,7 +17,15 @@ def run(*argv: str, hint: str = "") -> str:
         Unavailable: it does not end.
     """
     try:
-        done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=_PATIENCE)
+        done = subprocess.run(
+            argv,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PATIENCE,
+        )
     except FileNotFoundError as error:
         raise OvnhookError(f"there is no command {argv[0]}", hint) from error
     except subprocess.TimeoutExpired as error:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 from ovnhook.errors import NotFound
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.step import Step
+
+_TICK = 1.0  # seconds: how exactly systemd tells when a service has begun
 
 
 def enabled(unit: str, package: str) -> Step:
@@ -31,6 +36,27 @@ def enabled(unit: str, package: str) -> Step:
 def started(unit: str) -> Step:
     """A service runs that another one starts at boot."""
     return Step(f"{unit} runs", lambda: _is_active(unit), lambda: _do(unit, "start"), hint=_where(unit))
+
+
+def restarted(unit: str, file: Path) -> Step:
+    """A service that runs has read a file that it reads when it starts.
+
+    Args:
+        unit: its name.
+        file: that it reads.
+    """
+
+    def has_read() -> bool:
+        said = run("systemctl", "show", "--property=ActiveEnterTimestamp", "--timestamp=unix", "--value", unit)
+        since = said.strip().removeprefix("@")
+        # Whole seconds are told: one that began in that of the last change may have read what was there before.
+        return _is_active(unit) and float(since or 0) > file.stat().st_mtime
+
+    def restart() -> None:
+        time.sleep(min(_TICK, max(0.0, file.stat().st_mtime + _TICK - time.time())))
+        _do(unit, "restart")
+
+    return Step(f"{unit} has read {file}", has_read, restart, within=30, hint=_where(unit))
 
 
 def _is_active(unit: str) -> bool:

@@ -112,7 +112,6 @@ def steps(interface: str) -> Iterator[Step]:
     yield enabled(unit, "ovnhook-hypervisor")
     yield Step(f"interface {interface} is switched on", lambda: _look(interface).is_up, lambda: _up(interface))
     yield switch.knows_also(_MAPPINGS, f"{PHYSICAL_NETWORK}:{bridge}")
-    yield switch.knows_also("ovn-cms-options", "enable-chassis-as-gw")
 
 
 def _look(interface: str) -> Link:

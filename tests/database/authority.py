@@ -18,12 +18,12 @@ class Authority:
         files = ("-keyout", str(self._key), "-out", str(self.certificate))
         run("openssl", "req", "-x509", *NEW_KEY, "-days", "30", "-subj", f"/CN={name}", *files)
 
-    def sign(self, name: str, days: int = 30) -> tuple[Path, Path]:
-        """The files of a certificate for 127.0.0.1 and of its key, made anew."""
+    def sign(self, name: str, role: str = "reader", days: int = 30) -> tuple[Path, Path]:
+        """The files of a certificate for 127.0.0.1 and of its key, made anew; without a role it says none."""
         certificate, key, request = (self._directory / f"{name}.{end}" for end in ("pem", "key", "csr"))
         files = ("-keyout", str(key), "-out", str(request))
         extension = ("-addext", "subjectAltName=IP:127.0.0.1")
-        run("openssl", "req", *NEW_KEY, "-subj", f"/CN={name}", *extension, *files)
+        run("openssl", "req", *NEW_KEY, "-subj", f"{role and f'/OU={role}'}/CN={name}", *extension, *files)
         signer = ("-CA", str(self.certificate), "-CAkey", str(self._key), "-copy_extensions", "copy")
         run("openssl", "x509", "-req", "-in", str(request), *signer, "-days", str(days), "-out", f"{certificate}.new")
         Path(f"{certificate}.new").replace(certificate)

@@ -105,6 +105,22 @@ def test_a_domain_that_moves_and_changes(ready: Control) -> None:
     assert leases(ready) == list(second.addresses)
 
 
+def test_a_domain_on_two_hosts(ready: Control) -> None:
+    """Forgotten on one, it keeps what runs on the other, whose it is then."""
+    with ready.channel() as channel:
+        stub = ovnhook_pb2_grpc.PortsStub(channel)
+        first, second = (
+            stub.CreatePort(api.CreatePortRequest(name="box", host=host, interface=api.Interface(mac=mac)), timeout=20)
+            for host, mac in (("hv2", "52:54:00:00:00:0a"), ("hv1", "52:54:00:00:00:0b"))
+        )
+    assert set(leases(ready)) == {*first.addresses, *second.addresses}
+    detach(ready, forget=True)
+    assert {port["id"]: port["host"] for port in ports(ready)} == {first.id: "hv2"}
+    assert leases(ready) == list(first.addresses)
+    detach(ready, "hv2", forget=True)
+    assert (ports(ready), leases(ready)) == ([], [])
+
+
 @pytest.mark.parametrize(
     ("request_", "status", "words"),
     [

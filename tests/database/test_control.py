@@ -449,6 +449,7 @@ def test_reflection(control: Control) -> None:
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
         "ovnhook.v1.Attachments",
+        "ovnhook.v1.Certificates",
         "ovnhook.v1.Changes",
         "ovnhook.v1.FloatingAddresses",
         "ovnhook.v1.Leases",

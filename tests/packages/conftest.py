@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from tests.packages.machine import Machine
+from tests.packages.network import Network
 
 
 @pytest.fixture(params=["bookworm", "trixie"])
@@ -18,3 +20,19 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
         yield made
     finally:
         made.remove()
+
+
+@pytest.fixture(params=["bookworm", "trixie"])
+def machines(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Machine]]:
+    """Switches on one more machine on a network of the test's own, with this address (``192.0.2.1/24``)."""
+    with ExitStack() as undo:
+        network = Network()
+        undo.callback(network.remove)
+
+        def made(address: str) -> Machine:
+            new = Machine(request.param, network.host(address))
+            undo.callback(new.remove)
+            new.boot()
+            return new
+
+        yield made

@@ -30,16 +30,16 @@ def install(machine: Machine, debs: list[Path]) -> str:
     return machine.run(f"apt-get -qy install {names}", timeout=300)
 
 
-def guest(machine: Machine, command: str) -> str:
+def guest(machine: Machine, command: str, name: str = "web1") -> str:
     """Run a command in the guest."""
-    status, said = commands.execute(machine.path(f"{CONSOLES}/web1.cmd"), command, 30)
+    status, said = commands.execute(machine.path(f"{CONSOLES}/{name}.cmd"), command, 30)
     assert status == 0, said
     return said
 
 
-def address(machine: Machine) -> str:
+def address(machine: Machine, name: str = "web1") -> str:
     """The address that the guest has by DHCP."""
-    log = machine.path(f"{CONSOLES}/web1.log")
+    log = machine.path(f"{CONSOLES}/{name}.log")
     found: list[str] = []
 
     def look() -> bool:
@@ -52,14 +52,25 @@ def address(machine: Machine) -> str:
     return found[-1]
 
 
-def start(machine: Machine) -> None:
-    """Define the domain web1, which names no subnet, start it, and let it start at boot."""
-    for file, name in ((image().kernel, "vmlinuz"), (image().initramfs, "initramfs")):
-        machine.put(file, f"/root/{name}")
-    xml = domain_xml("web1", [interface_xml()])
+def start(machine: Machine, name: str = "web1") -> None:
+    """Define a domain, which names no subnet, start it, and let it start at boot."""
+    for file, inside in ((image().kernel, "vmlinuz"), (image().initramfs, "initramfs")):
+        machine.put(file, f"/root/{inside}")
+    xml = domain_xml(name, [interface_xml()])
     xml = xml.replace(str(image().kernel), "/root/vmlinuz").replace(str(image().initramfs), "/root/initramfs")
-    machine.path("/root/web1.xml").write_text(xml)
+    machine.path(f"/root/{name}.xml").write_text(xml)
     machine.path("/etc/tmpfiles.d/lab.conf").write_text(f"d {CONSOLES} 0755 root root\n")
-    machine.run(
-        "systemd-tmpfiles --create lab.conf; virsh define /root/web1.xml; virsh start web1; virsh autostart web1"
-    )
+    define = f"virsh define /root/{name}.xml; virsh start {name}; virsh autostart {name}"
+    machine.run(f"systemd-tmpfiles --create lab.conf; {define}")
+
+
+def lost(machine: Machine) -> int:
+    """How many pings of the guest have not been answered so far."""
+    numbers = [int(number) for number in re.findall(r"seq=(\d+)", guest(machine, "cat /run/pings"))]
+    return numbers[-1] - numbers[0] + 1 - len(set(numbers))
+
+
+def hear(machine: Machine) -> None:
+    """Wait until ovn-controller hears what guests ask: to a bridge that is new it connects some seconds later."""
+    connected = "grep 'pinctrl.*: connected' /var/log/ovn/ovn-controller.log"
+    machine.wait_for(lambda: machine.run(connected, check=False), "ovn-controller to hear guests")

@@ -60,13 +60,16 @@ def _needs(deb: Path) -> str:
 
 
 class Machine:
-    """A machine that starts from a tree, which it leaves as it is. It has no network but its own loopback interface.
+    """A machine that starts from a tree, which it leaves as it is.
 
     Args:
         release: ``bookworm``, ``trixie``.
+        namespace: the network that it has (tests.packages.network); without one its own loopback interface is all.
     """
 
-    def __init__(self, release: str) -> None:
+    def __init__(self, release: str, namespace: str = "") -> None:
+        self._name = namespace or f"ovnhook-{os.getpid()}"
+        self._network = f"--network-namespace-path=/run/netns/{namespace}" if namespace else "--private-network"
         self._layers = Path(tempfile.mkdtemp(prefix="ovnhook-machine-"))
         self._root = self._layers / "root"
         for folder in ("upper", "work", "root"):
@@ -81,8 +84,8 @@ class Machine:
         with (self._layers / "console").open("ab") as console:
             self._container = subprocess.Popen(
                 [
-                    *("systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--private-network"),
-                    *("--capability=all", "--bind=/dev/net/tun", f"--machine=ovnhook-{os.getpid()}"),
+                    *("systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", self._network),
+                    *("--capability=all", "--bind=/dev/net/tun", f"--machine={self._name}"),
                     *("-D", str(self._root)),
                 ],
                 stdin=subprocess.DEVNULL,

@@ -14,7 +14,9 @@ import pytest
 from ovnhook import domainxml
 from ovnhook.cli.main import command
 from ovnhook.config import Config
-from ovnhook.ovsdb import rows, topology
+from ovnhook.control.roles import RULES
+from ovnhook.ovsdb import rows, topology, trust
+from ovnhook.pki import NODE, READER, ROLES
 
 REPO = Path(__file__).parents[2]
 REFERENCE = REPO / "docs" / "reference"
@@ -67,10 +69,19 @@ def test_every_attribute_is_described() -> None:
 def test_every_kind_of_row_is_described() -> None:
     """The table of the rows has each kind that the code writes."""
     page = (REFERENCE / "database.md").read_text()
-    sources = [inspect.getsource(module) for module in (rows, topology)]
+    sources = [inspect.getsource(module) for module in (rows, topology, trust)]
     written = {found for source in sources for found in re.findall(r'kind\(\s*"([\w-]+)"', source)}
     described = set(re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE))
     assert described == written
+
+
+def test_every_role_is_described() -> None:
+    """The table of the roles has each, and that of nodes all that they may change."""
+    page = (REFERENCE / "roles.md").read_text()
+    described = dict(re.findall(r"^\| `(\w+)` \| (.+) \|", page, re.MULTILINE))
+    assert described.keys() == set(ROLES)
+    changed = {method.rpartition("/")[2] for method, rule in RULES.items() if {NODE} == rule.roles & {NODE, READER}}
+    assert set(re.findall(r"`(\w+)`", described[NODE])) == changed
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPO)))

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook.health import Database, Leg, Observed, Pace, Problem, Server, Use, problems, span
+from ovnhook.health import Certificate, Database, Leg, Observed, Pace, Problem, Server, Use, problems, span
 from ovnhook.model import External, Node, Router
 
 NOW = 1_000_000.0
+DAY = 86_400
 ROUTER = Router("gateway", External("external", IPNetwork("203.0.113.10/24"), IPAddress("203.0.113.1")))
 GW1 = Node(
     "gw1", is_gateway=True, physical_networks=frozenset({"external"}), agent="1.0", agent_seen=int(NOW) - 20, ovs="3.1"
@@ -28,6 +29,7 @@ WELL = Observed(
     nodes=(GW1, GW2, HV1),
     legs=(Leg(ROUTER, ("gw1", "gw2"), "gw1"),),
     uses=(Use("blue", 89, 100), Use("green", 0, 5)),
+    certificates=(Certificate("hv1", "node", NOW + 16 * DAY),),
 )
 
 
@@ -94,6 +96,14 @@ def with_node(node: Node) -> Observed:
         (
             replace(WELL, legs=(Leg(ROUTER, ("gw1", "gw2")),)),
             "router gateway leads nowhere: no gateway host (gw1, gw2) has taken its traffic",
+        ),
+        (
+            replace(WELL, certificates=(Certificate("hv1", "node", NOW + 9.2 * DAY),)),
+            "host hv1: its certificate as node ends in 9 d, and was not renewed",
+        ),
+        (
+            replace(WELL, certificates=(Certificate("c1", "control", NOW - 3 * DAY),)),
+            "host c1: its certificate as control ended 3 d ago",
         ),
         (replace(WELL, uses=(Use("blue", 90, 100),)), "subnet blue is nearly full: 90 of 100 addresses are leased"),
         (replace(WELL, uses=(Use("blue", 100, 100),)), "subnet blue is full: 100 of 100 addresses are leased"),

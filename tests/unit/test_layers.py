@@ -17,6 +17,7 @@ LAYERS = (
     {"model"},
     {"config"},
     {"pki", "token"},
+    {"keyfiles", "members", "fence"},
     {"domainxml"},
     {"address", "names"},
     {"changes"},
@@ -25,11 +26,12 @@ LAYERS = (
     {"plan"},
     {"subnet", "router", "floating", "clientdomain"},
     {"health", "differences"},
+    {"placement"},
     {"ovsdb"},
     {"underlay"},
     {"attachment"},
     {"host"},
-    {"lifecycle"},
+    {"lifecycle", "drain"},
     {"setup"},
     {"api"},
     {"agent", "control"},
@@ -40,8 +42,8 @@ LAYERS = (
 PURE = {
     *("identity", "model", "domainxml", "address", "names", "clientdomain", "subnet", "router", "floating"),
     *("changes", "observed", "migration", "plan"),
-    *("health", "differences"),
-    *("pki", "token"),
+    *("health", "differences", "placement"),
+    *("pki", "token", "members", "fence"),
 }
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}
 OWNERS = {

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ovnhook.config import Config
-from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OvnhookError, Unavailable
-from ovnhook.setup import central, cloud, host, switch, uplink
+from ovnhook.errors import AlreadyExists, InUse, InvalidConfig, InvalidRequest, NotFound, OvnhookError, Unavailable
+from ovnhook.setup import central, cloud, cluster, configuration, switch, uplink
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.step import Step, carry_out
 
@@ -148,9 +150,9 @@ def test_a_host_that_takes_part_keeps_its_name() -> None:
 
 
 def test_a_host_of_another_cloud_is_refused() -> None:
-    host.check_own(Config())
+    central.check_own(Config())
     with pytest.raises(InUse, match="the northbound database is at tcp:192"):
-        host.check_own(Config(northbound="tcp:192.0.2.10:6641"))
+        central.check_own(Config(northbound="tcp:192.0.2.10:6641"))
 
 
 @pytest.mark.parametrize(
@@ -226,3 +228,47 @@ def test_a_command_that_fails_is_told() -> None:
     with pytest.raises(OvnhookError, match="there is no command nonesuch"):
         run("nonesuch")
     assert not holds("false")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", '\nOVN_CTL_OPTS="--a=1 --b=2"\n'),
+        ("# OVN_CTL_OPTS=\n", '# OVN_CTL_OPTS=\nOVN_CTL_OPTS="--a=1 --b=2"\n'),
+        ("OVN_CTL_OPTS='--c=3 --a=9'\nX=1\n", '\nX=1\nOVN_CTL_OPTS="--c=3 --a=1 --b=2"\n'),
+        ("OVN_CTL_OPTS=--b=9\nOVN_CTL_OPTS=--d\n", '\nOVN_CTL_OPTS="--d --a=1 --b=2"\n'),
+    ],
+)
+def test_options_of_others_stay(before: str, after: str) -> None:
+    """Ours are set, the rest of the file is as it was; once set it is left alone."""
+    made = cluster._merged(before, {"a": "1", "b": "2"})
+    assert made == after
+    assert cluster._merged(made, {"a": "1", "b": "2"}) == made
+
+
+def test_options_that_are_broken_are_told() -> None:
+    with pytest.raises(InvalidConfig, match="/etc/default/ovn-central: OVN_CTL_OPTS: No closing quotation"):
+        cluster._merged('OVN_CTL_OPTS="--a', {})
+
+
+def test_a_setting_is_written_where_it_is() -> None:
+    """In its own line alone, though another one has the same text in it; what is not there comes at the end."""
+    text = '# ca = "/x"\ndatabase_ca = "/x"\nca = "/x"\nname = "a"'
+    made = configuration.changed(text, {"ca": "/new\\1", "listen": "[::]:1"})
+    assert made == '# ca = "/x"\ndatabase_ca = "/x"\nca = "/new\\\\1"\nname = "a"\nlisten = "[::]:1"\n'
+    assert configuration.changed(made, {"ca": "/new\\1", "listen": "[::]:1"}) == made
+    assert tomllib.loads(made)["ca"] == "/new\\1"
+    for odd in ('ca = """x"""', 'ca = "a"\nca = "b"'):
+        with pytest.raises(InUse, match="better changed by hand"):
+            configuration.changed(odd, {"ca": "c"})
+
+
+def test_a_setting_that_means_nothing_is_not_written(tmp_path: Path) -> None:
+    """The file stays what it was."""
+    path = tmp_path / "ovnhook.toml"
+    path.write_text("deadline = 6.0\n")
+    (step,) = configuration.says({"listen": "nowhere"}, path)
+    with pytest.raises(InvalidConfig, match="HOST:PORT"):
+        step.make_so()
+    assert path.read_text() == "deadline = 6.0\n"
+    assert list(tmp_path.iterdir()) == [path]

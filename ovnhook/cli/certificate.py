@@ -1,0 +1,97 @@
+"""``ovnhook certificate``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from ovnhook.cli.client import Client
+from ovnhook.cli.output import format_option, show_list
+from ovnhook.errors import AlreadyExists, InvalidRequest
+
+
+def _day(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
+
+
+_COLUMNS = {
+    "ROLE": lambda row: row["role"],
+    "NAME": lambda row: row["name"],
+    "EXPIRES": lambda row: _day(row["expires"]),
+}
+_PEOPLE = click.Choice(["operator", "reader"])
+_CLIENTS = click.Choice(["operator", "reader", "node"])
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def certificate(context: click.Context) -> None:
+    """Certificates: who is let in to the control service, and to the databases."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@certificate.command("list")
+@format_option
+@click.pass_obj
+def list_(socket: Path | None, format_: str) -> None:
+    """Show who is let in: control hosts, nodes, operators, readers.
+
+    \b
+    Example:
+      ovnhook certificate list
+    """
+    show_list(Client(socket).pages("ListCertificates", "certificates"), _COLUMNS, format_)
+
+
+@certificate.command()
+@click.argument("name")
+@click.option("--role", type=_PEOPLE, required=True, help="What NAME may do: everything, or only look.")
+@click.pass_obj
+def create(socket: Path | None, name: str, role: str) -> None:
+    """Let NAME in, from any host: NAME.key, NAME.pem and ca.pem are written to the current directory.
+
+    Where there is a ca.pem of another cloud already it is NAME.ca.pem. The certificate is good for 90 days. Nodes have
+    theirs by "ovnhook node join".
+
+    \b
+    Example:
+      ovnhook certificate create alice --role operator
+    """
+    from ovnhook import keyfiles, pki
+
+    pki.Subject(name, role)  # refused before a file is made of it
+    key, made, ca = (Path(f"{name}.key"), Path(f"{name}.pem"), Path("ca.pem"))
+    for path in (key, made):
+        if path.exists():
+            raise AlreadyExists(f"there is a file {path}", "mv it away, or go to another directory")
+    secret = pki.new_key()
+    try:
+        keyfiles.write(key, secret, keyfiles.SECRET)  # first: nobody is let in whose key can't be kept
+        found = Client(socket).call("IssueCertificate", name=name, role=role, request=pki.request(secret).decode())
+        if keyfiles.read(ca) not in (b"", found["ca"].encode()):
+            ca = Path(f"{name}.ca.pem")
+        keyfiles.write(made, found["certificate"].encode(), keyfiles.PUBLIC)
+        keyfiles.write(ca, found["ca"].encode(), keyfiles.PUBLIC)
+    except OSError as error:
+        raise InvalidRequest(f"{error.filename}: {error.strerror}") from error
+    finally:
+        if not made.exists():
+            key.unlink(missing_ok=True)
+    click.echo(f"wrote {key}, {made}, {ca}")
+
+
+@certificate.command()
+@click.argument("name")
+@click.option("--role", type=_CLIENTS, required=True, help="Of the certificate.")
+@click.pass_obj
+def revoke(socket: Path | None, name: str, role: str) -> None:
+    """Let NAME in no more, from now on. Of a node its chassis and its ports stay, until "ovnhook node remove".
+
+    \b
+    Example:
+      ovnhook certificate revoke alice --role operator
+    """
+    Client(socket).call("RevokeCertificate", name=name, role=role)

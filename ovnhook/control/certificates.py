@@ -1,0 +1,165 @@
+"""The service ``ovnhook.v1.Certificates``."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from contextlib import suppress
+
+from ovnhook import members, pki
+from ovnhook import token as tokens
+from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.config import Config
+from ovnhook.control.pages import page
+from ovnhook.control.trust import Trust
+from ovnhook.deadline import Deadline
+from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound
+from ovnhook.members import Invitation, Members, bracketed
+from ovnhook.pki import Subject
+
+_log = logging.getLogger(__name__)
+
+_PROBE = 1.0  # seconds that a control host may take to let us connect
+
+
+class Certificates:
+    """Makes tokens and certificates, and takes them back.
+
+    Args:
+        trust: knows who is let in, or None where there is no authority.
+        config: where hosts join.
+    """
+
+    def __init__(self, trust: Trust | None, config: Config) -> None:
+        self._trust = trust
+        self._config = config
+
+    def CreateToken(self, request: api.CreateTokenRequest, deadline: Deadline) -> api.CreateTokenResponse:
+        """Invite a host."""
+        trust = self._authority()
+        subject = Subject(request.name, request.role or pki.NODE)
+        if subject.role not in (pki.NODE, pki.CONTROL):
+            raise InvalidRequest(f"a token is for a node or a control host, not for a role '{subject.role}'")
+        if not self._config.enrolment:
+            raise InUse("this control service lets no host join: 'enrolment' is not set", "ovnhook node init --control")
+        found = trust.look(deadline)
+        now = int(time.time())
+        port = self._config.enrolment.rpartition(":")[2]
+        made = tokens.Token(
+            name=subject.name,
+            role=subject.role,
+            servers=[f"{bracketed(where)}:{port}" for where in found.servers.values()],
+            fingerprint=pki.fingerprint(trust.authority.certificate),
+            secret=tokens.new_secret(),
+        )
+        invitation = Invitation(made.digest, subject, now + tokens.LIFETIME)
+        # One is enough for a host, and the last one that was made is the one that its administrator has.
+        gone = [one.digest for one in found.invitations if one.subject == subject]
+        trust.change(invitation.entry, deadline, gone)
+        _log.info("%s may join within %d minutes", subject, tokens.LIFETIME // 60)
+        return api.CreateTokenResponse(token=str(made), lifetime=tokens.LIFETIME)
+
+    def IssueCertificate(self, request: api.IssueCertificateRequest, deadline: Deadline) -> api.IssuedCertificate:
+        """Let a person in."""
+        trust = self._authority()
+        subject = Subject(request.name, request.role)
+        if subject.role not in (pki.OPERATOR, pki.READER):
+            raise InvalidRequest(
+                f"a certificate is issued to an operator or a reader, not to a {subject.role}",
+                "hosts join: ovnhook node token NAME",
+            )
+        if trust.look(deadline).named(subject):
+            raise AlreadyExists(
+                f"{subject} has a certificate", f"ovnhook certificate revoke {subject.name} --role {subject.role}"
+            )
+        anchor = trust.authority.anchor(subject)
+        made = trust.authority.issue(request.request.encode(), subject, anchor)
+        trust.change(members.entries_of(pki.name_of(anchor), anchor.decode(), made), deadline)
+        _log.info("%s is let in", subject)
+        return self._issued(trust, made)
+
+    def RenewCertificate(
+        self, request: api.RenewCertificateRequest, deadline: Deadline, caller: Subject
+    ) -> api.IssuedCertificate:
+        """Issue a certificate again, under the anchor that there is."""
+        trust = self._authority()
+        found = [one for one in trust.look(deadline).named(caller) if one.anchor]
+        if not found:
+            raise NotFound(f"there is nothing to renew for {caller}", "a control host's: ovnhook node renew there")
+        anchor = found[-1].anchor
+        made = trust.authority.issue(request.request.encode(), caller, anchor)
+        trust.change(members.entries_of(found[-1].key, anchor.decode(), made), deadline)
+        _log.info("the certificate of %s is renewed", caller)
+        return self._issued(trust, made)
+
+    def ListCertificates(
+        self, request: api.ListCertificatesRequest, deadline: Deadline
+    ) -> api.ListCertificatesResponse:
+        """Show who is let in, in pages."""
+        found = self._authority().look(deadline)
+        size, after = request.page_size, request.page_token
+        shown, token = page(found.found, lambda one: (one.subject.role, one.subject.name, one.key), size, after)
+        rows = [
+            api.Certificate(role=one.subject.role, name=one.subject.name, expires=one.ends, address=one.address)
+            for one in shown
+        ]
+        return api.ListCertificatesResponse(certificates=rows, next_page_token=token)
+
+    def RevokeCertificate(
+        self, request: api.RevokeCertificateRequest, deadline: Deadline
+    ) -> api.RevokeCertificateResponse:
+        """Let somebody in no more."""
+        trust = self._authority()
+        subject = Subject(request.name, request.role)
+        found = trust.look(deadline).named(subject)
+        if not found:
+            raise NotFound(f"{subject} has no certificate", "ovnhook certificate list")
+        trust.change({}, deadline, [one.mark for one in found])
+        _log.info("%s is let in no more", subject)
+        return api.RevokeCertificateResponse()
+
+    def is_let_in(self, name: str, deadline: Deadline) -> bool:
+        """Whether a host is let in, as a node or as a control host; False where there is no authority."""
+        return self._trust is not None and bool(_host(name, self._trust.look(deadline)))
+
+    def refuse_alive(self, name: str, deadline: Deadline) -> None:
+        """Refuse to shut a control host out that serves.
+
+        Raises:
+            InUse: it can be reached.
+        """
+        address = self._trust.look(deadline).servers.get(name) if self._trust else None
+        if not address:
+            return
+        with (
+            suppress(OSError),
+            socket.create_connection((address, tokens.API), timeout=min(_PROBE, deadline.remaining)),
+        ):
+            raise InUse(
+                f"control host {name} is there: its control service answers at {address}",
+                f"to remove it anyway, on {name}: systemctl disable --now ovnhook-control",
+            )
+
+    def shut_out(self, name: str, deadline: Deadline) -> None:
+        """Let a host in no more; nothing where there is no authority."""
+        if self._trust is None:
+            return
+        while marks := _host(name, self._trust.look(deadline)):  # it may be joining just now
+            self._trust.change({}, deadline, marks)
+
+    def _authority(self) -> Trust:
+        if self._trust is None:
+            raise InUse("this control service has no certificate authority", "ovnhook node init --control")
+        return self._trust
+
+    def _issued(self, trust: Trust, certificate: bytes) -> api.IssuedCertificate:
+        return api.IssuedCertificate(certificate=certificate.decode(), ca=trust.authority.certificate.decode())
+
+
+def _host(name: str, found: Members) -> list[str]:
+    """The marks of what a host is let in by, and would be."""
+    hosts = [
+        one.mark for one in found.found if one.subject.name == name and one.subject.role in (pki.CONTROL, pki.NODE)
+    ]
+    return [*hosts, *(one.digest for one in found.invitations if one.subject.name == name)]

@@ -1,0 +1,90 @@
+"""The service ``ovnhook.v1.Enrolment``, on a port where no certificate is to be shown: one who joins has none yet."""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+
+from ovnhook import members, pki
+from ovnhook import token as tokens
+from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.v1 import ovnhook_pb2_grpc
+from ovnhook.config import Config
+from ovnhook.control import tcp
+from ovnhook.control.calls import Calls
+from ovnhook.control.roles import anybody
+from ovnhook.control.trust import Trust
+from ovnhook.deadline import Deadline
+from ovnhook.errors import NotFound, PermissionDenied
+
+_log = logging.getLogger(__name__)
+
+_THREADS = 2
+
+
+class Door:
+    """Serves from when it is made until it is stopped.
+
+    Args:
+        trust: knows who is let in.
+        config: where to serve, and with which certificate.
+
+    Raises:
+        OvnhookError: it can't serve there, or the certificate is not what it is to be.
+    """
+
+    def __init__(self, trust: Trust, config: Config) -> None:
+        self._server = grpc.server(ThreadPoolExecutor(_THREADS), interceptors=[Calls(anybody)])
+        ovnhook_pb2_grpc.add_EnrolmentServicer_to_server(Enrolment(trust), self._server)
+        tcp.listen(self._server, config.enrolment, config, mutual=False)
+        self._server.start()
+
+    def stop(self, grace: float) -> None:
+        """Let the calls that are under way end within some seconds, and end."""
+        self._server.stop(grace).wait()
+
+
+class Enrolment:
+    """Lets hosts in that have a token.
+
+    Args:
+        trust: knows who is let in.
+    """
+
+    def __init__(self, trust: Trust) -> None:
+        self._trust = trust
+
+    def Enrol(self, request: api.EnrolRequest, deadline: Deadline) -> api.EnrolResponse:
+        """Let a host in; the token is used up with that."""
+        digest = tokens.digest(request.secret)
+        found = self._trust.look(deadline)
+        invitation = next((one for one in found.invitations if one.digest == digest), None)
+        if invitation is None or invitation.expires < time.time():
+            raise PermissionDenied(
+                "this token was used already, has expired, or never was one",
+                "on the control host: ovnhook node token NAME",
+            )
+        subject, authority = invitation.subject, self._trust.authority
+        wanted = request.request.encode()
+        if subject.role == pki.CONTROL:
+            certificate = authority.issue_server(wanted, subject.name, [request.address])
+            key, value = f"{subject} {pki.mark_of_key(certificate)}", request.address
+        else:
+            anchor = authority.anchor(subject)
+            certificate = authority.issue(wanted, subject, anchor)
+            key, value = pki.name_of(anchor), anchor.decode()
+        entries = members.entries_of(key, value, certificate)
+        # Whoever had the name before is let in no more: a host that was set up anew, or one that is not it.
+        gone = [invitation.digest, *(one.mark for one in found.named(subject) if one.key != key)]
+        try:
+            self._trust.change(entries, deadline, gone, needs=invitation.entry)
+        except NotFound as error:
+            raise PermissionDenied("this token was used by another host at the same time") from error
+        _log.info("%s has joined", subject)
+        return api.EnrolResponse(
+            certificate=certificate.decode(),
+            authority_key=authority.key.decode() if subject.role == pki.CONTROL else "",
+        )

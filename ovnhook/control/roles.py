@@ -1,0 +1,167 @@
+"""Who may call what: the role that a client's certificate says, and a rule for each method.
+
+A method without a rule is refused to everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import grpc
+
+from ovnhook.errors import InvalidRequest, PermissionDenied, Unavailable
+from ovnhook.members import Members
+from ovnhook.pki import CONTROL, NODE, OPERATOR, READER, ROLES, Subject, subject_of
+
+Identify = Callable[[grpc.ServicerContext], Subject]
+"""Says who calls, or raises PermissionDenied."""
+
+LOCAL = Subject("localhost", OPERATOR)
+"""Who shows no certificate: root on the unix socket, or this host's users where it is served to them in the clear."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Who may call a method.
+
+    Attributes:
+        roles: of those who may.
+        told: whether the method is told who calls, as its third argument, because what it does depends on that.
+    """
+
+    roles: frozenset[str]
+    told: bool = False
+
+    def check(self, caller: Subject, method: str) -> None:
+        """Refuse who may not call.
+
+        Args:
+            caller: who calls.
+            method: the rule's.
+
+        Raises:
+            PermissionDenied: it is not one of those roles.
+        """
+        if caller.role not in self.roles:
+            hint = f"this needs a certificate whose OU is {' or '.join(sorted(self.roles))}" if self.roles else ""
+            raise PermissionDenied(f"{caller} may not call {method.removeprefix('/')}", hint)
+
+
+READS = Rule(frozenset({READER, NODE, OPERATOR, CONTROL}))
+CHANGES = Rule(frozenset({OPERATOR, CONTROL}))
+CHANGES_OF_A_HOST = Rule(frozenset({NODE, OPERATOR, CONTROL}), told=True)
+"""A node may do so on itself alone, which only the method can see: `check_host`."""
+
+OWN = Rule(frozenset(ROLES), told=True)
+"""With what is his own, whoever it is."""
+
+ANYBODY = Rule(frozenset(ROLES))
+
+NOBODY = Rule(frozenset())
+
+RULES = {
+    "/grpc.health.v1.Health/Check": READS,
+    "/grpc.health.v1.Health/Watch": READS,
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": READS,
+    "/ovnhook.v1.Attachments/Attach": CHANGES_OF_A_HOST,
+    "/ovnhook.v1.Attachments/Detach": CHANGES_OF_A_HOST,
+    "/ovnhook.v1.Certificates/CreateToken": CHANGES,
+    "/ovnhook.v1.Certificates/IssueCertificate": CHANGES,
+    "/ovnhook.v1.Certificates/ListCertificates": READS,
+    "/ovnhook.v1.Certificates/RenewCertificate": OWN,
+    "/ovnhook.v1.Certificates/RevokeCertificate": CHANGES,
+    "/ovnhook.v1.Changes/WatchChanges": READS,
+    "/ovnhook.v1.Enrolment/Enrol": ANYBODY,
+    "/ovnhook.v1.FloatingAddresses/CreateFloatingAddress": CHANGES,
+    "/ovnhook.v1.FloatingAddresses/DeleteFloatingAddress": CHANGES,
+    "/ovnhook.v1.FloatingAddresses/ListFloatingAddresses": READS,
+    "/ovnhook.v1.Leases/ListLeases": READS,
+    "/ovnhook.v1.Leases/ReleaseLease": CHANGES,
+    "/ovnhook.v1.Nodes/GetNode": READS,
+    "/ovnhook.v1.Nodes/ListNodes": READS,
+    "/ovnhook.v1.Nodes/RemoveNode": CHANGES,
+    "/ovnhook.v1.Ports/CreatePort": CHANGES_OF_A_HOST,
+    "/ovnhook.v1.Ports/DeletePort": CHANGES_OF_A_HOST,
+    "/ovnhook.v1.Ports/GetPort": READS,
+    "/ovnhook.v1.Ports/ListPorts": READS,
+    "/ovnhook.v1.Routers/CreateRouter": CHANGES,
+    "/ovnhook.v1.Routers/DeleteRouter": CHANGES,
+    "/ovnhook.v1.Routers/GetRouter": READS,
+    "/ovnhook.v1.Routers/ListRouters": READS,
+    "/ovnhook.v1.Routers/MoveGateway": CHANGES,
+    "/ovnhook.v1.Routers/UpdateRouter": CHANGES,
+    "/ovnhook.v1.Status/GetStatus": READS,
+    "/ovnhook.v1.Subnets/CreateSubnet": CHANGES,
+    "/ovnhook.v1.Subnets/DeleteSubnet": CHANGES,
+    "/ovnhook.v1.Subnets/GetSubnet": READS,
+    "/ovnhook.v1.Subnets/ListSubnets": READS,
+    "/ovnhook.v1.Subnets/UpdateSubnet": CHANGES,
+}
+"""The rule of each method, by the name that gRPC calls it."""
+
+
+def caller_of(context: grpc.ServicerContext) -> Subject:
+    """Who calls.
+
+    Raises:
+        PermissionDenied: its certificate does not say what it may do.
+    """
+    shown = _shown(context)
+    if shown is None:
+        return LOCAL
+    try:
+        return subject_of(shown)
+    except InvalidRequest as error:
+        raise PermissionDenied(
+            f"the client's certificate does not say who it is and what it may do: {error.message}",
+            f"make one whose subject is /OU=ROLE/CN=NAME, with the role {READER}, {NODE} or {OPERATOR}",
+        ) from error
+
+
+def trusted_caller_of(members: Callable[[], Members], context: grpc.ServicerContext) -> Subject:
+    """Who calls, where one may be let in no more whose connection is open yet.
+
+    Args:
+        members: those who are let in now.
+        context: of the call.
+
+    Raises:
+        PermissionDenied: its certificate does not say what it may do, or is not good any more.
+        Unavailable: who is let in was never known, so far.
+    """
+    caller, shown, now = caller_of(context), _shown(context), members()
+    if shown is not None and not now.servers:
+        raise Unavailable("who is let in is not known yet: the northbound database is out of reach")
+    if shown is not None and now.of(shown) is None:
+        raise PermissionDenied(f"{caller} is let in no more, or not with this certificate", "ovnhook certificate list")
+    return caller
+
+
+def anybody(_context: grpc.ServicerContext) -> Subject:
+    """Who calls where nobody shows a certificate: one who has none yet."""
+    return Subject("anybody", READER)
+
+
+def _shown(context: grpc.ServicerContext) -> bytes | None:
+    """The certificate that a client shows, in PEM, or None for one who comes by a way where none is wanted."""
+    shown = context.auth_context()
+    if shown.get("transport_security_type") == [b"insecure"]:
+        return None
+    return b"".join(shown.get("x509_pem_cert", ()))
+
+
+def check_host(caller: Subject, host: str) -> None:
+    """Refuse a node that acts for another host.
+
+    Args:
+        caller: who calls.
+        host: whose ports are to be changed.
+
+    Raises:
+        PermissionDenied: they are not its own.
+    """
+    if caller.role == NODE and caller.name != host:
+        raise PermissionDenied(
+            f"{caller} may not change ports of host '{host}'", "a node changes its own alone: ask there, or as operator"
+        )

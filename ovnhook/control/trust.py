@@ -1,0 +1,192 @@
+"""Keeps who is let in, and who no more: what the northbound database and this host know, and the files that say so.
+
+The database is how control hosts tell each other. What one of them has known it does not forget because somebody has
+taken it out there, or has brought an old state back.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from ovnhook import fence, keyfiles, members, pki
+from ovnhook.deadline import Deadline
+from ovnhook.errors import InvalidConfig, OvnhookError, Unavailable
+from ovnhook.members import Members
+from ovnhook.ovsdb import server
+from ovnhook.ovsdb.trust import Trust as Row
+
+_log = logging.getLogger(__name__)
+
+_PERIOD = 1.0  # seconds between two looks
+_PATIENCE = 5.0  # seconds for one look
+_DATABASES = ("/run/ovn/ovnnb_db.ctl", "/run/ovn/ovnsb_db.ctl")  # of this host, as Debian has them
+
+
+class Trust:
+    """Writes the files when it is made, and from when it is started until it is stopped.
+
+    Args:
+        row: where control hosts tell each other.
+        folder: the authority's directory.
+
+    Raises:
+        InvalidConfig: there is no authority, or this host has no certificate of it.
+    """
+
+    def __init__(self, row: Row, folder: Path) -> None:
+        self._row = row
+        self._files = keyfiles.AuthorityFiles(folder)
+        self.authority = self._files.load()
+        self._ledger = members.genuine(self.authority, json.loads(keyfiles.read(self._files.ledger) or b"{}"))
+        self._registered = self._own()
+        self._version = ""
+        self._said = ""
+        self._lock = threading.Lock()
+        self.members = Members()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="trust", daemon=True)
+        self._write()  # while the database is out of reach it stays as it was
+        self._survive()
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(2 * _PATIENCE)
+
+    def look(self, deadline: Deadline) -> Members:
+        """Who is let in now; the files say so afterwards."""
+        with self._locked(deadline):
+            version, own = self._row.version(deadline), self._own()
+            if (version, own) != (self._version, self._registered) or not version:
+                self._merge({}, {}, deadline)
+                self._registered = own
+                self._version = version
+            return self.members
+
+    def change(
+        self,
+        entries: Mapping[str, str],
+        deadline: Deadline,
+        gone: Iterable[str] = (),
+        needs: Mapping[str, str] | None = None,
+    ) -> None:
+        """Let somebody in, or no more; the files say so afterwards.
+
+        Args:
+            entries: to be kept.
+            deadline: when to give up.
+            gone: marks of those that are nobody's any more.
+            needs: to be in the database now, or nothing is changed.
+
+        Raises:
+            NotFound: one of `needs` is not there.
+        """
+        with self._locked(deadline):
+            self._merge(
+                members.sealed(self.authority, {**entries, **members.gone(gone)}),
+                members.sealed(self.authority, needs or {}),
+                deadline,
+            )
+
+    @contextmanager
+    def _locked(self, deadline: Deadline) -> Iterator[None]:
+        """Alone: a thread that looks may be waiting for the database."""
+        if not self._lock.acquire(timeout=deadline.remaining):
+            raise Unavailable("who is let in is not known: the northbound database does not answer in time")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _merge(self, new: Mapping[str, str], needs: Mapping[str, str], deadline: Deadline) -> None:
+        """Bring together what this host, the database and somebody who changes something know."""
+        present = self._row.read(deadline)
+        told = members.genuine(self.authority, present)
+        now = time.time()
+        own = members.sealed(self.authority, self._own())
+        wanted = members.merged(self._ledger, told, own, new, now=now)
+        if not needs:
+            # First here: whoever is gone has no time to bring itself back.
+            self._keep(members.merged(self._ledger, {key: new[key] for key in new if key.startswith("gone ")}, now=now))
+        put = {key: value for key, value in wanted.items() if present.get(key) != value}
+        self._row.change(put, deadline, drop=present.keys() - wanted.keys(), needs=needs)
+        self._keep(wanted)
+
+    def _keep(self, ledger: dict[str, str]) -> None:
+        if ledger != self._ledger:
+            self._ledger = ledger
+            keyfiles.write(self._files.ledger, json.dumps(ledger, indent=1).encode(), keyfiles.SECRET)
+        self._write()
+
+    def _own(self) -> dict[str, str]:
+        """What is to be known of this host: that it is a control host, at the address that its certificate is for."""
+        certificate = keyfiles.read(self._files.databases.certificate)
+        if not certificate:
+            raise InvalidConfig(
+                f"authority {self._files.folder}: this host has no certificate of it", "ovnhook node init --control"
+            )
+        key = f"{pki.subject_of(certificate)} {pki.mark_of_key(certificate)}"
+        return members.entries_of(key, pki.addresses_of(certificate)[0], certificate)
+
+    def _write(self) -> None:
+        found = members.read(self._ledger)
+        databases = found.bundle(self.authority.certificate, [pki.NODE])
+        before = pki.split(keyfiles.read(self._files.databases.ca))
+        if set(before) - set(pki.split(databases)):
+            keyfiles.write(self._files.cut, b"", keyfiles.SECRET)  # first: a cut that is due is not forgotten
+        for path, text in (
+            (self._files.databases.ca, databases),
+            (self._files.api.ca, found.bundle(self.authority.certificate, pki.ROLES)),
+            (self._files.fence, fence.rules(found.servers.values()).encode()),
+        ):
+            if keyfiles.read(path) != text:
+                keyfiles.write(path, text, keyfiles.PUBLIC)
+        self.members = found
+        self._cut()
+
+    def _cut(self) -> None:
+        """Cut the databases' connections, if somebody was taken out of their CA file since they were cut last.
+
+        They read the file for new connections, and leave those that are open.
+        """
+        if not self._files.cut.exists():
+            return
+        for socket in _DATABASES:
+            try:
+                server.cut_connections(socket, Deadline.after(_PATIENCE / 2))
+            except OvnhookError as error:
+                if str(error) != self._said:
+                    _log.error("somebody is let in no more, and may be connected still: %s", error)
+                self._said = str(error)
+                return
+        self._files.cut.unlink()
+        _log.info("somebody is let in no more: the databases' connections were cut")
+
+    def _run(self) -> None:
+        while not self._stop.wait(_PERIOD):
+            self._survive()
+
+    def _survive(self) -> None:
+        try:
+            self.look(Deadline.after(_PATIENCE))
+            with self._lock:
+                self._cut()
+            if not self._files.cut.exists():
+                self._said = ""
+        except OvnhookError as error:
+            if str(error) != self._said:  # once, not every second of an outage
+                _log.log(logging.getLevelName(error.log_level), "who is let in stays as it is: %s", error)
+            self._said = str(error)
+        except Exception:  # whatever it is, the next look may go well, and nobody else looks
+            _log.exception("who is let in stays as it is, for a reason that was not foreseen")

@@ -1,0 +1,481 @@
+"""Who is let in: tokens, certificates of the service's own authority, revocation. Real databases, real TLS."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+import pytest
+
+from ovnhook import identity, keyfiles, pki
+from ovnhook import token as tokens
+from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
+from ovnhook.cli.client import Client
+from ovnhook.config import Config
+from ovnhook.control import trust
+from ovnhook.control.server import Server
+from ovnhook.deadline import Deadline
+from ovnhook.errors import (
+    AlreadyExists,
+    InUse,
+    InvalidConfig,
+    InvalidRequest,
+    NotFound,
+    OvnhookError,
+    PermissionDenied,
+    Unavailable,
+)
+from ovnhook.keyfiles import AuthorityFiles, Files
+from ovnhook.ovsdb import tls
+from ovnhook.ovsdb.connection import Database
+from ovnhook.ovsdb.operation import key, select
+from ovnhook.setup import authority as setup
+from ovnhook.setup.step import carry_out
+from tests.database.control import Control, Done
+from tests.database.hosts import add_chassis
+from tests.database.server import run, wait_for
+
+KIND = ["ovnhook:kind", "trust"]
+
+
+@dataclass
+class Cloud:
+    """A control host with an authority: its service by TLS, and its northbound database, which listens by TLS too.
+
+    Attributes:
+        path: of the service's socket.
+        client: root's, on the control host.
+        files: of the authority.
+        api: where the service is.
+        northbound: where the database is.
+        folder: for what others have.
+        control: the databases.
+        invited: when a token was made last.
+    """
+
+    path: Path
+    client: Client
+    files: AuthorityFiles
+    api: str
+    northbound: str
+    folder: Path
+    control: Control
+    invited: float = 0.0
+
+    def invite(self, name: str) -> tokens.Token:
+        """A token for a host."""
+        self.invited = time.time()
+        return tokens.parse(self.client.call("CreateToken", name=name)["token"])
+
+    def ovnhook(self, *arguments: str) -> Done:
+        """Run the command as root on the control host."""
+        return self.control.ovnhook("--socket", str(self.path), *arguments)
+
+    def enrol(self, token: tokens.Token) -> Files:
+        """Join with a token; what the host has then."""
+        made = keyfiles.node(self.folder / f"{token.name}-{token.digest[:6]}")
+        keyfiles.write(made.key, pki.new_key(), keyfiles.SECRET)
+        ca = self.files.own.certificate.read_bytes()
+        answer = Client(None).enrol(token, ca, pki.request(made.key.read_bytes()), "192.0.2.9")
+        keyfiles.write(made.ca, ca, keyfiles.PUBLIC)
+        keyfiles.write(made.certificate, answer["certificate"].encode(), keyfiles.PUBLIC)
+        assert answer["authority_key"] == ""
+        return made
+
+    def let_in(self, shown: Files) -> bool:
+        """Whether the service lets in who shows this."""
+        return Client(None).is_let_in([self.api], shown)
+
+    def database(self, shown: Files) -> Database:
+        """The database, for who shows this."""
+        tls.show(
+            Config(
+                database_certificate=str(shown.certificate),
+                database_private_key=str(shown.key),
+                database_ca=str(shown.ca),
+            )
+        )
+        return Database(self.northbound, "OVN_Northbound")
+
+    def served(self, shown: Files) -> bool:
+        """Whether the database serves who shows this."""
+        database = self.database(shown)
+        try:
+            return database.transact([select("Logical_Switch")], Deadline.after(5)) == [[]]
+        except Unavailable:
+            return False
+        finally:
+            database.close()
+
+
+@pytest.fixture
+def make_port() -> Callable[[], int]:
+    """Gives TCP ports that nobody has."""
+
+    def port() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return port
+
+
+@pytest.fixture
+def cloud(
+    control: Control, directory: Path, make_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cloud]:
+    """One, set up as "ovnhook node init --control" does it."""
+    sockets = [f"{one.directory}/c" for one in (control.northbound, control.southbound)]
+    monkeypatch.setattr(trust, "_DATABASES", sockets)
+    files = AuthorityFiles(directory / "ca")
+    carry_out(setup.steps(files, "c1", "127.0.0.1"), print)
+    shown = files.databases
+    api, door, database = (make_port() for _ in range(3))
+    config = replace(
+        control.config,
+        authority=str(files.folder),
+        listen=f"127.0.0.1:{api}",
+        enrolment=f"127.0.0.1:{door}",
+        certificate=str(files.api.certificate),
+        private_key=str(files.api.key),
+        ca=str(files.api.ca),
+    )
+    path = directory / "run" / "own.sock"
+    service = Server(path, config)
+    nbctl = ("ovn-nbctl", f"--db={control.northbound.remote}")
+    run(*nbctl, "set-ssl", str(shown.key), str(shown.certificate), str(shown.ca))
+    run(*nbctl, "set-connection", f"pssl:{database}:127.0.0.1")
+    made = Cloud(
+        path, Client(path), files, f"127.0.0.1:{api}", f"ssl:127.0.0.1:{database}", directory / "others", control
+    )
+    yield made
+    service.stop()
+    tls.show(Config())
+
+
+def test_a_token_lets_one_host_in_once(cloud: Cloud) -> None:
+    """It has its certificate then, for the service and the database; the token is good for nothing more."""
+    token = cloud.invite("hv1")
+    assert token.fingerprint == pki.fingerprint(cloud.files.own.certificate.read_bytes())
+    assert token.secret not in str(cloud.control.northbound.dump())
+    shown = cloud.enrol(token)
+    assert pki.subject_of(shown.certificate.read_bytes()) == pki.Subject("hv1", pki.NODE)
+    assert cloud.let_in(shown)
+    wait_for(lambda: cloud.served(shown))
+    with pytest.raises(PermissionDenied, match="was used already"):
+        cloud.enrol(token)
+    found = cloud.client.pages("ListCertificates", "certificates")
+    assert [(one["role"], one["name"]) for one in found] == [("control", "c1"), ("node", "hv1")]
+    ends = int(pki.expires(shown.certificate.read_bytes()).timestamp())
+    assert [one["expires"] for one in found][1] == ends
+    assert time.strftime("%Y-%m-%d", time.gmtime(ends)) in cloud.ovnhook("certificate", "list").out
+
+
+def test_a_certificate_that_was_not_renewed_is_told(cloud: Cloud) -> None:
+    """By the status, with the host; one that has been renewed is not."""
+    assert "certificate" not in cloud.ovnhook("status").out
+    shown = cloud.files.databases
+    request = pki.request(shown.key.read_bytes())
+    short = cloud.files.load().issue_server(request, "c1", ["127.0.0.1"], timedelta(days=14))
+    keyfiles.replace_certificate(shown, short)
+    cloud.invite("hv1")  # has looked
+    assert (
+        "problem: host c1: its certificate as control ends in 14 d, and was not renewed" in cloud.ovnhook("status").out
+    )
+    carry_out(setup.steps(cloud.files, "c1", "127.0.0.2"), print)
+    cloud.invite("hv1")
+    assert "certificate" not in cloud.ovnhook("status").out
+
+
+def test_of_many_hosts_with_one_token_one_gets_in(cloud: Cloud) -> None:
+    """The others are told; no second certificate is good."""
+    token = cloud.invite("hv1")
+
+    def tried(_: int) -> Files | None:
+        folder = cloud.folder / os.urandom(4).hex()
+        other = Cloud(cloud.path, cloud.client, cloud.files, cloud.api, cloud.northbound, folder, cloud.control)
+        try:
+            return other.enrol(token)
+        except PermissionDenied:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        made = [one for one in pool.map(tried, range(8)) if one]
+    assert len(made) == 1
+    assert cloud.let_in(made[0])
+
+
+def expired(cloud: Cloud, token: tokens.Token) -> tokens.Token:
+    """A token, when its time is over."""
+    wait_for(lambda: time.time() > cloud.invited + 3)
+    return token
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda cloud, token: replace(token, secret=tokens.new_secret()),
+        lambda cloud, token: cloud.invite("hv1") and token,
+        expired,
+    ],
+    ids=["guessed", "another was made", "expired"],
+)
+def test_no_other_token_does(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Cloud, tokens.Token], tokens.Token]
+) -> None:
+    """One that was guessed, that another one has replaced, or whose time is over."""
+    monkeypatch.setattr(tokens, "LIFETIME", 1)
+    token = spoil(cloud, cloud.invite("hv1"))
+    with pytest.raises(PermissionDenied, match="was used already, has expired, or never was one"):
+        cloud.enrol(token)
+
+
+@pytest.mark.parametrize("secret", ["", "x", "x" * 100_000, "a\nb", "ä"])
+def test_nonsense_at_the_door(cloud: Cloud, secret: str) -> None:
+    """Nobody gets in with it, and it is told as any other token."""
+    before = cloud.control.northbound.dump()
+    with pytest.raises(PermissionDenied, match="never was one"):
+        cloud.enrol(replace(cloud.invite("hv1"), secret=secret))
+    assert [*cloud.control.northbound.dump()["DNS"]] == [*before["DNS"]]
+
+
+def test_whom_the_door_is_for(cloud: Cloud) -> None:
+    """Where hosts join nothing else is served, and where all else is nobody comes without a certificate."""
+    ca = cloud.files.own.certificate.read_bytes()
+    token = cloud.invite("hv1")
+    with pytest.raises(Unavailable):
+        Client(None).enrol(replace(token, servers=[cloud.api]), ca, pki.request(pki.new_key()), "")
+    shown = cloud.enrol(token)
+    with pytest.raises(OvnhookError, match="does not know this"):
+        Client(None).is_let_in(token.servers, shown)
+
+
+def test_who_is_revoked_is_let_in_no_more(cloud: Cloud) -> None:
+    """From the next call on, whatever connection it comes by; the others stay. Joining anew does not bring it back."""
+    add_chassis(cloud.control.southbound, "hv2")
+    first, second = cloud.enrol(cloud.invite("hv1")), cloud.enrol(cloud.invite("hv2"))
+    wait_for(lambda: cloud.served(first) and cloud.served(second))
+    database = cloud.database(first)
+    assert database.transact([select("Logical_Switch")], Deadline.after(5)) == [[]]
+
+    cloud.client.call("RemoveNode", name="hv1")
+    wait_for(database.tend)  # the connection that was open has ended
+    assert not cloud.served(first)
+    database.close()
+    assert not cloud.let_in(first)
+    assert cloud.let_in(second)
+    assert cloud.served(second)
+
+    again = cloud.enrol(cloud.invite("hv1"))
+    wait_for(lambda: cloud.served(again))
+    assert cloud.let_in(again)
+    assert not cloud.let_in(first)
+    assert not cloud.served(first)
+    assert cloud.served(again)
+
+
+def test_a_control_host_shows_its_new_certificate(cloud: Cloud) -> None:
+    """The service and the database, to who comes after it was renewed; again, when it is renewed once more."""
+    shown = cloud.files.databases
+    authority = cloud.files.load()
+    ports = [int(where.rpartition(":")[2]) for where in (cloud.api, cloud.northbound)]
+    for _ in range(3):
+        request = pki.request(shown.key.read_bytes())
+        made = authority.issue_server(request, "c1", ["127.0.0.1"])
+        keyfiles.replace_certificate(shown, made)
+        for port in ports:
+            wait_for(lambda: ssl.get_server_certificate(("127.0.0.1", port)).encode() == pki.split(made)[0])  # noqa: B023
+
+
+def test_a_control_host_that_moves(cloud: Cloud) -> None:
+    """Tokens lead to where its certificate is for, from its next one on."""
+    assert [where.rpartition(":")[0] for where in cloud.invite("hv1").servers] == ["127.0.0.1"]
+    carry_out(setup.steps(cloud.files, "c1", "127.0.0.2"), print)
+    assert [where.rpartition(":")[0] for where in cloud.invite("hv1").servers] == ["127.0.0.2"]
+
+
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [
+        ("CreateToken", {"name": "hv1"}),
+        ("IssueCertificate", {"name": "ann", "role": "reader"}),
+        ("RenewCertificate", {}),
+        ("ListCertificates", {}),
+        ("RevokeCertificate", {"name": "ann", "role": "reader"}),
+    ],
+)
+def test_a_database_that_is_silent(cloud: Cloud, method: str, fields: dict[str, str]) -> None:
+    """The client hears of it in time, and nothing is written when the database goes on."""
+    before = cloud.control.northbound.dump()
+    cloud.control.northbound.pause()
+    try:
+        with pytest.raises(Unavailable):
+            Client(cloud.path, 0.4).call(method, **fields)
+    finally:
+        cloud.control.northbound.resume()
+    assert cloud.control.northbound.dump() == before
+
+
+def test_people(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An operator and a reader come near the service, by their roles, and never near a database."""
+    monkeypatch.chdir(tmp_path)
+    for name, role in (("alice", "operator"), ("bob", "reader")):
+        done = cloud.ovnhook("certificate", "create", name, "--role", role)
+        assert (done.status, done.error) == (0, "")
+        assert (tmp_path / f"{name}.key").stat().st_mode & 0o777 == 0o600
+        shown = Files(tmp_path / f"{name}.pem", tmp_path / f"{name}.key", tmp_path / "ca.pem")
+        assert cloud.let_in(shown)
+        assert not cloud.served(shown)
+    done = cloud.ovnhook("certificate", "create", "bob", "--role", "reader")
+    assert "there is a file bob.key" in done.error
+    with pytest.raises(AlreadyExists, match="reader bob has a certificate"):
+        cloud.client.call("IssueCertificate", name="bob", role="reader", request=pki.request(pki.new_key()).decode())
+    cloud.client.call("RevokeCertificate", name="bob", role="reader")
+    assert not cloud.let_in(shown)
+    with pytest.raises(NotFound, match="reader bob has no certificate"):
+        cloud.client.call("RevokeCertificate", name="bob", role="reader")
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "kind"),
+    [
+        ("CreateToken", {"name": "../x"}, InvalidRequest),
+        ("CreateToken", {"name": ""}, InvalidRequest),
+        ("CreateToken", {"name": "alice", "role": "operator"}, InvalidRequest),
+        ("IssueCertificate", {"name": "hv1", "role": "node"}, InvalidRequest),
+        ("IssueCertificate", {"name": "alice", "role": "operator", "request": "x"}, InvalidRequest),
+        ("RevokeCertificate", {"name": "nobody", "role": "operator"}, NotFound),
+        ("RenewCertificate", {"request": "x"}, NotFound),
+    ],
+)
+def test_what_is_refused(cloud: Cloud, method: str, fields: dict[str, str], kind: type[OvnhookError]) -> None:
+    """And nothing is changed."""
+    before = cloud.control.northbound.dump()
+    with pytest.raises(kind):
+        cloud.client.call(method, **fields)
+    assert cloud.control.northbound.dump() == before
+
+
+def entries(cloud: Cloud) -> dict[str, str]:
+    """What the database has of who is let in."""
+    (row,) = (row for row in cloud.control.northbound.dump()["DNS"].values() if KIND in row["external_ids"][1])
+    return dict(row["records"][1])
+
+
+def write(cloud: Cloud, found: dict[str, str]) -> None:
+    """Bring entries into the database, as somebody does who may write to it."""
+    pairs = [[key, value] for key, value in found.items()]
+    mutations = [["records", "delete", ["set", [*found]]], ["records", "insert", ["map", pairs]]]
+    change = {"op": "mutate", "table": "DNS", "where": [key(identity.TRUST)], "mutations": mutations}
+    cloud.control.northbound.transact(change)
+
+
+def test_nobody_lets_himself_in_who_may_write_to_the_database(cloud: Cloud) -> None:
+    """Neither by an anchor nor by a token, nor as a control host that tokens lead to: the seal is missing, or another's."""
+    node = cloud.enrol(cloud.invite("hv1"))
+    other = pki.Authority.new()
+    eve = pki.Subject("eve", pki.OPERATOR)
+    anchor, secret = other.anchor(eve), pki.new_key()
+    shown = keyfiles.node(cloud.folder / "eve")
+    keyfiles.write(shown.key, secret, keyfiles.SECRET)
+    keyfiles.write(shown.certificate, other.issue(pki.request(secret), eve, anchor), keyfiles.PUBLIC)
+    keyfiles.write(shown.ca, cloud.files.own.certificate.read_bytes(), keyfiles.PUBLIC)
+    fake = replace(cloud.invite("hv2"), secret=tokens.new_secret(), role=pki.CONTROL)
+    stolen = next(value for name, value in entries(cloud).items() if name.startswith("node hv1 "))
+    sound = entries(cloud)
+    plain = {
+        pki.name_of(anchor): anchor.decode(),
+        f"token {fake.digest}": "control evil 4000000000",
+        "control 0evil 1": "192.0.2.66",
+        "operator eve 1": stolen,
+        "nonsense": "",
+    }
+    write(cloud, plain | {name: f"{value} {other.seal(name, value)}" for name, value in plain.items()} | {"x y": "z"})
+    wait_for(lambda: entries(cloud) == sound)
+    with pytest.raises(PermissionDenied, match="never was one"):
+        cloud.enrol(fake)
+    assert not cloud.let_in(shown)
+    assert cloud.let_in(node)
+    assert len(pki.split(cloud.files.api.ca.read_bytes())) == 2
+
+
+def test_what_is_gone_stays_gone(cloud: Cloud) -> None:
+    """Whoever brings an old state back, of one entry or of all; and who has joined since is let in still."""
+    first = cloud.enrol(cloud.invite("hv1"))
+    token = cloud.invite("hv2")
+    old = entries(cloud)
+    second = cloud.enrol(token)
+    cloud.client.call("RevokeCertificate", name="hv1", role="node")
+    sound = entries(cloud)
+    write(cloud, old)
+    wait_for(lambda: entries(cloud) == sound)
+    cloud.control.northbound.transact({"op": "delete", "table": "DNS", "where": [key(identity.TRUST)]})
+    wait_for(lambda: "trust" in str(cloud.control.northbound.dump().get("DNS")) and entries(cloud) == sound)
+    assert not cloud.let_in(first)
+    assert not cloud.served(first)
+    assert cloud.let_in(second)
+    assert cloud.served(second)
+    with pytest.raises(PermissionDenied, match="was used already"):
+        cloud.enrol(token)
+
+
+def test_a_stream_ends_with_who_listens(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever is let in no more hears of no change since."""
+    monkeypatch.chdir(tmp_path)
+    assert cloud.ovnhook("certificate", "create", "bob", "--role", "reader").status == 0
+    files = [(tmp_path / name).read_bytes() for name in ("ca.pem", "bob.key", "bob.pem")]
+    options = [("grpc.ssl_target_name_override", pki.SERVER_NAME)]
+    with grpc.secure_channel(cloud.api, grpc.ssl_channel_credentials(*files), options) as channel:
+        stream = ovnhook_pb2_grpc.ChangesStub(channel).WatchChanges(
+            ovnhook_pb2.WatchChangesRequest(existing=True), timeout=30
+        )
+        assert next(stream).type == ovnhook_pb2.Change.SYNCED
+        cloud.client.call("RevokeCertificate", name="bob", role="reader")
+        assert cloud.ovnhook("subnet", "create", "secret", "10.9.0.0/24").status == 0
+        with pytest.raises(grpc.RpcError) as ended:
+            next(stream)
+        assert ended.value.code() == grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_a_database_that_can_not_be_cut_off(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and tried until it can; all else goes on, also after a restart of the service."""
+    first = cloud.enrol(cloud.invite("hv1"))
+    silent = cloud.folder / "silent"
+    right = trust._DATABASES
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(silent))
+        listener.listen()
+        monkeypatch.setattr(trust, "_PATIENCE", 0.4)
+        monkeypatch.setattr(trust, "_DATABASES", (str(silent),))
+        cloud.client.call("RevokeCertificate", name="hv1", role="node")
+        assert cloud.files.cut.exists()
+        assert not cloud.let_in(first)
+        assert cloud.enrol(cloud.invite("hv2"))
+    monkeypatch.setattr(trust, "_DATABASES", right)
+    wait_for(lambda: not cloud.files.cut.exists())
+
+
+def test_without_an_authority(control: Control) -> None:
+    """It is said what to do."""
+    for method, fields in (("CreateToken", {"name": "hv1"}), ("ListCertificates", {})):
+        with pytest.raises(InUse, match="no certificate authority"):
+            control.client().call(method, **fields)
+
+
+def test_an_authority_that_is_none(control: Control, directory: Path) -> None:
+    """The service does not start, and says why."""
+    with pytest.raises(InvalidConfig, match="No such file"):
+        Server(directory / "run" / "x.sock", replace(control.config, authority=str(directory / "none")))
+    files = AuthorityFiles(directory / "ca")
+    carry_out(setup.steps(files, "c1", "127.0.0.1"), print)
+    files.own.key.write_bytes(pki.new_key())
+    with pytest.raises(InvalidConfig, match="not that of its certificate"):
+        Server(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder)))

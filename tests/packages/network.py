@@ -1,0 +1,53 @@
+"""A network between machines, with nobody else on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+_BRIDGE = "wire"
+
+
+class Network:
+    """A bridge in a namespace of its own, and for each machine a namespace with an interface on that bridge."""
+
+    def __init__(self) -> None:
+        self._wire = f"ovnhook-{os.getpid()}-wire"
+        self._hosts: list[str] = []
+        _run("ip", "netns", "add", self._wire)
+        _run("ip", "-n", self._wire, "link", "add", _BRIDGE, "type", "bridge", "mcast_snooping", "0")
+        _run("ip", "-n", self._wire, "link", "set", _BRIDGE, "addrgenmode", "none", "up")
+
+    def host(self, address: str) -> str:
+        """Make the namespace of one more machine, in which the interface ``eth0`` has an address; its name.
+
+        It outlives the machine's being switched off, as a cable does.
+
+        Args:
+            address: with the network's length.
+        """
+        name, far = f"ovnhook-{os.getpid()}-{len(self._hosts) + 1}", f"host{len(self._hosts) + 1}"
+        _run("ip", "netns", "add", name)
+        self._hosts.append(name)
+        peer = ("peer", "name", far, "netns", self._wire)
+        _run("ip", "link", "add", "eth0", "netns", name, "type", "veth", *peer)
+        _run("ip", "-n", self._wire, "link", "set", far, "master", _BRIDGE, "addrgenmode", "none", "up")
+        _run("ip", "-n", name, "link", "set", "lo", "up")
+        _run("ip", "-n", name, "link", "set", "eth0", "up")
+        _run("ip", "-n", name, "address", "add", address, "dev", "eth0")
+        for namespace, interface in ((name, "eth0"), (self._wire, far)):
+            # Checksums are computed before a packet leaves: no userspace switch on the way would do it.
+            _run("ip", "netns", "exec", namespace, "ethtool", "-K", interface, "tx", "off")
+        return name
+
+    def remove(self) -> None:
+        """Take it away; the machines are to be off."""
+        for name in (*self._hosts, self._wire):
+            _run("ip", "netns", "del", name)
+        self._hosts.clear()
+
+
+def _run(*argv: str) -> None:
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=30)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(argv)}: exit status {done.returncode}\n{done.stdout}{done.stderr}")

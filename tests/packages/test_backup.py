@@ -1,0 +1,74 @@
+"""A cloud that is saved, lost and brought back by "ovnhook control", on machines that boot, while a guest runs."""
+
+from __future__ import annotations
+
+from tests.packages.guests import QEMU_CONF, address, guest, hear, install, lost, start
+from tests.packages.machine import Machine, packages
+
+LOSE = """
+systemctl stop ovn-northd ovn-ovsdb-server-nb ovn-ovsdb-server-sb
+rm /var/lib/ovn/ovn?b_db.db
+systemctl start ovn-ovsdb-server-nb ovn-ovsdb-server-sb ovn-northd
+"""
+AWAY = "systemctl stop ovnhook-agent; ovs-vsctl set open . external_ids:ovn-remote=unix:/nowhere"
+BACK = """
+ovs-vsctl set open . external_ids:ovn-remote=unix:/run/ovn/ovnsb_db.sock
+systemctl start ovnhook-agent
+ovn-nbctl --wait=hv --timeout=20 sync
+"""
+ROWS = "ovsdb-client --no-leader-only dump unix:/run/ovn/ovnnb_db.sock OVN_Northbound {} _uuid name | grep -v NB_Global"
+
+
+def test_a_cloud_comes_back(machine: Machine) -> None:
+    """What a guest sends goes on, unless its host has seen the databases empty; then all is there again."""
+    machine.path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
+    machine.run("systemctl restart libvirtd; hostnamectl hostname hv1")
+    install(machine, packages())
+    machine.run("ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev")  # it has no kernel module
+    machine.run("ovnhook node init --all-in-one", timeout=300)
+    machine.run("ovnhook control backup /root/empty.tar.gz")
+    hear(machine)
+    start(machine)
+    first = address(machine)
+    guest(machine, "ping -i 0.1 10.128.0.1 >/run/pings 2>&1 &")
+    kept = rows(machine)
+    machine.run("ovnhook control backup /root/guest.tar.gz; ovnhook subnet create red 10.3.0.0/24")
+
+    said = machine.run("ovnhook control restore /root/guest.tar.gz")
+    assert "done       the northbound database is as it was on hv1" in said
+    assert rows(machine) == kept
+    assert "red" not in machine.run("ovnhook subnet list")
+    settled(machine)
+    assert lost(machine) == 0
+
+    machine.run("ovnhook control restore /root/empty.tar.gz")  # the guest was started after it
+    settled(machine)
+    assert rows(machine) == kept
+    assert first in machine.run("ovnhook lease list")
+
+    before = lost(machine)
+    machine.run(AWAY)  # the host does not reach the databases while they are lost and come back
+    machine.run(LOSE)
+    machine.run("ovnhook control restore /root/guest.tar.gz; ovn-nbctl --wait=sb --timeout=20 sync")
+    machine.run(BACK)
+    settled(machine)
+    assert lost(machine) < before + 5  # of ten a second
+
+    machine.run(LOSE)
+    said = machine.run("ovnhook control restore /root/guest.tar.gz")
+    assert " 0 rows missing" not in said
+    settled(machine)
+    assert rows(machine) == kept
+    machine.run("virsh destroy web1; virsh start web1")
+    assert address(machine) == first
+
+
+def rows(machine: Machine) -> str:
+    """The switches, ports and leases, by UUID."""
+    return "".join(machine.run(ROWS.format(table)) for table in ("Logical_Switch", "Logical_Switch_Port"))
+
+
+def settled(machine: Machine) -> None:
+    """Wait until nothing differs on the host, and the guest is served."""
+    machine.wait_for(lambda: machine.run("ovnhook check; echo $?", check=False).endswith("\n0\n"), "nothing to differ")
+    machine.wait_for(lambda: "1 packets received" in guest(machine, "ping -c 1 -W 1 10.128.0.1 || true"), "the gateway")

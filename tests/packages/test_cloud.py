@@ -1,0 +1,263 @@
+"""A cloud of three hosts that boot: a control host, a hypervisor, a hypervisor that is the gateway too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from ovnhook import keyfiles, pki
+from tests.packages.guests import QEMU_CONF, address, guest, install, lost, start
+from tests.packages.machine import Machine, packages
+from tests.packages.test_node_init import OUTSIDE
+
+CONTROL = "192.0.2.1"
+INIT = "ovnhook node init --control --external-cidr 203.0.113.10/24 --next-hop 203.0.113.254"
+GATEWAY = "--gateway --external-interface eth1"
+DATABASES = {6641: "OVN_Northbound", 6642: "OVN_Southbound"}
+
+WIRE = """
+[Unit]
+Description=the network between the hosts, as a switch without a kernel module needs it
+After=openvswitch-switch.service
+Before=network-online.target ovn-host.service
+Requires=openvswitch-switch.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=ovs-vsctl --may-exist add-br wire -- --may-exist add-port wire eth0
+ExecStart=ovs-vsctl set Bridge wire datapath_type=netdev other_config:hwaddr={mac}
+ExecStart=ip address flush dev eth0
+ExecStart=ip address replace {address}/24 dev wire
+ExecStart=ip link set wire up
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def prepare(machine: Machine, name: str, address: str, kinds: Sequence[str]) -> Machine:
+    """Install packages on a machine, as a person does."""
+    machine.path("/etc/systemd/system/wire.service").write_text(WIRE.format(address=address, mac=_mac(address)))
+    machine.run(f"hostnamectl hostname {name}")
+    machine.path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
+    machine.run("systemctl restart libvirtd; systemctl disable --now ovn-central")
+    install(machine, [deb for deb in packages() if deb.name.split("_")[0] in ("python3-ovnhook", *kinds)])
+    machine.run("ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev")  # it has no kernel module
+    machine.run("systemctl enable --now wire")
+    return machine
+
+
+def _mac(address: str) -> str:
+    """One that stays over a reboot, as a card's: the switches of others keep it for a quarter of an hour."""
+    return f"02:00:00:00:00:{int(address.rpartition('.')[2]):02x}"
+
+
+def changed(said: str) -> list[str]:
+    """What a set-up had to change."""
+    return [line for line in said.splitlines() if not line.startswith("as it was  ")]
+
+
+def serves(machine: Machine, port: int, shown: str) -> bool:
+    """Whether a database on the control host serves who shows files of this name."""
+    files = f"--private-key={shown}.key --certificate={shown}.pem --ca-cert=/etc/ovnhook/certificates/ca.pem"
+    said = machine.run(f"ovsdb-client --timeout=5 {files} list-dbs ssl:{CONTROL}:{port} 2>&1", check=False)
+    return DATABASES[port] in said
+
+
+def test_three_hosts(machines: Callable[[str], Machine], tmp_path: Path) -> None:
+    """They join, guests reach each other and the outside, certificates are renewed and taken back."""
+    control = prepare(machines(f"{CONTROL}/24"), "c1", CONTROL, ["ovnhook-control"])
+    one = prepare(machines("192.0.2.2/24"), "hv1", "192.0.2.2", ["ovnhook-hypervisor"])
+    two = prepare(machines("192.0.2.3/24"), "hv2", "192.0.2.3", ["ovnhook-hypervisor"])
+    two.run(OUTSIDE)
+
+    control.run(INIT, timeout=300)
+    assert changed(control.run(INIT, timeout=300)) == []
+    tokens = {name: control.run(f"ovnhook node token {name}").strip() for name in ("hv1", "hv2")}
+    assert "not a token" in one.run(f"ovnhook node join {tokens['hv1'][:60]} || true")
+    one.run(f"ovnhook node join {tokens['hv1']}", timeout=300)
+    assert changed(one.run(f"ovnhook node join {tokens['hv1']}", timeout=300)) == []
+    two.run(f"ovnhook node join {tokens['hv2']} {GATEWAY}", timeout=300)
+
+    start(one, "web1")
+    start(two, "web2")
+    first, second = address(one, "web1"), address(two, "web2")
+    reaches(one, "web1", second)
+    reaches(two, "web2", first)
+    reaches(one, "web1", "203.0.113.254")
+    control.run("ovnhook floating-ip create 203.0.113.20 web1")
+    ping = "ip netns exec outside ping -c 1 -W 2 203.0.113.20 || true"
+    two.wait_for(lambda: " 0% packet loss" in two.run(ping), "web1 to be reached from outside")
+    control.wait_for(lambda: "ok" in control.run("ovnhook status", check=False).split(), "all to be well")
+    assert re.findall(r"^hv\d", one.run("ovnhook node list"), re.MULTILINE) == ["hv1", "hv2"]  # by its certificate
+    assert "error: node hv1 may not call" in one.run("ovnhook subnet create other 10.9.0.0/24 || true")
+
+    nobody_else(control, one, tmp_path)
+    renewed(control, one)
+
+    one.power_off()
+    one.boot()
+    assert address(one, "web1") == first
+    reaches(one, "web1", "203.0.113.254")
+
+    removed(control, two, tokens["hv2"])
+
+
+def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
+    """One becomes three while a guest's packets go on; nodes learn of it; one dies, is removed, and all goes on."""
+    addresses = {f"c{number}": f"192.0.2.{number}" for number in (1, 2, 3)}
+    hosts = {name: prepare(machines(f"{own}/24"), name, own, ["ovnhook-control"]) for name, own in addresses.items()}
+    first, second, third = hosts.values()
+    node = prepare(machines("192.0.2.4/24"), "hv1", "192.0.2.4", ["ovnhook-hypervisor"])
+    first.run("ovnhook node init --control", timeout=300)
+    node.run(f"ovnhook node join {first.run('ovnhook node token hv1').strip()}", timeout=300)
+    start(node)
+    there = address(node)
+    guest(node, "ping -i 0.1 10.128.0.1 >/run/pings 2>&1 &")
+
+    member = "ovnhook node init --control --cluster"
+    first.run(member, timeout=300)
+    for number, host in enumerate((second, third), 2):
+        token = first.run(f"ovnhook node token c{number} --control").strip()
+        assert "this token is for a control host" in node.run(f"ovnhook node join {token} || true")
+        host.run(f"{member} --token {token}", timeout=300)
+        assert changed(host.run(f"{member} --token {token}", timeout=300)) == []
+    for host in (first, second):
+        host.run(member, timeout=300)  # it learns of those that came after it
+    for host in hosts.values():
+        assert changed(host.run(member, timeout=300)) == []
+        assert host.run("stat -c '%a %U' /var/lib/ovnhook/ca/ca.key") == "600 root\n"
+    node.run("systemctl start ovnhook-renew")
+    everywhere = ",".join(f"ssl:{own}:6642" for own in addresses.values())
+    assert everywhere in node.run("ovs-vsctl get open . external_ids:ovn-remote")
+    second.wait_for(lambda: "ok" in second.run("ovnhook status", check=False).split(), "all to be well")
+    own = "/etc/ovnhook/certificates/node"
+    for port in (6643, 6644, 16642):
+        asked = f"timeout 5 openssl s_client -connect 192.0.2.1:{port} -cert {own}.pem -key {own}.key </dev/null 2>&1"
+        assert "BEGIN CERTIFICATE" not in node.run(asked, check=False)
+        assert "BEGIN CERTIFICATE" in second.run(asked.replace(own, "/var/lib/ovnhook/ca/control"), check=False)
+
+    assert "control host c1 is there" in second.run("ovnhook node remove c1 2>&1 || true")
+    assert lost(node) == 0
+    first.power_off()
+    node.run("virsh destroy web1; virsh start web1")
+    assert address(node) == there
+    third.run("ovnhook subnet create blue 10.1.0.0/24")
+    second.run("ovnhook node remove c1", timeout=300)
+    assert "c1" not in third.run("ovnhook certificate list")
+    assert "192.0.2.1" not in third.run("ovn-appctl -t /run/ovn/ovnnb_db.ctl cluster/status OVN_Northbound")
+    assert "blue" in node.run("ovnhook subnet list")
+
+
+def nobody_else(control: Machine, node: Machine, tmp_path: Path) -> None:
+    """Beyond loopback all that listens wants a certificate: a good one, of this authority."""
+    listening = {line.split()[3] for line in control.run("ss -Htln").splitlines()}
+    ports = {int(one.rpartition(":")[2]) for one in listening if not one.startswith(("127.", "[::1]"))}
+    assert ports == {*DATABASES, 6645, 6646}
+    assert {line.split()[3] for line in node.run("ss -Htln").splitlines() if "127." not in line} == set()
+    files = keyfiles.AuthorityFiles(control.path("/var/lib/ovnhook/ca"))
+    authority = files.load()
+    subject = pki.Subject("hv1", pki.NODE)
+    anchor = anchor_of(keyfiles.node(node.path("/etc/ovnhook/certificates")), files)
+    other = pki.Authority.new()
+    key = pki.new_key()
+    request = pki.request(key)
+    shown = {
+        "good": authority.issue(request, subject, anchor),
+        "expired": authority.issue(request, subject, anchor, timedelta(minutes=-1)),
+        "strange": other.issue(request, subject, other.anchor(subject)),
+        "stale": authority.issue(request, subject, authority.anchor(subject)),
+    }
+    for name, certificate in shown.items():
+        node.path(f"/root/{name}.pem").write_bytes(certificate)
+        node.path(f"/root/{name}.key").write_bytes(key)
+    for port, database in DATABASES.items():
+        assert {name: serves(node, port, f"/root/{name}") for name in shown} == {name: name == "good" for name in shown}
+        assert database not in node.run(f"ovsdb-client --timeout=5 list-dbs tcp:{CONTROL}:{port}", check=False)
+    for path, mode in (("/var/lib/ovnhook/ca/ca.key", "600"), ("/var/lib/ovnhook/ca/control.key", "600")):
+        assert control.run(f"stat -c '%a %U' {path}") == f"{mode} root\n"
+    assert node.run("stat -c '%a %U' /etc/ovnhook/certificates/node.key") == "600 root\n"
+
+
+def renewed(control: Machine, node: Machine) -> None:
+    """Certificates that are about to end are renewed while a guest's packets go on; no service is started again.
+
+    Afterwards, when the old ones have ended, everybody who comes anew shows the new ones.
+    """
+    files, own = (
+        keyfiles.AuthorityFiles(control.path("/var/lib/ovnhook/ca")),
+        keyfiles.node(node.path("/etc/ovnhook/certificates")),
+    )
+    authority = files.load()
+    anchor = anchor_of(own, files)
+    guest(node, "ping -i 0.1 10.128.0.1 >/run/pings 2>&1 &", "web1")
+    units = "systemctl show -P InvocationID ovn-controller ovnhook-agent openvswitch-switch"
+    before = node.run(units)
+    soon = timedelta(seconds=15)
+    request, subject = pki.request(own.key.read_bytes()), pki.Subject("hv1", pki.NODE)
+    keyfiles.replace_certificate(own, authority.issue(request, subject, anchor, soon))
+    request = pki.request(files.databases.key.read_bytes())
+    keyfiles.replace_certificate(files.databases, authority.issue_server(request, "c1", [CONTROL], soon))
+    reconnect(control)
+    ports = (*DATABASES, 6645)
+    old = {pki.fingerprint(files.databases.certificate.read_bytes())}
+    control.wait_for(lambda: {shown(control, port) for port in ports} == old, "the short certificate to be shown")
+    for machine in (control, node):
+        machine.run("systemctl is-active ovnhook-renew.timer; systemctl start ovnhook-renew")
+    new = {pki.fingerprint(files.databases.certificate.read_bytes())}
+    assert new != old
+    assert not pki.is_due(own.certificate.read_bytes())
+    control.run(f"sleep {soon.seconds}")
+    reconnect(control)
+    # A database that was idle sees only while it serves the next one that it has a new certificate.
+    control.wait_for(lambda: {shown(control, port) for port in ports} == new, "the new certificate to be shown")
+    control.wait_for(lambda: "ok" in control.run("ovnhook status", check=False).split(), "all to be well")
+    assert re.findall(r"^hv\d", node.run("ovnhook node list"), re.MULTILINE) == ["hv1", "hv2"]
+    assert node.run(units) == before
+    assert lost(node) == 0
+
+
+def anchor_of(own: keyfiles.Files, files: keyfiles.AuthorityFiles) -> bytes:
+    """What a node is trusted by."""
+    name = pki.issuer_of(own.certificate.read_bytes())
+    return next(one for one in pki.split(files.databases.ca.read_bytes()) if pki.name_of(one) == name)
+
+
+def reconnect(control: Machine) -> None:
+    """Everybody comes to the databases again, with what he has now."""
+    for name in ("nb", "sb"):
+        control.run(f"ovs-appctl -t /run/ovn/ovn{name}_db.ctl ovsdb-server/reconnect")
+
+
+def shown(control: Machine, port: int) -> str:
+    """The fingerprint of the certificate that is shown at a port."""
+    said = control.run(f"openssl s_client -connect {CONTROL}:{port} -alpn h2 </dev/null 2>/dev/null", check=False)
+    return pki.fingerprint(pki.split(said.encode())[0])
+
+
+def removed(control: Machine, node: Machine, used: str) -> None:
+    """A node that was removed is shut out when it comes back, until it joins anew."""
+    node.power_off()
+    control.wait_for(
+        lambda: "error" not in control.run("ovnhook node remove hv2 2>&1", check=False), "hv2 to be gone", 150
+    )
+    assert "hv2" not in control.run("ovnhook node list; ovnhook certificate list; ovnhook lease list")
+    node.boot()
+    node.run(OUTSIDE)
+    for port in DATABASES:
+        assert not serves(node, port, "/etc/ovnhook/certificates/node")
+    assert "error: " in node.run("ovnhook node list || true")
+    assert "used already, has expired, or never was one" in node.run(f"ovnhook node join {used} {GATEWAY} || true")
+    assert "hv2" not in control.run("ovn-sbctl --bare --columns=name list Chassis")
+    token = control.run("ovnhook node token hv2").strip()
+    node.run(f"ovnhook node join {token} {GATEWAY}", timeout=300)
+    assert "hv2" in control.run("ovnhook node list")
+
+
+def reaches(machine: Machine, name: str, target: str) -> None:
+    """A guest reaches an address: the first packet may be lost while a switch in userspace asks for the other host."""
+    ping = f"ping -c 1 -W 2 {target} || true"
+    machine.wait_for(lambda: " 0% packet loss" in guest(machine, ping, name), f"{name} to reach {target}")

@@ -1,0 +1,44 @@
+"""A control host that is lost, with its disk, and another one in its place: guests go on, hypervisors stay members."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.packages.guests import address, guest, hear, lost, start
+from tests.packages.machine import Machine
+from tests.packages.test_cloud import CONTROL, prepare
+
+INIT = "ovnhook node init --control"
+
+
+def test_another_control_host(machines: Callable[[str], Machine], tmp_path: Path) -> None:
+    """It is restored from the backup, then set up; nobody has to join again."""
+    control = prepare(machines(f"{CONTROL}/24"), "c1", CONTROL, ["ovnhook-control"])
+    one = prepare(machines("192.0.2.2/24"), "hv1", "192.0.2.2", ["ovnhook-hypervisor"])
+    control.run(INIT, timeout=300)
+    one.run(f"ovnhook node join {control.run('ovnhook node token hv1').strip()}", timeout=300)
+    hear(one)
+    start(one)
+    there = address(one)
+    control.run("ovnhook subnet create blue 10.1.0.0/24; ovnhook control backup /root/cloud.tar.gz")
+    saved = tmp_path / "cloud.tar.gz"
+    saved.write_bytes(control.path("/root/cloud.tar.gz").read_bytes())
+    guest(one, "ping -i 0.1 10.128.0.1 >/run/pings 2>&1 &")
+
+    control.power_off()
+    control = prepare(machines(f"{CONTROL}/24"), "c1", CONTROL, ["ovnhook-control"])
+    control.run("systemctl enable --now ovn-central")  # as apt does where it is installed with it
+    control.run("ping -c 1 -W 5 192.0.2.2")  # as any host is heard when it boots: the wire learns where it is now
+    control.put(saved, "/root/cloud.tar.gz")
+    said = control.run("ovnhook control restore /root/cloud.tar.gz")
+    assert "done       certificates are signed with the key in /var/lib/ovnhook/ca/ca.key" in said
+    control.run(INIT, timeout=300)
+
+    control.wait_for(lambda: "ok" in control.run("ovnhook status", check=False).split(), "all to be well")
+    one.wait_for(lambda: one.run("ovnhook check; echo $?", check=False).endswith("\n0\n"), "nothing to differ")
+    assert "blue" in one.run("ovnhook subnet list")
+    assert there in control.run("ovnhook lease list")
+    assert lost(one) < 5  # of ten a second, over all of it
+    one.run("virsh destroy web1; virsh start web1")
+    assert address(one) == there
