@@ -1,27 +1,45 @@
-"""``make bench``: the table of what things cost."""
+"""``make bench``: the table of what things cost. With names of subjects, only theirs."""
 
 from __future__ import annotations
 
 import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from bench import hotplug, migration
+from bench import agent, chassis, control, hook, hotplug, migration, results, rows, start, table
+from bench.row import Row
+
+SUBJECTS: Mapping[str, Callable[[], Iterator[Row]]] = {
+    "hook": hook.measure,
+    "agent": agent.measure,
+    "control": control.measure,
+    "rows": rows.measure,
+    "start": start.measure,
+    "chassis": chassis.measure,
+    "hotplug": hotplug.measure,
+    "migration": migration.measure,
+}
 
 
-def main() -> int:
-    """Measure, and print each line when it is there."""
-    _line(migration.HEADINGS)
-    for result in migration.measure():
-        _line(result.row())
-    _line(hotplug.HEADINGS)
-    for row in hotplug.measure():
-        _line(row)
-    return 0
-
-
-def _line(cells: tuple[str, ...]) -> None:
-    first, *others = cells
-    print(f"{first:<48}" + "".join(f"{cell:>14}" for cell in others), flush=True)
+def main(names: Sequence[str]) -> int:
+    """Measure, print each row when it is there, and keep them; the number of subjects that failed."""
+    unknown = [name for name in names if name not in SUBJECTS]
+    if unknown:
+        sys.exit(f"error: no subject {unknown[0]} (there are: {', '.join(SUBJECTS)})")
+    print(table.line(), flush=True)
+    failed = 0
+    for name in names or SUBJECTS:
+        found = []
+        try:
+            for row in SUBJECTS[name]():
+                print(table.line(row.cells), flush=True)
+                found.append(row)
+            results.keep(found, list(SUBJECTS))
+        except Exception:  # whatever it is, the other subjects have theirs to tell
+            traceback.print_exc()
+            failed += 1
+    return failed
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from statistics import median
 
 from bench.guests import boot, cloud, wait
+from bench.row import Row, Target, told
 from lab import Host
 from lab.domain import interface_xml
 
 TIMES = 20
 _FIRST, _MAC = "52:54:00:be:0c:01", "52:54:00:be:0c:09"
 
-HEADINGS = ("hot-plug, ms since virsh was called", "times", "least", "median", "most")
 
-
-def measure() -> Iterator[tuple[str, ...]]:
-    """Plug an interface in and out, as lines of a table."""
+def measure() -> Iterator[Row]:
+    """Plug an interface in and out."""
     plugged, gone = [], []
     with cloud() as made:
         hv1 = made.host("hv1")
@@ -25,8 +23,8 @@ def measure() -> Iterator[tuple[str, ...]]:
         for _ in range(TIMES):
             plugged.append(_time(made.control, hv1, "attach-device", up=True))
             gone.append(_time(made.control, hv1, "detach-device", up=False))
-    for what, found in (("until its port is up", plugged), ("until its port is gone", gone)):
-        yield what, str(len(found)), f"{min(found):.0f}", f"{median(found):.0f}", f"{max(found):.0f}"
+    for what, found in (("plugged in, until its port is up", plugged), ("out, until its port is gone", gone)):
+        yield told("hotplug", f"interface {what}", found, "ms", Target("≤", 1000, "ms"))
 
 
 def _time(control: Host, host: Host, verb: str, *, up: bool) -> float:

@@ -343,9 +343,9 @@ class Attachment:
         candidates = (candidate for candidate in address.candidates(subnet, network, seed) if candidate not in taken)
         for size in address.WINDOWS:
             window = list(itertools.islice(candidates, size))
-            leases = self.northbound.leases_at([(subnet.name, candidate) for candidate in window], deadline)
+            leased = self.northbound.leased_of(subnet.name, window, deadline)
             for candidate in window:
-                if (subnet.name, candidate) not in leases:
+                if identity.lease(subnet.name, str(candidate)) not in leased:
                     return candidate
         leased = self.northbound.leased(subnet.name, deadline)
         for candidate in candidates:

@@ -5,13 +5,14 @@ Only what says that it is this host's is looked at, and nothing that a client of
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook import identity, names, plan
+from ovnhook import names, plan
 from ovnhook.errors import OvnhookError
 from ovnhook.model import Domain, Holding, Interface, Keeper, Lease, Port, Tap
 
@@ -54,12 +55,15 @@ class Inventory:
         holdings: what domains hold, likewise.
         leases: by subnet and address.
         broken: why rows that say that they are this host's can't be read.
+        versions: of the names of those subnets that were asked for and have the DNS domain that was asked for: what
+            differs whenever one of them is written.
     """
 
     ports: Mapping[tuple[UUID, str], Port] = field(default_factory=dict)
     holdings: Mapping[UUID, Holding] = field(default_factory=dict)
     leases: Mapping[tuple[str, IPAddress], Lease] = field(default_factory=dict)
     broken: tuple[OvnhookError, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,16 +73,33 @@ class Known:
     Attributes:
         holdings: of domains that are not in the inventory.
         ports: of interfaces that are not.
-        names: the names of each subnet.
-        domains: the DNS domain of each subnet.
-        leased: the rows of all leases in each subnet.
+        names: the names of those subnets where they have to be looked at.
+        versions: of these.
+        domains: the DNS domain of each of them.
+        leased: which of the addresses are leased that the names of each lead to.
     """
 
     holdings: dict[UUID, Holding] = field(default_factory=dict)
     ports: dict[tuple[UUID, str], Port] = field(default_factory=dict)
     names: dict[str, dict[str, str]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
     domains: dict[str, str] = field(default_factory=dict)
-    leased: dict[str, frozenset[UUID]] = field(default_factory=dict)
+    leased: dict[str, frozenset[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Named:
+    """The names of a subnet when nothing was wrong with them.
+
+    Attributes:
+        version: of the names.
+        domain: the subnet's DNS domain.
+        leases: this host's there.
+    """
+
+    version: str
+    domain: str
+    leases: frozenset[Lease]
 
 
 @dataclass(frozen=True)
@@ -240,10 +261,44 @@ class Found:
     error: str = ""
 
 
-def subnets(inventory: Inventory) -> set[str]:
-    """The subnets whose names have to be known."""
+def subnets(inventory: Inventory, well: Mapping[str, Named] = MappingProxyType({})) -> set[str]:
+    """The subnets whose names have to be looked at: those where something is other than when all was well."""
+    leases = _by_subnet(inventory)
+    return {
+        subnet
+        for subnet in _concerned(inventory)
+        if subnet not in well
+        or inventory.versions.get(subnet) != well[subnet].version
+        or leases.get(subnet, frozenset()) != well[subnet].leases
+    }
+
+
+def well_named(
+    inventory: Inventory, known: Known, found: Iterable[Difference], well: Mapping[str, Named]
+) -> dict[str, Named]:
+    """The subnets with whose names nothing is wrong: those that were looked at, and those that are as they were."""
+    wrong = {one.mend.subnet for one in found if isinstance(one.mend, Rename)}
+    leases = _by_subnet(inventory)
+    same = _concerned(inventory) - subnets(inventory, well)
+    looked = {
+        subnet: Named(version, known.domains[subnet], leases.get(subnet, frozenset()))
+        for subnet, version in known.versions.items()
+        if subnet not in wrong
+    }
+    return {subnet: well[subnet] for subnet in same} | looked
+
+
+def _concerned(inventory: Inventory) -> set[str]:
+    """The subnets that this host has leases in."""
     held = {subnet for holding in inventory.holdings.values() for _, subnet, _ in holding.leases}
     return held | {subnet for subnet, _ in inventory.leases}
+
+
+def _by_subnet(inventory: Inventory) -> dict[str, frozenset[Lease]]:
+    found: dict[str, set[Lease]] = {}
+    for (subnet, _), lease in inventory.leases.items():
+        found.setdefault(subnet, set()).add(lease)
+    return {subnet: frozenset(leases) for subnet, leases in found.items()}
 
 
 def strangers(inventory: Inventory) -> set[UUID]:
@@ -397,29 +452,22 @@ def _leases(inventory: Inventory, known: Known, domains: Domains) -> Iterator[Di
 
 def _names(inventory: Inventory, known: Known) -> Iterator[Difference]:
     """Names of this host's domains that guests do not find, and names of nothing that they do."""
+    leases = _by_subnet(inventory)
     for subnet, there in sorted(known.names.items()):
         domain, leased = known.domains[subnet], known.leased[subnet]
-        ours = {lease.address: lease for lease in inventory.leases.values() if lease.subnet == subnet}
-        known_here = frozenset(map(str, ours))
+        ours = {lease.address: lease for lease in leases.get(subnet, ())}
+        # What is leased to a domain of another host has a name that is that one's agent's business.
+        anothers = leased - {*map(str, ours)}
         wanted = names.records(ours.values(), domain)
         owners = {record: lease for lease in ours.values() for record in names.records([lease], domain)}
         for record, value in sorted(wanted.items()):
             has = there.get(record, "")
             beside = {*has.split()} - {*value.split()}
-            others = all(_is_anothers(subnet, place, known_here, leased) for place in beside)
-            if not {*value.split()} <= {*has.split()} or not others:
+            if not {*value.split()} <= {*has.split()} or not beside <= anothers:
                 what = f"name {record} of subnet {subnet} is {has or 'missing'} instead of {value}"
                 rename = Rename(subnet, {record: has} if has else {}, {record: value})
                 yield Difference(owners[record].domain_name, owners[record].mac, what, rename)
         for record, value in sorted(there.items()):
-            places = names.addresses(record, value)
-            if record not in wanted and not any(
-                _is_anothers(subnet, str(place), known_here, leased) for place in places
-            ):
+            if record not in wanted and anothers.isdisjoint(names.places(record, value)):
                 what = f"name {record} of subnet {subnet} is {value}, and no lease has it"
                 yield Difference("", "", what, Rename(subnet, {record: value}, {}))
-
-
-def _is_anothers(subnet: str, place: str, ours: Container[str], leased: Container[UUID]) -> bool:
-    """Whether an address is leased to a domain of another host: that one's names are its agent's business."""
-    return place not in ours and identity.lease(subnet, place) in leased

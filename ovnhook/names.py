@@ -29,15 +29,18 @@ def records(leases: Iterable[Lease], domain: str) -> dict[str, str]:
     return found
 
 
-def addresses(record: str, value: str) -> tuple[IPAddress, ...]:
-    """The addresses that a record leads to, or back from; none where it is no record of addresses."""
-    try:
-        match record.split("."):
-            case [*octets, "in-addr", "arpa"]:
-                return (IPAddress(".".join(reversed(octets)), 4),)
-            case [*nibbles, "ip6", "arpa"]:
-                return (IPAddress(int("".join(reversed(nibbles)), 16), 6),)
-            case _:
-                return tuple(map(IPAddress, value.split()))
-    except (AddrFormatError, ValueError):
-        return ()
+def places(record: str, value: str) -> tuple[str, ...]:
+    """The addresses that a record leads to, or back from, as `records` writes them.
+
+    Nothing is checked, for a subnet can have very many: of a record that is none of ours no place is any lease's.
+    """
+    match record.split("."):
+        case [*octets, "in-addr", "arpa"]:
+            return (".".join(reversed(octets)),)
+        case [*nibbles, "ip6", "arpa"]:
+            try:
+                return (str(IPAddress(int("".join(reversed(nibbles)), 16), 6)),)
+            except (AddrFormatError, ValueError):
+                return ()
+        case _:
+            return tuple(value.split())

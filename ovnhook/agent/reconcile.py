@@ -36,6 +36,7 @@ from ovnhook.differences import (
     Keep,
     Leave,
     Mend,
+    Named,
     Rename,
     Stay,
     Unplug,
@@ -43,6 +44,7 @@ from ovnhook.differences import (
     elsewhere,
     strangers,
     subnets,
+    well_named,
     whose,
 )
 from ovnhook.errors import OvnhookError, Unavailable
@@ -56,6 +58,7 @@ _FRESH = 2.0  # seconds for which what was seen is acted on
 _SOON = 2.0  # seconds, the most until the next look when something is
 _HELPLESS = 10.0  # seconds, the most until the next look when what is wrong is not ours to change
 _PATIENCE = 10.0  # seconds for reading what there is
+_ANEW = 600.0  # seconds, the most until names are looked at that nobody has written
 _AGAIN = 0.5  # seconds between the two looks of a check
 
 
@@ -86,6 +89,8 @@ class Reconciler:
         self._seen: dict[Difference, float] = {}  # since when
         self._failed: dict[Difference, str] = {}
         self._said = ""
+        self._well: dict[str, Named] = {}  # the names of subnets when they were right
+        self._next_anew = 0.0
 
     def wake(self) -> None:
         """Look soon: something is known to be missing, or may have changed unseen."""
@@ -116,11 +121,11 @@ class Reconciler:
         Raises:
             Unavailable: libvirt or a database is out of reach.
         """
-        looked, found = time.monotonic(), self._differences()
+        looked, found = time.monotonic(), self._differences(anew=True)
         if found:
             time.sleep(_AGAIN)
             seen, looked = {*found}, time.monotonic()
-            found = [difference for difference in self._differences() if difference in seen]
+            found = [difference for difference in self._differences(anew=True) if difference in seen]
         return [self._repaired(one, looked) if repair else Found(one) for one in found]
 
     def _later(self, work: Callable[[UUID], None]) -> Callable[[UUID], None]:
@@ -205,20 +210,30 @@ class Reconciler:
             return _SOON
         return _HELPLESS if self._failed else _PERIOD
 
-    def _differences(self) -> list[Difference]:
-        """What is not as it should be."""
+    def _differences(self, *, anew: bool = False) -> list[Difference]:
+        """What is not as it should be.
+
+        Names are looked at where something was written since they were right; with `anew`, and every few minutes, all.
+        """
         with self._looking:
             deadline = Deadline.after(_PATIENCE)
+            if anew or time.monotonic() >= self._next_anew:
+                self._well = {}
+                self._next_anew = time.monotonic() + random.uniform(0.5, 1.0) * _ANEW
             northbound, vswitch = self._host.northbound.database, self._host.vswitch
             host = vswitch.chassis(deadline)
             # The databases first: a port that was there before its domain was seen not to run is really left over.
-            there = inventory.read(northbound, host, deadline)
+            domain_names = {subnet: named.domain for subnet, named in self._well.items()}
+            there = inventory.read(northbound, host, deadline, domain_names)
             taps = vswitch.taps(deadline)
             domains, senseless = sight.domains(self._hypervisor.domains(), self._config.integration_bridge)
             for error in senseless:
                 _log.error("%s", error)
-            known = inventory.look_up(northbound, subnets(there), strangers(there), elsewhere(there, domains), deadline)
-            return list(compare(host, there, known, taps, domains))
+            wanted = subnets(there, self._well), strangers(there), elsewhere(there, domains)
+            known = inventory.look_up(northbound, *wanted, deadline)
+            found = list(compare(host, there, known, taps, domains))
+            self._well = well_named(there, known, found, self._well)
+            return found
 
     def _repaired(self, difference: Difference, looked: float) -> Found:
         _log.warning("mending, as asked: %s: %s", difference, difference.mend)

@@ -98,13 +98,16 @@ class Certificates:
     ) -> api.ListCertificatesResponse:
         """Show who is let in, in pages."""
         found = self._authority().look(deadline)
-        size, after = request.page_size, request.page_token
-        shown, token = page(found.found, lambda one: (one.subject.role, one.subject.name, one.key), size, after)
-        rows = [
-            api.Certificate(role=one.subject.role, name=one.subject.name, expires=one.ends, address=one.address)
-            for one in shown
-        ]
-        return api.ListCertificatesResponse(certificates=rows, next_page_token=token)
+        shown, token = page(
+            found.found,
+            lambda one: (one.subject.role, one.subject.name, one.key),
+            request.page_size,
+            request.page_token,
+            lambda one: api.Certificate(
+                role=one.subject.role, name=one.subject.name, expires=one.ends, address=one.address
+            ),
+        )
+        return api.ListCertificatesResponse(certificates=shown, next_page_token=token)
 
     def RevokeCertificate(
         self, request: api.RevokeCertificateRequest, deadline: Deadline

@@ -48,8 +48,10 @@ class FloatingAddresses:
         cloud = self._northbound.cloud(deadline)
         name = router.find(request.router, cloud).router.name if request.router else ""
         existing = [one for one in of_domain(cloud.floating, request.domain) if name in ("", one.router)]
-        shown, token = page(existing, lambda one: (one.router, int(one.address)), request.page_size, request.page_token)
-        return api.ListFloatingAddressesResponse(floating_addresses=map(message, shown), next_page_token=token)
+        shown, token = page(
+            existing, lambda one: (one.router, int(one.address)), request.page_size, request.page_token, message
+        )
+        return api.ListFloatingAddressesResponse(floating_addresses=shown, next_page_token=token)
 
     def DeleteFloatingAddress(
         self, request: api.DeleteFloatingAddressRequest, deadline: Deadline

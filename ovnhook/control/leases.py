@@ -40,17 +40,15 @@ class Leases:
             where["subnet"] = find(request.subnet, self._northbound.cloud(deadline).subnets).name
         hosts = {"host": request.host} if request.host else {}
         leases = of_domain(self._northbound.leases(deadline, **where, **hosts), request.domain)
+        running = {(port.domain, port.mac) for port in self._northbound.ports(deadline, **where)}
         shown, token = page(
             leases,
             lambda lease: (lease.subnet, lease.address.version, int(lease.address)),
             request.page_size,
             request.page_token,
+            lambda lease: message(lease, in_use=(lease.domain, lease.mac) in running),
         )
-        running = {(port.domain, port.mac) for port in self._northbound.ports(deadline, **where)}
-        return api.ListLeasesResponse(
-            leases=[message(lease, in_use=(lease.domain, lease.mac) in running) for lease in shown],
-            next_page_token=token,
-        )
+        return api.ListLeasesResponse(leases=shown, next_page_token=token)
 
     def ReleaseLease(self, request: api.ReleaseLeaseRequest, deadline: Deadline) -> api.ReleaseLeaseResponse:
         """Give one back."""

@@ -62,8 +62,10 @@ class Nodes:
     def ListNodes(self, request: api.ListNodesRequest, deadline: Deadline) -> api.ListNodesResponse:
         """Show them, in pages."""
         nodes, around = self._southbound.nodes(deadline), self._around(deadline)
-        shown, token = page(nodes, lambda node: (node.name,), request.page_size, request.page_token)
-        return api.ListNodesResponse(nodes=[message(node, around) for node in shown], next_page_token=token)
+        shown, token = page(
+            nodes, lambda node: (node.name,), request.page_size, request.page_token, lambda node: message(node, around)
+        )
+        return api.ListNodesResponse(nodes=shown, next_page_token=token)
 
     def GetNode(self, request: api.GetNodeRequest, deadline: Deadline) -> api.Node:
         """Show one."""

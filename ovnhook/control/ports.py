@@ -44,9 +44,9 @@ class Ports:
             where["host"] = request.host
         ports = of_domain(self._northbound.ports(deadline, **where), request.domain)
         shown, token = page(
-            ports, lambda port: (port.domain_name, port.mac, port.id), request.page_size, request.page_token
+            ports, lambda port: (port.domain_name, port.mac, port.id), request.page_size, request.page_token, message
         )
-        return api.ListPortsResponse(ports=map(message, shown), next_page_token=token)
+        return api.ListPortsResponse(ports=shown, next_page_token=token)
 
     def GetPort(self, request: api.GetPortRequest, deadline: Deadline) -> api.Port:
         """Show one."""

@@ -65,9 +65,9 @@ class Routers:
     def ListRouters(self, request: api.ListRoutersRequest, deadline: Deadline) -> api.ListRoutersResponse:
         """Show all, in pages."""
         cloud = self._northbound.cloud(deadline)
-        shown, token = page(cloud.routers, lambda one: (one.name,), request.page_size, request.page_token)
-        networks = [router.find(one.name, cloud) for one in shown]
-        return api.ListRoutersResponse(routers=self._messages(networks, deadline), next_page_token=token)
+        messages = self._messages([router.find(one.name, cloud) for one in cloud.routers], deadline)
+        shown, token = page(messages, lambda one: (one.name,), request.page_size, request.page_token, lambda one: one)
+        return api.ListRoutersResponse(routers=shown, next_page_token=token)
 
     def UpdateRouter(self, request: api.UpdateRouterRequest, deadline: Deadline) -> api.Router:
         """Change what the mask names."""

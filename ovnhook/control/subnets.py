@@ -56,14 +56,17 @@ class Subnets:
             cidr6=asked.cidr6,
         )
         carried = underlay.read(self._vswitch, deadline)
-        subnet.make(wanted, carried)  # what is wrong in itself is told whether the database is there or not
+        # What is wrong in itself is told whether the database is there or not.
+        made = subnet.make(wanted, carried)
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
             foreign = self._northbound.is_foreign_switch(wanted.name, deadline)
             return subnet.create(wanted, carried, cloud, name_is_foreign=foreign)
 
-        carry_out(self._northbound, plan, f"subnet {wanted.name} ({wanted.cidr}) is made", deadline)
+        if carry_out(self._northbound, plan, f"subnet {wanted.name} ({wanted.cidr}) is made", deadline):
+            ids = self._network_ids(deadline, logical_switch=str(made.uuid))
+            return message(made, 0, ids.get(made.uuid, 0))
         return self._get(wanted.name, deadline)
 
     def GetSubnet(self, request: api.GetSubnetRequest, deadline: Deadline) -> api.Subnet:
@@ -74,11 +77,16 @@ class Subnets:
         """Show all, in pages."""
         cloud = self._northbound.cloud(deadline)
         existing = router.find(request.router, cloud).subnets if request.router else cloud.subnets
-        shown, token = page(existing, lambda one: (one.name,), request.page_size, request.page_token)
         used = Counter((lease.subnet, lease.address.version) for lease in self._northbound.leases(deadline))
-        ids = self._network_ids(deadline) if shown else {}
-        messages = [message(one, used[one.name, one.cidr.version], ids.get(one.uuid, 0)) for one in shown]
-        return api.ListSubnetsResponse(subnets=messages, next_page_token=token)
+        ids = self._network_ids(deadline) if existing else {}
+        shown, token = page(
+            existing,
+            lambda one: (one.name,),
+            request.page_size,
+            request.page_token,
+            lambda one: message(one, used[one.name, one.cidr.version], ids.get(one.uuid, 0)),
+        )
+        return api.ListSubnetsResponse(subnets=shown, next_page_token=token)
 
     def UpdateSubnet(self, request: api.UpdateSubnetRequest, deadline: Deadline) -> api.Subnet:
         """Change what the mask names."""

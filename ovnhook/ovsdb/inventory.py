@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import TypeVar
 from uuid import UUID
 
-from ovnhook import identity
+from ovnhook import identity, names
 from ovnhook.deadline import Deadline
 from ovnhook.differences import Inventory, Known
 from ovnhook.errors import OvnhookError
@@ -18,33 +19,48 @@ from ovnhook.ovsdb.operation import Operation, Row, includes, key, map_of, selec
 
 _log = logging.getLogger(__name__)
 
+_AT_A_TIME = 500  # leases that are looked up in one transaction
+
 T = TypeVar("T")
 
 
-def read(database: Database, host: str, deadline: Deadline) -> Inventory:
+def read(
+    database: Database, host: str, deadline: Deadline, domains: Mapping[str, str] = MappingProxyType({})
+) -> Inventory:
     """Everything that says that it is a host's, in one transaction.
 
     Args:
         database: the northbound one.
         host: its chassis.
         deadline: when to give up.
+        domains: of the subnets of which it is wanted whether their names have changed, the DNS domain.
     """
-    ports, coming, holdings, arriving, leases = database.transact(
-        [
-            select(rows.PORT, includes("external_ids", rows.kind("port", host=host))),
-            select(rows.PORT, includes("external_ids", rows.kind("port", moving_to=host))),
-            select(rows.DNS, includes("external_ids", rows.kind("domain", host=host))),
-            select(rows.DNS, includes("external_ids", rows.kind("domain", moving_to=host))),
-            select(rows.DNS, includes("external_ids", rows.kind("lease", host=host))),
-        ],
-        deadline,
-    )
+    wanted: list[Operation] = [
+        select(rows.PORT, includes("external_ids", rows.kind("port", host=host))),
+        select(rows.PORT, includes("external_ids", rows.kind("port", moving_to=host))),
+        select(rows.DNS, includes("external_ids", rows.kind("domain", host=host))),
+        select(rows.DNS, includes("external_ids", rows.kind("domain", moving_to=host))),
+        select(rows.DNS, includes("external_ids", rows.kind("lease", host=host))),
+    ]
+    for name, domain in domains.items():
+        same = includes("external_ids", rows.kind("subnet", subnet=name, dns_domain=domain))
+        wanted += [
+            select(rows.SWITCH, key(identity.switch(name)), same, columns=["_uuid"]),
+            select(rows.DNS, key(identity.names(name)), columns=["_version"]),
+        ]
+    ports, coming, holdings, arriving, leases, *more = database.transact(wanted, deadline)
+    versions = {
+        name: names[0]["_version"][1]
+        for name, switches, names in zip(domains, more[::2], more[1::2], strict=True)
+        if switches and names
+    }
     broken: list[OvnhookError] = []
     return Inventory(
         ports={(port.domain, port.mac): port for port in _each(rows.port, (*ports, *coming), broken)},
         holdings={holding.domain: holding for holding in _each(rows.holding, (*holdings, *arriving), broken)},
         leases={(lease.subnet, lease.address): lease for lease in _each(rows.lease, leases, broken)},
         broken=tuple(broken),
+        versions=versions,
     )
 
 
@@ -55,7 +71,7 @@ def look_up(
     interfaces: Iterable[tuple[UUID, str]],
     deadline: Deadline,
 ) -> Known:
-    """What has to be known beside that, in one transaction too, or none.
+    """What has to be known beside that, by key: the server looks at no row but those that are wanted.
 
     Args:
         database: the northbound one.
@@ -64,32 +80,45 @@ def look_up(
         interfaces: domain and MAC of those whose port is wanted, on whichever host.
         deadline: when to give up.
     """
-    names, holders, pairs = list(subnets), list(domains), list(interfaces)
-    wanted: list[Operation] = []
-    for name in names:
-        wanted += [
-            select(rows.SWITCH, key(identity.switch(name))),
-            select(rows.DNS, key(identity.names(name)), columns=["records"]),
-            select(rows.DNS, includes("external_ids", rows.kind("lease", subnet=name)), columns=["_uuid"]),
-        ]
-    wanted += [select(rows.DNS, key(identity.domain(domain))) for domain in holders]
+    holders, pairs = list(domains), list(interfaces)
+    wanted = [select(rows.DNS, key(identity.domain(domain))) for domain in holders]
     wanted += [select(rows.PORT, key(identity.port(domain, mac))) for domain, mac in pairs]
     found = iter(database.transact(wanted, deadline) if wanted else ())
     known = Known()
     broken: list[OvnhookError] = []
-    for name in names:
-        switches, records, leased = next(found), next(found), next(found)
-        for subnet in _each(partial(rows.subnet, default=""), switches if records else [], broken):
-            known.domains[name] = subnet.domain
-            known.names[name] = map_of(records[0]["records"])
-            known.leased[name] = frozenset(UUID(row["_uuid"][1]) for row in leased)
     holdings = [holding for _ in holders for holding in _each(rows.holding, next(found), broken)]
     known.holdings.update({holding.domain: holding for holding in holdings})
     ports = [port for _ in pairs for port in _each(rows.port, next(found), broken)]
     known.ports.update({(port.domain, port.mac): port for port in ports})
+    for name in subnets:
+        _look_up_names(database, name, known, broken, deadline)
     for error in broken:
         _log.warning("passed over: %s", error)
     return known
+
+
+def _look_up_names(database: Database, name: str, known: Known, broken: list[OvnhookError], deadline: Deadline) -> None:
+    """A subnet's names, and whether what they lead to is leased: a subnet at a time, for there can be very many."""
+    switches, found = database.transact(
+        [
+            select(rows.SWITCH, key(identity.switch(name)), columns=rows.SUBNET_COLUMNS),
+            select(rows.DNS, key(identity.names(name)), columns=["_version", "records"]),
+        ],
+        deadline,
+    )
+    for subnet in _each(partial(rows.subnet, default=""), switches if found else [], broken):
+        records = map_of(found[0]["records"])
+        places = sorted({place for record, value in records.items() for place in names.places(record, value)})
+        leased: set[str] = set()
+        for start in range(0, len(places), _AT_A_TIME):
+            some = places[start : start + _AT_A_TIME]
+            wanted = [select(rows.DNS, key(identity.lease(name, place)), columns=["_uuid"]) for place in some]
+            results = database.transact(wanted, deadline)
+            leased |= {place for place, there in zip(some, results, strict=True) if there}
+        known.domains[name] = subnet.domain
+        known.names[name] = records
+        known.versions[name] = found[0]["_version"][1]
+        known.leased[name] = frozenset(leased)
 
 
 def _each(read: Callable[[Row], T], found: Iterable[Row], broken: list[OvnhookError]) -> Iterator[T]:

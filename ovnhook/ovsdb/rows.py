@@ -90,6 +90,10 @@ def subnet_ids(subnet: Subnet) -> dict[str, str]:
     )
 
 
+SUBNET_COLUMNS = ("_uuid", "external_ids")
+"""What `subnet` reads of a Logical_Switch: its ports can be ten thousand."""
+
+
 @reader
 def subnet(row: Row, default: str) -> Subnet:
     """A Logical_Switch as the subnet it is; `default` is the name of the default subnet."""
@@ -237,7 +241,7 @@ def port_ids(port: Port) -> dict[str, str]:
 
 def port_columns(port: Port) -> Row:
     """The columns of a Logical_Switch_Port that are wholly ours. Sender addresses other than these are dropped."""
-    addresses = " ".join((port.mac, *map(str, port.addresses)))
+    addresses = _addresses(port)
     return {
         "name": port.id,
         "addresses": addresses,
@@ -251,6 +255,10 @@ def port_columns(port: Port) -> Row:
     }
 
 
+def _addresses(port: Port) -> str:
+    return " ".join((port.mac, *map(str, port.addresses)))
+
+
 def port_options(port: Port) -> dict[str, str]:
     """Keys of a Logical_Switch_Port's options: only the requested chassis may bind the port.
 
@@ -260,6 +268,10 @@ def port_options(port: Port) -> dict[str, str]:
     if not port.moving_to:
         return {REQUESTED_CHASSIS: port.host}
     return {REQUESTED_CHASSIS: f"{port.host},{port.moving_to}", ACTIVATION_STRATEGY: "rarp"}
+
+
+PORT_COLUMNS = ("_uuid", "name", "addresses", "up", "external_ids")
+"""What `port` reads of a Logical_Switch_Port; where there is more, it is looked at whether that is as it should be."""
 
 
 @reader
@@ -284,6 +296,8 @@ def port(row: Row) -> Port:
 
 def _says(row: Row, port: Port) -> bool:
     """Whether those columns of a row that were read are those of a port."""
+    if row.keys() <= {*PORT_COLUMNS}:
+        return set_of(row["addresses"]) == [_addresses(port)]
     columns = {name: set_of(value) for name, value in port_columns(port).items() if name in row}
     if any(set_of(row[name]) != value for name, value in columns.items()):
         return False

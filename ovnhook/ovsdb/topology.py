@@ -7,7 +7,7 @@ called like a router port, for in the southbound database they are in one table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -60,32 +60,42 @@ class Node:
     parent: tuple[str, UUID, str] | None = None
 
 
-def nodes(network: Network | None) -> dict[UUID, Node]:
-    """All rows of a router, by UUID, but for the gateway hosts of its leg outside, which change by themselves."""
+def nodes(network: Network | None, without: Container[str] = ()) -> dict[UUID, Node]:
+    """All rows of a router, by UUID, but for the gateway hosts of its leg outside, which change by themselves.
+
+    Args:
+        network: the router with its subnets.
+        without: subnets, by name, whose rows are not wanted, but for those that depend on others as well.
+    """
     if network is None:
         return {}
     router = network.router
     found = {router.uuid: Node(ROUTER, {"name": router.name, "external_ids": as_map(rows.router_ids(router))})}
     for subnet in network.subnets:
-        found |= _joined(router, subnet)
+        if subnet.name not in without:
+            found |= _joined(router, subnet)
         if subnet.isolated:
             found |= _isolated(network, subnet)
     if router.external:
         found |= _outside(router, router.external)
-        for subnet in network.subnets:
+        for subnet in (one for one in network.subnets if one.name not in without):
             found |= _snat(router, router.external, subnet)
     return found
 
 
 def operations(old: Network | None, new: Network | None) -> list[Operation]:
     """What makes the rows of one network those of another."""
-    before, after = nodes(old), nodes(new)
+    same: set[str] = set()
+    if old and new and old.router == new.router:
+        there = {subnet.name: subnet for subnet in old.subnets}
+        same = {subnet.name for subnet in new.subnets if there.get(subnet.name) == subnet}
+    before, after = nodes(old, same), nodes(new, same)
     found: list[Operation] = []
     for uuid, node in after.items():
-        there = before.get(uuid)
-        if there is None:
+        was_there = before.get(uuid)
+        if was_there is None:
             found.append(insert(node.table, uuid, node.row))
-        elif there.row != node.row:
+        elif was_there.row != node.row:
             found.append(update(node.table, key(uuid), node.row))
     for uuid, node in (before | after).items():
         was, becomes = (where[uuid].parent if uuid in where else None for where in (before, after))
@@ -183,21 +193,16 @@ def _names(old: Network | None, new: Network | None) -> list[Operation]:
     Each switch refers to the names of its own subnet by itself (ovn-nb(5), Logical_Switch, dns_records).
     """
     before, after = (
-        {
-            (one.uuid, identity.names(other.name))
-            for one in network.subnets
-            for other in network.subnets
-            if one != other and not (one.isolated or other.isolated)
-        }
-        if network
-        else set()
-        for network in (old, new)
+        {one.name: one.uuid for one in network.subnets if not one.isolated} if network else {} for network in (old, new)
     )
-    return [
-        mutate(rows.SWITCH, key(switch), [["dns_records", what, rows.members(names)]])
-        for pairs, what in ((before - after, "delete"), (after - before, "insert"))
-        for switch, names in sorted(pairs, key=str)
-    ]
+    found = []
+    for some, others, what in ((before, after, "delete"), (after, before, "insert")):
+        alone = some.keys() - others.keys()
+        for name, switch in sorted(some.items()):
+            if names := (some.keys() if name in alone else alone) - {name}:
+                members = as_set(ref(identity.names(other)) for other in sorted(names))
+                found.append(mutate(rows.SWITCH, key(switch), [["dns_records", what, members]]))
+    return found
 
 
 def _joined(router: Router, subnet: Subnet) -> dict[UUID, Node]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import identity, plan
+from ovnhook import address, identity, plan
 from ovnhook.changes import (
     AddLease,
     AddPort,
@@ -824,3 +826,31 @@ def test_another_domains_own_subnet(world: World, hv1: Host) -> None:
     world.northbound.commit([AddSubnet(own)], soon())
     with pytest.raises(InvalidRequest, match="is another domain's own"):
         hv1.attach(domain(interface(subnet=own.name)), soon())
+
+
+def test_a_start_reads_as_much_however_many_ports_there_are(world: World, hv1: Host) -> None:
+    """What it is told of a subnet does not grow with its ports, nor what it is told of addresses that are taken."""
+
+    def read() -> int:
+        told = 0
+        transact = hv1.northbound.database.transact
+
+        def counting(*asked: Any) -> Any:
+            nonlocal told
+            found = transact(*asked)
+            told += len(json.dumps(found))
+            return found
+
+        hv1.northbound.database.transact = counting  # type: ignore[assignment,method-assign]
+        hv1.attach(domain(interface()), soon())
+        hv1.northbound.database.transact = transact  # type: ignore[method-assign]
+        hv1.detach(domain(interface()), soon())
+        hv1.forget(WEB, soon())
+        return told
+
+    alone = read()
+    for number in range(100):
+        mac = f"52:54:00:00:01:{number:02x}"
+        hv1.attach(domain(interface(mac), uuid=UUID(int=number + 1), name=f"other{number}"), soon())
+    a_lease = json.dumps({"_uuid": ["uuid", str(WEB)]})
+    assert read() <= alone + len(address.WINDOWS) * address.WINDOWS[0] * len(a_lease)

@@ -9,7 +9,7 @@ import pytest
 
 from ovnhook import identity
 from ovnhook.attachment import Attached
-from ovnhook.differences import Domains, Running, compare, elsewhere, strangers, subnets
+from ovnhook.differences import Domains, Named, Running, compare, elsewhere, strangers, subnets, well_named
 from ovnhook.host import Host
 from ovnhook.model import Domain, Kind, isolated_subnet
 from ovnhook.ovsdb import inventory
@@ -23,15 +23,20 @@ def attach(host: Host, wanted: Domain) -> Attached:
     return host.attach(wanted, soon(), running=True)
 
 
-def differing(world: World, host: Host, *running: Domain) -> list[str]:
-    """What differs on hv1, if these domains run there and are defined so."""
+def differing(world: World, host: Host, *running: Domain, well: dict[str, Named] | None = None) -> list[str]:
+    """What differs on hv1, if these domains run there and are defined so; `well` is kept from one look to the next."""
     database = world.northbound.database
-    there = inventory.read(database, "hv1", soon())
+    well = {} if well is None else well
+    there = inventory.read(database, "hv1", soon(), {subnet: named.domain for subnet, named in well.items()})
     taps = frozenset(one.device for each in running for one in each.interfaces)
     domains = Domains({one.uuid: Running(one, taps) for one in running}, {one.uuid: one for one in running})
-    wanted = subnets(there), strangers(there), elsewhere(there, domains)
+    wanted = subnets(there, well), strangers(there), elsewhere(there, domains)
     known = inventory.look_up(database, *wanted, soon())
-    return [found.what for found in compare("hv1", there, known, host.vswitch.taps(soon()), domains)]
+    found = list(compare("hv1", there, known, host.vswitch.taps(soon()), domains))
+    now = well_named(there, known, found, well)
+    well.clear()
+    well.update(now)
+    return [one.what for one in found]
 
 
 def test_an_interface_is_plugged_in_and_out(world: World, hv1: Host) -> None:
@@ -153,7 +158,7 @@ def test_a_port_that_somebody_changed(world: World, hv1: Host, row: dict[str, An
 
 
 def test_a_look_at_a_sound_host_writes_nothing(world: World, hv1: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And asks no more of the database than two transactions, however many domains there are."""
+    """And asks no more of the database than one transaction, however many domains there are, if it was so before."""
     hosts = [
         domain(interface(mac, tap=f"vnet{n}"), uuid=uuid, name=f"vm{n}")
         for n, (uuid, mac) in enumerate(((WEB, MACS[0]), (MAIL, MACS[1])))
@@ -168,10 +173,44 @@ def test_a_look_at_a_sound_host_writes_nothing(world: World, hv1: Host, monkeypa
         counted.append(given)
         return transact(*given)
 
+    well: dict[str, Named] = {}
+    assert differing(world, hv1, *hosts, well=well) == []
     monkeypatch.setattr(world.northbound.database, "transact", count)
-    assert differing(world, hv1, *hosts) == []
-    assert len(counted) == 2
+    assert differing(world, hv1, *hosts, well=well) == []
+    assert len(counted) == 1
     assert world.exact() == before
+
+
+def test_names_are_looked_at_again_when_something_was_written(world: World, hv1: Host, hv2: Host) -> None:
+    """Names, this host's leases, the subnet's DNS domain: what is wrong is seen, and stays so until it is mended."""
+    one = domain(interface(tap="vnet0"))
+    hv1.attach(one, soon())
+    well: dict[str, Named] = {}
+
+    def found() -> list[str]:
+        return differing(world, hv1, one, well=well)
+
+    assert found() == []
+    hv2.attach(domain(interface(MACS[1]), uuid=MAIL, name="mail"), soon())
+    assert found() == []
+    assert well.keys() == {"default"}
+    names = {"op": "mutate", "table": "DNS", "where": [["_uuid", "==", ["uuid", str(identity.names("default"))]]]}
+    for record, value in (("gone", "10.0.0.77"), ("web1", "10.0.0.78")):
+        before = world.northbound.names("default", soon())
+        wrong = {**names, "mutations": [["records", "delete", ["set", [record]]]]}
+        world.server.transact(wrong, {**names, "mutations": [["records", "insert", ["map", [[record, value]]]]]})
+        assert len(found()) == 1
+        assert len(found()) == 1
+        back: list[Any] = [["records", "delete", ["set", [record]]]]
+        if record in before:
+            back.append(["records", "insert", ["map", [[record, before[record]]]]])
+        world.server.transact({**names, "mutations": back})
+        assert found() == []
+    ids = {"op": "mutate", "table": "Logical_Switch", "where": [["name", "==", "default"]]}
+    other: list[Any] = [["external_ids", "delete", ["set", ["ovnhook:dns-domain"]]]]
+    other.append(["external_ids", "insert", ["map", [["ovnhook:dns-domain", "example"]]]])
+    world.server.transact({**ids, "mutations": other})
+    assert found() != []
 
 
 def test_a_migration_that_is_given_up(world: World, hv1: Host, hv2: Host) -> None:

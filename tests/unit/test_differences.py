@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress
 
-from ovnhook import identity, names
+from ovnhook import names
 from ovnhook.differences import (
     Arrive,
     Attach,
@@ -80,7 +80,7 @@ class Host:
 def host() -> Host:
     """As it should be."""
     taps = {"vnet0": Tap("if-1", str(WEB), MAC, ours=True), "vnet7": Tap("x", "", "", ours=False)}
-    leased = frozenset({LEASE.uuid, identity.lease("blue", "10.1.0.77")})
+    leased = frozenset({str(LEASE.address), "10.1.0.77"})
     records = names.records([LEASE], "example") | {"far": "10.1.0.77", "77.0.1.10.in-addr.arpa": "far.example"}
     beside = Known(names={"blue": records}, domains={"blue": "example"}, leased={"blue": leased})
     running = {WEB: Running(WEB1, frozenset({"vnet0"}))}
@@ -274,10 +274,11 @@ def test_names(host: Host) -> None:
         ("web1", "10.1.0.5 fd00::5", ["10.1.0.5", "fd00::5"]),
         ("5.0.1.10.in-addr.arpa", "web1", ["10.1.0.5"]),
         (IPAddress("fd00::5").reverse_dns.rstrip("."), "web1", ["fd00::5"]),
-        ("web1", "nonsense", []),
-        ("x.in-addr.arpa", "web1", []),
+        ("web1", "nonsense", ["nonsense"]),
+        ("x.in-addr.arpa", "web1", ["x"]),
+        ("x.ip6.arpa", "web1", []),
     ],
 )
-def test_the_addresses_of_a_record(record: str, value: str, there: list[str]) -> None:
+def test_the_places_of_a_record(record: str, value: str, there: list[str]) -> None:
     """Forwards and back."""
-    assert list(map(str, names.addresses(record, value))) == there
+    assert list(names.places(record, value)) == there

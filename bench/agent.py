@@ -1,0 +1,214 @@
+"""What an agent costs while it is there: memory, the time until it is ready, others' changes, its own looks."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+from bench import crowd, guests
+from bench.hosts import NORTHBOUND, Site, sites
+from bench.row import Row, Target, compare, told
+from bench.wiretap import Wiretap, tapped
+from lab import Host
+from lab.central import SCHEMA
+from lab.domain import domain_xml, interface_xml
+from lab.hypervisor import remove_hook
+from lab.process import Process
+from lab.product import PYTHON, configure
+from lab.waiting import accepts
+from ovnhook import domainxml
+from ovnhook.changes import UpdatePort
+from ovnhook.config import AGENT_SOCKET
+from ovnhook.model import Domain
+from ovnhook.ovsdb.northbound import Northbound
+
+_OWN = 100
+_FEW = "/run/ovn/few.sock"
+_TIMES = 7
+_TIMES_CHANGED = 3
+_WINDOW = 8.0  # seconds in which processor time is counted
+_RATE = 100  # changes a second
+_SETTLED = 3.0  # seconds after which a look is over
+_PATIENCE = 60.0
+
+
+def measure() -> Iterator[Row]:
+    """The rows of the agent: of a hypervisor with 100 domains, in a cloud of these alone and in one of 10,000."""
+    with sites(1) as (site,), _second_northbound(site.host) as few:
+        site.host.daemons["agent"].stop()
+        remove_hook(site.host)
+        domains = _start_domains(site.host)
+        for northbound in (few, site.northbound):
+            subnets = crowd.make_subnets(northbound, crowd.HUNDRED)
+            crowd.attach(northbound, subnets, domains, site.host.name)
+        crowd.attach(site.northbound, subnets, crowd.domains(crowd.PORTS - _OWN), "other{}")
+        with tapped(site.host.outside_path(NORTHBOUND)) as tap:
+            yield from _compared(site, tap)
+
+
+def _compared(site: Site, tap: Wiretap) -> Iterator[Row]:
+    ready: dict[str, list[float]] = {_FEW: [], NORTHBOUND: []}
+    memory: dict[str, list[float]] = {_FEW: [], NORTHBOUND: []}
+    look: dict[str, list[float]] = {_FEW: [], NORTHBOUND: []}
+    asked: list[tuple[int, int]] = []
+    for _ in range(_TIMES):
+        for path in (_FEW, NORTHBOUND):
+            configure(
+                site.host, {"northbound": f"unix:{path.replace('.sock', '.tap') if path == NORTHBOUND else path}"}
+            )
+            with _agent(site.host) as (agent, seconds):
+                ready[path].append(1000 * seconds)
+                _check(site.host)  # the second look is of an agent that has looked before
+                tap.reset()
+                look[path].append(1000 * _check(site.host))
+                if path == NORTHBOUND:
+                    asked.append((tap.transactions, tap.writes))
+                memory[path].append(_memory(agent))
+    with_none = "the same with 0 others"
+    for what, found, limit, unit in (
+        ("memory", memory, 1.1, "MB"),
+        ("until it is ready", ready, 1.3, "ms"),
+    ):
+        yield compare(
+            "agent", f"agent, {what}, 10,000 ports of which 100 are its own", with_none, found[NORTHBOUND], found[_FEW],
+            target=Target("≤", limit), unit=unit,
+        )  # fmt: skip
+    one = f"a full reconcile of {_OWN} domains, 10,000 ports"
+    yield told("agent", one, look[NORTHBOUND], "ms", Target("≤", 1000, "ms"))
+    configure(site.host, {"northbound": f"unix:{NORTHBOUND.replace('.sock', '.tap')}"})
+    with _agent(site.host) as (agent, _):
+        _check(site.host)
+        tap.reset()
+        tap.cut()  # an agent looks when a connection was lost
+        guests.wait(lambda: tap.transactions > 0, "look of the agent")
+        time.sleep(_SETTLED)
+        yield told(
+            "agent", "its usual look at them: northbound transactions", [tap.transactions], target=Target("=", 1, "")
+        )
+        yield told("agent", "of these, that write", [tap.writes], target=Target("=", 0, ""))
+        idle, changed = [], []
+        for number in range(_TIMES_CHANGED):
+            idle.append(_processor(agent))
+            with _changes(site.northbound, number):
+                changed.append(_processor(agent))
+    yield compare(
+        "agent", f"agent, processor time while {_RATE} ports a second of others change", "idle", changed, idle,
+        target=Target("≤", 1.0, "%"), unit="%",
+    )  # fmt: skip
+
+
+@contextmanager
+def _second_northbound(host: Host) -> Iterator[Northbound]:
+    """Another northbound database on a host, at `_FEW`."""
+    file = host.folder / "ovn" / "few.db"
+    host.run(["ovsdb-tool", "create", str(file), str(SCHEMA / "ovn-nb.ovsschema")])
+    argv = ["ovsdb-server", "-vsyslog:off", f"--remote=punix:{_FEW}", "--unixctl=/run/ovn/few.ctl", str(file)]
+    host.spawn("few", argv, ready=lambda _: accepts(host.outside_path(_FEW)))
+    yield Northbound(f"unix:{host.outside_path(_FEW)}")
+
+
+def _start_domains(host: Host) -> list[Domain]:
+    """Start domains that stand still, as many as there are to be; without a hook."""
+
+    def start(number: int) -> Domain:
+        name = f"own{number}"
+        nic = interface_xml(f"52:54:00:be:cc:{number:02x}", interface_id=str(UUID(int=number + 1)))
+        host.run(["virsh", "define", "/dev/stdin"], input=domain_xml(name, [nic], memory=32, dhcp="none"))
+        host.run(["virsh", "start", "--paused", name], timeout=_PATIENCE)
+        return domainxml.parse(host.run(["virsh", "dumpxml", name]).stdout.encode(), "br-int")
+
+    with ThreadPoolExecutor(3) as pool:
+        return list(pool.map(start, range(_OWN)))
+
+
+@contextmanager
+def _agent(host: Host) -> Iterator[tuple[Process, float]]:
+    """An agent that is ready, and the seconds that it took to be."""
+    place = host.outside_path("/run/ovnhook/notify")
+    environment = {"NOTIFY_SOCKET": "/run/ovnhook/notify"}  # sd_notify(3)
+    with (host.logs / "agent.log").open("ab") as log, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(place))
+        listener.settimeout(_PATIENCE)
+        began = time.perf_counter()
+        child = host.popen([PYTHON, "-m", "ovnhook.agent"], stdout=log, stderr=log, environment=environment)
+        while b"READY=1" not in listener.recv(4096):
+            pass
+        took = time.perf_counter() - began
+    place.unlink()
+    process = Process.of(child.pid)
+    assert process is not None
+    try:
+        yield process, took
+    finally:
+        child.terminate()
+        child.wait(_PATIENCE)
+
+
+def _check(host: Host) -> float:
+    """Seconds that the agent takes to compare everything; nothing differs.
+
+    Raises:
+        RuntimeError: something does, or can't be compared.
+    """
+    began = time.perf_counter()
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.settimeout(_PATIENCE)
+        agent.connect(str(host.outside_path(str(AGENT_SOCKET))))
+        agent.sendall(b"check %f\n" % time.monotonic())
+        agent.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: agent.recv(1 << 16), b""))
+    took = time.perf_counter() - began
+    _, code, message = answer.split(b"\n", 2)
+    if code != b"0" or message != b"[]":
+        raise RuntimeError(f"a check says {message.decode()}")
+    return took
+
+
+def _memory(process: Process) -> float:
+    """Megabytes that are the process's in memory."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) / 1024
+
+
+def _processor(process: Process) -> float:
+    """Per cent of a core that the process takes, for a while."""
+    before = ticks(process)
+    time.sleep(_WINDOW)
+    return 100 * (ticks(process) - before) / os.sysconf("SC_CLK_TCK") / _WINDOW
+
+
+def ticks(process: Process) -> int:
+    """Processor time that a process has had, in clock ticks."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])  # proc(5): utime, stime
+
+
+@contextmanager
+def _changes(northbound: Northbound, number: int) -> Iterator[None]:
+    """Move ports of other hosts to yet others meanwhile."""
+    stop = threading.Event()
+    ports = [port for port in northbound.ports(crowd.soon()) if port.domain_name.startswith("other")]
+
+    def change() -> None:
+        started = time.monotonic()
+        for count, port in enumerate(ports):
+            if stop.wait(max(0.0, started + count / _RATE - time.monotonic())):
+                return
+            northbound.commit([UpdatePort(port, replace(port, host=f"another{number}"))], crowd.soon())
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

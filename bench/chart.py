@@ -1,0 +1,57 @@
+"""What a call of the hook costs, as a picture: milliseconds, each step of the scale ten times the one before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from bench.row import Row, figure
+
+_LEFT, _WIDTH, _RIGHT = 390, 460, 90
+_TOP, _LINE, _BAR = 56, 26, 16
+_OURS, _OTHERS = "#2a6f97", "#b0b7bd"
+_FIRST = 1.0  # milliseconds where the scale begins
+
+
+def draw(rows: Sequence[Row]) -> str:
+    """An SVG document of the rows that tell milliseconds of a process of the hook, or of what it is compared to."""
+    bars = sorted(_bars(rows).items(), key=lambda bar: bar[1][0])
+    decades = max(1, math.ceil(math.log10(max((value for value, _ in dict(bars).values()), default=10) / _FIRST)))
+    height = _TOP + _LINE * len(bars) + 30
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_LEFT + _WIDTH + _RIGHT} {height}" '
+        'font-family="sans-serif" font-size="13">',
+        '<rect width="100%" height="100%" fill="#ffffff"/>',
+        '<text x="12" y="24" font-size="16" font-weight="bold">The hook as a process, in milliseconds</text>',
+        '<text x="12" y="42" fill="#57606a">the scale is logarithmic; 10,000 ports where nothing else is said</text>',
+    ]
+    for decade in range(decades + 1):
+        x = _LEFT + _WIDTH * decade / decades
+        parts.append(f'<line x1="{x:.0f}" y1="{_TOP - 4}" x2="{x:.0f}" y2="{height - 24}" stroke="#d0d7de"/>')
+        parts.append(f'<text x="{x:.0f}" y="{height - 8}" text-anchor="middle">{10**decade:,}</text>')
+    for number, (label, (value, colour)) in enumerate(bars):
+        y = _TOP + _LINE * number
+        width = _WIDTH * math.log10(max(value, _FIRST) / _FIRST) / decades
+        parts += [
+            f'<text x="{_LEFT - 10}" y="{y + 13}" text-anchor="end">{escape(label)}</text>',
+            f'<rect x="{_LEFT}" y="{y}" width="{width:.1f}" height="{_BAR}" fill="{colour}"/>',
+            f'<text x="{_LEFT + width + 6:.1f}" y="{y + 13}">{figure(value, "")}</text>',
+        ]
+    return "\n".join((*parts, "</svg>")) + "\n"
+
+
+def _bars(rows: Sequence[Row]) -> dict[str, tuple[float, str]]:
+    """By label, the height and the colour of each."""
+    found: dict[str, tuple[float, str]] = {}
+    for label, value, colour in _values(rows):
+        found.setdefault(label, (value, colour))
+    return found
+
+
+def _values(rows: Sequence[Row]) -> Iterator[tuple[str, float, str]]:
+    for row in rows:
+        if row.subject == "hook" and row.unit == "ms":
+            yield row.what, row.value, _OURS
+            if row.base is not None and not row.against.startswith("with "):
+                yield row.against, row.base, _OTHERS

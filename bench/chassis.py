@@ -1,0 +1,137 @@
+"""How far one control cluster goes: 10,000 ports on 200 hosts, of which only the sessions with the databases are there.
+
+The databases and northd are real. The agents are the transactions that agents make, one host's after the other's; the
+ovn-controllers are sessions that hear of every port (not of flows: 200 copies of these would be more than the machine
+has).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from netaddr import IPNetwork
+
+from bench import crowd, sessions
+from bench.agent import ticks
+from bench.guests import wait
+from bench.row import Row, told
+from lab import Cloud, Host
+from ovnhook.attachment import Attachment
+from ovnhook.differences import Domains, Named, compare, subnets, well_named
+from ovnhook.model import Domain
+from ovnhook.ovsdb import inventory
+from ovnhook.ovsdb.connection import Database
+from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.ovsdb.operation import select
+from ovnhook.subnet import Underlay
+
+_HOSTS = 200
+_OF_ONE = crowd.PORTS // _HOSTS
+_LOOKING = 20  # agents whose looks are measured
+_AT_ONCE = 8  # starts at a time on one host
+_PATIENCE = 120.0
+_DATABASES = {"nb": "the northbound server", "sb": "the southbound server", "northd": "northd"}
+
+
+def measure() -> Iterator[Row]:
+    """All VMs of one host stop and start again; all agents look."""
+    with Cloud(f"b{os.getpid()}", hypervisors=1) as cloud:
+        control = cloud.control
+        for host in (control, *cloud.hypervisors):
+            for name in ("agent", "ovn-controller"):
+                host.daemons[name].stop()
+        for name in ("control", "northd"):
+            control.daemons[name].stop()
+        northbound = Northbound(f"unix:{control.outside_path('/run/ovn/ovnnb_db.sock')}")
+        made = crowd.make_subnets(northbound, crowd.HUNDRED)
+        domains = crowd.domains(crowd.PORTS)
+        crowd.attach(northbound, made, domains, "other{}", _HOSTS)
+        control.daemons["northd"].start()
+        southbound = control.outside_path("/run/ovn/ovnsb_db.sock")
+        wait(lambda: _ports(Database(f"unix:{southbound}", "OVN_Southbound")) >= crowd.PORTS, "ports in SB", 1.0)
+        _carried_out(control)
+        with _sessions(southbound):
+            yield from _restarted(control, northbound, domains[::_HOSTS])
+            yield from _looked(control, northbound)
+
+
+def _restarted(control: Host, northbound: Northbound, domains: list[Domain]) -> Iterator[Row]:
+    """What the restart of one host's domains takes."""
+    attachment = Attachment(northbound, IPNetwork("10.224.0.0/12"), lambda _: Underlay())
+    before = _took(control)
+    began = time.perf_counter()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(lambda one: attachment.detach(one, "other0", crowd.soon()), domains))
+        list(pool.map(lambda one: attachment.attach(one, "other0", crowd.soon()), domains))
+    written = time.perf_counter() - began
+    _carried_out(control)
+    carried_out = time.perf_counter() - began
+    what = f"{_HOSTS} hosts, {crowd.PORTS:,} ports: {len(domains)} VMs of one host stopped and started"
+    yield told("chassis", f"{what}, until NB has it", [1000 * written], "ms")
+    yield told("chassis", "the same, until SB has it", [1000 * carried_out], "ms")
+    for name, after in _took(control).items():
+        yield told("chassis", f"the same, processor time of {_DATABASES[name]}", [after - before[name]], "ms")
+
+
+def _looked(control: Host, northbound: Northbound) -> Iterator[Row]:
+    """What it takes when an agent compares: the first time, and when nothing has changed since."""
+    well: list[dict[str, Named]] = [{} for _ in range(_LOOKING)]
+    for what in ("first look", "usual look, one a minute"):
+        before = _took(control)["nb"]
+        for number in range(_LOOKING):
+            _look(northbound, f"other{number}", well[number])
+        took = (_took(control)["nb"] - before) / _LOOKING
+        yield told("chassis", f"an agent's {what}: processor time of {_DATABASES['nb']}", [took], "ms", runs=_LOOKING)
+
+
+def _look(northbound: Northbound, host: str, well: dict[str, Named]) -> None:
+    """What an agent reads of the northbound database."""
+    domains = {subnet: named.domain for subnet, named in well.items()}
+    there = inventory.read(northbound.database, host, crowd.soon(), domains)
+    known = inventory.look_up(northbound.database, subnets(there, well), (), (), crowd.soon())
+    found = list(compare(host, there, known, {}, Domains({}, {})))
+    now = well_named(there, known, found, well)
+    well.clear()
+    well.update(now)
+
+
+def _ports(southbound: Database) -> int:
+    (found,) = southbound.transact([select("Port_Binding", columns=["_uuid"])], crowd.soon())
+    southbound.close()
+    return len(found)
+
+
+def _carried_out(control: Host) -> None:
+    """Wait until northd has carried out all that is in the northbound database."""
+    control.run(["ovn-nbctl", "--wait=sb", f"--timeout={_PATIENCE:.0f}", "sync"], timeout=_PATIENCE)
+
+
+def _took(control: Host) -> dict[str, float]:
+    """Milliseconds of processor time that each of the central programs has had."""
+    found = {}
+    for name in _DATABASES:
+        process = control.daemons[name].process
+        assert process is not None
+        found[name] = 1000 * ticks(process) / os.sysconf("SC_CLK_TCK")
+    return found
+
+
+@contextmanager
+def _sessions(path: Path) -> Iterator[None]:
+    """The sessions of ovn-controllers, when they have heard of all there is."""
+    argv = [sys.executable, sessions.__file__, str(path), str(_HOSTS)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as listening:
+        try:
+            assert listening.stdout is not None
+            if not listening.stdout.readline():
+                raise RuntimeError("the sessions ended")
+            yield
+        finally:
+            listening.kill()

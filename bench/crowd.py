@@ -1,0 +1,81 @@
+"""Many ports in a northbound database, quickly, with just the rows that the starts of their domains would have made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID, uuid5
+
+from netaddr import IPAddress
+
+from ovnhook import address, plan, subnet
+from ovnhook.changes import Change
+from ovnhook.deadline import Deadline
+from ovnhook.model import Domain, Interface, Kind, Subnet, Wish
+from ovnhook.observed import Observed
+from ovnhook.ovsdb.northbound import Northbound, operations
+from ovnhook.plan import Placement
+
+PORTS = 10_000
+HUNDRED = [f"10.10.{number}.0/24" for number in range(100)]
+"""Networks of subnets that they fit into."""
+
+_BATCH = 250  # domains of one transaction
+_NAMESPACE = UUID("c3b1f0a4-6d0c-4f0e-8a44-5d1d8f0b7e11")
+
+
+def soon() -> Deadline:
+    """A deadline that only a hang exceeds."""
+    return Deadline.after(60)
+
+
+def make_subnets(northbound: Northbound, cidrs: Sequence[str], *, router: str = "gateway") -> list[Subnet]:
+    """Make subnets, as the control service does; the first one is the default."""
+    for number, cidr in enumerate(cidrs):
+        wanted = subnet.Wanted(f"net{number}", cidr, default=not number, router=router)
+        northbound.commit(subnet.create(wanted, subnet.Underlay(), northbound.cloud(soon())), soon())
+    return sorted(northbound.cloud(soon()).subnets, key=lambda one: int(one.name.removeprefix("net")))
+
+
+def domains(count: int) -> list[Domain]:
+    """As many domains with one interface each; always the same ones."""
+    return [_domain(number) for number in range(count)]
+
+
+def _domain(number: int) -> Domain:
+    uuid = uuid5(_NAMESPACE, str(number))
+    mac = "52:54:" + ":".join(f"{octet:02x}" for octet in number.to_bytes(4, "big"))
+    name = f"other{number}"
+    return Domain(uuid, name, 1, (Interface(mac, Kind.BRIDGE, Wish(hostname=name), str(uuid5(uuid, mac))),), (mac,))
+
+
+def attach(
+    northbound: Northbound, subnets: Sequence[Subnet], some: Sequence[Domain], host: str, hosts: int = 100
+) -> None:
+    """Give domains of one interface a port each, on the subnets in turn.
+
+    Args:
+        northbound: where.
+        subnets: of sizes that have room for them.
+        some: the domains.
+        host: where they run; with a ``{}`` in it, on several hosts in turn.
+        hosts: how many.
+    """
+    taken: dict[str, set[IPAddress]] = {}
+    for lease in northbound.leases(soon()):
+        taken.setdefault(lease.subnet, set()).add(lease.address)
+    made: list[Change] = []
+    for number, one in enumerate(some):
+        on = subnets[number % len(subnets)]
+        where = _free(on, one, taken.setdefault(on.name, set()))
+        placement = Placement(one.interfaces[0], on, (where,))
+        made += plan.attach(one, host.format(number % hosts), [placement], Observed(subnets={on.name: on}))
+        if (number + 1) % _BATCH == 0 or number + 1 == len(some):
+            northbound.database.transact([operation for change in made for operation in operations(change)], soon())
+            made = []
+
+
+def _free(on: Subnet, one: Domain, taken: set[IPAddress]) -> IPAddress:
+    """The address that a domain's start would find."""
+    where = next(where for where in address.candidates(on, on.cidr, f"{one.uuid}/{one.macs[0]}") if where not in taken)
+    taken.add(where)
+    return where

@@ -1,0 +1,204 @@
+"""What a call of the hook costs as a process, and what the start of a domain asks of the databases."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from statistics import median
+
+from bench import crowd
+from bench.hosts import NORTHBOUND, VSWITCH, Guest, Site, hook_argv, sites
+from bench.row import Row, Target, compare, told
+from bench.wiretap import tapped
+from lab.product import PYTHON, configure
+
+_OTHERS = Path(__file__).parent / "others"
+_BARE = [PYTHON, "-I", "-S", "-c", "pass"]
+
+_TIMES = 41
+_TIMES_NBCTL = 11  # they take long
+_TIMES_OVSDBAPP = 3
+_TIMES_ALONE = 15
+_AT_ONCE = 50
+_TIMES_AT_ONCE = 5
+
+_LARGE = "10.9.0.0/18"
+
+Ways = Mapping[str, tuple[Callable[[], float], int]]
+"""Ways to measure, in milliseconds, and how often each."""
+
+
+def measure() -> Iterator[Row]:
+    """The rows of the hook's processes."""
+    with sites(3) as (empty, spread, dense):
+        crowd.make_subnets(empty.northbound, [_LARGE])
+        for site, cidrs in ((spread, crowd.HUNDRED), (dense, [_LARGE])):
+            subnets = crowd.make_subnets(site.northbound, cidrs)
+            crowd.attach(site.northbound, subnets, crowd.domains(crowd.PORTS), "other{}")
+        for site in (empty, spread, dense):
+            # Its libvirt knows none of the domains: an agent that could ask would take their ports away again.
+            site.host.daemons["agent"].stop()
+            site.host.daemons["libvirtd"].pause()
+            site.host.daemons["agent"].start()
+        yield from _with_agent(empty, spread, dense)
+        yield from _at_once(empty)
+        for site in (empty, spread, dense):
+            site.host.daemons["agent"].stop()
+        yield from _alone(empty, spread, dense)
+        yield from _asked(empty, spread, dense)
+
+
+def in_turn(ways: Ways) -> dict[str, list[float]]:
+    """Measure in turn, so that what the machine does meanwhile is the same for all; the seldom ones spread evenly."""
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    most = max(times for _, times in ways.values())
+    for way, _ in ways.values():
+        way()
+    for number in range(most):
+        for name, (way, times) in ways.items():
+            if number * times // most != (number + 1) * times // most:
+                found[name].append(way())
+    return found
+
+
+def _with_agent(empty: Site, spread: Site, dense: Site) -> Iterator[Row]:
+    found = in_turn(
+        {
+            "bare": (lambda: 1000 * empty.run(_BARE, given=Guest.new().xml).seconds, _TIMES),
+            "nothing": (lambda: 1000 * empty.hook("started", Guest.new().xml).seconds, _TIMES),
+            "empty": (lambda: _prepare(empty), _TIMES),
+            "spread": (lambda: _prepare(spread), _TIMES),
+            "dense": (lambda: _prepare(dense), _TIMES),
+            "nbctl": (lambda: _other(spread, "nbctl"), _TIMES_NBCTL),
+            "ovsdbapp": (lambda: _other(spread, "ovsdbapp"), _TIMES_OVSDBAPP),
+        }
+    )
+    bare, at_most = "python3 -I -S -c pass", Target("≤", 1.2)
+    yield compare(
+        "hook", "hook, an operation that needs nothing", bare, found["nothing"], found["bare"], target=Target("≤", 1.3)
+    )
+    yield compare(
+        "hook", "hook, prepare, agent up, 0 ports", bare, found["empty"], found["bare"], target=Target("≤", 2.0)
+    )
+    for name, what in (("spread", "10,000 ports in 100 subnets"), ("dense", "10,000 leases in one subnet")):
+        yield compare("hook", f"the same, {what}", "with 0 ports", found[name], found["empty"], target=at_most)
+    for name, what, least in (
+        ("nbctl", "a hook of two ovn-nbctl calls", 10.0),
+        ("ovsdbapp", "a hook with plain ovsdbapp", 100.0),
+    ):
+        yield compare(
+            "hook",
+            "hook, prepare, agent up, 10,000 ports",
+            f"{what}, the same ports",
+            [median(found["spread"])] * len(found[name]),
+            found[name],
+            target=Target("≥", least),
+            inverse=True,
+        )
+
+
+def _alone(empty: Site, spread: Site, dense: Site) -> Iterator[Row]:
+    found = in_turn(
+        {
+            "empty": (lambda: _prepare(empty), _TIMES_ALONE),
+            "spread": (lambda: _prepare(spread), _TIMES_ALONE),
+            "dense": (lambda: _prepare(dense), _TIMES_ALONE),
+            "nbctl": (lambda: _other(spread, "nbctl"), _TIMES_ALONE),
+        }
+    )
+    for name, what in (("spread", "10,000 ports in 100 subnets"), ("dense", "10,000 leases in one subnet")):
+        yield compare(
+            "hook", f"hook, prepare, agent away, {what}", "with 0 ports", found[name], found["empty"],
+            target=Target("≤", 1.2),
+        )  # fmt: skip
+    yield compare(
+        "hook",
+        "hook, prepare, agent away, 10,000 ports",
+        "a hook of two ovn-nbctl calls, the same ports",
+        found["spread"],
+        found["nbctl"],
+        target=Target("≥", 2.0),
+        inverse=True,
+    )
+
+
+def _at_once(site: Site) -> Iterator[Row]:
+    """Fifty domains start: one after the other, and all at the same time."""
+    together, alone = [], []
+    for _ in range(_TIMES_AT_ONCE):
+        guests = [Guest.new() for _ in range(_AT_ONCE)]
+        alone.append(_AT_ONCE / sum(site.hook("prepare", guest.xml).seconds for guest in guests))
+        _check(site, guests)
+        guests = [Guest.new() for _ in range(_AT_ONCE)]
+        done = site.run(*[hook_argv("prepare")] * _AT_ONCE, given=[guest.xml for guest in guests])
+        if any(done.codes) or any(done.said):
+            raise RuntimeError(f"hooks failed: {done.said}")
+        together.append(_AT_ONCE / done.seconds)
+        _check(site, guests)
+    yield compare(
+        "hook",
+        f"hook, prepare, {_AT_ONCE} at once, one subnet",
+        "one at a time",
+        together,
+        alone,
+        target=Target("≥", 1.5),
+        unit="/s",
+    )
+
+
+def _asked(*places: Site) -> Iterator[Row]:
+    """What one start asks of the databases, hook by hook: the hook by itself does what the agent does for it."""
+    found: list[tuple[int, int, int]] = []
+    for site in places:
+        northbound, vswitch = (site.host.outside_path(path) for path in (NORTHBOUND, VSWITCH))
+        with tapped(northbound) as nb, tapped(vswitch) as ovs:
+            tapped_nb, tapped_ovs = (path.replace(".sock", ".tap") for path in (NORTHBOUND, VSWITCH))
+            configure(site.host, {"northbound": f"unix:{tapped_nb}", "vswitch": f"unix:{tapped_ovs}"})
+            guest = Guest.new()
+            site.hook("prepare", guest.xml)
+            device = f"vnet{len(found)}"
+            site.host.run(guest.plug_argv(device))
+            for operation in ("start", "started"):
+                site.hook(operation, guest.plugged(device))
+            found.append((nb.writes, ovs.writes, nb.sent))
+            site.forget(guest.uuid)
+            configure(site.host, {})
+    (nb_writes, ovs_writes, alone), spread, dense = found
+    one = "transactions that write, one start"
+    yield told("hook", f"northbound {one}", [nb_writes], target=Target("=", 1, ""))
+    yield told("hook", f"Open vSwitch {one}", [ovs_writes], target=Target("≤", 1, ""))
+    for (_, _, sent), what in ((spread, "10,000 ports in 100 subnets"), (dense, "10,000 leases in one subnet")):
+        yield compare(
+            "hook", f"bytes on the northbound connection, one start, {what}", "with 0 ports", [sent], [alone],
+            target=Target("≤", 1.1), unit="B",
+        )  # fmt: skip
+
+
+def _prepare(site: Site) -> float:
+    """Milliseconds of the hook of a domain that never was before."""
+    guest = Guest.new()
+    took = site.hook("prepare", guest.xml).seconds
+    site.forget(guest.uuid)
+    return 1000 * took
+
+
+def _other(site: Site, name: str) -> float:
+    """Milliseconds of another hook."""
+    guest = Guest.new()
+    done = site.run([str(_OTHERS / name), "vm", "prepare", "begin", "-"], given=guest.xml)
+    if any(done.codes) or any(done.said):
+        raise RuntimeError(f"{name}: {done.said[0]}")
+    site.remove_port(guest.interface_id)
+    return 1000 * done.seconds
+
+
+def _check(site: Site, guests: list[Guest]) -> None:
+    """Each has its port, and no two an address; nothing of them is left afterwards."""
+    ports = {port.domain: port for port in site.northbound.ports(crowd.soon())}
+    if {*ports} != {guest.uuid for guest in guests}:
+        raise RuntimeError(f"{len(guests)} domains started, and {len(ports)} have a port")
+    if len({port.addresses for port in ports.values()}) != len(ports):
+        raise RuntimeError("two domains have one address")
+    for guest in guests:
+        site.forget(guest.uuid)

@@ -1,0 +1,169 @@
+"""Hypervisors with a northbound database each, and what is timed on them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from bench import stopwatch
+from bench.crowd import soon
+from lab import Cloud, Host
+from lab.central import install as install_central
+from lab.domain import domain_xml, interface_xml
+from lab.product import PYTHON, configure
+from ovnhook.config import Config
+from ovnhook.host import Host as Product
+from ovnhook.model import Domain
+from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.ovsdb.operation import as_set, mutate, select
+from ovnhook.ovsdb.rows import PORT, SWITCH
+
+HOOK = "/etc/libvirt/hooks/qemu.d/ovnhook"
+NORTHBOUND = "/run/ovn/ovnnb_db.sock"
+VSWITCH = "/run/openvswitch/db.sock"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of commands that were started at once.
+
+    Attributes:
+        seconds: until all had ended.
+        codes: their exit codes.
+        said: what each printed.
+    """
+
+    seconds: float
+    codes: tuple[int, ...]
+    said: tuple[str, ...]
+
+
+class Site:
+    """A hypervisor of the lab whose northbound database is its own, at the default place.
+
+    Args:
+        host: the hypervisor.
+        watch: a process of bench/stopwatch.py on it.
+    """
+
+    def __init__(self, host: Host, watch: subprocess.Popen[bytes]) -> None:
+        self.host = host
+        self.remote = f"unix:{host.outside_path(NORTHBOUND)}"
+        self.northbound = Northbound(self.remote)
+        self._watch = watch
+        vswitch = f"unix:{host.outside_path(VSWITCH)}"
+        self.product = Product(Config(northbound=self.remote, vswitch=vswitch))
+
+    def run(self, *commands: Sequence[str], given: str | Sequence[str] = "") -> Done:
+        """Start commands at once, with what they are given on their standard input; wait until all have ended."""
+        inputs = [given] * len(commands) if isinstance(given, str) else given
+        asked = {"commands": [{"argv": list(argv), "input": one} for argv, one in zip(commands, inputs, strict=True)]}
+        assert self._watch.stdin is not None
+        assert self._watch.stdout is not None
+        self._watch.stdin.write(json.dumps(asked).encode() + b"\n")
+        self._watch.stdin.flush()
+        found: Mapping[str, Any] = json.loads(self._watch.stdout.readline())
+        return Done(found["seconds"], tuple(found["codes"]), tuple(found["said"]))
+
+    def hook(self, operation: str, xml: str, name: str = "vm") -> Done:
+        """Call the hook as libvirt does.
+
+        Raises:
+            RuntimeError: it failed, or had something to say.
+        """
+        done = self.run(hook_argv(operation, name), given=xml)
+        if done.codes != (0,) or done.said != ("",):
+            raise RuntimeError(f"{operation}: exit code {done.codes[0]}: {done.said[0]}")
+        return done
+
+    def forget(self, domain: UUID) -> None:
+        """Take away all that there is of a domain."""
+        self.product.detach(Domain(domain, ""), soon())
+        self.product.forget(domain, soon())
+
+    def remove_port(self, name: str) -> None:
+        """Take a port away that somebody else made, off the first subnet's switch."""
+        (found,) = self.northbound.database.transact([select(PORT, ["name", "==", name], columns=["_uuid"])], soon())
+        gone = as_set(row["_uuid"] for row in found)
+        switch = ["name", "==", "net0"]
+        self.northbound.database.transact([mutate(SWITCH, switch, [["ports", "delete", gone]])], soon())
+
+
+def hook_argv(operation: str, name: str = "vm") -> list[str]:
+    """The command line of the hook as libvirt makes it."""
+    return [HOOK, name, operation, "begin", "-"]
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A domain that starts.
+
+    Attributes:
+        uuid: its own.
+        mac: of its interface.
+        interface_id: of its interface.
+        xml: as libvirt shows it to the hook before there is a tap.
+    """
+
+    uuid: UUID
+    mac: str
+    interface_id: str
+    xml: str
+
+    @classmethod
+    def new(cls) -> Guest:
+        """One that never was before."""
+        uuid, interface_id = uuid4(), str(uuid4())
+        mac = "52:54:00:" + ":".join(f"{octet:02x}" for octet in uuid.bytes[:3])
+        xml = domain_xml(f"vm-{uuid.hex[:8]}", [interface_xml(mac, interface_id=interface_id)], identity=uuid)
+        return cls(uuid, mac, interface_id, xml.replace("<domain type", "<domain id='7' type", 1))
+
+    def plugged(self, device: str) -> str:
+        """The XML with its tap."""
+        return self.xml.replace("<model", f"<target dev='{device}'/><model", 1)
+
+    def plug_argv(self, device: str) -> list[str]:
+        """The command by which libvirt plugs the tap."""
+        ids = {
+            "attached-mac": self.mac,
+            "iface-id": self.interface_id,
+            "vm-id": str(self.uuid),
+            "iface-status": "active",
+        }
+        values = [f'external_ids:{key}="{value}"' for key, value in ids.items()]
+        return ["ovs-vsctl", "--no-wait", "add-port", "br-int", device, "--", "set", "Interface", device, *values]
+
+
+@contextmanager
+def sites(count: int) -> Iterator[list[Site]]:
+    """A lab whose hypervisors know nothing of each other, as far as ovnhook is concerned; agents run on them."""
+    with Cloud(f"b{os.getpid()}", hypervisors=count) as cloud, ExitStack() as stack:
+        found = []
+        for host in cloud.hypervisors:
+            install_central(host, "127.0.0.1")
+            (host.folder / "ovn").mkdir()
+            host.run(
+                ["ovsdb-tool", "create", str(host.folder / "ovn" / "ovnnb_db.db"), "/usr/share/ovn/ovn-nb.ovsschema"]
+            )
+            host.daemons["nb"].start()
+            host.run(["ovn-nbctl", "--timeout=20", "init"])
+            configure(host, {})
+            host.daemons["agent"].restart()
+            argv = [PYTHON, "-I", str(Path(stopwatch.__file__).resolve())]
+            watch = host.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            stack.callback(_end, watch)
+            found.append(Site(host, watch))
+        yield found
+
+
+def _end(watch: subprocess.Popen[bytes]) -> None:
+    if watch.stdin is not None:
+        watch.stdin.close()
+    watch.wait(10)

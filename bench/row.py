@@ -1,0 +1,156 @@
+"""A row of the table: a figure, what it is compared to, and what it is to be."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median, quantiles
+from typing import Any
+
+HEADINGS = ("what", "against", "is", "was", "is : was", "spread", "runs", "target", "")
+_COMPARISONS = {"≤": operator.le, "≥": operator.ge, "=": operator.eq}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a comparison is to be: ``Target("≤", 1.3)``; in another unit than ``×`` it is of the difference."""
+
+    sign: str
+    limit: float
+    unit: str = "×"
+
+    def __str__(self) -> str:
+        return f"{self.sign} {figure(self.limit, self.unit)}"
+
+    def met(self, value: float) -> bool:
+        """Whether a comparison, as it is shown, is as it is to be."""
+        shown = float(figure(value, ""))
+        return bool(_COMPARISONS[self.sign](shown, self.limit))
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured side by side.
+
+    Attributes:
+        subject: the file of bench that measured it.
+        what: what was measured.
+        against: what it is compared to; "" for nothing.
+        unit: of the two figures.
+        value: the median of what was measured.
+        base: the median of what it is compared to.
+        compared: of each run one by the other, or in the target's unit what it is more: the median.
+        low: a tenth of them is below.
+        high: a tenth of them is above.
+        runs: how many of each there were.
+        target: what `compared` is to be; None where it is only told.
+    """
+
+    subject: str
+    what: str
+    against: str
+    unit: str
+    value: float
+    base: float | None
+    compared: float | None
+    low: float | None
+    high: float | None
+    runs: int
+    target: Target | None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether it is as it is to be."""
+        if self.target is None:
+            return None
+        return self.target.met(self.value if self.compared is None else self.compared)
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """As a line of the table."""
+        unit = "×" if self.target is None else self.target.unit
+        unit = self.unit if self.compared is None else unit
+        met = {True: "met", False: "NOT MET", None: ""}[self.met]
+        spread = "" if self.low is None or self.high is None else f"{figure(self.low, '')} to {figure(self.high, unit)}"
+        return (
+            self.what,
+            self.against,
+            figure(self.value, self.unit),
+            "" if self.base is None else figure(self.base, self.unit),
+            "" if self.compared is None else figure(self.compared, unit),
+            spread,
+            str(self.runs),
+            str(self.target) if self.target else "told",
+            met,
+        )
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """For machines."""
+        return {**asdict(self), "met": self.met}
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Row:
+        """The row that a record was made of."""
+        fields = {key: value for key, value in record.items() if key != "met"}
+        return cls(**{**fields, "target": Target(**record["target"]) if record["target"] else None})
+
+
+def compare(
+    subject: str,
+    what: str,
+    against: str,
+    values: Sequence[float],
+    bases: Sequence[float],
+    *,
+    target: Target | None,
+    unit: str = "ms",
+    inverse: bool = False,
+) -> Row:
+    """A row of figures that were measured in turn.
+
+    Args:
+        subject: as of Row, like what follows.
+        what: likewise.
+        against: likewise.
+        values: what was measured.
+        bases: what it is compared to; with one figure, each is compared to that.
+        target: likewise.
+        unit: likewise.
+        inverse: whether it is told how many times less `values` are, or, of rates, how many times more.
+    """
+    pairs = list(zip(values, [*bases] * len(values) if len(bases) == 1 else bases, strict=True))
+    if target and target.unit != "×":
+        found = [value - base for value, base in pairs]
+    else:
+        found = [base / value if inverse else value / base for value, base in pairs]
+    low, high = spread(found)
+    return Row(
+        subject, what, against, unit, median(values), median(bases), median(found), low, high, len(pairs), target
+    )
+
+
+def told(
+    subject: str, what: str, values: Sequence[float], unit: str = "", target: Target | None = None, runs: int = 0
+) -> Row:
+    """A row of figures that stand for themselves."""
+    low, high = spread(values) if len(values) > 1 else (None, None)
+    return Row(subject, what, "", unit, median(values), None, None, low, high, runs or len(values), target)
+
+
+def spread(found: Sequence[float]) -> tuple[float, float]:
+    """A tenth is below the first, and a tenth above the second."""
+    if len(found) < 2:
+        return found[0], found[0]
+    tenths = quantiles(found, n=10, method="inclusive")
+    return tenths[0], tenths[-1]
+
+
+def figure(value: float, unit: str) -> str:
+    """A number with as many digits as mean something, and its unit."""
+    if value == int(value) or abs(value) >= 100:
+        text = f"{value:.0f}"
+    else:
+        text = f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    return f"{text} {unit}".strip()

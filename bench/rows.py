@@ -1,0 +1,124 @@
+"""What one more VM makes northd and ovn-controller do: the rows that are written, the flows that are added."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+
+from bench import byhand, guests
+from bench.crowd import soon
+from bench.hosts import VSWITCH, Guest
+from bench.row import Row, Target, compare
+from lab import Cloud
+from lab.central import SCHEMA
+from ovnhook import domainxml
+from ovnhook.config import Config
+from ovnhook.host import Host as Product
+from ovnhook.ovsdb.connection import Database
+from ovnhook.ovsdb.operation import select
+
+_TIMES = 5
+_CLOCKS = {"NB_Global", "SB_Global", "Chassis_Private", "Chassis"}  # their rows change while nothing does
+
+Counts = tuple[float, float, float]
+"""Northbound rows, southbound rows, flows."""
+
+
+def measure() -> Iterator[Row]:
+    """A VM by ovnhook and one by hand, in turn, on a subnet of a router."""
+    ours: list[Counts] = []
+    theirs: list[Counts] = []
+    with guests.cloud() as cloud:
+        cloud.host("hv1").daemons["agent"].stop()
+        world = _World(cloud)
+        for number in range(_TIMES + 1):
+            found = world.by_ovnhook(number), world.by_hand(number)
+            if number:  # the first ones make rows that others share
+                ours.append(found[0])
+                theirs.append(found[1])
+    for place, what in enumerate(("northbound rows written", "southbound rows written", "flows added on its host")):
+        yield compare(
+            "rows", f"one more VM, {what}", "one port by hand, same features",
+            [one[place] for one in ours], [one[place] for one in theirs], target=Target("=", 1.0), unit="",
+        )  # fmt: skip
+
+
+class _World:
+    """A cloud in which nothing else happens."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._control, self._host = cloud.control, cloud.host("hv1")
+        self._databases = [
+            Database(f"unix:{self._control.outside_path(f'/run/ovn/ovn{kind}_db.sock')}", name)
+            for kind, name in (("nb", "OVN_Northbound"), ("sb", "OVN_Southbound"))
+        ]
+        vswitch = f"unix:{self._host.outside_path(VSWITCH)}"
+        self._product = Product(Config(northbound=self._databases[0].remotes, vswitch=vswitch))
+
+    def by_ovnhook(self, number: int) -> Counts:
+        """What a VM's start makes."""
+        guest, device = Guest.new(), f"ours{number}"
+        domain = domainxml.parse(guest.plugged(device).encode(), "br-int")
+
+        def remove() -> None:
+            self._product.detach(domain, soon())
+            self._product.forget(domain.uuid, soon())
+
+        return self._count(guest, device, lambda: self._product.attach(domain, soon()), remove)
+
+    def by_hand(self, number: int) -> Counts:
+        """What one port makes."""
+        guest, device, name, where = Guest.new(), f"hand{number}", f"vm-hand{number}", f"10.10.0.{200 + number}"
+        port = guest.interface_id
+
+        def add() -> None:
+            byhand.add(self._control, port, guest.mac, where, self._host.name, name)
+
+        def remove() -> None:
+            byhand.remove(self._control, port, where, name)
+            self._host.run(["ovs-vsctl", "del-port", "br-int", device])
+
+        return self._count(guest, device, add, remove)
+
+    def _count(self, guest: Guest, device: str, add: Callable[[], object], remove: Callable[[], object]) -> Counts:
+        """What is written, and added, from a tap that is plugged to a port that is up."""
+        self._host.run([*guest.plug_argv(device), "type=internal"])
+        self._settle()
+        before, flows = [self._versions(one) for one in self._databases], self._flows()
+        add()
+        self._control.run(
+            [
+                *("ovn-nbctl", f"--timeout={guests.PATIENCE:.0f}"),
+                *("wait-until", "Logical_Switch_Port", guest.interface_id, "up=true"),
+            ],
+            timeout=guests.PATIENCE,
+        )
+        self._settle()
+        after, more = [self._versions(one) for one in self._databases], self._flows() - flows
+        remove()
+        self._settle()
+        northbound, southbound = (len(new.items() - old.items()) for old, new in zip(before, after, strict=True))
+        return northbound, southbound, more
+
+    def _settle(self) -> None:
+        self._control.run(
+            ["ovn-nbctl", "--wait=hv", f"--timeout={guests.PATIENCE:.0f}", "sync"], timeout=guests.PATIENCE
+        )
+
+    def _flows(self) -> int:
+        found = re.search(r"flow_count=(\d+)", self._host.run(["ovs-ofctl", "dump-aggregate", "br-int"]).stdout)
+        assert found is not None
+        return int(found[1])
+
+    def _versions(self, database: Database) -> dict[str, str]:
+        """Of every row, by table and UUID."""
+        kind = "nb" if database.name == "OVN_Northbound" else "sb"
+        tables = json.loads((SCHEMA / f"ovn-{kind}.ovsschema").read_text())["tables"].keys() - _CLOCKS
+        wanted = [select(table, columns=["_uuid", "_version"]) for table in tables]
+        results = database.transact(wanted, soon())
+        return {
+            f"{table} {row['_uuid'][1]}": row["_version"][1]
+            for table, found in zip(tables, results, strict=True)
+            for row in found
+        }

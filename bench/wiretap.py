@@ -1,0 +1,91 @@
+"""Counts what goes over an OVSDB connection: a proxy in front of a server's unix socket."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ovs.json import Parser
+
+_WRITES = {"insert", "update", "mutate", "delete"}
+
+
+class Wiretap:
+    """Whoever connects to `path` speaks with the server, and is counted.
+
+    Attributes:
+        sent: bytes in both directions.
+        transactions: how many were asked for.
+        writes: those of them that write.
+    """
+
+    def __init__(self, path: Path, server: Path) -> None:
+        self.reset()
+        self._open: list[socket.socket] = []
+        self._server = server
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(16)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def reset(self) -> None:
+        """Count from nothing."""
+        self.sent = self.transactions = self.writes = 0
+
+    def cut(self) -> None:
+        """End the connections that there are."""
+        for one in self._open:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(str(self._server))
+                self._open += [client, server]
+                for one, other, asks in ((client, server, True), (server, client, False)):
+                    threading.Thread(target=self._pass, args=(one, other, asks), daemon=True).start()
+
+    def _pass(self, one: socket.socket, other: socket.socket, asks: bool) -> None:
+        parser = Parser()
+        with suppress(OSError):
+            while part := one.recv(1 << 16):
+                self.sent += len(part)
+                if asks:
+                    parser = self._count(part.decode(), parser)
+                other.sendall(part)
+            other.shutdown(socket.SHUT_WR)
+
+    def _count(self, text: str, parser: Parser) -> Parser:
+        """Count the requests that end in a piece of the stream; the parser for what comes next."""
+        while text:
+            text = text[parser.feed(text) :]
+            if parser.is_done():
+                message, parser = parser.finish(), Parser()
+                self.transactions += message.get("method") == "transact"
+                operations = message["params"][1:] if message.get("method") == "transact" else ()
+                self.writes += any(operation["op"] in _WRITES for operation in operations)
+        return parser
+
+
+@contextmanager
+def tapped(server: Path) -> Iterator[Wiretap]:
+    """Count what goes over ``NAME.tap`` beside the socket of a server."""
+    path = server.with_suffix(".tap")
+    tap = Wiretap(path, server)
+    try:
+        yield tap
+    finally:
+        tap.close()
+        path.unlink()
