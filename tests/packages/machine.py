@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -40,6 +41,14 @@ def tree(release: str) -> Path:
     if made.exists():
         return made
     TREES.mkdir(parents=True, exist_ok=True)
+    with (TREES / f"{release}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # others who test at the same time want the same
+        if not made.exists():
+            _make_tree(release, needed, made)
+    return made
+
+
+def _make_tree(release: str, needed: Sequence[str], made: Path) -> None:
     with tempfile.TemporaryDirectory(dir=TREES, prefix="tmp.") as name:
         new = Path(name) / "tree"
         include = f"--include={','.join(_BASE)}"
@@ -50,7 +59,6 @@ def tree(release: str) -> Path:
         script += "; rm /usr/sbin/policy-rc.d"
         subprocess.run(["chroot", new, "/bin/sh", "-ec", script], check=True, timeout=900)
         new.rename(made)
-    return made
 
 
 def _needs(deb: Path) -> str:

@@ -29,7 +29,9 @@ def test_another_control_host(machines: Callable[[str], Machine], tmp_path: Path
     control.power_off()
     control = prepare(machines(f"{CONTROL}/24"), "c1", CONTROL, ["ovnhook-control"])
     control.run("systemctl enable --now ovn-central")  # as apt does where it is installed with it
-    control.run("ping -c 1 -W 5 192.0.2.2")  # as any host is heard when it boots: the wire learns where it is now
+    # As any host is heard when it boots: the wire learns where it is now, and the other host forgets where it was.
+    heard = "ping -c 1 -W 1 192.0.2.2 >/dev/null && echo yes || true"
+    control.wait_for(lambda: control.run(heard) == "yes\n", "the new host to be heard")
     control.put(saved, "/root/cloud.tar.gz")
     said = control.run("ovnhook control restore /root/cloud.tar.gz")
     assert "done       certificates are signed with the key in /var/lib/ovnhook/ca/ca.key" in said
