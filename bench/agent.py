@@ -90,10 +90,9 @@ def _compared(site: Site, tap: Wiretap) -> Iterator[Row]:
         tap.cut()  # an agent looks when a connection was lost
         guests.wait(lambda: tap.transactions > 0, "look of the agent")
         time.sleep(_SETTLED)
-        yield told(
-            "agent", "its usual look at them: northbound transactions", [tap.transactions], target=Target("=", 1, "")
-        )
-        yield told("agent", "of these, that write", [tap.writes], target=Target("=", 0, ""))
+        usual = "northbound transactions of an agent's usual look at them"
+        yield told("agent", usual, [tap.transactions], target=Target("=", 1, ""))
+        yield told("agent", f"{usual}, that write", [tap.writes], target=Target("=", 0, ""))
         idle, changed = [], []
         for number in range(_TIMES_CHANGED):
             idle.append(_processor(agent))

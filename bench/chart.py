@@ -24,7 +24,7 @@ def draw(rows: Sequence[Row]) -> str:
         'font-family="sans-serif" font-size="13">',
         '<rect width="100%" height="100%" fill="#ffffff"/>',
         '<text x="12" y="24" font-size="16" font-weight="bold">The hook as a process, in milliseconds</text>',
-        '<text x="12" y="42" fill="#57606a">the scale is logarithmic; 10,000 ports where nothing else is said</text>',
+        '<text x="12" y="42" fill="#57606a">the scale is logarithmic; grey is what it is compared to</text>',
     ]
     for decade in range(decades + 1):
         x = _LEFT + _WIDTH * decade / decades

@@ -82,14 +82,16 @@ def _with_agent(empty: Site, spread: Site, dense: Site) -> Iterator[Row]:
         "hook", "hook, prepare, agent up, 0 ports", bare, found["empty"], found["bare"], target=Target("≤", 2.0)
     )
     for name, what in (("spread", "10,000 ports in 100 subnets"), ("dense", "10,000 leases in one subnet")):
-        yield compare("hook", f"the same, {what}", "with 0 ports", found[name], found["empty"], target=at_most)
+        yield compare(
+            "hook", f"hook, prepare, agent up, {what}", "with 0 ports", found[name], found["empty"], target=at_most
+        )
     for name, what, least in (
         ("nbctl", "a hook of two ovn-nbctl calls", 10.0),
         ("ovsdbapp", "a hook with plain ovsdbapp", 100.0),
     ):
         yield compare(
             "hook",
-            "hook, prepare, agent up, 10,000 ports",
+            "hook, prepare, agent up, 10,000 ports in 100 subnets",
             f"{what}, the same ports",
             [median(found["spread"])] * len(found[name]),
             found[name],
@@ -114,7 +116,7 @@ def _alone(empty: Site, spread: Site, dense: Site) -> Iterator[Row]:
         )  # fmt: skip
     yield compare(
         "hook",
-        "hook, prepare, agent away, 10,000 ports",
+        "hook, prepare, agent away, 10,000 ports in 100 subnets",
         "a hook of two ovn-nbctl calls, the same ports",
         found["spread"],
         found["nbctl"],
