@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 from tests.packages.guests import QEMU_CONF, address, guest, install, lost, start
-from tests.packages.machine import Machine, newer, packages
+from tests.packages.machine import DIST, REPO, Machine, newer, packages
+
+DEBIAN = REPO / "packaging" / "debian"
 
 SET_UP = """
 ovs-vsctl set open . external-ids:system-id=hv1 external-ids:ovn-remote=unix:/run/ovn/ovnsb_db.sock
@@ -55,3 +58,28 @@ def test_a_life_of_the_packages(machine: Machine, tmp_path: Path) -> None:
     machine.run("apt-get -qy purge ovnhook-hypervisor ovnhook-control python3-ovnhook", timeout=300)
     left = machine.run("find / -xdev -name '*ovnhook*' -not -path '/root/*' -not -path '/proc/*' -not -path '/var/*'")
     assert left == ""
+
+
+def test_what_debian_would_run(machine: Machine) -> None:
+    """The tests that the packages bring for autopkgtest(1), on a machine of their own."""
+    install(machine, packages())
+    folder = DEBIAN / "tests"
+    names = re.findall(r"^Tests: (.+)$", (folder / "control").read_text(), re.MULTILINE)
+    assert {path.name for path in folder.iterdir()} == {"control", *names}
+    for name in names:
+        machine.put(folder / name, f"/root/{name}")
+        machine.run(f"cd /root && sh ./{name}", timeout=300)
+
+
+def test_lintian_has_nothing_to_say() -> None:
+    """Neither errors nor warnings, and nothing is overridden."""
+    packages()
+    (changes,) = DIST.glob("*.changes")
+    done = subprocess.run(
+        ["lintian", "--fail-on", "error,warning", "--no-tag-display-limit", "--allow-root", changes],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    assert not list(DEBIAN.rglob("*lintian-overrides*"))
