@@ -70,7 +70,7 @@ bench: deps ## what things cost, measured side by side
 .PHONY: test-packages
 test-packages: deps ## the Debian packages, on machines of Debian 12 and 13 that boot
 	rm -rf dist
-	$(PYTHON) -m pytest tests/packages
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/packages
 
 .PHONY: packages
 packages: ## the Debian packages, in dist/
