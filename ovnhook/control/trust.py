@@ -43,7 +43,11 @@ class Trust:
         self._row = row
         self._files = keyfiles.AuthorityFiles(folder)
         self.authority = self._files.load()
-        self._ledger = members.genuine(self.authority, json.loads(keyfiles.read(self._files.ledger) or b"{}"))
+        try:
+            known = json.loads(keyfiles.read(self._files.ledger) or b"{}")
+        except ValueError as error:
+            raise InvalidConfig(f"{self._files.ledger}: {error}", "mv it away: the database has it too") from error
+        self._ledger = members.genuine(self.authority, known)
         self._registered = self._own()
         self._version = ""
         self._said = ""

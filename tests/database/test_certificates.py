@@ -476,6 +476,9 @@ def test_an_authority_that_is_none(control: Control, directory: Path) -> None:
         Server(directory / "run" / "x.sock", replace(control.config, authority=str(directory / "none")))
     files = AuthorityFiles(directory / "ca")
     carry_out(setup.steps(files, "c1", "127.0.0.1"), print)
+    files.ledger.write_text("{")
+    with pytest.raises(InvalidConfig, match=r"ledger\.json: .*mv it away"):
+        Server(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder)))
     files.own.key.write_bytes(pki.new_key())
     with pytest.raises(InvalidConfig, match="not that of its certificate"):
         Server(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder)))
