@@ -72,10 +72,10 @@ class Client:
             shown = Files(*map(Path, (config.database_certificate, config.database_private_key, config.database_ca)))
             hint = f"openssl x509 -noout -subject -enddate -in {config.database_certificate}; ovnhook status there"
             return self._anywhere(config.control.split(","), shown, hint, method, fields)
-        import grpc
-
         socket = self._socket or CONTROL_SOCKET
         self._find(socket)
+        import grpc
+
         channel = grpc.insecure_channel(f"unix:{socket}", options=_OPTIONS)
         return self._call(channel, str(socket), "ovnhook status", method, fields)
 
