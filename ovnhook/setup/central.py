@@ -13,8 +13,6 @@ from ovnhook.setup.command import holds, run
 from ovnhook.setup.services import enabled, started
 from ovnhook.setup.step import Step
 
-_NORTHBOUND = "unix:/run/ovn/ovnnb_db.sock"
-_SOUTHBOUND = "unix:/run/ovn/ovnsb_db.sock"
 _ANSWER = "--timeout=3"  # seconds
 _ANY = "--no-leader-only"  # a member of a cluster that does not lead it answers as well
 
@@ -42,9 +40,9 @@ def check_own(config: Config) -> None:
     Raises:
         InUse: it does.
     """
-    for key, here in (("northbound", _NORTHBOUND), ("southbound", _SOUTHBOUND)):
+    for key in ("northbound", "southbound"):
         there = getattr(config, key)
-        if there != here:
+        if there != getattr(Config, key):  # the default is this host's
             raise InUse(
                 f"ovnhook.toml says that the {key} database is at {there}, and not on this host",
                 f"to have all on this host, take '{key}' out of /etc/ovnhook/ovnhook.toml",

@@ -11,8 +11,6 @@ from ovnhook.setup.command import run
 from ovnhook.setup.services import enabled
 from ovnhook.setup.step import Step
 
-_SOUTHBOUND = "unix:/run/ovn/ovnsb_db.sock"
-
 
 @dataclass(frozen=True)
 class Wishes:
@@ -43,12 +41,12 @@ def all_in_one(wishes: Wishes, config: Config, api: cloud.Api) -> Iterator[Step]
     """
     central.check_own(config)
     yield enabled("openvswitch-switch", "openvswitch-switch")
-    chassis.check(_SOUTHBOUND, wishes.interface)
+    chassis.check(Config.southbound, wishes.interface)
     yield from central.steps()
     ids = switch.settings()
     name = switch.name_for(wishes.name, wishes.hostname, ids)
     address = underlay.checked(wishes.address) or ids.get("ovn-encap-ip") or underlay.address()
-    yield from chassis.steps(name, config, _SOUTHBOUND, address, wishes.interface, gateway=bool(wishes.interface))
+    yield from chassis.steps(name, config, Config.southbound, address, wishes.interface, gateway=bool(wishes.interface))
     yield Step(
         f"OVN knows this host as {name}",
         lambda: bool(

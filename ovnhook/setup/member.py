@@ -49,7 +49,7 @@ def join(token: Token, wishes: Wishes, config: Config, door: Door) -> Iterator[S
     yield enabled("openvswitch-switch", "openvswitch-switch")
     hosts = enrolment.hosts(token)
     # A control host is a node of its own cloud by its own databases.
-    remote = "unix:/run/ovn/ovnsb_db.sock" if config.authority else _everywhere("ssl:", hosts, SOUTHBOUND)
+    remote = Config.southbound if config.authority else _everywhere("ssl:", hosts, SOUTHBOUND)
     chassis.check(remote, wishes.interface)
     ids = switch.settings()
     name = switch.name_for(token.name, token.name, ids)
