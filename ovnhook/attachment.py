@@ -111,11 +111,7 @@ class Attachment:
         try:
             self._commit(make, deadline)
         except ConstraintViolation as error:
-            for interface in domain.interfaces:
-                taken = self._id_taken(domain, interface, deadline)
-                if taken:
-                    raise taken.within(f"domain {domain.name}: interface {interface.mac}") from error
-            raise
+            raise self._name_owner(domain, error, deadline) from error
         return attached
 
     def announce(self, domain: Domain, host: str, deadline: Deadline) -> None:
@@ -401,6 +397,16 @@ class Attachment:
                     "choose another host name; one is free when the domain that has it is undefined or deleted",
                 )
         return None
+
+    def _name_owner(self, domain: Domain, error: ConstraintViolation, deadline: Deadline) -> OvnhookError:
+        """The refusal with the owner of the interface id that is taken, where the database still says who that is."""
+        try:
+            for interface in domain.interfaces:
+                if taken := self._id_taken(domain, interface, deadline):
+                    return taken.within(f"domain {domain.name}: interface {interface.mac}")
+        except Unavailable as why:
+            _log.warning("domain %s: the owner of its interfaceid can't be read: %s", domain.name, why)
+        return error.within(f"domain {domain.name}")
 
     def _id_taken(self, domain: Domain, interface: Interface, deadline: Deadline) -> OvnhookError | None:
         """Who has the interface id that an interface of a domain has."""

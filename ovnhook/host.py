@@ -78,8 +78,11 @@ class Host:
 
     def roll_back(self, domain: Domain, deadline: Deadline) -> None:
         """Take back what this run of a domain was given, because it failed to start."""
-        self.attachment.roll_back(domain, self.vswitch.chassis(deadline), deadline)
-        self.vswitch.unbind(domain.uuid, deadline)
+        host = self.vswitch.chassis(deadline)
+        try:
+            self.vswitch.unbind(domain.uuid, deadline.half(deadline.remaining))
+        finally:  # the two databases fail on their own
+            self.attachment.roll_back(domain, host, deadline)
 
     def detach(self, domain: Domain, deadline: Deadline) -> None:
         """Take a domain's ports of this host away, or leave them to the other host of a migration; its leases stay."""

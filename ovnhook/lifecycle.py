@@ -96,8 +96,14 @@ def _start(xml: bytes, host: Host, config: Config, deadline: Deadline) -> None:
     except Unavailable:
         raise
     except OvnhookError:
-        # The release that libvirt calls next keeps leases; this start should leave none.
-        host.roll_back(domain, deadline)
+        # The release that libvirt calls next keeps leases; this start should leave none. Whatever becomes of that, the
+        # start is refused.
+        try:
+            host.roll_back(domain, deadline)
+        except OvnhookError as error:
+            _log.warning("domain %s: the refused start could not be rolled back: %s", domain.name, error)
+        except Exception:
+            _log.exception("domain %s: the refused start could not be rolled back: unexpected error", domain.name)
         raise
 
 
