@@ -35,6 +35,7 @@ from ovnhook.ovsdb.connection import ConstraintViolation
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.plan import Placement
 from ovnhook.subnet import Underlay
+from ovnhook.text import quoted
 
 _log = logging.getLogger(__name__)
 
@@ -417,7 +418,7 @@ class Attachment:
         whose = f"domain {owner.domain_name} on {owner.host}" if owner else "a port that is not ovnhook's"
         return AlreadyExists(
             f"interfaceid {name} belongs to {whose}",
-            f"virsh edit {domain.name}: take the interfaceid out of <virtualport>, libvirt makes a new one",
+            f"virsh edit {quoted(domain.name)}: take the interfaceid out of <virtualport>, libvirt makes a new one",
         )
 
 

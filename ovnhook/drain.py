@@ -19,6 +19,7 @@ from ovnhook.deadline import Deadline
 from ovnhook.errors import InUse, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.host import Host
 from ovnhook.ovsdb.southbound import Southbound
+from ovnhook.text import quoted
 
 PLACE = "{node}"
 """What stands in a URI for the name of a node."""
@@ -104,7 +105,7 @@ def _name(host: Host, asked: str, deadline: Deadline) -> str:
 
 
 def _there(node: str) -> str:
-    return f"ssh {node} ovnhook node drain {node}"
+    return f"ssh {quoted(node)} ovnhook node drain {quoted(node)}"
 
 
 def _is_reached(name: str, wishes: Wishes, say: Say) -> bool:
@@ -155,7 +156,7 @@ class _Drain:
             count = "1 domain is" if len(left) == 1 else f"{len(left)} domains are"
             raise InUse(
                 f"{count} still on node {self._wishes.node}: {told}",
-                f"when that is mended: ovnhook node drain {self._wishes.node}",
+                f"when that is mended: ovnhook node drain {quoted(self._wishes.node)}",
             )
         self._say(f"node {self._wishes.node} has no domains any more")
 
@@ -267,7 +268,7 @@ def _settled(uuid: str, deadline: Deadline) -> _Guest | None:
         if guest is None or not guest.runs or _is_idle(guest):
             return guest
         if not deadline.remaining:
-            raise Unavailable(f"libvirt is busy with it: virsh domjobinfo {guest.name}")
+            raise Unavailable(f"libvirt is busy with it: virsh domjobinfo {quoted(guest.name)}")
         time.sleep(_PAUSE)
 
 

@@ -6,25 +6,21 @@ from collections.abc import Iterable
 
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import address
+from ovnhook import address, naming
 from ovnhook.changes import AddFloating, Change, RemoveFloating
 from ovnhook.errors import AlreadyExists, InvalidRequest, NotFound
-from ovnhook.model import Floating, Lease
+from ovnhook.model import Floating, Lease, Port
 from ovnhook.observed import Cloud
 
-_NAMED = 5  # how many interfaces a refusal names
 
-
-def create(
-    text: str, target: str, leases: Iterable[Lease], port: tuple[str, str] | None, cloud: Cloud
-) -> tuple[Change, ...]:
+def create(text: str, target: str, leases: Iterable[Lease], ports: Iterable[Port], cloud: Cloud) -> tuple[Change, ...]:
     """The changes that let an address outside lead to an interface; none when it does already.
 
     Args:
         text: the address outside.
-        target: a port's id, or a domain's name or UUID.
+        target: names a port (ovnhook.naming), whose domain need not run.
         leases: all of them.
-        port: the UUID of the domain and the MAC of the port that `target` names, or None.
+        ports: all of them.
         cloud: what there is.
 
     Raises:
@@ -35,7 +31,7 @@ def create(
     if not address.is_ipv4(text):
         raise InvalidRequest(f"address '{text}' is not an IPv4 address")
     outside = IPAddress(text)
-    lease = _lease(target, leases, port, cloud)
+    lease = _lease(target, leases, ports, cloud)
     router, network = _way_out(lease, cloud)
     theirs = [one for one in cloud.floating if (one.subnet, one.inside) == (lease.subnet, lease.address)]
     there = [one for one in cloud.floating if one.address == outside]
@@ -68,25 +64,18 @@ def delete(text: str, cloud: Cloud) -> tuple[Change, ...]:
     return (cloud.count(), *map(RemoveFloating, found))
 
 
-def _lease(target: str, leases: Iterable[Lease], port: tuple[str, str] | None, cloud: Cloud) -> Lease:
+def _lease(target: str, leases: Iterable[Lease], ports: Iterable[Port], cloud: Cloud) -> Lease:
     """The one lease that is meant."""
-    found = [
-        lease
-        for lease in leases
-        if lease.address.version == 4
-        and ((str(lease.domain), lease.mac) == port or (not port and target in (lease.domain_name, str(lease.domain))))
-    ]
+    named = naming.meant(target, naming.holders(leases, ports))
+    found = [one for one in named if any(where.version == 4 for where in one.addresses)]
     if not found:
         raise NotFound(
             f"no IPv4 address is leased to a domain or port '{target}'",
             "ovnhook lease list; a domain has one from its first start on",
         )
     routed = {subnet.name for subnet in cloud.subnets if subnet.router}
-    likely = [lease for lease in found if lease.subnet in routed] or found
-    if len(likely) > 1:
-        known = ", ".join(f"{lease.mac} ({lease.address})" for lease in likely[:_NAMED])
-        raise InvalidRequest(f"'{target}' is not one interface: {known}", "name the port: ovnhook port list")
-    return likely[0]
+    likely = [one for one in found if one.subnet in routed] or found
+    return next(lease for lease in naming.single(target, likely).leases if lease.address.version == 4)
 
 
 def _way_out(lease: Lease, cloud: Cloud) -> tuple[str, IPNetwork]:

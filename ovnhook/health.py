@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from ovnhook import router
 from ovnhook.model import Node, Router
+from ovnhook.text import quoted
 
 BEAT = 30.0
 """Seconds between two times that an agent tells of its host though nothing is new."""
@@ -230,7 +231,7 @@ def _host(node: Node, seen: Observed) -> Iterator[Problem]:
     if is_silent and age > STALE:
         yield Problem(
             f"host {name} does not answer, neither ovn-controller nor ovnhook's agent",
-            f"is it up, and does it reach the southbound database? Gone for good: ovnhook node remove {name}",
+            f"is it up, and does it reach the southbound database? Gone for good: ovnhook node remove {quoted(name)}",
         )
     elif is_silent:
         yield Problem(

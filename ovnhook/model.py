@@ -324,6 +324,7 @@ class Port:
         host: the chassis that it runs on, which alone may remove the port.
         kept_by: who says when it ends.
         moving_to: the chassis that the domain is migrating to, which may bind it as well, or "".
+        index: its place among the domain's interfaces, ours or not, or None where an older version made the port.
         intact: whether its row says just this: somebody may have changed a part of it. Only in what was read.
         up: whether OVN has bound it; only in what was read.
     """
@@ -337,6 +338,7 @@ class Port:
     host: str
     kept_by: Keeper = Keeper.LIBVIRT
     moving_to: str = ""
+    index: int | None = None
     intact: bool = True
     up: bool = field(default=False, compare=False)
 

@@ -28,7 +28,7 @@ from ovnhook.changes import (
     UpdatePort,
 )
 from ovnhook.errors import InUse, NotFound
-from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Subnet
+from ovnhook.model import Domain, Holding, Interface, Keeper, Kind, Lease, Port, Subnet
 from ovnhook.observed import Observed
 
 
@@ -131,6 +131,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
             changes += kept
             if found and not kept:
                 needs.append(NeedLease(found))
+        there = observed.ports.get(mac)
         port = Port(
             id=port_id(domain, placement.interface),
             subnet=subnet.name,
@@ -141,8 +142,8 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
             host=owner,
             kept_by=domain.kept_by,
             moving_to=moving_to,
+            index=_index(domain, mac, there),
         )
-        there = observed.ports.get(mac)
         if there is None:
             ports.append(AddPort(port))
         elif there != port:
@@ -161,6 +162,13 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
         subnets = {placement.subnet.name: placement.subnet for placement in placements}
         return (*(NeedSubnet(subnet) for subnet in subnets.values()), *needs, *changes)
     return ()
+
+
+def _index(domain: Domain, mac: str, there: Port | None) -> int | None:
+    """The place of an interface among its domain's; a client, which may attach them one by one, does not change it."""
+    if domain.kept_by is Keeper.CLIENT and there and there.index is not None:
+        return there.index
+    return domain.macs.index(mac) if mac in domain.macs else None
 
 
 def detach(ports: Iterable[Port], host: str) -> tuple[Change, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import click
 
@@ -14,13 +14,13 @@ _PATIENCE = 1.0  # seconds that somebody who has pressed Tab may wait
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
-def _names(method: str, rows: str, field: str) -> Complete:
-    """Complete with one field of all rows of a list.
+def _all(method: str, rows: str, names: Callable[[Object], Iterable[str]]) -> Complete:
+    """Complete with names of all rows of a list.
 
     Args:
         method: of the control service: ``ListSubnets``.
         rows: the field of its response that they are in.
-        field: of a row.
+        names: those of a row.
     """
 
     def complete(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
@@ -29,15 +29,35 @@ def _names(method: str, rows: str, field: str) -> Complete:
             found: list[Object] = Client(socket, _PATIENCE).pages(method, rows)
         except OvnhookError:
             return []  # whoever presses Tab must not be told of an error in the middle of a line
-        return sorted({row[field] for row in found if row[field].startswith(begun)})
+        known = {name for row in found for name in names(row) if name.startswith(begun)}
+        # The interfaces of a domain are like files in a folder: offered when the folder is open.
+        return sorted(name for name in known if "/" in begun or "/" not in name)
 
     return complete
+
+
+def _names(method: str, rows: str, field: str) -> Complete:
+    """Complete with one field of all rows of a list."""
+    return _all(method, rows, lambda row: [row[field]])
+
+
+def _of_port(row: Object) -> list[str]:
+    """The names of a port."""
+    domain = row["domain_name"]
+    numbered = [] if row["index"] is None else [f"{domain}/{row['index']}"]
+    return [domain, f"{domain}/{row['subnet']}", *numbered, row["mac"], *row["addresses"], row["id"]]
+
+
+def _of_lease(row: Object) -> list[str]:
+    """The names of a lease."""
+    return [row["address"], row["domain_name"], f"{row['domain_name']}/{row['subnet']}", row["mac"]]
 
 
 SUBNET = _names("ListSubnets", "subnets", "name")
 ROUTER = _names("ListRouters", "routers", "name")
 NODE = _names("ListNodes", "nodes", "name")
-PORT = _names("ListPorts", "ports", "id")
+PORT = _all("ListPorts", "ports", _of_port)
+CLIENT_PORT = _all("ListPorts", "ports", lambda row: _of_port(row) if row["kept_by"] == "client" else [])
 DOMAIN = _names("ListLeases", "leases", "domain_name")
-LEASED = _names("ListLeases", "leases", "address")
+LEASED = _all("ListLeases", "leases", _of_lease)
 FLOATING = _names("ListFloatingAddresses", "floating_addresses", "address")

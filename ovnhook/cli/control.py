@@ -9,6 +9,7 @@ import click
 
 from ovnhook.config import load
 from ovnhook.errors import InvalidRequest
+from ovnhook.text import quoted
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -35,7 +36,7 @@ def backup(file: Path) -> None:
     """
     from ovnhook.setup.backup import save
 
-    _check_root(f"sudo ovnhook control backup {file}")
+    _check_root(f"sudo ovnhook control backup {quoted(str(file))}")
     saved = save(file, load())
     key = " and the certificate authority's key" if saved.authority else ""
     click.echo(f"saved      {len(saved.northbound)} rows of the northbound database{key}")
@@ -56,7 +57,7 @@ def restore(file: Path) -> None:
     from ovnhook.setup import backup
     from ovnhook.setup.step import carry_out
 
-    _check_root(f"sudo ovnhook control restore {file}")
+    _check_root(f"sudo ovnhook control restore {quoted(str(file))}")
     carry_out(backup.steps(backup.load(file), load()), click.echo)
 
 

@@ -30,17 +30,18 @@ def floating_ip(context: click.Context) -> None:
 
 @floating_ip.command()
 @click.argument("address")
-@click.argument("target", metavar="PORT-OR-DOMAIN", shell_complete=complete.DOMAIN)
+@click.argument("target", metavar="PORT-OR-DOMAIN", shell_complete=complete.LEASED)
 @format_option
 @click.pass_obj
 def create(socket: Path | None, address: str, target: str, format_: str) -> None:
     """Let ADDRESS, of the network outside, lead to a port or to a domain's only interface.
 
-    It stays while the domain is defined, running or not.
+    It stays while the domain is defined, running or not. PORT-OR-DOMAIN is as in "ovnhook port show".
 
     \b
     Examples:
       ovnhook floating-ip create 203.0.113.20 web1
+      ovnhook floating-ip create 203.0.113.21 web2/blue
       ovnhook floating-ip create 203.0.113.21 0b5c6a0e-4a5c-5d5e-9d7b-1f0f1c2d3e4f
     """
     show_one(Client(socket).call("CreateFloatingAddress", address=address, target=target), format_)
@@ -48,7 +49,13 @@ def create(socket: Path | None, address: str, target: str, format_: str) -> None
 
 @floating_ip.command("list")
 @click.option("--router", default="", metavar="NAME", help="Only those of this router.")
-@click.option("--domain", default="", metavar="NAME", help="Only those of this domain, by name or UUID.")
+@click.option(
+    "--domain",
+    default="",
+    metavar="NAME",
+    shell_complete=complete.DOMAIN,
+    help="Only those of this domain, by name or UUID.",
+)
 @format_option
 @click.pass_obj
 def list_(socket: Path | None, format_: str, **where: str) -> None:

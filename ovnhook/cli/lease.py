@@ -31,7 +31,13 @@ def lease(context: click.Context) -> None:
 
 @lease.command("list")
 @click.option("--subnet", default="", metavar="NAME", shell_complete=complete.SUBNET, help="Only those of this subnet.")
-@click.option("--domain", default="", metavar="NAME", help="Only those of this domain, by name or UUID.")
+@click.option(
+    "--domain",
+    default="",
+    metavar="NAME",
+    shell_complete=complete.DOMAIN,
+    help="Only those of this domain, by name or UUID.",
+)
 @click.option("--host", default="", metavar="NAME", help="Only those of domains that ran on this host last.")
 @format_option
 @click.pass_obj
@@ -60,11 +66,13 @@ def list_(socket: Path | None, format_: str, **where: str) -> None:
 def release(socket: Path | None, address: str, subnet: str) -> None:
     """Give back ADDRESS, which is kept for a domain that does not run.
 
-    When that domain starts again it gets another one, or the same if it is still free.
+    When that domain starts again it gets another one, or the same if it is still free. Instead of the address the
+    domain may be named, or an interface as in "ovnhook port show", if only one address is kept for it.
 
     \b
     Examples:
       ovnhook lease release 10.1.0.20
       ovnhook lease release 10.1.0.20 --subnet blue
+      ovnhook lease release web1
     """
     Client(socket).call("ReleaseLease", address=address, subnet=subnet)

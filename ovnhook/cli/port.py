@@ -36,7 +36,13 @@ def port(context: click.Context) -> None:
 @port.command("list")
 @click.option("--subnet", default="", metavar="NAME", shell_complete=complete.SUBNET, help="Only those on this subnet.")
 @click.option("--host", default="", metavar="NAME", shell_complete=complete.NODE, help="Only those on this host.")
-@click.option("--domain", default="", metavar="NAME", help="Only those of this domain, by name or UUID.")
+@click.option(
+    "--domain",
+    default="",
+    metavar="NAME",
+    shell_complete=complete.DOMAIN,
+    help="Only those of this domain, by name or UUID.",
+)
 @format_option
 @click.pass_obj
 def list_(socket: Path | None, format_: str, **where: str) -> None:
@@ -53,17 +59,23 @@ def list_(socket: Path | None, format_: str, **where: str) -> None:
 
 
 @port.command()
-@click.argument("id_", metavar="ID", shell_complete=complete.PORT)
+@click.argument("name", metavar="PORT", shell_complete=complete.PORT)
 @format_option
 @click.pass_obj
-def show(socket: Path | None, id_: str, format_: str) -> None:
-    """Show the port ID, which is the iface-id of the tap.
+def show(socket: Path | None, name: str, format_: str) -> None:
+    """Show a port; its ID is the iface-id of the tap.
+
+    PORT is its ID, its MAC address, an address of it or its domain's name. Where the domain has several interfaces it
+    is DOMAIN/INDEX, the first index being 0, or DOMAIN/SUBNET.
 
     \b
-    Example:
+    Examples:
+      ovnhook port show web1
+      ovnhook port show web1/blue
+      ovnhook port show 52:54:00:aa:bb:01
       ovnhook port show 0b5c6a0e-4a5c-5d5e-9d7b-1f0f1c2d3e4f
     """
-    show_one(Client(socket).call("GetPort", id=id_), format_)
+    show_one(Client(socket).call("GetPort", id=name), format_)
 
 
 @port.command()
@@ -90,13 +102,16 @@ def create(socket: Path | None, name: str, host: str, format_: str, **interface:
 
 
 @port.command()
-@click.argument("id_", metavar="ID")
+@click.argument("name", metavar="PORT", shell_complete=complete.CLIENT_PORT)
 @click.pass_obj
-def delete(socket: Path | None, id_: str) -> None:
-    """Delete the port ID, which "port create" made, with its lease.
+def delete(socket: Path | None, name: str) -> None:
+    """Delete a port that "port create" made, with its lease.
+
+    PORT is as in "ovnhook port show".
 
     \b
-    Example:
+    Examples:
+      ovnhook port delete box
       ovnhook port delete 0b5c6a0e-4a5c-5d5e-9d7b-1f0f1c2d3e4f
     """
-    Client(socket).call("DeletePort", id=id_)
+    Client(socket).call("DeletePort", id=name)

@@ -30,10 +30,9 @@ class FloatingAddresses:
         """Let an address outside lead to an interface; succeed where it does already."""
 
         def plan() -> tuple[Change, ...]:
-            _, port = self._northbound.port_named(request.target, deadline)
-            interface = (str(port.domain), port.mac) if port else None
             cloud = self._northbound.cloud(deadline)
-            return floating.create(request.address, request.target, self._northbound.leases(deadline), interface, cloud)
+            leases, ports = self._northbound.leases(deadline), self._northbound.ports(deadline)
+            return floating.create(request.address, request.target, leases, ports, cloud)
 
         carry_out(self._northbound, plan, f"floating address {request.address} leads to {request.target}", deadline)
         for one in self._northbound.cloud(deadline).floating:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from netaddr import IPAddress
 
-from ovnhook import plan
+from ovnhook import naming, plan
 from ovnhook.address import is_ip
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import repeat
@@ -52,12 +52,12 @@ class Leases:
 
     def ReleaseLease(self, request: api.ReleaseLeaseRequest, deadline: Deadline) -> api.ReleaseLeaseResponse:
         """Give one back."""
-        if not is_ip(request.address):
-            raise InvalidRequest(f"address '{request.address}' is not an IP address")
-        address = IPAddress(request.address)
 
         def release() -> Lease:
-            lease = self._lease(address, request.subnet, deadline)
+            if is_ip(request.address):
+                lease = self._lease(IPAddress(request.address), request.subnet, deadline)
+            else:
+                lease = self._named(request.address, request.subnet, deadline)
             observed = self._northbound.observe_held(lease.domain, [lease.mac], deadline)
             changes = plan.give_back(lease, observed)
             self._northbound.commit(changes, deadline)
@@ -83,6 +83,25 @@ class Leases:
                 f"address {address} of subnet {subnet.name} is not leased", f"ovnhook lease list --subnet {subnet.name}"
             )
         return leases[subnet.name, address]
+
+    def _named(self, name: str, subnet: str, deadline: Deadline) -> Lease:
+        """The lease of the interface that a name means (ovnhook.naming)."""
+        where = {"subnet": find(subnet, self._northbound.cloud(deadline).subnets).name} if subnet else {}
+        leases, ports = self._northbound.leases(deadline, **where), self._northbound.ports(deadline, **where)
+        found = naming.meant(name, naming.holders(leases, ports))
+        if not found:
+            raise NotFound(
+                f"no address is leased to '{name}'",
+                "ovnhook lease list; a lease is named by its address, or by the MAC or domain of its interface",
+            )
+        held = naming.single(name, found).leases
+        if len(held) > 1:
+            addresses = [str(lease.address) for lease in held]
+            raise InvalidRequest(
+                f"'{name}' has several addresses: {', '.join(addresses)}",
+                f"name one of them: ovnhook lease release {addresses[0]}",
+            )
+        return held[0]
 
 
 def _with(address: IPAddress, subnets: Iterable[Subnet]) -> list[Subnet]:

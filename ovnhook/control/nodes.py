@@ -18,6 +18,7 @@ from ovnhook.model import Domain, Node
 from ovnhook.ovsdb import inventory
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
+from ovnhook.text import quoted
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class Nodes:
             raise InUse(
                 f"node {node.name} is there: its agent told of it {span(age)} ago",
                 f"to remove it anyway: systemctl disable --now ovnhook-agent ovn-host there, wait {_GONE:.0f} s; "
-                f"to shut it out at once: ovnhook certificate revoke {node.name} --role node",
+                f"to shut it out at once: ovnhook certificate revoke {quoted(node.name)} --role node",
             )
         count = self._northbound.count_up(deadline)
         heard = 0.0  # when northd had told the hosts to answer

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from netaddr import IPAddress
 
+from ovnhook import naming
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import Attachment
 from ovnhook.control.attachments import Attachments
@@ -19,6 +20,7 @@ from ovnhook.model import Keeper, Port, Wish
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.pki import Subject
 from ovnhook.subnet import find
+from ovnhook.text import quoted
 
 
 class Ports:
@@ -50,7 +52,7 @@ class Ports:
 
     def GetPort(self, request: api.GetPortRequest, deadline: Deadline) -> api.Port:
         """Show one."""
-        return message(self._port(request.id, deadline))
+        return message(self._named(request.id, deadline))
 
     def CreatePort(self, request: api.CreatePortRequest, deadline: Deadline, caller: Subject) -> api.AttachedInterface:
         """Attach one interface; succeed where it is attached just so already."""
@@ -65,28 +67,35 @@ class Ports:
             wish = replace(wish, subnet=there.subnet, isolated=False)
             domain = replace(domain, interfaces=(replace(interface, wish=wish),))
         held = known.holding.leases if known.holding else ()
-        whole = replace(domain, macs=tuple({*domain.macs, *(mac for mac, _, _ in held)}))
+        whole = replace(domain, macs=tuple(dict.fromkeys([*(mac for mac, _, _ in held), *domain.macs])))
         (placement,) = self._attachments.attach(whole, request.host, deadline, caller)
         return self._attachments.message(whole, placement)
 
     def DeletePort(self, request: api.DeletePortRequest, deadline: Deadline, caller: Subject) -> api.DeletePortResponse:
         """End an interface that is not libvirt's."""
-        port = self._port(request.id, deadline)
+        port = self._named(request.id, deadline)
         check_host(caller, port.host)  # should it become another's meanwhile, it is not removed
         if port.kept_by is Keeper.LIBVIRT:
             raise InUse(
                 f"port {port.id} is of domain {port.domain_name}, which runs on {port.host}",
-                f"virsh destroy {port.domain_name}",
+                f"virsh destroy {quoted(port.domain_name)}",
             )
         self._attachment.remove(port, deadline)
         return api.DeletePortResponse()
 
-    def _port(self, name: str, deadline: Deadline) -> Port:
+    def _named(self, name: str, deadline: Deadline) -> Port:
+        """The port that a name means (ovnhook.naming)."""
         taken, port = self._northbound.port_named(name, deadline)
-        if port is None:
+        if port:
+            return port
+        found = naming.meant(name, self._northbound.ports(deadline))
+        if not found:
             but = ": the logical switch port of that name is not ovnhook's" if taken else ""
-            raise NotFound(f"there is no port '{name}'{but}", "ovnhook port list")
-        return port
+            raise NotFound(
+                f"there is no port '{name}'{but}",
+                "ovnhook port list; a port is named by its ID, MAC, address or domain, as long as that runs",
+            )
+        return naming.single(name, found)
 
 
 def _check_same(there: Port, wish: Wish, names: set[str], port_id: str, host: str) -> None:
@@ -105,7 +114,7 @@ def _check_same(there: Port, wish: Wish, names: set[str], port_id: str, host: st
     if differences:
         raise AlreadyExists(
             f"domain {there.domain_name} has interface {there.mac} already: {', '.join(differences)}",
-            f"ovnhook port delete {there.id}",
+            f"ovnhook port delete {quoted(there.id)}",
         )
 
 
@@ -126,4 +135,5 @@ def message(port: Port) -> api.Port:
         up=port.up,
         kept_by=port.kept_by.value,
         moving_to=port.moving_to,
+        index=port.index,
     )

@@ -17,6 +17,7 @@ from ovnhook.model import Network
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.ovsdb.vswitch import Vswitch
+from ovnhook.text import quoted
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ class Routers:
             if self._southbound.active(deadline).get(name) != host:
                 raise Unavailable(
                     f"host {host} has taken the traffic of router {name}, and lost it again",
-                    f"is Open vSwitch alive there? ovnhook node show {host}",
+                    f"is Open vSwitch alive there? ovnhook node show {quoted(host)}",
                 )
             time.sleep(_PAUSE)
 
@@ -142,7 +143,7 @@ class Routers:
                     raise Unavailable(f"ovn-northd does not answer; {lost}", "is ovn-northd running? ovnhook status")
                 raise Unavailable(
                     f"ovn-controller on host {host} does not answer; {lost}",
-                    f"is ovn-controller running there, and Open vSwitch? ovnhook node show {host}",
+                    f"is ovn-controller running there, and Open vSwitch? ovnhook node show {quoted(host)}",
                 )
             time.sleep(_PAUSE)
 

@@ -236,6 +236,7 @@ def port_ids(port: Port) -> dict[str, str]:
         host=port.host,
         kept_by=port.kept_by.value,
         moving_to=port.moving_to,
+        **({} if port.index is None else {"index": str(port.index)}),
     )
 
 
@@ -289,6 +290,7 @@ def port(row: Row) -> Port:
         host=ids["host"],
         kept_by=Keeper(ids["kept-by"]),
         moving_to=ids["moving-to"],
+        index=int(ids["index"]) if "index" in ids else None,
         up=row["up"] is True,
     )
     return found if _says(row, found) else replace(found, intact=False)

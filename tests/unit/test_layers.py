@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "ovnhook"
 
 LAYERS = (
-    {"errors"},
+    {"errors", "text"},
     {"deadline"},
     {"identity"},
     {"model"},
@@ -24,6 +24,7 @@ LAYERS = (
     {"observed"},
     {"migration"},
     {"plan"},
+    {"naming"},
     {"subnet", "router", "floating", "clientdomain"},
     {"health", "differences"},
     {"placement"},
@@ -41,9 +42,9 @@ LAYERS = (
 
 PURE = {
     *("identity", "model", "domainxml", "address", "names", "clientdomain", "subnet", "router", "floating"),
-    *("changes", "observed", "migration", "plan"),
+    *("changes", "observed", "migration", "plan", "naming"),
     *("health", "differences", "placement"),
-    *("pki", "token", "members", "fence"),
+    *("pki", "token", "members", "fence", "text"),
 }
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}
 OWNERS = {

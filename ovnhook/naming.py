@@ -1,0 +1,159 @@
+"""Names of an interface that a person types: a port's ID, a MAC, an address, a domain with or without a part. Pure.
+
+    52:54:00:aa:bb:01     its MAC address
+    10.1.0.20             an address that is leased to it
+    web1                  its domain, by name or UUID
+    web1/1                the domain's interface with that index, as in the metadata: the first one is 0
+    web1/blue             the domain's interface on that subnet
+
+A name that means several interfaces is refused, and the refusal lists the choices. A port's ID always means that port.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from netaddr import EUI, IPAddress, mac_unix_expanded, valid_mac
+
+from ovnhook.address import is_ip
+from ovnhook.errors import InvalidRequest
+from ovnhook.model import Lease, Port
+from ovnhook.text import quoted
+
+_LISTED = 5  # choices that a refusal lists
+
+
+class _Nameable(Protocol):
+    """What has such names: a Port, or an interface that holds leases."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def domain(self) -> UUID: ...
+
+    @property
+    def domain_name(self) -> str: ...
+
+    @property
+    def mac(self) -> str: ...
+
+    @property
+    def subnet(self) -> str: ...
+
+    @property
+    def addresses(self) -> tuple[IPAddress, ...]: ...
+
+    @property
+    def index(self) -> int | None: ...
+
+
+One = TypeVar("One", bound=_Nameable)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """An interface that holds leases, whether its domain runs or not.
+
+    Attributes:
+        leases: of one subnet.
+        id: of its port, or "" while the domain does not run.
+        index: its place among the domain's interfaces, or None where that isn't known.
+    """
+
+    leases: tuple[Lease, ...]
+    id: str = ""
+    index: int | None = None
+
+    @property
+    def domain(self) -> UUID:
+        """UUID of the domain."""
+        return self.leases[0].domain
+
+    @property
+    def domain_name(self) -> str:
+        """Name of the domain."""
+        return self.leases[0].domain_name
+
+    @property
+    def mac(self) -> str:
+        """MAC address of the interface."""
+        return self.leases[0].mac
+
+    @property
+    def subnet(self) -> str:
+        """Name of the subnet."""
+        return self.leases[0].subnet
+
+    @property
+    def addresses(self) -> tuple[IPAddress, ...]:
+        """The addresses that are leased to it."""
+        return tuple(lease.address for lease in self.leases)
+
+
+def holders(leases: Iterable[Lease], ports: Iterable[Port]) -> list[Holder]:
+    """The interfaces that hold some leases, and the ports of those that run."""
+    held: dict[tuple[UUID, str, str], list[Lease]] = defaultdict(list)
+    for lease in leases:
+        held[lease.domain, lease.mac, lease.subnet].append(lease)
+    running: Mapping[tuple[UUID, str, str], Port] = {(port.domain, port.mac, port.subnet): port for port in ports}
+    return [
+        Holder(tuple(some), port.id, port.index) if (port := running.get(key)) else Holder(tuple(some))
+        for key, some in held.items()
+    ]
+
+
+def meant(name: str, among: Iterable[One]) -> list[One]:
+    """Those that a name means."""
+    every = list(among)
+    if found := [one for one in every if one.id and one.id == name]:
+        return found
+    whole, _, part = name.rpartition("/")
+    return [one for one in every if _is(name, one) or (whole and _has(part, one) and _is(whole, one))]
+
+
+def single(name: str, found: Sequence[One]) -> One:
+    """The one that a name means.
+
+    Args:
+        name: as it was typed.
+        found: what it means, at least one.
+
+    Raises:
+        InvalidRequest: it means several.
+    """
+    if len(found) == 1:
+        return found[0]
+    listed = found[:_LISTED]
+    known = [f"{one.mac} ({', '.join(map(str, one.addresses)) or one.subnet})" for one in listed]
+    more = [f"{len(found) - _LISTED} more"] if len(found) > _LISTED else []
+    taken = Counter(option for one in found for option in {*_names(one)})
+    better = [next((option for option in _names(one) if taken[option] == 1), "") for one in listed]
+    raise InvalidRequest(
+        f"'{name}' is not one interface: {', '.join([*known, *more])}",
+        f"name one of them: {', '.join(quoted(option) for option in better if option)}",
+    )
+
+
+def _is(name: str, one: _Nameable) -> bool:
+    """Whether a name without a part is one of an interface's."""
+    if name == one.domain_name or name.lower() == str(one.domain):
+        return True
+    if is_ip(name):
+        return IPAddress(name) in one.addresses
+    return valid_mac(name) and str(EUI(name, dialect=mac_unix_expanded)) == one.mac
+
+
+def _has(part: str, one: _Nameable) -> bool:
+    """Whether an interface is the part of its domain that a name says: its subnet, or its index."""
+    return part == one.subnet or (one.index is not None and part == str(one.index))
+
+
+def _names(one: _Nameable) -> list[str]:
+    """The names of an interface, those that are easy to remember first."""
+    numbered = [] if one.index is None else [f"{one.domain_name}/{one.index}"]
+    return [f"{one.domain_name}/{one.subnet}", *numbered, one.mac, *map(str, one.addresses), one.id]
