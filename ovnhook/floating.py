@@ -79,7 +79,7 @@ def _lease(target: str, leases: Iterable[Lease], ports: Iterable[Port], cloud: C
 
 
 def _way_out(lease: Lease, cloud: Cloud) -> tuple[str, IPNetwork]:
-    """The router that leads outside from a lease's subnet, and its address there."""
+    """The router that leads outside from a lease's subnet, and the network there."""
     name = next((subnet.router for subnet in cloud.subnets if subnet.name == lease.subnet), "")
     network = cloud.network(name)
     if network is None:
@@ -89,7 +89,7 @@ def _way_out(lease: Lease, cloud: Cloud) -> tuple[str, IPNetwork]:
         )
     if network.router.external is None or network.router.external.address is None:
         raise InvalidRequest(f"router {name} does not lead IPv4 outside", f"ovnhook router set {name} --help")
-    return name, network.router.external.address
+    return name, network.router.external.address.cidr
 
 
 def _check(outside: IPAddress, router: str, network: IPNetwork, cloud: Cloud) -> None:
@@ -97,7 +97,7 @@ def _check(outside: IPAddress, router: str, network: IPNetwork, cloud: Cloud) ->
     allowed = address.usable(network)
     if not allowed.first <= outside <= allowed.last:
         raise InvalidRequest(
-            f"address {outside} is not a host address of {network.cidr}, where router {router} leads to",
+            f"address {outside} is not a host address of {network}, where router {router} leads to",
             f"those are {allowed}",
         )
     for one in cloud.routers:

@@ -125,6 +125,31 @@ class Range:
 
 
 @dataclass(frozen=True)
+class InterfaceAddress:
+    """An address of an interface with the length of its network's prefix, ``203.0.113.10/24``.
+
+    netaddr's IPNetwork is not this: ``203.0.113.10/24`` and ``203.0.113.11/24`` are equal to it.
+    """
+
+    ip: IPAddress
+    prefixlen: int
+
+    @property
+    def version(self) -> int:
+        """Its IP version, 4 or 6."""
+        return int(self.ip.version)
+
+    @property
+    def cidr(self) -> IPNetwork:
+        """The network that it is in."""
+        return IPNetwork(str(self)).cidr
+
+    def __str__(self) -> str:
+        """As a user writes it."""
+        return f"{self.ip}/{self.prefixlen}"
+
+
+@dataclass(frozen=True)
 class Subnet:
     """A logical switch with its addresses.
 
@@ -142,6 +167,9 @@ class Subnet:
         mtu: in bytes, what guests are given.
         default: whether it is where domains go that name none.
         isolated: whether the other subnets of its router are kept from it, and it from them.
+
+    Raises:
+        ValueError: one of its networks has host bits set.
     """
 
     name: str
@@ -156,6 +184,12 @@ class Subnet:
     isolated: bool = False
     cidr6: IPNetwork | None = None
     gateway6: IPAddress | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse host bits: IPNetwork does not compare them."""
+        for network in self.gateways:
+            if network.ip != network.network:
+                raise ValueError(f"network {network} has host bits set")
 
     @property
     def uuid(self) -> UUID:
@@ -194,24 +228,22 @@ class External:
         next_hop: where all IPv4 goes that is not inside; or None.
         vlan: the tag on the physical network, or 0.
         snat: whether guests are seen outside with the router's IPv4 address.
-        mtu: in bytes, what the network between the hosts carries of a packet that comes in.
         address6: its IPv6 address there, ``2001:db8::10/64``; or None.
         next_hop6: where all IPv6 goes; or None.
         snat6: whether guests are seen outside with its IPv6 address.
     """
 
     physical_network: str
-    address: IPNetwork | None = None
+    address: InterfaceAddress | None = None
     next_hop: IPAddress | None = None
     vlan: int = 0
     snat: bool = True
-    mtu: int = 1442
-    address6: IPNetwork | None = None
+    address6: InterfaceAddress | None = None
     next_hop6: IPAddress | None = None
     snat6: bool = False
 
     @property
-    def next_hops(self) -> dict[IPNetwork, IPAddress]:
+    def next_hops(self) -> dict[InterfaceAddress, IPAddress]:
         """Its addresses, one for each IP version that it leads outside, with where all goes from there."""
         pairs = ((self.address, self.next_hop), (self.address6, self.next_hop6))
         return {address: hop for address, hop in pairs if address}
@@ -240,6 +272,11 @@ class Network:
 
     router: Router
     subnets: tuple[Subnet, ...] = ()
+
+    @property
+    def mtu(self) -> int:
+        """Bytes of the largest packet that guests on it take, whatever host they run on."""
+        return max((subnet.mtu for subnet in self.subnets), default=Subnet.mtu)
 
 
 DEFAULT_ROUTER = "gateway"

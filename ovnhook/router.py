@@ -11,13 +11,13 @@ from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from typing import Any
 
-from netaddr import IPAddress, IPNetwork
+from netaddr import IPAddress
 
 from ovnhook import address
 from ovnhook.changes import Change, SetGateways, SetNetwork
 from ovnhook.domainxml import SUBNET_NAME
 from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
-from ovnhook.model import DEFAULT_ROUTER, External, Network, Node, Router
+from ovnhook.model import DEFAULT_ROUTER, External, InterfaceAddress, Network, Node, Router
 from ovnhook.observed import Cloud
 
 _PHYSICAL_NETWORK = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -72,13 +72,12 @@ def leg(router: Router) -> Leg:
     )
 
 
-def make(name: str, wanted: Leg, mtu: int) -> Router:
+def make(name: str, wanted: Leg) -> Router:
     """The router that is wanted, every value checked.
 
     Args:
         name: its name.
         wanted: its leg as the user wrote it.
-        mtu: bytes that the network between the hosts carries.
 
     Raises:
         InvalidRequest: a value means nothing, or can't be.
@@ -88,7 +87,7 @@ def make(name: str, wanted: Leg, mtu: int) -> Router:
             f"name '{name}' is not possible for a router",
             "letters, digits and, in between, dots, hyphens and underscores, 63 at most",
         )
-    return Router(name, _external(name, wanted, mtu))
+    return Router(name, _external(name, wanted))
 
 
 def create(wanted: Router, cloud: Cloud, *, name_is_foreign: bool = False) -> tuple[Change, ...]:
@@ -116,15 +115,12 @@ def create(wanted: Router, cloud: Cloud, *, name_is_foreign: bool = False) -> tu
     return (cloud.count(), SetNetwork(None, Network(wanted)))
 
 
-def update(
-    name: str, changes: Mapping[str, Any], mtu: int, cloud: Cloud, *, name_is_foreign: bool = False
-) -> tuple[Change, ...]:
+def update(name: str, changes: Mapping[str, Any], cloud: Cloud, *, name_is_foreign: bool = False) -> tuple[Change, ...]:
     """The changes that give a router another leg to the outside; none when it has it.
 
     Args:
         name: which router; the default one is made if it isn't there.
         changes: some of SETTINGS, with values as in Leg.
-        mtu: bytes that the network between the hosts carries.
         cloud: what there is.
         name_is_foreign: whether a logical router that isn't ours has that name.
 
@@ -139,9 +135,9 @@ def update(
             raise InvalidRequest(f"'{setting}' of a router can't be set", f"these can: {', '.join(SETTINGS)}")
     there = cloud.network(name)
     if there is None and name == DEFAULT_ROUTER:
-        return create(make(name, Leg(**changes), mtu), cloud, name_is_foreign=name_is_foreign)
+        return create(make(name, Leg(**changes)), cloud, name_is_foreign=name_is_foreign)
     old = find(name, cloud)
-    router = make(name, replace(leg(old.router), **changes), mtu)
+    router = make(name, replace(leg(old.router), **changes))
     new = Network(router, old.subnets)
     if new == old:
         return ()
@@ -241,7 +237,7 @@ def move(one: Router, nodes: Iterable[Node], host: str, before: Sequence[str]) -
     return (SetGateways(one.name, tuple(before), after),) if after != tuple(before) else ()
 
 
-def _external(name: str, wanted: Leg, mtu: int) -> External | None:
+def _external(name: str, wanted: Leg) -> External | None:
     if not wanted.physical_network:
         if wanted != Leg():
             raise InvalidRequest(
@@ -265,29 +261,28 @@ def _external(name: str, wanted: Leg, mtu: int) -> External | None:
         next_hop=hop4,
         vlan=wanted.vlan,
         snat=not wanted.no_snat,
-        mtu=mtu,
         address6=address6,
         next_hop6=hop6,
         snat6=wanted.snat6,
     )
 
 
-def _way(text: str, hop: str, version: int) -> tuple[IPNetwork | None, IPAddress | None]:
+def _way(text: str, hop: str, version: int) -> tuple[InterfaceAddress | None, IPAddress | None]:
     """The router's address and the next hop of an IP version."""
     if not (text or hop):
         return None, None
-    network = _address(text, version)
+    own = _address(text, version)
     if not _IS[version](hop):
         raise InvalidRequest(f"next hop '{hop}' is not an IPv{version} address")
-    allowed = address.usable(network)
+    allowed = address.usable(own.cidr)
     if not allowed.first <= IPAddress(hop) <= allowed.last:
-        raise InvalidRequest(f"next hop {hop} is not a host address of {network.cidr}", f"those are {allowed}")
-    if IPAddress(hop) == network.ip:
+        raise InvalidRequest(f"next hop {hop} is not a host address of {own.cidr}", f"those are {allowed}")
+    if IPAddress(hop) == own.ip:
         raise InvalidRequest(f"next hop {hop} is the router's own address")
-    return network, IPAddress(hop)
+    return own, IPAddress(hop)
 
 
-def _address(text: str, version: int) -> IPNetwork:
+def _address(text: str, version: int) -> InterfaceAddress:
     host, _, length = text.partition("/")
     if not (_IS[version](host) and re.fullmatch("[0-9]{1,3}", length)):
         raise InvalidRequest(f"address '{text}' is not of the form ADDRESS/LENGTH, like {_LIKE[version]}")
@@ -295,11 +290,11 @@ def _address(text: str, version: int) -> IPNetwork:
         raise InvalidRequest(
             f"address {text}: the network has no room for a router and a next hop", f"/1 to /{_SMALLEST[version]} have"
         )
-    network = IPNetwork(f"{host}/{length}")
-    allowed = address.usable(network)
-    if not allowed.first <= network.ip <= allowed.last:
-        raise InvalidRequest(f"address {text} is not a host address of {network.cidr}", f"those are {allowed}")
-    return network
+    own = InterfaceAddress(IPAddress(host), int(length))
+    allowed = address.usable(own.cidr)
+    if not allowed.first <= own.ip <= allowed.last:
+        raise InvalidRequest(f"address {text} is not a host address of {own.cidr}", f"those are {allowed}")
+    return own
 
 
 def _check_room(cloud: Cloud, new: Network) -> None:

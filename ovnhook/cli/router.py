@@ -125,7 +125,7 @@ def set_(
       ovnhook router set gateway --vlan 42
       ovnhook router set gateway --no-external
     """
-    values = {setting: value for setting, value in leg.items() if value}
+    values = {setting: value for setting, value in leg.items() if value is not None and value is not False}
     for one, other, both in (
         ("--snat", "--no-snat", snat and "no_snat" in values),
         ("--snat6", "--no-snat6", no_snat6 and "snat6" in values),

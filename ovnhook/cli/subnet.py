@@ -151,7 +151,12 @@ def set_(socket: Path | None, name: str, format_: str, **settings: Any) -> None:
       ovnhook subnet set green --default
       ovnhook subnet set green --no-router
     """
-    given = {setting: value for setting, value in _without_router(settings).items() if value not in (None, False, ())}
+    # An MTU of 0 is a request too, and equal to False.
+    given = {
+        setting: value
+        for setting, value in _without_router(settings).items()
+        if value is not None and value is not False and value != ()
+    }
     cleared = [setting.removeprefix("no_") for setting in given if setting.startswith("no_")]
     values = {setting: value for setting, value in given.items() if not setting.startswith("no_")}
     for setting in cleared:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from ovnhook import identity, router, underlay
+from ovnhook import identity, router
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.changes import Change
 from ovnhook.control.changes import carry_out
@@ -16,7 +16,6 @@ from ovnhook.errors import InvalidRequest, Unavailable
 from ovnhook.model import Network
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
-from ovnhook.ovsdb.vswitch import Vswitch
 from ovnhook.text import quoted
 
 _log = logging.getLogger(__name__)
@@ -33,23 +32,18 @@ class Routers:
     Args:
         northbound: where they are.
         southbound: tells which host has a router's leg outside.
-        vswitch: this host's, which tells the underlay.
         on_change: called, with a deadline, when a router has another leg: its gateways are to be looked at.
     """
 
-    def __init__(
-        self, northbound: Northbound, southbound: Southbound, vswitch: Vswitch, on_change: Callable[[Deadline], None]
-    ) -> None:
+    def __init__(self, northbound: Northbound, southbound: Southbound, on_change: Callable[[Deadline], None]) -> None:
         self._northbound = northbound
         self._southbound = southbound
-        self._vswitch = vswitch
         self._on_change = on_change
 
     def CreateRouter(self, request: api.CreateRouterRequest, deadline: Deadline) -> api.Router:
         """Make a router; succeed where it is there already."""
         asked = request.router
-        mtu = underlay.read(self._vswitch, deadline).mtu
-        wanted = router.make(asked.name, router.Leg(**{name: getattr(asked, name) for name in router.SETTINGS}), mtu)
+        wanted = router.make(asked.name, router.Leg(**{name: getattr(asked, name) for name in router.SETTINGS}))
 
         def plan() -> tuple[Change, ...]:
             foreign = self._northbound.is_foreign_router(asked.name, deadline)
@@ -76,12 +70,11 @@ class Routers:
         if not paths:
             raise InvalidRequest("update_mask names nothing to set", f"it may name: {', '.join(router.SETTINGS)}")
         changes = {path: getattr(asked, path, None) for path in paths}
-        mtu = underlay.read(self._vswitch, deadline).mtu
 
         def plan() -> tuple[Change, ...]:
             foreign = self._northbound.is_foreign_router(asked.name, deadline)
             cloud = self._northbound.cloud(deadline)
-            return router.update(asked.name, changes, mtu, cloud, name_is_foreign=foreign)
+            return router.update(asked.name, changes, cloud, name_is_foreign=foreign)
 
         words = f"router {asked.name} has another way outside: {', '.join(paths)}"
         if carry_out(self._northbound, plan, words, deadline):

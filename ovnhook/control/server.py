@@ -102,7 +102,7 @@ class Server:
         ovnhook_pb2_grpc.add_SubnetsServicer_to_server(
             Subnets(self._northbound, self._southbound, self._vswitch), self._server
         )
-        routers = Routers(self._northbound, self._southbound, self._vswitch, self._gateways.look)
+        routers = Routers(self._northbound, self._southbound, self._gateways.look)
         ovnhook_pb2_grpc.add_RoutersServicer_to_server(routers, self._server)
         floating = FloatingAddresses(self._northbound)
         ovnhook_pb2_grpc.add_FloatingAddressesServicer_to_server(floating, self._server)

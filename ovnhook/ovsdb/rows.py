@@ -16,7 +16,7 @@ from netaddr import AddrFormatError, IPAddress, IPNetwork
 from ovnhook import identity
 from ovnhook.changes import Registry
 from ovnhook.errors import OvnhookError
-from ovnhook.model import External, Holding, Keeper, Lease, Port, Range, Router, Subnet
+from ovnhook.model import External, Holding, InterfaceAddress, Keeper, Lease, Port, Range, Router, Subnet
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
 
 P = ParamSpec("P")
@@ -198,7 +198,7 @@ def router_ids(router: Router) -> dict[str, str]:
         next_hop=str(external.next_hop or ""),
         vlan=str(external.vlan),
         snat="yes" if external.snat else "no",
-        mtu=str(external.mtu),
+        mtu=str(Subnet.mtu),  # for control services and agents of earlier versions, which can't do without it
         address6=str(external.address6 or ""),
         next_hop6=str(external.next_hop6 or ""),
         snat6="yes" if external.snat6 else "no",
@@ -213,16 +213,20 @@ def router(row: Row) -> Router:
         return Router(ids["router"])
     external = External(
         physical_network=ids["physical-network"],
-        address=IPNetwork(ids["address"]) if ids["address"] else None,
+        address=_interface_address(ids["address"]) if ids["address"] else None,
         next_hop=IPAddress(ids["next-hop"]) if ids["next-hop"] else None,
         vlan=int(ids["vlan"]),
         snat=ids["snat"] == "yes",
-        mtu=int(ids["mtu"]),
-        address6=IPNetwork(ids["address6"]) if ids["address6"] else None,
+        address6=_interface_address(ids["address6"]) if ids["address6"] else None,
         next_hop6=IPAddress(ids["next-hop6"]) if ids["next-hop6"] else None,
         snat6=ids["snat6"] == "yes",
     )
     return Router(ids["router"], external)
+
+
+def _interface_address(text: str) -> InterfaceAddress:
+    host, _, length = text.partition("/")
+    return InterfaceAddress(IPAddress(host), int(length))
 
 
 def port_ids(port: Port) -> dict[str, str]:

@@ -77,7 +77,7 @@ def nodes(network: Network | None, without: Container[str] = ()) -> dict[UUID, N
         if subnet.isolated:
             found |= _isolated(network, subnet)
     if router.external:
-        found |= _outside(router, router.external)
+        found |= _outside(network, router.external)
         for subnet in (one for one in network.subnets if one.name not in without):
             found |= _snat(router, router.external, subnet)
     return found
@@ -260,8 +260,9 @@ def _isolated(network: Network, subnet: Subnet) -> dict[UUID, Node]:
     )
 
 
-def _outside(router: Router, external: External) -> dict[UUID, Node]:
+def _outside(network: Network, external: External) -> dict[UUID, Node]:
     """The leg: a switch with the physical network on it, the router's port there, and the default route."""
+    router = network.router
     switch = identity.part("external", router.name)
     group = identity.part("gateways", router.name)
     ids = as_map(rows.kind("external", router=router.name))
@@ -282,7 +283,7 @@ def _outside(router: Router, external: External) -> dict[UUID, Node]:
         "mac": _mac(router),
         "networks": as_set(map(str, external.next_hops)),
         # What is larger is answered with ICMP "fragmentation needed": ovn-nb(5), options:gateway_mtu.
-        "options": as_map({"gateway_mtu": str(external.mtu)}),
+        "options": as_map({"gateway_mtu": str(network.mtu)}),
         "ha_chassis_group": ref(group),
         "external_ids": ids,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -306,3 +307,90 @@ def test_isolated_subnets(control: Control) -> None:
     control.done("subnet", "set", "iso", "--isolated")
     control.done("subnet", "delete", "iso")
     assert policies() == set()
+
+
+@pytest.mark.parametrize("service", ["router", "subnet"])
+def test_what_is_asked_for_is_what_is_shown(control: Control, service: str) -> None:
+    """One option at a time, one value after another, also values that only differ in host bits, and empty ones."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24", "--cidr6", "fd00:1::/64")
+    both = ("--address6", "2001:db8::10/64", "--next-hop6", "2001:db8::1")
+    control.done("router", "set", "gateway", *OUTSIDE, *both)
+    router = [
+        ("--address", "203.0.113.11/24", "address", "203.0.113.11/24"),
+        ("--next-hop", "203.0.113.1", "next_hop", "203.0.113.1"),
+        ("--address", "203.0.113.11/25", "address", "203.0.113.11/25"),
+        ("--address", "203.0.113.11/24", "address", "203.0.113.11/24"),
+        ("--address6", "2001:db8::11/64", "address6", "2001:db8::11/64"),
+        ("--address6", "2001:DB8::0:12/64", "address6", "2001:db8::12/64"),
+        ("--address6", "2001:db8::12/96", "address6", "2001:db8::12/96"),
+        ("--next-hop6", "2001:db8::2", "next_hop6", "2001:db8::2"),
+        ("--physical-network", "other", "physical_network", "other"),
+        ("--vlan", "7", "vlan", 7),
+        ("--vlan", "0", "vlan", 0),
+        ("--vlan", "4094", "vlan", 4094),
+        ("--no-vlan", None, "vlan", 0),
+        ("--no-snat", None, "no_snat", True),
+        ("--snat", None, "no_snat", False),
+        ("--snat6", None, "snat6", True),
+        ("--no-snat6", None, "snat6", False),
+    ]
+    subnet = [
+        ("--gateway", "10.1.0.9", "gateway", "10.1.0.9"),
+        ("--gateway", "", "gateway", "10.1.0.1"),
+        ("--dns", "10.1.0.53", "dns", ["10.1.0.53"]),
+        ("--no-dns", None, "dns", []),
+        ("--domain", "lab.example", "domain", "lab.example"),
+        ("--domain", "", "domain", ""),
+        ("--range", "10.1.0.10-10.1.0.19", "ranges", ["10.1.0.10-10.1.0.19"]),
+        ("--no-range", None, "ranges", []),
+        ("--mtu", "1400", "mtu", 1400),
+        ("--mtu", "0", "mtu", 1442),
+        ("--cidr6", "fd00:2::/64", "cidr6", "fd00:2::/64"),
+        ("--no-cidr6", None, "cidr6", ""),
+        ("--isolated", None, "isolated", True),
+        ("--no-isolated", None, "isolated", False),
+        ("--no-router", None, "router", ""),
+        ("--default", None, "default", True),
+    ]
+    name, asked = ("gateway", router) if service == "router" else ("blue", subnet)
+    for option, value, field, expected in asked:
+        words = [option] if value is None else [option, str(value)]
+        said = control.done(service, "set", name, *words, "--format", "json").json[field]
+        assert said == expected, words
+        assert control.done(service, "show", name, "--format", "json").json[field] == expected
+        before = control.northbound.dump(versions=True)
+        control.done(service, "set", name, *words, "--format", "json")
+        assert control.northbound.dump(versions=True) == before, words
+
+
+def test_the_address_of_a_router_is_what_was_set(control: Control) -> None:
+    """In the rows as well, whose host bits are what OVN goes by."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    control.done("router", "set", "gateway", *OUTSIDE)
+    control.done("router", "set", "gateway", "--address", "203.0.113.11/24")
+    rows = control.northbound.dump()
+    assert named(rows["Logical_Router_Port"], "external:gateway")["networks"] == "203.0.113.11/24"
+    assert [row["external_ip"] for row in rows["NAT"].values()] == ["203.0.113.11"]
+
+
+def test_what_a_gateway_lets_in_is_what_its_subnets_take(
+    control: Control, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whatever control host is asked, and whatever it measures of its own interfaces: nothing is written then."""
+
+    def mtu() -> str:
+        port = named(control.northbound.dump()["Logical_Router_Port"], "external:gateway")
+        return str(dict(port["options"][1])["gateway_mtu"])
+
+    control.done("subnet", "create", "blue", "10.1.0.0/24", "--mtu", "1400")
+    control.done("router", "set", "gateway", *OUTSIDE)
+    assert mtu() == "1400"
+    control.done("subnet", "create", "green", "10.2.0.0/24", "--mtu", "1432")
+    assert mtu() == "1432"
+    before = control.northbound.dump(versions=True)
+    command = tmp_path / "ip"
+    command.write_text('#!/bin/sh\necho "no interface can be asked for" >&2; exit 1\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    control.done("router", "set", "gateway", *OUTSIDE)
+    assert control.northbound.dump(versions=True) == before

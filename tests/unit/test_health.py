@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from netaddr import IPAddress, IPNetwork
+from netaddr import IPAddress
 
 from ovnhook.health import Certificate, Database, Leg, Observed, Pace, Problem, Server, Use, problems, span
-from ovnhook.model import External, Node, Router
+from ovnhook.model import External, InterfaceAddress, Node, Router
 
 NOW = 1_000_000.0
 DAY = 86_400
-ROUTER = Router("gateway", External("external", IPNetwork("203.0.113.10/24"), IPAddress("203.0.113.1")))
+ROUTER = Router(
+    "gateway", External("external", InterfaceAddress(IPAddress("203.0.113.10"), 24), IPAddress("203.0.113.1"))
+)
 GW1 = Node(
     "gw1", is_gateway=True, physical_networks=frozenset({"external"}), agent="1.0", agent_seen=int(NOW) - 20, ovs="3.1"
 )

@@ -15,12 +15,12 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook import router
 from ovnhook.changes import Registry, SetGateways, SetNetwork, SetRegistry
 from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
-from ovnhook.model import External, Network, Node, Router, Subnet
+from ovnhook.model import External, InterfaceAddress, Network, Node, Router, Subnet
 from ovnhook.observed import Cloud
 from ovnhook.router import Leg
 
 LEG = Leg("external", "203.0.113.10/24", "203.0.113.1")
-EXTERNAL = External("external", IPNetwork("203.0.113.10/24"), IPAddress("203.0.113.1"))
+EXTERNAL = External("external", InterfaceAddress(IPAddress("203.0.113.10"), 24), IPAddress("203.0.113.1"))
 GATEWAY = Router("gateway", EXTERNAL)
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway")
 REGISTRY = Registry(7, "blue")
@@ -30,16 +30,16 @@ COUNTED = SetRegistry(REGISTRY, Registry(8, "blue"))
 
 def test_make() -> None:
     """A router without a leg, with one, with one on a VLAN and without SNAT; and back to what was written."""
-    assert router.make("lab", Leg(), 1442) == Router("lab")
-    assert router.make("gateway", LEG, 1442) == GATEWAY
+    assert router.make("lab", Leg()) == Router("lab")
+    assert router.make("gateway", LEG) == GATEWAY
     special = replace(LEG, vlan=42, no_snat=True)
-    made = router.make("gateway", special, 1400)
-    assert made.external == replace(EXTERNAL, vlan=42, snat=False, mtu=1400)
+    made = router.make("gateway", special)
+    assert made.external == replace(EXTERNAL, vlan=42, snat=False)
     assert [router.leg(one) for one in (Router("lab"), GATEWAY, made)] == [Leg(), LEG, special]
     six = Leg("external", address6="2001:db8::10/64", next_hop6="2001:db8::1", snat6=True)
-    made = router.make("gateway", six, 1442)
+    made = router.make("gateway", six)
     assert made.external
-    assert made.external.next_hops == {IPNetwork("2001:db8::10/64"): IPAddress("2001:db8::1")}
+    assert made.external.next_hops == {InterfaceAddress(IPAddress("2001:db8::10"), 64): IPAddress("2001:db8::1")}
     assert (made.external.hides(4), made.external.hides(6)) == (True, True)
     assert router.leg(made) == six
 
@@ -70,10 +70,10 @@ def test_make() -> None:
 def test_what_is_refused(settings: dict[str, Any], message: str) -> None:
     """When the router is made, and in the same words when it is set."""
     with pytest.raises(InvalidRequest) as caught:
-        router.make("gateway", replace(LEG, **settings), 1442)
+        router.make("gateway", replace(LEG, **settings))
     assert message in caught.value.message
     with pytest.raises(InvalidRequest) as caught:
-        router.update("gateway", settings, 1442, CLOUD)
+        router.update("gateway", settings, CLOUD)
     assert message in caught.value.message
 
 
@@ -81,7 +81,7 @@ def test_what_is_refused(settings: dict[str, Any], message: str) -> None:
 def test_names_that_are_refused(name: str) -> None:
     """They are subnets' rules: a colon is for our own rows."""
     with pytest.raises(InvalidRequest):
-        router.make(name, Leg(), 1442)
+        router.make(name, Leg())
 
 
 def test_create() -> None:
@@ -103,18 +103,18 @@ def test_update() -> None:
     """Its subnets stay on it; the default router need not be there; another one must."""
     new = replace(GATEWAY, external=replace(EXTERNAL, vlan=5))
     changes = (COUNTED, SetNetwork(Network(GATEWAY, (BLUE,)), Network(new, (BLUE,))))
-    assert router.update("gateway", {"vlan": 5}, 1442, CLOUD) == changes
-    assert router.update("gateway", {"vlan": 0}, 1442, CLOUD) == ()
-    assert router.update("gateway", vars(Leg()), 1442, CLOUD)[1] == SetNetwork(
+    assert router.update("gateway", {"vlan": 5}, CLOUD) == changes
+    assert router.update("gateway", {"vlan": 0}, CLOUD) == ()
+    assert router.update("gateway", vars(Leg()), CLOUD)[1] == SetNetwork(
         Network(GATEWAY, (BLUE,)), Network(Router("gateway"), (BLUE,))
     )
-    assert router.update("gateway", vars(LEG), 1442, Cloud())[1] == SetNetwork(None, Network(GATEWAY))
+    assert router.update("gateway", vars(LEG), Cloud())[1] == SetNetwork(None, Network(GATEWAY))
     with pytest.raises(NotFound, match="there is no router 'lab'"):
-        router.update("lab", vars(LEG), 1442, CLOUD)
+        router.update("lab", vars(LEG), CLOUD)
     with pytest.raises(InvalidRequest, match="'name' of a router can't be set"):
-        router.update("gateway", {"name": "x"}, 1442, CLOUD)
+        router.update("gateway", {"name": "x"}, CLOUD)
     with pytest.raises(AlreadyExists, match=r"network 10\.0\.0\.0/8 overlaps with subnet blue"):
-        router.update("gateway", {"address": "10.9.0.1/8", "next_hop": "10.9.0.2"}, 1442, CLOUD)
+        router.update("gateway", {"address": "10.9.0.1/8", "next_hop": "10.9.0.2"}, CLOUD)
 
 
 def test_delete() -> None:
@@ -185,10 +185,10 @@ def test_an_uplink_that_is_down() -> None:
 def test_anything_is_taken_or_refused(name: str, settings: dict[str, Any]) -> None:
     """Whatever is written, what is raised is for the person who wrote it."""
     with suppress(InvalidRequest):
-        router.make(name, Leg(**settings), 1442)
+        router.make(name, Leg(**settings))
     for setting, value in settings.items():
         with suppress(InvalidRequest, AlreadyExists):
-            router.update("gateway", {setting: value}, 1442, CLOUD)
+            router.update("gateway", {setting: value}, CLOUD)
 
 
 def test_move() -> None:

@@ -24,7 +24,7 @@ from ovnhook.changes import (
     UpdateSubnet,
 )
 from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OvnhookError
-from ovnhook.model import External, Lease, Network, Range, Router, Subnet
+from ovnhook.model import External, InterfaceAddress, Lease, Network, Range, Router, Subnet
 from ovnhook.observed import Cloud
 from ovnhook.subnet import Underlay, Wanted
 
@@ -411,7 +411,7 @@ def test_another_router() -> None:
 
 def test_the_external_network_is_no_subnet() -> None:
     """A router that has an address outside can't have the same network inside."""
-    external = External("external", IPNetwork("10.2.0.1/16"), IPAddress("10.2.0.9"))
+    external = External("external", InterfaceAddress(IPAddress("10.2.0.1"), 16), IPAddress("10.2.0.9"))
     cloud = Cloud(REGISTRY, (), (Router("gateway", external),))
     said, _ = refused(AlreadyExists, subnet.create, Wanted("green", "10.2.9.0/24"), KNOWN, cloud)
     assert said == "network 10.2.9.0/24 overlaps with the external network 10.2.0.0/16 of router gateway"
