@@ -233,8 +233,9 @@ def renew(socket: Path | None) -> None:
 
 @node.command()
 @click.argument("name", shell_complete=complete.NODE)
+@click.option("--force", is_flag=True, help="Also where no other node can be the gateway of guests that run.")
 @click.pass_obj
-def remove(socket: Path | None, name: str) -> None:
+def remove(socket: Path | None, name: str, force: bool) -> None:
     """Forget the node NAME, which is gone for good, with the ports and leases of the domains that were on it.
 
     It is shut out, also as a control host, and of those in a cluster its databases' servers are taken out of that.
@@ -251,7 +252,7 @@ def remove(socket: Path | None, name: str) -> None:
 
     client = Client(socket)
     address = _control_address(client, name)
-    client.call("RemoveNode", name=name)
+    client.call("RemoveNode", name=name, force=force)
     if address and cluster.is_member():
         carry_out(cluster.without(address), click.echo)
 

@@ -104,6 +104,7 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 @click.option("--no-snat6", is_flag=True, help="Guests go out with their own IPv6 addresses, as is usual.")
 @click.option("--no-vlan", is_flag=True, help="No VLAN on the physical network.")
 @click.option("--no-external", is_flag=True, help="No way outside any more.")
+@click.option("--force", is_flag=True, help="Also where this cuts a working external connection.")
 @format_option
 @click.pass_obj
 def set_(
@@ -114,9 +115,12 @@ def set_(
     no_snat6: bool,
     no_vlan: bool,
     no_external: bool,
+    force: bool,
     **leg: Any,
 ) -> None:
     """Change the way outside of the router NAME, and show it. What is not named stays.
+
+    What would cut off guests or floating IPs that use its external gateway now is refused unless it is forced.
 
     \b
     Examples:
@@ -139,9 +143,8 @@ def set_(
         paths = list(leg)
     if not paths:
         raise click.UsageError("nothing to set")
-    show_one(
-        Client(socket).call("UpdateRouter", router={"name": name, **values}, update_mask={"paths": paths}), format_
-    )
+    asked = {"name": name, **values}
+    show_one(Client(socket).call("UpdateRouter", router=asked, update_mask={"paths": paths}, force=force), format_)
 
 
 @router.command()

@@ -136,13 +136,15 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 @click.option("--no-dns", is_flag=True, help="Give guests no DNS server.")
 @click.option("--no-domain", is_flag=True, help="Give guests no DNS domain.")
 @click.option("--no-range", "no_ranges", is_flag=True, help="Take addresses from all of the subnet.")
+@click.option("--force", is_flag=True, help="Also where this cuts a working external connection.")
 @format_option
 @click.pass_obj
-def set_(socket: Path | None, name: str, format_: str, **settings: Any) -> None:
+def set_(socket: Path | None, name: str, format_: str, force: bool, **settings: Any) -> None:
     """Change settings of the subnet NAME, and show it.
 
     What is not named stays; --dns and --range replace all that were there. --default moves the default here from where
-    it was. Running guests hear of it within half an hour, when they renew their DHCP lease.
+    it was. Running guests hear of it within half an hour, when they renew their DHCP lease. Another router or gateway
+    that would cut running guests off from the outside is refused unless it is forced.
 
     \b
     Examples:
@@ -166,7 +168,8 @@ def set_(socket: Path | None, name: str, format_: str, **settings: Any) -> None:
     if not given:
         raise click.UsageError("nothing to set")
     mask = {"paths": [*values, *cleared]}
-    show_one(Client(socket).call("UpdateSubnet", subnet={"name": name, **values}, update_mask=mask), format_)
+    asked = {"name": name, **values}
+    show_one(Client(socket).call("UpdateSubnet", subnet=asked, update_mask=mask, force=force), format_)
 
 
 def _without_router(settings: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import Attachment
 from ovnhook.control.certificates import Certificates
+from ovnhook.control.cuts import refuse_removal
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InUse, NotFound, Unavailable
@@ -86,6 +87,8 @@ class Nodes:
         for node in nodes:
             self._refuse_alive(node, deadline)
         self._certificates.refuse_alive(name, deadline)
+        if nodes and not request.force:
+            refuse_removal(name, self._northbound, self._southbound, deadline)
         self._certificates.shut_out(name, deadline)  # before what it might write again is taken away
         domains = {port.domain: port.domain_name for port in found.ports.values()}
         domains |= {holding.domain: holding.domain_name for holding in found.holdings.values()}

@@ -10,6 +10,7 @@ from ovnhook import identity, router
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.changes import Change
 from ovnhook.control.changes import carry_out
+from ovnhook.control.cuts import refuse_cuts
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest, Unavailable
@@ -74,7 +75,10 @@ class Routers:
         def plan() -> tuple[Change, ...]:
             foreign = self._northbound.is_foreign_router(asked.name, deadline)
             cloud = self._northbound.cloud(deadline)
-            return router.update(asked.name, changes, cloud, name_is_foreign=foreign)
+            planned = router.update(asked.name, changes, cloud, name_is_foreign=foreign)
+            if not request.force:
+                refuse_cuts(planned, cloud, self._northbound, self._southbound, deadline)
+            return planned
 
         words = f"router {asked.name} has another way outside: {', '.join(paths)}"
         if carry_out(self._northbound, plan, words, deadline):
@@ -167,7 +171,7 @@ def message(network: Network, gateways: Sequence[str], active: str) -> api.Route
         **{name: getattr(written, name) for name in router.SETTINGS},
         subnets=[subnet.name for subnet in network.subnets],
         gateways=gateways,
-        active_gateway=active if one.external else "",
+        active_gateway=active if one.external and gateways else "",
         logical_router=str(one.uuid),
         external_switch=str(identity.part("external", one.name)) if one.external else "",
     )

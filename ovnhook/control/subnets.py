@@ -10,6 +10,7 @@ from ovnhook import address, identity, router, subnet, underlay
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.changes import Change
 from ovnhook.control.changes import carry_out
+from ovnhook.control.cuts import refuse_cuts
 from ovnhook.control.pages import page
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest, Unavailable
@@ -106,7 +107,11 @@ class Subnets:
             old = subnet.find(asked.name, cloud.subnets)
             new = subnet.with_changes(old, changes, carried)
             named = self._northbound.names(old.name, deadline)
-            return subnet.update(old, new, cloud, named, self._northbound.leases(deadline, subnet=old.name))
+            leases = self._northbound.leases(deadline, subnet=old.name)
+            planned = subnet.update(old, new, cloud, named, leases)
+            if not request.force:
+                refuse_cuts(planned, cloud, self._northbound, self._southbound, deadline)
+            return planned
 
         carry_out(self._northbound, plan, f"subnet {asked.name} has other settings: {', '.join(paths)}", deadline)
         return self._get(asked.name, deadline)

@@ -182,11 +182,11 @@ class Northbound:
         (found,) = self.database.transact([select(rows.PORT, match, columns=rows.PORT_COLUMNS)], deadline)
         return sorted(self._read(rows.port, found), key=lambda port: (port.domain_name, port.mac))
 
-    def port_counts(self, deadline: Deadline) -> Counter[str]:
-        """How many ports there are on each host."""
+    def port_counts(self, deadline: Deadline, by: str = "host") -> Counter[str]:
+        """How many ports there are on each host, or (``subnet``) on each subnet."""
         match = includes("external_ids", rows.kind("port"))
         (found,) = self.database.transact([select(rows.PORT, match, columns=["external_ids"])], deadline)
-        return Counter(rows.own(row)["host"] for row in found)
+        return Counter(rows.own(row)[by] for row in found)
 
     def nb_cfg(self, deadline: Deadline) -> int:
         """The number that `count_up` counts."""

@@ -272,4 +272,4 @@ def test_a_floating_address_follows(world: World) -> None:
     finally:
         world.remove_domains()
         world.wait_for(lambda: not world.leases(), "the leases to be gone", world.leases)
-        world.ovnhook("router", "set", "gateway", "--no-external")
+        world.ovnhook("router", "set", "gateway", "--no-external", "--force")

@@ -48,7 +48,7 @@ def named(world: World) -> Iterator[World]:
         world.remove_domains()
         for subnet in ("default", "green"):
             world.ovnhook("subnet", "set", subnet, "--no-domain", "--no-dns")
-        world.ovnhook("router", "set", "gateway", "--no-external")
+        world.ovnhook("router", "set", "gateway", "--no-external", "--force")
 
 
 def ask(guest: Guest, name: str, server: str = "") -> str:

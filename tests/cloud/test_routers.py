@@ -234,10 +234,14 @@ def test_a_vlan_outside(routed: World) -> None:
     routed.control.run([*port, "tag=42"])
     try:
         assert guest.ping(OUTSIDE).received == 0
-        routed.ovnhook("router", "set", "gateway", "--vlan", "42")
+        refused = routed.control.run(["ovnhook", "router", "set", "gateway", "--vlan", "42"], check=False)
+        assert (
+            "this cuts the external connection of 1 guest and 0 floating IPs, by gateway host control" in refused.stderr
+        )
+        routed.ovnhook("router", "set", "gateway", "--vlan", "42", "--force")
         routed.wait_for(lambda: guest.ping(OUTSIDE, count=1), "a ping to be answered")
         assert guest.ping(OUTSIDE).lost == 0
-        routed.ovnhook("router", "set", "gateway", "--vlan", "43")
+        routed.ovnhook("router", "set", "gateway", "--vlan", "43", "--force")
         routed.wait_for(lambda: not guest.ping(OUTSIDE, count=1, wait=1), "pings not to be answered")
     finally:
         routed.control.run([*port, "tag=[]"])

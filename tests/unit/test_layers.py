@@ -26,7 +26,7 @@ LAYERS = (
     {"plan"},
     {"naming"},
     {"subnet", "router", "floating", "clientdomain"},
-    {"health", "differences"},
+    {"health", "differences", "connectivity"},
     {"placement"},
     {"ovsdb"},
     {"underlay"},
@@ -45,6 +45,7 @@ PURE = {
     *("changes", "observed", "migration", "plan", "naming"),
     *("health", "differences", "placement"),
     *("pki", "token", "members", "fence", "text"),
+    "connectivity",
 }
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}
 OWNERS = {

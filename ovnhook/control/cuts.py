@@ -1,0 +1,46 @@
+"""Refuses changes that would cut a working external connection, with what the databases say of its use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ovnhook import connectivity
+from ovnhook.changes import Change
+from ovnhook.connectivity import Use
+from ovnhook.deadline import Deadline
+from ovnhook.observed import Cloud
+from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.ovsdb.southbound import Southbound
+
+
+def refuse_cuts(
+    planned: Sequence[Change], cloud: Cloud, northbound: Northbound, southbound: Southbound, deadline: Deadline
+) -> None:
+    """Refuse what is planned if it cuts a working external connection.
+
+    Raises:
+        InUse: it does.
+        Unavailable: a database that tells is out of reach; it is asked only about changes that may cut one.
+    """
+    if cuts := connectivity.cuts(planned):
+        connectivity.refuse(cuts, _use(cloud, northbound, southbound, deadline))
+
+
+def refuse_removal(host: str, northbound: Northbound, southbound: Southbound, deadline: Deadline) -> None:
+    """Refuse to forget a host that alone can be the gateway of a router whose external connection is in use.
+
+    Raises:
+        InUse: it is.
+        Unavailable: a database that tells is out of reach.
+    """
+    cloud = northbound.cloud(deadline)
+    connectivity.refuse_removal(host, cloud, _use(cloud, northbound, southbound, deadline))
+
+
+def _use(cloud: Cloud, northbound: Northbound, southbound: Southbound, deadline: Deadline) -> Use:
+    return Use(
+        nodes=southbound.nodes(deadline),
+        active=southbound.active(deadline),
+        guests=northbound.port_counts(deadline, by="subnet"),
+        floating=cloud.floating,
+    )
