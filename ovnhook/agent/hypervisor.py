@@ -7,6 +7,7 @@ nothing that answers the hook waits for them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import threading
 import time
@@ -21,6 +22,7 @@ from ovnhook.errors import Unavailable
 _log = logging.getLogger(__name__)
 
 _URI = "qemu:///system"
+_NOBODY = (errno.ENOENT, errno.ECONNREFUSED)  # what the system says of a socket that nobody listens to
 _PAUSE = 1.0  # seconds after an error that may come again at once
 _GONE = (libvirt.VIR_DOMAIN_EVENT_UNDEFINED, libvirt.VIR_DOMAIN_EVENT_STOPPED)
 _ARRIVED = (
@@ -95,7 +97,7 @@ class Hypervisor:
         try:
             return {UUID(bytes=domain.UUID()): _see(domain) for domain in self._connected().listAllDomains()}
         except libvirt.libvirtError as error:
-            raise Unavailable(f"libvirt: {error}") from error
+            raise _unavailable(error) from error
 
     def domain(self, uuid: UUID) -> Sight | None:
         """One of them, or None where there is none.
@@ -108,7 +110,7 @@ class Hypervisor:
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 return None
-            raise Unavailable(f"libvirt: {error}") from error
+            raise _unavailable(error) from error
 
     def _connected(self) -> libvirt.virConnect:
         with self._lock:
@@ -166,6 +168,16 @@ class Hypervisor:
         self, _connection: libvirt.virConnect, domain: libvirt.virDomain, _type: int, _uri: str, _opaque: None
     ) -> None:
         self._listeners.described(UUID(bytes=domain.UUID()))
+
+
+def _unavailable(error: libvirt.libvirtError) -> Unavailable:
+    """An error of libvirt's as a person on a host without it is to read it."""
+    if error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR and error.get_int1() in _NOBODY:
+        return Unavailable(
+            "libvirt does not run on this host: there is nothing to compare",
+            "on a hypervisor: systemctl start libvirtd; on a control or gateway host: ovnhook status",
+        )
+    return Unavailable(f"libvirt: {error}")
 
 
 def _see(domain: libvirt.virDomain) -> Sight:

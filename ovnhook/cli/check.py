@@ -68,8 +68,8 @@ def _ask(operation: str) -> list[dict[str, Any]]:
         raise OvnhookError(f"agent at {AGENT_SOCKET}: only root may ask it") from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise Unavailable(
-            f"no agent runs on this host: {AGENT_SOCKET}: {error.strerror}",
-            "on a hypervisor: systemctl start ovnhook-agent",
+            f"no agent runs on this host, and it alone can compare: {AGENT_SOCKET}: {error.strerror}",
+            "on a hypervisor: systemctl start ovnhook-agent; on a control or gateway host: ovnhook status",
         ) from error
     except OSError as error:
         raise Unavailable(f"agent at {AGENT_SOCKET}: {error}", "journalctl -u ovnhook-agent") from error
