@@ -44,8 +44,7 @@ def _names(method: str, rows: str, field: str) -> Complete:
 def _of_port(row: Object) -> list[str]:
     """The names of a port."""
     domain = row["domain_name"]
-    numbered = [] if row["index"] is None else [f"{domain}/{row['index']}"]
-    return [domain, f"{domain}/{row['subnet']}", *numbered, row["mac"], *row["addresses"], row["id"]]
+    return [domain, f"{domain}/{row['subnet']}", row["mac"], *row["addresses"], row["id"]]
 
 
 def _of_lease(row: Object) -> list[str]:

@@ -135,5 +135,4 @@ def message(port: Port) -> api.Port:
         up=port.up,
         kept_by=port.kept_by.value,
         moving_to=port.moving_to,
-        index=port.index,
     )

@@ -105,7 +105,7 @@ def test_tab(control: Control, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         ("lease list --subnet b", ["black", "blue"]),
         ("lease release 10", ["10.1.0.20"]),
         ("port show ", sorted([uuid, MAC, "10.1.0.20", "web1"])),
-        ("port show web1/", ["web1/0", "web1/blue"]),
+        ("port show web1/", ["web1/blue"]),
         ("port delete ", []),
         ("node show ", ["hv1"]),
         ("router move ga", ["gateway"]),
