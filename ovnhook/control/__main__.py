@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = load(given.config)
         server = Server(given.socket, config)
+        server.start()
     except OvnhookError as error:
         _log.error("%s", error)
         return error.exit_code

@@ -1,27 +1,26 @@
-"""What all calls share: who may make them, how long they may take, how many streams there are, what errors become."""
+"""What all calls share: who may make them, how many at a time, how long they may take, what errors become."""
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from ovnhook.control.roles import NOBODY, RULES, Identify, Rule
+from ovnhook.control.admission import SEND, Admission, Call, Kind
+from ovnhook.control.roles import NOBODY, RULES, Identify, Rule, counted_as
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest, OvnhookError
+from ovnhook.pki import Subject
 
 _log = logging.getLogger(__name__)
 
 HINT = "ovnhook-hint"
 """The trailing metadata that says what to do about an error, in ASCII as all of gRPC's metadata."""
-
-STREAMS = 16
-"""How many calls of one streaming method there may be at a time: each has a thread of the server's."""
 
 _USUAL_PATIENCE = 10.0  # seconds, for a client that sets no deadline
 _MOST_PATIENCE = 30.0
@@ -36,22 +35,25 @@ If its rule says so (ovnhook.control.roles) the Subject that calls is the third 
 """
 
 Stream = Callable[[Any, grpc.ServicerContext], Iterator[Any]]
-"""A method that answers with a stream; of ours, too, what goes wrong is raised."""
+"""A method that answers with a stream; what goes wrong is raised."""
 
 
 class Calls(grpc.ServerInterceptor):  # type: ignore[misc]
     """Makes of an Answer or Stream what gRPC calls: it is given the client's deadline, and its errors become statuses.
 
-    The methods of other services (health, reflection) are left as they are, but for who may call them and the number of
-    their streams.
+    The methods of other services (health, reflection) are given the context in place of a deadline.
+
+    gRPC is told that each method takes a stream of requests, which is the same on the wire: so the caller is known, and
+    counted, before its message is waited for.
 
     Args:
         identify: says who calls.
+        admission: lets calls in.
     """
 
-    def __init__(self, identify: Identify) -> None:
+    def __init__(self, identify: Identify, admission: Admission) -> None:
         self._identify = identify
-        self._streams: dict[str, threading.BoundedSemaphore] = {}
+        self._admission = admission
 
     def intercept_service(
         self, continuation: Callable[[Any], Any], handler_call_details: grpc.HandlerCallDetails
@@ -60,23 +62,79 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[misc]
         handler, name = continuation(handler_call_details), handler_call_details.method
         if handler is None:
             return None
-        rule = RULES.get(name, NOBODY)
-        decode = _lenient(handler.request_deserializer) if _is_ours(name) else handler.request_deserializer
-        if not handler.response_streaming:
-            answer: Answer = handler.unary_unary
-            return grpc.unary_unary_rpc_method_handler(
-                lambda request, context: _answer(name, self._identify, rule, answer, request, context),
-                request_deserializer=decode,
-                response_serializer=handler.response_serializer,
-            )
-        limit = self._streams.setdefault(name, threading.BoundedSemaphore(STREAMS))
-        stream: Stream = handler.stream_stream or handler.unary_stream
-        make = grpc.stream_stream_rpc_method_handler if handler.stream_stream else grpc.unary_stream_rpc_method_handler
+        if handler.response_streaming:
+            make, serve = grpc.stream_stream_rpc_method_handler, self._stream
+        else:
+            make, serve = grpc.stream_unary_rpc_method_handler, self._answer
         return make(
-            lambda request, context: _stream(name, self._identify, rule, stream, limit, request, context),
-            request_deserializer=decode,
+            partial(serve, name, RULES.get(name, NOBODY), handler),
+            request_deserializer=_lenient(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
+
+    def _answer(
+        self,
+        name: str,
+        rule: Rule,
+        handler: grpc.RpcMethodHandler,
+        requests: Iterator[Any],
+        context: grpc.ServicerContext,
+    ) -> Any:
+        answer: Answer = handler.unary_unary
+        with _statuses(name, context), self._admitted(name, rule, context) as (caller, call):
+            request = self._next(call, requests)
+            if request is None:
+                raise InvalidRequest("the request has no message")
+            seconds = patience(context)
+            self._admission.proceed(call, seconds + SEND)
+            if not _is_ours(name):
+                return answer(request, context)
+            told = (caller,) if rule.told else ()
+            return answer(request, Deadline.after(seconds), *told)
+
+    def _stream(
+        self,
+        name: str,
+        rule: Rule,
+        handler: grpc.RpcMethodHandler,
+        requests: Iterator[Any],
+        context: grpc.ServicerContext,
+    ) -> Iterator[Any]:
+        stream: Stream = handler.stream_stream or handler.unary_stream
+        with _statuses(name, context), self._admitted(name, rule, context, Kind.STREAM) as (_, call):
+            request = self._all(call, requests) if handler.request_streaming else self._next(call, requests)
+            if request is None:
+                raise InvalidRequest("the request has no message")
+            for message in stream(request, context):
+                rule.check(self._identify(context), name)  # who listens may be let in no more
+                self._admission.proceed(call, SEND)
+                yield message
+                self._admission.proceed(call, None)
+
+    @contextmanager
+    def _admitted(
+        self, name: str, rule: Rule, context: grpc.ServicerContext, kind: Kind | None = None
+    ) -> Iterator[tuple[Subject, Call]]:
+        """Let a call in, if its caller may make it, for as long as it is answered."""
+        caller = self._identify(context)
+        rule.check(caller, name)
+        kind = kind or (Kind.LONG if rule.long else Kind.SHORT)
+        call = self._admission.admit(counted_as(caller, context), kind, context)
+        try:
+            yield caller, call
+        finally:
+            self._admission.leave(call)
+
+    def _next(self, call: Call, requests: Iterator[Any]) -> Any:
+        """The next request, or None if there is none."""
+        self._admission.wait(call)
+        request = next(requests, None)
+        self._admission.proceed(call, None)
+        return request if request is None else _decoded(request)
+
+    def _all(self, call: Call, requests: Iterator[Any]) -> Iterator[Any]:
+        while (request := self._next(call, requests)) is not None:
+            yield request
 
 
 def patience(context: grpc.ServicerContext) -> float:
@@ -89,46 +147,6 @@ def patience(context: grpc.ServicerContext) -> float:
 
 def _is_ours(name: str) -> bool:
     return name.startswith("/ovnhook.")
-
-
-def _answer(
-    name: str, identify: Identify, rule: Rule, answer: Answer, request: Any, context: grpc.ServicerContext
-) -> Any:
-    with _statuses(name, context):
-        caller = identify(context)
-        rule.check(caller, name)
-        if _is_ours(name):
-            told = (caller,) if rule.told else ()
-            return answer(_decoded(request), Deadline.after(patience(context)), *told)
-    return answer(request, context)
-
-
-def _stream(
-    name: str,
-    identify: Identify,
-    rule: Rule,
-    stream: Stream,
-    limit: threading.BoundedSemaphore,
-    request: Any,
-    context: grpc.ServicerContext,
-) -> Iterator[Any]:
-    with _statuses(name, context):
-        rule.check(identify(context), name)
-    if not limit.acquire(blocking=False):
-        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"more than {STREAMS} calls of {name} at a time")
-    try:
-        if _is_ours(name):
-            with _statuses(name, context):
-                for message in stream(_decoded(request), context):
-                    rule.check(identify(context), name)  # who listens may be let in no more
-                    yield message
-        else:
-            for message in stream(request, context):
-                with _statuses(name, context):
-                    rule.check(identify(context), name)
-                yield message
-    finally:
-        limit.release()
 
 
 @contextmanager
@@ -144,6 +162,8 @@ def _statuses(name: str, context: grpc.ServicerContext) -> Iterator[None]:
             # A client never hears of a call that ends with a control character in its metadata.
             context.set_trailing_metadata(((HINT, _short(error.hint.encode("unicode_escape"))),))
         status, words = grpc.StatusCode[error.status], error.message
+    except grpc.RpcError:
+        raise  # the client has ended the call, or the admission
     except Exception:
         _log.exception("%s failed for a reason that was not foreseen", name)
         status, words = grpc.StatusCode.INTERNAL, "the control service failed for a reason that its log tells"

@@ -4,47 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
-
-import grpc
 
 from ovnhook import members, pki
 from ovnhook import token as tokens
 from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.api.v1 import ovnhook_pb2_grpc
-from ovnhook.config import Config
-from ovnhook.control import tcp
-from ovnhook.control.calls import Calls
-from ovnhook.control.roles import anybody
 from ovnhook.control.trust import Trust
 from ovnhook.deadline import Deadline
 from ovnhook.errors import NotFound, PermissionDenied
 
 _log = logging.getLogger(__name__)
-
-_THREADS = 2
-
-
-class Door:
-    """Serves from when it is made until it is stopped.
-
-    Args:
-        trust: knows who is let in.
-        config: where to serve, and with which certificate.
-
-    Raises:
-        OvnhookError: it can't serve there, or the certificate is not what it is to be.
-    """
-
-    def __init__(self, trust: Trust, config: Config) -> None:
-        self._server = grpc.server(ThreadPoolExecutor(_THREADS), interceptors=[Calls(anybody)])
-        ovnhook_pb2_grpc.add_EnrolmentServicer_to_server(Enrolment(trust), self._server)
-        tcp.listen(self._server, config.enrolment, config, mutual=False)
-        self._server.start()
-
-    def stop(self, grace: float) -> None:
-        """Let the calls that are under way end within some seconds, and end."""
-        self._server.stop(grace).wait()
 
 
 class Enrolment:

@@ -9,12 +9,12 @@ services may do this at once: all of them come to the same end.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
 from ovnhook import router
 from ovnhook.changes import SetGateways
+from ovnhook.control.loop import Loop
 from ovnhook.deadline import Deadline
 from ovnhook.errors import Conflict, OvnhookError
 from ovnhook.ovsdb.northbound import Northbound
@@ -28,7 +28,7 @@ _PATIENCE = 5.0  # seconds for one look
 
 
 class Gateways:
-    """Looks and moves from when it is started until it is stopped.
+    """Looks and moves while its loop runs.
 
     Args:
         northbound: where the routers are.
@@ -38,20 +38,11 @@ class Gateways:
     def __init__(self, northbound: Northbound, southbound: Southbound) -> None:
         self._northbound = northbound
         self._southbound = southbound
-        self._stop = threading.Event()
         self._said = ""
         self._down: dict[str, str] = {}
         self._seen: dict[str, tuple[tuple[str, ...], str]] = {}
-        self._thread = threading.Thread(target=self._run, name="gateways", daemon=True)
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End."""
-        self._stop.set()
-        self._thread.join(2 * _PATIENCE)
+        self._next_look = 0.0
+        self.loop = Loop("gateways", self._step, _GLANCE)
 
     def look(self, deadline: Deadline) -> None:
         """Put in the hosts that can, and out those that can't any more, as far as the databases can be reached.
@@ -61,14 +52,12 @@ class Gateways:
         """
         self._survive(lambda: self._look({}, deadline))
 
-    def _run(self) -> None:
-        next_look = 0.0
-        while not self._stop.wait(_GLANCE):
-            if time.monotonic() >= next_look:
-                self._survive(lambda: self._look(self._seen, Deadline.after(_PATIENCE)))
-                next_look = time.monotonic() + _PERIOD
-            elif self._is_news():
-                self.look(Deadline.after(_PATIENCE))
+    def _step(self) -> None:
+        if time.monotonic() >= self._next_look:
+            self._survive(lambda: self._look(self._seen, Deadline.after(_PATIENCE)))
+            self._next_look = time.monotonic() + _PERIOD
+        elif self._is_news():
+            self.look(Deadline.after(_PATIENCE))
 
     def _is_news(self) -> bool:
         """Whether another uplink is down than before, or one is up again."""

@@ -9,7 +9,7 @@ import grpc
 
 from ovnhook.api.grpc.health.v1 import health_pb2 as api
 from ovnhook.deadline import Deadline
-from ovnhook.errors import OvnhookError
+from ovnhook.errors import NotFound, OvnhookError
 from ovnhook.ovsdb.northbound import Northbound
 
 _PATIENCE = 2.0  # seconds that the database has to answer
@@ -29,10 +29,10 @@ class Health:
         self._services = {"", *services}
         self._stop = threading.Event()
 
-    def Check(self, request: api.HealthCheckRequest, context: grpc.ServicerContext) -> api.HealthCheckResponse:
+    def Check(self, request: api.HealthCheckRequest, _context: grpc.ServicerContext) -> api.HealthCheckResponse:
         """How it is now."""
         if request.service not in self._services:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"there is no service '{request.service}'")
+            raise NotFound(f"there is no service '{request.service}'")
         return api.HealthCheckResponse(status=self._status())
 
     def Watch(

@@ -6,7 +6,9 @@ A method without a rule is refused to everybody.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
+from urllib.parse import unquote
 
 import grpc
 
@@ -16,6 +18,8 @@ from ovnhook.pki import CONTROL, NODE, OPERATOR, READER, ROLES, Subject, subject
 
 Identify = Callable[[grpc.ServicerContext], Subject]
 """Says who calls, or raises PermissionDenied."""
+
+_NETWORK = 64  # the prefix length of what one host may have of IPv6
 
 LOCAL = Subject("localhost", OPERATOR)
 """Who shows no certificate: root on the unix socket, or this host's users where it is served to them in the clear."""
@@ -28,10 +32,12 @@ class Rule:
     Attributes:
         roles: of those who may.
         told: whether the method is told who calls, as its third argument, because what it does depends on that.
+        long: whether it waits for others, for up to 30 seconds, so that there may be only few such calls at a time.
     """
 
     roles: frozenset[str]
     told: bool = False
+    long: bool = False
 
     def check(self, caller: Subject, method: str) -> None:
         """Refuse who may not call.
@@ -49,7 +55,9 @@ class Rule:
 
 
 READS = Rule(frozenset({READER, NODE, OPERATOR, CONTROL}))
+READS_AND_WAITS = replace(READS, told=True, long=True)
 CHANGES = Rule(frozenset({OPERATOR, CONTROL}))
+CHANGES_AND_WAITS = replace(CHANGES, long=True)
 CHANGES_OF_A_HOST = Rule(frozenset({NODE, OPERATOR, CONTROL}), told=True)
 """A node may do so on itself alone, which only the method can see: `check_host`."""
 
@@ -80,7 +88,7 @@ RULES = {
     "/ovnhook.v1.Leases/ReleaseLease": CHANGES,
     "/ovnhook.v1.Nodes/GetNode": READS,
     "/ovnhook.v1.Nodes/ListNodes": READS,
-    "/ovnhook.v1.Nodes/RemoveNode": CHANGES,
+    "/ovnhook.v1.Nodes/RemoveNode": CHANGES_AND_WAITS,
     "/ovnhook.v1.Ports/CreatePort": CHANGES_OF_A_HOST,
     "/ovnhook.v1.Ports/DeletePort": CHANGES_OF_A_HOST,
     "/ovnhook.v1.Ports/GetPort": READS,
@@ -89,9 +97,9 @@ RULES = {
     "/ovnhook.v1.Routers/DeleteRouter": CHANGES,
     "/ovnhook.v1.Routers/GetRouter": READS,
     "/ovnhook.v1.Routers/ListRouters": READS,
-    "/ovnhook.v1.Routers/MoveGateway": CHANGES,
+    "/ovnhook.v1.Routers/MoveGateway": CHANGES_AND_WAITS,
     "/ovnhook.v1.Routers/UpdateRouter": CHANGES,
-    "/ovnhook.v1.Status/GetStatus": READS,
+    "/ovnhook.v1.Status/GetStatus": READS_AND_WAITS,
     "/ovnhook.v1.Subnets/CreateSubnet": CHANGES,
     "/ovnhook.v1.Subnets/DeleteSubnet": CHANGES,
     "/ovnhook.v1.Subnets/GetSubnet": READS,
@@ -141,6 +149,24 @@ def trusted_caller_of(members: Callable[[], Members], context: grpc.ServicerCont
 def anybody(_context: grpc.ServicerContext) -> Subject:
     """Who calls where nobody shows a certificate: one who has none yet."""
     return Subject("anybody", READER)
+
+
+def counted_as(caller: Subject, context: grpc.ServicerContext) -> str:
+    """Whom a call is counted to: who shows a certificate, or the host that one without any calls from."""
+    return str(caller) if _shown(context) else source_of(context.peer())
+
+
+def source_of(peer: str) -> str:
+    """The host of a peer as gRPC tells it: its IPv4 address, its IPv6 network, or ``unix``."""
+    kind, _, where = unquote(peer).partition(":")
+    host = where.rpartition(":")[0].strip("[]").partition("%")[0]
+    match kind:
+        case "ipv4":
+            return host
+        case "ipv6":  # whoever has one address of a network has them all
+            return str(ip_network(f"{host}/{_NETWORK}", strict=False))
+        case _:
+            return kind
 
 
 def _shown(context: grpc.ServicerContext) -> bytes | None:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ovnhook import address, health
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.control.nodes import Around, message
 from ovnhook.deadline import Deadline
-from ovnhook.errors import OvnhookError
+from ovnhook.errors import OvnhookError, Unavailable
 from ovnhook.members import Members
 from ovnhook.model import Node
 from ovnhook.observed import Cloud
 from ovnhook.ovsdb import server
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
-from ovnhook.pki import CONTROL, NODE
+from ovnhook.pki import CONTROL, NODE, OPERATOR, Subject
 
 _PATIENCE = 2.0  # seconds that each of those who are asked has
+FRESH = 10.0
+"""Seconds for which those who may only read are told what was measured, instead of asking again."""
+
 _PAUSE = 0.01  # seconds between two looks who has answered
 
 T = TypeVar("T")
@@ -30,23 +34,37 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _Stored:
-    """What the northbound database says, and the count that everybody is to answer to."""
+    """What the northbound database says."""
 
     cloud: Cloud
     gateways: dict[str, tuple[str, ...]]
     uses: tuple[health.Use, ...]
     ports: Counter[str]
-    count: int
-    counted_at: float
 
 
 @dataclass(frozen=True)
 class _Hosts:
-    """What the southbound database says, after the hosts had time to answer to the count."""
+    """What the southbound database says."""
 
     nodes: tuple[Node, ...]
     active: dict[str, str]
-    pace: health.Pace | None
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """How northd and the hosts answered to a count, or why they could not be asked.
+
+    Attributes:
+        begun: when that was, on the monotonic clock.
+        count: of NB_Global.nb_cfg, or None where it could not be counted up.
+        pace: how long they took, or None where the answers could not be read.
+        errors: by database.
+    """
+
+    begun: float
+    count: int | None = None
+    pace: health.Pace | None = None
+    errors: Mapping[str, str] = field(default_factory=dict)
 
 
 class Status:
@@ -62,9 +80,14 @@ class Status:
         self._northbound = northbound
         self._southbound = southbound
         self._members = members
+        self._measuring = threading.Lock()
+        self._measured = _Measured(-FRESH)
 
-    def GetStatus(self, request: api.GetStatusRequest, deadline: Deadline) -> api.GetStatusResponse:
-        """Ask and judge; what can't be read is a problem among others."""
+    def GetStatus(self, request: api.GetStatusRequest, deadline: Deadline, caller: Subject) -> api.GetStatusResponse:
+        """Ask and judge; what can't be read is a problem among others.
+
+        To ask makes northd and every host write: for who may only read that is done every now and then.
+        """
         del request
         share = min(_PATIENCE, deadline.remaining / 4)
         sides = {"northbound": self._northbound.database, "southbound": self._southbound.database}
@@ -75,16 +98,18 @@ class Status:
                 for remote in database.remotes.split(",")
             ]
             stored, stored_error = _attempt(lambda: self._stored(Deadline.after(share)))
-            hosts, hosts_error = _attempt(lambda: self._hosts(stored, share))
+            may_ask = caller.role in (OPERATOR, CONTROL)
+            measured = self._measure(share, deadline, anew=may_ask) if stored else _Measured(0)
+            hosts, hosts_error = _attempt(lambda: self._hosts(Deadline.after(share)))
             servers = [(side, one.result()) for side, one in asked]
-        errors = {"northbound": stored_error, "southbound": hosts_error}
+        errors = {**measured.errors, **_errors(northbound=stored_error, southbound=hosts_error)}
         observed = health.Observed(
             now=time.time(),
             databases=tuple(
-                health.Database(side, tuple(one for where, one in servers if where == side), errors[side])
+                health.Database(side, tuple(one for where, one in servers if where == side), errors.get(side, ""))
                 for side in sides
             ),
-            pace=hosts.pace if hosts else None,
+            pace=measured.pace if hosts else None,
             nodes=hosts.nodes if hosts else (),
             legs=_legs(stored, hosts) if stored else (),
             uses=stored.uses if stored else (),
@@ -95,7 +120,7 @@ class Status:
             ),
         )
         around = Around(
-            nb_cfg=stored.count if stored else None,
+            nb_cfg=measured.count,
             ports=stored.ports if stored else None,
             active=hosts.active if hosts else {},
         )
@@ -114,33 +139,64 @@ class Status:
             gateways=self._northbound.gateways(deadline),
             uses=tuple(health.Use(one.name, used[one.name], address.capacity(one)) for one in cloud.subnets),
             ports=self._northbound.port_counts(deadline),
-            count=self._northbound.count_up(deadline),
-            counted_at=time.monotonic(),
         )
 
-    def _hosts(self, stored: _Stored | None, patience: float) -> _Hosts:
-        pace = self._pace(stored, patience) if stored else None
-        deadline = Deadline.after(patience)
-        return _Hosts(tuple(self._southbound.nodes(deadline)), self._southbound.active(deadline), pace)
+    def _hosts(self, deadline: Deadline) -> _Hosts:
+        return _Hosts(tuple(self._southbound.nodes(deadline)), self._southbound.active(deadline))
 
-    def _pace(self, stored: _Stored, patience: float) -> health.Pace:
+    def _measure(self, patience: float, deadline: Deadline, *, anew: bool) -> _Measured:
+        """Count up, and look how northd and the hosts answer; once for all who ask at a time.
+
+        Args:
+            patience: seconds that they have.
+            deadline: when to give up waiting for somebody else's turn.
+            anew: whether what was measured before this call will not do.
+
+        Raises:
+            Unavailable: others ask all the time.
+        """
+        asked = time.monotonic()
+        if not self._measuring.acquire(timeout=deadline.remaining / 2):
+            raise Unavailable("too many ask for the status at a time")
+        try:
+            if self._measured.begun < (asked if anew else asked - FRESH):
+                self._measured = self._measure_now(patience)
+            return self._measured
+        finally:
+            self._measuring.release()
+
+    def _measure_now(self, patience: float) -> _Measured:
+        begun = time.monotonic()
+        count, error = _attempt(lambda: self._northbound.count_up(Deadline.after(patience)))
+        if count is None:
+            return _Measured(begun, errors=_errors(northbound=error))
+        pace, error = _attempt(lambda: self._pace(count, patience))
+        return _Measured(begun, count, pace, _errors(southbound=error))
+
+    def _pace(self, count: int, patience: float) -> health.Pace:
         """Wait for northd and the hosts, as ``ovn-nbctl --wait=hv sync`` does, and tell how long each took."""
-        if not stored.count:
+        if not count:
             return health.Pace()  # the row that is counted in is made by northd, which has never run
+        counted_at = time.monotonic()
         northd: int | None = None
         nodes: dict[str, int | None] = {}
         waited = Deadline.after(patience)
         while True:
             answers = self._southbound.answers(Deadline.after(patience))
-            took = round((time.monotonic() - stored.counted_at) * 1000)
-            if northd is None and answers.northd >= stored.count:
+            took = round((time.monotonic() - counted_at) * 1000)
+            if northd is None and answers.northd >= count:
                 northd = took
-            for name, count in answers.nodes.items():
+            for name, answered in answers.nodes.items():
                 if nodes.get(name) is None:
-                    nodes[name] = took if count >= stored.count else None
+                    nodes[name] = took if answered >= count else None
             if not waited.remaining or (northd is not None and None not in nodes.values()):
                 return health.Pace(northd, nodes)
             time.sleep(_PAUSE)
+
+
+def _errors(**errors: str) -> dict[str, str]:
+    """Those that are any, by database."""
+    return {side: error for side, error in errors.items() if error}
 
 
 def _attempt(ask: Callable[[], T]) -> tuple[T | None, str]:

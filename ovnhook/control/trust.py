@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ovnhook import fence, keyfiles, members, pki
+from ovnhook.control.loop import Loop
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidConfig, OvnhookError, Unavailable
 from ovnhook.members import Members
@@ -29,7 +30,7 @@ _DATABASES = ("/run/ovn/ovnnb_db.ctl", "/run/ovn/ovnsb_db.ctl")  # of this host,
 
 
 class Trust:
-    """Writes the files when it is made, and from when it is started until it is stopped.
+    """Writes the files from when it is started until it is stopped.
 
     Args:
         row: where control hosts tell each other.
@@ -53,20 +54,13 @@ class Trust:
         self._said = ""
         self._lock = threading.Lock()
         self.members = Members()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="trust", daemon=True)
-        self._write()  # while the database is out of reach it stays as it was
-        self._survive()
+        self.loop = Loop("trust", self._survive, _PERIOD)
 
     def start(self) -> None:
-        """Begin to look."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(2 * _PATIENCE)
+        """Look, and go on looking."""
+        self._write()  # while the database is out of reach it stays as it was
+        self._survive()
+        self.loop.start()
 
     def look(self, deadline: Deadline) -> Members:
         """Who is let in now; the files say so afterwards."""
@@ -176,10 +170,6 @@ class Trust:
                 return
         self._files.cut.unlink()
         _log.info("somebody is let in no more: the databases' connections were cut")
-
-    def _run(self) -> None:
-        while not self._stop.wait(_PERIOD):
-            self._survive()
 
     def _survive(self) -> None:
         try:

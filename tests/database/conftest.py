@@ -40,6 +40,18 @@ def port() -> int:
 
 
 @pytest.fixture
+def make_port() -> Callable[[], int]:
+    """Gives TCP ports that nobody has."""
+
+    def port() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return port
+
+
+@pytest.fixture
 def make_server(directory: Path) -> Iterator[Callable[[str, Path], Server]]:
     """Make servers by name and schema; all of them are ended after the test."""
     with ExitStack() as stack:

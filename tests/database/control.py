@@ -61,6 +61,7 @@ class Control:
             northbound=northbound.remote, southbound=southbound.remote, vswitch=make_host("hv1").remote
         )
         self.service = server.Server(path, self.config)
+        self.service.start()
         self._capture = capture
 
     def ovnhook(self, *arguments: str) -> Done:

@@ -117,18 +117,6 @@ class Cloud:
 
 
 @pytest.fixture
-def make_port() -> Callable[[], int]:
-    """Gives TCP ports that nobody has."""
-
-    def port() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
-    return port
-
-
-@pytest.fixture
 def cloud(
     control: Control, directory: Path, make_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Cloud]:
@@ -150,6 +138,7 @@ def cloud(
     )
     path = directory / "run" / "own.sock"
     service = Server(path, config)
+    service.start()
     nbctl = ("ovn-nbctl", f"--db={control.northbound.remote}")
     run(*nbctl, "set-ssl", str(shown.key), str(shown.certificate), str(shown.ca))
     run(*nbctl, "set-connection", f"pssl:{database}:127.0.0.1")
@@ -473,12 +462,12 @@ def test_without_an_authority(control: Control) -> None:
 def test_an_authority_that_is_none(control: Control, directory: Path) -> None:
     """The service does not start, and says why."""
     with pytest.raises(InvalidConfig, match="No such file"):
-        Server(directory / "run" / "x.sock", replace(control.config, authority=str(directory / "none")))
+        Server(directory / "run" / "x.sock", replace(control.config, authority=str(directory / "none"))).start()
     files = AuthorityFiles(directory / "ca")
     carry_out(setup.steps(files, "c1", "127.0.0.1"), print)
     files.ledger.write_text("{")
     with pytest.raises(InvalidConfig, match=r"ledger\.json: .*mv it away"):
-        Server(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder)))
+        Server(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder))).start()
     files.own.key.write_bytes(pki.new_key())
     with pytest.raises(InvalidConfig, match="not that of its certificate"):
-        Server(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder)))
+        Server(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder))).start()

@@ -18,7 +18,7 @@ from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2_grpc
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as services
 from ovnhook.config import Config
-from ovnhook.control import calls, server, watches
+from ovnhook.control import calls, listener, server, watches
 from ovnhook.deadline import Deadline
 from ovnhook.host import Host
 from ovnhook.ovsdb.connection import Database
@@ -207,6 +207,7 @@ def while_away(control: Control) -> Iterator[Config]:
     aside = databases.Server(place, databases.NORTHBOUND_SCHEMA, control.northbound.directory / "db")
     config = replace(control.config, northbound=aside.remote)
     service = server.Server(place / "control.sock", config)
+    service.start()
     try:
         yield config
     finally:
@@ -351,7 +352,7 @@ def change(control: Control, subnet: str, times: int) -> None:
 def test_as_many_as_there_can_be(control: Control) -> None:
     """One more is refused, calls are answered beside them all, and who leaves makes room."""
     with contextlib.ExitStack() as stack:
-        channels = [stack.enter_context(control.channel()) for _ in range(calls.STREAMS + 1)]
+        channels = [stack.enter_context(control.channel()) for _ in range(listener.STREAMS + 1)]
         found = [Watch(channel) for channel in channels[:-1]]
         for watch in found:
             watch.begin()
@@ -414,6 +415,7 @@ def test_a_cluster_that_loses_a_server(
     """Is watched by one of the others, and nothing is missed or told twice."""
     config = Config(northbound=",".join(cluster.remotes), southbound=southbound.remote, vswitch="unix:/nonexistent/s")
     service = server.Server(directory / "control.sock", config)
+    service.start()
     try:
         with grpc.insecure_channel(f"unix:{directory}/control.sock") as own:
             watch, stub = Watch(own, api.WatchChangesRequest.SUBNETS), services.SubnetsStub(own)
@@ -435,6 +437,7 @@ def test_a_server_that_is_alone(
     """It knows nothing of what changes, and is left; the log says so once."""
     config = Config(northbound=cluster.servers[0].remote, southbound=southbound.remote, vswitch="unix:/nonexistent/s")
     service = server.Server(directory / "control.sock", config)
+    service.start()
     try:
         with grpc.insecure_channel(f"unix:{directory}/control.sock") as own:
             watch, stub = Watch(own, api.WatchChangesRequest.SUBNETS), services.SubnetsStub(own)

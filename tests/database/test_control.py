@@ -478,7 +478,7 @@ def test_only_root_may_open_the_socket(control: Control) -> None:
 def test_a_second_service_is_refused(control: Control) -> None:
     """In one line; the first one goes on."""
     with pytest.raises(OvnhookError, match=f"another control service serves on {control.path}"):
-        server.Server(control.path, control.config)
+        server.Server(control.path, control.config).start()
     control.done("subnet", "list")
 
 
@@ -486,7 +486,7 @@ def test_a_second_service_is_refused(control: Control) -> None:
 def test_where_nobody_can_serve(path: str) -> None:
     """In one line."""
     with pytest.raises(OvnhookError, match="can't serve on /"):
-        server.Server(Path(path), Config())
+        server.Server(Path(path), Config()).start()
 
 
 class TestProcess:

@@ -81,6 +81,7 @@ def test_from_other_hosts(control: Control, directory: Path, port: int) -> None:
     databases = "".join(f'{name} = "{getattr(control.config, name)}"\n' for name in ("northbound", "southbound"))
     configuration.write_text(databases + as_here(blocks("toml")[0]))
     service = Server(directory / "run" / "other.sock", load(configuration))
+    service.start()
     try:
         (line,) = python(as_here(blocks("python")[2]), directory).splitlines()
     finally:

@@ -32,7 +32,7 @@ from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.subnet import Underlay
 from tests.database.authority import Authority
 from tests.database.control import Control
-from tests.database.hosts import add_chassis
+from tests.database.hosts import add_chassis, start_northd
 from tests.unit.test_roles import READING
 
 METHODS = [
@@ -92,6 +92,7 @@ def clients(control: Control, authority: Authority, directory: Path, port: int) 
         ca=str(authority.certificate),
     )
     service = Server(directory / "run" / "tls.sock", config)
+    service.start()
     made = Clients(control, authority, config.listen)
     yield made
     made.close()
@@ -143,6 +144,26 @@ def test_each_role_and_each_method(clients: Clients) -> None:
 
 
 @pytest.mark.usefixtures("_impatient")
+def test_a_status_for_who_only_reads(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes northd and the hosts write no more often than once in a while, however often it is asked for."""
+    northbound = clients.control.northbound
+    start_northd(northbound, clients.control.southbound)
+
+    def counted(role: str) -> int:
+        request = api.GetStatusRequest()
+        assert services.StatusStub(clients.channel("ann", role)).GetStatus(request, timeout=20).northd.active
+        (row,) = northbound.dump()["NB_Global"].values()
+        return int(row["nb_cfg"])
+
+    monkeypatch.setattr(status, "FRESH", 1e9)
+    assert [counted(role) for role in ("operator", "reader", "node", "reader", "operator", "reader")] == [1] * 4 + [
+        2
+    ] * 2
+    monkeypatch.setattr(status, "FRESH", 0.0)
+    assert counted("reader") == 3
+
+
+@pytest.mark.usefixtures("_impatient")
 def test_on_the_control_host(control: Control) -> None:
     """Who comes by the unix socket is an operator."""
     with control.channel() as channel:
@@ -153,6 +174,7 @@ def test_on_the_control_host(control: Control) -> None:
 def test_in_the_clear(control: Control, directory: Path, port: int) -> None:
     """So is who is served in the clear, which is on this host."""
     service = Server(directory / "run" / "clear.sock", replace(control.config, listen=f"127.0.0.1:{port}"))
+    service.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         assert denied(channel) == set()
     service.stop()

@@ -32,7 +32,9 @@ def channels(control: Control, directory: Path) -> Iterator[list[grpc.Channel]]:
         paths = [control.path]
         for number in range(1, SERVICES):
             paths.append(directory / f"{number}.sock")
-            stack.callback(Server(paths[-1], control.config).stop)
+            service = Server(paths[-1], control.config)
+            stack.callback(service.stop)
+            service.start()
         yield [
             stack.enter_context(grpc.insecure_channel(f"unix:{paths[number % SERVICES]}")) for number in range(CLIENTS)
         ]

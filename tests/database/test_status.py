@@ -194,6 +194,7 @@ def test_a_cluster(
         northbound=",".join(cluster.remotes), southbound=southbound.remote, vswitch=control.config.vswitch
     )
     control.service = server.Server(control.path, control.config)
+    control.service.start()
     try:
         start_northd(cluster.servers[0], southbound)
         found = status(control)
@@ -222,6 +223,7 @@ def test_the_control_service_away(control: Control) -> None:
     assert (done.status, done.out) == (7, "")
     assert "the control service is not running" in done.error
     control.service = server.Server(control.path, control.config)
+    control.service.start()
 
 
 def test_the_agents_word_does_not_cost_a_gateway(well: Control) -> None:

@@ -44,6 +44,7 @@ def serve(directory: Path) -> Iterator[Callable[[Config], Server]]:
 
     def begin(config: Config) -> Server:
         started.append(Server(directory / "run" / "control.sock", config))
+        started[-1].start()
         return started[-1]
 
     yield begin
@@ -155,7 +156,7 @@ def test_files_that_are_wrong(
     else:
         path.write_bytes(content)
     with pytest.raises(InvalidConfig) as caught:
-        Server(directory / "run" / "control.sock", configuration)
+        Server(directory / "run" / "control.sock", configuration).start()
     assert caught.value.message.startswith(f"{name} {path}: {said}")
 
 
@@ -175,7 +176,7 @@ def test_an_address_that_is_taken(configuration: Config, directory: Path, port: 
         other.bind(("127.0.0.1", port))
         other.listen()
         with pytest.raises(OvnhookError, match=f"can't listen on 127.0.0.1:{port}"):
-            Server(directory / "run" / "control.sock", configuration)
+            Server(directory / "run" / "control.sock", configuration).start()
 
 
 @pytest.mark.parametrize(

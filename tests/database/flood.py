@@ -1,0 +1,124 @@
+"""Clients that do not want what the service is for: bare connections, and HTTP/2 (RFC 9113) frame by frame."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+CLIENT_HELLO = bytes.fromhex("1603010200010001fc0303") + bytes(32)
+"""The beginning of a TLS handshake, of which the rest never comes."""
+
+HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION = 1, 3, 4, 6, 9
+END_HEADERS, END_STREAM = 4, 1
+
+
+class Connections:
+    """Connections over TCP that stay open."""
+
+    def __init__(self, address: str, count: int, first: bytes) -> None:
+        host, _, port = address.rpartition(":")
+        self._open: list[socket.socket] = []
+        for number in range(count):
+            one = socket.socket()
+            # A source of its own for each few: one alone has no more than 28,000 ports.
+            one.bind((f"127.0.1.{1 + number % 250}", 0))
+            one.connect((host, int(port)))
+            with suppress(OSError):
+                one.send(first)
+            self._open.append(one)
+
+    def close(self) -> None:
+        """Close them all."""
+        for one in self._open:
+            one.close()
+
+
+class Http2:
+    """A connection on which any frame can be sent.
+
+    Args:
+        address: HOST:PORT, or the path of a unix socket.
+        ca: whom the service is trusted by, or None where it serves in the clear.
+        pair: the client's certificate and key.
+        settings: of the connection (RFC 9113, section 6.5.2).
+    """
+
+    def __init__(
+        self,
+        address: str,
+        ca: Path | None = None,
+        pair: tuple[Path, Path] | None = None,
+        settings: dict[int, int] | None = None,
+    ) -> None:
+        if address.startswith("/"):
+            plain = socket.socket(socket.AF_UNIX)
+            plain.connect(address)
+        else:
+            host, _, port = address.rpartition(":")
+            plain = socket.create_connection((host, int(port)))
+        plain.settimeout(60)
+        self.socket: socket.socket = plain
+        if ca:
+            context = ssl.create_default_context(cafile=str(ca))
+            context.check_hostname = False
+            context.set_alpn_protocols(["h2"])
+            if pair:
+                context.load_cert_chain(*pair)
+            self.socket = context.wrap_socket(plain)
+        self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        self.send(SETTINGS, 0, 0, b"".join(struct.pack(">HI", *one) for one in (settings or {}).items()))
+        self._stream = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, kind: int, flags: int, stream: int, payload: bytes = b"") -> None:
+        """Send a frame."""
+        self.socket.sendall(
+            struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+        )
+
+    def call(self, method: str, *more: tuple[str, str]) -> int:
+        """Begin a call, and send no message; its stream."""
+        self._stream += 2
+        fields = [
+            (":method", "POST"), (":scheme", "http"), (":path", method), (":authority", "x"),
+            ("te", "trailers"), ("content-type", "application/grpc"), *more,
+        ]  # fmt: skip
+        self.send(HEADERS, END_HEADERS, self._stream, b"".join(map(_literal, fields)))
+        return self._stream
+
+    def ended(self) -> bool:
+        """Read until the service has closed the connection; False if it never does."""
+        try:
+            while self.socket.recv(65536):
+                pass
+        except TimeoutError:
+            return False
+        except OSError:
+            pass
+        return True
+
+
+def _literal(field: tuple[str, str]) -> bytes:
+    """A header that is not indexed (RFC 7541, section 6.2.2)."""
+    return b"\0" + b"".join(_length(len(text)) + text.encode() for text in field)
+
+
+def _length(number: int) -> bytes:
+    """An integer with a prefix of seven bits (RFC 7541, section 5.1)."""
+    if number < 127:
+        return bytes([number])
+    number -= 127
+    found = [127]
+    while number >= 128:
+        found.append(number % 128 + 128)
+        number //= 128
+    return bytes([*found, number])
