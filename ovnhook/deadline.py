@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from ovnhook.errors import Unavailable
+
+_WORTH_SAYING = 0.05  # seconds
+
+
+def _now() -> float:
+    return time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -14,9 +22,13 @@ class Deadline:
 
     Attributes:
         at: seconds, as ``time.monotonic()`` counts them.
+        began: when the work began that has to end by then.
+        spent: seconds that each step of it has waited for something else, by its name; parts of it share this.
     """
 
     at: float
+    began: float = field(default_factory=_now, compare=False)
+    spent: dict[str, float] = field(default_factory=dict, compare=False)
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
@@ -28,11 +40,38 @@ class Deadline:
         """Seconds left, never negative."""
         return max(0.0, self.at - time.monotonic())
 
+    def within(self, seconds: float) -> Deadline:
+        """An earlier moment for a part of the work: that many seconds from now, or this one."""
+        return Deadline(min(self.at, time.monotonic() + seconds), self.began, self.spent)
+
     def half(self, most: float) -> Deadline:
         """The moment when half of the time left is over, `most` seconds from now at the latest."""
-        return Deadline.after(min(most, self.remaining / 2))
+        return self.within(min(most, self.remaining / 2))
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Count the time until the end of the block as a wait for something else."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spent[what] = self.spent.get(what, 0.0) + time.monotonic() - start
 
     def check(self, what: str) -> None:
         """Raise Unavailable if the moment has passed; `what` says what was being done."""
         if not self.remaining:
-            raise Unavailable(f"{what}: no time left")
+            raise Unavailable(f"{what}: no time left{self.account()}")
+
+    def account(self) -> str:
+        """Return what the time was spent with, in words, or "" where that was next to nothing."""
+        own = time.monotonic() - self.began - sum(self.spent.values())
+        is_slow = own > sum(self.spent.values())
+        steps = {**self.spent, "its own work" if is_slow else "this host's own work": own}
+        said = ", ".join(
+            f"{step} took {seconds:.1f} s"
+            for step, seconds in sorted(steps.items(), key=lambda step: -step[1])
+            if seconds >= _WORTH_SAYING
+        )
+        if not said:
+            return ""
+        return f": this host was too slow: {said}" if is_slow else f": {said}"

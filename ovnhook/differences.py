@@ -5,9 +5,10 @@ Only what says that it is this host's is looked at, and nothing that a client of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import assert_never
 from uuid import UUID
 
 from netaddr import IPAddress
@@ -29,6 +30,7 @@ class Running:
         paused: whether it does not run at the moment, as while it arrives from another host.
         migrates: whether libvirt is doing something long with it, as moving it to another host.
         makes_sense: whether its XML could be understood.
+        hangs: whether its QEMU does not answer libvirt.
     """
 
     domain: Domain
@@ -36,14 +38,22 @@ class Running:
     paused: bool = False
     migrates: bool = False
     makes_sense: bool = True
+    hangs: bool = False
 
 
 @dataclass(frozen=True)
 class Domains:
-    """What libvirt says: the domains that run, and those that are defined, which some of the former are."""
+    """What libvirt says.
+
+    Attributes:
+        running: the domains that run.
+        defined: those that are defined, which some of the former are.
+        unknown: why nothing is known of some, because libvirt does not answer for them, for example.
+    """
 
     running: Mapping[UUID, Running]
     defined: Mapping[UUID, Domain]
+    unknown: Mapping[UUID, Difference] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -217,8 +227,12 @@ def whose(mend: Mend) -> UUID | None:
             return uuid
         case GiveBack(lease):
             return lease.domain
-        case _:
+        case Unplug(_, tap):
+            return _uuid(tap.domain)
+        case Rename() | Leave():
             return None
+        case _:
+            assert_never(mend)
 
 
 @dataclass(frozen=True)
@@ -313,6 +327,19 @@ def elsewhere(inventory: Inventory, domains: Domains) -> set[tuple[UUID, str]]:
     return running - inventory.ports.keys()
 
 
+def candidates(inventory: Inventory, taps: Mapping[str, Tap]) -> dict[UUID, str]:
+    """The domains that this host has something of, with their names, or the UUID where nobody knows the name."""
+    plugged = {uuid: str(uuid) for tap in taps.values() if (uuid := _uuid(tap.domain))}
+    leased = {lease.domain: lease.domain_name for lease in inventory.leases.values()}
+    bound = {port.domain: port.domain_name for port in inventory.ports.values()}
+    return plugged | leased | bound | {uuid: one.domain_name for uuid, one in inventory.holdings.items()}
+
+
+def leaving(host: str, inventory: Inventory) -> set[UUID]:
+    """The domains that migrate to another host, or were to."""
+    return {uuid for uuid, holding in inventory.holdings.items() if holding.moving_to and holding.host == host}
+
+
 def compare(
     host: str, inventory: Inventory, known: Known, taps: Mapping[str, Tap], domains: Domains
 ) -> Iterator[Difference]:
@@ -327,8 +354,14 @@ def compare(
     """
     for error in inventory.broken:
         yield Difference("", "", str(error), Leave(error.hint))
-    yield from _left_over(host, inventory, domains)
-    yield from _moving(host, inventory, domains)
+    yield from domains.unknown.values()
+    for run in domains.running.values():
+        if run.hangs:
+            hint = f"virsh domcontrol {run.domain.name}; is its QEMU stopped, or its storage away?"
+            yield Difference(run.domain.name, "", "its QEMU does not answer libvirt", Leave(hint))
+    certain = _without(inventory, domains.unknown)
+    yield from _left_over(host, certain, domains)
+    yield from _moving(host, certain, domains)
     for uuid, run in domains.running.items():
         holding = inventory.holdings.get(uuid)
         if run.makes_sense and not (holding and holding.moving_to):
@@ -338,13 +371,32 @@ def compare(
                     yield Difference(run.domain.name, interface.mac, *what)
     held = {(str(uuid), mac) for uuid, holding in inventory.holdings.items() for mac, _, _ in holding.leases}
     for device, tap in taps.items():
+        if _uuid(tap.domain) in domains.unknown:
+            continue
         if (tap.ours or (tap.domain, tap.mac) in held) and not any(
             device in run.taps and str(uuid) == tap.domain for uuid, run in domains.running.items()
         ):
             what_tap = f"port {device} of Open vSwitch is there, and no such device of domain {tap.domain}"
             yield Difference("", "", what_tap, Unplug(device, tap))
-    yield from _leases(inventory, known, domains)
+    yield from _leases(certain, known, domains)
     yield from _names(inventory, known)
+
+
+def _uuid(said: str) -> UUID | None:
+    try:
+        return UUID(said)
+    except ValueError:
+        return None
+
+
+def _without(inventory: Inventory, domains: Container[UUID]) -> Inventory:
+    """What there is of other domains than these."""
+    return replace(
+        inventory,
+        ports={(uuid, mac): port for (uuid, mac), port in inventory.ports.items() if uuid not in domains},
+        holdings={uuid: holding for uuid, holding in inventory.holdings.items() if uuid not in domains},
+        leases={place: lease for place, lease in inventory.leases.items() if lease.domain not in domains},
+    )
 
 
 def _left_over(host: str, inventory: Inventory, domains: Domains) -> Iterator[Difference]:

@@ -243,6 +243,8 @@ def _host(node: Node, seen: Observed) -> Iterator[Problem]:
             f"host {name} has no link to the physical network {network} that is up",
             f"on {name}: ovs-vsctl show (is an interface in the bridge for {network}?); ip link (is it up?)",
         )
+    for one in node.problems if age <= STALE else ():
+        yield Problem(f"host {name}: {one}", f"on {name}: ovnhook check; journalctl -u ovnhook-agent")
     if not node.agent:
         yield Problem(f"host {name} has no agent", f"on {name}: systemctl enable --now ovnhook-agent")
     elif age > STALE and not is_silent:

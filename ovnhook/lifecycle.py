@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from ovnhook import domainxml
@@ -40,7 +41,14 @@ class Answer:
     unavailable: bool = False
 
 
-def answer(operation: str, xml: bytes, host: Host, config: Config, deadline: Deadline) -> Answer:
+def answer(
+    operation: str,
+    xml: bytes,
+    host: Host,
+    config: Config,
+    deadline: Deadline,
+    alone: AbstractContextManager[object] = nullcontext(),  # noqa: B008  (it has no state)
+) -> Answer:
     """Do what an operation of the hook asks for. Never raises, and always ends by the deadline.
 
     Args:
@@ -49,16 +57,11 @@ def answer(operation: str, xml: bytes, host: Host, config: Config, deadline: Dea
         host: does the work.
         config: says what becomes of a start while a database is out of reach.
         deadline: when the answer has to be there.
+        alone: keeps others from working on the domain meanwhile; raises Unavailable where it can't.
     """
     try:
-        if operation == "release":
-            host.detach(domainxml.identify(xml), deadline)
-        elif operation == "migrate":
-            host.announce(domainxml.identify(xml), deadline)
-        elif operation == "prepare":
-            host.attach(domainxml.parse(xml, config.integration_bridge), deadline)
-        else:
-            _start(xml, host, config, deadline)
+        with alone:
+            _carry_out(operation, xml, host, config, deadline)
     except Unavailable as error:
         if operation == "migrate":  # where the domain is it has its network
             return Answer(error.exit_code, f"ovnhook: error: {_named(xml, error)}: it stays where it is")
@@ -73,26 +76,40 @@ def answer(operation: str, xml: bytes, host: Host, config: Config, deadline: Dea
     return Answer()
 
 
-def answer_alone(operation: str, xml: bytes, started: float) -> Answer:
+def _carry_out(operation: str, xml: bytes, host: Host, config: Config, deadline: Deadline) -> None:
+    if operation == "release":
+        host.detach(domainxml.identify(xml), deadline)
+    elif operation == "migrate":
+        host.announce(domainxml.identify(xml), deadline)
+    elif operation == "prepare":
+        host.attach(domainxml.parse(xml, config.integration_bridge), deadline)
+    else:
+        _start(xml, host, config, deadline)
+
+
+def answer_alone(operation: str, xml: bytes, started: float, loading: float) -> Answer:
     """The same without the agent, in the hook's own process.
 
     Args:
         operation: as above.
         xml: as above.
         started: when the hook began, as ``time.monotonic()`` counts.
+        loading: seconds for which this package was loaded; they shorten no wait.
     """
+    asking = time.monotonic() - started - loading
     try:
         config = load()
     except InvalidConfig as error:
         return Answer(0 if operation == "release" else error.exit_code, f"ovnhook: error: {error}")
-    deadline = Deadline(max(started + config.call_deadline - _MARGIN, time.monotonic()))
+    spent = {"ovnhook-agent": asking, "loading ovnhook": loading}
+    deadline = Deadline(started + loading + config.call_deadline - _MARGIN, started, spent)
     return answer(operation, xml, Host(config), config, deadline)
 
 
 def _start(xml: bytes, host: Host, config: Config, deadline: Deadline) -> None:
     domain = domainxml.parse(xml, config.integration_bridge)
     try:
-        host.attach(domain, Deadline.after(deadline.remaining * (1 - _CLEAN_UP_SHARE)))
+        host.attach(domain, deadline.within(deadline.remaining * (1 - _CLEAN_UP_SHARE)))
     except Unavailable:
         raise
     except OvnhookError:

@@ -439,6 +439,7 @@ class Node:
         agent: the version of its agent, or "" where none has ever told.
         agent_seen: when the agent told last, in seconds since 1970 by its clock.
         ovs: the version of its Open vSwitch, or "".
+        problems: what its agent can't repair there, a sentence each.
     """
 
     name: str
@@ -452,3 +453,4 @@ class Node:
     agent: str = ""
     agent_seen: int = 0
     ovs: str = ""
+    problems: tuple[str, ...] = ()

@@ -9,12 +9,14 @@ import threading
 
 from sdnotify import SystemdNotifier
 
+from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.node import Teller
 from ovnhook.agent.reconcile import Reconciler
-from ovnhook.agent.server import DomainLocks, Server
+from ovnhook.agent.server import Server
 from ovnhook.config import AGENT_SOCKET, load
 from ovnhook.errors import OvnhookError
 from ovnhook.host import Host
+from ovnhook.liveness import Liveness
 
 _log = logging.getLogger("ovnhook.agent")
 
@@ -31,9 +33,10 @@ def main() -> int:
         config = load()
         host = Host(config)
         domains = DomainLocks()
-        teller = Teller(host.vswitch)
-        reconciler = Reconciler(config, host, domains)
-        server = Server(AGENT_SOCKET, config, host, domains, reconciler.wake, reconciler.check)
+        liveness = Liveness(("hook", "reconcile", "node"))
+        reconciler = Reconciler(config, host, domains, liveness.beat("reconcile"))
+        teller = Teller(host.vswitch, lambda: reconciler.problems, liveness.beat("node"))
+        server = Server(AGENT_SOCKET, config, host, domains, reconciler.wake, reconciler.check, liveness.beat("hook"))
     except OvnhookError as error:
         _log.error("%s", error)
         return error.exit_code
@@ -43,8 +46,14 @@ def main() -> int:
     _log.info("serving on %s", AGENT_SOCKET)
     systemd = SystemdNotifier()  # sd_notify(3); says nothing where nobody listens
     systemd.notify("READY=1")
+    was_stuck: list[str] = []
     while not stop.wait(_TEND):
-        systemd.notify("WATCHDOG=1")
+        stuck = liveness.stuck()
+        if not stuck:
+            systemd.notify("WATCHDOG=1")
+        elif stuck != was_stuck:
+            _log.error("these loops do not go on: %s: systemd will start the agent again", ", ".join(stuck))
+        was_stuck = stuck
         lost = [database.tend() for database in (host.northbound.database, host.vswitch.database)]
         if any(lost):
             reconciler.wake()

@@ -1,7 +1,6 @@
 """What libvirt says of this host: which domains there are, and when one goes or changes.
 
-libvirt's calls wait without an end while a hook runs for the domain in question, so they have threads of their own and
-nothing that answers the hook waits for them.
+A domain about which libvirt does not answer delays nothing that is asked about the others (ovnhook.agent.calls).
 """
 
 from __future__ import annotations
@@ -11,12 +10,16 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 import libvirt
 
+from ovnhook.agent.calls import Calls, NoAnswer
+from ovnhook.deadline import Deadline
 from ovnhook.errors import Unavailable
 
 _log = logging.getLogger(__name__)
@@ -24,6 +27,8 @@ _log = logging.getLogger(__name__)
 _URI = "qemu:///system"
 _NOBODY = (errno.ENOENT, errno.ECONNREFUSED)  # what the system says of a socket that nobody listens to
 _PAUSE = 1.0  # seconds after an error that may come again at once
+_ALL = 20.0  # seconds for all domains
+_HANGS = 3000  # milliseconds that a question to QEMU may take
 _GONE = (libvirt.VIR_DOMAIN_EVENT_UNDEFINED, libvirt.VIR_DOMAIN_EVENT_STOPPED)
 _ARRIVED = (
     (libvirt.VIR_DOMAIN_EVENT_RESUMED, libvirt.VIR_DOMAIN_EVENT_RESUMED_MIGRATED),
@@ -32,6 +37,9 @@ _ARRIVED = (
     (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_BOOTED),
     (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_RESTORED),
 )
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,8 @@ class Sight:
         definition: its XML as it is defined; empty where it is not.
         paused: whether it is there and does not run at the moment, as while it arrives from another host.
         saved: the XML that it comes back with when it was saved by managedsave; else empty.
-        busy: whether libvirt is doing something long with it, as moving it to another host.
+        busy: whether libvirt is doing something long with it, as moving it to another host; asked only for a migration.
+        hangs: whether its QEMU has not answered a question of libvirt's for some seconds.
     """
 
     live: bytes = b""
@@ -51,6 +60,20 @@ class Sight:
     saved: bytes = b""
     paused: bool = False
     busy: bool = False
+    hangs: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is seen of a host.
+
+    Attributes:
+        domains: those that run or are defined.
+        silent: the names of those about which libvirt does not answer: nothing is known of them.
+    """
+
+    domains: Mapping[UUID, Sight]
+    silent: Mapping[UUID, str]
 
 
 @dataclass(frozen=True)
@@ -62,7 +85,7 @@ class Listeners:
         arrived: a domain runs that was not here before: it was started, or has come from another host.
         changed: it was defined anew, or an interface was plugged in or out, maybe.
         described: its metadata changed.
-        lost: the connection to libvirt.
+        lost: the connection to libvirt; or libvirt answers again.
     """
 
     gone: Callable[[UUID], None]
@@ -73,7 +96,7 @@ class Listeners:
 
 
 class Hypervisor:
-    """A connection to libvirt that comes back by itself. Safe to share between threads.
+    """Asks libvirt, and listens to its events. Safe to share between threads.
 
     Args:
         listeners: are told of events.
@@ -84,54 +107,97 @@ class Hypervisor:
         self._connection: libvirt.virConnect | None = None
         self._listening: list[int] = []  # what libvirt calls our listening to its events
         self._lock = threading.Lock()
+        self._calls: Calls[libvirt.virConnect] = Calls(_connect, listeners.lost)
+        self._names: dict[UUID, str] = {}
+        self._order: dict[UUID, int] = {}
         libvirt.registerErrorHandler(lambda _context, _error: None, None)  # each error is raised as well
         libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=_run_events, name="libvirt-events", daemon=True).start()
 
-    def domains(self) -> dict[UUID, Sight]:
-        """The domains that run or are defined, as they are now.
+    def domains(self, known: Mapping[UUID, str], moving: Collection[UUID]) -> Seen:
+        """All domains as they are now.
+
+        Args:
+            known: names of domains that there may be: libvirt lists none while it is busy with one of them.
+            moving: those that migrate to another host, or were to.
 
         Raises:
-            Unavailable: libvirt is out of reach.
+            Unavailable: libvirt is out of reach, or answers nothing at all.
         """
+        self._listen()
         try:
-            return {UUID(bytes=domain.UUID()): _see(domain) for domain in self._connected().listAllDomains()}
-        except libvirt.libvirtError as error:
-            raise _unavailable(error) from error
+            self._names = self._ask("list", _names)
+            asked = dict(self._names)
+        except NoAnswer as error:
+            unlisted: NoAnswer | None = error
+            asked = {**known, **self._names}
+        else:
+            unlisted = None
+        found: dict[UUID, Sight] = {}
+        silent: dict[UUID, str] = {}
+        deadline = Deadline.after(_ALL)
+        # Last those that did not answer the last time, for only so many calls may wait for an answer at once; first
+        # those for which there was no time.
+        for uuid in sorted(asked, key=lambda uuid: self._order.get(uuid, 0)):
+            if not deadline.remaining:
+                break
+            try:
+                found[uuid] = self._ask(uuid, partial(_look_up, uuid, is_moving=uuid in moving))
+            except NoAnswer:
+                silent[uuid] = asked[uuid]
+        self._order = dict.fromkeys(silent, 1) | dict.fromkeys(asked.keys() - found.keys() - silent.keys(), -1)
+        silent |= {uuid: name for uuid, name in asked.items() if uuid not in found}
+        if unlisted and not found:
+            raise unlisted
+        return Seen({uuid: one for uuid, one in found.items() if one.live or one.definition}, silent)
 
-    def domain(self, uuid: UUID) -> Sight | None:
+    def domain(self, uuid: UUID, *, is_moving: bool = False) -> Sight | None:
         """One of them, or None where there is none.
 
         Raises:
-            Unavailable: libvirt is out of reach.
+            Unavailable: libvirt is out of reach, or does not answer for this domain.
         """
+        self._listen()
+        found = self._ask(uuid, partial(_look_up, uuid, is_moving=is_moving))
+        return found if found.live or found.definition else None
+
+    def hanging(self) -> frozenset[UUID] | None:
+        """The domains that run and whose QEMU does not answer; None where libvirt does not."""
         try:
-            return _see(self._connected().lookupByUUID(uuid.bytes))
+            return self._ask("hanging", _hanging)
+        except Unavailable:
+            return None
+
+    def _ask(self, subject: Hashable, function: Callable[[libvirt.virConnect], T]) -> T:
+        try:
+            return self._calls.call(subject, function)
         except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                return None
             raise _unavailable(error) from error
 
-    def _connected(self) -> libvirt.virConnect:
+    def _listen(self) -> None:
+        """Have libvirt's events."""
+        connection = self._connection
+        if connection is None or not connection.isAlive():
+            self._ask("events", lambda _: self._subscribe())
+
+    def _subscribe(self) -> None:
         with self._lock:
-            if self._connection is not None and not self._connection.isAlive():
-                self._drop()
-            if self._connection is None:
-                connection = libvirt.open(_URI)
-                connection.setKeepAlive(5, 3)
-                connection.registerCloseCallback(self._closed, None)
-                self._listening = [
-                    connection.domainEventRegisterAny(None, kind, listener, None)
-                    for kind, listener in (
-                        (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle),
-                        (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, self._device),
-                        (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._device),
-                        (libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, self._metadata),
-                    )
-                ]
-                self._connection = connection
-                _log.info("connected to libvirt")
-            return self._connection
+            if self._connection is not None and self._connection.isAlive():
+                return
+            self._drop()
+            connection = _connect()
+            connection.registerCloseCallback(self._closed, None)
+            self._listening = [
+                connection.domainEventRegisterAny(None, kind, listener, None)
+                for kind, listener in (
+                    (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle),
+                    (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, self._device),
+                    (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._device),
+                    (libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, self._metadata),
+                )
+            ]
+            self._connection = connection
+        _log.info("connected to libvirt")
 
     def _drop(self) -> None:
         """Let go of a connection that is of no use any more. What listens to it would keep its socket open for ever."""
@@ -180,17 +246,49 @@ def _unavailable(error: libvirt.libvirtError) -> Unavailable:
     return Unavailable(f"libvirt: {error}")
 
 
-def _see(domain: libvirt.virDomain) -> Sight:
-    """A domain as it is; empty when it went meanwhile."""
+def _connect() -> libvirt.virConnect:
+    connection = libvirt.open(_URI)
+    connection.setKeepAlive(5, 3)
+    return connection
+
+
+def _names(connection: libvirt.virConnect) -> dict[UUID, str]:
+    return {UUID(bytes=domain.UUID()): domain.name() for domain in connection.listAllDomains()}
+
+
+def _hanging(connection: libvirt.virConnect) -> frozenset[UUID]:
+    found = set()
+    for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+        with contextlib.suppress(libvirt.libvirtError):  # it has ended
+            if _hangs(domain):
+                found.add(UUID(bytes=domain.UUID()))
+    return frozenset(found)
+
+
+def _hangs(domain: libvirt.virDomain) -> bool:
+    """Whether a question to a QEMU has had no answer for too long; this asks it nothing."""
+    state, _, since = domain.controlInfo()
+    return bool(state == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED and since >= _HANGS)
+
+
+def _look_up(uuid: UUID, connection: libvirt.virConnect, *, is_moving: bool) -> Sight:
+    """A domain as it is; empty where there is none, or it went meanwhile."""
     definition = b""
     try:
+        domain = connection.lookupByUUID(uuid.bytes)
         definition = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE).encode() if domain.isPersistent() else b""
         if not domain.isActive():
             saved = domain.managedSaveGetXMLDesc().encode() if domain.hasManagedSaveImage() else b""
             return Sight(definition=definition, saved=saved)
         state, live = domain.state()[0], domain.XMLDesc()
-        is_paused = state == libvirt.VIR_DOMAIN_PAUSED
-        return Sight(live.encode(), definition, paused=is_paused, busy=_is_busy(domain))
+        return Sight(
+            live.encode(),
+            definition,
+            paused=state == libvirt.VIR_DOMAIN_PAUSED,
+            # A question to QEMU, which may wait 30 s for the one before it.
+            busy=is_moving and _is_busy(domain),
+            hangs=_hangs(domain),
+        )
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID:
             return Sight(definition=definition)

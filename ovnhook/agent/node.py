@@ -10,6 +10,7 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 
 from ovnhook import __version__
 from ovnhook.deadline import Deadline
@@ -31,10 +32,19 @@ class Teller:
 
     Args:
         vswitch: this host's.
+        problems: what can't be repaired on this host, a sentence each.
+        beat: called as long as this goes on.
     """
 
-    def __init__(self, vswitch: Vswitch) -> None:
+    def __init__(
+        self,
+        vswitch: Vswitch,
+        problems: Callable[[], tuple[str, ...]] = tuple,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         self._vswitch = vswitch
+        self._problems = problems
+        self._beat = beat
         self._stop = threading.Event()
         self._southbound: Southbound | None = None
         self._told: Report | None = None
@@ -45,6 +55,7 @@ class Teller:
         """Look and tell."""
         wait = 0.0
         while not self._stop.wait(wait):
+            self._beat()
             wait = random.uniform(0.1, 0.2) * _CHECK
             try:
                 wait = self._look(Deadline.after(_PATIENCE))
@@ -67,7 +78,7 @@ class Teller:
         outside = self._vswitch.outside(deadline)
         host = self._vswitch.chassis(deadline)
         down = tuple(sorted(network for network, is_up in outside.uplinks.items() if not is_up))
-        report = Report(__version__, outside.version, down)
+        report = Report(__version__, outside.version, down, self._problems())
         southbound = self._at(outside.southbound)
         now = time.monotonic()
         if report == self._told and now >= self._next_check:

@@ -1,27 +1,30 @@
-"""Finds what differs between libvirt, OVN and Open vSwitch on this host, and mends it.
+"""Finds what differs between libvirt, OVN and Open vSwitch on this host, and repairs it.
 
 The hook does the work while all goes well. What libvirt tells no hook (an interface is plugged in or out, a domain is
 defined anew) is done here when libvirt says so. What the hook could not do (a database was away), or what nobody was
-told of (a host that crashed), is found by looking at all there is: at the agent's start, when a connection was lost,
+told of (a host that crashed), is found by a scan of all there is: at the agent's start, when a connection was lost,
 when the hook had to let a domain start without its network, and every minute. A difference is acted on when it is seen
-twice, and only on rows of this host (ovnhook.differences).
+in two scans, is read again by key just before that and just after, and concerns rows of this host only
+(ovnhook.differences). One that can't be repaired holds up no other one.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from typing import assert_never
 from uuid import UUID
 
 from ovnhook.agent import sight
-from ovnhook.agent.hypervisor import Hypervisor, Listeners
-from ovnhook.agent.server import DomainLocks
+from ovnhook.agent.agenda import Agenda, Event, Failures, Scan
+from ovnhook.agent.calls import NoAnswer
+from ovnhook.agent.hypervisor import Hypervisor, Listeners, Seen
+from ovnhook.agent.locks import DomainLocks
 from ovnhook.changes import DropLease, SetNames
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
@@ -30,6 +33,7 @@ from ovnhook.differences import (
     Attach,
     Detach,
     Difference,
+    Domains,
     Forget,
     Found,
     GiveBack,
@@ -40,8 +44,10 @@ from ovnhook.differences import (
     Rename,
     Stay,
     Unplug,
+    candidates,
     compare,
     elsewhere,
+    leaving,
     strangers,
     subnets,
     well_named,
@@ -53,114 +59,129 @@ from ovnhook.ovsdb import inventory
 
 _log = logging.getLogger(__name__)
 
-_PERIOD = 60.0  # seconds between two looks when nothing is wrong
-_FRESH = 2.0  # seconds for which what was seen is acted on
-_SOON = 2.0  # seconds, the most until the next look when something is
-_HELPLESS = 10.0  # seconds, the most until the next look when what is wrong is not ours to change
-_PATIENCE = 10.0  # seconds for reading what there is
+_PERIOD = 60.0  # seconds between two scans when nothing is wrong
+_SOON = 2.0  # seconds, the most until the next scan when something is
+_HELPLESS = 10.0  # seconds, the most until the next scan when what is wrong could not be repaired
+_TIMEOUT = 10.0  # seconds for reading one thing from a database
 _ANEW = 600.0  # seconds, the most until names are looked at that nobody has written
-_AGAIN = 0.5  # seconds between the two looks of a check
+_AGAIN = 0.5  # seconds between the two scans of a check
+_CHECK = 30.0  # seconds for a check, and what it repairs
+_FAILING = 10.0  # seconds of a scan for repairs that fail
+_IDLE = 5.0  # seconds, the most that the loop waits without a sign of life
+_STUBBORN = 3  # repairs that failed in a row make it known to others
 
 
 class Reconciler:
-    """Looks and mends until the process ends.
+    """Compares and repairs until the process ends.
 
     Args:
         config: where the integration bridge is, and how long an operation may take.
         host: reads and does the work.
         domains: the locks that the hook's requests take too.
+        beat: called by the loop as long as it goes on.
     """
 
-    def __init__(self, config: Config, host: Host, domains: DomainLocks) -> None:
+    def __init__(self, config: Config, host: Host, domains: DomainLocks, beat: Callable[[], None]) -> None:
         self._config = config
         self._host = host
         self._domains = domains
-        self._events: queue.SimpleQueue[Callable[[], bool]] = queue.SimpleQueue()
+        self._beat = beat
+        self._agenda = Agenda(time.monotonic)
         self._hypervisor = Hypervisor(
             Listeners(
-                gone=self._later(self._forget_if_gone),
-                arrived=self._later(self._arrive),
-                changed=self._later(self._fit),
-                described=self._later(partial(self._fit, described=True)),
+                gone=partial(self._agenda.add, Event.GONE),
+                arrived=partial(self._agenda.add, Event.ARRIVED),
+                changed=partial(self._agenda.add, Event.CHANGED),
+                described=partial(self._agenda.add, Event.DESCRIBED),
                 lost=self.wake,
             )
         )
-        self._looking = threading.Lock()
+        self._scanning = threading.Lock()
         self._seen: dict[Difference, float] = {}  # since when
-        self._failed: dict[Difference, str] = {}
+        self._failures = Failures(time.monotonic)
+        self._hanging: frozenset[UUID] | None = frozenset()
         self._said = ""
+        self._failed_scans = 0
         self._well: dict[str, Named] = {}  # the names of subnets when they were right
         self._next_anew = 0.0
+        self.problems: tuple[str, ...] = ()
+        """What somebody else has to know: what hangs, or can't be repaired."""
 
     def wake(self) -> None:
-        """Look soon: something is known to be missing, or may have changed unseen."""
-        self._events.put(lambda: False)
+        """Scan soon: something is known to be missing, or may have changed unseen."""
+        self._agenda.scan_within(_SOON)
 
     def run(self) -> None:
-        """Look and mend, for ever."""
-        next_look = time.monotonic()
+        """Compare and repair, for ever."""
         while True:
-            wait = _SOON
+            self._beat()
             try:
-                wait = self._step(next_look)
-            except Exception:  # whatever it is: what comes next is looked at, too
-                _log.exception("could not go on")
-            next_look = min(next_look, time.monotonic()) + random.uniform(0.5, 1.0) * wait
+                self._step()
+            except Exception:  # whatever it is: what comes next is done, too
+                _log.exception("unexpected error in the reconcile loop")
+                self._agenda.scan_within(_SOON)
 
-    def _step(self, next_look: float) -> float:
-        """Wait for an event, or for the time to look; the seconds until the next look."""
-        try:
-            event = self._events.get(timeout=max(0.0, next_look - time.monotonic()))
-        except queue.Empty:
-            return self._look()
-        return next_look - time.monotonic() if event() else _SOON
+    def _step(self) -> None:
+        match self._agenda.next(_IDLE):
+            case Scan():
+                self._agenda.scan_within(self.scan())
+            case (event, domain):
+                self._follow(event, domain)
+            case None:
+                hanging = self._hypervisor.hanging()
+                if hanging != self._hanging:
+                    self._agenda.scan_within(_SOON)
+                self._hanging = hanging
 
     def check(self, *, repair: bool) -> list[Found]:
-        """What is seen in each of two looks; with `repair` each difference is mended, or it is said why not.
+        """What is seen in each of two scans; with `repair` each difference is repaired, or it is said why not.
 
         Raises:
-            Unavailable: libvirt or a database is out of reach.
+            Unavailable: libvirt or a database is out of reach, or the agent has no time.
         """
-        looked, found = time.monotonic(), self._differences(anew=True)
+        deadline = Deadline.after(_CHECK)
+        found = self._differences(deadline, anew=True)
         if found:
             time.sleep(_AGAIN)
-            seen, looked = {*found}, time.monotonic()
-            found = [difference for difference in self._differences(anew=True) if difference in seen]
-        return [self._repaired(one, looked) if repair else Found(one) for one in found]
+            seen = {*found}
+            found = [difference for difference in self._differences(deadline, anew=True) if difference in seen]
+        return [self._repaired(one, deadline) if repair else Found(one) for one in found]
 
-    def _later(self, work: Callable[[UUID], None]) -> Callable[[UUID], None]:
-        """What lets something be done for a domain by the thread that looks; a failure is told, and a look follows."""
-
-        def do(domain: UUID) -> bool:
-            try:
-                work(domain)
-            except OvnhookError as error:
-                said = str(error) if str(error).startswith("domain ") else f"domain {domain}: {error}"
-                _log.log(logging.getLevelName(error.log_level), "%s", said)
-                return False
-            return True
-
-        return lambda domain: self._events.put(partial(do, domain))
+    def _follow(self, event: Event, uuid: UUID) -> None:
+        """Do what an event asks for; a failure is logged, and a scan follows."""
+        try:
+            match event:
+                case Event.GONE:
+                    self._forget_if_gone(uuid)
+                case Event.ARRIVED:
+                    with self._hold(uuid) as deadline:
+                        self._host.arrive(uuid, deadline)
+                case Event.CHANGED:
+                    self._fit(uuid)
+                case Event.DESCRIBED:
+                    self._fit(uuid, described=True)
+                case _:
+                    assert_never(event)
+        except OvnhookError as error:
+            said = str(error) if str(error).startswith("domain ") else f"domain {uuid}: {error}"
+            _log.log(logging.getLevelName(error.log_level), "%s", said)
+            self._agenda.scan_within(_SOON)
 
     def _forget_if_gone(self, uuid: UUID) -> None:
         """Give back the leases of a domain that stopped or was undefined, if it is not there any more."""
+        looked = time.monotonic()
         if self._hypervisor.domain(uuid) is None:
-            with self._hold(uuid) as deadline:
+            with self._hold(uuid, looked) as deadline:
                 self._host.forget(uuid, deadline)
-
-    def _arrive(self, uuid: UUID) -> None:
-        """Take over the ports of a domain that has migrated here."""
-        with self._hold(uuid) as deadline:
-            self._host.arrive(uuid, deadline)
 
     def _fit(self, uuid: UUID, *, described: bool = False) -> None:
         """Let a domain have what it is like now: interfaces plugged in and out, its definition, its metadata."""
-        seen = self._hypervisor.domain(uuid)
+        looked, seen = time.monotonic(), self._hypervisor.domain(uuid)
         if seen is None:
             return
         if seen.live:
             domain = sight.running(seen, self._config.integration_bridge)
-            with self._hold(uuid) as deadline:
+            with self._hold(uuid, looked) as deadline:
                 attached = self._host.attach(domain, deadline, running=True)
             for error in attached.refused:
                 _log.error("%s", error)
@@ -169,93 +190,134 @@ class Reconciler:
                     _log.warning("%s", words)
         elif seen.definition:
             domain = sight.defined(seen)
-            with self._hold(uuid) as deadline:
+            with self._hold(uuid, looked) as deadline:
                 self._host.keep(domain, deadline)
 
-    def _look(self) -> float:
-        """Compare, and mend what was already so the last time; the seconds until the next look."""
+    def scan(self) -> float:
+        """Compare, and repair what was already so the last time; the seconds until the next scan."""
         looked = time.monotonic()
         try:
-            differences = self._differences()
+            differences = self._differences(Deadline.after(_CHECK))
         except OvnhookError as error:
+            self._failed_scans += 1
             if str(error) != self._said:  # once, not every two seconds: a gateway host may never have libvirt
                 _log.log(logging.getLevelName(error.log_level), "could not compare: %s", error)
             self._said = str(error)
             self._seen = {}
+            self.problems = (str(error),) if isinstance(error, NoAnswer) else ()
+            return min(_HELPLESS, _SOON * 2.0 ** min(self._failed_scans - 1, 10))
+        self._said, self._failed_scans = "", 0
+        known = self._seen
+        self._seen = {one: known.get(one, looked) for one in differences}
+        self._failures.keep(differences)
+        ripe = [one for one in differences if one in known and looked - known[one] >= one.patience]
+        self._repair_all(self._failures.due(ripe))
+        self.problems = tuple(
+            str(one) for one in ripe if isinstance(one.mend, Leave) or self._failures.times(one) >= _STUBBORN
+        )
+        if any(not self._failures.times(one) for one in differences):
             return _SOON
-        self._said = ""
-        known, self._seen = self._seen, {}
-        for difference in differences:
-            self._seen[difference] = known.get(difference, looked)
-        before, self._failed = self._failed, {}
-        left = set(differences)
-        for difference in differences:
-            if difference not in known or looked - known[difference] < difference.patience:
-                continue
-            if time.monotonic() - looked > _FRESH:
-                break  # what was seen may not be so any more
-            if difference not in before:
-                _log.warning("mending: %s: %s", difference, difference.mend)
-            try:
-                self._mend(difference, looked)
-            except Unavailable as error:
-                _log.warning("could not mend: %s: %s", difference, error)
-                break
-            except OvnhookError as error:
-                if str(error) != before.get(difference):  # once, not at every look
-                    _log.error("could not mend: %s: %s", difference, error)
-                self._failed[difference] = str(error)
-                left.discard(difference)  # somebody has to change what is wrong: a person, or another host's agent
-        if left:
-            return _SOON
-        return _HELPLESS if self._failed else _PERIOD
+        return min(_PERIOD, max(_SOON, self._failures.wait()))
 
-    def _differences(self, *, anew: bool = False) -> list[Difference]:
+    def _repair_all(self, differences: Sequence[Difference]) -> None:
+        """Repair one difference after the other. Those that fail hold up the others for a limited time only."""
+        spent = 0.0
+        for difference in differences:
+            if spent > _FAILING:
+                break
+            self._beat()
+            began = time.monotonic()
+            if not self._failures.times(difference) and not isinstance(difference.mend, Leave):
+                _log.warning("repairing: %s: %s", difference, difference.mend)
+            try:
+                self._repair(difference)
+            except OvnhookError as error:
+                spent += time.monotonic() - began
+                if self._failures.add(difference, str(error)):  # once, not at every try
+                    level = logging.getLevelName(error.log_level)
+                    _log.log(level, "not repaired: %s: %s", difference, error)
+
+    def _differences(self, deadline: Deadline, *, anew: bool = False) -> list[Difference]:
         """What is not as it should be.
 
         Names are looked at where something was written since they were right; with `anew`, and every few minutes, all.
         """
-        with self._looking:
-            deadline = Deadline.after(_PATIENCE)
+        if not self._scanning.acquire(timeout=deadline.remaining):
+            raise Unavailable("another scan of this host has not ended", "journalctl -u ovnhook-agent")
+        try:
             if anew or time.monotonic() >= self._next_anew:
                 self._well = {}
                 self._next_anew = time.monotonic() + random.uniform(0.5, 1.0) * _ANEW
             northbound, vswitch = self._host.northbound.database, self._host.vswitch
-            host = vswitch.chassis(deadline)
+            host = vswitch.chassis(Deadline.after(_TIMEOUT))
             # The databases first: a port that was there before its domain was seen not to run is really left over.
             domain_names = {subnet: named.domain for subnet, named in self._well.items()}
-            there = inventory.read(northbound, host, deadline, domain_names)
-            taps = vswitch.taps(deadline)
-            domains, senseless = sight.domains(self._hypervisor.domains(), self._config.integration_bridge)
+            # A deadline for each: what one takes, libvirt for example, is no reason to blame the next.
+            there = inventory.read(northbound, host, Deadline.after(_TIMEOUT), domain_names)
+            taps = vswitch.taps(Deadline.after(_TIMEOUT))
+            seen = self._hypervisor.domains(candidates(there, taps), leaving(host, there))
+            domains, senseless = sight.domains(seen, self._config.integration_bridge)
             for error in senseless:
                 _log.error("%s", error)
             wanted = subnets(there, self._well), strangers(there), elsewhere(there, domains)
-            known = inventory.look_up(northbound, *wanted, deadline)
+            known = inventory.look_up(northbound, *wanted, Deadline.after(_TIMEOUT))
             found = list(compare(host, there, known, taps, domains))
             self._well = well_named(there, known, found, self._well)
             return found
+        finally:
+            self._scanning.release()
 
-    def _repaired(self, difference: Difference, looked: float) -> Found:
-        _log.warning("mending, as asked: %s: %s", difference, difference.mend)
+    def _repaired(self, difference: Difference, deadline: Deadline) -> Found:
+        _log.warning("repairing, as asked: %s: %s", difference, difference.mend)
         try:
-            self._mend(difference, looked)
+            deadline.check("this check has lasted long enough: ask again")
+            self._repair(difference)
         except OvnhookError as error:
             return Found(difference, error=str(error))
         return Found(difference, mended=True)
 
-    def _mend(self, difference: Difference, looked: float) -> None:
-        """Do what mends a difference that was seen at a time of the monotonic clock.
+    def _repair(self, difference: Difference) -> None:
+        """Do what repairs a difference, if it is still there, and see whether it did.
 
         Raises:
-            Unavailable: it may not be so any more, or a database is out of reach.
+            Unavailable: a database, or libvirt, is out of reach, or a hook works on the domain.
             OvnhookError: it can't be done, or not by us.
         """
         domain = whose(difference.mend)
-        alone = self._hold(domain) if domain else nullcontext(Deadline.after(self._config.deadline))
-        with alone as deadline:
-            if domain and self._domains.asked(domain) >= looked:
-                raise Unavailable("libvirt has started or ended it meanwhile")
-            self._do(difference.mend, deadline)
+        looked = time.monotonic()
+        # Before the domain is held: libvirt may wait for a hook that waits for the domain.
+        domains = self._state(domain, difference) if domain else Domains({}, {})
+        with self._hold(domain, looked) if domain else nullcontext(Deadline.after(_TIMEOUT)) as deadline:
+            now = self._still(difference, domains, deadline)
+            if now is None:
+                return
+            self._do(now.mend, deadline)
+            if self._still(difference, domains, Deadline.after(_TIMEOUT)):
+                raise OvnhookError("it is still so after the repair")
+
+    def _state(self, domain: UUID, difference: Difference) -> Domains:
+        """What libvirt says of one domain."""
+        seen = self._hypervisor.domain(domain, is_moving=isinstance(difference.mend, Stay))
+        found = {domain: seen} if seen else {}
+        return sight.domains(Seen(found, {}), self._config.integration_bridge)[0]
+
+    def _still(self, difference: Difference, domains: Domains, deadline: Deadline) -> Difference | None:
+        """A difference as it is now, by reading nothing but what it is about; None where it is gone."""
+        northbound, vswitch = self._host.northbound.database, self._host.vswitch
+        host, mend = vswitch.chassis(deadline), difference.mend
+        domain = whose(mend)
+        if isinstance(mend, Rename):
+            there, known = inventory.read_names(northbound, host, mend.subnet, deadline)
+        elif domain:
+            known_to_libvirt = (*(run.domain for run in domains.running.values()), *domains.defined.values())
+            macs = {mac for one in known_to_libvirt for mac in (*one.macs, *one.spare)}
+            macs |= {difference.interface} - {""}
+            places = [(mend.lease.subnet, mend.lease.address)] if isinstance(mend, GiveBack) else []
+            there, known = inventory.read_domain(northbound, host, domain, macs, places, deadline)
+        else:
+            return difference  # nothing can be read anew: a person has to do it
+        found = compare(host, there, known, vswitch.taps(deadline), domains)
+        return next((one for one in found if one == difference), None)
 
     def _do(self, mend: Mend, deadline: Deadline) -> None:
         match mend:
@@ -279,11 +341,19 @@ class Reconciler:
             case Unplug(device, tap):
                 self._host.vswitch.unplug(device, tap, deadline)
             case Leave(hint):
-                raise OvnhookError("it is not for the agent to mend", hint)
+                raise OvnhookError("it is not for the agent to repair", hint)
+            case _:
+                assert_never(mend)
 
     @contextmanager
-    def _hold(self, domain: UUID) -> Iterator[Deadline]:
-        """Have a domain for oneself, until a deadline."""
+    def _hold(self, domain: UUID, looked: float = float("inf")) -> Iterator[Deadline]:
+        """Have a domain for oneself, until a deadline, as it was seen at a time of the monotonic clock.
+
+        Raises:
+            Unavailable: something else is done for it, or the hook has asked for something since.
+        """
         deadline = Deadline.after(self._config.deadline)
         with self._domains.hold(domain, deadline):
+            if self._domains.asked(domain) >= looked:
+                raise Unavailable("libvirt has started or ended it meanwhile")
             yield deadline

@@ -15,28 +15,31 @@ import socket
 import socketserver
 import struct
 import threading
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from ovnhook import domainxml
+from ovnhook.agent.locks import DomainLocks
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.differences import Found
-from ovnhook.errors import InvalidRequest, OvnhookError
+from ovnhook.errors import InvalidRequest, OvnhookError, Unavailable
 from ovnhook.host import Host
 from ovnhook.lifecycle import AGENT_SHARE, Answer, answer
 
 _log = logging.getLogger(__name__)
 
 _CHECKS = ("check", "repair")
-_REMEMBERED = 60.0  # seconds; nothing that was seen is acted on for so long
+_MOST_CONNECTIONS = 64  # libvirtd runs 20 hooks at a time (libvirtd.conf, max_workers)
+_MOST_CHECKS = 2
 _MARGIN = 0.2  # seconds between the end of our work and the end of what we promised
 _MOST_XML = 16 << 20  # bytes
 _UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
+
+
+BUSY = b"busy\n"
+"""The whole answer to a request that is one too many."""
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -48,7 +51,8 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         host: does the work.
         domains: locks that others who work on a domain take too.
         on_unavailable: called when something was left undone because a database was away.
-        check: finds what differs, and mends it if it is called with ``repair=True``.
+        check: finds what differs, and repairs it if it is called with ``repair=True``.
+        beat: called by the loop that accepts connections, as long as it goes on.
 
     Raises:
         OvnhookError: another agent serves there.
@@ -65,12 +69,16 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         domains: DomainLocks,
         on_unavailable: Callable[[], None],
         check: Callable[..., Sequence[Found]],
+        beat: Callable[[], None],
     ) -> None:
         self.config = config
         self.host = host
         self.domains = domains
         self.on_unavailable = on_unavailable
         self.check = check
+        self._beat = beat
+        self._connections = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        self._checks = threading.BoundedSemaphore(_MOST_CHECKS)
         _take_over(path)
         before = os.umask(0o177)
         try:
@@ -78,48 +86,49 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         finally:
             os.umask(before)
 
+    def service_actions(self) -> None:
+        """Show that connections are accepted."""
+        self._beat()
+
+    def process_request(self, request: Any, client_address: object) -> None:
+        """Answer in a thread of its own, or say at once that there are too many: the hook works by itself then."""
+        if not self._connections.acquire(blocking=False):
+            _log.warning("busy: %d requests are being answered, one more was sent away", _MOST_CONNECTIONS)
+            with contextlib.suppress(OSError):
+                request.setblocking(False)
+                request.send(BUSY)
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._connections.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: object) -> None:
+        """Answer one request."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._connections.release()
+
+    @contextlib.contextmanager
+    def one_of_few(self) -> Iterator[None]:
+        """Be one of the few checks at a time.
+
+        Raises:
+            Unavailable: there are enough.
+        """
+        if not self._checks.acquire(blocking=False):
+            raise Unavailable(f"the agent is busy: {_MOST_CHECKS} checks have not ended", "try again in half a minute")
+        try:
+            yield
+        finally:
+            self._checks.release()
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Log what went wrong with one connection; the others go on."""
         _log.exception("a request failed")
-
-
-class DomainLocks:
-    """One lock for each domain that something is being done for, and when libvirt's hook last asked for that."""
-
-    def __init__(self) -> None:
-        self._asked: dict[UUID, float] = {}
-        self._locks: defaultdict[UUID, threading.Lock] = defaultdict(threading.Lock)
-        self._users: defaultdict[UUID, int] = defaultdict(int)
-        self._guard = threading.Lock()
-
-    @contextlib.contextmanager
-    def hold(self, domain: UUID, deadline: Deadline) -> Iterator[bool]:
-        """Hold a domain's lock; whether it could be had before the deadline."""
-        with self._guard:
-            lock = self._locks[domain]
-            self._users[domain] += 1
-        held = lock.acquire(timeout=deadline.remaining)
-        try:
-            yield held
-        finally:
-            if held:
-                lock.release()
-            with self._guard:
-                self._users[domain] -= 1
-                if not self._users[domain]:
-                    del self._users[domain], self._locks[domain]
-
-    def note(self, domain: UUID) -> None:
-        """Remember that the hook asks for something for a domain now: what was seen of it before is old."""
-        now = time.monotonic()
-        with self._guard:
-            self._asked = {other: when for other, when in self._asked.items() if now - when < _REMEMBERED}
-            self._asked[domain] = now
-
-    def asked(self, domain: UUID) -> float:
-        """When it asked last, on the monotonic clock; 0 where that is long ago."""
-        with self._guard:
-            return self._asked.get(domain, 0.0)
 
 
 class _Request(socketserver.BaseRequestHandler):
@@ -141,7 +150,7 @@ class _Request(socketserver.BaseRequestHandler):
             if operation in _CHECKS:
                 result = self._check(repair=operation == "repair")
             else:
-                result = self._answer(operation, xml, Deadline(float(started) + share - _MARGIN))
+                result = self._answer(operation, xml, Deadline(float(started) + share - _MARGIN, float(started)))
             self.request.sendall(f"{result.exit_code}\n{result.message}".encode())
 
     def _answer(self, operation: str, xml: bytes, deadline: Deadline) -> Answer:
@@ -150,9 +159,8 @@ class _Request(socketserver.BaseRequestHandler):
         except InvalidRequest as error:
             return Answer(error.exit_code, f"ovnhook: error: {error}")
         self.server.domains.note(domain.uuid)
-        with self.server.domains.hold(domain.uuid, deadline):
-            # Where the lock could not be had in time no time is left, and nothing will be done.
-            result = answer(operation, xml, self.server.host, self.server.config, deadline)
+        alone = self.server.domains.hold(domain.uuid, deadline, domain.name)
+        result = answer(operation, xml, self.server.host, self.server.config, deadline, alone)
         level = logging.WARNING if result.message else logging.INFO
         _log.log(level, "%s of domain %s (%s): %s", operation, domain.name, domain.uuid, result.message or "done")
         if result.unavailable:
@@ -161,14 +169,16 @@ class _Request(socketserver.BaseRequestHandler):
 
     def _check(self, *, repair: bool) -> Answer:
         try:
-            return Answer(0, json.dumps([_shown(found) for found in self.server.check(repair=repair)]))
+            with self.server.one_of_few():
+                return Answer(0, json.dumps([_shown(found) for found in self.server.check(repair=repair)]))
         except OvnhookError as error:
             return Answer(error.exit_code, json.dumps({"message": error.message, "hint": error.hint}))
 
     def _read_all(self) -> bytes:
-        data = bytearray()
+        data, deadline = bytearray(), Deadline.after(self.server.config.call_deadline)
         while part := self.request.recv(1 << 16):
             data += part
+            deadline.check("a request does not end")
             if len(data) > _MOST_XML:
                 raise OvnhookError(f"a request has more than {_MOST_XML} bytes")
         return bytes(data)

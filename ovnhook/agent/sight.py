@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from uuid import UUID
 
 from ovnhook import domainxml
-from ovnhook.agent.hypervisor import Sight
-from ovnhook.differences import Domains, Running
+from ovnhook.agent.hypervisor import Seen, Sight
+from ovnhook.differences import Difference, Domains, Leave, Running
 from ovnhook.errors import InvalidRequest
 from ovnhook.model import Domain
 
@@ -35,18 +34,34 @@ def defined(seen: Sight) -> Domain:
     return replace(domain, macs=(*domain.macs, *(mac for mac in saved if mac not in domain.macs)))
 
 
-def domains(seen: Mapping[UUID, Sight], bridge: str) -> tuple[Domains, list[InvalidRequest]]:
+def domains(seen: Seen, bridge: str) -> tuple[Domains, list[InvalidRequest]]:
     """All domains of a host, and what is wrong with the metadata of those that run."""
     active: dict[UUID, Running] = {}
+    stored: dict[UUID, Domain] = {}
+    unknown = {uuid: _silent(name) for uuid, name in seen.silent.items()}
     senseless: list[InvalidRequest] = []
-    for uuid, one in seen.items():
-        if not one.live:
-            continue
-        taps = domainxml.taps(one.live)
+    for uuid, one in seen.domains.items():
         try:
-            active[uuid] = Running(running(one, bridge), taps, one.paused, one.busy)
+            if one.live:
+                active[uuid] = _running(one, bridge, senseless)
+            if one.definition:
+                stored[uuid] = defined(one)
         except InvalidRequest as error:
-            senseless.append(error)
-            known = domainxml.identify(one.live)
-            active[uuid] = Running(known, taps, one.paused, one.busy, makes_sense=False)
-    return Domains(active, {uuid: defined(one) for uuid, one in seen.items() if one.definition}), senseless
+            active.pop(uuid, None)
+            unknown[uuid] = Difference(str(uuid), "", str(error), Leave(f"virsh dumpxml {uuid}"))
+    return Domains(active, stored, unknown), senseless
+
+
+def _silent(name: str) -> Difference:
+    hint = f"does a hook in /etc/libvirt/hooks/qemu.d wait? virsh domstate {name}"
+    return Difference(name, "", "libvirt does not answer for it", Leave(hint))
+
+
+def _running(one: Sight, bridge: str, senseless: list[InvalidRequest]) -> Running:
+    taps = domainxml.taps(one.live)
+    try:
+        return Running(running(one, bridge), taps, one.paused, one.busy, hangs=one.hangs)
+    except InvalidRequest as error:
+        senseless.append(error)
+        known = domainxml.identify(one.live)
+        return Running(known, taps, one.paused, one.busy, makes_sense=False, hangs=one.hangs)

@@ -73,6 +73,8 @@ def _ask(operation: str) -> list[dict[str, Any]]:
         ) from error
     except OSError as error:
         raise Unavailable(f"agent at {AGENT_SOCKET}: {error}", "journalctl -u ovnhook-agent") from error
+    if answer == b"busy\n":
+        raise Unavailable("the agent is busy with many requests", "try again; journalctl -u ovnhook-agent")
     try:
         _, code, message = answer.split(b"\n", 2)
         said = json.loads(message)

@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 # What ovsdb-server calls the errors that mean "somebody was faster" (RFC 7047, section 5.2; transaction.c of OVS).
 _RACES = frozenset({"duplicate uuid", "timed out", "referential integrity violation"})
+_MOST_IDLE = 4  # connections: a server has those of all hosts
+
 _SERVER_TROUBLE = frozenset({"cluster error", "not owner", "canceled", "I/O error", "resources exhausted"})
 
 
@@ -63,7 +65,8 @@ class Database:
         Raises:
             Conflict: a row to be made exists, or a required one is not as required. Nothing was written.
             ConstraintViolation: an index of the schema forbids it. Nothing was written.
-            Unavailable: no server answered in time. It may or may not have been written.
+            Unavailable: no server answered in time. It may or may not have been written. Where there are several there
+                is time left to try again with another one.
 
         It may be sent twice, if a connection that was used before ends: whoever makes rows whose UUIDs are not chosen
         has to look whether they are there.
@@ -72,18 +75,19 @@ class Database:
         while True:
             # A process that was stopped must not write when it goes on.
             deadline.check(f"{self.name} at {self.remotes}")
-            connection, was_idle = self._connection(deadline)
-            reply = round_trip(connection, request, deadline)
+            # One server that is silent must leave time for the others.
+            patience = deadline.half(deadline.remaining) if len(self._order) > 1 else deadline
+            with deadline.waiting(self.name):
+                connection, was_idle = self._connection(deadline)
+                reply = round_trip(connection, request, patience)
             if not isinstance(reply, int):
                 break
-            connection.close()
+            self._give_up(connection)
             if was_idle and reply != errno.ETIMEDOUT:
                 continue  # it had ended before, and nobody could know: the network was away
-            with self._lock:
-                self._order.append(self._order.pop(0))
-            raise Unavailable(f"{self.name} at {self.remotes}: {reason(reply)}")
-        with self._lock:
-            self._idle.append(connection)
+            account = deadline.account() if reply == errno.ETIMEDOUT else ""
+            raise Unavailable(f"{self.name} at {self.remotes}: {reason(reply)}{account}")
+        self._keep(connection)
         if reply.type == ovs.jsonrpc.Message.T_ERROR:
             raise Unavailable(f"{self.name} at {self.remotes}: {reply.error}")
         return [_rows(result, self.name) for result in reply.result]
@@ -99,9 +103,26 @@ class Database:
         with self._lock:
             idle, self._idle = self._idle, []
         alive = [connection for connection in idle if _is_alive(connection)]
-        with self._lock:
-            self._idle.extend(alive)
+        for connection in alive:
+            self._keep(connection)
         return len(alive) < len(idle)
+
+    def _give_up(self, connection: ovs.jsonrpc.Connection) -> None:
+        """Close a connection of no use, and those to the same server; ask another one the next time."""
+        with self._lock:
+            same = [idle for idle in self._idle if idle.name == connection.name]
+            self._idle = [idle for idle in self._idle if idle.name != connection.name]
+            self._order.sort(key=lambda remote: remote == connection.name)
+        for one in (connection, *same):
+            one.close()
+
+    def _keep(self, connection: ovs.jsonrpc.Connection) -> None:
+        """Keep a connection for the next transaction, where there are not enough of them."""
+        with self._lock:
+            if len(self._idle) < _MOST_IDLE:
+                self._idle.append(connection)
+                return
+        connection.close()
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import TypeVar
 from uuid import UUID
 
+from netaddr import IPAddress
+
 from ovnhook import identity, names
 from ovnhook.deadline import Deadline
 from ovnhook.differences import Inventory, Known
@@ -62,6 +64,57 @@ def read(
         broken=tuple(broken),
         versions=versions,
     )
+
+
+def read_domain(
+    database: Database,
+    host: str,
+    domain: UUID,
+    macs: Iterable[str],
+    places: Iterable[tuple[str, IPAddress]],
+    deadline: Deadline,
+) -> tuple[Inventory, Known]:
+    """The same of one domain, by key.
+
+    Args:
+        database: the northbound one.
+        host: its chassis.
+        domain: its UUID.
+        macs: of interfaces that it may have; those that it holds addresses for are read anyway.
+        places: subnet and address of leases that it may have; those that it holds are read anyway.
+        deadline: when to give up.
+    """
+    broken: list[OvnhookError] = []
+    (found,) = database.transact([select(rows.DNS, key(identity.domain(domain)))], deadline)
+    holding = next(_each(rows.holding, found, broken), None)
+    held = holding.leases if holding else ()
+    every = sorted({*macs, *(mac for mac, _, _ in held)})
+    wanted = [select(rows.PORT, key(identity.port(domain, mac))) for mac in every]
+    found = [row for result in (database.transact(wanted, deadline) if wanted else ()) for row in result]
+    ports = list(_each(rows.port, found, broken))
+    where = {*places, *((subnet, address) for _, subnet, address in held)}
+    where |= {(port.subnet, address) for port in ports for address in port.addresses}
+    wanted = [select(rows.DNS, key(identity.lease(subnet, str(address)))) for subnet, address in sorted(where)]
+    found = [row for result in (database.transact(wanted, deadline) if wanted else ()) for row in result]
+    leases = [lease for lease in _each(rows.lease, found, broken) if lease.host == host]
+    ours = holding is not None and host in (holding.host, holding.moving_to)
+    there = Inventory(
+        ports={(port.domain, port.mac): port for port in ports if host in (port.host, port.moving_to)},
+        holdings={domain: holding} if holding and ours else {},
+        leases={(lease.subnet, lease.address): lease for lease in leases},
+        broken=tuple(broken),
+    )
+    others = {(port.domain, port.mac): port for port in ports if (port.domain, port.mac) not in there.ports}
+    return there, Known(holdings={domain: holding} if holding and not ours else {}, ports=others)
+
+
+def read_names(database: Database, host: str, subnet: str, deadline: Deadline) -> tuple[Inventory, Known]:
+    """The same of the names of one subnet."""
+    match = includes("external_ids", rows.kind("lease", host=host, subnet=subnet))
+    (found,) = database.transact([select(rows.DNS, match)], deadline)
+    broken: list[OvnhookError] = []
+    leases = {(lease.subnet, lease.address): lease for lease in _each(rows.lease, found, broken)}
+    return Inventory(leases=leases, broken=tuple(broken)), look_up(database, [subnet], (), (), deadline)
 
 
 def look_up(

@@ -7,19 +7,22 @@ of its ``external_ids`` that are ours. OVN's access control lets every host writ
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from uuid import UUID
 
 from ovnhook.deadline import Deadline
 from ovnhook.model import Node
 from ovnhook.ovsdb.connection import Database
-from ovnhook.ovsdb.operation import Row, delete, includes, map_of, mutate, select, set_keys, set_of
+from ovnhook.ovsdb.operation import Row, as_set, delete, includes, map_of, mutate, select, set_keys, set_of
 
 _LEG = "cr-external:"
 """What northd calls the router port of a leg (ovsdb/topology.py) where it says which host has it."""
 
 _PREFIX = "ovnhook:"
-_AGENT, _SEEN, _OVS, _DOWN = "agent", "seen", "ovs", "uplinks-down"
+_AGENT, _SEEN, _OVS, _DOWN, _PROBLEMS = "agent", "seen", "ovs", "uplinks-down", "problems"
+_MOST_PROBLEMS = 5
+_LONGEST = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ class Report:
         agent: its version.
         ovs: the version of Open vSwitch.
         uplinks_down: the physical networks whose bridge has no link outside.
+        problems: what the agent can't repair there, a sentence each: only the first ones are told.
     """
 
     agent: str
     ovs: str
     uplinks_down: tuple[str, ...]
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,10 @@ class Southbound:
     def is_told(self, host: str, report: Report, deadline: Deadline) -> bool:
         """Whether a host's row says what its agent wants it to, whenever that was."""
         (found,) = self.database.transact([_own(host)], deadline)
-        return bool(found) and _keys(report).items() <= map_of(found[0]["external_ids"]).items()
+        if not found:
+            return False
+        ids = map_of(found[0]["external_ids"])
+        return _keys(report).items() <= ids.items() and (bool(report.problems) or _PREFIX + _PROBLEMS not in ids)
 
     def tell(self, host: str, report: Report, now: float, deadline: Deadline) -> bool:
         """Let a host's row say what its agent knows; whether there is such a row, which ovn-controller makes.
@@ -130,7 +138,8 @@ class Southbound:
         """
         keys = {**_keys(report), _PREFIX + _SEEN: str(int(now))}
         row = ["name", "==", host]
-        change = mutate("Chassis_Private", row, set_keys("external_ids", keys))
+        solved = [["external_ids", "delete", as_set([_PREFIX + _PROBLEMS])]]
+        change = mutate("Chassis_Private", row, [*solved, *set_keys("external_ids", keys)])
         _, found = self.database.transact([change, _own(host)], deadline)
         return bool(found)
 
@@ -152,6 +161,10 @@ def _own(host: str) -> Row:
 
 def _keys(report: Report) -> dict[str, str]:
     values = {_AGENT: report.agent, _OVS: report.ovs, _DOWN: " ".join(report.uplinks_down)}
+    if report.problems:
+        some = [one[:_LONGEST] for one in report.problems[:_MOST_PROBLEMS]]
+        more = len(report.problems) - len(some)
+        values[_PROBLEMS] = json.dumps([*some, *([f"and {more} more"] if more else [])], ensure_ascii=False)
     return {_PREFIX + key: value for key, value in values.items()}
 
 
@@ -159,6 +172,15 @@ def _told(row: Row) -> dict[str, str]:
     """The keys of a row that are ours."""
     ids = map_of(row["external_ids"])
     return {key.removeprefix(_PREFIX): value for key, value in ids.items() if key.startswith(_PREFIX)}
+
+
+def _sentences(said: str) -> tuple[str, ...]:
+    """What an agent says of its host's problems; whatever else somebody has written there is none."""
+    try:
+        found = json.loads(said or "[]")
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(one[:_LONGEST] for one in found if isinstance(one, str)) if isinstance(found, list) else ()
 
 
 def _node(row: Row, tunnels: dict[str, tuple[str, str]], private: Row | None) -> Node:
@@ -178,4 +200,5 @@ def _node(row: Row, tunnels: dict[str, tuple[str, str]], private: Row | None) ->
         agent=told.get(_AGENT, ""),
         agent_seen=int(seen) if seen.isdecimal() else 0,
         ovs=told.get(_OVS, ""),
+        problems=_sentences(told.get(_PROBLEMS, ""))[: _MOST_PROBLEMS + 1],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ _MADE_BY = {"ovnhook:made": "yes"}
 
 _PATIENCE = 0.5  # seconds for what is most often as it was
 _PAUSE = 0.02  # seconds between two looks whether ovn-controller is done
+_TRIES = 5  # to bind taps that somebody else plugs and unplugs at the same time
 
 
 @dataclass(frozen=True)
@@ -132,10 +134,15 @@ class Vswitch:
 
         A tap that libvirt has plugged already, with an iface-id of its own making, gets ours.
         """
-        try:
-            self._bind(bindings, deadline)
-        except ConstraintViolation:  # somebody has plugged it meanwhile, or we have and were not told
-            self._bind(bindings, deadline)
+        for left in reversed(range(_TRIES)):
+            try:
+                self._bind(bindings, deadline)
+            except ConstraintViolation:  # somebody has plugged it meanwhile: libvirt, or another process of ours
+                if not left:
+                    raise
+            else:
+                return
+            time.sleep(random.uniform(0, 2 * _PAUSE))
 
     def _bind(self, bindings: Sequence[Binding], deadline: Deadline) -> None:
         if not bindings:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
@@ -83,3 +86,89 @@ def test_whatever_differs_is_told_and_mended(world: World) -> None:
                 hv1.run(["ovnhook", "check"])
         host.daemon(daemon).restart()
         world.wait_for(lambda: seen(world) == sound, f"all to be mended after {daemon} came back", timeout=QUIET)
+
+
+@contextmanager
+def stuck_qemu(world: World) -> Iterator[None]:
+    """A QEMU of hv1 that does not answer, and somebody who asks it something."""
+    hv1 = world.hv1
+    world.boot(hv1, "stuck", interface_xml(), dhcp="none")
+    pid = hv1.read("/run/libvirt/qemu/stuck.pid").strip()
+    with ThreadPoolExecutor(1) as pool:
+        hv1.run(["kill", "-STOP", pid])
+        asked = pool.submit(hv1.run, ["virsh", "domstats", "stuck"], check=False, timeout=300)
+        try:
+            yield
+        finally:
+            hv1.run(["kill", "-CONT", pid])
+            asked.result()
+
+
+@contextmanager
+def slow_hook(world: World) -> Iterator[None]:
+    """Another hook than ours that takes its time with one domain of hv1 that starts."""
+    hv1 = world.hv1
+    world.define(hv1, "stuck", interface_xml(), dhcp="none")
+    script = '#!/bin/sh\n[ "$1 $2" = "stuck prepare" ] || exit 0\n'
+    script += "rounds=0; while [ ! -e /run/go-on ] && [ $rounds -lt 2400 ]; do sleep 0.1; rounds=$((rounds + 1)); done"
+    hv1.write("/etc/libvirt/hooks/qemu.d/zz-slow", script, 0o755)
+    with ThreadPoolExecutor(1) as pool:
+        started = pool.submit(hv1.run, ["virsh", "start", "stuck"], check=False, timeout=300)
+        try:
+            world.wait_for(lambda: world.ports("stuck"), "our hook to have been called")
+            yield
+        finally:
+            hv1.run(["touch", "/run/go-on"])
+            started.result()
+            hv1.run(["rm", "/run/go-on", "/etc/libvirt/hooks/qemu.d/zz-slow"])
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [(stuck_qemu, "its QEMU does not answer libvirt"), (slow_hook, "libvirt does not answer for it")],
+    ids=["qemu", "hook"],
+)
+def test_trouble_with_one_domain_is_no_other_ones(
+    world: World, trouble: Callable[[World], AbstractContextManager[None]], said: str
+) -> None:
+    """Its neighbours are repaired, start and stop; the command and the control host name the one that is stuck."""
+    hv1 = world.hv1
+    world.boot(hv1, "fine", interface_xml(), dhcp="none")
+    world.boot(hv1, "ends", interface_xml(), dhcp="none")
+    with trouble(world):
+        world.wait_for(
+            lambda: f"host hv1: domain stuck: {said}" in world.control.run(["ovnhook", "status"], check=False).stdout,
+            "the control host to name the domain",
+        )
+        done = hv1.run(["ovnhook", "check", "--format", "json"], check=False)
+        assert done.returncode == 8
+        assert [(one["domain"], one["difference"]) for one in json.loads(done.stdout)] == [("stuck", said)]
+        (port,) = world.ports("fine")
+        world.control.run(["ovn-nbctl", "lsp-del", port["name"]])
+        world.wait_for(lambda: world.ports("fine"), "the neighbour's port to be made")
+        hv1.run(["virsh", "destroy", "ends"])
+        hv1.run(["virsh", "undefine", "ends"])
+        world.wait_for(lambda: not world.leases("ends"), "the leases of one that is undefined to be given back")
+        world.boot(hv1, "new", interface_xml(), dhcp="none")
+        assert len(world.ports("new")) == 1
+        log = hv1.daemon("agent").log.read_text(encoding="utf-8")
+        assert log.count(f"not repaired: domain stuck: {said}") == 1
+    world.wait_for(lambda: world.control.run(["ovnhook", "status"], check=False).returncode == 0, "all to be well")
+    assert hv1.run(["ovnhook", "check"]).stdout == "nothing differs\n"
+
+
+def test_a_libvirt_that_hangs_is_named(world: World) -> None:
+    """The command answers, and libvirt's coming back is noticed."""
+    hv1 = world.hv1
+    hv1.daemon("libvirtd").pause()
+    try:
+        with pytest.raises(CommandError, match="error: libvirt does not answer"):
+            hv1.run(["ovnhook", "check"])
+        world.wait_for(
+            lambda: "host hv1: libvirt does not answer" in world.control.run(["ovnhook", "status"], check=False).stdout,
+            "the control host to say so",
+        )
+    finally:
+        hv1.daemon("libvirtd").resume()
+    world.wait_for(lambda: world.control.run(["ovnhook", "status"], check=False).returncode == 0, "all to be well")
+    assert hv1.run(["ovnhook", "check"]).stdout == "nothing differs\n"

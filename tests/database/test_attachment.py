@@ -37,6 +37,7 @@ from ovnhook.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, N
 from ovnhook.host import Host
 from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Range, Subnet, Tap, Wish, isolated_subnet
 from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.ovsdb.vswitch import Binding
 from tests.database.server import Dump, Server, run
 
 DEFAULT = Subnet("default", IPNetwork("10.0.0.0/24"), IPAddress("10.0.0.1"), default=True)
@@ -702,6 +703,31 @@ def test_a_tap_that_libvirt_gave_up_goes_when_its_domain_does(
     assert hv1.vswitch.taps(soon()).keys() == {"vnet1"}
     end(hv1, replace(domain(interface(id="if-1")), uuid=MAIL), soon())
     assert vswitch.dump() == bridged
+
+
+def test_taps_that_somebody_else_binds_at_the_same_time(
+    world: World, hv1: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a hook does that has given up waiting for its agent, which works on: again and again, and neither fails."""
+    other = world.host("hv1").vswitch
+    binding = Binding("vnet0", "if-1", MACS[0], WEB)
+    transact = hv1.vswitch.database.transact
+    raced: list[Any] = []
+
+    def race(operations: Sequence[Any], deadline: Deadline) -> Any:
+        if len(raced) < 3 and any(operation["op"] == "insert" for operation in operations):
+            raced.append(operations)
+            other.bind([binding], deadline)
+            try:
+                return transact(operations, deadline)
+            finally:
+                other.unbind(WEB, deadline)
+        return transact(operations, deadline)
+
+    monkeypatch.setattr(hv1.vswitch.database, "transact", race)
+    hv1.vswitch.bind([binding], soon())
+    assert len(raced) == 3
+    assert hv1.vswitch.taps(soon()).keys() == {"vnet0"}
 
 
 def test_a_tap_of_type_ethernet_is_plugged_and_unplugged(world: World, hv1: Host) -> None:

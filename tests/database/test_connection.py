@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from ovnhook.attachment import repeat
 from ovnhook.deadline import Deadline
 from ovnhook.errors import Conflict, OvnhookError, Unavailable
 from ovnhook.ovsdb.connection import ConstraintViolation, Database
@@ -254,6 +255,23 @@ def test_a_frozen_server_among_several_is_left_after_one_try(cluster: Cluster) -
     assert _names(database) == []
 
 
+def test_a_frozen_server_among_several_costs_no_operation(cluster: Cluster) -> None:
+    """The one that meets it has time to try again with another server."""
+    frozen = cluster.servers[2]
+    wait_for(lambda: cluster.leader() is not frozen)
+    database = Database(",".join([frozen.remote, cluster.servers[0].remote]), "OVN_Northbound")
+    frozen.pause()
+    for is_kept in (False, True):  # a connection of before, or a new one
+        database._order.sort(key=lambda remote: remote != frozen.remote)
+        if is_kept:
+            frozen.resume()
+            database.close()
+            assert _names(database) == []
+            frozen.pause()
+        deadline = Deadline.after(10)
+        assert repeat(lambda: database.transact([read("DNS")], deadline), deadline, outage_tries=5) == [[]]  # noqa: B023
+
+
 def test_every_server_of_a_cluster_serves(cluster: Cluster) -> None:
     """What is written through one is there for the next one to read, and unique in all."""
     databases = [Database(remote, "OVN_Northbound") for remote in cluster.remotes]
@@ -265,7 +283,7 @@ def test_every_server_of_a_cluster_serves(cluster: Cluster) -> None:
 
 
 def test_a_connection_is_kept(northbound: Server) -> None:
-    """One after the other, transactions share one connection; side by side they have one each, and keep those."""
+    """One after the other, transactions share one connection; side by side they have one each, and keep some."""
     database = _database(northbound)
     for _ in range(5):
         assert _names(database) == []
@@ -282,6 +300,25 @@ def test_a_connection_is_kept(northbound: Server) -> None:
     assert 1 <= len(database._idle) <= 4
     database.close()
     assert database._idle == []
+
+
+def test_only_some_connections_are_kept(northbound: Server) -> None:
+    """The worst moment of a process is not what its server has to hold for ever."""
+    database = _database(northbound)
+    northbound.pause()
+    with ThreadPoolExecutor(12) as pool:
+        waiting = [pool.submit(_names, database) for _ in range(12)]
+        wait_for(lambda: _connections() >= 12)
+        northbound.resume()
+        assert [one.result(30) for one in waiting] == [[]] * 12
+    assert len(database._idle) == 4
+    assert not database.tend()
+    assert len(database._idle) == 4
+
+
+def _connections() -> int:
+    """How many sockets this process has open."""
+    return sum(link.is_socket() for link in Path("/proc/self/fd").iterdir())
 
 
 def test_an_idle_connection_answers_the_servers_probes(northbound: Server) -> None:

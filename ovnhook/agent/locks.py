@@ -1,0 +1,65 @@
+"""Which domains something is being done for."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from uuid import UUID
+
+from ovnhook.deadline import Deadline
+from ovnhook.errors import Unavailable
+
+_REMEMBERED = 60.0  # seconds; nothing that was seen is acted on for so long
+
+
+class DomainLocks:
+    """One lock for each domain that something is being done for, and when libvirt's hook last asked for that."""
+
+    def __init__(self) -> None:
+        self._asked: dict[UUID, float] = {}
+        self._locks: defaultdict[UUID, threading.Lock] = defaultdict(threading.Lock)
+        self._users: defaultdict[UUID, int] = defaultdict(int)
+        self._guard = threading.Lock()
+
+    @contextlib.contextmanager
+    def hold(self, domain: UUID, deadline: Deadline, name: str = "") -> Iterator[None]:
+        """Hold a domain's lock.
+
+        Args:
+            domain: its UUID.
+            deadline: when to give up.
+            name: of the domain, where it is known.
+
+        Raises:
+            Unavailable: it could not be had before the deadline.
+        """
+        with self._guard:
+            lock = self._locks[domain]
+            self._users[domain] += 1
+        is_held = lock.acquire(timeout=deadline.remaining)
+        try:
+            if not is_held:
+                raise Unavailable(f"domain {name or domain} is busy: another operation on it has not ended")
+            yield
+        finally:
+            if is_held:
+                lock.release()
+            with self._guard:
+                self._users[domain] -= 1
+                if not self._users[domain]:
+                    del self._users[domain], self._locks[domain]
+
+    def note(self, domain: UUID) -> None:
+        """Remember that the hook asks for something for a domain now: what was seen of it before is old."""
+        now = time.monotonic()
+        with self._guard:
+            self._asked = {other: when for other, when in self._asked.items() if now - when < _REMEMBERED}
+            self._asked[domain] = now
+
+    def asked(self, domain: UUID) -> float:
+        """When it asked last, on the monotonic clock; 0 where that is long ago."""
+        with self._guard:
+            return self._asked.get(domain, 0.0)
