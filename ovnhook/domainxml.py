@@ -18,6 +18,7 @@ from ovnhook.model import Domain, Interface, Kind, Wish, isolated_subnet
 _NAMESPACES = "urn:ovnhook:domain:"
 _NAMESPACE = f"{_NAMESPACES}1"
 _ATTRIBUTES = ("mac", "index", "subnet", "isolated", "address", "hostname")
+_MOST_TAGS = 100_000
 _NO_DOMAIN = "this is not the XML of a libvirt domain"
 MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -125,6 +126,11 @@ def hostname_of(domain: Domain) -> str:
 
 
 def _root(xml: bytes) -> etree._Element:
+    # A domain has some hundreds; libvirt takes any number in metadata, and parsing millions takes a start's whole time.
+    if xml.count(b"<") > _MOST_TAGS:
+        raise InvalidRequest(
+            f"{_NO_DOMAIN} that can be examined: it has more than {_MOST_TAGS} tags", "see its <metadata>"
+        )
     try:
         root = etree.fromstring(xml, _PARSER)
     except etree.XMLSyntaxError as error:

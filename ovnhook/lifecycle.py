@@ -11,7 +11,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from ovnhook import domainxml
+from ovnhook import domainxml, logs
 from ovnhook.config import Config, load
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidConfig, OvnhookError, Unavailable
@@ -96,6 +96,8 @@ def answer_alone(operation: str, xml: bytes, started: float, loading: float) -> 
         started: when the hook began, as ``time.monotonic()`` counts.
         loading: seconds for which this package was loaded; they shorten no wait.
     """
+    if logging.lastResort:
+        logging.lastResort.setFormatter(logs.OneLine())
     asking = time.monotonic() - started - loading
     try:
         config = load()

@@ -9,6 +9,7 @@ import threading
 
 from sdnotify import SystemdNotifier
 
+from ovnhook import logs
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.node import Teller
 from ovnhook.agent.reconcile import Reconciler
@@ -25,7 +26,7 @@ _TEND = 2.0  # seconds between answers to the databases' keep-alive probes; they
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT; the exit status."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logs.to_stderr()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

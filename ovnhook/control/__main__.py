@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sdnotify import SystemdNotifier
 
+from ovnhook import logs
 from ovnhook.config import CONTROL_SOCKET, PATH, load
 from ovnhook.control.server import Server
 from ovnhook.errors import OvnhookError
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, default=PATH, help="the configuration file (default: %(default)s)")
     parser.add_argument("--socket", type=Path, default=CONTROL_SOCKET, help="where to serve (default: %(default)s)")
     given = parser.parse_args(arguments)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logs.to_stderr()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

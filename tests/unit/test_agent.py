@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,11 +15,12 @@ from uuid import UUID
 
 import pytest
 
+from ovnhook import domainxml, logs
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.server import BUSY, Server
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
-from ovnhook.errors import Unavailable
+from ovnhook.errors import InvalidRequest, Unavailable
 from ovnhook.host import Host
 from tests.unit.test_hook import OURS
 
@@ -125,3 +128,42 @@ def test_the_loop_that_accepts_shows_that_it_does(agent: Agent) -> None:
     """Also while nobody asks for anything."""
     for _ in range(3):
         assert agent.beats.acquire(timeout=60)
+
+
+def test_a_name_makes_no_line_of_its_own(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the XML says: the log has one line for one request."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logs.OneLine())
+    logger = logging.getLogger("ovnhook.agent.server")
+    logger.addHandler(handler)
+    try:
+        with agent.locks.hold(WEB, Deadline.after(60)):
+            xml = OURS.replace(b"web1", b"web1&#10;INFO ovnhook.agent.server: start of domain mail: done\xc2\x9b")
+            agent.ask(b"prepare %f\n%s" % (time.monotonic() - 17.5, xml))
+    finally:
+        logger.removeHandler(handler)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
+    assert "domain web1\\nINFO ovnhook.agent.server: start of domain mail: done\\x9b" in line
+
+
+def test_a_traceback_makes_no_message() -> None:
+    """Its lines are marked, also those that a value has made."""
+    try:
+        raise ValueError("no\nERROR ovnhook.agent: all is lost")
+    except ValueError:
+        record = logging.makeLogRecord(
+            {"name": "root", "msg": "failed", "levelname": "ERROR", "exc_info": sys.exc_info()}
+        )
+    first, *others = logs.OneLine().format(record).splitlines()
+    assert first == "ERROR root: failed"
+    assert all(line.startswith("| ") for line in others)
+
+
+def test_more_elements_than_a_domain_can_have_are_refused() -> None:
+    """Before they are parsed: three million would take longer than a start may."""
+    xml = OURS.replace(b"</devices>", b"<a/>" * 100_000 + b"</devices>")
+    for read in (domainxml.identify, domainxml.taps, lambda one: domainxml.parse(one, "br-int")):
+        with pytest.raises(InvalidRequest, match="it has more than 100000 tags"):
+            read(xml)
+    assert domainxml.identify(OURS.replace(b"</devices>", b"<a/>" * 90_000 + b"</devices>")).name == "web1"

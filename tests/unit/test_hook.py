@@ -125,3 +125,59 @@ def test_it_concerns_what_can_be_ours() -> None:
     assert concerns("release", network)
     assert concerns("migrate", network)
     assert concerns("prepare", FOREIGN + b"<m xmlns:o='urn:ovnhook:domain:9'/>")
+
+
+HOSTILE = "web1&#10;ovnhook: error: domain mail is refused&#13;\x85\u2028\u202e"
+
+
+@pytest.mark.parametrize("asks", ["alone", "agent"])
+def test_a_name_makes_no_line_of_its_own(tmp_path: Path, asks: str) -> None:
+    """Neither in the hook's own words nor in the agent's: what is not shown is escaped."""
+    name = "web1\novnhook: error: domain mail is refused\x1b]0;title\x07\x85\u2028\u202e"
+    if asks == "agent":
+        agent = Agent(tmp_path / "s", b"1.5\n4\n" + f"ovnhook: error: domain {name}: no".encode()).path
+    else:
+        agent = Path("/nonexistent")
+    xml = OURS.replace(b"<name>web1", f"<name>{HOSTILE}".encode())
+    run = RUN.replace("import sys\n", f"import sys\nsys.path.insert(0, {str(HOOK.parents[1])!r})\n")
+    command = ["/usr/bin/python3", "-I", "-S", "-c", run, "migrate", str(agent)]
+    done = subprocess.run(command, input=xml, capture_output=True, timeout=120, check=False)
+    *said, _modules = done.stderr.decode().split("\n")[:-1]
+    assert len(said) == 1
+    assert said[0].startswith("ovnhook: error: domain web1\\novnhook: error: domain mail is refused")
+    assert said[0].isprintable()
+
+
+SLOW = RUN.replace(
+    "code = hook",
+    """import site, time
+def main():
+    while True:
+        time.sleep(0.01)
+site.main = main
+hook["LOADING"] = 1
+hook["CONFIG"] = sys.argv[3]
+code = hook""",
+)
+
+
+@pytest.mark.parametrize(
+    ("operation", "config", "code"),
+    [
+        ("prepare", "", 0),
+        ("start", "deadline = 10\n", 0),
+        ("start", 'on_unavailable = "start"\n', 0),
+        ("start", 'deadline = 10\n on_unavailable="refuse"\n', 7),
+        ("migrate", "", 7),
+        ("release", 'on_unavailable = "refuse"\n', 0),
+    ],
+)
+def test_a_host_that_is_too_slow(tmp_path: Path, operation: str, config: str, code: int) -> None:
+    """The hook ends all the same, and names the host, not a database."""
+    path = tmp_path / "ovnhook.toml"
+    path.write_text(config, encoding="utf-8")
+    command = ["/usr/bin/python3", "-I", "-S", "-c", SLOW, operation, "/nonexistent", str(path)]
+    done = subprocess.run(command, input=OURS, capture_output=True, timeout=120, check=False)
+    assert done.returncode == code
+    assert b"this host was too slow: loading ovnhook took more than 1 s" in done.stderr
+    assert done.stdout == b""

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "ovnhook"
 
 LAYERS = (
     {"errors", "text"},
-    {"deadline", "liveness"},
+    {"deadline", "liveness", "logs"},
     {"identity"},
     {"model"},
     {"config"},
