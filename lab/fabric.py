@@ -69,6 +69,14 @@ class Fabric:
         """Plug it in again."""
         _ip("-n", self.network, "link", "set", self._far(host.name, network), "up")
 
+    def join(self, other: Fabric, network: str) -> None:
+        """Make one network of this fabric's and another's; it goes with either of them."""
+        ends = {self.network: f"to-{other.network}"[:15], other.network: f"to-{self.network}"[:15]}
+        peer = ("peer", "name", ends[other.network], "netns", other.network)
+        _ip("link", "add", ends[self.network], "netns", self.network, "type", "veth", *peer)
+        for namespace, end in ends.items():
+            _ip("-n", namespace, "link", "set", end, "master", network, "addrgenmode", "none", "up")
+
     @staticmethod
     def _far(host: str, network: str) -> str:
         return f"{host}-{network[0]}"

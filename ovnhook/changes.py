@@ -7,16 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from ovnhook.model import Floating, Holding, Lease, Network, Port, Subnet
 
 
 @dataclass(frozen=True)
 class Registry:
-    """The cloud-wide row. `serial` counts the changes of subnets; two concurrent ones can't both count on."""
+    """The cloud-wide row.
+
+    Attributes:
+        serial: counts the changes of subnets and routers; two concurrent ones can't both count on.
+        default_subnet: name of the default subnet, or "".
+        cloud: random id of the cloud, which what others see outside is derived from; None until something needs it.
+    """
 
     serial: int = 0
     default_subnet: str = ""
+    cloud: UUID | None = None
 
 
 @dataclass(frozen=True)

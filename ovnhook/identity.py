@@ -74,6 +74,17 @@ def router(name: str) -> UUID:
     return uuid5(_NAMESPACE, f"router/{name}")
 
 
+def external_mac(cloud: UUID | None, router: str) -> str:
+    """The MAC address of a router's external gateway port: locally administered, the cloud's own.
+
+    Args:
+        cloud: the cloud's id; None: as versions without one derived it, the same in every cloud.
+        router: name of the router.
+    """
+    source = uuid5(cloud, f"external-mac/{router}") if cloud else uuid5(_NAMESPACE, f"router/{router}")
+    return ":".join(f"{octet:02x}" for octet in (0x0A, *source.bytes[:5]))
+
+
 def part(what: str, router: str, of: str = "") -> UUID:
     """A row that a router needs for itself, or for one subnet or one host (`of`)."""
     return uuid5(_NAMESPACE, f"{what}/{router}/{of}" if of else f"{what}/{router}")

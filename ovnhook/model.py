@@ -231,6 +231,7 @@ class External:
         address6: its IPv6 address there, ``2001:db8::10/64``; or None.
         next_hop6: where all IPv6 goes; or None.
         snat6: whether guests are seen outside with its IPv6 address.
+        mac: its MAC address there, which no other cloud on the physical network has; "" before it is given one.
     """
 
     physical_network: str
@@ -241,6 +242,7 @@ class External:
     address6: InterfaceAddress | None = None
     next_hop6: IPAddress | None = None
     snat6: bool = False
+    mac: str = ""
 
     @property
     def next_hops(self) -> dict[InterfaceAddress, IPAddress]:

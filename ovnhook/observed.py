@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 from netaddr import IPAddress
 
@@ -27,11 +28,20 @@ class Cloud:
                 return Network(router, tuple(subnet for subnet in self.subnets if subnet.router == name))
         return None
 
-    def count(self, default_subnet: str | None = None) -> SetRegistry:
-        """Count a change of subnets or routers; `default_subnet` names the new default one, "" for none."""
+    def count(self, default_subnet: str | None = None, cloud: UUID | None = None) -> SetRegistry:
+        """Count a change of subnets or routers.
+
+        Args:
+            default_subnet: names the new default one, "" for none.
+            cloud: the cloud's id, for one that has none yet.
+        """
         before = self.registry or Registry()
-        after = Registry(before.serial + 1, before.default_subnet if default_subnet is None else default_subnet)
-        return SetRegistry(self.registry, after)
+        default = before.default_subnet if default_subnet is None else default_subnet
+        return SetRegistry(self.registry, Registry(before.serial + 1, default, before.cloud or cloud))
+
+    def id(self, new: UUID) -> UUID:
+        """Its id, or a new one where it has none yet."""
+        return (self.registry.cloud if self.registry else None) or new
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook import address
+from ovnhook import address, identity
 from ovnhook.changes import Change, SetGateways, SetNetwork
 from ovnhook.domainxml import SUBNET_NAME
 from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
@@ -90,11 +91,12 @@ def make(name: str, wanted: Leg) -> Router:
     return Router(name, _external(name, wanted))
 
 
-def create(wanted: Router, cloud: Cloud, *, name_is_foreign: bool = False) -> tuple[Change, ...]:
+def create(wanted: Router, new_id: UUID, cloud: Cloud, *, name_is_foreign: bool = False) -> tuple[Change, ...]:
     """The changes that make a router; none when it is there already.
 
     Args:
         wanted: as `make` made it.
+        new_id: the cloud's id, if it has none yet.
         cloud: what there is.
         name_is_foreign: whether a logical router that isn't ours has that name.
 
@@ -112,15 +114,19 @@ def create(wanted: Router, cloud: Cloud, *, name_is_foreign: bool = False) -> tu
     if name_is_foreign:
         raise AlreadyExists(f"a logical router '{wanted.name}' exists that is not ovnhook's", "choose another name")
     _check_room(cloud, Network(wanted))
-    return (cloud.count(), SetNetwork(None, Network(wanted)))
+    made = _with_mac(wanted, cloud.id(new_id))
+    return (cloud.count(cloud=new_id if made.external else None), SetNetwork(None, Network(made)))
 
 
-def update(name: str, changes: Mapping[str, Any], cloud: Cloud, *, name_is_foreign: bool = False) -> tuple[Change, ...]:
+def update(
+    name: str, changes: Mapping[str, Any], new_id: UUID, cloud: Cloud, *, name_is_foreign: bool = False
+) -> tuple[Change, ...]:
     """The changes that give a router another leg to the outside; none when it has it.
 
     Args:
         name: which router; the default one is made if it isn't there.
         changes: some of SETTINGS, with values as in Leg.
+        new_id: the cloud's id, if it has none yet.
         cloud: what there is.
         name_is_foreign: whether a logical router that isn't ours has that name.
 
@@ -135,14 +141,32 @@ def update(name: str, changes: Mapping[str, Any], cloud: Cloud, *, name_is_forei
             raise InvalidRequest(f"'{setting}' of a router can't be set", f"these can: {', '.join(SETTINGS)}")
     there = cloud.network(name)
     if there is None and name == DEFAULT_ROUTER:
-        return create(make(name, Leg(**changes)), cloud, name_is_foreign=name_is_foreign)
+        return create(make(name, Leg(**changes)), new_id, cloud, name_is_foreign=name_is_foreign)
     old = find(name, cloud)
     router = make(name, replace(leg(old.router), **changes))
-    new = Network(router, old.subnets)
-    if new == old:
+    if leg(router) == leg(old.router):
         return ()
+    new = Network(_with_mac(router, cloud.id(new_id)), old.subnets)
     _check_room(cloud, new)
-    return (cloud.count(), SetNetwork(old, new))
+    return (cloud.count(cloud=new_id if router.external else None), SetNetwork(old, new))
+
+
+def own_macs(new_id: UUID, cloud: Cloud) -> tuple[Change, ...]:
+    """The changes that give every router's external gateway the MAC address of this cloud; none when all have it.
+
+    Versions without an id of the cloud gave the routers of every cloud the same ones; so does a copy of a cloud whose
+    id was taken away.
+
+    Args:
+        new_id: the cloud's id, if it has none yet.
+        cloud: what there is.
+    """
+    found: list[Change] = []
+    for one in cloud.routers:
+        own = _with_mac(one, cloud.id(new_id))
+        if own != one and (there := cloud.network(one.name)):
+            found.append(SetNetwork(there, Network(own, there.subnets)))
+    return (cloud.count(cloud=new_id), *found) if found else ()
 
 
 def delete(name: str, cloud: Cloud) -> tuple[Change, ...]:
@@ -235,6 +259,12 @@ def move(one: Router, nodes: Iterable[Node], host: str, before: Sequence[str]) -
         raise Unavailable(f"host {host} has no link to the physical network {network} that is up", "ovnhook status")
     after = (host, *(other for other in before if other != host))
     return (SetGateways(one.name, tuple(before), after),) if after != tuple(before) else ()
+
+
+def _with_mac(router: Router, cloud: UUID) -> Router:
+    if router.external is None:
+        return router
+    return replace(router, external=replace(router.external, mac=identity.external_mac(cloud, router.name)))
 
 
 def _external(name: str, wanted: Leg) -> External | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from uuid import uuid4
 
 from ovnhook import router
 from ovnhook.changes import SetGateways
@@ -86,9 +87,13 @@ class Gateways:
 
         A host that has the leg is preferred when it is seen with it twice: one that is being moved away from is not.
         """
-        routers = [one for one in self._northbound.cloud(deadline).routers if one.external]
+        cloud = self._northbound.cloud(deadline)
+        routers = [one for one in cloud.routers if one.external]
         if not routers:
             return
+        if changes := router.own_macs(uuid4(), cloud):
+            self._northbound.commit(changes, deadline)
+            _log.info("external gateways have MAC addresses of this cloud's own now")
         nodes, legs = self._southbound.nodes(deadline), self._southbound.active(deadline)
         orders = self._northbound.gateways(deadline)
         for one in routers:

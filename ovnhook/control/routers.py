@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from uuid import uuid4
 
 from ovnhook import identity, router
 from ovnhook.api.v1 import ovnhook_pb2 as api
@@ -48,7 +49,7 @@ class Routers:
 
         def plan() -> tuple[Change, ...]:
             foreign = self._northbound.is_foreign_router(asked.name, deadline)
-            return router.create(wanted, self._northbound.cloud(deadline), name_is_foreign=foreign)
+            return router.create(wanted, uuid4(), self._northbound.cloud(deadline), name_is_foreign=foreign)
 
         if carry_out(self._northbound, plan, f"router {asked.name} is made", deadline):
             self._on_change(deadline.half(_PATIENCE))
@@ -75,7 +76,7 @@ class Routers:
         def plan() -> tuple[Change, ...]:
             foreign = self._northbound.is_foreign_router(asked.name, deadline)
             cloud = self._northbound.cloud(deadline)
-            planned = router.update(asked.name, changes, cloud, name_is_foreign=foreign)
+            planned = router.update(asked.name, changes, uuid4(), cloud, name_is_foreign=foreign)
             if not request.force:
                 refuse_cuts(planned, cloud, self._northbound, self._southbound, deadline)
             return planned

@@ -36,6 +36,7 @@ DNS = "DNS"  # names; and leases, holdings and the registry: northd passes over 
 REQUESTED_CHASSIS = "requested-chassis"
 ACTIVATION_STRATEGY = "activation-strategy"
 
+_CLOUD = "cloud"  # the key of the registry's records that the cloud's id is under
 _DHCP_LEASE_TIME = 3600  # seconds; a change of a subnet reaches its guests within half of it
 
 
@@ -202,6 +203,7 @@ def router_ids(router: Router) -> dict[str, str]:
         address6=str(external.address6 or ""),
         next_hop6=str(external.next_hop6 or ""),
         snat6="yes" if external.snat6 else "no",
+        mac=external.mac,
     )
 
 
@@ -220,6 +222,7 @@ def router(row: Row) -> Router:
         address6=_interface_address(ids["address6"]) if ids["address6"] else None,
         next_hop6=IPAddress(ids["next-hop6"]) if ids["next-hop6"] else None,
         snat6=ids["snat6"] == "yes",
+        mac=ids.get("mac") or identity.external_mac(None, ids["router"]),  # without one: of an earlier version
     )
     return Router(ids["router"], external)
 
@@ -380,16 +383,20 @@ def holding(row: Row) -> Holding:
 
 
 def registry_columns(registry: Registry) -> Row:
-    """The DNS row of the registry."""
+    """The DNS row of the registry.
+
+    The cloud's id is not in the external_ids: earlier versions compare and write these as a whole.
+    """
     ids = kind("registry", serial=str(registry.serial), default_subnet=registry.default_subnet)
-    return {"external_ids": as_map(ids)}
+    return {"records": as_map({_CLOUD: str(registry.cloud)} if registry.cloud else {}), "external_ids": as_map(ids)}
 
 
 @reader
 def registry(row: Row) -> Registry:
     """A DNS row as the registry it is."""
     ids = own(row)
-    return Registry(int(ids["serial"]), ids["default-subnet"])
+    cloud = map_of(row["records"]).get(_CLOUD)
+    return Registry(int(ids["serial"]), ids["default-subnet"], UUID(cloud) if cloud else None)
 
 
 def members(uuid: UUID) -> Any:

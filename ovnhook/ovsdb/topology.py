@@ -275,12 +275,13 @@ def _outside(network: Network, external: External) -> dict[UUID, Node]:
         "tag": as_set([external.vlan] if external.vlan else []),
         "external_ids": ids,
     }
-    peer = _peer(f"outside:{router.name}", name, router)
-    # Whoever has the leg announces the router's address, and the floating ones: ovn-nb(5), options:nat-addresses.
+    # Whoever has the leg announces the router's address, and the floating ones: ovn-nb(5), options:nat-addresses. It
+    # does so once for each name of the port, so that another MAC address needs another name to be announced.
+    peer = _peer(f"outside:{router.name}:{external.mac}", name, router)
     peer["options"] = as_map({"router-port": name, "nat-addresses": "router"})
     port = {
         "name": name,
-        "mac": _mac(router),
+        "mac": external.mac,
         "networks": as_set(map(str, external.next_hops)),
         # What is larger is answered with ICMP "fragmentation needed": ovn-nb(5), options:gateway_mtu.
         "options": as_map({"gateway_mtu": str(network.mtu)}),
@@ -330,8 +331,3 @@ def _peer(name: str, router_port: str, router: Router) -> Row:
         "options": as_map({"router-port": router_port}),
         "external_ids": as_map(rows.kind("router-peer", router=router.name)),
     }
-
-
-def _mac(router: Router) -> str:
-    """The router's MAC outside: locally administered, the same for ever."""
-    return ":".join(f"{octet:02x}" for octet in (0x0A, *router.uuid.bytes[:5]))

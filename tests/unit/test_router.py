@@ -6,13 +6,14 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import router
+from ovnhook import identity, router
 from ovnhook.changes import Registry, SetGateways, SetNetwork, SetRegistry
 from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
 from ovnhook.model import External, InterfaceAddress, Network, Node, Router, Subnet
@@ -20,21 +21,23 @@ from ovnhook.observed import Cloud
 from ovnhook.router import Leg
 
 LEG = Leg("external", "203.0.113.10/24", "203.0.113.1")
-EXTERNAL = External("external", InterfaceAddress(IPAddress("203.0.113.10"), 24), IPAddress("203.0.113.1"))
+ID = UUID(int=7)
+BARE = External("external", InterfaceAddress(IPAddress("203.0.113.10"), 24), IPAddress("203.0.113.1"))
+EXTERNAL = replace(BARE, mac=identity.external_mac(ID, "gateway"))
 GATEWAY = Router("gateway", EXTERNAL)
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway")
-REGISTRY = Registry(7, "blue")
+REGISTRY = Registry(7, "blue", ID)
 CLOUD = Cloud(REGISTRY, (BLUE,), (GATEWAY,))
-COUNTED = SetRegistry(REGISTRY, Registry(8, "blue"))
+COUNTED = SetRegistry(REGISTRY, Registry(8, "blue", ID))
 
 
 def test_make() -> None:
     """A router without a leg, with one, with one on a VLAN and without SNAT; and back to what was written."""
     assert router.make("lab", Leg()) == Router("lab")
-    assert router.make("gateway", LEG) == GATEWAY
+    assert router.make("gateway", LEG) == Router("gateway", BARE)
     special = replace(LEG, vlan=42, no_snat=True)
     made = router.make("gateway", special)
-    assert made.external == replace(EXTERNAL, vlan=42, snat=False)
+    assert made.external == replace(BARE, vlan=42, snat=False)
     assert [router.leg(one) for one in (Router("lab"), GATEWAY, made)] == [Leg(), LEG, special]
     six = Leg("external", address6="2001:db8::10/64", next_hop6="2001:db8::1", snat6=True)
     made = router.make("gateway", six)
@@ -73,7 +76,7 @@ def test_what_is_refused(settings: dict[str, Any], message: str) -> None:
         router.make("gateway", replace(LEG, **settings))
     assert message in caught.value.message
     with pytest.raises(InvalidRequest) as caught:
-        router.update("gateway", settings, CLOUD)
+        router.update("gateway", settings, ID, CLOUD)
     assert message in caught.value.message
 
 
@@ -87,34 +90,50 @@ def test_names_that_are_refused(name: str) -> None:
 def test_create() -> None:
     """Counted; nothing when it is there; refused when it is another, somebody else's, or its address is taken."""
     lab = Router("lab")
-    assert router.create(lab, CLOUD) == (COUNTED, SetNetwork(None, Network(lab)))
-    assert router.create(GATEWAY, CLOUD) == ()
+    assert router.create(lab, ID, CLOUD) == (COUNTED, SetNetwork(None, Network(lab)))
+    assert router.create(GATEWAY, ID, CLOUD) == ()
     with pytest.raises(AlreadyExists, match="its physical network is external, not none"):
-        router.create(Router("gateway"), CLOUD)
+        router.create(Router("gateway"), ID, CLOUD)
     with pytest.raises(AlreadyExists, match="a logical router 'lab' exists that is not ovnhook's"):
-        router.create(lab, CLOUD, name_is_foreign=True)
+        router.create(lab, ID, CLOUD, name_is_foreign=True)
     with pytest.raises(AlreadyExists, match=r"address 203\.0\.113\.10 is that of router gateway"):
-        router.create(replace(GATEWAY, name="lab"), CLOUD)
+        router.create(replace(GATEWAY, name="lab"), ID, CLOUD)
     other = replace(GATEWAY, name="lab", external=replace(EXTERNAL, vlan=9))
-    assert router.create(other, CLOUD)  # another network, then
+    assert router.create(other, ID, CLOUD)  # another network, then
 
 
 def test_update() -> None:
     """Its subnets stay on it; the default router need not be there; another one must."""
     new = replace(GATEWAY, external=replace(EXTERNAL, vlan=5))
     changes = (COUNTED, SetNetwork(Network(GATEWAY, (BLUE,)), Network(new, (BLUE,))))
-    assert router.update("gateway", {"vlan": 5}, CLOUD) == changes
-    assert router.update("gateway", {"vlan": 0}, CLOUD) == ()
-    assert router.update("gateway", vars(Leg()), CLOUD)[1] == SetNetwork(
+    assert router.update("gateway", {"vlan": 5}, ID, CLOUD) == changes
+    assert router.update("gateway", {"vlan": 0}, ID, CLOUD) == ()
+    assert router.update("gateway", vars(Leg()), ID, CLOUD)[1] == SetNetwork(
         Network(GATEWAY, (BLUE,)), Network(Router("gateway"), (BLUE,))
     )
-    assert router.update("gateway", vars(LEG), Cloud())[1] == SetNetwork(None, Network(GATEWAY))
+    assert router.update("gateway", vars(LEG), ID, Cloud())[1] == SetNetwork(None, Network(GATEWAY))
     with pytest.raises(NotFound, match="there is no router 'lab'"):
-        router.update("lab", vars(LEG), CLOUD)
+        router.update("lab", vars(LEG), ID, CLOUD)
     with pytest.raises(InvalidRequest, match="'name' of a router can't be set"):
-        router.update("gateway", {"name": "x"}, CLOUD)
+        router.update("gateway", {"name": "x"}, ID, CLOUD)
     with pytest.raises(AlreadyExists, match=r"network 10\.0\.0\.0/8 overlaps with subnet blue"):
-        router.update("gateway", {"address": "10.9.0.1/8", "next_hop": "10.9.0.2"}, CLOUD)
+        router.update("gateway", {"address": "10.9.0.1/8", "next_hop": "10.9.0.2"}, ID, CLOUD)
+
+
+def test_the_mac_address_outside() -> None:
+    """Of this cloud, for every router; given to those that have another one, and kept whatever else is set."""
+    legacy = replace(EXTERNAL, mac=identity.external_mac(None, "gateway"))
+    before = Cloud(Registry(7, "blue"), (BLUE,), (Router("gateway", legacy), Router("inner")))
+    count, given = router.own_macs(ID, before)
+    assert count == SetRegistry(Registry(7, "blue"), Registry(8, "blue", ID))
+    assert given == SetNetwork(Network(Router("gateway", legacy), (BLUE,)), Network(GATEWAY, (BLUE,)))
+    assert router.own_macs(UUID(int=8), CLOUD) == ()
+    assert router.own_macs(ID, Cloud()) == ()
+    other = identity.external_mac(UUID(int=8), "gateway")
+    assert len({legacy.mac, EXTERNAL.mac, other, identity.external_mac(ID, "lab")}) == 4
+    assert {int(mac[:2], 16) & 0b11 for mac in (legacy.mac, EXTERNAL.mac, other)} == {0b10}
+    _, made = router.create(Router("lab", replace(BARE, vlan=9)), UUID(int=8), CLOUD)
+    assert made == SetNetwork(None, Network(Router("lab", replace(BARE, vlan=9, mac=identity.external_mac(ID, "lab")))))
 
 
 def test_delete() -> None:
@@ -188,7 +207,7 @@ def test_anything_is_taken_or_refused(name: str, settings: dict[str, Any]) -> No
         router.make(name, Leg(**settings))
     for setting, value in settings.items():
         with suppress(InvalidRequest, AlreadyExists):
-            router.update("gateway", {setting: value}, CLOUD)
+            router.update("gateway", {setting: value}, ID, CLOUD)
 
 
 def test_move() -> None:

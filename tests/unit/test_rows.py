@@ -51,6 +51,7 @@ EXTERNALS = st.builds(
     vlan=st.integers(0, 2),
     snat=FLAGS,
     snat6=FLAGS,
+    mac=MACS,
 )
 ROUTERS = st.builds(Router, LABELS, st.none() | EXTERNALS)
 SUBNETS = st.builds(
@@ -111,7 +112,7 @@ FLOATING = st.builds(
     domain_name=LABELS,
     mac=MACS,
 )
-REGISTRIES = st.builds(Registry, st.integers(0, 2), NAMES)
+REGISTRIES = st.builds(Registry, st.integers(0, 2), NAMES, st.none() | UUIDS)
 
 
 def _port_row(port: Port) -> Row:
