@@ -159,6 +159,21 @@ class SetNetwork:
 
 
 @dataclass(frozen=True)
+class RenewIsolation:
+    """Give isolated subnets of a router policies of this version in place of an earlier version's.
+
+    Attributes:
+        network: the router with its subnets; the registry, counted in the same transaction, says that it is still so.
+        subnets: names of those that have policies of an earlier version.
+        present: UUIDs of the router's policies of this version.
+    """
+
+    network: Network
+    subnets: tuple[str, ...]
+    present: frozenset[UUID]
+
+
+@dataclass(frozen=True)
 class AddFloating:
     """Let an address outside lead to a lease, which has to be there. Fails if one does already."""
 
@@ -199,6 +214,7 @@ Change = (
     | UpdateSubnet
     | RemoveSubnet
     | SetNetwork
+    | RenewIsolation
     | SetGateways
     | AddFloating
     | RemoveFloating

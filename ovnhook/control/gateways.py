@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from uuid import uuid4
 
 from ovnhook import router
 from ovnhook.changes import SetGateways
+from ovnhook.control import upgrade
 from ovnhook.control.loop import Loop
 from ovnhook.deadline import Deadline
 from ovnhook.errors import Conflict, OvnhookError
@@ -89,11 +89,10 @@ class Gateways:
         """
         cloud = self._northbound.cloud(deadline)
         routers = [one for one in cloud.routers if one.external]
+        if cloud.routers:
+            upgrade.carry_out(self._northbound, cloud, deadline)
         if not routers:
             return
-        if changes := router.own_macs(uuid4(), cloud):
-            self._northbound.commit(changes, deadline)
-            _log.info("external gateways have MAC addresses of this cloud's own now")
         nodes, legs = self._southbound.nodes(deadline), self._southbound.active(deadline)
         orders = self._northbound.gateways(deadline)
         for one in routers:

@@ -26,6 +26,7 @@ from ovnhook.changes import (
     RemoveFloating,
     RemovePort,
     RemoveSubnet,
+    RenewIsolation,
     SetGateways,
     SetHolding,
     SetNames,
@@ -169,6 +170,21 @@ class Northbound:
             router = rows.own(row)["router"]
             found[router] = (*found.get(router, ()), row["chassis_name"])
         return found
+
+    def outdated_isolation(self, deadline: Deadline) -> dict[str, tuple[str, ...]]:
+        """Names of the subnets that have isolation policies of earlier versions, by router."""
+        match = includes("external_ids", rows.kind("isolation"))
+        (old,) = self.database.transact([select(topology.POLICY, match, columns=["external_ids"])], deadline)
+        found: dict[str, set[str]] = {}
+        for ids in map(rows.own, old):
+            found.setdefault(ids.get("router", ""), set()).add(ids.get("subnet", ""))
+        return {router: tuple(sorted(subnets)) for router, subnets in found.items()}
+
+    def isolation(self, router: str, deadline: Deadline) -> frozenset[UUID]:
+        """UUIDs of the isolation policies of a router, but for those of earlier versions."""
+        match = includes("external_ids", rows.kind("isolated", router=router))
+        (found,) = self.database.transact([select(topology.POLICY, match, columns=["_uuid"])], deadline)
+        return frozenset(UUID(row["_uuid"][1]) for row in found)
 
     def leases(self, deadline: Deadline, **ids: str) -> list[Lease]:
         """Every lease whose external_ids hold these (``subnet=``, ``hostname=``), by subnet and address."""
@@ -427,6 +443,11 @@ def _(change: RemoveSubnet) -> list[Operation]:
 @operations.register
 def _(change: SetNetwork) -> list[Operation]:
     return topology.operations(change.old, change.new)
+
+
+@operations.register
+def _(change: RenewIsolation) -> list[Operation]:
+    return topology.renewed_isolation(change.network, change.subnets, change.present)
 
 
 @operations.register

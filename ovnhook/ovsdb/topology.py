@@ -7,8 +7,9 @@ called like a router port, for in the southbound database they are in one table.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from netaddr import IPAddress
@@ -37,7 +38,8 @@ POLICY = "Logical_Router_Policy"
 GROUP = "HA_Chassis_Group"
 GATEWAY = "HA_Chassis"
 
-_ISOLATION = 1000  # the policies' priority: a person's own may be above or below
+_ISOLATION = 1000  # the policies' priority, and the next one: a person's own may be above or below
+_BEFORE = ("isolated-from", "isolated-to")  # the policies of earlier versions, which list all other subnets
 _EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 _ROUTES = {4: "default-route", 6: "default-route6"}
 _SNATS = {4: "snat", 6: "snat6"}
@@ -65,7 +67,7 @@ def nodes(network: Network | None, without: Container[str] = ()) -> dict[UUID, N
 
     Args:
         network: the router with its subnets.
-        without: subnets, by name, whose rows are not wanted, but for those that depend on others as well.
+        without: subnets, by name, whose rows are not wanted.
     """
     if network is None:
         return {}
@@ -74,8 +76,8 @@ def nodes(network: Network | None, without: Container[str] = ()) -> dict[UUID, N
     for subnet in network.subnets:
         if subnet.name not in without:
             found |= _joined(router, subnet)
-        if subnet.isolated:
-            found |= _isolated(network, subnet)
+            if subnet.isolated:
+                found |= _isolated(router, subnet)
     if router.external:
         found |= _outside(network, router.external)
         for subnet in (one for one in network.subnets if one.name not in without):
@@ -231,33 +233,56 @@ def _advertisement(subnet: Subnet) -> dict[str, str]:
     return {"address_mode": "dhcpv6_stateful", "mtu": str(subnet.mtu), "send_periodic": "true"}
 
 
-def _isolated(network: Network, subnet: Subnet) -> dict[UUID, Node]:
+def _isolated(router: Router, subnet: Subnet) -> dict[UUID, Node]:
     """What keeps a subnet and the router's others apart, wherever a packet says that it comes from or goes to.
 
-    The policies look at the ports that a packet comes and goes by, which a guest can't choose. The others have to be
-    listed: ports can only be tested for equality (ovn-sb(5), Logical_Flow, match).
+    What comes or goes by the subnet's port is dropped, unless the other port is the external gateway's, or the same one
+    (the router's answers). A guest can't choose the ports; and as ports can only be tested for equality (ovn-sb(5),
+    Logical_Flow, match) the others would have to be listed: this way no row says anything of another subnet.
     """
-    router = network.router
-    own, *rest = (
-        f'"{rows.router_port(router.name, one.name)}"'
-        for one in (subnet, *(other for other in network.subnets if other != subnet))
-    )
-    others = ", ".join(rest)
-    if not others:
-        return {}
-
-    def policy(which: str, match: str) -> dict[UUID, Node]:
+    own, outside = f'"{rows.router_port(router.name, subnet.name)}"', f'"{_leg(router)}"'
+    pairs = ((own, outside), (outside, own), (own, own))
+    allowed = " || ".join(f"(inport == {one} && outport == {other})" for one, other in pairs)
+    found = {}
+    for which, priority, match, action in (
+        ("isolation-allow", _ISOLATION + 1, allowed, "allow"),
+        ("isolation-drop", _ISOLATION, f"inport == {own} || outport == {own}", "drop"),
+    ):
         row = {
-            "priority": _ISOLATION,
+            "priority": priority,
             "match": match,
-            "action": "drop",
-            "external_ids": as_map(rows.kind("isolation", router=router.name, subnet=subnet.name)),
+            "action": action,
+            "external_ids": as_map(rows.kind("isolated", router=router.name, subnet=subnet.name)),
         }
-        return {identity.part(which, router.name, subnet.name): Node(POLICY, row, (ROUTER, router.uuid, "policies"))}
+        uuid = identity.part(which, router.name, subnet.name)
+        found[uuid] = Node(POLICY, row, (ROUTER, router.uuid, "policies"))
+    return found
 
-    return policy("isolated-from", f"inport == {own} && outport == {{{others}}}") | policy(
-        "isolated-to", f"inport == {{{others}}} && outport == {own}"
-    )
+
+def renewed_isolation(network: Network, subnets: Collection[str], present: Container[UUID]) -> list[Operation]:
+    """What gives isolated subnets of a router these policies instead of those of earlier versions.
+
+    Args:
+        network: the router with its subnets.
+        subnets: names of those that have policies of earlier versions, some of which need not be isolated any more.
+        present: the UUIDs of the policies that are there.
+    """
+    policies: list[Any] = []
+    found: list[Operation] = []
+    for subnet in network.subnets:
+        if subnet.isolated and subnet.name in subnets:
+            for uuid, node in _isolated(network.router, subnet).items():
+                if uuid not in present:
+                    found.append(insert(node.table, uuid, node.row))
+                    policies.append(ref(uuid))
+    old = [ref(identity.part(which, network.router.name, name)) for name in subnets for which in _BEFORE]
+    mutations = [["policies", "delete", as_set(old)], ["policies", "insert", as_set(policies)]]
+    return [*found, mutate(ROUTER, key(network.router.uuid), mutations)]
+
+
+def _leg(router: Router) -> str:
+    """The name of a router's external gateway port."""
+    return f"external:{router.name}"
 
 
 def _outside(network: Network, external: External) -> dict[UUID, Node]:
@@ -266,7 +291,7 @@ def _outside(network: Network, external: External) -> dict[UUID, Node]:
     switch = identity.part("external", router.name)
     group = identity.part("gateways", router.name)
     ids = as_map(rows.kind("external", router=router.name))
-    name = f"external:{router.name}"
+    name = _leg(router)
     localnet = {
         "name": f"localnet:{router.name}",
         "type": "localnet",

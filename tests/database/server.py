@@ -35,9 +35,9 @@ class Server:
         self.name: str = json.loads(schema.read_text())["name"]
         self.tables: list[str] = sorted(json.loads(schema.read_text())["tables"])
         self.remote = f"unix:{directory}/s"
-        self._file = file or directory / "db"
+        self.file = file or directory / "db"
         if file is None:
-            run("ovsdb-tool", "create", str(self._file), str(schema))
+            run("ovsdb-tool", "create", str(self.file), str(schema))
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -53,7 +53,7 @@ class Server:
         }[self.name]
         remotes = [f"--remote=p{self.remote}", f"--remote=db:{connections}"]
         options += [f"--{column.replace('_', '-')}=db:{self.name},SSL,{column}" for column in _SSL]
-        self._process = subprocess.Popen(["ovsdb-server", *options, *remotes, str(self._file)])
+        self._process = subprocess.Popen(["ovsdb-server", *options, *remotes, str(self.file)])
         if wait:
             self.wait()
 

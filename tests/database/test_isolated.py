@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 from netaddr import IPNetwork
 
+from ovnhook import identity
+from ovnhook.changes import AddSubnet, Change, SetNetwork
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.errors import Exhausted
 from ovnhook.host import Host
-from ovnhook.model import Domain, Interface, Kind, Wish, isolated_subnet
-from tests.database.server import Server
+from ovnhook.model import Domain, Interface, Kind, Network, Router, Subnet, Wish, isolated_subnet
+from ovnhook.ovsdb import rows, topology
+from ovnhook.ovsdb.operation import as_map, as_set, insert, key, mutate, ref
+from tests.database.control import Control
+from tests.database.server import Dump, Server, wait_for
 
 
 def domain(number: int, interfaces: int = 1, run: int = 1) -> Domain:
@@ -128,3 +136,122 @@ def test_the_pool_is_used_up(northbound: Server, vswitch: Server) -> None:
         attachment.attach(domain(3), soon())
     assert "isolated_pool" in caught.value.hint
     assert northbound.dump() == before
+
+
+def fill(attachment: Host, numbers: range) -> None:
+    """Let there be so many isolated subnets more, by one transaction."""
+    cloud = attachment.northbound.cloud(soon())
+    there = cloud.network("gateway")
+    pool = list(IPNetwork("10.224.0.0/16").subnet(28))
+    new = [
+        Subnet(isolated_subnet(UUID(int=number)), pool[number], pool[number][1], "gateway", isolated=True)
+        for number in numbers
+    ]
+    subnets = tuple(sorted([*(there.subnets if there else ()), *new], key=lambda one: one.name))
+    router = there.router if there else Router("gateway")
+    changes: list[Change] = [cloud.count(), *map(AddSubnet, new), SetNetwork(there, Network(router, subnets))]
+    attachment.northbound.commit(changes, soon())
+
+
+def written(northbound: Server, southbound: Server, attachment: Host, number: int) -> dict[str, int]:
+    """What the start and the end of a domain with a subnet of its own write: bytes and rows."""
+    found: dict[str, int] = {}
+
+    def measure(what: str, act: Callable[[], object]) -> None:
+        attachment.northbound.count_up(soon())
+        synced(northbound, southbound)
+        sizes = [server.file.stat().st_size for server in (northbound, southbound)]
+        before = northbound.dump(versions=True)
+        act()
+        after = northbound.dump(versions=True)
+        attachment.northbound.count_up(soon())
+        synced(northbound, southbound)
+        for name, server, size in zip(("nb", "sb"), (northbound, southbound), sizes, strict=True):
+            found[f"{what} {name} bytes"] = server.file.stat().st_size - size
+        changed = [
+            (table, uuid)
+            for table in after
+            for uuid in after[table].keys() | before[table].keys()
+            if after[table].get(uuid) != before[table].get(uuid)
+        ]
+        found[f"{what} nb rows"] = len(changed)
+
+    def end() -> None:
+        attachment.detach(domain(number), soon())
+        attachment.forget(UUID(int=number), soon())
+
+    measure("start", lambda: attachment.attach(domain(number), soon()))
+    measure("end", end)
+    return found
+
+
+@contextmanager
+def northd(directory: Path, northbound: Server, southbound: Server) -> Iterator[None]:
+    """OVN's own northd on these databases."""
+    databases = [f"--ovnnb-db={northbound.remote}", f"--ovnsb-db={southbound.remote}"]
+    command = ["ovn-northd", "-vconsole:off", f"--unixctl={directory}/northd", *databases]
+    with subprocess.Popen(command) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def synced(northbound: Server, southbound: Server) -> None:
+    """Wait until northd has carried out all that was written."""
+
+    def count(server: Server, table: str) -> int:
+        (found,) = server.transact({"op": "select", "table": table, "where": [], "columns": ["nb_cfg"]})
+        return int(next(iter(found["rows"]), {"nb_cfg": -1})["nb_cfg"])
+
+    wait_for(lambda: count(southbound, "SB_Global") == count(northbound, "NB_Global"))
+
+
+def test_the_300th_writes_what_the_3rd_does(
+    northbound: Server, southbound: Server, attachment: Host, directory: Path
+) -> None:
+    """Rows and bytes of a subnet of a domain's own do not depend on how many there are."""
+    with northd(directory, northbound, southbound):
+        fill(attachment, range(1, 3))
+        third = written(northbound, southbound, attachment, 200)
+        fill(attachment, range(1000, 1297))
+        last = written(northbound, southbound, attachment, 200)
+    print(third, last)
+    for what in third:
+        if "sb" not in what:
+            assert abs(last[what] - third[what]) <= 0.02 * third[what], (what, third, last)
+
+
+def test_policies_of_an_earlier_version(control: Control) -> None:
+    """Those list all other subnets: the control service replaces them, one transaction for each router."""
+    for name, number in (("blue", 1), ("green", 2), ("red", 3)):
+        isolated = [] if name == "blue" else ["--isolated"]
+        control.done("subnet", "create", name, f"10.{number}.0.0/24", *isolated)
+    wanted = control.northbound.dump()
+    router = identity.router("gateway")
+    nb = control.service._northbound
+    old = []
+    for name in ("green", "red"):
+        for which in ("isolated-from", "isolated-to"):
+            row = {
+                "priority": 1000,
+                "match": f'inport == "subnet:{name}:gateway" && outport == {{"subnet:blue:gateway"}}',
+                "action": "drop",
+                "external_ids": as_map(rows.kind("isolation", router="gateway", subnet=name)),
+            }
+            old.append((identity.part(which, "gateway", name), row))
+    new = [row["_uuid"][1] for row in wanted["Logical_Router_Policy"].values()]
+    assert len(new) == 4
+    everything = [
+        mutate(topology.ROUTER, key(router), [["policies", "delete", as_set(ref(UUID(uuid)) for uuid in new[:3])]]),
+        *(insert(topology.POLICY, uuid, row) for uuid, row in old),
+        mutate(topology.ROUTER, key(router), [["policies", "insert", as_set(ref(uuid) for uuid, _ in old)]]),
+    ]
+    nb.database.transact(everything, Deadline.after(20))
+
+    def policies(dump: Dump) -> object:
+        kept = ("priority", "match", "action", "external_ids")
+        return {uuid: {key: row[key] for key in kept} for uuid, row in dump["Logical_Router_Policy"].items()}
+
+    wait_for(lambda: policies(control.northbound.dump()) == policies(wanted))
+    control.clear()
