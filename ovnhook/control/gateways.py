@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ovnhook import router
 from ovnhook.changes import SetGateways
@@ -18,6 +18,7 @@ from ovnhook.control import upgrade
 from ovnhook.control.loop import Loop
 from ovnhook.deadline import Deadline
 from ovnhook.errors import Conflict, OvnhookError
+from ovnhook.model import Router
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
 
@@ -88,11 +89,14 @@ class Gateways:
         A host that has the leg is preferred when it is seen with it twice: one that is being moved away from is not.
         """
         cloud = self._northbound.cloud(deadline)
-        routers = [one for one in cloud.routers if one.external]
-        if cloud.routers:
-            upgrade.carry_out(self._northbound, cloud, deadline)
-        if not routers:
-            return
+        if routers := [one for one in cloud.routers if one.external]:
+            self._order(routers, seen, deadline)
+        # Last, for whatever keeps rows from being moved over must not keep gateways from being moved.
+        upgrade.carry_out(self._northbound, cloud, deadline)
+
+    def _order(
+        self, routers: Sequence[Router], seen: dict[str, tuple[tuple[str, ...], str]], deadline: Deadline
+    ) -> None:
         nodes, legs = self._southbound.nodes(deadline), self._southbound.active(deadline)
         orders = self._northbound.gateways(deadline)
         for one in routers:

@@ -100,7 +100,11 @@ def _both(world: World) -> list[int]:
 
 def _mac(control: Host) -> str:
     """The MAC address of the router's external gateway port."""
-    return control.run(["ovn-nbctl", "--bare", "get", "Logical_Router_Port", "external:gateway", "mac"]).stdout.strip()
+    return (
+        control.run(["ovn-nbctl", "--bare", "get", "Logical_Router_Port", "external:gateway", "mac"])
+        .stdout.strip()
+        .strip('"')
+    )
 
 
 def _make_legacy(control: Host, mac: str) -> None:
