@@ -43,6 +43,8 @@ _BEFORE = ("isolated-from", "isolated-to")  # the policies of earlier versions, 
 _EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 _ROUTES = {4: "default-route", 6: "default-route6"}
 _SNATS = {4: "snat", 6: "snat6"}
+_ADVERTISED = {"max_interval": "10", "min_interval": "3"}
+"""Seconds between a router's advertisements (ovn-nb(5), ipv6_ra_configs): the longest and the shortest pause."""
 _PROBES = {"bfd-min-rx": "200", "bfd-min-tx": "200", "bfd-mult": "3"}
 """How gateways watch each other, in ms (ovn-nb(5), NB_Global options): one is known to be dead after three in a row."""
 
@@ -229,8 +231,12 @@ def _joined(router: Router, subnet: Subnet) -> dict[UUID, Node]:
 
 
 def _advertisement(subnet: Subnet) -> dict[str, str]:
-    """What guests hear from their router (RFC 4861): the network, the way out, and to ask DHCPv6 for an address."""
-    return {"address_mode": "dhcpv6_stateful", "mtu": str(subnet.mtu), "send_periodic": "true"}
+    """The router advertisements of a subnet (RFC 4861, section 6.2.1): managed addresses, the MTU, and how often.
+
+    A guest solicits for some seconds only, and its flows may come later than that: on a host that boots many guests
+    at once. OVN's own interval, up to ten minutes, would leave it without IPv6 until then.
+    """
+    return {"address_mode": "dhcpv6_stateful", "mtu": str(subnet.mtu), "send_periodic": "true", **_ADVERTISED}
 
 
 def _isolated(router: Router, subnet: Subnet) -> dict[UUID, Node]:

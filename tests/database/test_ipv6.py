@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab.waiting import HANG
 from ovnhook.deadline import Deadline
 from ovnhook.host import Host
 from ovnhook.model import Domain
@@ -35,7 +36,7 @@ def port(control: Control) -> dict[str, Any]:
 def forget(control: Control, domain: Domain) -> None:
     """Let a domain be undefined."""
     control.stop(domain)
-    Host(control.config).forget(domain.uuid, Deadline.after(20))
+    Host(control.config).forget(domain.uuid, Deadline.after(HANG))
 
 
 def test_a_subnet_of_both(control: Control) -> None:
@@ -54,8 +55,12 @@ def test_a_subnet_of_both(control: Control) -> None:
     }
     assert set_of(router_port(control)["networks"]) == ["10.1.0.1/24", "fd00:1::1/64"]
     assert map_of(router_port(control)["ipv6_ra_configs"]) == {
-        "address_mode": "dhcpv6_stateful", "mtu": "1442", "send_periodic": "true"
-    }  # fmt: skip
+        "address_mode": "dhcpv6_stateful",
+        "mtu": "1442",
+        "send_periodic": "true",
+        "max_interval": "10",
+        "min_interval": "3",
+    }
     web = control.attach("web1", "blue", "10.1.0.20")
     (four, six) = control.done("lease", "list", "--format", "json").json
     assert four["address"] == "10.1.0.20"
