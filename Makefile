@@ -23,15 +23,20 @@ lab-up: deps ## the cloud of the demo, without the show
 lab-down: ## take it away
 	@lab/lab --prefix $(PREFIX) down
 
+# What QUICK=1 leaves out takes guests, or PyPI.
+ALL = lint test-debian,test-pypi test-cloud
+FEW = lint test-debian
+
 .PHONY: test
-test: lint test-databases test-cloud ## all tests: lint, types, pure, databases, and the cloud with guests
+test: deps ## all tests, each part whatever becomes of the others; QUICK=1: lint, unit and database tests, in 3 minutes
+	@MAKE=$(MAKE) tests/parts $(if $(QUICK),$(FEW),$(ALL))
 
 .PHONY: lint
 lint: deps ## ruff, mypy, shellcheck
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	shellcheck .ci/run packaging/build packaging/debian/tests/all-in-one packaging/debian/tests/command packaging/dependencies packaging/protos tests/newest
+	shellcheck .ci/run packaging/build packaging/debian/tests/all-in-one packaging/debian/tests/command packaging/dependencies packaging/protos tests/newest tests/parts
 
 .PHONY: test-databases
 test-databases: deps ## the tests that need no guest, with Debian's and PyPI's dependencies side by side
@@ -39,7 +44,7 @@ test-databases: deps ## the tests that need no guest, with Debian's and PyPI's d
 
 .PHONY: test-debian
 test-debian:
-	$(PYTHON) -m pytest tests/unit tests/database
+	$(PYTHON) -m pytest $(if $(QUICK),--numprocesses 2) tests/unit tests/database
 
 .PHONY: test-pypi
 test-pypi:
