@@ -24,7 +24,7 @@ def share(hosts: Iterable[Host]) -> None:
     known = _folder()
     for host in hosts:
         if not known.exists():
-            host.run(["virsh", "domcapabilities", "--virttype", "qemu", "--machine", "q35"], timeout=120.0)
+            host.run(["virsh", "domcapabilities", "--virttype", "qemu", "--machine", "q35"])
             _keep(host, known)
         target = host.outside_path(FOLDER)
         target.mkdir(parents=True, exist_ok=True)

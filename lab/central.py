@@ -63,8 +63,8 @@ def start(host: Host) -> None:
             host.run(["ovsdb-tool", "create", str(database), str(SCHEMA / f"ovn-{schema}.ovsschema")])
     for name in ("nb", "sb", "northd"):
         host.daemons[name].start()
-    host.run(["ovn-nbctl", "--timeout=20", "init"])
-    host.run(["ovn-sbctl", "--timeout=20", "init"])
+    host.run(["ovn-nbctl", "init"])
+    host.run(["ovn-sbctl", "init"])
 
 
 def _listens(host: Host, socket: str) -> Ready:

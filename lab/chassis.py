@@ -7,7 +7,7 @@ from pathlib import Path
 from lab.daemon import Daemon
 from lab.fabric import EXTERNAL, NIC, UNDERLAY
 from lab.host import Host
-from lab.waiting import accepts
+from lab.waiting import HANG, accepts
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 PHYSICAL_NETWORK = "external"
@@ -76,7 +76,7 @@ def start(host: Host, *, southbound: str, tunnel: str, encapsulation: str, gatew
 
 def wait_registered(control: Host, name: str) -> None:
     """Wait until the southbound database knows the chassis."""
-    control.run(["ovn-sbctl", "--timeout=20", "wait-until", "Chassis", name])
+    control.run(["ovn-sbctl", "wait-until", "Chassis", name])
 
 
 def _configuration(name: str, southbound: str, tunnel: str, encapsulation: str, gateway: bool) -> list[str]:
@@ -94,7 +94,7 @@ def _configuration(name: str, southbound: str, tunnel: str, encapsulation: str, 
         settings["ovn-bridge-mappings"] = f"{PHYSICAL_NETWORK}:br-ex"
         settings["ovn-cms-options"] = "enable-chassis-as-gw"
         bridges.append(("br-ex", "standalone", NIC[EXTERNAL]))
-    argv = ["ovs-vsctl", "--no-wait", "--timeout=20", "init", "--", "set", "Open_vSwitch", "."]
+    argv = ["ovs-vsctl", "--no-wait", "init", "--", "set", "Open_vSwitch", "."]
     argv += [f'external_ids:{key}="{value}"' for key, value in settings.items()]
     if gateway:
         argv.append("other_config:max-revalidator=100")  # docs/how-to/reach-the-outside.md
@@ -109,5 +109,5 @@ def _configuration(name: str, southbound: str, tunnel: str, encapsulation: str, 
 def _configured(daemon: Daemon) -> bool:
     """Whether this ovs-vswitchd has carried out its configuration: it answers for a change made just now."""
     mark = f"external_ids:lab-vswitchd={daemon.pid}"
-    done = daemon.host.run(["ovs-vsctl", "--timeout=5", "set", "Open_vSwitch", ".", mark], check=False)
+    done = daemon.host.run(["ovs-vsctl", f"--timeout={HANG:.0f}", "set", "Open_vSwitch", ".", mark], check=False)
     return done.returncode == 0

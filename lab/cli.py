@@ -143,7 +143,7 @@ def _console(given: argparse.Namespace) -> None:
 
 def _guest(given: argparse.Namespace) -> int:
     guest = Cloud.load(given.prefix).guest(given.guest)
-    status, output = guest.execute(shlex.join(given.command), timeout=120.0)
+    status, output = guest.execute(shlex.join(given.command))
     print(output, end="")
     return status
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lab.errors import LabError
 from lab.process import Process, reap
-from lab.waiting import until
+from lab.waiting import HANG, until
 
 if TYPE_CHECKING:
     from lab.host import Host
@@ -29,7 +29,7 @@ class Daemon:
         ready: Ready | None = None,
         environment: Mapping[str, str] | None = None,
         grace: float = 5.0,
-        timeout: float = 20.0,
+        timeout: float = HANG,
     ) -> None:
         self.host = host
         self.name = name
@@ -120,12 +120,12 @@ class Daemon:
         if process is None:
             return
         process.signal(signal.SIGKILL)
-        until(lambda: not self.running, 10.0, f"the end of {self.name} on {self.host.name}")
+        until(lambda: not self.running, HANG, f"the end of {self.name} on {self.host.name}")
 
     def pause(self) -> None:
         """Stop it with SIGSTOP: it is there and does not answer."""
         self._signal(signal.SIGSTOP)
-        until(lambda: self.state == "paused", 5.0, f"{self.name} on {self.host.name} to be paused")
+        until(lambda: self.state == "paused", HANG, f"{self.name} on {self.host.name} to be paused")
 
     def resume(self) -> None:
         """Let a paused one go on."""
@@ -140,7 +140,7 @@ class Daemon:
         self.stop()
         self.start()
 
-    def wait(self, timeout: float = 30.0) -> None:
+    def wait(self, timeout: float = HANG) -> None:
         """Wait until it has ended by itself."""
         until(lambda: not self.running, timeout, f"the end of {self.name} on {self.host.name}", self.tail)
 

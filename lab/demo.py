@@ -13,6 +13,7 @@ from lab.domain import domain_xml, interface_xml
 from lab.errors import LabError
 from lab.guest import Guest
 from lab.host import Host
+from lab.waiting import HANG
 
 METADATA = "<ovn:domain xmlns:ovn='urn:ovnhook:domain:1'><ovn:interface {}/></ovn:domain>"
 WIDTH = 96
@@ -63,7 +64,7 @@ def first_network(cloud: Cloud) -> None:
 
     step("DHCP", "Each guest asks once, without a retry. OVN answers with the leased address.")
     web1, web2 = Guest(hv1, "web1"), Guest(hv2, "web2")
-    address1, address2 = web1.wait_address(timeout=60), web2.wait_address(timeout=60)
+    address1, address2 = web1.wait_address(), web2.wait_address()
     inside(web1, "ip -4 addr show eth0")
     say(f"web1 on hv1 has {address1}, web2 on hv2 has {address2}.")
 
@@ -89,7 +90,7 @@ def ends_and_beginnings(cloud: Cloud) -> None:
 
     step("virsh start again", "The same address.")
     typed(hv1, "virsh start web1")
-    prove(f"web1 has {address1} again", lambda: web1.wait_address(timeout=60) == address1)
+    prove(f"web1 has {address1} again", lambda: web1.wait_address() == address1)
 
 
 def the_outside(cloud: Cloud) -> None:
@@ -120,7 +121,7 @@ def the_outside(cloud: Cloud) -> None:
     define(hv2, "vault", METADATA.format("subnet='secret'"))
     typed(hv2, "virsh start vault")
     vault = Guest(hv2, "vault")
-    address = vault.wait_address(timeout=60)
+    address = vault.wait_address()
     eventually("vault reaches the outside", lambda: vault.ping("203.0.113.254").lost == 0)
     prove(f"web1 does not reach vault at {address}", lambda: web1.ping(address).received == 0)
 
@@ -139,13 +140,13 @@ def when_something_is_wrong(cloud: Cloud) -> None:
     hv1.run(["virsh", "undefine", "web3"])
     define(hv1, "web3", METADATA.format("address='10.1.0.200' hostname='three'"))
     typed(hv1, "virsh start web3")
-    prove("web3 has what it asked for", lambda: Guest(hv1, "web3").wait_address(timeout=60) == "10.1.0.200")
+    prove("web3 has what it asked for", lambda: Guest(hv1, "web3").wait_address() == "10.1.0.200")
 
     step("The agent is only for speed", "It is killed; a domain starts all the same, the hook does the work itself.")
     hv2.daemon("agent").kill()
     define(hv2, "web4")
     typed(hv2, "virsh start web4")
-    prove("web4 has its address", lambda: bool(Guest(hv2, "web4").wait_address(timeout=60)))
+    prove("web4 has its address", lambda: bool(Guest(hv2, "web4").wait_address()))
     hv2.daemon("agent").start()
 
     step("undefine", "web4 ends, and with it its lease.")
@@ -182,7 +183,7 @@ def bold(words: str) -> str:
 def typed(host: Host, command: str, *, fails: bool = False) -> None:
     """Run a command on a host and show both it and what it says."""
     print(f"\n{host.name}# {command}", flush=True)
-    done = host.run(["/bin/sh", "-c", command], check=False, timeout=90)
+    done = host.run(["/bin/sh", "-c", command], check=False)
     print(textwrap.indent((done.stdout + done.stderr).strip(), "  "), flush=True)
     if (done.returncode != 0) != fails:
         raise LabError(f"{host.name}: {command}: exit status {done.returncode}")
@@ -201,7 +202,7 @@ def prove(what: str, holds: Callable[[], bool]) -> None:
     print(f"  ✓ {what}", flush=True)
 
 
-def eventually(what: str, holds: Callable[[], bool], timeout: float = 20.0) -> None:
+def eventually(what: str, holds: Callable[[], bool], timeout: float = HANG) -> None:
     """The same for what takes a moment."""
     end = time.monotonic() + timeout
     while not holds() and time.monotonic() < end:

@@ -45,7 +45,7 @@ def domain_xml(
     identity: str | uuid.UUID | None = None,
     metadata: str = "",
     memory: int = 96,
-    dhcp: str = "once",
+    dhcp: str = "retry",
     cmdline: str = "",
     spare_slots: int = 2,
     boots: Image | None = None,

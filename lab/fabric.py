@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from lab.errors import CommandError, LabError
 from lab.host import NETNS, Host
+from lab.waiting import HANG
 
 MANAGEMENT = "management"
 UNDERLAY = "underlay"
@@ -100,6 +101,6 @@ def _ip(*arguments: str) -> None:
 
 
 def _run(argv: Sequence[str]) -> None:
-    done = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=HANG)
     if done.returncode != 0:
         raise CommandError(argv, done.returncode, done.stdout, done.stderr)

@@ -12,7 +12,7 @@ from lab import commands
 from lab.domain import CONSOLES
 from lab.errors import CommandError, LabError, WaitError
 from lab.host import Host
-from lab.waiting import INTERVAL, accepts
+from lab.waiting import HANG, INTERVAL, accepts, until
 
 ADDRESS = re.compile(r"lab: address (\S+) (\S+) ([0-9a-fA-F.:]+)/(\d+)")
 
@@ -65,7 +65,7 @@ class Guest:
 
     # -- commands
 
-    def execute(self, command: str, timeout: float = 20.0) -> tuple[int, str]:
+    def execute(self, command: str, timeout: float = HANG) -> tuple[int, str]:
         """Run shell commands in the guest; returns the exit status and the output (stdout and stderr).
 
         This goes over the guest's second serial port, so the shell on its first is left alone. A guest that still
@@ -76,7 +76,7 @@ class Guest:
         except WaitError as error:
             raise WaitError(f"{self.name} on {self.host.name}: {error}, to: {command}\n{self.tail()}") from None
 
-    def console(self, command: str, timeout: float = 20.0, check: bool = True) -> str:
+    def console(self, command: str, timeout: float = HANG, check: bool = True) -> str:
         """The output of shell commands in the guest; a status other than 0 is an error unless ``check`` is off."""
         status, output = self.execute(command, timeout)
         if check and status != 0:
@@ -87,11 +87,21 @@ class Guest:
         """Ping an address from the guest; after the last one, ``wait`` seconds are given to the answers."""
         seconds = int(count * interval) + wait + 1
         command = f"ping -c {count} -i {interval:g} -s {size} -W {wait} -w {seconds} {address}"
-        _, text = self.execute(command, seconds + 15)
+        _, text = self.execute(command, seconds + HANG)
         numbers = re.search(r"(\d+) packets transmitted, (\d+) packets received", text)
         if numbers is None:
             raise LabError(f"{self.name}: {command}: {text.strip()}")
         return Ping(int(numbers[1]), int(numbers[2]), text)
+
+    def reach(self, address: str, *, size: int = 56) -> None:
+        """Ping an address until three of three are answered: flows and neighbours may still be on their way."""
+        pings: list[Ping] = []
+
+        def answered() -> bool:
+            pings.append(self.ping(address, size=size))
+            return pings[-1].lost == 0
+
+        until(answered, HANG, f"{self.name} on {self.host.name} to reach {address}", lambda: pings[-1].text)
 
     # -- addresses
 
@@ -102,23 +112,23 @@ class Guest:
         except OSError:
             return {}
 
-    def current_addresses(self, timeout: float = 20.0) -> dict[str, list[str]]:
+    def current_addresses(self, timeout: float = HANG) -> dict[str, list[str]]:
         """The addresses that the guest has now, for each MAC; asked for in the guest."""
         return _addresses(self.console("/lab/addresses", timeout))
 
-    def wait_address(self, mac: str = "", timeout: float = 30.0, family: int = 4) -> str:
+    def wait_address(self, mac: str = "", timeout: float = HANG, family: int = 4) -> str:
         """Wait until the interface (without a MAC: any) has an address, and return it.
 
         The console's log tells; a guest that came by a migration or a saved image is asked instead.
         """
         deadline = time.monotonic() + timeout
-        ask = time.monotonic() + min(1.0, timeout / 2)
+        patience, ask = 1.0, time.monotonic() + min(1.0, timeout / 2)
         while True:
             found = _fitting(self.addresses(), mac, family)
             if not found and time.monotonic() >= ask and self.running:
                 with suppress(LabError):
-                    found = _fitting(self.current_addresses(0.3), mac, family)
-                ask = time.monotonic() + 1.0
+                    found = _fitting(self.current_addresses(patience), mac, family)
+                patience, ask = patience * 2, time.monotonic() + 1.0  # one that boots does not hear it
             if found:
                 return found
             if time.monotonic() >= deadline:

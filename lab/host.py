@@ -13,6 +13,7 @@ from typing import IO, NoReturn
 from lab import state
 from lab.daemon import Daemon, Ready
 from lab.errors import CommandError, LabError
+from lab.waiting import HANG
 
 NETNS = Path("/run/netns")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -133,7 +134,7 @@ class Host:
         argv: Sequence[str],
         *,
         check: bool = True,
-        timeout: float = 30.0,
+        timeout: float = HANG,
         input: str | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
@@ -243,7 +244,7 @@ def _run(
 
 
 def _check(argv: Sequence[str]) -> None:
-    _run(argv, shown=argv, where="", check=True, timeout=30.0)
+    _run(argv, shown=argv, where="", check=True, timeout=HANG)
 
 
 def _text(data: bytes | str | None) -> str:
@@ -256,7 +257,7 @@ def _kill_group(child: subprocess.Popen[str]) -> None:
     for stream in (child.stdin, child.stdout, child.stderr):
         if stream is not None:
             stream.close()
-    child.wait(10)
+    child.wait(HANG)
 
 
 def shell(command: str) -> list[str]:

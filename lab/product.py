@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.daemon import Daemon
 from lab.host import Host
-from lab.waiting import accepts
+from lab.waiting import HANG, accepts
 
 PYTHON = "/usr/bin/python3"
 CONFIGURATION = "/etc/ovnhook/ovnhook.toml"
@@ -18,7 +18,7 @@ CONFIGURATION = "/etc/ovnhook/ovnhook.toml"
 def site_folder() -> Path:
     """Where Debian's python3 looks for what an administrator installed."""
     version = "import sys; print('%d.%d' % sys.version_info[:2])"
-    found = subprocess.run([PYTHON, "-I", "-c", version], capture_output=True, text=True, check=True, timeout=30)
+    found = subprocess.run([PYTHON, "-I", "-c", version], capture_output=True, text=True, check=True, timeout=HANG)
     return Path(f"/usr/local/lib/python{found.stdout.strip()}/dist-packages")
 
 

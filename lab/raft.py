@@ -8,7 +8,7 @@ from functools import partial
 from lab.central import SCHEMA
 from lab.daemon import Daemon
 from lab.host import Host
-from lab.waiting import accepts, until
+from lab.waiting import HANG, accepts, until
 
 DATABASE = "OVN_Northbound"
 
@@ -40,7 +40,7 @@ class Cluster:
         """All TCP endpoints."""
         return ",".join(server.tcp for server in self.servers)
 
-    def leader(self, timeout: float = 15.0) -> Server:
+    def leader(self, timeout: float = HANG) -> Server:
         """The server that leads; an election is waited for."""
         return until(self._leaders, timeout, f"a leader of the cluster on {self.host.name}")[0]
 
@@ -52,13 +52,13 @@ class Cluster:
     def status(self, server: Server) -> dict[str, str]:
         """What a server says of the cluster; empty when it does not run."""
         control = f"/run/ovn/raft{server.number}.ctl"
-        argv = ["ovs-appctl", "--timeout=2", "-t", control, "cluster/status", DATABASE]
+        argv = ["ovs-appctl", f"--timeout={HANG:.0f}", "-t", control, "cluster/status", DATABASE]
         done = self.host.run(argv, check=False)
         pairs = (line.partition(": ") for line in done.stdout.splitlines())
         return {key.strip(): value.strip() for key, mark, value in pairs if mark}
 
     def _leaders(self) -> list[Server]:
-        running = (server for server in self.servers if server.daemon.running)
+        running = (server for server in self.servers if server.daemon.state == "running")
         return [server for server in running if self.status(server).get("Role") == "leader"]
 
 
@@ -81,7 +81,7 @@ def start(host: Host, address: str = "127.0.0.1", size: int = 3) -> Cluster:
     for server in servers:
         server.daemon.start()
     for server in servers:
-        until(partial(_joined, cluster, server), 20.0, f"server {server.number} to join")
+        until(partial(_joined, cluster, server), HANG, f"server {server.number} to join")
     cluster.leader()
     return cluster
 

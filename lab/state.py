@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.waiting import HANG
 
 ROOT = Path("/run/ovnhook-lab")
 CACHE = Path("/var/cache/ovnhook-lab")
@@ -73,13 +74,13 @@ def forget_mount_points() -> None:
 def make_private(path: Path) -> None:
     """Make a folder a private mount: namespaces can only be kept in such a one."""
     for arguments in (["--bind", str(path), str(path)], ["--make-private", str(path)]):
-        subprocess.run(["mount", *arguments], check=True, timeout=30)
+        subprocess.run(["mount", *arguments], check=True, timeout=HANG)
 
 
 def unmount(path: Path) -> None:
     """Unmount a folder, as often as it is mounted."""
     while _bound(path):
-        subprocess.run(["umount", "-R", str(path)], check=True, timeout=30)
+        subprocess.run(["umount", "-R", str(path)], check=True, timeout=HANG)
 
 
 def _bound(path: Path) -> bool:

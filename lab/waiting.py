@@ -13,6 +13,8 @@ from lab.errors import WaitError
 T = TypeVar("T")
 
 INTERVAL = 0.02
+HANG = 180.0
+"""Seconds that nothing takes but what hangs, however busy the machine is: the bound of whatever is waited for."""
 
 
 def until(look: Callable[[], T], timeout: float, what: str, detail: Callable[[], str] | None = None) -> T:

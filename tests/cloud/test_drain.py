@@ -12,7 +12,8 @@ import pytest
 
 from lab import Cloud, Guest, Host, hypervisor
 from lab.domain import domain_xml, interface_xml
-from tests.cloud.test_migration import settled
+from lab.waiting import HANG
+from tests.cloud.test_migration import DIRTY, copying, settled
 from tests.cloud.world import World
 
 DISK = "<disk type='file'><source file='{path}'/><target dev='vda' bus='virtio'/></disk>"
@@ -32,7 +33,7 @@ def argv(world: World, node: str, *more: str) -> Sequence[str]:
 
 
 def drain(world: World, host: Host, *more: str, node: str = "") -> subprocess.CompletedProcess[str]:
-    return host.run(argv(world, node or host.name, *more), check=False, timeout=150)
+    return host.run(argv(world, node or host.name, *more), check=False)
 
 
 def names(host: Host, *which: str) -> list[str]:
@@ -52,7 +53,7 @@ def test_all_domains_go_and_come_back(world: World) -> None:
     addresses = {name: guest.wait_address() for name, guest in guests.items()}
     passing = domain_xml("passing", [interface_xml()])
     world.hv1.run(["virsh", "create", "/dev/stdin"], input=passing)
-    addresses["passing"] = Guest(world.hv1, "passing").wait_address(timeout=60)
+    addresses["passing"] = Guest(world.hv1, "passing").wait_address()
     world.boot(world.hv1, "foreign")
     world.define(world.hv1, "asleep", interface_xml())
     world.hv1.run(["virsh", "autostart", "asleep"])
@@ -77,7 +78,7 @@ def test_all_domains_go_and_come_back(world: World) -> None:
             settled(world, name, target)
         assert world.leases() == leases
         for one, other in (("left", "right"), ("right", "passing"), ("passing", "left")):
-            assert Guest(target, one).ping(addresses[other]).lost == 0
+            Guest(target, one).reach(addresses[other])
         again = drain(world, source)
         assert (again.returncode, again.stdout, again.stderr) == (0, f"node {source.name} has no domains\n", "")
 
@@ -107,7 +108,7 @@ def test_what_can_not_be_moved_stays(world: World) -> None:
     world.hv1.run(["virsh", "destroy", "alive"])
     for name in ("alive", "asleep"):
         world.hv1.run(["virsh", "undefine", name])
-    world.hv1.run(["virsh", "start", "saved"], timeout=60)
+    world.hv1.run(["virsh", "start", "saved"])
     assert drain(world, world.hv1).returncode == 0
     assert {*names(world.hv2)} == {"saved", "zebra"}
 
@@ -141,26 +142,24 @@ def test_killed_half_way(world: World) -> None:
     """What it had begun comes to its end, the next one waits for that, and does the rest."""
     guests = {name: world.boot(world.hv1, name, interface_xml()) for name in ("early", "late")}
     addresses = {name: guest.wait_address() for name, guest in guests.items()}
+    guests["early"].console(DIRTY)
     world.hv1.run(["virsh", "migrate-setspeed", "early", "1"])
     draining = world.hv1.popen(argv(world, "hv1"))
     world.wait_for(lambda: copying(world, "early"), "the copy to begin")
     draining.kill()
-    draining.wait(10)
+    draining.wait(HANG)
     again = world.hv1.popen(argv(world, "hv1"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert copying(world, "early")
+    guests["early"].console("kill $(cat /run/dirty.pid)")
     world.hv1.run(["virsh", "migrate-setspeed", "early", "1000"])
-    said = again.communicate(timeout=120)[0].decode().splitlines()
+    said = again.communicate(timeout=HANG)[0].decode().splitlines()
     assert again.returncode == 0, said
     assert "gone       early: it has left this host, or ended, by itself" in said
     assert "moved      late to hv2" in said
     assert names(world.hv1) == []
     for name in guests:
         settled(world, name, world.hv2)
-    assert Guest(world.hv2, "early").ping(addresses["late"]).lost == 0
-
-
-def copying(world: World, name: str) -> bool:
-    return "Memory processed" in world.hv1.run(["virsh", "domjobinfo", name], check=False).stdout
+    Guest(world.hv2, "early").reach(addresses["late"])
 
 
 def test_one_that_takes_too_long(world: World) -> None:
@@ -168,6 +167,7 @@ def test_one_that_takes_too_long(world: World) -> None:
     slow = world.boot(world.hv1, "early", interface_xml())
     world.boot(world.hv1, "late", interface_xml()).wait_address()
     slow.wait_address()
+    slow.console(DIRTY)
     world.hv1.run(["virsh", "migrate-setspeed", "early", "1"])
     done = drain(world, world.hv1, "--timeout", "6")
     assert done.returncode == 5
@@ -175,7 +175,7 @@ def test_one_that_takes_too_long(world: World) -> None:
     assert "moved      late to hv2" in done.stdout.splitlines()
     assert names(world.hv1) == ["early"]
     settled(world, "early", world.hv1)
-    assert slow.ping(Guest(world.hv2, "late").wait_address()).lost == 0
+    slow.reach(Guest(world.hv2, "late").wait_address())
 
 
 def test_one_that_is_started_at_the_last_moment(world: World) -> None:
@@ -200,14 +200,16 @@ def test_libvirt_killed_half_way(world: World, end: str) -> None:
     """The guest is where it was, with its network; libvirt is back, and it is moved."""
     guest = world.boot(world.hv1, "early", interface_xml())
     address = guest.wait_address()
+    guest.console(DIRTY)
     world.hv1.run(["virsh", "migrate-setspeed", "early", "1"])
     draining = world.hv1.popen(argv(world, "hv1"), stderr=subprocess.PIPE)
     world.wait_for(lambda: copying(world, "early"), "the copy to begin")
     killed = {"source": world.hv1, "destination": world.hv2}[end].daemon("libvirtd")
     killed.kill()
-    told = draining.communicate(timeout=90)[1].decode()
+    told = draining.communicate(timeout=HANG)[1].decode()
     assert draining.returncode == {"source": 7, "destination": 5}[end], told
     killed.start()
+    guest.console("kill $(cat /run/dirty.pid)")
     world.hv1.run(["virsh", "migrate-setspeed", "early", "1000"])
     # The destination may still be removing what had half arrived there: then it refuses the domain, and takes it later.
     world.wait_for(lambda: drain(world, world.hv1).returncode == 0, "the domain to be moved")
@@ -219,12 +221,13 @@ def test_given_up_by_its_user(world: World) -> None:
     """Ctrl-C cancels what it is at."""
     slow = world.boot(world.hv1, "early", interface_xml())
     slow.wait_address()
+    slow.console(DIRTY)
     world.hv1.run(["virsh", "migrate-setspeed", "early", "1"])
     # Whoever runs the tests in the background may have let them ignore what Ctrl-C sends.
     draining = world.hv1.popen(["env", "--default-signal=INT", *argv(world, "hv1")])
     world.wait_for(lambda: copying(world, "early"), "the copy to begin")
     draining.send_signal(signal.SIGINT)
-    assert draining.wait(40) == 130
+    assert draining.wait(HANG) == 130
     world.wait_for(lambda: not copying(world, "early"), "the copy to end")
     assert world.domain_state(world.hv1, "early") == "running"
     settled(world, "early", world.hv1)

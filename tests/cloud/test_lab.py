@@ -15,6 +15,7 @@ import pytest
 from lab import Cloud, LabError
 from lab.domain import domain_xml, interface_xml
 from lab.state import ROOT
+from lab.waiting import HANG
 from tests.cloud.world import World
 
 LAB = Path(__file__).parents[2] / "lab" / "lab"
@@ -58,8 +59,8 @@ def test_a_second_lab_beside_the_first(world: World, prefix: str) -> None:
         for host in (cloud.host("hv1"), added):
             host.run(["virsh", "define", "/dev/stdin"], input=domain_xml(f"on-{host.name}", [interface_xml()]))
             host.run(["virsh", "start", f"on-{host.name}"])
-        other = cloud.guest(f"on-{added.name}").wait_address(timeout=60)
-        assert cloud.guest("on-hv1").ping(other).lost == 0
+        other = cloud.guest(f"on-{added.name}").wait_address()
+        cloud.guest("on-hv1").reach(other)
         with pytest.raises(LabError, match="is up already"):
             Cloud(prefix).up()
     assert not traces(prefix)
@@ -71,12 +72,12 @@ def test_a_second_lab_beside_the_first(world: World, prefix: str) -> None:
 def test_a_lab_that_was_killed_while_it_came_up(prefix: str, there: str) -> None:
     """What there was of it goes like a whole one."""
     up = subprocess.Popen([str(LAB), "--prefix", prefix, "up"], start_new_session=True)
-    end = time.monotonic() + 60
+    end = time.monotonic() + HANG
     while not (ROOT / prefix / there).exists():
         assert time.monotonic() < end
         assert up.poll() is None
         time.sleep(0.01)
     os.killpg(up.pid, signal.SIGKILL)
-    up.wait(10)
-    subprocess.run([str(LAB), "--prefix", prefix, "down"], check=True, timeout=60)
+    up.wait(HANG)
+    subprocess.run([str(LAB), "--prefix", prefix, "down"], check=True, timeout=HANG)
     assert not traces(prefix)

@@ -14,8 +14,8 @@ def test_twenty_domains_start_at_once_on_two_hosts(world: World) -> None:
     for name, host in hosts.items():
         world.define(host, name, interface_xml(), dhcp="retry", memory=80)
     with ThreadPoolExecutor(20) as pool:
-        guests = list(pool.map(lambda name: world.start(hosts[name], name, timeout=240), hosts))
-    addresses = [guest.wait_address(timeout=240) for guest in guests]
+        guests = list(pool.map(lambda name: world.start(hosts[name], name), hosts))
+    addresses = [guest.wait_address() for guest in guests]
     assert len(set(addresses)) == len(hosts)
     assert sorted(world.leases().values()) == sorted(addresses)
     assert len(world.ports()) == len(hosts)

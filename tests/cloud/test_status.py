@@ -27,10 +27,25 @@ def problems(world: World) -> list[str]:
     return [one["what"] for one in status(world)["problems"]]
 
 
+def told_alone(world: World, words: str) -> None:
+    """Wait until one problem is told, which begins with these words: a busy machine may be late with all else."""
+
+    def alone() -> bool:
+        found = problems(world)
+        return len(found) == 1 and found[0].startswith(words)
+
+    world.wait_for(alone, f"{words}, and nothing else", lambda: problems(world))
+
+
 def test_a_healthy_cloud(world: World) -> None:
     """Everybody answers, every host has an agent, and the first word is ok."""
-    world.wait_for(lambda: status(world)["ok"], "all to be well", lambda: problems(world))
-    found = status(world)
+    found: dict[str, Any] = {}
+
+    def ok() -> object:
+        found.update(status(world))
+        return found["ok"]
+
+    world.wait_for(ok, "all to be well", lambda: found)
     assert found["northd"]["active"]
     assert found["northd"]["hosts_ms"] is not None
     assert [(one["name"], one["is_gateway"], one["ovn_behind"]) for one in found["nodes"]] == [
@@ -40,7 +55,8 @@ def test_a_healthy_cloud(world: World) -> None:
     ]
     assert all(one["agent_version"] and one["agent_seen"] < 60 for one in found["nodes"])
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", one["ovs_version"]) for one in found["nodes"])
-    assert world.ovnhook("status").startswith("ok\n")
+    show = ["ovnhook", "status"]
+    world.wait_for(lambda: world.control.run(show, check=False).stdout.startswith("ok\n"), "ok")
 
 
 @pytest.mark.parametrize("verb", ["pause", "kill"])
@@ -57,8 +73,7 @@ def test_a_daemon_that_is_frozen_or_dead(world: World, host: str, daemon: str, v
     """It is told, and nothing else is; when it runs again all is well."""
     world.wait_for(lambda: status(world)["ok"], "all to be well", lambda: problems(world))
     getattr(world.cloud.host(host).daemon(daemon), verb)()
-    (problem,) = problems(world)
-    assert problem.startswith(words)
+    told_alone(world, words)
     world.make_whole()
     world.wait_for(lambda: status(world)["ok"], "all to be well again", lambda: problems(world))
 
@@ -69,7 +84,7 @@ def test_an_agent_that_ended(world: World) -> None:
     agent.kill()
     mutate = ["ovn-sbctl", "set", "Chassis_Private", "hv1", f"external_ids:ovnhook\\:seen={int(time.time()) - 600}"]
     world.control.run(mutate)
-    assert problems(world) == ["host hv1: its agent has not told of itself for 10 min"]
+    told_alone(world, "host hv1: its agent has not told of itself for 10 min")
     agent.start()
     world.wait_for(lambda: status(world)["ok"], "all to be well again", lambda: problems(world))
 
@@ -79,6 +94,6 @@ def test_a_host_without_power(world: World) -> None:
     for daemon in ("agent", "ovn-controller"):
         world.hv1.daemon(daemon).kill()
     world.control.run(["ovn-sbctl", "set", "Chassis_Private", "hv1", "external_ids:ovnhook\\:seen=1"])
-    assert problems(world) == ["host hv1 does not answer, neither ovn-controller nor ovnhook's agent"]
+    told_alone(world, "host hv1 does not answer, neither ovn-controller nor ovnhook's agent")
     world.make_whole()
     world.wait_for(lambda: status(world)["ok"], "all to be well again", lambda: problems(world))

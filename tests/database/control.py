@@ -12,6 +12,7 @@ import grpc
 import pytest
 from netaddr import IPAddress
 
+from lab.waiting import HANG
 from ovnhook import identity
 from ovnhook.cli.client import Client
 from ovnhook.cli.main import main
@@ -92,12 +93,12 @@ class Control:
         """Let a domain start on hv1."""
         wish = Wish(subnet, addresses=(IPAddress(address),) if address else (), hostname=name)
         domain = Domain(identity.switch(name), name, 1, (Interface(mac, Kind.BRIDGE, wish),), (mac,))
-        Host(self.config).attach(domain, Deadline.after(20))
+        Host(self.config).attach(domain, Deadline.after(HANG))
         return domain
 
     def stop(self, domain: Domain) -> None:
         """Let it end."""
-        Host(self.config).detach(domain, Deadline.after(20))
+        Host(self.config).detach(domain, Deadline.after(HANG))
 
     def clear(self) -> None:
         """Take everything away, as an administrator does; nothing of it is left."""
@@ -109,7 +110,7 @@ class Control:
             if row["kept_by"] == "client":
                 self.done("port", "delete", row["id"])
         for uuid in {row["domain"] for row in listed("lease")}:
-            Host(self.config).forget(UUID(uuid), Deadline.after(20))
+            Host(self.config).forget(UUID(uuid), Deadline.after(HANG))
         for row in listed("floating-ip"):
             self.done("floating-ip", "delete", row["address"])
         for row in listed("subnet"):

@@ -10,6 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from lab.waiting import HANG
+
 NORTHBOUND_SCHEMA = Path("/usr/share/ovn/ovn-nb.ovsschema")
 SOUTHBOUND_SCHEMA = Path("/usr/share/ovn/ovn-sb.ovsschema")
 VSWITCH_SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
@@ -17,7 +21,6 @@ VSWITCH_SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 Dump = dict[str, dict[str, dict[str, Any]]]
 """Rows by table and UUID."""
 
-_PATIENCE = 20.0
 _SSL = ("private_key", "certificate", "ca_cert")
 
 
@@ -60,7 +63,7 @@ class Server:
     def wait(self) -> None:
         """Wait until it serves: for a member of a cluster, until it has a leader."""
         wait_for((self.directory / "s").exists)
-        run("ovsdb-client", f"--timeout={_PATIENCE:.0f}", "wait", self.remote, self.name, "connected")
+        run("ovsdb-client", f"--timeout={HANG:.0f}", "wait", self.remote, self.name, "connected")
 
     def stop(self) -> None:
         """End it, as its host's shutdown would."""
@@ -90,7 +93,9 @@ class Server:
 
     def transact(self, *operations: dict[str, Any]) -> list[dict[str, Any]]:
         """A transaction by the tool of Open vSwitch, and not by what is tested."""
-        said = run("ovsdb-client", "--timeout=20", "transact", self.remote, json.dumps([self.name, *operations]))
+        said = run(
+            "ovsdb-client", f"--timeout={HANG:.0f}", "transact", self.remote, json.dumps([self.name, *operations])
+        )
         results: list[dict[str, Any]] = json.loads(said)
         assert all("error" not in (result or {}) for result in results), results
         return results
@@ -108,7 +113,7 @@ class Server:
 
     def appctl(self, *command: str) -> str:
         """What the server answers to ovs-appctl."""
-        return run("ovs-appctl", "--timeout=5", "-t", f"{self.directory}/c", *command)
+        return run("ovs-appctl", f"--timeout={HANG:.0f}", "-t", f"{self.directory}/c", *command)
 
     def _signal(self, number: int) -> None:
         assert self._process is not None
@@ -118,7 +123,7 @@ class Server:
         if self._process is not None:
             self._process.send_signal(number)
             self._process.send_signal(signal.SIGCONT)
-            self._process.wait(_PATIENCE)
+            self._process.wait(HANG)
             self._process = None
 
 
@@ -165,12 +170,31 @@ class Cluster:
 
 def wait_for(condition: Callable[[], object]) -> None:
     """Look again until something is so."""
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + HANG
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.005)
 
 
+def looked_at(loop: object, step: str) -> None:
+    """Wait until a loop of a service's has begun its step four times more: three of them were made whole.
+
+    Args:
+        loop: that has the step as a method.
+        step: the method.
+    """
+    begun: list[None] = []
+    usual = getattr(loop, step)
+
+    def counted(*arguments: Any) -> Any:
+        begun.append(None)
+        return usual(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, step, counted)
+        wait_for(lambda: len(begun) > 3)
+
+
 def run(*command: str) -> str:
     """What a command prints, which must end well."""
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=60).stdout
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=HANG).stdout

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from netaddr import IPAddress, IPNetwork
 
+from lab.waiting import HANG
 from ovnhook import address, identity, plan
 from ovnhook.changes import (
     AddLease,
@@ -51,7 +52,7 @@ MACS = tuple(f"52:54:00:00:00:{n:02x}" for n in range(1, 9))
 
 def soon() -> Deadline:
     """A deadline that only a hang exceeds."""
-    return Deadline.after(20)
+    return Deadline.after(HANG)
 
 
 def interface(mac: str = MACS[0], subnet: str = "", address: str = "", *, id: str = "", tap: str = "") -> Interface:
@@ -776,7 +777,7 @@ def test_a_frozen_database_ends_every_verb_by_its_deadline(world: World, hv1: Ho
     hv1.attach(wanted, soon())
     subject = {"attach": domain(interface(subnet="blue")), "forget": WEB}.get(verb, wanted)
     world.server.pause()
-    guard = Deadline.after(5)
+    guard = Deadline.after(HANG)
     with pytest.raises(Unavailable):
         getattr(hv1, verb)(subject, Deadline.after(0.2))
     assert guard.remaining

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from lab.waiting import HANG
 from ovnhook import __version__, identity, keyfiles, pki
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
@@ -58,7 +59,7 @@ def furnish(control: Control) -> None:
 
 def nbctl(server: Server, command: str) -> str:
     """Change a database as an administrator does."""
-    return run("ovn-nbctl", "--timeout=20", "--no-leader-only", f"--db={server.remote}", *command.split())
+    return run("ovn-nbctl", f"--timeout={HANG:.0f}", "--no-leader-only", f"--db={server.remote}", *command.split())
 
 
 def cloud(server: Server) -> Dump:
@@ -102,7 +103,7 @@ def test_what_came_later_is_undone(control: Control, file: Path) -> None:
     control.attach("mail", "blue", mac="52:54:00:00:00:03")
     control.done("subnet", "create", "red", "10.3.0.0/24")
     control.done("subnet", "set", "blue", "--mtu", "1300")
-    Host(control.config).forget(identity.switch("db"), Deadline.after(20))
+    Host(control.config).forget(identity.switch("db"), Deadline.after(HANG))
     control.done("subnet", "delete", "green")
     nbctl(control.northbound, "lsp-del their-port -- ls-add later -- set-connection punix:/nowhere/x")
     (theirs_too,) = control.northbound.dump()["Load_Balancer"]

@@ -15,6 +15,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from lab.waiting import HANG
 from ovnhook import identity, keyfiles, pki
 from ovnhook import token as tokens
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
@@ -109,7 +110,7 @@ class Cloud:
         """Whether the database serves who shows this."""
         database = self.database(shown)
         try:
-            return database.transact([select("Logical_Switch")], Deadline.after(5)) == [[]]
+            return database.transact([select("Logical_Switch")], Deadline.after(HANG)) == [[]]
         except Unavailable:
             return False
         finally:
@@ -253,7 +254,7 @@ def test_who_is_revoked_is_let_in_no_more(cloud: Cloud) -> None:
     first, second = cloud.enrol(cloud.invite("hv1")), cloud.enrol(cloud.invite("hv2"))
     wait_for(lambda: cloud.served(first) and cloud.served(second))
     database = cloud.database(first)
-    assert database.transact([select("Logical_Switch")], Deadline.after(5)) == [[]]
+    assert database.transact([select("Logical_Switch")], Deadline.after(HANG)) == [[]]
 
     cloud.client.call("RemoveNode", name="hv1")
     wait_for(database.tend)  # the connection that was open has ended
@@ -424,7 +425,7 @@ def test_a_stream_ends_with_who_listens(cloud: Cloud, monkeypatch: pytest.Monkey
     options = [("grpc.ssl_target_name_override", pki.SERVER_NAME)]
     with grpc.secure_channel(cloud.api, grpc.ssl_channel_credentials(*files), options) as channel:
         stream = ovnhook_pb2_grpc.ChangesStub(channel).WatchChanges(
-            ovnhook_pb2.WatchChangesRequest(existing=True), timeout=30
+            ovnhook_pb2.WatchChangesRequest(existing=True), timeout=HANG
         )
         assert next(stream).type == ovnhook_pb2.Change.SYNCED
         cloud.client.call("RevokeCertificate", name="bob", role="reader")

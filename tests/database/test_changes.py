@@ -14,6 +14,7 @@ from uuid import UUID
 import grpc
 import pytest
 
+from lab.waiting import HANG
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2_grpc
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as services
@@ -92,7 +93,7 @@ class Watch:
                     for service in api.DESCRIPTOR.services_by_name
                     if hasattr(stub := getattr(services, f"{service}Stub")(channel), method)
                 )
-                listed = getattr(getattr(stub, method)(getattr(api, f"{method}Request")(), timeout=20), rows)
+                listed = getattr(getattr(stub, method)(getattr(api, f"{method}Request")(), timeout=HANG), rows)
                 known = [one for (other, _), one in self.known.items() if other == kind]
                 assert sorted(known, key=str) == sorted(listed, key=str)
 
@@ -151,7 +152,7 @@ def test_each_change_is_told_once_and_in_order(control: Control, channel: grpc.C
     assert watch.until("UPDATED", "lease", "blue 10.1.0.20") == [
         ("DELETED", "port", port), ("UPDATED", "lease", "blue 10.1.0.20")
     ]  # fmt: skip
-    Host(control.config).forget(domain.uuid, Deadline.after(20))
+    Host(control.config).forget(domain.uuid, Deadline.after(HANG))
     assert watch.until("UPDATED", "subnet", "blue") == [
         ("DELETED", *floating), ("DELETED", "lease", "blue 10.1.0.20"), ("UPDATED", "subnet", "blue")
     ]  # fmt: skip
@@ -231,10 +232,10 @@ def test_a_database_that_was_away(control: Control, channel: grpc.Channel) -> No
         grpc.insecure_channel(f"unix:{control.northbound.directory}/aside/control.sock") as own,
     ):
         stub = services.SubnetsStub(own)
-        stub.DeleteSubnet(api.DeleteSubnetRequest(name="blue"), timeout=20)
+        stub.DeleteSubnet(api.DeleteSubnetRequest(name="blue"), timeout=HANG)
         subnet = api.Subnet(name="green", mtu=1400)
-        stub.UpdateSubnet(api.UpdateSubnetRequest(subnet=subnet, update_mask={"paths": ["mtu"]}), timeout=20)
-        Host(config).detach(domain, Deadline.after(20))
+        stub.UpdateSubnet(api.UpdateSubnetRequest(subnet=subnet, update_mask={"paths": ["mtu"]}), timeout=HANG)
+        Host(config).detach(domain, Deadline.after(HANG))
     changed = [
         ("DELETED", "port", str(domain.port_uuid(MAC))),
         ("DELETED", "subnet", "blue"),
@@ -284,9 +285,9 @@ def test_many_changes_by_many(control: Control, channel: grpc.Channel) -> None:
             for turn in range(5):
                 name = f"s{number}-{turn}"
                 subnet = api.Subnet(name=name, cidr=f"10.{number}.{turn}.0/24", router="")
-                stub.CreateSubnet(api.CreateSubnetRequest(subnet=subnet), timeout=30)
+                stub.CreateSubnet(api.CreateSubnetRequest(subnet=subnet), timeout=HANG)
                 if turn % 2:
-                    stub.DeleteSubnet(api.DeleteSubnetRequest(name=name), timeout=30)
+                    stub.DeleteSubnet(api.DeleteSubnetRequest(name=name), timeout=HANG)
 
     workers = [threading.Thread(target=work, args=[number]) for number in range(4)]
     for worker in workers:
@@ -349,7 +350,7 @@ def overtaken(control: Control, quick: Watch) -> Iterator[None]:
     for number in range(CHANGES):
         ids = {"ovnhook:dns-domain": f"{number}.{'x' * 50_000}"}
         database.transact(
-            [mutate("Logical_Switch", key(UUID(switch)), set_keys("external_ids", ids))], Deadline.after(20)
+            [mutate("Logical_Switch", key(UUID(switch)), set_keys("external_ids", ids))], Deadline.after(HANG)
         )
         quick.until("UPDATED", "subnet", "blue")
     database.close()
@@ -486,7 +487,7 @@ def test_which_server_is_asked() -> None:
 def made(stub: services.SubnetsStub, subnet: api.Subnet) -> bool:
     """Whether a subnet could be made."""
     with contextlib.suppress(grpc.RpcError):
-        return bool(stub.CreateSubnet(api.CreateSubnetRequest(subnet=subnet), timeout=10).name)
+        return bool(stub.CreateSubnet(api.CreateSubnetRequest(subnet=subnet), timeout=HANG).name)
     return False
 
 

@@ -12,6 +12,7 @@ import grpc
 import pytest
 from lxml import etree
 
+from lab.waiting import HANG
 from ovnhook import identity
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc
@@ -37,13 +38,13 @@ def attach(control: Control, *interfaces: api.Interface, host: str = "hv1", **mo
     with control.channel() as channel:
         stub = ovnhook_pb2_grpc.AttachmentsStub(channel)
         request = api.AttachRequest(name="box", host=host, interfaces=interfaces, **more)
-        return list(stub.Attach(request, timeout=20).interfaces)
+        return list(stub.Attach(request, timeout=HANG).interfaces)
 
 
 def detach(control: Control, host: str = "hv1", **more: Any) -> None:
     """Detach it."""
     with control.channel() as channel:
-        ovnhook_pb2_grpc.AttachmentsStub(channel).Detach(api.DetachRequest(name="box", host=host, **more), timeout=20)
+        ovnhook_pb2_grpc.AttachmentsStub(channel).Detach(api.DetachRequest(name="box", host=host, **more), timeout=HANG)
 
 
 def ports(control: Control) -> list[dict[str, Any]]:
@@ -110,7 +111,9 @@ def test_a_domain_on_two_hosts(ready: Control) -> None:
     with ready.channel() as channel:
         stub = ovnhook_pb2_grpc.PortsStub(channel)
         first, second = (
-            stub.CreatePort(api.CreatePortRequest(name="box", host=host, interface=api.Interface(mac=mac)), timeout=20)
+            stub.CreatePort(
+                api.CreatePortRequest(name="box", host=host, interface=api.Interface(mac=mac)), timeout=HANG
+            )
             for host, mac in (("hv2", "52:54:00:00:00:0a"), ("hv1", "52:54:00:00:00:0b"))
         )
     assert set(leases(ready)) == {*first.addresses, *second.addresses}
@@ -136,7 +139,7 @@ def test_what_is_refused(ready: Control, request_: dict[str, Any], status: str, 
     before = ready.northbound.dump(versions=True)
     request = {"name": "box", "host": "hv1", "interfaces": [api.Interface()], **request_}
     with ready.channel() as channel, pytest.raises(grpc.RpcError) as refused:
-        ovnhook_pb2_grpc.AttachmentsStub(channel).Attach(api.AttachRequest(**request), timeout=20)
+        ovnhook_pb2_grpc.AttachmentsStub(channel).Attach(api.AttachRequest(**request), timeout=HANG)
     assert refused.value.code().name == status
     assert words in refused.value.details()
     assert ready.northbound.dump(versions=True) == before

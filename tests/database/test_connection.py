@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from lab.waiting import HANG
 from ovnhook.attachment import repeat
 from ovnhook.deadline import Deadline
 from ovnhook.errors import Conflict, OvnhookError, Unavailable
@@ -23,7 +24,7 @@ ROW = UUID("00000000-0000-4000-8000-000000000001")
 
 
 def _soon() -> Deadline:
-    return Deadline.after(10)
+    return Deadline.after(HANG)
 
 
 def _database(server: Server) -> Database:
@@ -119,11 +120,11 @@ def test_a_database_that_is_not_there_is_told(northbound: Server) -> None:
 @pytest.mark.parametrize("remote", ["unix:/nonexistent/s", "tcp:127.0.0.1:1", "unix:/"])
 def test_nobody_there_is_unavailable(remote: str) -> None:
     """At once, and the message says where it was looked."""
-    deadline = Deadline.after(60)
+    deadline = Deadline.after(2 * HANG)
     with pytest.raises(Unavailable) as caught:
         Database(remote, "OVN_Northbound").transact([read("DNS")], deadline)
     assert remote in caught.value.message
-    assert deadline.remaining > 30
+    assert deadline.remaining > HANG
 
 
 def test_a_frozen_server_costs_no_more_than_the_deadline(northbound: Server) -> None:
@@ -132,7 +133,7 @@ def test_a_frozen_server_costs_no_more_than_the_deadline(northbound: Server) -> 
     used.transact([_switch(ROW)], _soon())
     northbound.pause()
     for database in (used, new):
-        guard = Deadline.after(5)
+        guard = Deadline.after(HANG)
         with pytest.raises(Unavailable, match="no answer in time"):
             database.transact([read("DNS")], Deadline.after(0.2))
         assert guard.remaining
@@ -164,10 +165,10 @@ def test_a_stopped_server_is_unavailable_until_it_is_back(northbound: Server) ->
     database = _database(northbound)
     assert _names(database) == []
     northbound.stop()
-    deadline = Deadline.after(60)
+    deadline = Deadline.after(2 * HANG)
     with pytest.raises(Unavailable):
         database.transact([read("DNS")], deadline)
-    assert deadline.remaining > 30
+    assert deadline.remaining > HANG
     northbound.start()
     assert _names(database) == []
 
@@ -177,14 +178,14 @@ def test_a_server_that_dies_in_the_middle_is_unavailable(northbound: Server) -> 
     database = _database(northbound)
     assert _names(database) == []
     northbound.pause()
-    deadline = Deadline.after(60)
+    deadline = Deadline.after(2 * HANG)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(database.transact, [read("DNS")], deadline)
         wait_for(waiting.running)
         northbound.kill()
         with pytest.raises(Unavailable):
-            waiting.result(30)
-    assert deadline.remaining > 30
+            waiting.result(HANG)
+    assert deadline.remaining > HANG
 
 
 def test_a_connection_that_turns_out_to_have_ended_is_replaced(northbound: Server) -> None:
@@ -198,8 +199,8 @@ def test_a_connection_that_turns_out_to_have_ended_is_replaced(northbound: Serve
         database = Database(f"unix:{path}", "OVN_Northbound")
         together = threading.Barrier(2)
         with ThreadPoolExecutor(2) as pool:
-            for waiting in [pool.submit(lambda: (together.wait(30), _names(database))) for _ in range(2)]:
-                waiting.result(30)
+            for waiting in [pool.submit(lambda: (together.wait(HANG), _names(database))) for _ in range(2)]:
+                waiting.result(HANG)
         severed.set()
         database.transact([_switch(ROW)], _soon())
         assert _names(database) == ["blue"]
@@ -291,12 +292,12 @@ def test_a_connection_is_kept(northbound: Server) -> None:
     together = threading.Barrier(4)
 
     def meet() -> None:
-        together.wait(30)
+        together.wait(HANG)
         assert _names(database) == []
 
     with ThreadPoolExecutor(4) as pool:
         for waiting in [pool.submit(meet) for _ in range(4)]:
-            waiting.result(30)
+            waiting.result(HANG)
     assert 1 <= len(database._idle) <= 4
     database.close()
     assert database._idle == []
@@ -338,7 +339,7 @@ def test_an_idle_connection_answers_the_servers_probes(northbound: Server) -> No
     assert _names(database) == []
     (idle,) = database._idle
     for _ in range(2):
-        assert select.select([idle.stream.socket], [], [], 20)[0]
+        assert select.select([idle.stream.socket], [], [], HANG)[0]
         database.tend()
         assert database._idle == [idle]
     assert _names(database) == []
@@ -351,6 +352,6 @@ def test_tending_lets_go_of_what_has_ended(northbound: Server) -> None:
     assert _names(database) == []
     (idle,) = database._idle
     northbound.stop()
-    assert select.select([idle.stream.socket], [], [], 20)[0]
+    assert select.select([idle.stream.socket], [], [], HANG)[0]
     database.tend()
     assert database._idle == []

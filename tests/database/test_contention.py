@@ -14,6 +14,7 @@ from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
 
+from lab.waiting import HANG
 from ovnhook import address
 from ovnhook.changes import AddSubnet, Registry, SetRegistry
 from ovnhook.config import Config
@@ -61,10 +62,10 @@ def test_the_leader_is_killed_on_the_way(cluster: Cluster, make_host: Callable[[
     watch = Northbound(next(server.remote for server in cluster.servers if server is not leader))
 
     def on_the_way() -> None:
-        wait_for(lambda: len(watch.ports(Deadline.after(20))) >= INTERFACES / 5)
+        wait_for(lambda: len(watch.ports(Deadline.after(HANG))) >= INTERFACES / 5)
         assert leader.leads, "leadership moved by itself: kill the one that has it"
         leader.kill()
-        assert len(watch.ports(Deadline.after(20))) < INTERFACES, "it was over before"
+        assert len(watch.ports(Deadline.after(HANG))) < INTERFACES, "it was over before"
 
     assert _at_once(configs, domains, meanwhile=on_the_way) == 0
     _assert_whole([server.remote for server in cluster.servers if server is not leader], domains)
@@ -79,7 +80,7 @@ def test_the_last_address(northbound: Server, make_host: Callable[[str], Server]
     more = 24
     domains = [_domain(n, 1) for n in range(capacity + more)]
     assert _at_once(configs, domains) == more
-    ports = Northbound(northbound.remote).ports(Deadline.after(20))
+    ports = Northbound(northbound.remote).ports(Deadline.after(HANG))
     assert {where for port in ports for where in port.addresses} == {*address.candidates(SMALL, SMALL.cidr, "")}
     before = northbound.dump(versions=True)
     assert _at_once(configs, [_domain(1000 + n, 1) for n in range(2 * PROCESSES)]) == 2 * PROCESSES
@@ -87,7 +88,7 @@ def test_the_last_address(northbound: Server, make_host: Callable[[str], Server]
 
 
 def _make(remote: str, subnet: Subnet) -> None:
-    Northbound(remote).commit([AddSubnet(subnet), SetRegistry(None, Registry(1, subnet.name))], Deadline.after(20))
+    Northbound(remote).commit([AddSubnet(subnet), SetRegistry(None, Registry(1, subnet.name))], Deadline.after(HANG))
 
 
 def _configs(remotes: Sequence[str], make_host: Callable[[str], Server]) -> list[Config]:
@@ -125,12 +126,12 @@ def _at_once(configs: Sequence[Config], domains: Sequence[Domain], meanwhile: Ca
             pool.apply_async(_attach, (config, domains[n :: len(configs)])) for n, config in enumerate(configs)
         ]
         meanwhile()
-        return sum(result.get(60) for result in dealt)
+        return sum(result.get(HANG) for result in dealt)
 
 
 def _begin(together: Barrier) -> None:
     """In a process: wait until all are there, so that they do get into each other's way."""
-    together.wait(60)
+    together.wait(HANG)
 
 
 def _attach(config: Config, domains: Sequence[Domain]) -> int:
@@ -139,7 +140,7 @@ def _attach(config: Config, domains: Sequence[Domain]) -> int:
     refused = 0
     for domain in domains:
         try:
-            attachment.attach(domain, Deadline.after(30))
+            attachment.attach(domain, Deadline.after(HANG))
         except Exhausted:
             refused += 1
     return refused
@@ -150,7 +151,7 @@ def _assert_whole(remotes: Sequence[str], domains: Sequence[Domain]) -> None:
     wanted = {(domain.uuid, mac) for domain in domains for mac in domain.macs}
     for remote in remotes:
         northbound = Northbound(remote)
-        ports, leases = northbound.ports(Deadline.after(20)), northbound.leases(Deadline.after(20))
+        ports, leases = northbound.ports(Deadline.after(HANG)), northbound.leases(Deadline.after(HANG))
         assert Counter((port.domain, port.mac) for port in ports) == Counter(wanted)
         assert max(Counter(where for port in ports for where in port.addresses).values()) == 1
         there = {(lease.domain, lease.mac, lease.address) for lease in leases}
@@ -158,7 +159,7 @@ def _assert_whole(remotes: Sequence[str], domains: Sequence[Domain]) -> None:
         assert len(leases) == len(there)
         holdings = {
             held.domain: {(mac, where) for mac, _, where in held.leases}
-            for held in northbound.holdings(Deadline.after(20))
+            for held in northbound.holdings(Deadline.after(HANG))
         }
         assert holdings == {
             domain.uuid: {(mac, where) for uuid, mac, where in there if uuid == domain.uuid} for domain in domains

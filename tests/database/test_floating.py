@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress
 
+from lab.waiting import HANG
 from ovnhook.deadline import Deadline
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Wish
@@ -56,7 +57,7 @@ def test_it_goes_with_the_lease(cloud: Control) -> None:
         cloud.stop(domain)
         assert len(cloud.northbound.dump()["NAT"]) == 2
         if gone == "agent":
-            Host(cloud.config).forget(domain.uuid, Deadline.after(20))
+            Host(cloud.config).forget(domain.uuid, Deadline.after(HANG))
         else:
             cloud.done("lease", "release", "10.1.0.14")
         assert len(cloud.northbound.dump()["NAT"]) == 1
@@ -86,7 +87,7 @@ def test_what_is_refused(cloud: Control, status: int, arguments: str, error: str
     macs = ("52:54:00:00:00:31", "52:54:00:00:00:32")
     wishes = [Wish("blue", addresses=(IPAddress(f"10.1.0.{mac[-2:]}"),), hostname=f"h{mac[-2:]}") for mac in macs]
     interfaces = tuple(Interface(mac, Kind.BRIDGE, wish) for mac, wish in zip(macs, wishes, strict=True))
-    Host(cloud.config).attach(Domain(UUID(int=9), "twice", 1, interfaces, macs), Deadline.after(20))
+    Host(cloud.config).attach(Domain(UUID(int=9), "twice", 1, interfaces, macs), Deadline.after(HANG))
     assert error in cloud.refused(status, "floating-ip", *arguments.split())[0]
 
 

@@ -12,6 +12,7 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from lab.waiting import HANG
 from ovnhook import router, subnet
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.deadline import Deadline
@@ -32,7 +33,6 @@ ROUNDS, REQUESTS = 4, 250
 GOOD = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"}
 """What may be answered while nothing is broken, and nobody else is there."""
 
-PATIENCE = 20.0
 
 ODD = r"""
     " ' } "}] {0} %s%n %00 \ \u0000 $(reboot) `id` ;drop <!-- ../../etc/passwd / - --help None null true 0 -1 1e9 NaN
@@ -152,7 +152,9 @@ class World:
 
     def rows(self) -> list[Any]:
         """Every row of every table, with its version."""
-        return self._database.transact([select(table) for table in self.control.northbound.tables], Deadline.after(20))
+        return self._database.transact(
+            [select(table) for table in self.control.northbound.tables], Deadline.after(HANG)
+        )
 
     def send(self, method: MethodDescriptor, request: bytes) -> None:
         """Send a request, and note what is wrong with the answer."""
@@ -171,11 +173,11 @@ class World:
         decode = getattr(api, method.output_type.name).FromString
         try:
             if method.server_streaming:
-                stream = self._channel.unary_stream(path, response_deserializer=decode)(request, timeout=PATIENCE)
+                stream = self._channel.unary_stream(path, response_deserializer=decode)(request, timeout=HANG)
                 next(stream)
                 stream.cancel()
             else:
-                self._channel.unary_unary(path, response_deserializer=decode)(request, timeout=PATIENCE)
+                self._channel.unary_unary(path, response_deserializer=decode)(request, timeout=HANG)
         except grpc.RpcError as error:
             return error.code().name, error.details() or ""
         return "OK", ""

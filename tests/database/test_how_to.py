@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import ovnhook
+from lab.waiting import HANG
 from ovnhook.config import load
 from ovnhook.control.server import Server
 from tests.database.control import Control
@@ -36,7 +37,7 @@ def python(text: str, directory: Path) -> str:
         check=True,
         stdout=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=HANG,
     )
     return done.stdout
 
@@ -76,7 +77,7 @@ def test_from_other_hosts(control: Control, directory: Path, port: int) -> None:
 
     commands = [as_here(text) for text in blocks("sh") if "openssl" in text]
     assert len(commands) == 2
-    subprocess.run(["bash", "-e"], input="".join(commands), check=True, text=True, timeout=60)
+    subprocess.run(["bash", "-e"], input="".join(commands), check=True, text=True, timeout=HANG)
     configuration = directory / "ovnhook.toml"
     databases = "".join(f'{name} = "{getattr(control.config, name)}"\n' for name in ("northbound", "southbound"))
     configuration.write_text(databases + as_here(blocks("toml")[0]))

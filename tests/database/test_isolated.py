@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from netaddr import IPNetwork
 
+from lab.waiting import HANG
 from ovnhook import identity
 from ovnhook.changes import AddSubnet, Change, SetNetwork
 from ovnhook.config import Config
@@ -35,7 +36,7 @@ def domain(number: int, interfaces: int = 1, run: int = 1) -> Domain:
 
 def soon() -> Deadline:
     """Time enough."""
-    return Deadline.after(30)
+    return Deadline.after(HANG)
 
 
 @pytest.fixture

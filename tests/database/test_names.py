@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress
 
+from lab.waiting import HANG
 from ovnhook import identity
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists
@@ -46,7 +47,7 @@ def asking(host: str, address: str, mac: str = MAC, subnet: str = "blue") -> Int
 
 def soon() -> Deadline:
     """A deadline that only a hang exceeds."""
-    return Deadline.after(20)
+    return Deadline.after(HANG)
 
 
 def test_names_live_as_long_as_leases(control: Control) -> None:
@@ -131,7 +132,7 @@ def test_a_name_that_many_want_at_once(control: Control) -> None:
         wish = Wish("blue", hostname="web1")
         mac = f"52:54:00:00:01:{number:02x}"
         one = Domain(UUID(int=number + 1), f"vm{number}", 1, (Interface(mac, Kind.BRIDGE, wish),), (mac,))
-        barrier.wait(20)
+        barrier.wait(HANG)
         try:
             host.attach(one, soon())
         except AlreadyExists as error:

@@ -14,6 +14,7 @@ import pytest
 from google.protobuf.descriptor import MethodDescriptor
 from netaddr import IPNetwork
 
+from lab.waiting import HANG
 from ovnhook import clientdomain
 from ovnhook.api.grpc.health.v1 import health_pb2
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2
@@ -105,13 +106,13 @@ def call(channel: grpc.Channel, method: MethodDescriptor) -> str:
     try:
         if method.client_streaming:
             requests = iter([reflection_pb2.ServerReflectionRequest().SerializeToString()])
-            next(channel.stream_stream(path)(requests, timeout=20))
+            next(channel.stream_stream(path)(requests, timeout=HANG))
         elif method.server_streaming:
-            stream = channel.unary_stream(path)(b"", timeout=20)
+            stream = channel.unary_stream(path)(b"", timeout=HANG)
             next(stream)
             stream.cancel()
         else:
-            channel.unary_unary(path)(b"", timeout=20)
+            channel.unary_unary(path)(b"", timeout=HANG)
     except grpc.RpcError as error:
         return str(error.code().name)
     return "OK"
@@ -212,7 +213,7 @@ def refusal(answer: Callable[[], Any]) -> tuple[str, str]:
 def test_certificates_that_say_no_role(clients: Clients, name: str, role: str, why: str) -> None:
     """Nothing is served, and the hint says how such a certificate is made."""
     stub = services.SubnetsStub(clients.channel(name, role))
-    said, hint = refusal(partial(stub.ListSubnets, api.ListSubnetsRequest(), timeout=20))
+    said, hint = refusal(partial(stub.ListSubnets, api.ListSubnetsRequest(), timeout=HANG))
     assert said == f"the client's certificate does not say who it is and what it may do: {why}"
     assert "/OU=ROLE/CN=NAME" in hint
 
@@ -227,20 +228,20 @@ class Node:
     def attach(self, host: str, *macs: str) -> list[str]:
         """Its interfaces; the ports' ids."""
         asked = api.AttachRequest(name="box", host=host, interfaces=[api.Interface(mac=mac) for mac in macs])
-        return [one.id for one in self._attachments.Attach(asked, timeout=20).interfaces]
+        return [one.id for one in self._attachments.Attach(asked, timeout=HANG).interfaces]
 
     def detach(self, host: str, *, forget: bool = False) -> None:
         """All that it has there."""
-        self._attachments.Detach(api.DetachRequest(name="box", host=host, forget=forget), timeout=20)
+        self._attachments.Detach(api.DetachRequest(name="box", host=host, forget=forget), timeout=HANG)
 
     def create(self, host: str, mac: str) -> str:
         """One interface; the port's id."""
         asked = api.CreatePortRequest(name="box", host=host, interface=api.Interface(mac=mac))
-        return str(self._ports.CreatePort(asked, timeout=20).id)
+        return str(self._ports.CreatePort(asked, timeout=HANG).id)
 
     def delete(self, port: str) -> None:
         """One interface."""
-        self._ports.DeletePort(api.DeletePortRequest(id=port), timeout=20)
+        self._ports.DeletePort(api.DeletePortRequest(id=port), timeout=HANG)
 
 
 @pytest.fixture
@@ -328,7 +329,7 @@ def test_a_port_of_libvirt_that_migrates(clients: Clients, hv1: Node, hv2: Node)
     """It is on the host that has it, until that one has let go; and it is libvirt's on either."""
     domain = clients.control.attach("web1", "blue")
     attachment = attachment_at(Northbound(clients.control.northbound.remote))
-    attachment.announce(domain, "hv2", Deadline.after(20))
+    attachment.announce(domain, "hv2", Deadline.after(HANG))
     (port,) = hosts(clients.control)
     before = clients.control.northbound.dump(versions=True)
     assert refusal(partial(hv2.delete, port))[0] == "node hv2 may not change ports of host 'hv1'"
@@ -385,5 +386,5 @@ def test_a_domain_that_another_node_attaches_meanwhile(
         operator.detach("hv1")
     northbound = Overtaken(clients.control.northbound.remote, lambda: hv2.attach("hv2", NIC))
     with pytest.raises(PermissionDenied, match="on host 'hv2', not on hv1"):
-        attachment_at(northbound).attach(box(mac), "hv1", Deadline.after(20), take_over=False)
+        attachment_at(northbound).attach(box(mac), "hv1", Deadline.after(HANG), take_over=False)
     assert list(hosts(clients.control).values()) == ["hv2"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +13,7 @@ from ovnhook import identity
 from ovnhook.control import routers
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, give_leg, start_northd, tell
-from tests.database.server import Dump, wait_for
+from tests.database.server import Dump, looked_at, wait_for
 
 OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
 
@@ -218,7 +217,7 @@ def test_a_link_outside_that_is_down(control: Control) -> None:
     wait_for(lambda: gateways() == [first, second])
     give_leg(control.southbound, "gateway", first)
     tell(control.southbound, first, uplinks_down="external")
-    time.sleep(2)  # the gateways are looked at
+    looked_at(control.service._gateways, "_survive")
     assert gateways() == [first, second]
 
 

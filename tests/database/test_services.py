@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
+from lab.waiting import HANG
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as services
 from ovnhook.control.server import Server
@@ -46,7 +47,7 @@ def at_once(channels: list[grpc.Channel], do: Do) -> tuple[list[Any], Counter[st
     refused: Counter[str] = Counter()
 
     def client(number: int) -> Any:
-        ready.wait(20)
+        ready.wait(HANG)
         try:
             return do(channels[number], number)
         except grpc.RpcError as error:
@@ -61,12 +62,12 @@ def at_once(channels: list[grpc.Channel], do: Do) -> tuple[list[Any], Counter[st
 def create_subnet(channel: grpc.Channel, name: str, cidr: str) -> Any:
     """Make one."""
     request = api.CreateSubnetRequest(subnet=api.Subnet(name=name, cidr=cidr))
-    return services.SubnetsStub(channel).CreateSubnet(request, timeout=20)
+    return services.SubnetsStub(channel).CreateSubnet(request, timeout=HANG)
 
 
 def delete_subnet(channel: grpc.Channel, name: str) -> Any:
     """Delete one."""
-    return services.SubnetsStub(channel).DeleteSubnet(api.DeleteSubnetRequest(name=name), timeout=20)
+    return services.SubnetsStub(channel).DeleteSubnet(api.DeleteSubnetRequest(name=name), timeout=HANG)
 
 
 def create_router(channel: grpc.Channel, name: str, host: int) -> Any:
@@ -74,13 +75,13 @@ def create_router(channel: grpc.Channel, name: str, host: int) -> Any:
     router = api.Router(
         name=name, physical_network="external", address=f"203.0.113.{host}/24", next_hop="203.0.113.254"
     )
-    return services.RoutersStub(channel).CreateRouter(api.CreateRouterRequest(router=router), timeout=20)
+    return services.RoutersStub(channel).CreateRouter(api.CreateRouterRequest(router=router), timeout=HANG)
 
 
 def create_floating(channel: grpc.Channel, address: str, target: str) -> Any:
     """Make one."""
     request = api.CreateFloatingAddressRequest(address=address, target=target)
-    return services.FloatingAddressesStub(channel).CreateFloatingAddress(request, timeout=20)
+    return services.FloatingAddressesStub(channel).CreateFloatingAddress(request, timeout=HANG)
 
 
 CONFLICTS: dict[str, Do] = {

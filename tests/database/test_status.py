@@ -13,7 +13,7 @@ from ovnhook.control import server
 from ovnhook.control import status as service
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, give_leg, start_northd, tell
-from tests.database.server import Cluster, Server, wait_for
+from tests.database.server import Cluster, Server, looked_at, wait_for
 
 OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
 PARTS = {"problems", "northd", "databases", "nodes", "gateways", "subnets"}
@@ -229,6 +229,6 @@ def test_the_control_service_away(control: Control) -> None:
 def test_the_agents_word_does_not_cost_a_gateway(well: Control) -> None:
     """An agent that ended long ago takes no host out."""
     tell(well.southbound, "gw1", seen="1")
-    time.sleep(2)  # the gateways are looked at
+    looked_at(well.service._gateways, "_survive")
     shown = well.done("router", "show", "gateway", "--format", "json").json["gateways"]
     assert (shown[0], sorted(shown)) == ("gw1", ["gw1", "gw2"])

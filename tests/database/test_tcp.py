@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from lab.waiting import HANG
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
 from ovnhook.config import Config, load
 from ovnhook.control.server import Server
@@ -56,7 +57,7 @@ def ask(channel: grpc.Channel) -> ovnhook_pb2.ListSubnetsResponse:
     """Call the service, and close the channel."""
     with channel:
         stub = ovnhook_pb2_grpc.SubnetsStub(channel)
-        answer: ovnhook_pb2.ListSubnetsResponse = stub.ListSubnets(ovnhook_pb2.ListSubnetsRequest(), timeout=10)
+        answer: ovnhook_pb2.ListSubnetsResponse = stub.ListSubnets(ovnhook_pb2.ListSubnetsRequest(), timeout=HANG)
     return answer
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.waiting import HANG
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.errors import OvnhookError, Unavailable
@@ -54,7 +55,7 @@ def test_a_certificate_is_served(secure: Database, authority: Authority, northbo
     tls.show(config(authority.sign("hv1"), authority.certificate))
     names = sorted(f"{'x' * 200}{number}" for number in range(300))
     northbound.transact(*({"op": "insert", "table": "Logical_Switch", "row": {"name": name}} for name in names))
-    (rows,) = secure.transact(ASK, Deadline.after(10))
+    (rows,) = secure.transact(ASK, Deadline.after(HANG))
     assert sorted(row["name"] for row in rows) == names
 
 
@@ -74,19 +75,19 @@ def test_others_get_nothing(
 ) -> None:
     """They are told at once, and why."""
     tls.show(show(authority, Authority(directory, "other")))
-    before = time.monotonic()
+    deadline = Deadline.after(2 * HANG)
     with pytest.raises(Unavailable, match="TLS failed"):
-        secure.transact(ASK, Deadline.after(10))
-    assert time.monotonic() - before < 5
+        secure.transact(ASK, deadline)
+    assert deadline.remaining > HANG
 
 
 def test_a_certificate_is_renewed_in_place(secure: Database, authority: Authority) -> None:
     """The next connection shows the new one; nothing is started anew."""
     tls.show(config(authority.sign("hv1", days=-1), authority.certificate))
     with pytest.raises(Unavailable):
-        secure.transact(ASK, Deadline.after(10))
+        secure.transact(ASK, Deadline.after(HANG))
     authority.sign("hv1")
-    assert secure.transact(ASK, Deadline.after(10)) == [[]]
+    assert secure.transact(ASK, Deadline.after(HANG)) == [[]]
 
 
 def test_an_agent_tells_of_its_own_host_alone(
@@ -107,12 +108,12 @@ def test_an_agent_tells_of_its_own_host_alone(
             northd.terminate()
     tls.show(config(authority.sign("hv1"), authority.certificate))
     there = Southbound(f"ssl:127.0.0.1:{port}")
-    assert [node.name for node in there.nodes(Deadline.after(10))] == ["hv1", "hv2"]
+    assert [node.name for node in there.nodes(Deadline.after(HANG))] == ["hv1", "hv2"]
     report = Report("1.0", "3.1.0", ())
-    assert there.tell("hv1", report, 1.0, Deadline.after(10))
-    assert there.is_told("hv1", report, Deadline.after(10))
+    assert there.tell("hv1", report, 1.0, Deadline.after(HANG))
+    assert there.is_told("hv1", report, Deadline.after(HANG))
     with pytest.raises(OvnhookError, match="permission error"):
-        there.tell("hv2", report, 1.0, Deadline.after(10))
+        there.tell("hv2", report, 1.0, Deadline.after(HANG))
     there.database.close()
     tls.show(Config())
 
@@ -122,9 +123,8 @@ def test_a_silent_server_costs_nothing(authority: Authority) -> None:
     tls.show(config(authority.sign("hv1"), authority.certificate))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         database = Database(f"ssl:127.0.0.1:{silent.getsockname()[1]}", "OVN_Northbound")
-        before, used = time.monotonic(), time.process_time()
+        used = time.process_time()
         with pytest.raises(Unavailable, match="no answer in time"):
             database.transact(ASK, Deadline.after(1))
-        assert 0.9 < time.monotonic() - before < 2
         assert time.process_time() - used < 0.3
     tls.show(Config())

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.waiting import HANG
+
 HOOK = Path(__file__).parents[2] / "hooks" / "qemu"
 OURS = b"""<domain id='1'><name>web1</name><uuid>b0b760f6-c243-4921-961b-fb38061dec03</uuid><devices>
 <interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br-int'/><virtualport type='openvswitch'/>
@@ -22,6 +24,7 @@ import sys
 hook = {{"__name__": "hook"}}
 exec(compile(open({str(HOOK)!r}, "rb").read(), "hook", "exec"), hook)
 hook["AGENT"] = sys.argv[2]
+hook["FIRST_WORD"] = {HANG}
 code = hook["main"](sys.argv[1])
 print(*sys.modules, file=sys.stderr)
 sys.exit(code)
@@ -31,9 +34,9 @@ sys.exit(code)
 def _run(operation: str, xml: bytes, agent: Path = Path("/nonexistent")) -> tuple[int, bytes, set[str]]:
     """The exit code, the output, and the modules loaded besides those of a bare interpreter."""
     command = ["/usr/bin/python3", "-I", "-S", "-c"]
-    bare = subprocess.run([*command, "import sys; print(*sys.modules)"], capture_output=True, check=True, timeout=30)
+    bare = subprocess.run([*command, "import sys; print(*sys.modules)"], capture_output=True, check=True, timeout=HANG)
     done = subprocess.run(
-        [*command, RUN, operation, str(agent)], input=xml, capture_output=True, timeout=30, check=False
+        [*command, RUN, operation, str(agent)], input=xml, capture_output=True, timeout=HANG, check=False
     )
     *said, modules = done.stderr.decode().splitlines()
     assert not said or done.returncode, said
@@ -72,9 +75,9 @@ def test_a_call_that_needs_nothing_loads_nothing(operation: str, xml: bytes) -> 
 @pytest.mark.parametrize("operation", ["migrate", "prepare", "start", "release"])
 def test_a_call_for_the_agent_loads_a_socket_only(operation: str, tmp_path: Path) -> None:
     """The bare ``_socket`` and not ``socket``, which costs as much again as the interpreter."""
-    agent = Agent(tmp_path / "s", b"1.5\n0\n")
+    agent = Agent(tmp_path / "s", b"1000\n0\n")
     assert _run(operation, OURS, agent.path) == (0, b"", {"_socket"})
-    agent.join(10)
+    agent.join(HANG)
     head, _, xml = agent.asked.partition(b"\n")
     assert head.split()[0] == operation.encode()
     assert xml == OURS
@@ -82,7 +85,7 @@ def test_a_call_for_the_agent_loads_a_socket_only(operation: str, tmp_path: Path
 
 def test_the_agents_error_is_the_hooks(tmp_path: Path) -> None:
     """Its exit code, and its line on stderr, which virsh shows."""
-    code, out, modules = _run("prepare", OURS, Agent(tmp_path / "s", b"1.5\n4\novnhook: error: no").path)
+    code, out, modules = _run("prepare", OURS, Agent(tmp_path / "s", b"1000\n4\novnhook: error: no").path)
     assert (code, out, modules) == (4, b"", {"_socket", "syslog"})
 
 
@@ -90,7 +93,7 @@ def test_the_agents_error_is_the_hooks(tmp_path: Path) -> None:
 def test_operations_that_need_nothing_end_at_once(operation: str) -> None:
     """They end well without reading their input, and say nothing."""
     done = subprocess.run(
-        [str(HOOK), "web1", operation, "begin", "-"], input=OURS, capture_output=True, timeout=30, check=False
+        [str(HOOK), "web1", operation, "begin", "-"], input=OURS, capture_output=True, timeout=HANG, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
@@ -99,20 +102,20 @@ def test_operations_that_need_nothing_end_at_once(operation: str) -> None:
 def test_a_release_never_fails(xml: bytes) -> None:
     """Whatever is missing or broken: here there is no agent, and no Open vSwitch."""
     done = subprocess.run(
-        [str(HOOK), "web1", "release", "end", "-"], input=xml, capture_output=True, timeout=30, check=False
+        [str(HOOK), "web1", "release", "end", "-"], input=xml, capture_output=True, timeout=HANG, check=False
     )
     assert (done.returncode, done.stdout) == (0, b"")
 
 
 def test_a_call_without_arguments_ends_well() -> None:
     """A person who tries it out harms nothing."""
-    assert subprocess.run([str(HOOK)], capture_output=True, timeout=30, check=False).returncode == 0
+    assert subprocess.run([str(HOOK)], capture_output=True, timeout=HANG, check=False).returncode == 0
 
 
 def test_closed_streams_are_survived() -> None:
     """Neither a stdin nor a stderr that is closed makes a release fail."""
     command = f"{HOOK} web1 release end - <&- 2>&- >&-"
-    assert subprocess.run(["/bin/sh", "-c", command], timeout=30, check=False).returncode == 0
+    assert subprocess.run(["/bin/sh", "-c", command], timeout=HANG, check=False).returncode == 0
 
 
 def test_it_concerns_what_can_be_ours() -> None:
