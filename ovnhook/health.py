@@ -264,7 +264,7 @@ def _certificate(one: Certificate, now: float) -> Iterator[Problem]:
     what = f"host {one.host}: its certificate as {one.role}"
     if left <= 0:
         again = {
-            "node": f"ovnhook node token {one.host}; ovnhook node join TOKEN there",
+            "node": f"ovnhook node token {one.host}; ovnhook node join there",
             "control": f"on {one.host}: ovnhook node renew",
         }
         yield Problem(f"{what} ended {span(-left)} ago", again[one.role])

@@ -18,8 +18,11 @@ LIFETIME = 1800
 NORTHBOUND, SOUTHBOUND, API, ENROLMENT = 6641, 6642, 6645, 6646
 """The ports of a control host: of its databases, of the control service, and of where hosts join."""
 
-_PREFIX = "ovnhook1."
-_LONGEST = 4096
+PREFIX = "ovnhook1."
+"""What every token begins with."""
+
+LONGEST = 4096
+"""Characters."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Token:
     def __str__(self) -> str:
         """It as it is typed."""
         text = json.dumps(asdict(self), separators=(",", ":")).encode()
-        return _PREFIX + base64.urlsafe_b64encode(text).decode().rstrip("=")
+        return PREFIX + base64.urlsafe_b64encode(text).decode().rstrip("=")
 
     @property
     def digest(self) -> str:
@@ -59,9 +62,9 @@ def parse(text: str) -> Token:
     """
     text = "".join(text.split())  # a terminal may have folded it
     wrong = InvalidRequest("this is not a token, or not all of one", "on the control host: ovnhook node token NAME")
-    if not text.startswith(_PREFIX) or len(text) > _LONGEST:
+    if not text.startswith(PREFIX) or len(text) > LONGEST:
         raise wrong
-    encoded = text.removeprefix(_PREFIX)
+    encoded = text.removeprefix(PREFIX)
     try:
         found = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
         token = Token(**found)

@@ -218,7 +218,7 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InvalidConfig(f"{path}: {error.strerror}", "ovnhook node join TOKEN") from error
+        raise InvalidConfig(f"{path}: {error.strerror}", "ovnhook node join") from error
 
 
 def _plain(value: Any) -> Any:

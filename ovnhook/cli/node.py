@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket as sockets
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +15,9 @@ from ovnhook.cli.client import Client, Object
 from ovnhook.cli.output import format_option, show_list, show_one, text
 from ovnhook.config import CONTROL_SOCKET, load
 from ovnhook.errors import InUse, InvalidRequest, NotFound
+
+if TYPE_CHECKING:
+    from ovnhook.token import Token
 
 
 def ago(seconds: int | None) -> str:
@@ -81,7 +86,9 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 @click.option("--all-in-one", is_flag=True, help="Everything on this host: OVN's central part, control and hypervisor.")
 @click.option("--control", is_flag=True, help="OVN's central part and control, which other hosts join.")
 @click.option("--cluster", is_flag=True, help="With --control: its databases are a member of a cluster.")
-@click.option("--token", default="", metavar="TOKEN", help="With --cluster: of a control host whose cluster it joins.")
+@click.option(
+    "--token", default="", metavar="-|FILE", help="With --cluster: where the token is of a control host that it joins."
+)
 @click.option("--name", default="", metavar="NAME", help="The node's name. Without it the host's.")
 @click.option(
     "--address", default="", metavar="ADDR", help="Where others reach it. Without it the address that leads to others."
@@ -121,18 +128,17 @@ def init(
       ovnhook node init --all-in-one --external-interface eth1 --external-cidr 203.0.113.10/24 --next-hop 203.0.113.1
       ovnhook node init --control --external-cidr 203.0.113.10/24 --next-hop 203.0.113.1
       ovnhook node init --control --cluster
-      ovnhook node init --control --cluster --token ovnhook1.eyJu…
+      ovnhook node init --control --cluster --token -
     """
     from ovnhook.setup import cloud, host
     from ovnhook.setup import control as controls
     from ovnhook.setup.step import carry_out
-    from ovnhook.token import parse
 
     if all_in_one == control:
         raise click.UsageError("--all-in-one or --control: one of them is wanted")
     if (cluster and not control) or (token and not cluster):
         raise click.UsageError("--cluster goes with --control, and --token with --cluster")
-    given = parse(token) if token else None
+    given = _read_token(token) if token else None
     outside = (external_cidr, next_hop) if control else (external_interface, external_cidr, next_hop)
     if control and external_interface:
         raise click.UsageError("--external-interface is for hosts that join: ovnhook node join --gateway")
@@ -165,14 +171,14 @@ def token(socket: Path | None, *, name: str, control: bool) -> None:
     Examples:
       ovnhook node token hv1
       ovnhook node token c2 --control
-      ssh root@hv1 ovnhook node join $(ovnhook node token hv1)
+      ovnhook node token hv1 | ssh root@hv1 ovnhook node join -
     """
     role = "control" if control else "node"
     click.echo(Client(socket).call("CreateToken", name=name, role=role)["token"])
 
 
 @node.command()
-@click.argument("token")
+@click.argument("token", default="-", metavar="[-|FILE]")
 @click.option("--gateway", is_flag=True, help="Routers may reach the outside by this host.")
 @click.option(
     "--external-interface", default="", metavar="IF", help="The interface that leads outside, with --gateway."
@@ -182,23 +188,26 @@ def token(socket: Path | None, *, name: str, control: bool) -> None:
 )
 @click.pass_obj
 def join(socket: Path | None, *, token: str, gateway: bool, external_interface: str, address: str) -> None:
-    """Let this host join, as root, with the TOKEN that "ovnhook node token" made on the control host.
+    """Let this host join, as root, with the token that "ovnhook node token" made on the control host.
+
+    The token is read from standard input, where it is asked for without being shown, or from FILE. On the command line
+    every user of this host could read it, and the shell would remember it.
 
     Each step looks first, changes only what is not so, and says which of the two it was. It may be repeated with the
     same token, also after it ended with an error half way: once it has its certificate, a host needs no other token.
 
     \b
     Examples:
-      ovnhook node join ovnhook1.eyJu…
-      ovnhook node join ovnhook1.eyJu… --gateway --external-interface eth1
+      ovnhook node join
+      ovnhook node join --gateway --external-interface eth1
+      ovnhook node join - </root/token
     """
     from ovnhook.setup import member
     from ovnhook.setup.step import carry_out
-    from ovnhook.token import parse
 
     if external_interface and not gateway:
         raise click.UsageError("--external-interface goes with --gateway")
-    given = parse(token)
+    given = _read_token(token)
     _check_root("ovnhook node join …")
     wishes = member.Wishes(address, gateway, external_interface)
     carry_out(member.join(given, wishes, load(), Client(socket)), click.echo)
@@ -224,7 +233,7 @@ def renew(socket: Path | None) -> None:
     own, shown = keyfiles.AuthorityFiles(keyfiles.AUTHORITY), keyfiles.node()
     is_control, is_node = own.databases.certificate.exists(), shown.certificate.exists()
     if not (is_control or is_node):
-        raise NotFound("this host has no certificate", "ovnhook node join TOKEN, or ovnhook node init --control")
+        raise NotFound("this host has no certificate", "ovnhook node join, or ovnhook node init --control")
     if is_control:
         carry_out([authority.renew(own)], click.echo)
     if is_node:
@@ -301,6 +310,27 @@ def _control_address(client: Client, name: str) -> str:
     except InUse:  # there is no authority
         return ""
     return next((str(one["address"]) for one in found if one["name"] == name and one["address"]), "")
+
+
+def _read_token(place: str) -> Token:
+    """The token that is at a place: ``-`` for standard input, a file, or the token itself, with a warning."""
+    from ovnhook import token as tokens
+
+    if place.startswith(tokens.PREFIX):
+        click.echo("warning: every user of this host can read a token that is on the command line", err=True)
+        click.echo("hint: ovnhook node join -, which reads it from standard input", err=True)
+        return tokens.parse(place)
+    if place != "-":
+        try:
+            with Path(place).open(errors="replace") as file:
+                return tokens.parse(file.read(tokens.LONGEST))
+        except OSError as error:
+            raise InvalidRequest(
+                f"this is not a token, nor a file that has one: {error.strerror}", "ovnhook node join -"
+            ) from error
+    if sys.stdin.isatty():
+        return tokens.parse(click.prompt("Token", hide_input=True, err=True))
+    return tokens.parse(sys.stdin.read(tokens.LONGEST))
 
 
 def _check_root(command: str) -> None:

@@ -44,7 +44,7 @@ def join(token: Token, wishes: Wishes, config: Config, door: Door) -> Iterator[S
     """
     if token.role != pki.NODE:
         raise InvalidRequest(
-            f"this token is for a {token.role} host", "ovnhook node init --control --cluster --token TOKEN"
+            f"this token is for a {token.role} host", "ovnhook node init --control --cluster --token -"
         )
     yield enabled("openvswitch-switch", "openvswitch-switch")
     hosts = enrolment.hosts(token)
@@ -108,7 +108,7 @@ def renew(files: Files, door: Door) -> Iterator[Step]:
     try:
         subject = pki.subject_of(keyfiles.read(files.certificate))
     except InvalidRequest as error:
-        raise InvalidConfig(f"{files.certificate}: {error.message}", "ovnhook node join TOKEN") from error
+        raise InvalidConfig(f"{files.certificate}: {error.message}", "ovnhook node join") from error
     yield Step(
         f"the certificate of {subject} is good for a while",
         lambda: not pki.is_due(files.certificate.read_bytes()),

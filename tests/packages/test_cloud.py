@@ -77,10 +77,10 @@ def test_three_hosts(machines: Callable[[str], Machine], tmp_path: Path) -> None
     control.run(INIT, timeout=300)
     assert changed(control.run(INIT, timeout=300)) == []
     tokens = {name: control.run(f"ovnhook node token {name}").strip() for name in ("hv1", "hv2")}
-    assert "not a token" in one.run(f"ovnhook node join {tokens['hv1'][:60]} || true")
-    one.run(f"ovnhook node join {tokens['hv1']}", timeout=300)
+    assert "not a token" in one.run(f"echo {tokens['hv1'][:60]} | ovnhook node join - || true")
+    one.run(f"echo {tokens['hv1']} | ovnhook node join -", timeout=300)
     assert changed(one.run(f"ovnhook node join {tokens['hv1']}", timeout=300)) == []
-    two.run(f"ovnhook node join {tokens['hv2']} {GATEWAY}", timeout=300)
+    two.run(f"echo {tokens['hv2']} >/root/token; ovnhook node join /root/token {GATEWAY}", timeout=300)
 
     start(one, "web1")
     start(two, "web2")
@@ -113,7 +113,7 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
     first, second, third = hosts.values()
     node = prepare(machines("192.0.2.4/24"), "hv1", "192.0.2.4", ["ovnhook-hypervisor"])
     first.run("ovnhook node init --control", timeout=300)
-    node.run(f"ovnhook node join {first.run('ovnhook node token hv1').strip()}", timeout=300)
+    node.run(f"echo {first.run('ovnhook node token hv1').strip()} | ovnhook node join", timeout=300)
     start(node)
     there = address(node)
     guest(node, "ping -i 0.1 10.128.0.1 >/run/pings 2>&1 &")
@@ -122,9 +122,9 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
     first.run(member, timeout=300)
     for number, host in enumerate((second, third), 2):
         token = first.run(f"ovnhook node token c{number} --control").strip()
-        assert "this token is for a control host" in node.run(f"ovnhook node join {token} || true")
-        host.run(f"{member} --token {token}", timeout=300)
-        assert changed(host.run(f"{member} --token {token}", timeout=300)) == []
+        assert "this token is for a control host" in node.run(f"echo {token} | ovnhook node join || true")
+        host.run(f"echo {token} | {member} --token -", timeout=300)
+        assert changed(host.run(f"echo {token} | {member} --token -", timeout=300)) == []
     for host in (first, second):
         host.run(member, timeout=300)  # it learns of those that came after it
     for host in hosts.values():
@@ -250,10 +250,12 @@ def removed(control: Machine, node: Machine, used: str) -> None:
     for port in DATABASES:
         assert not serves(node, port, "/etc/ovnhook/certificates/node")
     assert "error: " in node.run("ovnhook node list || true")
-    assert "used already, has expired, or never was one" in node.run(f"ovnhook node join {used} {GATEWAY} || true")
+    assert "used already, has expired, or never was one" in node.run(
+        f"echo {used} | ovnhook node join {GATEWAY} || true"
+    )
     assert "hv2" not in control.run("ovn-sbctl --bare --columns=name list Chassis")
     token = control.run("ovnhook node token hv2").strip()
-    node.run(f"ovnhook node join {token} {GATEWAY}", timeout=300)
+    node.run(f"echo {token} | ovnhook node join {GATEWAY}", timeout=300)
     assert "hv2" in control.run("ovnhook node list")
 
 

@@ -17,7 +17,7 @@ def test_another_control_host(machines: Callable[[str], Machine], tmp_path: Path
     control = prepare(machines(f"{CONTROL}/24"), "c1", CONTROL, ["ovnhook-control"])
     one = prepare(machines("192.0.2.2/24"), "hv1", "192.0.2.2", ["ovnhook-hypervisor"])
     control.run(INIT, timeout=300)
-    one.run(f"ovnhook node join {control.run('ovnhook node token hv1').strip()}", timeout=300)
+    one.run(f"echo {control.run('ovnhook node token hv1').strip()} | ovnhook node join", timeout=300)
     hear(one)
     start(one)
     there = address(one)
