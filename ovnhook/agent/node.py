@@ -102,12 +102,9 @@ class Teller:
 
     def _at(self, remotes: str) -> Southbound:
         """The southbound database, which may have another place than before."""
-        if not remotes:
-            raise Unavailable(
-                "Open vSwitch has no external_ids:ovn-remote", "ovs-vsctl set open . external-ids:ovn-remote=…"
-            )
         if self._southbound is None or self._southbound.database.remotes != remotes:
             if self._southbound is not None:
                 self._southbound.database.close()
-            self._southbound, self._told = Southbound(remotes), None
+            self._southbound, self._told = None, None
+            self._southbound = Southbound.of_host(remotes)
         return self._southbound

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Self
 from uuid import UUID
 
 from ovnhook.deadline import Deadline
+from ovnhook.errors import Unavailable
 from ovnhook.model import Node
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Row, as_set, delete, includes, map_of, mutate, select, set_keys, set_of
@@ -63,6 +65,19 @@ class Southbound:
 
     def __init__(self, remotes: str) -> None:
         self.database = Database(remotes, "OVN_Southbound")
+
+    @classmethod
+    def of_host(cls, remotes: str) -> Self:
+        """The database that a host's Open vSwitch names, by its external_ids:ovn-remote.
+
+        Raises:
+            Unavailable: it names none.
+        """
+        if not remotes:
+            raise Unavailable(
+                "Open vSwitch has no external_ids:ovn-remote", "ovs-vsctl set open . external-ids:ovn-remote=…"
+            )
+        return cls(remotes)
 
     def nodes(self, deadline: Deadline) -> list[Node]:
         """Every host of this cloud, by name; not those of others that OVN is interconnected with (ovn-ic(8))."""

@@ -206,14 +206,24 @@ def _merged(text: str, wanted: dict[str, str]) -> str:
     """
     lines = _LINE.findall(text)
     try:
-        # Twice: a quoted list of words.
+        # Twice: systemd takes the quotes of the file away, and splits what is left into words, which may be quoted.
         present = shlex.split(" ".join(shlex.split(lines[-1]))) if lines else []
     except ValueError as error:
         raise InvalidConfig(f"{_OPTIONS}: OVN_CTL_OPTS: {error}") from error
     kept = [word for word in present if word.removeprefix("--").partition("=")[0] not in wanted]
-    made = " ".join([*kept, *(f"--{option}={value}" for option, value in wanted.items())])
+    made = " ".join(map(_word, [*kept, *(f"--{option}={value}" for option, value in wanted.items())]))
     rest = _LINE.sub("", text).rstrip("\n")
-    return f'{rest}\nOVN_CTL_OPTS="{made}"\n'
+    return f"{rest}\nOVN_CTL_OPTS={_quoted(made)}\n"
+
+
+def _word(text: str) -> str:
+    """A word as it stands in a list of them, quoted where it has to be (systemd.service(5), "Command lines")."""
+    return text if re.fullmatch(r"[\w@%+=:,./\[\]-]+", text) else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    """A text in double quotes, as both systemd and a shell read it."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
 def _check_empty(database: _Database) -> None:
@@ -301,7 +311,15 @@ def _has_none(database: _Database, address: str) -> bool:
 
 
 def _kick(database: _Database, address: str) -> None:
-    database.cluster("kick", database.servers()[_at(address, database.raft)])
+    """Take a member out, unless another host has done so meanwhile."""
+    server = database.servers().get(_at(address, database.raft))
+    if server is None:
+        return
+    try:
+        database.cluster("kick", server)
+    except OvnhookError:
+        if not _has_none(database, address):
+            raise
 
 
 def _listens(database: _Database, address: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -244,6 +245,58 @@ def test_options_of_others_stay(before: str, after: str) -> None:
     made = cluster._merged(before, {"a": "1", "b": "2"})
     assert made == after
     assert cluster._merged(made, {"a": "1", "b": "2"}) == made
+
+
+LOG = "--ovn-northd-log=-vconsole:emer -vsyslog:err"
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        (f"""OVN_CTL_OPTS="'{LOG}'" """, [LOG]),
+        (f"""OVN_CTL_OPTS='"{LOG}" --c=3'""", [LOG, "--c=3"]),
+        ("OVN_CTL_OPTS=\"--ovn-northd-log='-vconsole:emer -vsyslog:err'\"", [LOG]),
+        (r"""OVN_CTL_OPTS="--x=\"a b\" '--y=it is' --z=$HOME" """, ["--x=a b", "--y=it is", "--z=$HOME"]),
+        ("""OVN_CTL_OPTS='--p="it'"'"'s"'""", ["--p=it's"]),
+        (r"""OVN_CTL_OPTS='"--q=back\\slash \"quoted\""'""", [r'--q=back\slash "quoted"']),
+        ("""OVN_CTL_OPTS="--empty='' ''" """, ["--empty=", ""]),
+    ],
+)
+def test_words_with_blanks_stay_one_word(before: str, words: list[str]) -> None:
+    """As ovn-ctl gets them of systemd, which takes the file's quotes away and splits what is left."""
+    made = cluster._merged(before, {"a": "1"})
+    (line,) = made.splitlines()[1:]
+    (value,) = shlex.split(line)
+    assert shlex.split(value.removeprefix("OVN_CTL_OPTS=")) == [*words, "--a=1"]
+    assert cluster._merged(made, {"a": "1"}) == made
+
+
+def test_a_member_that_another_host_has_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether before this one asks for its identity or after: it is out, as was wanted."""
+    database = cluster._DATABASES[0]
+    left = {"ssl:192.0.2.2:6643": "b2c3"}
+    kicked: list[str] = []
+
+    def servers(_: object) -> dict[str, str]:
+        return dict(left)
+
+    def kick(_: object, command: str, *argv: str) -> str:
+        kicked.append(" ".join((command, *argv)))
+        left.clear()
+        raise OvnhookError("ovs-appctl: unknown server b2c3")
+
+    monkeypatch.setattr(cluster._Database, "servers", servers)
+    monkeypatch.setattr(cluster._Database, "cluster", kick)
+    cluster._kick(database, "192.0.2.3")
+    assert kicked == []
+    cluster._kick(database, "192.0.2.2")
+    assert kicked == ["kick b2c3"]
+    cluster._kick(database, "192.0.2.2")
+    assert kicked == ["kick b2c3"]
+    stays = {"ssl:192.0.2.2:6643": "b2c3"}
+    monkeypatch.setattr(cluster._Database, "servers", lambda _: stays)
+    with pytest.raises(OvnhookError, match="unknown server b2c3"):
+        cluster._kick(database, "192.0.2.2")
 
 
 def test_options_that_are_broken_are_told() -> None:
