@@ -6,8 +6,9 @@ become one, and by northd's it could change what the roles of the southbound dat
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
+
+from ovnhook.pki import plain_address
 
 NORTHBOUND_RAFT, SOUTHBOUND_RAFT, SOUTHBOUND_NORTHD = 6643, 6644, 16642
 PORTS = (NORTHBOUND_RAFT, SOUTHBOUND_RAFT, SOUTHBOUND_NORTHD)
@@ -22,13 +23,16 @@ def rules(members: Iterable[str]) -> str:
 
     Args:
         members: the addresses of the control hosts.
+
+    Raises:
+        ValueError: one is no address, or has a scope.
     """
     ports, table = ", ".join(map(str, PORTS)), " ".join(TABLE)
-    found = sorted(members)
+    found = sorted(map(plain_address, members), key=lambda one: (one.version, one))
     allowed = [
         f"tcp dport {{ {ports} }} {family} saddr {{ {', '.join(own)} }} accept"
         for family, version in (("ip", 4), ("ip6", 6))
-        if (own := [one for one in found if ipaddress.ip_address(one).version == version])
+        if (own := [str(one) for one in found if one.version == version])
     ]
     inside = "\n".join(f"        {line}" for line in ("iif lo accept", *allowed, f"tcp dport {{ {ports} }} drop"))
     return f"""# Written by ovnhook-control, and read by ovnhook-fence.service.

@@ -99,13 +99,18 @@ def sealed(authority: Authority, entries: Mapping[str, str]) -> dict[str, str]:
 
 
 def genuine(authority: Authority, entries: Mapping[str, str]) -> dict[str, str]:
-    """Those entries whose seal is the authority's, as they are."""
+    """Those entries whose seal is the authority's, as they are; a key with control characters is none of ours."""
     found = {}
     for key, value in entries.items():
         text, _, seal = value.rpartition(" ")
-        if authority.is_seal(seal, key, text):
+        if key.isprintable() and authority.is_seal(seal, key, text):
             found[key] = value
     return found
+
+
+def text_of(value: str) -> str:
+    """The value of an entry without its seal."""
+    return value.rpartition(" ")[0]
 
 
 def merged(*ledgers: Mapping[str, str], now: float) -> dict[str, str]:
@@ -133,16 +138,16 @@ def read(entries: Mapping[str, str]) -> Members:
     invitations: list[Invitation] = []
     for key, value in sorted(entries.items()):
         kind, *words = key.split(" ")
-        text = value.rpartition(" ")[0]
+        text = text_of(value)
         try:
             if kind == _TOKEN:
                 role, name, expires = text.split(" ")
                 invitations.append(Invitation(words[0], Subject(name, role), int(expires)))
             elif kind in pki.ROLES:
                 ends = int(entries.get(f"{_UNTIL} {key}", "0 ").split(" ")[0])
-                address, anchor = (text, b"") if kind == pki.CONTROL else ("", text.encode())
+                address, anchor = (str(pki.plain_address(text)), b"") if kind == pki.CONTROL else ("", text.encode())
                 found.append(Member(key, Subject(words[0], kind), anchor, address, ends))
-        except (InvalidRequest, ValueError, IndexError):  # of another version of us
+        except (InvalidRequest, ValueError, IndexError):  # of another version of us, or no address
             continue
     return Members(tuple(found), tuple(invitations))
 

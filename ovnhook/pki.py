@@ -12,6 +12,7 @@ import datetime
 import hashlib
 import hmac
 import ipaddress
+import json
 import re
 import secrets
 from collections.abc import Iterable, Sequence
@@ -98,13 +99,21 @@ class Authority:
         name = _name(f"{subject} {secrets.token_hex(6)}")
         return _signed(key, name, name, key.public_key(), _FOR_GOOD, _signs())
 
-    def seal(self, *words: str) -> str:
-        """What nobody else can make of some words: HMAC (RFC 2104) with the private key."""
-        return hmac.new(self.key, "\n".join(words).encode(), hashlib.sha256).hexdigest()
+    def seal(self, key: str, value: str) -> str:
+        """Seal a key and a value: HMAC (RFC 2104) with the private key, of an encoding that has one reading."""
+        return self._hmac(json.dumps([key, value]))
 
-    def is_seal(self, seal: str, *words: str) -> bool:
-        """Whether that is the authority's seal of some words."""
-        return hmac.compare_digest(seal.encode(), self.seal(*words).encode())
+    def is_seal(self, seal: str, key: str, value: str) -> bool:
+        """Verify a seal of a key and a value.
+
+        Earlier versions joined the two with a newline. Such a seal is good for a key that has none: else the beginning
+        of the value could be passed off as the end of the key.
+        """
+        good = [self.seal(key, value), *([] if "\n" in key else [self._hmac(f"{key}\n{value}")])]
+        return any(hmac.compare_digest(seal.encode(), one.encode()) for one in good)
+
+    def _hmac(self, text: str) -> str:
+        return hmac.new(self.key, text.encode(), hashlib.sha256).hexdigest()
 
     def issue(self, request: bytes, subject: Subject, anchor: bytes, lifetime: datetime.timedelta = LIFETIME) -> bytes:
         """A certificate in PEM for a client.
@@ -137,7 +146,7 @@ class Authority:
             InvalidRequest: the request is none, or an address.
         """
         try:
-            ips = [x509.IPAddress(ipaddress.ip_address(one)) for one in addresses]
+            ips = [x509.IPAddress(plain_address(one)) for one in addresses]
         except ValueError as error:
             raise InvalidRequest(f"a control host's address: {error}") from error
         extensions = [
@@ -147,6 +156,18 @@ class Authority:
         subject, issuer = _subject(Subject(name, CONTROL)), _name(_AUTHORITY)
         made = _signed(_key(self.key), subject, issuer, _requested(request), lifetime, extensions)
         return made + self.certificate
+
+
+def plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address that hosts reach each other at.
+
+    Raises:
+        ValueError: it is none, or has a scope, which says something on one host only and may be any text.
+    """
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        raise ValueError(f"{text!r} has a scope")
+    return address
 
 
 def new_key() -> bytes:

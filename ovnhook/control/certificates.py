@@ -55,8 +55,9 @@ class Certificates:
         )
         invitation = Invitation(made.digest, subject, now + tokens.LIFETIME)
         # One is enough for a host, and the last one that was made is the one that its administrator has.
-        gone = [one.digest for one in found.invitations if one.subject == subject]
-        trust.change(invitation.entry, deadline, gone)
+        trust.change(
+            invitation.entry, deadline, lambda now: [one.digest for one in now.invitations if one.subject == subject]
+        )
         _log.info("%s may join within %d minutes", subject, tokens.LIFETIME // 60)
         return api.CreateTokenResponse(token=str(made), lifetime=tokens.LIFETIME)
 
@@ -69,13 +70,18 @@ class Certificates:
                 f"a certificate is issued to an operator or a reader, not to a {subject.role}",
                 "hosts join: ovnhook node token NAME",
             )
-        if trust.look(deadline).named(subject):
-            raise AlreadyExists(
-                f"{subject} has a certificate", f"ovnhook certificate revoke {subject.name} --role {subject.role}"
-            )
+
+        def alone(found: Members) -> list[str]:
+            if found.named(subject):
+                raise AlreadyExists(
+                    f"{subject} has a certificate", f"ovnhook certificate revoke {subject.name} --role {subject.role}"
+                )
+            return []
+
+        alone(trust.look(deadline))
         anchor = trust.authority.anchor(subject)
         made = trust.authority.issue(request.request.encode(), subject, anchor)
-        trust.change(members.entries_of(pki.name_of(anchor), anchor.decode(), made), deadline)
+        trust.change(members.entries_of(pki.name_of(anchor), anchor.decode(), made), deadline, alone)
         _log.info("%s is let in", subject)
         return self._issued(trust, made)
 

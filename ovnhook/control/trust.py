@@ -10,14 +10,14 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from ovnhook import fence, keyfiles, members, pki
 from ovnhook.control.loop import Loop
 from ovnhook.deadline import Deadline
-from ovnhook.errors import InvalidConfig, OvnhookError, Unavailable
+from ovnhook.errors import Conflict, InvalidConfig, NotFound, OvnhookError, Unavailable
 from ovnhook.members import Members
 from ovnhook.ovsdb import server
 from ovnhook.ovsdb.trust import Trust as Row
@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 _PERIOD = 1.0  # seconds between two looks
 _PATIENCE = 5.0  # seconds for one look
+Decide = Callable[[Members], Iterable[str]]
 _DATABASES = ("/run/ovn/ovnnb_db.ctl", "/run/ovn/ovnsb_db.ctl")  # of this host, as Debian has them
 
 
@@ -67,7 +68,7 @@ class Trust:
         with self._locked(deadline):
             version, own = self._row.version(deadline), self._own()
             if (version, own) != (self._version, self._registered) or not version:
-                self._merge({}, {}, deadline)
+                self._merge({}, deadline)
                 self._registered = own
                 self._version = version
             return self.members
@@ -76,7 +77,7 @@ class Trust:
         self,
         entries: Mapping[str, str],
         deadline: Deadline,
-        gone: Iterable[str] = (),
+        gone: Iterable[str] | Decide = (),
         needs: Mapping[str, str] | None = None,
     ) -> None:
         """Let somebody in, or no more; the files say so afterwards.
@@ -84,18 +85,20 @@ class Trust:
         Args:
             entries: to be kept.
             deadline: when to give up.
-            gone: marks of those that are nobody's any more.
+            gone: marks of those that are nobody's any more; or what decides by those who are let in at the moment of
+                the change. What that raises ends the change.
             needs: to be in the database now, or nothing is changed.
 
         Raises:
             NotFound: one of `needs` is not there.
         """
         with self._locked(deadline):
-            self._merge(
-                members.sealed(self.authority, {**entries, **members.gone(gone)}),
-                members.sealed(self.authority, needs or {}),
-                deadline,
-            )
+            while True:
+                try:
+                    self._merge(entries, deadline, gone, needs or {})
+                    return
+                except Conflict:  # others have changed what was decided by
+                    deadline.check("the row of the trusted clients is changed by others all the time")
 
     @contextmanager
     def _locked(self, deadline: Deadline) -> Iterator[None]:
@@ -107,18 +110,34 @@ class Trust:
         finally:
             self._lock.release()
 
-    def _merge(self, new: Mapping[str, str], needs: Mapping[str, str], deadline: Deadline) -> None:
+    def _merge(
+        self,
+        entries: Mapping[str, str],
+        deadline: Deadline,
+        gone: Iterable[str] | Decide = (),
+        needs: Mapping[str, str] | None = None,
+    ) -> None:
         """Bring together what this host, the database and somebody who changes something know."""
         present = self._row.read(deadline)
         told = members.genuine(self.authority, present)
         now = time.time()
-        own = members.sealed(self.authority, self._own())
-        wanted = members.merged(self._ledger, told, own, new, now=now)
-        if not needs:
+        # What the database says already keeps its seal: that of an earlier version is good, and the only one that a
+        # control host of that version accepts.
+        own = {key: value for key, value in self._own().items() if members.text_of(told.get(key, "")) != value}
+        known = members.merged(self._ledger, told, members.sealed(self.authority, own), now=now)
+        needed = {key: told.get(key, "") for key in needs or {}}
+        if needs and needs != {key: members.text_of(value) for key, value in needed.items()}:
+            raise NotFound("what this depends on has changed meanwhile")
+        decides = callable(gone)
+        marks = gone(members.read(known)) if callable(gone) else gone
+        new = members.sealed(self.authority, {**entries, **members.gone(marks)})
+        wanted = members.merged(known, new, now=now)
+        if not (needs or decides):
             # First here: whoever is gone has no time to bring itself back.
             self._keep(members.merged(self._ledger, {key: new[key] for key in new if key.startswith("gone ")}, now=now))
         put = {key: value for key, value in wanted.items() if present.get(key) != value}
-        self._row.change(put, deadline, drop=present.keys() - wanted.keys(), needs=needs)
+        drop = present.keys() - wanted.keys()
+        self._row.change(put, deadline, drop, needed, since=present if decides else None)
         self._keep(wanted)
 
     def _keep(self, ledger: dict[str, str]) -> None:

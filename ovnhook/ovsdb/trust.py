@@ -12,7 +12,7 @@ from ovnhook.errors import Conflict, NotFound
 from ovnhook.ovsdb import rows
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.northbound import exists
-from ovnhook.ovsdb.operation import as_map, as_set, includes, insert, key, map_of, mutate, select, set_keys
+from ovnhook.ovsdb.operation import as_map, as_set, includes, insert, key, map_of, mutate, require, select, set_keys
 
 _PAUSE = 0.05  # seconds at most, before it is tried again when somebody was faster
 
@@ -47,6 +47,7 @@ class Trust:
         deadline: Deadline,
         drop: Iterable[str] = (),
         needs: Mapping[str, str] | None = None,
+        since: Mapping[str, str] | None = None,
     ) -> None:
         """Set some pairs and take others out, in one transaction.
 
@@ -55,19 +56,23 @@ class Trust:
             deadline: when to give up.
             drop: not to be there, by what they are of.
             needs: to be there now, or nothing is changed.
+            since: all pairs that there were; if there are others now nothing is changed.
 
         Raises:
             NotFound: one of `needs` is not there.
+            Conflict: there are other pairs than `since`.
         """
         gone, needed = list(drop), needs or {}
         while True:
             present = self.read(deadline)
+            if since is not None and present != since:
+                raise Conflict("the row of the trusted clients was changed meanwhile")
             if not needed.items() <= present.items():
                 raise NotFound("what this depends on has changed meanwhile")
             if not (put.items() - present.items() or present.keys() & set(gone)):
                 return
             try:
-                self._write(present, put, gone, needed, deadline)
+                self._write(present, put, gone, needed, deadline, whole=since is not None)
                 return
             except Conflict:
                 deadline.check("the row of those who are let in is changed by others all the time")
@@ -80,6 +85,8 @@ class Trust:
         gone: Iterable[str],
         needed: Mapping[str, str],
         deadline: Deadline,
+        *,
+        whole: bool,
     ) -> None:
         if not present:
             ids = as_map(rows.kind("trust"))
@@ -89,8 +96,14 @@ class Trust:
                 return
             except Conflict:  # it is there, and empty
                 pass
+        unchanged = [require(rows.DNS, [key(identity.TRUST)], [{"records": as_map(present)}], ["records"])]
         mutations = [["records", "delete", as_set(gone)], *set_keys("records", put)]
         guards = [includes("records", needed)] if needed else []
         self._database.transact(
-            [exists(rows.DNS, identity.TRUST, *guards), mutate(rows.DNS, key(identity.TRUST), mutations)], deadline
+            [
+                *(unchanged if whole else []),
+                exists(rows.DNS, identity.TRUST, *guards),
+                mutate(rows.DNS, key(identity.TRUST), mutations),
+            ],
+            deadline,
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import os
 import socket
 import ssl
@@ -11,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -22,7 +26,9 @@ from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
 from ovnhook.cli.client import Client
 from ovnhook.config import Config
 from ovnhook.control import trust
+from ovnhook.control.certificates import Certificates
 from ovnhook.control.server import Server
+from ovnhook.control.trust import Trust
 from ovnhook.deadline import Deadline
 from ovnhook.errors import (
     AlreadyExists,
@@ -38,6 +44,7 @@ from ovnhook.keyfiles import AuthorityFiles, Files
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import key, select
+from ovnhook.ovsdb.trust import Trust as Row
 from ovnhook.setup import authority as setup
 from ovnhook.setup.step import carry_out
 from tests.database.control import Control, Done
@@ -59,6 +66,8 @@ class Cloud:
         northbound: where the database is.
         folder: for what others have.
         control: the databases.
+        service: the control service.
+        config: its settings.
         invited: when a token was made last.
     """
 
@@ -69,6 +78,8 @@ class Cloud:
     northbound: str
     folder: Path
     control: Control
+    service: Server
+    config: Config
     invited: float = 0.0
 
     def invite(self, name: str) -> tokens.Token:
@@ -143,11 +154,10 @@ def cloud(
     nbctl = ("ovn-nbctl", f"--db={control.northbound.remote}")
     run(*nbctl, "set-ssl", str(shown.key), str(shown.certificate), str(shown.ca))
     run(*nbctl, "set-connection", f"pssl:{database}:127.0.0.1")
-    made = Cloud(
-        path, Client(path), files, f"127.0.0.1:{api}", f"ssl:127.0.0.1:{database}", directory / "others", control
-    )
+    places = (f"127.0.0.1:{api}", f"ssl:127.0.0.1:{database}", directory / "others")
+    made = Cloud(path, Client(path), files, *places, control, service, config)
     yield made
-    service.stop()
+    made.service.stop()
     tls.show(Config())
 
 
@@ -190,8 +200,7 @@ def test_of_many_hosts_with_one_token_one_gets_in(cloud: Cloud) -> None:
     token = cloud.invite("hv1")
 
     def tried(_: int) -> Files | None:
-        folder = cloud.folder / os.urandom(4).hex()
-        other = Cloud(cloud.path, cloud.client, cloud.files, cloud.api, cloud.northbound, folder, cloud.control)
+        other = replace(cloud, folder=cloud.folder / os.urandom(4).hex())
         try:
             return other.enrol(token)
         except PermissionDenied:
@@ -395,6 +404,82 @@ def test_nobody_lets_himself_in_who_may_write_to_the_database(cloud: Cloud) -> N
     assert not cloud.let_in(shown)
     assert cloud.let_in(node)
     assert len(pki.split(cloud.files.api.ca.read_bytes())) == 2
+
+
+def earlier(cloud: Cloud, found: dict[str, str]) -> dict[str, str]:
+    """Entries with the seals of an earlier version."""
+    secret = cloud.files.load().key
+    values = {name: value.rpartition(" ")[0] for name, value in found.items()}
+    return {
+        name: f"{value} {hmac.new(secret, f'{name}{chr(10)}{value}'.encode(), hashlib.sha256).hexdigest()}"
+        for name, value in values.items()
+    }
+
+
+@pytest.mark.parametrize("seal", [earlier, lambda _, found: found], ids=["earlier", "present"])
+def test_a_seal_is_of_one_key_and_one_value(
+    cloud: Cloud, seal: Callable[[Cloud, dict[str, str]], dict[str, str]]
+) -> None:
+    """A genuine entry whose value begins later, and whose key ends later for that, is nobody's: no ghost is listed."""
+    node = cloud.enrol(cloud.invite("hv1"))
+    sound = seal(cloud, entries(cloud))
+    write(cloud, sound)
+    ghosts = {}
+    for name, value in sound.items():
+        first, *rest = value.split("\n")
+        for place in range(1, len(rest) + 1):
+            ghosts["\n".join((name, first, *rest[: place - 1]))] = "\n".join(rest[place - 1 :])
+    assert len(ghosts) > 5
+    write(cloud, ghosts)
+    wait_for(lambda: entries(cloud) == sound)
+    assert [one["name"] for one in cloud.client.pages("ListCertificates", "certificates")] == ["c1", "hv1"]
+    assert "\n-----BEGIN CERTIFICATE-----" not in cloud.files.ledger.read_text()
+    assert cloud.let_in(node)
+
+
+def test_a_cloud_of_an_earlier_version(cloud: Cloud) -> None:
+    """Its entries keep their seals, and all they are good for: a token lets in, a node stays let in, or is shut out."""
+    first, token = cloud.enrol(cloud.invite("hv1")), cloud.invite("hv2")
+    old = earlier(cloud, entries(cloud))
+    cloud.service.stop()
+    write(cloud, old)
+    cloud.files.ledger.write_text(json.dumps(old))
+    cloud.service = Server(cloud.path, cloud.config)
+    assert entries(cloud) == old
+    second = cloud.enrol(token)
+    assert cloud.let_in(first)
+    assert cloud.let_in(second)
+    cloud.client.call("RevokeCertificate", name="hv1", role="node")
+    assert not cloud.let_in(first)
+    assert cloud.let_in(second)
+
+
+def test_two_control_hosts_issue_one_name(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that looked before the other one wrote is refused when it writes; so is an older token."""
+    row = Row(Database(cloud.control.northbound.remote, "OVN_Northbound"))
+    other = Certificates(Trust(row, cloud.files.folder), Config(enrolment="127.0.0.1:1"))
+    write_row, ask = row.change, pki.request(pki.new_key()).decode()
+    meanwhile: list[Callable[[], object]] = []
+
+    def late(*arguments: Any, **more: Any) -> None:
+        while meanwhile:
+            meanwhile.pop()()
+        write_row(*arguments, **more)
+
+    monkeypatch.setattr(row, "change", late)
+    alice = {"name": "alice", "role": "operator", "request": ask}
+    meanwhile.append(lambda: cloud.client.call("IssueCertificate", **alice))
+    with pytest.raises(AlreadyExists, match="operator alice has a certificate"):
+        other.IssueCertificate(ovnhook_pb2.IssueCertificateRequest(**alice), Deadline.after(HANG))
+    listed = [one["name"] for one in cloud.client.pages("ListCertificates", "certificates")]
+    assert listed.count("alice") == 1
+
+    made: list[tokens.Token] = []
+    meanwhile.append(lambda: made.append(cloud.invite("hv1")))
+    last = other.CreateToken(ovnhook_pb2.CreateTokenRequest(name="hv1"), Deadline.after(HANG)).token
+    with pytest.raises(PermissionDenied, match="was used already"):
+        cloud.enrol(made[0])
+    assert cloud.let_in(cloud.enrol(replace(made[0], secret=tokens.parse(last).secret)))
 
 
 def test_what_is_gone_stays_gone(cloud: Cloud) -> None:

@@ -6,15 +6,35 @@ import subprocess
 
 import pytest
 
-from ovnhook import fence
+from ovnhook import fence, members, pki
+from ovnhook.errors import InvalidRequest
+from ovnhook.pki import Authority
 
 
-@pytest.mark.parametrize("members", [["192.0.2.1"], ["192.0.2.2", "2001:db8::1", "192.0.2.1"], ["2001:db8::1"], []])
-def test_nft_understands_them(members: list[str]) -> None:
+@pytest.mark.parametrize("hosts", [["192.0.2.1"], ["192.0.2.2", "2001:db8::1", "192.0.2.1"], ["2001:db8::1"], []])
+def test_nft_understands_them(hosts: list[str]) -> None:
     """Every control host is let in, each by its family's rule."""
-    text = fence.rules(members)
+    text = fence.rules(hosts)
     done = subprocess.run(["nft", "-c", "-f", "-"], input=text, text=True, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(one in text for one in members)
+    assert all(one in text for one in hosts)
     assert text.index("accept") < text.index("drop")
-    assert fence.rules(reversed(members)) == text
+    assert fence.rules(reversed(hosts)) == text
+
+
+@pytest.mark.parametrize(
+    "address", ["fe80::1%x }; flush ruleset; #", "fe80::1%1", "192.0.2.1 }; flush ruleset; #", "192.0.2.1\n", "c1", ""]
+)
+def test_what_is_no_address_is_no_rule(address: str) -> None:
+    """Nor is it a control host, whoever has sealed it; the others are."""
+    with pytest.raises(ValueError, match=r"scope|address"):
+        fence.rules(["192.0.2.2", address])
+    entries = {"control c1 a": f"{address} seal", "control c2 b": "192.0.2.2 seal"}
+    assert members.read(entries).servers == {"c2": "192.0.2.2"}
+
+
+@pytest.mark.parametrize("address", ["fe80::1%x }; flush ruleset; #", "fe80::1%1", "0x7f000001", "192.0.2.1/24"])
+def test_no_certificate_is_for_what_is_no_address(address: str) -> None:
+    """A control host that joins by one is refused."""
+    with pytest.raises(InvalidRequest, match="a control host's address: "):
+        Authority.new().issue_server(pki.request(pki.new_key()), "c1", [address])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import subprocess
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from ovnhook import pki, token
+from ovnhook import members, pki, token
 from ovnhook.errors import InvalidRequest
 from ovnhook.pki import Authority, Subject
 
@@ -54,11 +56,23 @@ def test_a_seal(authority: Authority) -> None:
     """It is of those words alone, in that order, and nobody else can make it."""
     seal = authority.seal("node hv1", "a value")
     assert authority.is_seal(seal, "node hv1", "a value")
-    for wrong in (("node hv1", "another"), ("a value", "node hv1"), ("node hv1", "a", "value")):
+    for wrong in (("node hv1", "another"), ("a value", "node hv1")):
         assert not authority.is_seal(seal, *wrong)
     assert not authority.is_seal("", "node hv1", "a value")
     assert not Authority.new().is_seal(seal, "node hv1", "a value")
     assert Authority.new(authority.key).is_seal(seal, "node hv1", "a value")
+
+
+def test_a_seal_has_one_boundary(authority: Authority) -> None:
+    """The value's beginning can't be made the key's end: neither now, nor with a seal of an earlier version."""
+    key, value = "node hv1 5f3a", "one\ntwo\nthree"
+    earlier = hmac.new(authority.key, f"{key}\n{value}".encode(), hashlib.sha256).hexdigest()
+    for seal in (authority.seal(key, value), earlier):
+        assert authority.is_seal(seal, key, value)
+        entries = {f"{key}\none": f"two\nthree {seal}", f"{key}\none\ntwo": f"three {seal}", key: f"{value} {seal}"}
+        assert members.genuine(authority, entries) == {key: f"{value} {seal}"}
+    for odd in ("node\thv1", "node hv1\x00", "node hv1\u0085", "node hv1\u2028"):
+        assert members.genuine(authority, members.sealed(authority, {odd: value})) == {}
 
 
 def test_servers_are_trusted_by_the_authority(authority: Authority, tmp_path: Path) -> None:
