@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grpc
 
+from lab.waiting import HANG
 from ovnhook.api.grpc.health.v1 import health_pb2, health_pb2_grpc
 from ovnhook.config import Config
 from tests.database.server import wait_for
@@ -59,7 +60,7 @@ class Service:
         with grpc.insecure_channel(f"unix:{self.path}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
             check = health_pb2_grpc.HealthStub(channel).Check
             try:
-                answer = check(health_pb2.HealthCheckRequest(), timeout=20)
+                answer = check(health_pb2.HealthCheckRequest(), timeout=HANG)
             except grpc.RpcError:
                 return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
@@ -83,4 +84,4 @@ class Service:
     def stop(self) -> None:
         """End it, as systemd does."""
         self.process.terminate()
-        self.process.wait(60)
+        self.process.wait(HANG)

@@ -269,7 +269,7 @@ def test_a_frozen_server_among_several_costs_no_operation(cluster: Cluster) -> N
             database.close()
             assert _names(database) == []
             frozen.pause()
-        deadline = Deadline.after(10)
+        deadline = Deadline.after(HANG)
         assert repeat(lambda: database.transact([read("DNS")], deadline), deadline, outage_tries=5) == [[]]  # noqa: B023
 
 
@@ -311,7 +311,7 @@ def test_only_some_connections_are_kept(northbound: Server) -> None:
         waiting = [pool.submit(_names, database) for _ in range(12)]
         wait_for(lambda: _connections() >= 12)
         northbound.resume()
-        assert [one.result(30) for one in waiting] == [[]] * 12
+        assert [one.result(HANG) for one in waiting] == [[]] * 12
     assert len(database._idle) == 4
     assert not database.tend()
     assert len(database._idle) == 4

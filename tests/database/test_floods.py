@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import pytest
 
+from lab.waiting import HANG
 from ovnhook import keyfiles, pki
 from ovnhook import token as tokens
 from ovnhook.api.v1 import ovnhook_pb2 as api
@@ -166,7 +167,7 @@ def test_one_who_watches_a_lot(cloud: Cloud) -> None:
         return begin(channel)
 
     def begin(channel: grpc.Channel) -> bool:
-        kept.append(services.ChangesStub(channel).WatchChanges(api.WatchChangesRequest(), timeout=60))
+        kept.append(services.ChangesStub(channel).WatchChanges(api.WatchChangesRequest(), timeout=HANG))
         try:
             return bool(next(kept[-1]).type == api.Change.SYNCED)
         except grpc.RpcError as error:
@@ -203,7 +204,7 @@ def test_messages_of_any_size(cloud: Cloud) -> None:
         request, stub = api.GetNodeRequest(name="x" * (16 << 20)), services.NodesStub(channel)
         for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip, grpc.Compression.Deflate):
             with pytest.raises(grpc.RpcError) as caught:
-                stub.GetNode(request, compression=compression, timeout=60)
+                stub.GetNode(request, compression=compression, timeout=HANG)
             assert caught.value.code().name in ("RESOURCE_EXHAUSTED", "UNIMPLEMENTED")
     cloud.all_served(ann)
     assert cloud.service.memory < before + 200

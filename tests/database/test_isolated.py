@@ -248,7 +248,7 @@ def test_policies_of_an_earlier_version(control: Control) -> None:
         *(insert(topology.POLICY, uuid, row) for uuid, row in old),
         mutate(topology.ROUTER, key(router), [["policies", "insert", as_set(ref(uuid) for uuid, _ in old)]]),
     ]
-    nb.database.transact(everything, Deadline.after(20))
+    nb.database.transact(everything, Deadline.after(HANG))
 
     def policies(dump: Dump) -> object:
         kept = ("priority", "match", "action", "external_ids")

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from netaddr import IPAddress
 
+from lab.waiting import HANG
 from ovnhook import identity
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc
@@ -26,7 +27,7 @@ TWO = UUID(int=9)
 def start(control: Control, *interfaces: Interface, name: str = "two", uuid: UUID = TWO) -> None:
     """Let a domain start on hv1, whose first interface is not ours."""
     macs = ("52:54:00:00:00:ff", *(one.mac for one in interfaces))
-    Host(control.config).attach(Domain(uuid, name, 1, interfaces, macs), Deadline.after(20))
+    Host(control.config).attach(Domain(uuid, name, 1, interfaces, macs), Deadline.after(HANG))
 
 
 def on(subnet: str, mac: str, *addresses: str) -> Interface:
@@ -67,7 +68,7 @@ def test_one_port(cloud: Control, name: str, mac: str) -> None:
     assert shown["mac"] == mac
     assert cloud.done("port", "show", shown["id"], "--format", "json").json == shown
     with cloud.channel() as channel:
-        port = ovnhook_pb2_grpc.PortsStub(channel).GetPort(api.GetPortRequest(id=name), timeout=20)
+        port = ovnhook_pb2_grpc.PortsStub(channel).GetPort(api.GetPortRequest(id=name), timeout=HANG)
     assert (port.id, port.mac) == (shown["id"], mac)
     assert cloud.done("floating-ip", "create", "203.0.113.20", name, "--format", "json").json["mac"] == mac
     assert cloud.refused(5, "port", "delete", name)[0] == f"port {shown['id']} is of domain " + (
@@ -84,7 +85,7 @@ def test_several_ports(cloud: Control) -> None:
         for choice in hint.removeprefix("name one of them: ").split(", "):
             assert cloud.done("port", "show", choice, "--format", "json").json["domain_name"] == "two"
     with cloud.channel() as channel, pytest.raises(grpc.RpcError) as refused:
-        ovnhook_pb2_grpc.PortsStub(channel).GetPort(api.GetPortRequest(id="two"), timeout=20)
+        ovnhook_pb2_grpc.PortsStub(channel).GetPort(api.GetPortRequest(id="two"), timeout=HANG)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert BLUE in refused.value.details()
 
@@ -120,7 +121,7 @@ def test_a_port_of_an_earlier_version(cloud: Control) -> None:
     rows = cloud.northbound.dump()["Logical_Switch_Port"]
     database = Database(cloud.northbound.remote, "OVN_Northbound")
     gone = [["external_ids", "delete", as_set(["ovnhook:index"])]]
-    database.transact([mutate("Logical_Switch_Port", key(UUID(one)), gone) for one in rows], Deadline.after(20))
+    database.transact([mutate("Logical_Switch_Port", key(UUID(one)), gone) for one in rows], Deadline.after(HANG))
     database.close()
     assert cloud.done("port", "show", "two/blue", "--format", "json").json["mac"] == BLUE
     cloud.refused(3, "port", "show", "two/1")

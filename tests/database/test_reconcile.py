@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("libvirt")  # which PyPI's newest needs libvirt's headers for
 
+from lab.waiting import HANG
 from ovnhook import identity
 from ovnhook.agent import reconcile
 from ovnhook.agent.calls import NoAnswer
@@ -254,18 +255,18 @@ def test_a_check_does_not_wait_for_ever(agent: Agent, monkeypatch: pytest.Monkey
 
     def wait() -> None:
         held.set()
-        done.wait(60)
+        done.wait(HANG)
 
     agent.libvirt.after_list = wait
     scan = threading.Thread(target=agent.reconciler.scan)
     scan.start()
-    assert held.wait(60)
+    assert held.wait(HANG)
     try:
         with pytest.raises(Unavailable, match="another scan of this host has not ended"):
             agent.repair()
     finally:
         done.set()
-        scan.join(60)
+        scan.join(HANG)
 
 
 def lease(world: World) -> Any:

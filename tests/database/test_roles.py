@@ -152,7 +152,7 @@ def test_a_status_for_who_only_reads(clients: Clients, monkeypatch: pytest.Monke
 
     def counted(role: str) -> int:
         request = api.GetStatusRequest()
-        assert services.StatusStub(clients.channel("ann", role)).GetStatus(request, timeout=20).northd.active
+        assert services.StatusStub(clients.channel("ann", role)).GetStatus(request, timeout=HANG).northd.active
         (row,) = northbound.dump()["NB_Global"].values()
         return int(row["nb_cfg"])
 
