@@ -117,6 +117,21 @@ class Certificate:
 
 
 @dataclass(frozen=True)
+class Foreign:
+    """A row by which somebody told a database's servers where to listen or connect; it was taken out again.
+
+    Attributes:
+        database: ``northbound`` or ``southbound``.
+        what: the row.
+        seen: when, in seconds since 1970.
+    """
+
+    database: str
+    what: str
+    seen: float
+
+
+@dataclass(frozen=True)
 class Observed:
     """What could be seen of a cloud; what could not be read is empty, and its database has an error.
 
@@ -128,6 +143,8 @@ class Observed:
         legs: of all routers that lead outside.
         uses: of all subnets.
         certificates: of all hosts that have joined.
+        foreign: rows that were taken out not long ago.
+        follows_rows: whether this control host's northbound server listens where rows say.
     """
 
     now: float
@@ -137,6 +154,8 @@ class Observed:
     legs: tuple[Leg, ...] = ()
     uses: tuple[Use, ...] = ()
     certificates: tuple[Certificate, ...] = ()
+    foreign: tuple[Foreign, ...] = ()
+    follows_rows: bool = False
 
 
 def problems(seen: Observed) -> tuple[Problem, ...]:
@@ -145,6 +164,7 @@ def problems(seen: Observed) -> tuple[Problem, ...]:
     return (
         *_unread(seen.databases),
         *_northd(seen.pace),
+        *_listening(seen),
         *(problem for leg in seen.legs if hosts_known for problem in _leg(leg, seen.nodes)),
         *(problem for node in seen.nodes for problem in _host(node, seen)),
         *(problem for one in seen.certificates for problem in _certificate(one, seen.now)),
@@ -186,6 +206,21 @@ def _servers(databases: Sequence[Database]) -> Iterator[Problem]:
                     f"the {database.name} database: its server {server.remote} is cut off from its cluster",
                     "where it runs: ovs-appctl cluster/status (ovsdb-server(1)); do the other servers run?",
                 )
+
+
+def _listening(seen: Observed) -> Iterator[Problem]:
+    """Attempts to let the databases' servers listen or connect elsewhere, and whether they can succeed."""
+    for one in seen.foreign:
+        yield Problem(
+            f"the {one.database} database had a foreign row {span(seen.now - one.seen)} ago, now removed: {one.what}",
+            "it tells ovsdb-server where to listen or connect. Who has a node's key can write it: "
+            "/var/log/ovn/ovsdb-server-nb.log; ovnhook certificate list; ovnhook certificate revoke NAME --role node",
+        )
+    if seen.follows_rows:
+        yield Problem(
+            "the northbound database's server on this host listens where its rows say, and every node can write these",
+            "ovnhook node init --control (with --cluster where the databases are a cluster) ends that",
+        )
 
 
 def _northd(pace: Pace | None) -> Iterator[Problem]:

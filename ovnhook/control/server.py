@@ -29,6 +29,7 @@ from ovnhook.control.loop import Loop
 from ovnhook.control.nodes import Nodes
 from ovnhook.control.ports import Ports
 from ovnhook.control.reflection import Reflection
+from ovnhook.control.remotes import Remotes
 from ovnhook.control.routers import Routers
 from ovnhook.control.status import Status
 from ovnhook.control.subnets import Subnets
@@ -66,6 +67,9 @@ class Server:
         self._gateways = Gateways(self._northbound, self._southbound)
         row = TrustRow(self._northbound.database)
         self._trust = Trust(row, Path(config.authority)) if config.authority else None
+        is_own = (config.northbound, config.southbound) == (Config.northbound, Config.southbound)
+        databases = self._northbound.database, self._southbound.database
+        self._remotes = Remotes(*databases, Path(config.authority)) if self._trust and is_own else None
         self._changes = Changes(config.northbound)
         protos = (ovnhook_pb2, health_pb2, reflection_pb2)
         found = [one.full_name for proto in protos for one in proto.DESCRIPTOR.services_by_name.values()]
@@ -98,7 +102,7 @@ class Server:
             partial(ours.add_AttachmentsServicer_to_server, attachments),
             partial(ours.add_PortsServicer_to_server, Ports(northbound, attachment, attachments)),
             partial(ours.add_NodesServicer_to_server, Nodes(northbound, southbound, attachment, certificates)),
-            partial(ours.add_StatusServicer_to_server, Status(northbound, southbound, self._members)),
+            partial(ours.add_StatusServicer_to_server, Status(northbound, southbound, self._members, self._remotes)),
             partial(ours.add_CertificatesServicer_to_server, certificates),
             partial(ours.add_ChangesServicer_to_server, self._changes),
             partial(health.add_HealthServicer_to_server, self._health),
@@ -123,7 +127,7 @@ class Server:
             if self._trust:
                 started.callback(self._trust.loop.stop)
                 self._trust.start()
-            for loop in (self._gateways.loop, self._sweeper):
+            for loop in (self._gateways.loop, self._sweeper, *([self._remotes.loop] if self._remotes else [])):
                 started.callback(loop.stop)
                 loop.start()
             for one in self._listeners:

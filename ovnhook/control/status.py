@@ -13,6 +13,7 @@ from typing import TypeVar
 from ovnhook import address, health
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.control.nodes import Around, message
+from ovnhook.control.remotes import Remotes
 from ovnhook.deadline import Deadline
 from ovnhook.errors import OvnhookError, Unavailable
 from ovnhook.members import Members
@@ -74,14 +75,18 @@ class Status:
         northbound: one of those who are asked.
         southbound: the other one.
         members: who is let in, as far as it is known.
+        remotes: knows where the databases' servers listen, or None where they are not this host's.
     """
 
-    def __init__(self, northbound: Northbound, southbound: Southbound, members: Callable[[], Members]) -> None:
+    def __init__(
+        self, northbound: Northbound, southbound: Southbound, members: Callable[[], Members], remotes: Remotes | None
+    ) -> None:
         self._northbound = northbound
         self._southbound = southbound
         self._members = members
         self._measuring = threading.Lock()
         self._measured = _Measured(-FRESH)
+        self._remotes = remotes
 
     def GetStatus(self, request: api.GetStatusRequest, deadline: Deadline, caller: Subject) -> api.GetStatusResponse:
         """Ask and judge; what can't be read is a problem among others.
@@ -118,6 +123,8 @@ class Status:
                 for one in self._members().found
                 if one.ends and one.subject.role in (CONTROL, NODE)
             ),
+            foreign=self._remotes.foreign if self._remotes else (),
+            follows_rows=self._remotes.follows_rows if self._remotes else False,
         )
         around = Around(
             nb_cfg=measured.count,

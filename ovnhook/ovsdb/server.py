@@ -48,14 +48,33 @@ def cut_connections(socket: str, deadline: Deadline) -> None:
     Raises:
         Unavailable: it does not answer.
     """
+    _tell(socket, "ovsdb-server/reconnect", deadline)
+
+
+def list_remotes(socket: str, deadline: Deadline) -> list[str]:
+    """Where a server of this host listens by its command line; nothing if it does not run.
+
+    Args:
+        socket: the server's control socket (ovs-appctl(8)).
+        deadline: when to give up.
+
+    Raises:
+        Unavailable: it does not answer.
+    """
+    return _tell(socket, "ovsdb-server/list-remotes", deadline).split()
+
+
+def _tell(socket: str, command: str, deadline: Deadline) -> str:
+    """The answer of a server of this host to a command, or nothing if it does not run."""
     patience = int(deadline.remaining * 1000)
     error, stream = ovs.stream.Stream.open_block(ovs.stream.Stream.open(f"unix:{socket}"), timeout=patience)
     if error in (errno.ENOENT, errno.ECONNREFUSED):
-        return  # no server runs, and nobody is connected
+        return ""
     if error:
         raise Unavailable(f"{socket}: {reason(error)}")
     connection = ovs.jsonrpc.Connection(stream)
-    reply = round_trip(connection, ovs.jsonrpc.Message.create_request("ovsdb-server/reconnect", []), deadline)
+    reply = round_trip(connection, ovs.jsonrpc.Message.create_request(command, []), deadline)
     connection.close()
     if isinstance(reply, int):
         raise Unavailable(f"{socket}: {reason(reply)}")
+    return str(reply.result or "")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,16 +21,17 @@ from ovnhook.errors import InUse, InvalidConfig, OvnhookError
 from ovnhook.fence import NORTHBOUND_RAFT, SOUTHBOUND_NORTHD, SOUTHBOUND_RAFT
 from ovnhook.keyfiles import Files
 from ovnhook.members import bracketed
+from ovnhook.remotes import ROLE
 from ovnhook.setup import central
 from ovnhook.setup.command import holds, run
-from ovnhook.setup.services import enabled
+from ovnhook.setup.listening import Listening
+from ovnhook.setup.services import enabled, runs_with
 from ovnhook.setup.step import Step
 from ovnhook.token import NORTHBOUND, SOUTHBOUND
 
 _OPTIONS = Path("/etc/default/ovn-central")
 
 _LINE = re.compile(r"^[ \t]*OVN_CTL_OPTS=(.*)$", re.MULTILINE)
-_ROLE = "ovn-controller"
 _PATIENCE = "--timeout=10"  # seconds
 
 
@@ -60,13 +61,15 @@ class _Database:
         name: of the database.
         raft: the port that members reach each other at.
         asked: the port that it asks the leader at.
-        listens: its ports, each with the role of those who come by it.
+        serves: the ports that it listens at by its command line.
+        listens: those by rows, each with the role of those who come by it.
     """
 
     short: str
     name: str
     raft: int
     asked: int
+    serves: tuple[int, ...]
     listens: dict[int, str]
 
     @property
@@ -97,8 +100,10 @@ class _Database:
 
 
 _DATABASES = (
-    _Database("nb", "OVN_Northbound", NORTHBOUND_RAFT, NORTHBOUND, {NORTHBOUND: ""}),
-    _Database("sb", "OVN_Southbound", SOUTHBOUND_RAFT, SOUTHBOUND_NORTHD, {SOUTHBOUND: _ROLE, SOUTHBOUND_NORTHD: ""}),
+    _Database("nb", "OVN_Northbound", NORTHBOUND_RAFT, NORTHBOUND, (NORTHBOUND,), {}),
+    _Database(
+        "sb", "OVN_Southbound", SOUTHBOUND_RAFT, SOUTHBOUND_NORTHD, (), {SOUTHBOUND: ROLE, SOUTHBOUND_NORTHD: ""}
+    ),
 )
 
 
@@ -124,13 +129,15 @@ def steps(member: Member) -> Iterator[Step]:
         lambda: _write_options(_merged(_read_options(), wanted)),
     )
     for database in _DATABASES:
+        listening = Listening(database.short, [_target(port, member.address) for port in database.serves], member.files)
+        if database.serves:
+            yield listening.written()
         yield Step(
             f"{database.file} is that of a member",
             partial(holds, "ovsdb-tool", "db-is-clustered", str(database.file)),
             partial(_convert, database, member),
         )
-        key = f"--private-key={member.files.key}"
-        yield _runs(database.unit, database.pid, partial(_do, "restart", database.unit), key)
+        yield listening.runs() if database.serves else _runs(database, member)
         yield Step(
             f"{database.name} is part of the cluster" + (f" that {member.joins} is in" if member.joins else ""),
             partial(_takes_part, database, member.joins),
@@ -143,6 +150,8 @@ def steps(member: Member) -> Iterator[Step]:
             partial(_is_current, database),
             partial(_convert_schema, database),
         )
+        if not database.listens:
+            continue
         listens = ", ".join(f"{port} as {role}" if role else str(port) for port, role in database.listens.items())
         yield Step(
             f"{database.name} listens by TLS at {listens}",
@@ -150,9 +159,8 @@ def steps(member: Member) -> Iterator[Step]:
             partial(_listen, database, member.address),
         )
     northd = Path("/run/ovn/ovn-northd.pid")
-    yield _runs(
-        "ovn-northd", northd, _restart_northd, *(f"--ovn{one.short}-db={_leaders(one, member)}" for one in _DATABASES)
-    )
+    words = [f"--ovn{one.short}-db={_leaders(one, member)}" for one in _DATABASES]
+    yield runs_with("ovn-northd", "ovn-northd goes to the leaders", northd, _restart_northd, *words)
 
 
 def is_member() -> bool:
@@ -257,16 +265,10 @@ def _convert(database: _Database, member: Member) -> None:
     new.replace(file)
 
 
-def _runs(unit: str, pid: Path, restart: Callable[[], None], *words: str) -> Step:
-    """A service runs with these words on its command line."""
-
-    def is_so() -> bool:
-        number = keyfiles.read(pid).decode().strip()
-        line = keyfiles.read(Path(f"/proc/{number}/cmdline")).decode().split("\0") if number else []
-        return set(words) <= set(line) and holds("systemctl", "is-active", "--quiet", unit)
-
-    where = f"systemctl status {unit}; journalctl -u {unit}"
-    return Step(f"{unit} runs as a member's", is_so, restart, within=30, hint=where)
+def _runs(database: _Database, member: Member) -> Step:
+    restart = partial(_do, "restart", database.unit)
+    key = f"--private-key={member.files.key}"
+    return runs_with(database.unit, f"{database.unit} runs as a member's", database.pid, restart, key)
 
 
 def _do(verb: str, unit: str) -> None:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ovnhook import keyfiles
+from ovnhook import keyfiles, remotes
 from ovnhook.config import PATH, Config
 from ovnhook.errors import InUse, InvalidRequest, Unavailable
 from ovnhook.keyfiles import AuthorityFiles
@@ -15,6 +15,7 @@ from ovnhook.members import bracketed
 from ovnhook.setup import authority, central, cloud, cluster, configuration, enrolment, fence, underlay
 from ovnhook.setup.command import run
 from ovnhook.setup.enrolment import Door
+from ovnhook.setup.listening import Listening
 from ovnhook.setup.services import enabled, restarted
 from ovnhook.setup.step import Step
 from ovnhook.token import API, ENROLMENT, NORTHBOUND, SOUTHBOUND, Token
@@ -77,8 +78,10 @@ def steps(wishes: Wishes, config: Config, api: Door, door: Door) -> Iterator[Ste
     if wishes.cluster:
         yield from fence.steps(files)
     else:
-        for tool, role, port in (("ovn-nbctl", "", NORTHBOUND), ("ovn-sbctl", "ovn-controller", SOUTHBOUND)):
-            yield from _database(tool, role, port, files, address)
+        northbound = remotes.served("OVN_Northbound", ipv6=":" in address)
+        yield from Listening("nb", [northbound.target], files.databases).steps()
+        yield _reached("the northbound database", address, NORTHBOUND)
+        yield from _southbound(files, address)
     yield enabled(RENEWAL, "python3-ovnhook")
     yield from cloud.steps(api, wishes.subnet, wishes.leg)
 
@@ -121,31 +124,29 @@ def settings(files: AuthorityFiles, address: str) -> dict[str, str]:
     }
 
 
-def _database(tool: str, role: str, port: int, files: AuthorityFiles, address: str) -> Iterator[Step]:
-    """A database listens by TLS, to whom the control service lets in.
+def _southbound(files: AuthorityFiles, address: str) -> Iterator[Step]:
+    """The southbound database listens by TLS, to whom the control service lets in.
+
+    By rows: a role can't be given otherwise, and without one of no role nobody can change them.
 
     Args:
-        tool: ``ovn-nbctl`` or ``ovn-sbctl``.
-        role: of those who connect, in the database's RBAC.
-        port: that it listens at.
         files: of the authority.
         address: of this host: which family others come by.
     """
     shown = files.databases
     what = [str(shown.key), str(shown.certificate), str(shown.ca)]
-    target = f"pssl:{port}:[::]" if ":" in address else f"pssl:{port}"
-    name = tool.removeprefix("ovn-").removesuffix("ctl")
+    wanted = remotes.served("OVN_Southbound", ipv6=":" in address)
     yield Step(
-        f"the {name} database shows this host's certificate",
-        lambda: _listed(run(tool, "--timeout=10", "get-ssl")) == what,
-        lambda: _run(tool, "set-ssl", *what),
+        "the southbound database shows this host's certificate",
+        lambda: _listed(run("ovn-sbctl", "--timeout=10", "get-ssl")) == what,
+        lambda: _run("ovn-sbctl", "set-ssl", *what),
     )
     yield Step(
-        f"the {name} database listens at {target}" + (f" to who has the role {role}" if role else ""),
-        lambda: central.connections(tool).get(target) == role,
-        lambda: central.listen(tool, {**central.connections(tool), target: role}),
+        f"the southbound database listens at {wanted.target} to who has the role {wanted.role}",
+        lambda: central.connections("ovn-sbctl").get(wanted.target) == wanted.role,
+        lambda: central.listen("ovn-sbctl", {**central.connections("ovn-sbctl"), wanted.target: wanted.role}),
     )
-    yield _reached(f"the {name} database", address, port)
+    yield _reached("the southbound database", address, SOUTHBOUND)
 
 
 def _listed(said: str) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from ovnhook import keyfiles
 from ovnhook.errors import NotFound
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.step import Step
@@ -57,6 +59,26 @@ def restarted(unit: str, file: Path) -> Step:
         _do(unit, "restart")
 
     return Step(f"{unit} has read {file}", has_read, restart, within=30, hint=_where(unit))
+
+
+def runs_with(unit: str, what: str, pid: Path, restart: Callable[[], None], *words: str, never: str = "") -> Step:
+    """A service runs with some words on its command line.
+
+    Args:
+        unit: its name.
+        what: in words, what the words mean.
+        pid: the file with the number of its process.
+        restart: starts it anew, with these words.
+        words: that are to be there.
+        never: a word that is not to be there, or "".
+    """
+
+    def is_so() -> bool:
+        number = keyfiles.read(pid).decode().strip()
+        line = keyfiles.read(Path(f"/proc/{number}/cmdline")).decode().split("\0") if number else []
+        return set(words) <= set(line) and not (never and never in line) and _is_active(unit)
+
+    return Step(what, is_so, restart, within=30, hint=_where(unit))
 
 
 def _is_active(unit: str) -> bool:

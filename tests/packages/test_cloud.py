@@ -96,6 +96,7 @@ def test_three_hosts(machines: Callable[[str], Machine], tmp_path: Path) -> None
     assert "error: node hv1 may not call" in one.run("ovnhook subnet create other 10.9.0.0/24 || true")
 
     nobody_else(control, one, tmp_path)
+    listens_nowhere_else(control, one)
     renewed(control, one)
 
     one.power_off()
@@ -180,6 +181,44 @@ def nobody_else(control: Machine, node: Machine, tmp_path: Path) -> None:
     for path, mode in (("/var/lib/ovnhook/ca/ca.key", "600"), ("/var/lib/ovnhook/ca/control.key", "600")):
         assert control.run(f"stat -c '%a %U' {path}") == f"{mode} root\n"
     assert node.run("stat -c '%a %U' /etc/ovnhook/certificates/node.key") == "600 root\n"
+
+
+def listens_nowhere_else(control: Machine, node: Machine) -> None:
+    """Rows that a node writes with its key make no server of the control host listen, connect or unlink.
+
+    They are taken out, and the status tells of them.
+    """
+    own = "/etc/ovnhook/certificates"
+    shown = f"-p {own}/node.key -c {own}/node.pem -C {own}/ca.pem --timeout=10 --no-leader-only"
+    north, south = (
+        f"{tool} {shown} --db=ssl:{CONTROL}:{port}" for tool, port in (("ovn-nbctl", 6641), ("ovn-sbctl", 6642))
+    )
+    victims = ("/var/lib/ovnhook/ca/ca.key", "/var/lib/ovnhook/ca/ledger.json", "/root/victim")
+    control.run("touch /root/victim")
+    before = control.run(f"sha256sum {' '.join(victims)}")
+    listening = sorted(line.split()[3] for line in control.run("ss -Htln").splitlines())
+    targets = [*(f"punix:{victim}" for victim in victims), "ptcp:16641:0.0.0.0", "pssl:16643", "tcp:192.0.2.2:7777"]
+    accepting = node.path("/root/accept.py")
+    accepting.write_text("import socket\ns = socket.create_server(('', 7777))\ns.accept()\nopen('/root/called', 'w')\n")
+    node.run("systemd-run --unit=accept python3 /root/accept.py")
+    for target in targets:
+        node.run(f"""{north} -- --id=@c create connection target='"{target}"' -- add NB_Global . connections @c""")
+        refused = f"""{south} -- --id=@c create connection target='"{target}"' -- add SB_Global . connections @c"""
+        assert "permission error" in node.run(f"{refused} 2>&1 || true")
+    node.run(f"{north} set-ssl /a /b /c; {north} set ssl . ssl_ciphers=none ssl_protocols=TLSv1")
+    gone = "ovn-nbctl get-connection; ovn-nbctl get-ssl"
+    control.wait_for(lambda: "/" not in control.run(gone) and "16641" not in control.run(gone), "the rows to be gone")
+    said = control.run("ovnhook status", check=False)
+    assert all(f"now removed: Connection '{target}'" in said for target in targets)
+    assert "now removed: SSL '/a', '/b', '/c'" in said
+    assert control.run(f"sha256sum {' '.join(victims)}") == before
+    assert sorted(line.split()[3] for line in control.run("ss -Htln").splitlines()) == listening
+    assert not node.path("/root/called").exists()
+    assert node.run(f"{north} ls-list")
+    control.run("systemctl restart ovn-ovsdb-server-nb")  # also a server that starts with such rows
+    node.wait_for(lambda: node.run(f"{north} ls-list", check=False), "the database to be back")
+    assert sorted(line.split()[3] for line in control.run("ss -Htln").splitlines()) == listening
+    control.run("systemctl restart ovnhook-control")  # and what was told is told no more
 
 
 def renewed(control: Machine, node: Machine) -> None:

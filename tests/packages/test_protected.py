@@ -14,10 +14,18 @@ for name in control hv1; do
     openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -days 30 -out $name.pem
 done
 """
+SERVER = """
+[Service]
+ExecStart=
+ExecStart=/usr/share/ovn/scripts/ovn-ctl run_nb_ovsdb $OVN_CTL_OPTS --db-nb-use-remote-in-db=no \
+ --ovn-nb-db-ssl-key=/etc/ovnhook/control.key --ovn-nb-db-ssl-cert=/etc/ovnhook/control.pem \
+ --ovn-nb-db-ssl-ca-cert=/etc/ovnhook/ca.pem \
+ -- --remote=pssl:6641 --ssl-protocols=TLSv1.2 --ssl-ciphers=HIGH:!aNULL:!MD5
+"""
 PROTECT = """
-cd /etc/ovnhook
-for tool in ovn-nbctl ovn-sbctl; do $tool set-ssl $PWD/control.key $PWD/control.pem $PWD/ca.pem; done
-ovn-nbctl set-connection pssl:6641
+systemctl daemon-reload
+systemctl restart ovn-ovsdb-server-nb
+ovn-sbctl set-ssl /etc/ovnhook/control.key /etc/ovnhook/control.pem /etc/ovnhook/ca.pem
 ovn-sbctl set-connection role=ovn-controller pssl:6642
 ovs-vsctl set-ssl /etc/ovnhook/hv1.key /etc/ovnhook/hv1.pem /etc/ovnhook/ca.pem
 ovs-vsctl set open . external_ids:ovn-remote=ssl:127.0.0.1:6642
@@ -42,6 +50,9 @@ def test_all_by_certificate(machine: Machine) -> None:
     machine.path("/etc/ovnhook/ovnhook.toml").write_text(CONFIGURATION)
     told = "journalctl -u ovnhook-agent | grep -c 'told that uplinks are down: none'"
     machine.wait_for(lambda: int(machine.run(told, check=False)) == 1, "the agent to tell of the host")
+    folder = machine.path("/etc/systemd/system/ovn-ovsdb-server-nb.service.d")
+    folder.mkdir()
+    (folder / "tls.conf").write_text(SERVER)
     machine.run(PROTECT)
     machine.wait_for(lambda: int(machine.run(told, check=False)) == 2, "the agent to tell of it by TLS")
 
@@ -53,3 +64,9 @@ def test_all_by_certificate(machine: Machine) -> None:
     for port in (6641, 6642):
         machine.run(f"! ovsdb-client --timeout=5 list-dbs tcp:127.0.0.1:{port}")
         machine.run(f"! ovsdb-client --timeout=5 list-dbs ssl:127.0.0.1:{port} --ca-cert=/etc/ovnhook/ca.pem")
+    northbound = (
+        "ovn-nbctl --db=ssl:127.0.0.1:6641 -p /etc/ovnhook/hv1.key -c /etc/ovnhook/hv1.pem -C /etc/ovnhook/ca.pem"
+    )
+    machine.run("touch /root/victim")
+    machine.run(f"{northbound} set-connection punix:/root/victim -- set-ssl /a /b /c")
+    machine.run(f"{northbound} ls-list; test -f /root/victim")

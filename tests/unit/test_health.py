@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from netaddr import IPAddress
 
-from ovnhook.health import Certificate, Database, Leg, Observed, Pace, Problem, Server, Use, problems, span
+from ovnhook.health import Certificate, Database, Foreign, Leg, Observed, Pace, Problem, Server, Use, problems, span
 from ovnhook.model import External, InterfaceAddress, Node, Router
 
 NOW = 1_000_000.0
@@ -56,6 +56,14 @@ def with_node(node: Node) -> Observed:
 @pytest.mark.parametrize(
     ("seen", "words"),
     [
+        (
+            replace(WELL, foreign=(Foreign("northbound", "Connection 'ptcp:6641'", NOW - 300),)),
+            "the northbound database had a foreign row 5 min ago, now removed: Connection 'ptcp:6641'",
+        ),
+        (
+            replace(WELL, follows_rows=True),
+            "the northbound database's server on this host listens where its rows say, and every node can write these",
+        ),
         (
             replace(WELL, pace=Pace(None, {"gw1": None, "gw2": None, "hv1": None})),
             "ovn-northd does not answer: what is changed in the network does not reach the hosts",

@@ -18,6 +18,7 @@ LAYERS = (
     {"config"},
     {"pki", "token"},
     {"keyfiles", "members", "fence"},
+    {"remotes"},
     {"domainxml"},
     {"address", "names"},
     {"changes"},
@@ -44,7 +45,7 @@ PURE = {
     *("identity", "model", "domainxml", "address", "names", "clientdomain", "subnet", "router", "floating"),
     *("changes", "observed", "migration", "plan", "naming"),
     *("health", "differences", "placement"),
-    *("pki", "token", "members", "fence", "text"),
+    *("pki", "token", "members", "fence", "text", "remotes"),
     "connectivity",
 }
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from ovnhook import keyfiles, remotes
 from ovnhook.config import Config
 from ovnhook.errors import AlreadyExists, InUse, InvalidConfig, InvalidRequest, NotFound, OvnhookError, Unavailable
-from ovnhook.setup import central, cloud, cluster, configuration, switch, uplink
+from ovnhook.setup import central, cloud, cluster, configuration, listening, switch, uplink
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.step import Step, carry_out
 
@@ -325,3 +326,34 @@ def test_a_setting_that_means_nothing_is_not_written(tmp_path: Path) -> None:
         step.make_so()
     assert path.read_text() == "deadline = 6.0\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_server_is_started_to_follow_no_row() -> None:
+    """What it is told comes after all that an administrator has in OVN_CTL_OPTS, so it holds."""
+    files = keyfiles.AuthorityFiles(Path("/ca")).databases
+    text = listening.Listening("nb", ["pssl:6641:[::]"], files).text
+    command = text.splitlines()[-1]
+    assert command.startswith("ExecStart=/usr/share/ovn/scripts/ovn-ctl run_nb_ovsdb $OVN_CTL_OPTS --db-nb-use-remote")
+    options, _, more = command.partition(" -- ")
+    assert "--db-nb-use-remote-in-db=no" in options.split()
+    assert "--ovn-nb-db-ssl-ca-cert=/ca/databases.pem" in options.split()
+    assert more.split() == ["--remote=pssl:6641:[::]", "--ssl-protocols=TLSv1.2", "--ssl-ciphers=HIGH:!aNULL:!MD5"]
+    assert text.splitlines()[1:3] == ["[Service]", "ExecStart="]
+
+
+@pytest.mark.parametrize(
+    ("row", "is_ours"),
+    [
+        (remotes.Connection("pssl:6641"), True),
+        (remotes.Connection("pssl:6641:[::]"), True),
+        (remotes.Connection("pssl:6641:0.0.0.0"), False),
+        (remotes.Connection("pssl:6642", "ovn-controller"), False),
+        (remotes.Connection("ptcp:6641"), False),
+        (remotes.Connection("punix:/root/x"), False),
+        (remotes.Keys("/k", "/c", "/a"), True),
+        (remotes.Keys("/k", "/c", "/a", bootstrap=True), False),
+        (remotes.Keys("/k", "/c", "/b"), False),
+    ],
+)
+def test_which_rows_are_ours(row: remotes.Row, *, is_ours: bool) -> None:
+    assert remotes.foreign("OVN_Northbound", [row], remotes.Keys("/k", "/c", "/a")) == ([] if is_ours else [row])
