@@ -260,10 +260,21 @@ def remove(socket: Path | None, name: str, force: bool) -> None:
     from ovnhook.setup.step import carry_out
 
     client = Client(socket)
-    address = _control_address(client, name)
-    client.call("RemoveNode", name=name, force=force)
-    if address and cluster.is_member():
-        carry_out(cluster.without(address), click.echo)
+    hosts = _control_hosts(client)
+    if name in hosts and not cluster.has_databases():
+        raise InUse(
+            f"{name} is a control host: its servers are taken out of the databases' cluster by another one",
+            f"on another control host: ovnhook node remove {name}",
+        )
+    try:
+        client.call("RemoveNode", name=name, force=force)
+    except NotFound:
+        # It may have been removed before, and the cluster could not be told then.
+        if not (hosts and cluster.is_member() and cluster.strangers(hosts.values())):
+            raise
+    if cluster.is_member() and hosts:
+        for address in cluster.strangers(_control_hosts(client).values()):
+            carry_out(cluster.without(address), click.echo)
 
 
 @node.command()
@@ -303,13 +314,13 @@ def drain(*, name: str, to: tuple[str, ...], uri: str, timeout: float) -> None:
     draining.drain(draining.Wishes(name, to, uri, timeout), load(), click.echo)
 
 
-def _control_address(client: Client, name: str) -> str:
-    """Where a control host is reached, or "" where that is none."""
+def _control_hosts(client: Client) -> dict[str, str]:
+    """The addresses of all control hosts, by name."""
     try:
         found = client.pages("ListCertificates", "certificates")
     except InUse:  # there is no authority
-        return ""
-    return next((str(one["address"]) for one in found if one["name"] == name and one["address"]), "")
+        return {}
+    return {str(one["name"]): str(one["address"]) for one in found if one["address"]}
 
 
 def _read_token(place: str) -> Token:

@@ -9,7 +9,7 @@ from functools import partial
 
 from ovnhook.config import Config
 from ovnhook.errors import InUse
-from ovnhook.setup.command import holds, run
+from ovnhook.setup.command import Failed, run
 from ovnhook.setup.services import enabled, started
 from ovnhook.setup.step import Step
 
@@ -25,7 +25,7 @@ def steps() -> Iterator[Step]:
     for tool, name in (("ovn-nbctl", "northbound"), ("ovn-sbctl", "southbound")):
         yield Step(
             f"the {name} database answers",
-            partial(holds, tool, _ANSWER, _ANY, "get-connection"),
+            partial(_answers, tool),
             within=30,
             hint=f"systemctl status ovn-ovsdb-server-{name[0]}b",
         )
@@ -94,6 +94,14 @@ def listen(tool: str, targets: Mapping[str, str]) -> None:
         words += [f"role={role}"] if role else []  # it holds for all targets after it
         words += [target]
     run(tool, _ANSWER, "--no-leader-only", "set-connection", *words)
+
+
+def _answers(tool: str) -> bool:
+    try:
+        run(tool, _ANSWER, _ANY, "get-connection")
+    except Failed:  # also by the signal with which it ends itself
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:

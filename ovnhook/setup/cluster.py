@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ _OPTIONS = Path("/etc/default/ovn-central")
 
 _LINE = re.compile(r"^[ \t]*OVN_CTL_OPTS=(.*)$", re.MULTILINE)
 _PATIENCE = "--timeout=10"  # seconds
+_NO = 2  # the exit status of ovsdb-tool(1) that means no; 1 is an error
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def steps(member: Member) -> Iterator[Step]:
             yield listening.written()
         yield Step(
             f"{database.file} is that of a member",
-            partial(holds, "ovsdb-tool", "db-is-clustered", str(database.file)),
+            partial(_is_clustered, database),
             partial(_convert, database, member),
         )
         yield listening.runs() if database.serves else _runs(database, member)
@@ -163,9 +164,29 @@ def steps(member: Member) -> Iterator[Step]:
     yield runs_with("ovn-northd", "ovn-northd goes to the leaders", northd, _restart_northd, *words)
 
 
+def has_databases() -> bool:
+    """Whether this host has databases of its own, of a cluster or by themselves."""
+    return any(one.file.exists() for one in _DATABASES)
+
+
 def is_member() -> bool:
     """Whether this host's databases are members of a cluster."""
-    return all(holds("ovsdb-tool", "db-is-clustered", str(one.file)) for one in _DATABASES)
+    return all(one.file.exists() and _is_clustered(one) for one in _DATABASES)
+
+
+def strangers(known: Collection[str]) -> list[str]:
+    """The addresses of members that are no control hosts any more.
+
+    Args:
+        known: the addresses of all control hosts; one that joins is known before it is a member.
+    """
+    found: set[str] = set()
+    for one in _DATABASES:
+        there = one.servers()
+        ours = {_at(address, one.raft) for address in known}
+        if ours & there.keys():  # else it is another cloud's cluster
+            found |= {_host(where) for where in there.keys() - ours}
+    return sorted(found)
 
 
 def without(address: str) -> Iterator[Step]:
@@ -180,6 +201,10 @@ def without(address: str) -> Iterator[Step]:
             partial(_kick, database, address),
             within=30,
         )
+
+
+def _is_clustered(database: _Database) -> bool:
+    return holds("ovsdb-tool", "db-is-clustered", str(database.file), no=_NO)
 
 
 def _options(member: Member) -> dict[str, str]:
@@ -236,7 +261,7 @@ def _quoted(text: str) -> str:
 
 def _check_empty(database: _Database) -> None:
     """Refuse to give up what a host has on which somebody has made a cloud before."""
-    if not holds("ovsdb-tool", "db-is-standalone", str(database.file)):
+    if not holds("ovsdb-tool", "db-is-standalone", str(database.file), no=_NO):
         return
     asked = [database.name, {"op": "select", "table": "Logical_Switch", "where": [], "columns": ["name"]}]
     (found,) = json.loads(run("ovsdb-tool", "query", str(database.file), json.dumps(asked)))
@@ -295,7 +320,7 @@ def _takes_part(database: _Database, joins: str) -> bool:
 def _is_current(database: _Database) -> bool:
     there = _ask(database, "get-schema-version", database.name).strip()
     wanted = run("ovsdb-tool", "schema-version", str(database.schema)).strip()
-    return holds("ovsdb-tool", "compare-versions", there, ">=", wanted)
+    return holds("ovsdb-tool", "compare-versions", there, ">=", wanted, no=_NO)
 
 
 def _convert_schema(database: _Database) -> None:
@@ -347,3 +372,8 @@ def _target(port: int, address: str) -> str:
 
 def _at(address: str, port: int) -> str:
     return f"ssl:{bracketed(address)}:{port}"
+
+
+def _host(where: str) -> str:
+    """The address in what `_at` makes."""
+    return where.removeprefix("ssl:").rpartition(":")[0].strip("[]")

@@ -12,6 +12,7 @@ from ovnhook.setup.command import run
 from ovnhook.setup.services import runs_with
 from ovnhook.setup.step import Step
 
+_FOLDER = Path("/etc/systemd/system")
 # Pinned: the rows that ovn-ctl(8) takes these from can't be left out. Of two the later one holds.
 _TLS = ("--ssl-protocols=TLSv1.2", "--ssl-ciphers=HIGH:!aNULL:!MD5")
 _TABLES = {"nb": "OVN_Northbound,NB_Global", "sb": "OVN_Southbound,SB_Global"}
@@ -39,7 +40,7 @@ class Listening:
     @property
     def file(self) -> Path:
         """The drop-in of the unit."""
-        return Path(f"/etc/systemd/system/{self.unit}.service.d/ovnhook.conf")
+        return _FOLDER / f"{self.unit}.service.d" / "ovnhook.conf"
 
     @property
     def text(self) -> str:

@@ -147,7 +147,13 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
     node.run("virsh destroy web1; virsh start web1")
     assert address(node) == there
     third.run("ovnhook subnet create blue 10.1.0.0/24")
+    # As if the cluster could not be told: the control host is removed, its servers are still members.
+    second.run(
+        "python3 -c \"from ovnhook.cli.client import Client; Client(None).call('RemoveNode', name='c1')\"", timeout=300
+    )
+    assert "192.0.2.1" in third.run("ovn-appctl -t /run/ovn/ovnnb_db.ctl cluster/status OVN_Northbound")
     second.run("ovnhook node remove c1", timeout=300)
+    assert "there is no node 'c1'" in second.run("ovnhook node remove c1 2>&1 || true", timeout=300)
     assert "c1" not in third.run("ovnhook certificate list")
     assert "192.0.2.1" not in third.run("ovn-appctl -t /run/ovn/ovnnb_db.ctl cluster/status OVN_Northbound")
     assert "blue" in node.run("ovnhook subnet list")

@@ -14,7 +14,7 @@ import pytest
 from ovnhook import keyfiles, remotes
 from ovnhook.config import Config
 from ovnhook.errors import AlreadyExists, InUse, InvalidConfig, InvalidRequest, NotFound, OvnhookError, Unavailable
-from ovnhook.setup import central, cloud, cluster, configuration, listening, switch, uplink
+from ovnhook.setup import central, cloud, cluster, command, configuration, listening, switch, uplink
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.step import Step, carry_out
 
@@ -230,6 +230,60 @@ def test_a_command_that_fails_is_told() -> None:
     with pytest.raises(OvnhookError, match="there is no command nonesuch"):
         run("nonesuch")
     assert not holds("false")
+
+
+@pytest.mark.parametrize("script", ["sleep 60", "kill -ALRM $$", "exit 1"])
+def test_what_could_not_be_found_out_is_no_answer(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    monkeypatch.setattr(command, "_PATIENCE", 1.0)
+    with pytest.raises(OvnhookError):
+        holds("sh", "-c", script, no=2)
+    assert not holds("sh", "-c", "exit 2", no=2)
+    with pytest.raises(OvnhookError, match="there is no command nonesuch"):
+        holds("nonesuch")
+
+
+@pytest.mark.parametrize("script", ["sleep 60", "echo 'ovsdb-tool: I/O error' >&2; exit 1"])
+def test_a_member_does_not_join_anew_because_its_file_could_not_be_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str
+) -> None:
+    """A busy disk is no reason to put another identity in place of a member's."""
+    for tool, what in (("ovsdb-tool", script), ("systemctl", "exit 0")):
+        (tmp_path / tool).write_text(f'#!/bin/sh\necho "{tool} $*" >>{tmp_path}/called\n{what}\n')
+        (tmp_path / tool).chmod(0o755)
+    for kind in ("nb", "sb"):
+        (tmp_path / f"ovn{kind}_db.db").touch()
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(command, "_PATIENCE", 1.0)
+    monkeypatch.setattr(cluster._Database, "file", property(lambda self: tmp_path / f"ovn{self.short}_db.db"))
+    monkeypatch.setattr(cluster, "_OPTIONS", tmp_path / "options")
+    monkeypatch.setattr(listening, "_FOLDER", tmp_path)
+    files = keyfiles.AuthorityFiles(tmp_path).databases
+    for member in (
+        cluster.Member("192.0.2.1", "", ("192.0.2.1",), files),
+        cluster.Member("192.0.2.2", "192.0.2.1", (), files),
+    ):
+        with pytest.raises(OvnhookError):
+            carry_out(cluster.steps(member), print)
+    called = (tmp_path / "called").read_text()
+    assert "db-is-" in called
+    assert not any(word in called for word in ("create-cluster", "join-cluster", "systemctl stop"))
+
+
+STATUS = """
+Servers:
+    aaaa (aaaa at ssl:192.0.2.1:{port}) (self)
+    bbbb (bbbb at ssl:[2001:db8::2]:{port}) last msg 12 ms ago
+    cccc (cccc at ssl:192.0.2.3:{port}) last msg 12 ms ago
+"""
+
+
+def test_members_that_are_no_control_hosts_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They can be found again after their removal has failed half way; another cloud's are not ours."""
+    monkeypatch.setattr(cluster._Database, "cluster", lambda self, *_: STATUS.format(port=self.raft))
+    assert cluster.strangers(["192.0.2.1", "2001:db8::2"]) == ["192.0.2.3"]
+    assert cluster.strangers(["192.0.2.1", "2001:db8::2", "192.0.2.3"]) == []
+    assert cluster.strangers([]) == []
+    assert cluster.strangers(["192.0.2.9"]) == []
 
 
 @pytest.mark.parametrize(
