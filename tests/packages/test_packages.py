@@ -54,10 +54,59 @@ def test_a_life_of_the_packages(machine: Machine, tmp_path: Path) -> None:
     ports = machine.run("ovn-nbctl --bare --columns=name list Logical_Switch_Port")
     machine.run("apt-get -qy remove ovnhook-hypervisor ovnhook-control python3-ovnhook", timeout=300)
     assert machine.run("ovn-nbctl --bare --columns=name list Logical_Switch_Port") == ports
-    machine.run("virsh destroy web1; virsh start web1")  # the hook of a removed package must not be in the way
+    said = machine.run("virsh destroy web1; virsh start web1")  # the hook of a removed package must not be in the way
+    assert "for good: apt purge ovnhook-hypervisor" in said + machine.run("journalctl -t ovnhook-hook --no-pager")
+    nothing_dangles(machine)
     machine.run("apt-get -qy purge ovnhook-hypervisor ovnhook-control python3-ovnhook", timeout=300)
     left = machine.run("find / -xdev -name '*ovnhook*' -not -path '/root/*' -not -path '/proc/*' -not -path '/var/*'")
     assert left == ""
+    nothing_dangles(machine)
+
+
+def nothing_dangles(machine: Machine) -> None:
+    """No link to a unit that is gone, and nothing in /run."""
+    assert machine.run("find /etc/systemd /run/ovnhook -name '*ovnhook*' 2>/dev/null || true") == ""
+
+
+def test_a_control_host_that_is_purged(machine: Machine, tmp_path: Path) -> None:
+    """An upgrade stops nothing and opens nothing; a removed package comes back as it was; a purge leaves nothing."""
+    install(machine, [deb for deb in packages() if "hypervisor" not in deb.name])
+    machine.run("ip address add 192.0.2.1/24 dev lo; ip route add 192.0.2.2 dev lo")
+    machine.run("ovnhook node init --control --address 192.0.2.1", timeout=300)
+    units = "systemctl is-active ovnhook-renew.timer ovnhook-control; systemctl is-enabled ovnhook-renew.timer"
+    assert machine.run(f"stat -c %a /var/lib/ovnhook; {units}").split() == ["700", "active", "active", "enabled"]
+    install(machine, [deb for deb in newer(packages(), tmp_path) if "hypervisor" not in deb.name])
+    assert machine.run(f"stat -c %a /var/lib/ovnhook; {units}").split() == ["700", "active", "active", "enabled"]
+
+    said = machine.run("apt-get -qy remove ovnhook-control python3-ovnhook", timeout=300)
+    assert "For good, with the certificate authority in /var/lib/ovnhook" in said
+    assert ":6641" in machine.run("ss -Htln")  # nodes go on
+    assert machine.run("find /etc/systemd -name 'ovnhook-*'; ls /run | grep ovnhook || true") == ""
+    install(machine, [deb for deb in packages() if "hypervisor" not in deb.name])
+    machine.wait_for(lambda: "ok" in machine.run("ovnhook status", check=False).split(), "all to be well")
+    assert machine.run(units).split() == ["active", "active", "enabled"]
+    assert [
+        line
+        for line in machine.run("ovnhook node init --control --address 192.0.2.1").splitlines()
+        if not line.startswith("as it was  ")
+    ] == []
+
+    machine.run("apt-get -qy purge ovnhook-control python3-ovnhook", timeout=300)
+    assert (
+        machine.run(
+            "find / -xdev -name '*ovnhook*' -not -path '/root/*' -not -path '/proc/*' -not -path '/var/cache/*'"
+            " -not -path '/var/log/*'"
+        )
+        == ""
+    )
+    assert "ovnhook" not in machine.run(
+        "ovn-nbctl get-ssl; ovn-sbctl get-ssl; ovn-sbctl get-connection; nft list tables"
+    )
+    assert not {":6641", ":6642"} & {
+        f":{line.split()[3].rpartition(':')[2]}" for line in machine.run("ss -Htln").splitlines()
+    }
+    machine.run("systemctl restart ovn-ovsdb-server-nb ovn-ovsdb-server-sb; ovn-nbctl --timeout=20 ls-list")
+    assert ":664" not in machine.run("ss -Htln")
 
 
 def test_what_debian_would_run(machine: Machine) -> None:
