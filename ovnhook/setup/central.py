@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from ovnhook.config import Config
-from ovnhook.errors import InUse
-from ovnhook.setup.command import Failed, run
+from ovnhook.errors import InUse, OvnhookError
+from ovnhook.setup.command import holds, run
 from ovnhook.setup.services import enabled, started
 from ovnhook.setup.step import Step
 
@@ -98,10 +98,9 @@ def listen(tool: str, targets: Mapping[str, str]) -> None:
 
 def _answers(tool: str) -> bool:
     try:
-        run(tool, _ANSWER, _ANY, "get-connection")
-    except Failed:  # also by the signal with which it ends itself
+        return holds(tool, _ANSWER, _ANY, "get-connection")
+    except OvnhookError:  # it ends itself by a signal when nobody answers in time
         return False
-    return True
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,18 +9,6 @@ from ovnhook.errors import OvnhookError, Unavailable
 _PATIENCE = 60.0  # seconds: a service may be slow to start
 
 
-class Failed(OvnhookError):
-    """A command that ended with an error, and what it said.
-
-    Attributes:
-        exit_status: its own, or less than 0 where a signal has ended it.
-    """
-
-    def __init__(self, status: int, message: str, hint: str = "") -> None:
-        super().__init__(message, hint)
-        self.exit_status = status
-
-
 def run(*argv: str, hint: str = "") -> str:
     """What a command prints.
 
@@ -28,23 +16,9 @@ def run(*argv: str, hint: str = "") -> str:
         OvnhookError: there is no such command, or it ends with an error, which is told.
         Unavailable: it does not end.
     """
-    try:
-        done = subprocess.run(
-            argv,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_PATIENCE,
-        )
-    except FileNotFoundError as error:
-        raise OvnhookError(f"there is no command {argv[0]}", hint) from error
-    except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"{' '.join(argv)}: did not end within {_PATIENCE:.0f} s", hint) from error
+    done = _done(argv, hint)
     if done.returncode:
-        why = done.stderr.strip() or f"exit status {done.returncode}"
-        raise Failed(done.returncode, f"{' '.join(argv)}: {why}", hint)
+        raise _failed(done, hint)
     return done.stdout
 
 
@@ -58,10 +32,29 @@ def holds(*argv: str, no: int | None = None) -> bool:
     Raises:
         OvnhookError: there is no such command, it does not end, a signal has ended it, or it can't tell.
     """
+    done = _done(argv)
+    if done.returncode < 0 or (done.returncode and no not in (None, done.returncode)):
+        raise _failed(done)
+    return not done.returncode
+
+
+def _done(argv: tuple[str, ...], hint: str = "") -> subprocess.CompletedProcess[str]:
     try:
-        run(*argv)
-    except Failed as error:
-        if error.exit_status < 0 or no not in (None, error.exit_status):
-            raise
-        return False
-    return True
+        return subprocess.run(
+            argv,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PATIENCE,
+        )
+    except FileNotFoundError as error:
+        raise OvnhookError(f"there is no command {argv[0]}", hint) from error
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(f"{' '.join(argv)}: did not end within {_PATIENCE:.0f} s", hint) from error
+
+
+def _failed(done: subprocess.CompletedProcess[str], hint: str = "") -> OvnhookError:
+    why = done.stderr.strip() or f"exit status {done.returncode}"
+    return OvnhookError(f"{' '.join(done.args)}: {why}", hint)
