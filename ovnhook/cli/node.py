@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket as sockets
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,10 @@ from ovnhook.cli import complete
 from ovnhook.cli.client import Client, Object
 from ovnhook.cli.output import format_option, show_list, show_one, text
 from ovnhook.config import CONTROL_SOCKET, load
-from ovnhook.errors import InUse, InvalidRequest, NotFound
+from ovnhook.errors import InUse, InvalidRequest, NotFound, Unavailable
 
 if TYPE_CHECKING:
+    from ovnhook.setup.step import Step
     from ovnhook.token import Token
 
 
@@ -132,7 +134,6 @@ def init(
     """
     from ovnhook.setup import cloud, host
     from ovnhook.setup import control as controls
-    from ovnhook.setup.step import carry_out
 
     if all_in_one == control:
         raise click.UsageError("--all-in-one or --control: one of them is wanted")
@@ -151,10 +152,10 @@ def init(
     own = sockets.gethostname()
     if control:
         asked = controls.Wishes(name or own.partition(".")[0], address, subnet, leg, cluster, given)
-        carry_out(controls.steps(asked, load(), Client(socket or CONTROL_SOCKET), Client(None)), click.echo)
+        _carry_out(controls.steps(asked, load(), Client(socket or CONTROL_SOCKET), Client(None)))
     else:
         wishes = host.Wishes(own, name, address, subnet, external_interface, leg)
-        carry_out(host.all_in_one(wishes, load(), Client(socket or CONTROL_SOCKET)), click.echo)
+        _carry_out(host.all_in_one(wishes, load(), Client(socket or CONTROL_SOCKET)))
 
 
 @node.command()
@@ -203,14 +204,13 @@ def join(socket: Path | None, *, token: str, gateway: bool, external_interface: 
       ovnhook node join - </root/token
     """
     from ovnhook.setup import member
-    from ovnhook.setup.step import carry_out
 
     if external_interface and not gateway:
         raise click.UsageError("--external-interface goes with --gateway")
     given = _read_token(token)
     _check_root("ovnhook node join …")
     wishes = member.Wishes(address, gateway, external_interface)
-    carry_out(member.join(given, wishes, load(), Client(socket)), click.echo)
+    _carry_out(member.join(given, wishes, load(), Client(socket)))
 
 
 @node.command()
@@ -312,6 +312,17 @@ def drain(*, name: str, to: tuple[str, ...], uri: str, timeout: float) -> None:
 
     _check_root("ovnhook node drain …")
     draining.drain(draining.Wishes(name, to, uri, timeout), load(), click.echo)
+
+
+def _carry_out(steps: Iterable[Step]) -> None:
+    """Set the host up; who is told that somebody was too slow is told what to do."""
+    from ovnhook.setup.step import carry_out
+
+    try:
+        carry_out(steps, click.echo)
+    except Unavailable as error:
+        again = "it may be repeated: what is done stays as it is"
+        raise Unavailable(error.message, f"{error.hint}; {again}" if error.hint else again) from error
 
 
 def _control_hosts(client: Client) -> dict[str, str]:

@@ -113,7 +113,7 @@ def steps(backup: Backup, config: Config) -> Iterator[Step]:
     """
     if backup.authority:
         _check_authority(backup.authority)
-    yield Step("the northbound database answers", lambda: _answers(config), within=30, hint=_WHERE)
+    yield Step("the northbound database answers", lambda: _answers(config), within=120, hint=_WHERE)
     snapshot.check_fits(backup.northbound, snapshot.parse(_read(config)))
     if backup.authority:
         yield _signs(backup.authority)

@@ -26,7 +26,7 @@ def steps() -> Iterator[Step]:
         yield Step(
             f"the {name} database answers",
             partial(_answers, tool),
-            within=30,
+            within=120,
             hint=f"systemctl status ovn-ovsdb-server-{name[0]}b",
         )
         control = f"/run/ovn/ovn{name[0]}b_db.ctl"

@@ -79,7 +79,7 @@ def steps(api: Api, subnet: str, leg: Outside | None) -> Iterator[Step]:
     yield Step(
         "the control service answers",
         lambda: _answers(api),
-        within=30,
+        within=120,
         hint="systemctl status ovnhook-control; journalctl -u ovnhook-control",
     )
     there = _default(api)

@@ -120,7 +120,7 @@ def steps(member: Member) -> Iterator[Step]:
     yield enabled("ovn-central", "ovn-central")
     for database in _DATABASES:
         start = partial(_do, "start", database.unit)
-        yield Step(f"{database.file} is there", database.file.exists, start, within=30)
+        yield Step(f"{database.file} is there", database.file.exists, start, within=120)
     if member.joins:
         _check_empty(_DATABASES[0])
     wanted = _options(member)
@@ -142,7 +142,7 @@ def steps(member: Member) -> Iterator[Step]:
         yield Step(
             f"{database.name} is part of the cluster" + (f" that {member.joins} is in" if member.joins else ""),
             partial(_takes_part, database, member.joins),
-            within=60,
+            within=120,
             hint=f"{member.joins or member.address} has to be reached at port {database.raft}; "
             f"the log is /var/log/ovn/ovsdb-server-{database.short}.log",
         )
@@ -199,7 +199,7 @@ def without(address: str) -> Iterator[Step]:
             f"{database.name} has no member at {address}",
             partial(_has_none, database, address),
             partial(_kick, database, address),
-            within=30,
+            within=120,
         )
 
 

@@ -61,7 +61,7 @@ def all_in_one(wishes: Wishes, config: Config, api: cloud.Api) -> Iterator[Step]
                 f"name={name}",
             )
         ),
-        within=30,
+        within=120,
         hint="its log is /var/log/ovn/ovn-controller.log",
     )
     yield enabled("ovnhook-agent", "ovnhook-hypervisor")

@@ -68,7 +68,7 @@ def join(token: Token, wishes: Wishes, config: Config, door: Door) -> Iterator[S
     yield Step(
         f"the cloud knows this host as {name}",
         lambda: _is_known(door, name),
-        within=60,  # an agent that was refused tries again within half a minute
+        within=120,  # an agent that was refused tries again within half a minute
         hint="its log is /var/log/ovn/ovn-controller.log; journalctl -u ovnhook-agent",
     )
 

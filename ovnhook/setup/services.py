@@ -58,7 +58,7 @@ def restarted(unit: str, file: Path) -> Step:
         time.sleep(min(_TICK, max(0.0, file.stat().st_mtime + _TICK - time.time())))
         _do(unit, "restart")
 
-    return Step(f"{unit} has read {file}", has_read, restart, within=30, hint=_where(unit))
+    return Step(f"{unit} has read {file}", has_read, restart, within=120, hint=_where(unit))
 
 
 def runs_with(unit: str, what: str, pid: Path, restart: Callable[[], None], *words: str, never: str = "") -> Step:
@@ -78,7 +78,7 @@ def runs_with(unit: str, what: str, pid: Path, restart: Callable[[], None], *wor
         line = keyfiles.read(Path(f"/proc/{number}/cmdline")).decode().split("\0") if number else []
         return set(words) <= set(line) and not (never and never in line) and _is_active(unit)
 
-    return Step(what, is_so, restart, within=30, hint=_where(unit))
+    return Step(what, is_so, restart, within=120, hint=_where(unit))
 
 
 def _is_active(unit: str) -> bool:

@@ -30,7 +30,7 @@ class Step:
     what: str
     is_so: Callable[[], bool]
     make_so: Callable[[], None] = _nothing
-    within: float = 10.0
+    within: float = 60.0
     hint: str = ""
 
 
@@ -44,14 +44,25 @@ def carry_out(steps: Iterable[Step], say: Callable[[str], None]) -> None:
         if step.is_so():
             say(f"as it was  {step.what}")
             continue
-        step.make_so()
-        _wait(step)
+        late = None
+        try:
+            step.make_so()
+        except Unavailable as error:  # who did not answer in time may have done it all the same, or do it yet
+            late = error
+        _wait(step, late)
         say(f"done       {step.what}")
 
 
-def _wait(step: Step) -> None:
+def _wait(step: Step, late: Unavailable | None) -> None:
     end = time.monotonic() + step.within
-    while not step.is_so():
+    while not _is_so(step):
         if time.monotonic() > end:
-            raise Unavailable(f"not so after {step.within:g} s: {step.what}", step.hint)
+            raise late or Unavailable(f"not so after {step.within:g} s: {step.what}", step.hint)
         time.sleep(_PAUSE)
+
+
+def _is_so(step: Step) -> bool:
+    try:
+        return step.is_so()
+    except Unavailable:  # not yet
+        return False

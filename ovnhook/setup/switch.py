@@ -72,7 +72,7 @@ def integrated(bridge: str) -> Step:
     return Step(
         f"the bridge {bridge} is there",
         lambda: bridge in bridges(),
-        within=30,
+        within=120,
         hint="systemctl status ovn-controller; its log is /var/log/ovn/ovn-controller.log",
     )
 

@@ -54,6 +54,34 @@ def test_what_does_not_become_so_is_told_and_ends_it() -> None:
     assert said == ["done       the light is on"] * 2
 
 
+class Slow(Light):
+    """A light whose switch answers too late."""
+
+    def __init__(self, *, works: bool = True) -> None:
+        super().__init__(works=works)
+        self.looks = 0
+
+    def switch(self) -> None:
+        super().switch()
+        raise Unavailable("the switch did not answer within 15 s")
+
+    def look(self) -> bool:
+        self.looks += 1
+        if self.looks == 2:
+            raise Unavailable("nobody can see it just now")
+        return self.is_on
+
+
+def test_who_answers_late_may_have_done_it() -> None:
+    """It is waited for what is to be, and not for the answer."""
+    slow, said = Slow(), list[str]()
+    carry_out([Step("the light is on", slow.look, slow.switch)], said.append)
+    assert (said, slow.switched) == (["done       the light is on"], 1)
+    broken = Slow(works=False)
+    with pytest.raises(Unavailable, match="the switch did not answer"):
+        carry_out([Step("the light is on", broken.look, broken.switch, within=0)], said.append)
+
+
 def link(name: str = "eth1", **values: Any) -> uplink.Link:
     return replace(uplink.Link(name, is_up=False, is_loopback=False, master="", addresses=()), **values)
 
