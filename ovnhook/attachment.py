@@ -29,10 +29,11 @@ from ovnhook.errors import (
     PermissionDenied,
     Unavailable,
 )
-from ovnhook.model import Domain, Interface, Port, Subnet, is_isolated_subnet, isolated_subnet
+from ovnhook.model import Domain, Interface, Keeper, Port, Subnet, is_isolated_subnet, isolated_subnet
 from ovnhook.observed import Observed
 from ovnhook.ovsdb.connection import ConstraintViolation
 from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.ovsdb.rows import server_mac
 from ovnhook.plan import Placement
 from ovnhook.subnet import Underlay
 from ovnhook.text import quoted
@@ -214,17 +215,7 @@ class Attachment:
             observed = observed.having(ports={**observed.ports, **left})
             if running and _is_elsewhere(observed, host):
                 return (), None, observed
-        asked = [
-            (name, where)
-            for interface in interfaces
-            for name in {
-                *plan.subnet_names(interface, default),
-                *(name for mac, name, _ in held if mac == interface.mac),
-            }
-            for where in interface.wish.addresses
-        ]
-        leases = self.northbound.leases_at({*asked, *((name, where) for _, name, where in held)}, deadline)
-        observed = observed.having(leases=leases)
+        observed = self._with_reserved(domain, default, observed, deadline)
         placements: list[Placement] = []
         refused: list[OvnhookError] = []
         for interface in interfaces:
@@ -239,6 +230,8 @@ class Attachment:
                     where for placement in placements if placement.subnet == subnet for where in placement.addresses
                 }
                 addresses = self._addresses(domain, interface, subnet, observed, taken, deadline)
+                if not (running or arrives) or interface.mac not in observed.ports:
+                    _check_mac(domain, interface, subnet, observed)
                 if running:
                     self._check_running(domain, interface, subnet, observed, deadline)
             except OvnhookError as error:
@@ -250,6 +243,26 @@ class Attachment:
             by_default = subnet.name == usual and named[interface.mac] != usual != interface.portgroup
             placements.append(Placement(interface, subnet, addresses, by_default))
         return made, Attached(tuple(placements), arrives, tuple(refused), put_off), observed
+
+    def _with_reserved(self, domain: Domain, default: str, observed: Observed, deadline: Deadline) -> Observed:
+        """Observed with the addresses and MAC addresses that are reserved of those that a domain may have."""
+        held = observed.holding.leases if observed.holding else ()
+        may_go = [
+            (interface, name)
+            for interface in domain.interfaces
+            for name in {
+                *plan.subnet_names(interface, default),
+                *(name for mac, name, _ in held if mac == interface.mac),
+            }
+        ]
+        asked = {(name, where) for interface, name in may_go for where in interface.wish.addresses}
+        leases, claims = self.northbound.reserved(
+            asked | {(name, where) for _, name, where in held},
+            {(name, interface.mac) for interface, name in may_go},
+            deadline,
+        )
+        others = [claim for claim in claims.values() if claim.domain != domain.uuid]
+        return observed.having(leases=leases, claims=claims, rivals=self.northbound.claimants(others, deadline))
 
     def _with_own_subnet(
         self, domain: Domain, observed: Observed, deadline: Deadline
@@ -420,6 +433,22 @@ class Attachment:
             f"interfaceid {name} belongs to {whose}",
             f"virsh edit {quoted(domain.name)}: take the interfaceid out of <virtualport>, libvirt makes a new one",
         )
+
+
+def _check_mac(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed) -> None:
+    """Raise AlreadyExists if an interface would share its MAC address with another one of its subnet."""
+    mac = interface.mac
+    rival = observed.rivals.get((subnet.name, mac))
+    if rival:
+        whose = f"domain {rival.domain_name} on {rival.host}"
+    elif mac == server_mac(subnet):
+        whose = "its gateway"
+    else:
+        return
+    another = "leave it out, or choose another one"
+    if domain.kept_by is Keeper.LIBVIRT:
+        another = f"virsh edit {domain.name}: take <mac address='{mac}'/> out, libvirt makes a new one"
+    raise AlreadyExists(f"MAC address {mac} of subnet {subnet.name} is that of {whose}", another)
 
 
 def _is_elsewhere(observed: Observed, host: str) -> bool:

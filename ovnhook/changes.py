@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from ovnhook.model import Floating, Holding, Lease, Network, Port, Subnet
+from ovnhook.model import Claim, Floating, Holding, Lease, Network, Port, Subnet
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,18 @@ class DropLease:
     """Give an address back."""
 
     lease: Lease
+
+
+@dataclass(frozen=True)
+class ClaimMac:
+    """Reserve a MAC address of a subnet for a domain's port; `old` is the claim that was read, or None.
+
+    A claim that the domain has must still be there. Another domain's is taken over, unless that domain has the port.
+    The claim goes with the port: by RemovePort, or by UpdatePort to another subnet.
+    """
+
+    old: Claim | None
+    new: Claim
 
 
 @dataclass(frozen=True)
@@ -202,6 +214,7 @@ Change = (
     | AddLease
     | UpdateLease
     | DropLease
+    | ClaimMac
     | AddPort
     | UpdatePort
     | RemovePort

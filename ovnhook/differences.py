@@ -15,7 +15,7 @@ from netaddr import IPAddress
 
 from ovnhook import names, plan
 from ovnhook.errors import OvnhookError
-from ovnhook.model import Domain, Holding, Interface, Keeper, Lease, Port, Tap
+from ovnhook.model import Claim, Domain, Holding, Interface, Keeper, Lease, Port, Tap
 
 _ON_ITS_WAY = 10.0  # seconds between the announcement of a migration and a domain at its destination, if not more
 
@@ -87,6 +87,8 @@ class Known:
         versions: of these.
         domains: the DNS domain of each of them.
         leased: which of the addresses are leased that the names of each lead to.
+        claims: of the MAC addresses of this host's ports, by subnet and MAC.
+        rivals: the ports of other domains that these are of.
     """
 
     holdings: dict[UUID, Holding] = field(default_factory=dict)
@@ -95,6 +97,8 @@ class Known:
     versions: dict[str, str] = field(default_factory=dict)
     domains: dict[str, str] = field(default_factory=dict)
     leased: dict[str, frozenset[str]] = field(default_factory=dict)
+    claims: dict[tuple[str, str], Claim] = field(default_factory=dict)
+    rivals: dict[tuple[str, str], Port] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -321,6 +325,24 @@ def strangers(inventory: Inventory) -> set[UUID]:
     return leased - inventory.holdings.keys()
 
 
+def claimed(host: str, inventory: Inventory) -> set[Claim]:
+    """The claims that there have to be: of the MAC addresses of this host's ports."""
+    ports = (port for port in inventory.ports.values() if port.host == host and port.kept_by is Keeper.LIBVIRT)
+    return {Claim(port.subnet, port.mac, port.domain) for port in ports}
+
+
+def with_claims(known: Known, wanted: set[Claim], there: set[Claim]) -> set[Claim]:
+    """Add claims that were there before to what is known, and return all that are as wanted.
+
+    Args:
+        known: what was looked up, but for those.
+        wanted: the claims that there have to be.
+        there: those that were there before: they go with their ports, which are looked at each time.
+    """
+    known.claims.update({(claim.subnet, claim.mac): claim for claim in wanted & there})
+    return wanted & {*known.claims.values()}
+
+
 def elsewhere(inventory: Inventory, domains: Domains) -> set[tuple[UUID, str]]:
     """The interfaces whose ports have to be known, as they are another host's, or missing."""
     running = {(uuid, one.mac) for uuid, run in domains.running.items() for one in run.domain.interfaces}
@@ -348,7 +370,7 @@ def compare(
     Args:
         host: its chassis.
         inventory: what was read of it, before `domains`: what a domain has only got since is not missed by it.
-        known: what was read for that (`subnets`, `strangers`, `elsewhere`).
+        known: what was read for that (`subnets`, `strangers`, `elsewhere`, `claimed`).
         taps: of its Open vSwitch, read before `domains` too.
         domains: of its libvirt.
     """
@@ -489,6 +511,19 @@ def _lacks(
     if interface.device and (tap is None or tap.iface_id != wanted):
         has = f"is bound to {tap.iface_id}" if tap else "is no port of Open vSwitch"
         return f"{interface.device} {has} instead of port {wanted}", attach
+    return _lacks_mac(known, domain, port, attach)
+
+
+def _lacks_mac(known: Known, domain: Domain, port: Port, attach: Attach) -> tuple[str, Mend] | None:
+    """A MAC address that is not reserved for a port: a version before made it, or its subnet has another one."""
+    place = (port.subnet, port.mac)
+    if rival := known.rivals.get(place):
+        hint = f"give one of the two another MAC address: virsh edit {domain.name}, and start it again"
+        whose = f"domain {rival.domain_name} on {rival.host}"
+        return f"its MAC address is also that of {whose} in subnet {port.subnet}", Leave(hint)
+    claim = known.claims.get(place)
+    if claim is None or claim.domain != domain.uuid:
+        return f"its MAC address is not reserved in subnet {port.subnet}", attach
     return None
 
 

@@ -5,11 +5,12 @@ A problem says which thing, and how it is known; its hint says where to look, or
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ovnhook import router
-from ovnhook.model import Node, Router
+from ovnhook.model import Node, Port, Router
 from ovnhook.text import quoted
 
 BEAT = 30.0
@@ -102,6 +103,21 @@ class Use:
 
 
 @dataclass(frozen=True)
+class SharedMac:
+    """A MAC address that several ports of a subnet have.
+
+    Attributes:
+        subnet: name of the subnet.
+        mac: the MAC address.
+        owners: the ports, in words.
+    """
+
+    subnet: str
+    mac: str
+    owners: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Certificate:
     """What a host is let in with, and renews by itself.
 
@@ -142,6 +158,7 @@ class Observed:
         nodes: all hosts.
         legs: of all routers that lead outside.
         uses: of all subnets.
+        shared_macs: of all subnets.
         certificates: of all hosts that have joined.
         foreign: rows that were taken out not long ago.
         follows_rows: whether this control host's northbound server listens where rows say.
@@ -153,6 +170,7 @@ class Observed:
     nodes: tuple[Node, ...] = ()
     legs: tuple[Leg, ...] = ()
     uses: tuple[Use, ...] = ()
+    shared_macs: tuple[SharedMac, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     foreign: tuple[Foreign, ...] = ()
     follows_rows: bool = False
@@ -167,6 +185,7 @@ def problems(seen: Observed) -> tuple[Problem, ...]:
         *_listening(seen),
         *(problem for leg in seen.legs if hosts_known for problem in _leg(leg, seen.nodes)),
         *(problem for node in seen.nodes for problem in _host(node, seen)),
+        *map(_shared_mac, seen.shared_macs),
         *(problem for one in seen.certificates for problem in _certificate(one, seen.now)),
         *_servers(seen.databases),
         *_subnets(seen.uses),
@@ -292,6 +311,32 @@ def _host(node: Node, seen: Observed) -> Iterator[Problem]:
             f"host {name}: its clock is {span(-age)} ahead of the control host's",
             f"on both: timedatectl. Until then it is not noticed when the agent of {name} ends",
         )
+
+
+def shared_macs(ports: Iterable[Port], foreign: Iterable[tuple[str, str, str]]) -> tuple[SharedMac, ...]:
+    """The MAC addresses that several ports of one subnet have.
+
+    Args:
+        ports: ours.
+        foreign: subnet, MAC and name of ports of others that have one of their MACs.
+    """
+    owners: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for port in ports:
+        owners[port.subnet, port.mac].append(f"domain {port.domain_name} on {port.host}")
+    for subnet, mac, name in foreign:
+        owners[subnet, mac].append(f"port {name}, which is not ovnhook's")
+    return tuple(
+        SharedMac(subnet, mac, tuple(sorted(found)))
+        for (subnet, mac), found in sorted(owners.items())
+        if len(found) > 1 and any(one.startswith("domain ") for one in found)
+    )
+
+
+def _shared_mac(one: SharedMac) -> Problem:
+    return Problem(
+        f"subnet {one.subnet}: {' and '.join(one.owners)} have one MAC address, {one.mac}, and cut each other off",
+        "virsh edit one of the domains: take <mac> out, libvirt makes a new one; then start it again",
+    )
 
 
 def _certificate(one: Certificate, now: float) -> Iterator[Problem]:

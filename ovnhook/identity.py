@@ -69,6 +69,11 @@ def port(domain: UUID, mac: str) -> UUID:
     return uuid5(_NAMESPACE, f"port/{domain}/{mac}")
 
 
+def claim(subnet: str, mac: str) -> UUID:
+    """The DNS row that reserves a MAC address (lower case) of a subnet for the port that has it."""
+    return uuid5(_NAMESPACE, f"mac/{subnet}/{mac}")
+
+
 def router(name: str) -> UUID:
     """The Logical_Router row of a router."""
     return uuid5(_NAMESPACE, f"router/{name}")

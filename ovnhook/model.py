@@ -388,6 +388,26 @@ class Port:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A MAC address of a subnet, reserved for as long as a domain has a port with it there.
+
+    Attributes:
+        subnet: name of the subnet.
+        mac: the MAC address.
+        domain: UUID of the domain; its port says what the domain is called, and where it runs.
+    """
+
+    subnet: str
+    mac: str
+    domain: UUID
+
+    @property
+    def uuid(self) -> UUID:
+        """Its DNS row."""
+        return identity.claim(self.subnet, self.mac)
+
+
+@dataclass(frozen=True)
 class Tap:
     """A guest's device as Open vSwitch has it.
 

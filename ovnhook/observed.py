@@ -9,7 +9,7 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook.changes import Registry, SetRegistry
-from ovnhook.model import Floating, Holding, Lease, Network, Port, Router, Subnet
+from ovnhook.model import Claim, Floating, Holding, Lease, Network, Port, Router, Subnet
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Observed:
         ports: its ports by MAC.
         subnets: those that were asked for, or that the domain holds addresses of, and that exist, by name.
         leases: those that were asked for and exist, by subnet and address.
+        claims: those that were asked for and exist, by subnet and MAC.
+        rivals: the ports of other domains that these claims are of.
     """
 
     registry: Registry | None = None
@@ -61,6 +63,8 @@ class Observed:
     ports: Mapping[str, Port] = field(default_factory=dict)
     subnets: Mapping[str, Subnet] = field(default_factory=dict)
     leases: Mapping[tuple[str, IPAddress], Lease] = field(default_factory=dict)
+    claims: Mapping[tuple[str, str], Claim] = field(default_factory=dict)
+    rivals: Mapping[tuple[str, str], Port] = field(default_factory=dict)
 
     def having(
         self,
@@ -68,6 +72,8 @@ class Observed:
         ports: Mapping[str, Port] | None = None,
         subnets: Mapping[str, Subnet] | None = None,
         leases: Mapping[tuple[str, IPAddress], Lease] | None = None,
+        claims: Mapping[tuple[str, str], Claim] | None = None,
+        rivals: Mapping[tuple[str, str], Port] | None = None,
     ) -> Observed:
         """The same, with what was read later."""
         return replace(
@@ -75,4 +81,6 @@ class Observed:
             ports=self.ports if ports is None else ports,
             subnets=self.subnets if subnets is None else subnets,
             leases=self.leases if leases is None else leases,
+            claims=self.claims if claims is None else claims,
+            rivals=self.rivals if rivals is None else rivals,
         )

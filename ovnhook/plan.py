@@ -17,6 +17,7 @@ from ovnhook.changes import (
     AddLease,
     AddPort,
     Change,
+    ClaimMac,
     DropHolding,
     DropLease,
     NeedLease,
@@ -28,7 +29,7 @@ from ovnhook.changes import (
     UpdatePort,
 )
 from ovnhook.errors import InUse, NotFound
-from ovnhook.model import Domain, Holding, Interface, Keeper, Kind, Lease, Port, Subnet
+from ovnhook.model import Claim, Domain, Holding, Interface, Keeper, Kind, Lease, Port, Subnet
 from ovnhook.observed import Observed
 
 
@@ -144,6 +145,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
             moving_to=moving_to,
             index=_index(domain, mac, there),
         )
+        ports += _claim(port, there, observed)
         if there is None:
             ports.append(AddPort(port))
         elif there != port:
@@ -359,6 +361,17 @@ def may_have(lease: Lease, domain: Domain, interface: Interface) -> bool:
         attached.mac for attached in domain.interfaces
     }  # these are attached later, if at all
     return lease.is_held_by(domain.uuid, interface.mac) or (lease.domain == domain.uuid and lease.mac not in others)
+
+
+def _claim(port: Port, there: Port | None, observed: Observed) -> list[Change]:
+    """What reserves the MAC address of a port that is to be made or moved, or of one that has no claim yet."""
+    new = Claim(port.subnet, port.mac, port.domain)
+    old = observed.claims.get((port.subnet, port.mac))
+    stays = there is not None and there.subnet == port.subnet
+    # A port that runs beside another domain's of the same MAC goes on so: it is reported, and its next start refused.
+    if (stays and old == new) or (port.subnet, port.mac) in observed.rivals:
+        return []
+    return [ClaimMac(old, new)]
 
 
 def _keep(lease: Lease, there: Lease | None) -> list[Change]:

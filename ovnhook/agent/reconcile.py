@@ -45,6 +45,7 @@ from ovnhook.differences import (
     Stay,
     Unplug,
     candidates,
+    claimed,
     compare,
     elsewhere,
     leaving,
@@ -52,9 +53,11 @@ from ovnhook.differences import (
     subnets,
     well_named,
     whose,
+    with_claims,
 )
 from ovnhook.errors import OvnhookError, Unavailable
 from ovnhook.host import Host
+from ovnhook.model import Claim
 from ovnhook.ovsdb import inventory
 
 _log = logging.getLogger(__name__)
@@ -103,6 +106,7 @@ class Reconciler:
         self._said = ""
         self._failed_scans = 0
         self._well: dict[str, Named] = {}  # the names of subnets when they were right
+        self._claims: set[Claim] = set()  # of this host's ports, when they were right
         self._next_anew = 0.0
         self.problems: tuple[str, ...] = ()
         """What somebody else has to know: what hangs, or can't be repaired."""
@@ -246,7 +250,7 @@ class Reconciler:
             raise Unavailable("another scan of this host has not ended", "journalctl -u ovnhook-agent")
         try:
             if anew or time.monotonic() >= self._next_anew:
-                self._well = {}
+                self._well, self._claims = {}, set()
                 self._next_anew = time.monotonic() + random.uniform(0.5, 1.0) * _ANEW
             northbound, vswitch = self._host.northbound.database, self._host.vswitch
             host = vswitch.chassis(Deadline.after(_TIMEOUT))
@@ -259,8 +263,10 @@ class Reconciler:
             domains, senseless = sight.domains(seen, self._config.integration_bridge)
             for error in senseless:
                 _log.error("%s", error)
-            wanted = subnets(there, self._well), strangers(there), elsewhere(there, domains)
+            claims = claimed(host, there)
+            wanted = subnets(there, self._well), strangers(there), elsewhere(there, domains), claims - self._claims
             known = inventory.look_up(northbound, *wanted, Deadline.after(_TIMEOUT))
+            self._claims = with_claims(known, claims, self._claims)
             found = list(compare(host, there, known, taps, domains))
             self._well = well_named(there, known, found, self._well)
             return found

@@ -40,6 +40,7 @@ class _Stored:
     cloud: Cloud
     gateways: dict[str, tuple[str, ...]]
     uses: tuple[health.Use, ...]
+    shared_macs: tuple[health.SharedMac, ...]
     ports: Counter[str]
 
 
@@ -118,6 +119,7 @@ class Status:
             nodes=hosts.nodes if hosts else (),
             legs=_legs(stored, hosts) if stored else (),
             uses=stored.uses if stored else (),
+            shared_macs=stored.shared_macs if stored else (),
             certificates=tuple(
                 health.Certificate(one.subject.name, one.subject.role, one.ends)
                 for one in self._members().found
@@ -141,11 +143,14 @@ class Status:
             for lease in self._northbound.leases(deadline)
             if lease.subnet in by_name and address.is_given(by_name[lease.subnet], lease.address)
         )
+        ports = self._northbound.ports(deadline)
+        foreign = self._northbound.foreign_macs({port.mac for port in ports}, deadline)
         return _Stored(
             cloud=cloud,
             gateways=self._northbound.gateways(deadline),
             uses=tuple(health.Use(one.name, used[one.name], address.capacity(one)) for one in cloud.subnets),
-            ports=self._northbound.port_counts(deadline),
+            shared_macs=health.shared_macs(ports, foreign),
+            ports=Counter(port.host for port in ports),
         )
 
     def _hosts(self, deadline: Deadline) -> _Hosts:

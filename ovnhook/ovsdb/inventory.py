@@ -13,8 +13,9 @@ from netaddr import IPAddress
 
 from ovnhook import identity, names
 from ovnhook.deadline import Deadline
-from ovnhook.differences import Inventory, Known
+from ovnhook.differences import Inventory, Known, claimed
 from ovnhook.errors import OvnhookError
+from ovnhook.model import Claim
 from ovnhook.ovsdb import rows
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Operation, Row, includes, key, map_of, select
@@ -104,8 +105,10 @@ def read_domain(
         leases={(lease.subnet, lease.address): lease for lease in leases},
         broken=tuple(broken),
     )
-    others = {(port.domain, port.mac): port for port in ports if (port.domain, port.mac) not in there.ports}
-    return there, Known(holdings={domain: holding} if holding and not ours else {}, ports=others)
+    known = look_up(database, (), (), (), claimed(host, there), deadline)
+    known.ports.update({(port.domain, port.mac): port for port in ports if (port.domain, port.mac) not in there.ports})
+    known.holdings.update({domain: holding} if holding and not ours else {})
+    return there, known
 
 
 def read_names(database: Database, host: str, subnet: str, deadline: Deadline) -> tuple[Inventory, Known]:
@@ -114,7 +117,7 @@ def read_names(database: Database, host: str, subnet: str, deadline: Deadline) -
     (found,) = database.transact([select(rows.DNS, match)], deadline)
     broken: list[OvnhookError] = []
     leases = {(lease.subnet, lease.address): lease for lease in _each(rows.lease, found, broken)}
-    return Inventory(leases=leases, broken=tuple(broken)), look_up(database, [subnet], (), (), deadline)
+    return Inventory(leases=leases, broken=tuple(broken)), look_up(database, [subnet], (), (), (), deadline)
 
 
 def look_up(
@@ -122,6 +125,7 @@ def look_up(
     subnets: Iterable[str],
     domains: Iterable[UUID],
     interfaces: Iterable[tuple[UUID, str]],
+    claims: Iterable[Claim],
     deadline: Deadline,
 ) -> Known:
     """What has to be known beside that, by key: the server looks at no row but those that are wanted.
@@ -131,11 +135,13 @@ def look_up(
         subnets: whose names are wanted.
         domains: of which it is wanted what they hold, on whichever host.
         interfaces: domain and MAC of those whose port is wanted, on whichever host.
+        claims: those that there should be; whose they are is wanted.
         deadline: when to give up.
     """
-    holders, pairs = list(domains), list(interfaces)
+    holders, pairs, wished = list(domains), list(interfaces), list(claims)
     wanted = [select(rows.DNS, key(identity.domain(domain))) for domain in holders]
     wanted += [select(rows.PORT, key(identity.port(domain, mac))) for domain, mac in pairs]
+    wanted += [select(rows.DNS, key(claim.uuid)) for claim in wished]
     found = iter(database.transact(wanted, deadline) if wanted else ())
     known = Known()
     broken: list[OvnhookError] = []
@@ -143,6 +149,15 @@ def look_up(
     known.holdings.update({holding.domain: holding for holding in holdings})
     ports = [port for _ in pairs for port in _each(rows.port, next(found), broken)]
     known.ports.update({(port.domain, port.mac): port for port in ports})
+    claimed = [claim for _ in wished for claim in _each(rows.claim, next(found), broken)]
+    known.claims.update({(claim.subnet, claim.mac): claim for claim in claimed})
+    others = [claim for claim in claimed if claim not in wished]
+    wanted = [select(rows.PORT, key(identity.port(claim.domain, claim.mac))) for claim in others]
+    found = iter(database.transact(wanted, deadline) if wanted else ())
+    for claim in others:
+        for port in _each(rows.port, next(found), broken):
+            if port.subnet == claim.subnet:
+                known.rivals[port.subnet, port.mac] = port
     for name in subnets:
         _look_up_names(database, name, known, broken, deadline)
     for error in broken:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import singledispatch
 from typing import Any, TypeVar
 from uuid import UUID
@@ -18,6 +18,7 @@ from ovnhook.changes import (
     AddPort,
     AddSubnet,
     Change,
+    ClaimMac,
     DropHolding,
     DropLease,
     NeedLease,
@@ -37,7 +38,7 @@ from ovnhook.changes import (
     UpdateSubnet,
 )
 from ovnhook.deadline import Deadline
-from ovnhook.model import Holding, Lease, Port, Subnet
+from ovnhook.model import Claim, Holding, Lease, Port, Subnet
 from ovnhook.observed import Cloud, Observed
 from ovnhook.ovsdb import rows, topology
 from ovnhook.ovsdb.connection import Database
@@ -120,6 +121,29 @@ class Northbound:
         leases = [rows.lease(row) for result in results for row in result]
         return {(lease.subnet, lease.address): lease for lease in leases}
 
+    def reserved(
+        self, places: Iterable[tuple[str, IPAddress]], macs: Iterable[tuple[str, str]], deadline: Deadline
+    ) -> tuple[dict[tuple[str, IPAddress], Lease], dict[tuple[str, str], Claim]]:
+        """The leases of some addresses, and the claims of some MAC addresses, by subnet: those that exist."""
+        leases = [select(rows.DNS, key(identity.lease(name, str(address)))) for name, address in places]
+        claims = [select(rows.DNS, key(identity.claim(name, mac))) for name, mac in macs]
+        wanted = [*leases, *claims]
+        results = self.database.transact(wanted, deadline) if wanted else []
+        leased = [rows.lease(row) for result in results[: len(leases)] for row in result]
+        claimed = [rows.claim(row) for result in results[len(leases) :] for row in result]
+        return (
+            {(lease.subnet, lease.address): lease for lease in leased},
+            {(claim.subnet, claim.mac): claim for claim in claimed},
+        )
+
+    def claimants(self, claims: Iterable[Claim], deadline: Deadline) -> dict[tuple[str, str], Port]:
+        """The ports that claims are of, by subnet and MAC: those that exist there. A claim without one is void."""
+        wanted = [select(rows.PORT, key(identity.port(claim.domain, claim.mac))) for claim in claims]
+        results = self.database.transact(wanted, deadline) if wanted else []
+        ports = [rows.port(row) for result in results for row in result]
+        there = {(claim.subnet, claim.mac) for claim in claims}
+        return {(port.subnet, port.mac): port for port in ports if (port.subnet, port.mac) in there}
+
     def leased_of(self, subnet: str, addresses: Iterable[IPAddress], deadline: Deadline) -> set[UUID]:
         """The lease rows' UUIDs of some addresses of a subnet, those that exist: less to read than `leases_at`."""
         wanted = [
@@ -197,6 +221,32 @@ class Northbound:
         match = includes("external_ids", rows.kind("port", **ids))
         (found,) = self.database.transact([select(rows.PORT, match, columns=rows.PORT_COLUMNS)], deadline)
         return sorted(self._read(rows.port, found), key=lambda port: (port.domain_name, port.mac))
+
+    def foreign_macs(self, macs: Collection[str], deadline: Deadline) -> list[tuple[str, str, str]]:
+        """Ports on subnets' switches that are not ours and have one of these MACs: subnet, MAC and name of each."""
+        others = ["external_ids", "excludes", as_map(rows.kind("port"))]
+        (found,) = self.database.transact([select(rows.PORT, others, columns=["_uuid", "name", "addresses"])], deadline)
+        having = [
+            (UUID(row["_uuid"][1]), word, row["name"])
+            for row in found
+            for addresses in set_of(row["addresses"])
+            if (word := addresses.partition(" ")[0].lower()) in macs
+        ]
+        wanted = [
+            select(
+                rows.SWITCH,
+                ["ports", "includes", rows.members(uuid)],
+                includes("external_ids", rows.kind("subnet")),
+                columns=["external_ids"],
+            )
+            for uuid, _, _ in having
+        ]
+        results = self.database.transact(wanted, deadline) if wanted else []
+        return [
+            (rows.own(switch)["subnet"], mac, name)
+            for (_, mac, name), switches in zip(having, results, strict=True)
+            for switch in switches
+        ]
 
     def port_counts(self, deadline: Deadline, by: str = "host") -> Counter[str]:
         """How many ports there are on each host, or (``subnet``) on each subnet."""
@@ -318,6 +368,19 @@ def _(change: DropLease) -> list[Operation]:
 
 
 @operations.register
+def _(change: ClaimMac) -> list[Operation]:
+    old, new = change.old, change.new
+    if old is None:
+        return [insert(rows.DNS, new.uuid, rows.claim_columns(new))]
+    still = exists(rows.DNS, old.uuid, _of_domain(old))
+    if old.domain == new.domain:
+        return [still]
+    there = includes("external_ids", rows.kind("port", subnet=old.subnet))
+    gone = require(rows.PORT, [key(identity.port(old.domain, old.mac)), there], [], ["_uuid"])
+    return [still, gone, update(rows.DNS, key(new.uuid), rows.claim_columns(new))]
+
+
+@operations.register
 def _(change: AddPort) -> list[Operation]:
     port = change.port
     row: Row = {
@@ -336,7 +399,7 @@ def _(change: UpdatePort) -> list[Operation]:
         ["options", "insert", as_map(rows.port_options(new))],
         *set_keys("external_ids", rows.port_ids(new)),
     ]
-    moves = [_leave(old), _join(new)] if old.subnet != new.subnet else []
+    moves = [*_leave(old), _join(new)] if old.subnet != new.subnet else []
     return [
         exists(rows.PORT, old.uuid, includes("external_ids", rows.port_ids(old))),
         update(rows.PORT, key(old.uuid), rows.port_columns(new)),
@@ -350,7 +413,7 @@ def _(change: RemovePort) -> list[Operation]:
     # A port that no switch refers to is gone: Logical_Switch_Port is no root table.
     port = change.port
     still = rows.kind("port", host=port.host, moving_to="")
-    return [exists(rows.PORT, port.uuid, includes("external_ids", still)), _leave(port)]
+    return [exists(rows.PORT, port.uuid, includes("external_ids", still)), *_leave(port)]
 
 
 @operations.register
@@ -436,6 +499,7 @@ def _(change: RemoveSubnet) -> list[Operation]:
         require(rows.SWITCH, [key(subnet.uuid)], [{"ports": ["set", []]}], ["ports"]),
         delete(rows.SWITCH, key(subnet.uuid)),
         delete(rows.DNS, key(identity.names(subnet.name))),
+        delete(rows.DNS, includes("external_ids", rows.kind("mac", subnet=subnet.name))),  # what ports by hand left
         *(delete(rows.DHCP_OPTIONS, key(uuid)) for uuid in rows.dhcp_options(subnet)),
     ]
 
@@ -480,8 +544,17 @@ def _join(port: Port) -> Operation:
     return mutate(rows.SWITCH, key(identity.switch(port.subnet)), [["ports", "insert", rows.members(port.uuid)]])
 
 
-def _leave(port: Port) -> Operation:
-    return mutate(rows.SWITCH, key(identity.switch(port.subnet)), [["ports", "delete", rows.members(port.uuid)]])
+def _leave(port: Port) -> list[Operation]:
+    """Take a port off its switch, with the claim of its MAC address."""
+    claim = Claim(port.subnet, port.mac, port.domain)
+    return [
+        mutate(rows.SWITCH, key(identity.switch(port.subnet)), [["ports", "delete", rows.members(port.uuid)]]),
+        delete(rows.DNS, key(claim.uuid), _of_domain(claim)),
+    ]
+
+
+def _of_domain(claim: Claim) -> Condition:
+    return includes("external_ids", rows.kind("mac", domain=str(claim.domain)))
 
 
 def _still(lease: Lease) -> Operation:

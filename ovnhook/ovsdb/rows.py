@@ -16,7 +16,7 @@ from netaddr import AddrFormatError, IPAddress, IPNetwork
 from ovnhook import identity
 from ovnhook.changes import Registry
 from ovnhook.errors import OvnhookError
-from ovnhook.model import External, Holding, InterfaceAddress, Keeper, Lease, Port, Range, Router, Subnet
+from ovnhook.model import Claim, External, Holding, InterfaceAddress, Keeper, Lease, Port, Range, Router, Subnet
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
 
 P = ParamSpec("P")
@@ -31,7 +31,7 @@ SUBNET = "ovnhook:subnet"
 SWITCH = "Logical_Switch"
 PORT = "Logical_Switch_Port"
 DHCP_OPTIONS = "DHCP_Options"
-DNS = "DNS"  # names; and leases, holdings and the registry: northd passes over DNS rows that no switch refers to
+DNS = "DNS"  # names; and leases, holdings, claims, the registry: northd passes over DNS rows that no switch refers to
 
 REQUESTED_CHASSIS = "requested-chassis"
 ACTIVATION_STRATEGY = "activation-strategy"
@@ -380,6 +380,18 @@ def holding(row: Row) -> Holding:
         kept_by=Keeper(ids["kept-by"]),
         moving_to=ids["moving-to"],
     )
+
+
+def claim_columns(claim: Claim) -> Row:
+    """The DNS row of a claim."""
+    return {"external_ids": as_map(kind("mac", subnet=claim.subnet, mac=claim.mac, domain=str(claim.domain)))}
+
+
+@reader
+def claim(row: Row) -> Claim:
+    """A DNS row as the claim it is."""
+    ids = own(row)
+    return Claim(ids["subnet"], ids["mac"], UUID(ids["domain"]))
 
 
 def registry_columns(registry: Registry) -> Row:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from multiprocessing.pool import AsyncResult
 from multiprocessing.synchronize import Barrier
 from uuid import UUID
@@ -19,7 +20,7 @@ from ovnhook import address
 from ovnhook.changes import AddSubnet, Registry, SetRegistry
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
-from ovnhook.errors import Exhausted
+from ovnhook.errors import AlreadyExists, Exhausted
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Subnet, Wish
 from ovnhook.ovsdb.northbound import Northbound
@@ -87,6 +88,24 @@ def test_the_last_address(northbound: Server, make_host: Callable[[str], Server]
     assert northbound.dump(versions=True) == before
 
 
+def test_one_mac(northbound: Server, make_host: Callable[[str], Server]) -> None:
+    """Of domains that share a MAC in one subnet one has it, and one of each of the others' MACs; again when it ends."""
+    _make(northbound.remote, LARGE)
+    configs = _configs([northbound.remote], make_host)
+    macs = 12
+    domains = [_twin(number, number % macs) for number in range(macs * PROCESSES)]
+    assert _at_once(configs, domains) == macs * (PROCESSES - 1)
+    ports = Northbound(northbound.remote).ports(Deadline.after(20))
+    assert Counter(port.mac for port in ports) == Counter(_twin(0, number).macs[0] for number in range(macs))
+
+
+def _twin(number: int, mac: int) -> Domain:
+    """A domain whose MAC address others have too."""
+    one = _domain(number, 1)
+    macs = (f"52:54:00:ff:00:{mac:02x}",)
+    return replace(one, interfaces=(replace(one.interfaces[0], mac=macs[0]),), macs=macs)
+
+
 def _make(remote: str, subnet: Subnet) -> None:
     Northbound(remote).commit([AddSubnet(subnet), SetRegistry(None, Registry(1, subnet.name))], Deadline.after(HANG))
 
@@ -118,7 +137,7 @@ def _domains(interfaces: int) -> list[Domain]:
 
 
 def _at_once(configs: Sequence[Config], domains: Sequence[Domain], meanwhile: Callable[[], None] = lambda: None) -> int:
-    """Attach the domains, dealt out to a process for each configuration; how many found the subnet full."""
+    """Attach the domains, dealt out to a process for each configuration; how many were refused."""
     context = multiprocessing.get_context("spawn")
     together = context.Barrier(len(configs))
     with context.Pool(len(configs), _begin, (together,)) as pool:
@@ -135,13 +154,13 @@ def _begin(together: Barrier) -> None:
 
 
 def _attach(config: Config, domains: Sequence[Domain]) -> int:
-    """In a process: attach some domains; how many found the subnet full. Any other error is the test's."""
+    """In a process: attach some domains; how many were refused. Any other error is the test's."""
     attachment = Host(config)
     refused = 0
     for domain in domains:
         try:
             attachment.attach(domain, Deadline.after(HANG))
-        except Exhausted:
+        except (AlreadyExists, Exhausted):
             refused += 1
     return refused
 

@@ -9,9 +9,20 @@ import pytest
 
 from ovnhook import identity
 from ovnhook.attachment import Attached
-from ovnhook.differences import Domains, Named, Running, compare, elsewhere, strangers, subnets, well_named
+from ovnhook.differences import (
+    Domains,
+    Named,
+    Running,
+    claimed,
+    compare,
+    elsewhere,
+    strangers,
+    subnets,
+    well_named,
+    with_claims,
+)
 from ovnhook.host import Host
-from ovnhook.model import Domain, Kind, isolated_subnet
+from ovnhook.model import Claim, Domain, Kind, isolated_subnet
 from ovnhook.ovsdb import inventory
 from tests.database.test_attachment import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world
 
@@ -23,15 +34,26 @@ def attach(host: Host, wanted: Domain) -> Attached:
     return host.attach(wanted, soon(), running=True)
 
 
-def differing(world: World, host: Host, *running: Domain, well: dict[str, Named] | None = None) -> list[str]:
-    """What differs on hv1, if these domains run there and are defined so; `well` is kept from one look to the next."""
+def differing(
+    world: World,
+    host: Host,
+    *running: Domain,
+    well: dict[str, Named] | None = None,
+    claims: set[Claim] | None = None,
+) -> list[str]:
+    """What differs on hv1, if these domains run there and are defined so; two are kept from one look to the next."""
     database = world.northbound.database
     well = {} if well is None else well
     there = inventory.read(database, "hv1", soon(), {subnet: named.domain for subnet, named in well.items()})
     taps = frozenset(one.device for each in running for one in each.interfaces)
     domains = Domains({one.uuid: Running(one, taps) for one in running}, {one.uuid: one for one in running})
-    wanted = subnets(there, well), strangers(there), elsewhere(there, domains)
+    claims = set() if claims is None else claims
+    mine = claimed("hv1", there)
+    wanted = subnets(there, well), strangers(there), elsewhere(there, domains), mine - claims
     known = inventory.look_up(database, *wanted, soon())
+    right = with_claims(known, mine, claims)
+    claims.clear()
+    claims.update(right)
     found = list(compare("hv1", there, known, host.vswitch.taps(soon()), domains))
     now = well_named(there, known, found, well)
     well.clear()
@@ -174,9 +196,10 @@ def test_a_look_at_a_sound_host_writes_nothing(world: World, hv1: Host, monkeypa
         return transact(*given)
 
     well: dict[str, Named] = {}
-    assert differing(world, hv1, *hosts, well=well) == []
+    claims: set[Claim] = set()
+    assert differing(world, hv1, *hosts, well=well, claims=claims) == []
     monkeypatch.setattr(world.northbound.database, "transact", count)
-    assert differing(world, hv1, *hosts, well=well) == []
+    assert differing(world, hv1, *hosts, well=well, claims=claims) == []
     assert len(counted) == 1
     assert world.exact() == before
 

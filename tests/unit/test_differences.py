@@ -26,12 +26,13 @@ from ovnhook.differences import (
     Running,
     Stay,
     Unplug,
+    claimed,
     compare,
     elsewhere,
     strangers,
     subnets,
 )
-from ovnhook.model import Domain, Holding, Interface, Keeper, Kind, Lease, Port, Tap, Wish
+from ovnhook.model import Claim, Domain, Holding, Interface, Keeper, Kind, Lease, Port, Tap, Wish
 
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
 GONE = UUID("7d1c2a35-86b4-4f10-b1a4-5f8a3c1be5d2")
@@ -82,7 +83,8 @@ def host() -> Host:
     taps = {"vnet0": Tap("if-1", str(WEB), MAC, ours=True), "vnet7": Tap("x", "", "", ours=False)}
     leased = frozenset({str(LEASE.address), "10.1.0.77"})
     records = names.records([LEASE], "example") | {"far": "10.1.0.77", "77.0.1.10.in-addr.arpa": "far.example"}
-    beside = Known(names={"blue": records}, domains={"blue": "example"}, leased={"blue": leased})
+    claims = {("blue", MAC): Claim("blue", MAC, WEB)}
+    beside = Known(names={"blue": records}, domains={"blue": "example"}, leased={"blue": leased}, claims=claims)
     running = {WEB: Running(WEB1, frozenset({"vnet0"}))}
     return Host([PORT], [HOLDING], [LEASE], taps, running, {WEB: WEB1}, beside)
 
@@ -140,6 +142,30 @@ def test_what_has_to_be_asked_for() -> None:
     assert subnets(whole) == {"blue"}
     assert strangers(whole) == set()
     assert elsewhere(whole, domains) == set()
+    assert claimed("hv1", whole) == {Claim("blue", MAC, WEB)}
+    assert claimed("hv2", whole) == set()
+
+
+@pytest.mark.parametrize("claims", [{}, {("blue", MAC): Claim("blue", MAC, GONE)}])
+def test_a_mac_address_that_is_not_reserved(host: Host, claims: dict[tuple[str, str], Claim]) -> None:
+    """A version before has made the port, or a claim is left that no port has."""
+    host.beside.claims.clear()
+    host.beside.claims.update(claims)
+    found = only(host)
+    assert found.what == "its MAC address is not reserved in subnet blue"
+    assert (found.domain, found.interface, found.mend) == ("web1", MAC, Attach(WEB1))
+
+
+def test_a_mac_address_of_two_domains(host: Host) -> None:
+    """Both run since before: the one without the claim is reported, after all that can be repaired."""
+    host.beside.claims["blue", MAC] = Claim("blue", MAC, GONE)
+    host.beside.rivals["blue", MAC] = replace(PORT, domain=GONE, domain_name="twin", host="hv2")
+    found = only(host)
+    assert found.what == "its MAC address is also that of domain twin on hv2 in subnet blue"
+    assert isinstance(found.mend, Leave)
+    assert "virsh edit web1" in found.mend.hint
+    host.taps = {}
+    assert isinstance(only(host).mend, Attach)
 
 
 @pytest.mark.parametrize("taps", [{}, {"vnet0": Tap("if-2", str(WEB), MAC, ours=True)}])

@@ -15,7 +15,7 @@ from lxml import etree
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address, domainxml, plan
-from ovnhook.changes import AddLease, AddPort, Change, NeedSubnet, Registry, SetHolding, SetNames
+from ovnhook.changes import AddLease, AddPort, Change, ClaimMac, NeedSubnet, Registry, SetHolding, SetNames
 from ovnhook.errors import OvnhookError
 from ovnhook.model import Domain, Interface, Subnet, isolated_subnet
 from ovnhook.observed import Observed
@@ -137,6 +137,8 @@ def _change(change: Change) -> str:
             return f"need subnet {subnet.name}"
         case AddLease(lease):
             return f"add lease {lease.subnet} {lease.address}: {lease.mac}, hostname {lease.hostname}, run {lease.run}"
+        case ClaimMac(None, claim):
+            return f"claim MAC {claim.subnet} {claim.mac}"
         case AddPort(port):
             addresses = " ".join(map(str, port.addresses))
             return f"add port {port.id}: {port.mac} {addresses}, subnet {port.subnet}, host {port.host}"

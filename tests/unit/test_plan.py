@@ -16,6 +16,7 @@ from ovnhook.changes import (
     AddLease,
     AddPort,
     Change,
+    ClaimMac,
     DropHolding,
     DropLease,
     NeedLease,
@@ -28,7 +29,7 @@ from ovnhook.changes import (
     describe,
 )
 from ovnhook.errors import NotFound
-from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Subnet, Wish
+from ovnhook.model import Claim, Domain, Holding, Interface, Kind, Lease, Port, Subnet, Wish
 from ovnhook.observed import Observed
 from ovnhook.plan import Placement
 
@@ -49,6 +50,7 @@ class Store:
     ports: dict[UUID, Port] = field(default_factory=dict)
     holdings: dict[UUID, Holding] = field(default_factory=dict)
     names: dict[str, dict[str, str]] = field(default_factory=dict)
+    claims: dict[tuple[str, str], Claim] = field(default_factory=dict)
 
     def commit(self, changes: Iterable[Change]) -> None:
         """Carry out changes in their order."""
@@ -56,6 +58,9 @@ class Store:
             self._carry_out(change)
         ids = [port.id for port in self.ports.values()]
         assert len(ids) == len(set(ids)), "two ports have one name"
+        assert self.claims == {
+            (port.subnet, port.mac): Claim(port.subnet, port.mac, port.domain) for port in self.ports.values()
+        }
         assert self.names == {
             name: names.records(leases, SUBNETS[name].domain)
             for name in SUBNETS
@@ -69,6 +74,7 @@ class Store:
             ports={port.mac: port for port in self.ports.values() if port.domain == domain},
             subnets=SUBNETS,
             leases=dict(self.leases),
+            claims=dict(self.claims),
         )
 
     def of(self, domain: UUID) -> tuple[list[Lease], list[Port], Holding | None]:
@@ -94,6 +100,10 @@ class Store:
                 self.leases[_at(new)] = new
             case DropLease(lease):
                 assert self.leases.pop(_at(lease)) == lease
+            case ClaimMac(old, new):
+                assert self.claims.get((new.subnet, new.mac)) == old
+                assert old in (None, new), "the MAC address is another domain's"
+                self.claims[new.subnet, new.mac] = new
             case AddPort(port):
                 assert port.uuid not in self.ports, "the port exists"
                 self.ports[port.uuid] = port
@@ -101,9 +111,12 @@ class Store:
                 assert self.ports[old.uuid] == old
                 assert old.uuid == new.uuid
                 self.ports[new.uuid] = new
+                if old.subnet != new.subnet:
+                    del self.claims[old.subnet, old.mac]
             case RemovePort(port):
                 gone = self.ports.pop(port.uuid)
                 assert (gone.host, gone.moving_to) == (port.host, ""), "the port is another host's"
+                del self.claims[port.subnet, port.mac]
             case SetNames(subnet, old, new):
                 there = self.names.pop(subnet, {})
                 assert old.items() <= there.items()
