@@ -101,11 +101,19 @@ class Server:
         return results
 
     def dump(self, *, versions: bool = False) -> Dump:
-        """Every row of every table; with `versions` also ``_version``, which changes whenever a row is written."""
+        """Every row of every table, without what the server notes down of connections by itself.
+
+        With `versions` also ``_version``, which changes whenever a row is written.
+        """
         found = self.transact(*({"op": "select", "table": table, "where": []} for table in self.tables))
+
+        def left_out(table: str) -> set[str]:
+            noted = {"status", "is_connected", "_version"} if table in ("Connection", "Manager") else set()
+            return noted if versions else {*noted, "_version"}
+
         return {
             table: {
-                row["_uuid"][1]: {key: value for key, value in row.items() if versions or key != "_version"}
+                row["_uuid"][1]: {key: value for key, value in row.items() if key not in left_out(table)}
                 for row in result["rows"]
             }
             for table, result in zip(self.tables, found, strict=True)
