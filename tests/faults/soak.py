@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from lab import CommandError, Host, LabError
 from lab.domain import interface_xml
+from lab.waiting import HANG
 from tests.faults import footprint
 from tests.faults.course import DOMAINS, Round, Step, Verb, course
 from tests.faults.injection import Injection
-from tests.faults.stage import BOUND, HALF_A_MINUTE, Stage, stage
+from tests.faults.stage import Stage, stage
 
 PAUSED = ("four", "five")
 """The domains that are started without running: a hypervisor full of guests that boot has no time for anything else."""
@@ -94,7 +95,7 @@ class Soak:
 
     def _quiet(self, before: footprint.Footprint | None = None) -> footprint.Footprint:
         """The footprint, when what ends by itself has ended."""
-        end = time.monotonic() + HALF_A_MINUTE
+        end = time.monotonic() + self._there.within
         while True:
             found = footprint.measure(self._world)
             if time.monotonic() > end or (before is not None and not footprint.grown(before, found)):
@@ -140,19 +141,19 @@ class Soak:
         if step.verb is Verb.START and running is None:
             host = world.cloud.host(step.host)
             if defined is not None and defined is not host:
-                defined.run(["virsh", "undefine", name], timeout=BOUND)
+                defined.run(["virsh", "undefine", name], timeout=HANG)
             if defined is not host:
                 world.define(host, name, interface_xml(), dhcp="none", memory=80)
             paused = ["--paused"] if name in PAUSED else []
-            host.run(["virsh", "start", *paused, name], timeout=BOUND)
+            host.run(["virsh", "start", *paused, name], timeout=HANG)
         elif step.verb is Verb.STOP and running is not None:
-            running.run(["virsh", "destroy", name], timeout=BOUND)
+            running.run(["virsh", "destroy", name], timeout=HANG)
         elif step.verb is Verb.MIGRATE and running is not None:
             (target,) = (host.name for host in world.cloud.hypervisors if host is not running)
             follow = ("--persistent", "--undefinesource")
-            running.run(world.cloud.migrate_argv(name, target, *follow), timeout=BOUND)
+            running.run(world.cloud.migrate_argv(name, target, *follow), timeout=HANG)
         elif step.verb is Verb.UNDEFINE and running is None and defined is not None:
-            defined.run(["virsh", "undefine", name], timeout=BOUND)
+            defined.run(["virsh", "undefine", name], timeout=HANG)
         elif step.verb in (Verb.PLUG, Verb.UNPLUG) and running is not None:
             return self._plug(running, name, step.verb)
         else:
@@ -164,17 +165,17 @@ class Soak:
         mac = _PLUGGED.format(DOMAINS.index(name))
         if name in PAUSED:  # what is plugged out has to be let go of by the guest
             return False
-        there = mac in host.run(["virsh", "domiflist", name], timeout=BOUND).stdout
+        there = mac in host.run(["virsh", "domiflist", name], timeout=HANG).stdout
         if there == (verb is Verb.PLUG):
             return False
         command = "attach-device" if verb is Verb.PLUG else "detach-device"
-        host.run(["virsh", command, name, "/dev/stdin", "--live"], input=interface_xml(mac), timeout=BOUND)
+        host.run(["virsh", command, name, "/dev/stdin", "--live"], input=interface_xml(mac), timeout=HANG)
         return True
 
     def _where(self, name: str, *states: str) -> Host | None:
         """The hypervisor that has a domain in one of some states, as virsh lists them."""
         for host in self._world.cloud.hypervisors:
-            if name in host.run(["virsh", "list", "--name", *states], timeout=BOUND).stdout.split():
+            if name in host.run(["virsh", "list", "--name", *states], timeout=HANG).stdout.split():
                 return host
         return None
 

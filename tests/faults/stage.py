@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from lab import Cloud, CommandError, Guest, Host, LabError
 from lab.domain import interface_xml
+from lab.waiting import HANG
 from tests.cloud.world import World
 from tests.faults.cells import Cell, Fault, Situation, Traffic
 from tests.faults.gate import AFTER, BEFORE, Gate
@@ -18,9 +19,6 @@ from tests.faults.observed import observe
 from tests.faults.wanted import differences
 
 HALF_A_MINUTE = 30.0
-BOUND = 60.0
-"""Seconds for a call of virsh: the fault's ten, the deadline's five, and what a slow machine needs for the rest."""
-
 RATE = 5  # pings a second
 MOST_LOST = 2  # of them, where the traffic is kept
 
@@ -28,19 +26,20 @@ RUNNER, WITNESS, SUBJECT = "runner", "witness", "subject"
 
 
 @contextmanager
-def stage(prefix: str) -> Iterator[Stage]:
-    """A lab of this prefix, with the two guests."""
+def stage(prefix: str, within: float = HALF_A_MINUTE) -> Iterator[Stage]:
+    """A lab of this prefix, with the two guests; all has to be as wanted within some seconds after a fault."""
     with Cloud(prefix) as cloud:
         world = World(cloud)
         world.ovnhook("subnet", "create", "default", "10.10.0.0/24", "--default")
-        yield Stage(world)
+        yield Stage(world, within)
 
 
 class Stage:
     """Runs cells, one after the other."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, within: float) -> None:
         self.world = world
+        self.within = within
 
     def run(self, cell: Cell) -> list[str]:
         """Run a cell; what did not hold, in words."""
@@ -49,7 +48,7 @@ class Stage:
         wrong: list[str] = []
         if cell.situation is Situation.DESTROY:
             world.define(world.hv1, SUBJECT, interface_xml(), dhcp="none")
-            world.hv1.run(["virsh", "start", "--paused", SUBJECT], timeout=BOUND)
+            world.hv1.run(["virsh", "start", "--paused", SUBJECT], timeout=HANG)
         elif cell.situation is Situation.START:
             world.define(world.hv1, SUBJECT, interface_xml(), dhcp="none")
         elif cell.situation is Situation.MIGRATION:
@@ -88,14 +87,14 @@ class Stage:
 
     def _boot(self, host: Host, name: str) -> None:
         """Start a guest that has its address without asking for it."""
-        if name not in host.run(["virsh", "list", "--all", "--name"], timeout=BOUND).stdout.split():
+        if name not in host.run(["virsh", "list", "--all", "--name"], timeout=HANG).stdout.split():
             self.world.define(host, name, interface_xml(), dhcp="none")
-        guest = self.world.start(host, name, timeout=BOUND)
-        guest.console(f"ip link set eth0 up; ip address replace {self._address(name)}/24 dev eth0", timeout=BOUND)
+        guest = self.world.start(host, name, timeout=HANG)
+        guest.console(f"ip link set eth0 up; ip address replace {self._address(name)}/24 dev eth0", timeout=HANG)
 
     def _runs(self, name: str) -> bool:
         hosts = self.world.cloud.hypervisors
-        return any(name in host.run(["virsh", "list", "--name"], timeout=BOUND).stdout.split() for host in hosts)
+        return any(name in host.run(["virsh", "list", "--name"], timeout=HANG).stdout.split() for host in hosts)
 
     def _address(self, name: str) -> str:
         (address,) = self.world.leases(name).values()
@@ -129,7 +128,7 @@ class Stage:
         else:
             return None, None
         operation = pool.submit(_call, host, command)
-        gate.wait_reached(BOUND)
+        gate.wait_reached(HANG)
         return operation, gate
 
     # -- afterwards
@@ -145,8 +144,8 @@ class Stage:
         return wrong
 
     def heals(self) -> list[str]:
-        """What differs from what is wanted half a minute from now, unless it is all well before."""
-        end = time.monotonic() + HALF_A_MINUTE
+        """What differs from what is wanted when the time is over, unless it is all well before."""
+        end = time.monotonic() + self.within
         while True:
             try:
                 found = differences(observe(self.world.cloud))
@@ -176,7 +175,7 @@ class Stage:
         """Remove the domain of the cell: nothing of it may be left."""
         for host in self.world.cloud.hypervisors:
             for verb in ("destroy", "undefine"):
-                host.run(["virsh", verb, SUBJECT], check=False, timeout=BOUND)
+                host.run(["virsh", verb, SUBJECT], check=False, timeout=HANG)
         return [f"when {SUBJECT} was undefined: {left}" for left in self.heals()]
 
 
@@ -193,7 +192,7 @@ class Pings:
     def settle(self) -> int:
         """How many were lost since the beginning, when two seconds have gone well again."""
         before = len(self._answers())
-        self._world.wait_for(lambda: len(self._answers()) > before + 2 * RATE, "answers", timeout=HALF_A_MINUTE)
+        self._world.wait_for(lambda: len(self._answers()) > before + 2 * RATE, "answers")
         found = {number for number in self._answers() if number > self._since}
         return max(found) - self._since - len(found)
 
@@ -202,7 +201,7 @@ class Pings:
 
 
 def _call(host: Host, command: Sequence[str]) -> None:
-    host.run(command, timeout=BOUND)
+    host.run(command, timeout=HANG)
 
 
 def _outcome(operation: Future[None] | None, cell: Cell) -> list[str]:

@@ -11,9 +11,9 @@ import pytest
 from lab import Cloud, LabError, product, raft
 from lab.domain import interface_xml
 from lab.raft import Cluster
+from lab.waiting import HANG
 from tests.cloud.world import World
 from tests.faults.observed import observe
-from tests.faults.stage import BOUND, HALF_A_MINUTE
 from tests.faults.wanted import Observed, differences
 
 STARTS = 50
@@ -49,7 +49,7 @@ def test_the_leader_is_killed_while_fifty_domains_start(clustered: tuple[World, 
         world.define(host, name, interface_xml(), dhcp="none")
 
     def start(name: str) -> None:
-        hosts[name].run(["virsh", "start", "--paused", name], timeout=BOUND)
+        hosts[name].run(["virsh", "start", "--paused", name], timeout=HANG)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for done, future in enumerate(as_completed([pool.submit(start, name) for name in hosts])):
@@ -66,7 +66,7 @@ def test_the_leader_is_killed_while_fifty_domains_start(clustered: tuple[World, 
 
 
 def healed(world: World, cluster: Cluster) -> Observed:
-    """What there is, when it is as wanted, half a minute from now at the latest."""
+    """What there is, when it is as wanted."""
     wrong: list[str] = []
     found: list[Observed] = []
 
@@ -78,5 +78,5 @@ def healed(world: World, cluster: Cluster) -> Observed:
             wrong[:] = [str(error)]
         return not wrong
 
-    world.wait_for(right, "all to be as wanted", lambda: wrong, timeout=HALF_A_MINUTE)
+    world.wait_for(right, "all to be as wanted", lambda: wrong)
     return found[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 from lab import commands
 from lab.domain import CONSOLES, domain_xml, interface_xml
 from lab.image import image
+from lab.waiting import HANG
 from tests.packages.machine import Machine
 
 QEMU_CONF = """
@@ -27,12 +28,12 @@ def install(machine: Machine, debs: list[Path]) -> str:
     for deb in debs:
         machine.put(deb, f"/root/{deb.name}")
     names = " ".join(f"/root/{deb.name}" for deb in debs)
-    return machine.run(f"apt-get -qy install {names}", timeout=300)
+    return machine.run(f"apt-get -qy install {names}")
 
 
 def guest(machine: Machine, command: str, name: str = "web1") -> str:
     """Run a command in the guest."""
-    status, said = commands.execute(machine.path(f"{CONSOLES}/{name}.cmd"), command, 30)
+    status, said = commands.execute(machine.path(f"{CONSOLES}/{name}.cmd"), command, HANG)
     assert status == 0, said
     return said
 
@@ -48,7 +49,7 @@ def address(machine: Machine, name: str = "web1") -> str:
         )
         return bool(found)
 
-    machine.wait_for(look, "the guest's address", 90)
+    machine.wait_for(look, "the guest's address")
     return found[-1]
 
 
@@ -68,6 +69,16 @@ def lost(machine: Machine) -> int:
     """How many pings of the guest have not been answered so far."""
     numbers = [int(number) for number in re.findall(r"seq=(\d+)", guest(machine, "cat /run/pings"))]
     return numbers[-1] - numbers[0] + 1 - len(set(numbers))
+
+
+def goes_on(machine: Machine) -> None:
+    """Wait until pings of the guest are answered again; how many were lost is a matter of speed."""
+
+    def answered() -> int:
+        return len(re.findall(r"seq=\d+", guest(machine, "cat /run/pings")))
+
+    before = answered()
+    machine.wait_for(lambda: answered() > before, "an answer")
 
 
 def hear(machine: Machine) -> None:

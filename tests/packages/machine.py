@@ -22,14 +22,14 @@ _CLOUD = (
     *("ovn-central", "libvirt-daemon-system", "libvirt-clients", "libvirt-daemon-driver-qemu"),
     "qemu-system-x86",
 )
-_BOOT = 120.0  # seconds
+_LONG = 900.0  # seconds, of which a busy machine needs many to boot, or to install packages; a hang takes all
 _NO_DAEMONS = "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d"
 
 
 def packages() -> list[Path]:
     """The packages of this checkout, built if that was not done yet."""
     if not list(DIST.glob("*.deb")):
-        subprocess.run([REPO / "packaging" / "build"], check=True, timeout=900)
+        subprocess.run([REPO / "packaging" / "build"], check=True, timeout=3600)
     return sorted(DIST.glob("*.deb"))
 
 
@@ -52,12 +52,12 @@ def _make_tree(release: str, needed: Sequence[str], made: Path) -> None:
     with tempfile.TemporaryDirectory(dir=TREES, prefix="tmp.") as name:
         new = Path(name) / "tree"
         include = f"--include={','.join(_BASE)}"
-        subprocess.run(["debootstrap", "--variant=minbase", include, release, new], check=True, timeout=900)
+        subprocess.run(["debootstrap", "--variant=minbase", include, release, new], check=True, timeout=3600)
         quiet = "DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends"
         satisfy = f"{quiet} satisfy '{', '.join(filter(None, needed))}'"
         script = f"{_NO_DAEMONS}; apt-get -q update; {quiet} install {' '.join(_CLOUD)}; {satisfy}"
         script += "; rm /usr/sbin/policy-rc.d"
-        subprocess.run(["chroot", new, "/bin/sh", "-ec", script], check=True, timeout=900)
+        subprocess.run(["chroot", new, "/bin/sh", "-ec", script], check=True, timeout=3600)
         new.rename(made)
 
 
@@ -100,7 +100,7 @@ class Machine:
                 stdout=console,
                 stderr=console,
             )
-        self.wait_for(lambda: self._started() in ("running", "degraded"), "systemd", _BOOT)
+        self.wait_for(lambda: self._started() in ("running", "degraded"), "systemd")
 
     def power_off(self) -> None:
         """Switch it off as a person does."""
@@ -109,10 +109,10 @@ class Machine:
         with suppress(subprocess.SubprocessError):
             self.run("systemctl poweroff", check=False)
         try:
-            self._container.wait(60)
+            self._container.wait(_LONG)
         except subprocess.TimeoutExpired:
             self._container.kill()
-            self._container.wait(20)
+            self._container.wait(_LONG)
         self._container = None
 
     def remove(self) -> None:
@@ -121,7 +121,7 @@ class Machine:
         subprocess.run(["umount", self._root], check=True)
         shutil.rmtree(self._layers)
 
-    def run(self, command: str, *, check: bool = True, timeout: float = 120) -> str:
+    def run(self, command: str, *, check: bool = True, timeout: float = _LONG) -> str:
         """Run a command of the shell in it; what it says, also on stderr."""
         argv = ["nsenter", "-t", str(self._init), "-m", "-u", "-i", "-n", "-p", "-C", "/bin/sh", "-c", command]
         words = {"LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
@@ -151,7 +151,7 @@ class Machine:
         """What its journal says of ovnhook and libvirt."""
         return self.run("journalctl --no-pager -n 60 -u 'ovnhook*' -u libvirtd -t ovnhook-hook", check=False)
 
-    def wait_for(self, condition: Callable[[], object], what: str, timeout: float = 60) -> None:
+    def wait_for(self, condition: Callable[[], object], what: str, timeout: float = _LONG) -> None:
         """Wait until something is true."""
         end = time.monotonic() + timeout
         while not condition():
@@ -168,7 +168,7 @@ class Machine:
             return ""
         self._init = children[0]
         with suppress(subprocess.SubprocessError):
-            return self.run("systemctl is-system-running", check=False, timeout=10).strip()
+            return self.run("systemctl is-system-running", check=False, timeout=60).strip()
         return ""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 
+from lab.waiting import HANG
+
 _BRIDGE = "wire"
 
 
@@ -48,6 +50,6 @@ class Network:
 
 
 def _run(*argv: str) -> None:
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=HANG)
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(argv)}: exit status {done.returncode}\n{done.stdout}{done.stderr}")

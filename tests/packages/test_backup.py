@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.packages.guests import QEMU_CONF, address, guest, hear, install, lost, start
+from tests.packages.guests import QEMU_CONF, address, goes_on, guest, hear, install, lost, start
 from tests.packages.machine import Machine, packages
 
 LOSE = """
@@ -14,7 +14,7 @@ AWAY = "systemctl stop ovnhook-agent; ovs-vsctl set open . external_ids:ovn-remo
 BACK = """
 ovs-vsctl set open . external_ids:ovn-remote=unix:/run/ovn/ovnsb_db.sock
 systemctl start ovnhook-agent
-ovn-nbctl --wait=hv --timeout=20 sync
+ovn-nbctl --wait=hv sync
 """
 ROWS = "ovsdb-client --no-leader-only dump unix:/run/ovn/ovnnb_db.sock OVN_Northbound {} _uuid name | grep -v NB_Global"
 
@@ -25,7 +25,7 @@ def test_a_cloud_comes_back(machine: Machine) -> None:
     machine.run("systemctl restart libvirtd; hostnamectl hostname hv1")
     install(machine, packages())
     machine.run("ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev")  # it has no kernel module
-    machine.run("ovnhook node init --all-in-one", timeout=300)
+    machine.run("ovnhook node init --all-in-one")
     machine.run("ovnhook control backup /root/empty.tar.gz")
     hear(machine)
     start(machine)
@@ -46,13 +46,12 @@ def test_a_cloud_comes_back(machine: Machine) -> None:
     assert rows(machine) == kept
     assert first in machine.run("ovnhook lease list")
 
-    before = lost(machine)
     machine.run(AWAY)  # the host does not reach the databases while they are lost and come back
     machine.run(LOSE)
-    machine.run("ovnhook control restore /root/guest.tar.gz; ovn-nbctl --wait=sb --timeout=20 sync")
+    machine.run("ovnhook control restore /root/guest.tar.gz; ovn-nbctl --wait=sb sync")
     machine.run(BACK)
     settled(machine)
-    assert lost(machine) < before + 5  # of ten a second
+    goes_on(machine)
 
     machine.run(LOSE)
     said = machine.run("ovnhook control restore /root/guest.tar.gz")

@@ -74,13 +74,13 @@ def test_three_hosts(machines: Callable[[str], Machine], tmp_path: Path) -> None
     two = prepare(machines("192.0.2.3/24"), "hv2", "192.0.2.3", ["ovnhook-hypervisor"])
     two.run(OUTSIDE)
 
-    control.run(INIT, timeout=300)
-    assert changed(control.run(INIT, timeout=300)) == []
+    control.run(INIT)
+    assert changed(control.run(INIT)) == []
     tokens = {name: control.run(f"ovnhook node token {name}").strip() for name in ("hv1", "hv2")}
     assert "not a token" in one.run(f"echo {tokens['hv1'][:60]} | ovnhook node join - || true")
-    one.run(f"echo {tokens['hv1']} | ovnhook node join -", timeout=300)
-    assert changed(one.run(f"ovnhook node join {tokens['hv1']}", timeout=300)) == []
-    two.run(f"echo {tokens['hv2']} >/root/token; ovnhook node join /root/token {GATEWAY}", timeout=300)
+    one.run(f"echo {tokens['hv1']} | ovnhook node join -")
+    assert changed(one.run(f"ovnhook node join {tokens['hv1']}")) == []
+    two.run(f"echo {tokens['hv2']} >/root/token; ovnhook node join /root/token {GATEWAY}")
 
     start(one, "web1")
     start(two, "web2")
@@ -105,7 +105,7 @@ def test_three_hosts(machines: Callable[[str], Machine], tmp_path: Path) -> None
     reaches(one, "web1", "203.0.113.254")
 
     removed(control, two, tokens["hv2"])
-    one.run("apt-get -qy purge ovnhook-hypervisor python3-ovnhook", timeout=300)
+    one.run("apt-get -qy purge ovnhook-hypervisor python3-ovnhook")
     assert "ovnhook" not in one.run("ovs-vsctl get-ssl; ovs-vsctl get open . external_ids")
 
 
@@ -115,23 +115,23 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
     hosts = {name: prepare(machines(f"{own}/24"), name, own, ["ovnhook-control"]) for name, own in addresses.items()}
     first, second, third = hosts.values()
     node = prepare(machines("192.0.2.4/24"), "hv1", "192.0.2.4", ["ovnhook-hypervisor"])
-    first.run("ovnhook node init --control", timeout=300)
-    node.run(f"echo {first.run('ovnhook node token hv1').strip()} | ovnhook node join", timeout=300)
+    first.run("ovnhook node init --control")
+    node.run(f"echo {first.run('ovnhook node token hv1').strip()} | ovnhook node join")
     start(node)
     there = address(node)
     guest(node, "ping -i 0.1 10.128.0.1 >/run/pings 2>&1 &")
 
     member = "ovnhook node init --control --cluster"
-    first.run(member, timeout=300)
+    first.run(member)
     for number, host in enumerate((second, third), 2):
         token = first.run(f"ovnhook node token c{number} --control").strip()
         assert "this token is for a control host" in node.run(f"echo {token} | ovnhook node join || true")
-        host.run(f"echo {token} | {member} --token -", timeout=300)
-        assert changed(host.run(f"echo {token} | {member} --token -", timeout=300)) == []
+        host.run(f"echo {token} | {member} --token -")
+        assert changed(host.run(f"echo {token} | {member} --token -")) == []
     for host in (first, second):
-        host.run(member, timeout=300)  # it learns of those that came after it
+        host.run(member)  # it learns of those that came after it
     for host in hosts.values():
-        assert changed(host.run(member, timeout=300)) == []
+        assert changed(host.run(member)) == []
         assert host.run("stat -c '%a %U' /var/lib/ovnhook/ca/ca.key") == "600 root\n"
     node.run("systemctl start ovnhook-renew")
     everywhere = ",".join(f"ssl:{own}:6642" for own in addresses.values())
@@ -151,11 +151,11 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
     third.run("ovnhook subnet create blue 10.1.0.0/24")
     # As if the cluster could not be told: the control host is removed, its servers are still members.
     second.run(
-        "python3 -c \"from ovnhook.cli.client import Client; Client(None).call('RemoveNode', name='c1')\"", timeout=300
+        "python3 -c \"from ovnhook.cli.client import Client; Client(None).call('RemoveNode', name='c1')\""
     )
     assert "192.0.2.1" in third.run("ovn-appctl -t /run/ovn/ovnnb_db.ctl cluster/status OVN_Northbound")
-    second.run("ovnhook node remove c1", timeout=300)
-    assert "there is no node 'c1'" in second.run("ovnhook node remove c1 2>&1 || true", timeout=300)
+    second.run("ovnhook node remove c1")
+    assert "there is no node 'c1'" in second.run("ovnhook node remove c1 2>&1 || true")
     assert "c1" not in third.run("ovnhook certificate list")
     assert "192.0.2.1" not in third.run("ovn-appctl -t /run/ovn/ovnnb_db.ctl cluster/status OVN_Northbound")
     assert "blue" in node.run("ovnhook subnet list")
@@ -302,7 +302,7 @@ def removed(control: Machine, node: Machine, used: str) -> None:
     )
     assert "hv2" not in control.run("ovn-sbctl --bare --columns=name list Chassis")
     token = control.run("ovnhook node token hv2").strip()
-    node.run(f"echo {token} | ovnhook node join {GATEWAY}", timeout=300)
+    node.run(f"echo {token} | ovnhook node join {GATEWAY}")
     assert "hv2" in control.run("ovnhook node list")
 
 

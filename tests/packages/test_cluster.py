@@ -50,7 +50,7 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
     first.path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
     first.run("systemctl restart libvirtd")
     first.run("ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev")  # it has no kernel module
-    first.run("ovnhook node init --all-in-one", timeout=300)
+    first.run("ovnhook node init --all-in-one")
     hear(first)
     start(first)
     there, kept = address(first), rows(first)
@@ -142,7 +142,7 @@ def steps(host: Machine, *, joins: int = 0) -> str:
     """
     own = host.run("hostname -I").split()[0]
     met = "198.51.100.1" if joins else "''"
-    return host.run(f"python3 /root/steps.py {own} {met} {','.join(ADDRESSES)}", timeout=200)
+    return host.run(f"python3 /root/steps.py {own} {met} {','.join(ADDRESSES)}")
 
 
 def without(host: Machine, gone: Machine) -> str:

@@ -42,7 +42,7 @@ def test_a_life_of_the_packages(machine: Machine, tmp_path: Path) -> None:
     machine.power_off()
     machine.boot()
     assert address(machine) == first
-    assert guest(machine, "ping -c 1 -W 5 10.1.0.1")
+    assert guest(machine, "until ping -c 1 -W 2 10.1.0.1; do :; done")
 
     guest(machine, "ping -i 0.1 10.1.0.1 >/run/pings 2>&1 &")
     said = install(machine, newer(debs, tmp_path))
@@ -52,12 +52,12 @@ def test_a_life_of_the_packages(machine: Machine, tmp_path: Path) -> None:
     assert lost(machine) == 0
 
     ports = machine.run("ovn-nbctl --bare --columns=name list Logical_Switch_Port")
-    machine.run("apt-get -qy remove ovnhook-hypervisor ovnhook-control python3-ovnhook", timeout=300)
+    machine.run("apt-get -qy remove ovnhook-hypervisor ovnhook-control python3-ovnhook")
     assert machine.run("ovn-nbctl --bare --columns=name list Logical_Switch_Port") == ports
     said = machine.run("virsh destroy web1; virsh start web1")  # the hook of a removed package must not be in the way
     assert "for good: apt purge ovnhook-hypervisor" in said + machine.run("journalctl -t ovnhook-hook --no-pager")
     nothing_dangles(machine)
-    machine.run("apt-get -qy purge ovnhook-hypervisor ovnhook-control python3-ovnhook", timeout=300)
+    machine.run("apt-get -qy purge ovnhook-hypervisor ovnhook-control python3-ovnhook")
     left = machine.run("find / -xdev -name '*ovnhook*' -not -path '/root/*' -not -path '/proc/*' -not -path '/var/*'")
     assert left == ""
     nothing_dangles(machine)
@@ -72,13 +72,13 @@ def test_a_control_host_that_is_purged(machine: Machine, tmp_path: Path) -> None
     """An upgrade stops nothing and opens nothing; a removed package comes back as it was; a purge leaves nothing."""
     install(machine, [deb for deb in packages() if "hypervisor" not in deb.name])
     machine.run("ip address add 192.0.2.1/24 dev lo; ip route add 192.0.2.2 dev lo")
-    machine.run("ovnhook node init --control --address 192.0.2.1", timeout=300)
+    machine.run("ovnhook node init --control --address 192.0.2.1")
     units = "systemctl is-active ovnhook-renew.timer ovnhook-control; systemctl is-enabled ovnhook-renew.timer"
     assert machine.run(f"stat -c %a /var/lib/ovnhook; {units}").split() == ["700", "active", "active", "enabled"]
     install(machine, [deb for deb in newer(packages(), tmp_path) if "hypervisor" not in deb.name])
     assert machine.run(f"stat -c %a /var/lib/ovnhook; {units}").split() == ["700", "active", "active", "enabled"]
 
-    said = machine.run("apt-get -qy remove ovnhook-control python3-ovnhook", timeout=300)
+    said = machine.run("apt-get -qy remove ovnhook-control python3-ovnhook")
     assert "For good, with the certificate authority in /var/lib/ovnhook" in said
     assert ":6641" in machine.run("ss -Htln")  # nodes go on
     assert machine.run("find /etc/systemd -name 'ovnhook-*'; ls /run | grep ovnhook || true") == ""
@@ -91,7 +91,7 @@ def test_a_control_host_that_is_purged(machine: Machine, tmp_path: Path) -> None
         if not line.startswith("as it was  ")
     ] == []
 
-    machine.run("apt-get -qy purge ovnhook-control python3-ovnhook", timeout=300)
+    machine.run("apt-get -qy purge ovnhook-control python3-ovnhook")
     assert (
         machine.run(
             "find / -xdev -name '*ovnhook*' -not -path '/root/*' -not -path '/proc/*' -not -path '/var/cache/*'"
@@ -117,7 +117,7 @@ def test_what_debian_would_run(machine: Machine) -> None:
     assert {path.name for path in folder.iterdir()} == {"control", *names}
     for name in names:
         machine.put(folder / name, f"/root/{name}")
-        machine.run(f"cd /root && sh ./{name}", timeout=300)
+        machine.run(f"cd /root && sh ./{name}")
 
 
 def test_lintian_has_nothing_to_say() -> None:

@@ -45,7 +45,7 @@ def test_all_by_certificate(machine: Machine) -> None:
     machine.run("systemctl restart libvirtd; hostnamectl hostname hv1")
     install(machine, packages())
     machine.run("ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev")  # it has no kernel module
-    machine.run("ovnhook node init --all-in-one", timeout=300)
+    machine.run("ovnhook node init --all-in-one")
     machine.run(CERTIFICATES)
     machine.path("/etc/ovnhook/ovnhook.toml").write_text(CONFIGURATION)
     told = "journalctl -u ovnhook-agent | grep -c 'told that uplinks are down: none'"
