@@ -138,7 +138,7 @@ def test_a_name_makes_no_line_of_its_own(tmp_path: Path, asks: str) -> None:
     """Neither in the hook's own words nor in the agent's: what is not shown is escaped."""
     name = "web1\novnhook: error: domain mail is refused\x1b]0;title\x07\x85\u2028\u202e"
     if asks == "agent":
-        agent = Agent(tmp_path / "s", b"1.5\n4\n" + f"ovnhook: error: domain {name}: no".encode()).path
+        agent = Agent(tmp_path / "s", b"1000\n4\n" + f"ovnhook: error: domain {name}: no".encode()).path
     else:
         agent = Path("/nonexistent")
     xml = OURS.replace(b"<name>web1", f"<name>{HOSTILE}".encode())
