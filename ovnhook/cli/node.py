@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket as sockets
 import sys
@@ -351,7 +352,7 @@ def _read_token(place: str) -> Token:
                 f"this is not a token, nor a file that has one: {error.strerror}", "ovnhook node join -"
             ) from error
     if sys.stdin.isatty():
-        return tokens.parse(click.prompt("Token", hide_input=True, err=True))
+        return tokens.parse(getpass.getpass("Token: "))
     return tokens.parse(sys.stdin.read(tokens.LONGEST))
 
 
