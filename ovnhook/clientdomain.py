@@ -13,6 +13,7 @@ from ovnhook import address, identity
 from ovnhook.domainxml import HOST_NAME, HOST_NAMES, MAC, SUBNET_NAME, SUBNET_NAMES, hostname_of
 from ovnhook.errors import InvalidRequest
 from ovnhook.model import Domain, Interface, Keeper, Kind, Wish, isolated_subnet
+from ovnhook.text import is_hidden
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,255}")  # libvirt's own limits: a name of a domain is a name of files
 _MOST = 32  # interfaces of a domain
@@ -67,6 +68,8 @@ def make(uuid: str, name: str, interfaces: Iterable[Asked]) -> Domain:
     Raises:
         InvalidRequest: a value means nothing, or there is no interface.
     """
+    if is_hidden(name):  # one that is there already can still be taken away
+        raise InvalidRequest(f"name {name[:80]!r} is not one that a domain can have", "characters that can be seen")
     domain = identify(uuid if name else "", name)
     made = [_interface(asked, number, domain) for number, asked in enumerate(interfaces)]
     if not 1 <= len(made) <= _MOST:

@@ -16,6 +16,7 @@ from ovnhook.config import Config, load
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidConfig, OvnhookError, Unavailable
 from ovnhook.host import Host
+from ovnhook.text import visible
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +40,10 @@ class Answer:
     exit_code: int = 0
     message: str = ""
     unavailable: bool = False
+
+    def __post_init__(self) -> None:
+        """Keep the message on one line, whatever names are in it."""
+        object.__setattr__(self, "message", visible(self.message))
 
 
 def answer(

@@ -41,6 +41,7 @@ _RENEWED = 3  # with the last of so many parts of its time a certificate is to b
 _ORGANIZATION = "ovnhook"
 _AUTHORITY = "ovnhook CA"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+_MARK = 12  # characters of a mark in an anchor's name, which can have 64 (RFC 5280, appendix A)
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 
@@ -93,10 +94,15 @@ class Authority:
         if _public(_key(self.key).public_key()) != _public(_certificate(self.certificate).public_key()):
             raise InvalidRequest("the authority's key is not that of its certificate")
 
-    def anchor(self, subject: Subject) -> bytes:
-        """What a server trusts the subject by, in PEM; each is another one, and only certificates under it are good."""
+    def anchor(self, subject: Subject, mark: str = "") -> bytes:
+        """What a server trusts the subject by, in PEM; only certificates under it are good.
+
+        Args:
+            subject: who it is.
+            mark: the word that its name ends with, in place of one that no other has.
+        """
         key = _key(self.key)
-        name = _name(f"{subject} {secrets.token_hex(6)}")
+        name = _name(f"{subject} {mark or secrets.token_hex(_MARK // 2)}")
         return _signed(key, name, name, key.public_key(), _FOR_GOOD, _signs())
 
     def seal(self, key: str, value: str) -> str:
@@ -224,6 +230,15 @@ def issuer_of(certificate: bytes) -> str:
 def mark_of_key(certificate: bytes) -> str:
     """A word that is another one for each key, and stays when a certificate is renewed."""
     return hashlib.sha256(_public(_certificate(certificate).public_key())).hexdigest()[:16]
+
+
+def mark_of_request(request: bytes) -> str:
+    """A word that is another one for each key, of a signing request in PEM.
+
+    Raises:
+        InvalidRequest: the request is none.
+    """
+    return hashlib.sha256(_public(_requested(request))).hexdigest()[:_MARK]
 
 
 def is_of(certificate: bytes, key: bytes) -> bool:

@@ -7,9 +7,17 @@ from pathlib import Path
 
 import click
 
-from ovnhook.cli.client import Client
-from ovnhook.cli.output import format_option, show_list
-from ovnhook.errors import AlreadyExists, InvalidRequest
+from ovnhook.cli.client import Client, Object
+from ovnhook.cli.output import format_option, say, show_list
+from ovnhook.errors import (
+    AlreadyExists,
+    Exhausted,
+    InUse,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    Unavailable,
+)
 
 
 def _day(seconds: int) -> str:
@@ -23,6 +31,8 @@ _COLUMNS = {
 }
 _PEOPLE = click.Choice(["operator", "reader"])
 _CLIENTS = click.Choice(["operator", "reader", "node"])
+_REFUSED = (InvalidRequest, NotFound, AlreadyExists, InUse, PermissionDenied, Exhausted)
+"""Errors of a control service that has done nothing."""
 
 
 @click.group(invoke_without_command=True)
@@ -67,20 +77,35 @@ def create(socket: Path | None, name: str, role: str) -> None:
     for path in (key, made):
         if path.exists():
             raise AlreadyExists(f"there is a file {path}", "mv it away, or go to another directory")
-    secret = pki.new_key()
+    # Until it is known whether its certificate was issued the key is kept: with it the same one is asked for again.
+    pending = Path(f"{name}.{role}.pending-key")
     try:
-        keyfiles.write(key, secret, keyfiles.SECRET)  # first: nobody is let in whose key can't be kept
-        found = Client(socket).call("IssueCertificate", name=name, role=role, request=pki.request(secret).decode())
+        if not keyfiles.is_key(pending):
+            keyfiles.write(pending, pki.new_key(), keyfiles.SECRET)  # first: nobody is let in whose key can't be kept
+        found = _issue(socket, name, role, pending)
         if keyfiles.read(ca) not in (b"", found["ca"].encode()):
             ca = Path(f"{name}.ca.pem")
-        keyfiles.write(made, found["certificate"].encode(), keyfiles.PUBLIC)
         keyfiles.write(ca, found["ca"].encode(), keyfiles.PUBLIC)
+        keyfiles.write(made, found["certificate"].encode(), keyfiles.PUBLIC)
+        pending.rename(key)
     except OSError as error:
         raise InvalidRequest(f"{error.filename}: {error.strerror}") from error
-    finally:
-        if not made.exists():
-            key.unlink(missing_ok=True)
-    click.echo(f"wrote {key}, {made}, {ca}")
+    say(f"wrote {key}, {made}, {ca}")
+
+
+def _issue(socket: Path | None, name: str, role: str, pending: Path) -> Object:
+    """A certificate for a key, which is thrown away if it is certain that there is none."""
+    from ovnhook import pki
+
+    request = pki.request(pending.read_bytes()).decode()
+    try:
+        return Client(socket).call("IssueCertificate", name=name, role=role, request=request)
+    except Unavailable as error:
+        again = f"repeat it, with the key in {pending}: ovnhook certificate create {name} --role {role}"
+        raise Unavailable(error.message, f"{error.hint}; then {again}" if error.hint else again) from error
+    except _REFUSED:
+        pending.unlink(missing_ok=True)
+        raise
 
 
 @certificate.command()

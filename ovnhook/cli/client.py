@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import socket as sockets
+import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovnhook.config import CONTROL_SOCKET, Config, load
+from ovnhook.deadline import Deadline
 from ovnhook.errors import (
     AlreadyExists,
     Conflict,
@@ -26,13 +29,15 @@ from ovnhook.errors import (
 
 if TYPE_CHECKING:
     import grpc
+    from google.protobuf.descriptor import MethodDescriptor
 
     from ovnhook.keyfiles import Files
     from ovnhook.token import Token
 
 _PATIENCE = 15.0  # seconds for one call
-_PROBE = 2.0  # seconds that one of several hosts may take to let us connect
-_HINT = "ovnhook-hint"
+_PROBE = 2.0  # seconds that one of several hosts has to let us connect before the next one is tried
+_NOT_SENT = ("failed to connect to all addresses", "DNS resolution failed")  # how gRPC says that nothing was sent
+_LOOK = "on a control host: systemctl status ovnhook-control"
 _ERRORS: tuple[type[OvnhookError], ...] = (
     InvalidRequest,
     NotFound,
@@ -43,12 +48,20 @@ _ERRORS: tuple[type[OvnhookError], ...] = (
     Unavailable,
     Conflict,
 )
+_OPTIONS = [
+    ("grpc.enable_http_proxy", 0),
+    # A connection is this client's alone, and with it what went wrong with it.
+    ("grpc.use_local_subchannel_pool", 1),
+]
 
 Object = dict[str, Any]
+_Key = tuple[str, tuple[bytes, ...], bool]
 
 
 class Client:
     """A control service: of this host, by its unix socket, or of another one, by TCP with this host's certificate.
+
+    Its connections stay open as long as it is there: one for each host that was called.
 
     Args:
         socket: where it serves, or None for where ``ovnhook.toml`` says.
@@ -58,6 +71,8 @@ class Client:
     def __init__(self, socket: Path | None, patience: float = _PATIENCE) -> None:
         self._socket = socket
         self._patience = patience
+        self._channels: dict[_Key, grpc.Channel] = {}
+        weakref.finalize(self, _close, self._channels)
 
     def call(self, method: str, **fields: Any) -> Object:
         """Call a method of ``ovnhook.v1`` by its name, with these fields in the request.
@@ -65,19 +80,19 @@ class Client:
         Raises:
             OvnhookError: the one that the service raised, or Unavailable if it can't be asked.
         """
-        config = load() if self._socket is None else Config()
+        config = self._config
         if config.control:
             from ovnhook.keyfiles import Files
 
             shown = Files(*map(Path, (config.database_certificate, config.database_private_key, config.database_ca)))
             hint = f"openssl x509 -noout -subject -enddate -in {config.database_certificate}; ovnhook status there"
-            return self._anywhere(config.control.split(","), shown, hint, method, fields)
+            return self._anywhere(config.control.split(","), _contents(shown), hint, method, fields)
         socket = self._socket or CONTROL_SOCKET
-        self._find(socket)
-        import grpc
-
-        channel = grpc.insecure_channel(f"unix:{socket}", options=_OPTIONS)
-        return self._call(channel, str(socket), "ovnhook status", method, fields)
+        channel = self._channel(f"unix:{socket}", (), self._patience)
+        try:
+            return _call(channel, str(socket), self._patience, method, fields)
+        except _NotSent as error:
+            raise _unavailable(socket, error) from error
 
     def pages(self, method: str, rows: str, **fields: Any) -> list[Object]:
         """All rows of a list, page by page.
@@ -109,8 +124,7 @@ class Client:
             OvnhookError: the one that the service raised, or Unavailable if it can't be asked.
         """
         fields = {"secret": token.secret, "request": request.decode(), "address": address}
-        where = self._reachable(token.servers)
-        return self._call(_secure(where, ca), where, "", "Enrol", fields)
+        return self._anywhere(token.servers, (ca,), _LOOK, "Enrol", fields)
 
     def is_let_in(self, servers: Sequence[str], shown: Files) -> bool:
         """Whether one of some control hosts, each HOST:PORT, lets in who shows these.
@@ -118,119 +132,166 @@ class Client:
         Raises:
             Unavailable: none can be reached.
         """
-        self._reachable(servers)
+        # Another one each time: it has to connect anew, and at once.
+        client = Client(self._socket, self._patience)
         try:
-            self._anywhere(servers, shown, "", "ListNodes", {"page_size": 1})
-        except (Unavailable, PermissionDenied):
+            client._anywhere(servers, _contents(shown), "", "ListNodes", {"page_size": 1})
+        except PermissionDenied:
             return False
+        except Unavailable:
+            if any(map(_listens, servers)):
+                return False
+            raise
         return True
 
-    def _anywhere(
-        self, servers: Sequence[str], shown: Files, hint: str, method: str, fields: Mapping[str, Any]
-    ) -> Object:
-        """Call a method at the first of some control hosts that answers."""
-        files = [_content(path) for path in (shown.ca, shown.key, shown.certificate)]
-        wrong: list[str] = []
-        for server in map(str.strip, servers):
-            try:
-                return self._call(_secure(self._reachable([server]), *files), server, hint, method, fields)
-            except Unavailable as error:
-                wrong.append(error.message)
-        raise Unavailable("; ".join(wrong), hint)
+    @cached_property
+    def _config(self) -> Config:
+        return load() if self._socket is None else Config()
 
-    def _call(self, channel: grpc.Channel, where: str, hint: str, method: str, fields: Mapping[str, Any]) -> Object:
+    def _anywhere(
+        self, servers: Sequence[str], credentials: tuple[bytes, ...], hint: str, method: str, fields: Mapping[str, Any]
+    ) -> Object:
+        """Call a method at the first of some control hosts that answers.
+
+        A call that may have reached one of them is made at another one only if the proto says that it may be repeated.
+        Of several hosts each has a short time to let us connect; then, as they may be slow, all have what is left.
+
+        Args:
+            servers: each HOST:PORT.
+            credentials: the CA's certificate, and this host's key and certificate, in PEM.
+            hint: what to do if none can be asked.
+            method: as above.
+            fields: of the request.
+        """
+        deadline = Deadline.after(self._patience)
+        left = [server.strip() for server in servers]
+        wrong: dict[str, str] = {}
+        for is_last in (False, True) if len(left) > 1 else (True,):
+            for number, server in enumerate(list(left)):
+                share = deadline.remaining / (len(left) - number) if is_last else _PROBE
+                channel = self._channel(server, credentials, share)
+                try:
+                    return _call(channel, server, deadline.remaining, method, fields)
+                except _NotSent as error:
+                    wrong[server] = error.message
+                except Unavailable as error:
+                    if not _may_be_repeated(method):
+                        raise Unavailable(f"{error.message}: it may be done, or not", error.hint or hint) from error
+                    wrong[server] = error.message
+                    left.remove(server)
+        raise Unavailable("; ".join(wrong.values()), hint)
+
+    def _channel(self, where: str, credentials: tuple[bytes, ...], patience: float) -> grpc.Channel:
+        """The connection to a control host, which is made when it is used first, and has some seconds for that."""
         import grpc
 
-        from ovnhook.api.v1 import ovnhook_pb2
+        from ovnhook.pki import SERVER_NAME
 
-        services = ovnhook_pb2.DESCRIPTOR.services_by_name.values()
-        (service,) = (service for service in services if method in service.methods_by_name)
-        found = service.methods_by_name[method]
-        request, response = (getattr(ovnhook_pb2, kind.name) for kind in (found.input_type, found.output_type))
-        with channel:
-            call = channel.unary_unary(
-                f"/{service.full_name}/{method}",
-                request_serializer=request.SerializeToString,
-                response_deserializer=response.FromString,
-            )
-            try:
-                answer: Object = _plain(call(request(**fields), timeout=self._patience))
-            except grpc.RpcError as error:
-                raise self._told(error, where, hint) from error
-        return answer
-
-    def _reachable(self, servers: Sequence[str]) -> str:
-        """The first of some control hosts that lets us connect."""
-        for server in servers:
-            host, _, port = server.strip().rpartition(":")
-            with suppress(OSError), sockets.create_connection((host.strip("[]"), int(port)), timeout=_PROBE):
-                return server.strip()
-        raise Unavailable(
-            f"no control service can be reached at {', '.join(servers)}",
-            "on a control host: systemctl status ovnhook-control",
-        )
-
-    def _find(self, socket: Path) -> None:
-        """Say clearly why nobody can be called, where gRPC would say a lot."""
-        try:
-            with sockets.socket(sockets.AF_UNIX) as probe:
-                probe.settimeout(self._patience)
-                probe.connect(str(socket))
-        except PermissionError as error:
-            raise Unavailable(f"only root may use the control service at {socket}", "sudo ovnhook …") from error
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ECONNREFUSED):
-                why = os.strerror(error.errno) if error.errno else str(error)
-                raise Unavailable(f"the control service at {socket} can't be reached: {why}") from error
-            raise Unavailable(
-                f"the control service is not running at {socket}", "systemctl start ovnhook-control"
-            ) from error
-
-    def _told(self, error: grpc.RpcError, where: str, usual: str) -> OvnhookError:
-        """What the service raised."""
-        status, words = error.code().name, error.details() or ""
-        if status == "DEADLINE_EXCEEDED":
-            return Unavailable(f"the control service at {where} did not answer within {self._patience:.0f} s")
-        if status == "UNIMPLEMENTED":
-            return OvnhookError(
-                "the control service does not know this: its version is another one",
-                "systemctl restart ovnhook-control",
-            )
-        hints = [value for key, value in error.trailing_metadata() or () if key == _HINT]
-        kind = next((kind for kind in _ERRORS if kind.status == status), OvnhookError)
-        return kind(words, hints[0] if hints else usual if kind is Unavailable else "")
+        key = (where, credentials, patience <= _PROBE)
+        if key not in self._channels:
+            options: list[tuple[str, str | int]] = [*_OPTIONS, ("grpc.min_reconnect_backoff_ms", int(patience * 1000))]
+            if credentials:
+                options.append(("grpc.ssl_target_name_override", SERVER_NAME))
+                shown = grpc.ssl_channel_credentials(*credentials)
+                self._channels[key] = grpc.secure_channel(where, shown, options=options)
+            else:
+                self._channels[key] = grpc.insecure_channel(where, options=options)
+        return self._channels[key]
 
 
-_OPTIONS = [("grpc.enable_http_proxy", 0)]
-
-
-def _secure(where: str, ca: bytes, key: bytes | None = None, certificate: bytes | None = None) -> grpc.Channel:
-    """A channel to a control host, which shows a certificate of the authority's."""
+def _call(channel: grpc.Channel, where: str, patience: float, method: str, fields: Mapping[str, Any]) -> Object:
     import grpc
 
-    from ovnhook.pki import SERVER_NAME
+    from ovnhook.api import messages
+    from ovnhook.api.v1 import ovnhook_pb2
 
-    credentials = grpc.ssl_channel_credentials(ca, key, certificate)
-    return grpc.secure_channel(where, credentials, options=[*_OPTIONS, ("grpc.ssl_target_name_override", SERVER_NAME)])
-
-
-def _content(path: Path) -> bytes:
+    found = _method(method)
+    request, response = (getattr(ovnhook_pb2, kind.name) for kind in (found.input_type, found.output_type))
     try:
-        return path.read_bytes()
+        asked = request(**fields)
+    except (ValueError, TypeError) as error:  # a number that is too large, or an argument that is no text
+        raise InvalidRequest(f"that can't be asked for: {error}") from error
+    call = channel.unary_unary(
+        f"/{found.containing_service.full_name}/{method}",
+        request_serializer=request.SerializeToString,
+        response_deserializer=response.FromString,
+    )
+    try:
+        return messages.plain(call(asked, timeout=patience))
+    except grpc.RpcError as error:
+        raise _told(error, where, patience) from error
+
+
+class _NotSent(Unavailable):
+    """The control service can't be reached: the call did not get there."""
+
+
+def _told(error: grpc.RpcError, where: str, patience: float) -> OvnhookError:
+    """What the service raised, or that it did not answer."""
+    from ovnhook.api import hints
+
+    status, words = error.code().name, error.details() or ""
+    if status == "DEADLINE_EXCEEDED":
+        return Unavailable(f"the control service at {where} did not answer within {patience:.0f} s")
+    if status == "UNIMPLEMENTED":
+        return OvnhookError(
+            "the control service does not know this: its version is another one",
+            "systemctl restart ovnhook-control",
+        )
+    if status == "UNAVAILABLE" and words.startswith(_NOT_SENT):
+        return _NotSent(f"the control service at {where} can't be reached: {words.rpartition('last error: ')[2]}")
+    kind = next((kind for kind in _ERRORS if kind.status == status), OvnhookError)
+    return kind(words, hints.hint(error.trailing_metadata() or ()))
+
+
+def _method(name: str) -> MethodDescriptor:
+    """A method of one of our services."""
+    from ovnhook.api.v1 import ovnhook_pb2
+
+    services = ovnhook_pb2.DESCRIPTOR.services_by_name.values()
+    (service,) = (service for service in services if name in service.methods_by_name)
+    return service.methods_by_name[name]
+
+
+def _may_be_repeated(method: str) -> bool:
+    """Whether the proto says that calling it twice does no more than calling it once."""
+    from google.protobuf.descriptor_pb2 import MethodOptions
+
+    return _method(method).GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN
+
+
+def _unavailable(socket: Path, error: Unavailable) -> Unavailable:
+    """Why nobody can be called at a socket, in fewer words than gRPC's."""
+    try:
+        with sockets.socket(sockets.AF_UNIX) as probe:
+            probe.settimeout(_PROBE)
+            probe.connect(str(socket))
+    except PermissionError:
+        return Unavailable(f"only root may use the control service at {socket}", "sudo ovnhook …")
+    except OSError as found:
+        if found.errno in (errno.ENOENT, errno.ECONNREFUSED):
+            return Unavailable(f"the control service is not running at {socket}", "systemctl start ovnhook-control")
+        why = os.strerror(found.errno) if found.errno else str(found)
+        return Unavailable(f"the control service at {socket} can't be reached: {why}")
+    return error
+
+
+def _listens(server: str) -> bool:
+    """Whether somebody can be reached at HOST:PORT, who may let us in or not."""
+    host, _, port = server.strip().rpartition(":")
+    with suppress(OSError), sockets.create_connection((host.strip("[]"), int(port)), timeout=_PROBE):
+        return True
+    return False
+
+
+def _contents(shown: Files) -> tuple[bytes, ...]:
+    """What is shown to a control host: whom we trust, our key, our certificate."""
+    try:
+        return tuple(path.read_bytes() for path in (shown.ca, shown.key, shown.certificate))
     except OSError as error:
-        raise InvalidConfig(f"{path}: {error.strerror}", "ovnhook node join") from error
+        raise InvalidConfig(f"{error.filename}: {error.strerror}", "ovnhook node join") from error
 
 
-def _plain(value: Any) -> Any:
-    """A message as a dictionary, all of its fields; the option of json_format that does this has no lasting name.
-
-    An optional field that is not set is None.
-    """
-    if hasattr(value, "DESCRIPTOR"):
-        return {
-            field.name: None
-            if field.containing_oneof and not value.HasField(field.name)
-            else _plain(getattr(value, field.name))
-            for field in value.DESCRIPTOR.fields
-        }
-    return value if isinstance(value, str | int | float) else [_plain(item) for item in value]
+def _close(channels: dict[_Key, grpc.Channel]) -> None:
+    for channel in channels.values():
+        channel.close()

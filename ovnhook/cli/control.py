@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ovnhook.cli.output import say
 from ovnhook.config import load
 from ovnhook.errors import InvalidRequest
 from ovnhook.text import quoted
@@ -39,7 +40,7 @@ def backup(file: Path) -> None:
     _check_root(f"sudo ovnhook control backup {quoted(str(file))}")
     saved = save(file, load())
     key = " and the certificate authority's key" if saved.authority else ""
-    click.echo(f"saved      {len(saved.northbound)} rows of the northbound database{key}")
+    say(f"saved      {len(saved.northbound)} rows of the northbound database{key}")
 
 
 @control.command()
@@ -58,7 +59,7 @@ def restore(file: Path) -> None:
     from ovnhook.setup.step import carry_out
 
     _check_root(f"sudo ovnhook control restore {quoted(str(file))}")
-    carry_out(backup.steps(backup.load(file), load()), click.echo)
+    carry_out(backup.steps(backup.load(file), load()), say)
 
 
 def _check_root(how: str) -> None:

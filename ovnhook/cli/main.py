@@ -21,6 +21,7 @@ from ovnhook.cli.status import status
 from ovnhook.cli.subnet import subnet
 from ovnhook.config import CONTROL_SOCKET
 from ovnhook.errors import OvnhookError
+from ovnhook.text import visible
 
 _USAGE = 2
 _INTERRUPTED = 130
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, hint: str, status: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {visible(message)}", file=sys.stderr)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(f"hint: {visible(hint)}", file=sys.stderr)
     return status

@@ -14,7 +14,7 @@ import click
 
 from ovnhook.cli import complete
 from ovnhook.cli.client import Client, Object
-from ovnhook.cli.output import format_option, show_list, show_one, text
+from ovnhook.cli.output import format_option, say, show_list, show_one, text
 from ovnhook.config import CONTROL_SOCKET, load
 from ovnhook.errors import InUse, InvalidRequest, NotFound, Unavailable
 
@@ -236,9 +236,9 @@ def renew(socket: Path | None) -> None:
     if not (is_control or is_node):
         raise NotFound("this host has no certificate", "ovnhook node join, or ovnhook node init --control")
     if is_control:
-        carry_out([authority.renew(own)], click.echo)
+        carry_out([authority.renew(own)], say)
     if is_node:
-        carry_out(member.renew(shown, Client(socket)), click.echo)
+        carry_out(member.renew(shown, Client(socket)), say)
 
 
 @node.command()
@@ -275,7 +275,7 @@ def remove(socket: Path | None, name: str, force: bool) -> None:
             raise
     if cluster.is_member() and hosts:
         for address in cluster.strangers(_control_hosts(client).values()):
-            carry_out(cluster.without(address), click.echo)
+            carry_out(cluster.without(address), say)
 
 
 @node.command()
@@ -312,7 +312,7 @@ def drain(*, name: str, to: tuple[str, ...], uri: str, timeout: float) -> None:
     from ovnhook import drain as draining
 
     _check_root("ovnhook node drain …")
-    draining.drain(draining.Wishes(name, to, uri, timeout), load(), click.echo)
+    draining.drain(draining.Wishes(name, to, uri, timeout), load(), say)
 
 
 def _carry_out(steps: Iterable[Step]) -> None:
@@ -320,7 +320,7 @@ def _carry_out(steps: Iterable[Step]) -> None:
     from ovnhook.setup.step import carry_out
 
     try:
-        carry_out(steps, click.echo)
+        carry_out(steps, say)
     except Unavailable as error:
         again = "it may be repeated: what is done stays as it is"
         raise Unavailable(error.message, f"{error.hint}; {again}" if error.hint else again) from error

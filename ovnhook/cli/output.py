@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from ovnhook.text import is_hidden, visible
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 Object = Mapping[str, Any]
 
@@ -56,13 +58,25 @@ def text(value: object) -> str:
     return "-" if value in ("", None) else str(value)
 
 
+def say(line: str) -> None:
+    """Print a line that has names in it, which the terminal is to show and not to obey."""
+    click.echo(visible(line))
+
+
 def _dump(value: Any, format_: str) -> None:
+    """Print an object for programs, in ASCII where a terminal would obey a part of it."""
     if format_ == "json":
-        print(json.dumps(value, indent=2, ensure_ascii=False))
+        dumped = json.dumps(value, indent=2, ensure_ascii=False)
+        print(json.dumps(value, indent=2) if _is_unsafe(dumped) else dumped)
         return
     import yaml
 
-    print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), end="")
+    dumped = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    print(yaml.safe_dump(value, sort_keys=False) if _is_unsafe(dumped) else dumped, end="")
+
+
+def _is_unsafe(dumped: str) -> bool:
+    return any(map(is_hidden, dumped.split("\n")))
 
 
 def _table(headings: Sequence[str] | Mapping[str, Any], lines: Sequence[Sequence[str]]) -> None:
@@ -71,6 +85,7 @@ def _table(headings: Sequence[str] | Mapping[str, Any], lines: Sequence[Sequence
     from rich.table import Table
     from rich.text import Text
 
+    lines = [[visible(cell) for cell in line] for line in lines]
     console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
     titles = list(headings) or [""] * len(lines[0])
     longest = [max(len(title), *(len(line[place]) for line in lines), 0) for place, title in enumerate(titles)]

@@ -8,7 +8,7 @@ import click
 
 from ovnhook.cli import node
 from ovnhook.cli.client import Client, Object
-from ovnhook.cli.output import format_option, show_list, show_one, text
+from ovnhook.cli.output import format_option, say, show_list, show_one, text
 
 _WRONG = 8  # the exit status that says so: docs/reference/command-line.md
 
@@ -56,7 +56,8 @@ def status(socket: Path | None, format_: str) -> int:
 
 def _show(found: Object) -> None:
     for problem in found["problems"]:
-        click.echo(f"problem: {problem['what']}\n   hint: {problem['hint']}")
+        say(f"problem: {problem['what']}")
+        say(f"   hint: {problem['hint']}")
     if found["ok"]:
         click.echo("ok")
     click.echo(f"\nnorthd  {_northd(found['northd'])}")

@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 
+from ovnhook.api import hints, messages
 from ovnhook.control.admission import SEND, Admission, Call, Kind
 from ovnhook.control.roles import NOBODY, RULES, Identify, Rule, counted_as
 from ovnhook.deadline import Deadline
@@ -19,13 +20,10 @@ from ovnhook.pki import Subject
 
 _log = logging.getLogger(__name__)
 
-HINT = "ovnhook-hint"
-"""The trailing metadata that says what to do about an error, in ASCII as all of gRPC's metadata."""
-
 _USUAL_PATIENCE = 10.0  # seconds, for a client that sets no deadline
 _MOST_PATIENCE = 30.0
 _FOR_EVER = 1e9  # seconds: what gRPC says remains where the client has set no deadline
-_LONGEST = 1500  # bytes of a message, or of a hint
+_LONGEST = 1500  # bytes of a message
 _MARGIN = 0.2  # seconds before the client's deadline that we end, so that it hears from us why
 
 Answer = Callable[..., Any]
@@ -159,8 +157,7 @@ def _statuses(name: str, context: grpc.ServicerContext) -> Iterator[None]:
         if type(error) is OvnhookError:
             _log.error("%s: %s", name, error)
         if error.hint:
-            # A client never hears of a call that ends with a control character in its metadata.
-            context.set_trailing_metadata(((HINT, _short(error.hint.encode("unicode_escape"))),))
+            context.set_trailing_metadata(hints.metadata(error.hint))
         status, words = grpc.StatusCode[error.status], error.message
     except grpc.RpcError:
         raise  # the client has ended the call, or the admission
@@ -191,17 +188,7 @@ def _decoded(request: Any) -> Any:
     """A request that could be decoded, and whose text can be: the databases know no NUL in a text."""
     if isinstance(request, DecodeError):
         raise InvalidRequest("the request is not what the proto says")
-    for name, text in _texts(request):
+    for name, text in messages.texts(request):
         if "\0" in text:
             raise InvalidRequest(f"{name} has a NUL character in it")
     return request
-
-
-def _texts(message: Message) -> Iterator[tuple[str, str]]:
-    """Every text in a message, with the name of its field."""
-    for field, value in message.ListFields():
-        for one in [value] if isinstance(value, str | int | Message) else value:
-            if isinstance(one, Message):
-                yield from _texts(one)
-            elif isinstance(one, str):
-                yield field.name, one

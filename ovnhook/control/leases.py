@@ -22,6 +22,8 @@ from ovnhook.subnet import find
 
 _log = logging.getLogger(__name__)
 
+_LISTED = 10  # addresses that a refusal lists
+
 
 class Leases:
     """Shows leases, and gives back those whose domain does not run.
@@ -88,18 +90,12 @@ class Leases:
         """The lease of the interface that a name means (ovnhook.naming)."""
         where = {"subnet": find(subnet, self._northbound.cloud(deadline).subnets).name} if subnet else {}
         leases, ports = self._northbound.leases(deadline, **where), self._northbound.ports(deadline, **where)
-        found = naming.meant(name, naming.holders(leases, ports))
-        if not found:
-            raise NotFound(
-                f"no address is leased to '{name}'",
-                "ovnhook lease list; a lease is named by its address, or by the MAC or domain of its interface",
-            )
-        held = naming.single(name, found).leases
-        if len(held) > 1:
-            addresses = [str(lease.address) for lease in held]
+        held = [lease for one in naming.meant(name, naming.holders(leases, ports)) for lease in one.leases]
+        if len(held) != 1:
+            choices = ", ".join(str(lease.address) for lease in held[:_LISTED])
             raise InvalidRequest(
-                f"'{name}' has several addresses: {', '.join(addresses)}",
-                f"name one of them: ovnhook lease release {addresses[0]}",
+                f"address '{name}' is not an IP address",
+                f"'{name}' has several, name one of them: {choices}" if held else "ovnhook lease list",
             )
         return held[0]
 

@@ -91,10 +91,7 @@ class Ports:
         found = naming.meant(name, self._northbound.ports(deadline))
         if not found:
             but = ": the logical switch port of that name is not ovnhook's" if taken else ""
-            raise NotFound(
-                f"there is no port '{name}'{but}",
-                "ovnhook port list; a port is named by its ID, MAC, address or domain, as long as that runs",
-            )
+            raise NotFound(f"there is no port '{name}'{but}", "ovnhook port list")
         return naming.single(name, found)
 
 

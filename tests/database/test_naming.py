@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from uuid import UUID
 
 import grpc
@@ -17,6 +18,7 @@ from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Wish
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import as_set, key, mutate
+from ovnhook.text import quoted
 from tests.database.control import MAC, Control
 from tests.database.hosts import add_chassis
 
@@ -76,6 +78,32 @@ def test_one_port(cloud: Control, name: str, mac: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["Käse", "日本", "a b", "it's"])
+def test_a_hint_is_a_command(cloud: Control, name: str) -> None:
+    """In the characters of the name, quoted where a shell needs it; also for a client in another language."""
+    start(cloud, on("blue", OTHER), name=name, uuid=UUID(int=11))
+    error, hint = cloud.refused(5, "port", "delete", name)
+    assert f"is of domain {name}, which runs on hv1" in error
+    assert hint == f"virsh destroy {quoted(name)}"
+    assert shlex.split(hint)[-1] == name
+    with cloud.channel() as channel, pytest.raises(grpc.RpcError) as refused:
+        ovnhook_pb2_grpc.PortsStub(channel).DeletePort(api.DeletePortRequest(id=name), timeout=20)
+    assert dict(refused.value.trailing_metadata())["ovnhook-hint-bin"].decode() == hint
+
+
+def test_a_terminal_is_told_nothing(cloud: Control) -> None:
+    """By the name of a domain that another host wrote: tables, errors and hints show it, and programs get it."""
+    evil = "x\x1b]0;pwned\x07\x9b2J\u202egpj"
+    start(cloud, on("blue", OTHER), name=evil, uuid=UUID(int=11))
+    for command in (("port", "list"), ("lease", "list"), ("port", "show", OTHER), ("port", "delete", OTHER)):
+        done = cloud.ovnhook(*command)
+        said = done.out + done.error
+        assert r"x\x1b]0;pwned\x07\x9b2J\u202egpj" in said
+        assert all(line.isprintable() for line in said.split("\n"))
+    listed = cloud.done("port", "list", "--format", "json").json
+    assert evil in [row["domain_name"] for row in listed]
+
+
 def test_several_ports(cloud: Control) -> None:
     """The choices are listed, and each of them is one."""
     for command in (("port", "show"), ("port", "delete"), ("floating-ip", "create", "203.0.113.20")):
@@ -92,10 +120,9 @@ def test_several_ports(cloud: Control) -> None:
 
 @pytest.mark.parametrize("name", ["two/0", "two/3", "two/red", "nobody", "10.1.0.99", "10.1.0.0/24", "", "52:54"])
 def test_no_port(cloud: Control, name: str) -> None:
-    """The hint says how ports are named."""
+    """The hint shows those that there are."""
     error, hint = cloud.refused(3, "port", "show", name)
-    assert error == f"there is no port '{name}'"
-    assert "named by its ID, MAC, address or domain" in hint
+    assert (error, hint) == (f"there is no port '{name}'", "ovnhook port list")
 
 
 def test_the_same_mac_and_address_in_two_subnets(cloud: Control) -> None:
@@ -148,12 +175,14 @@ def test_leases_by_name(cloud: Control) -> None:
     cloud.refused(5, "lease", "release", "web2")
     for domain in (web2, Domain(TWO, "two", 1, macs=(BLUE, GREEN))):
         cloud.stop(domain)
-    error, hint = cloud.refused(2, "lease", "release", "two/blue")
-    assert error == "'two/blue' has several addresses: 10.1.0.20, fd00:1::20"
-    assert hint == "name one of them: ovnhook lease release 10.1.0.20"
-    assert "is not one interface" in cloud.refused(2, "lease", "release", "two")[0]
-    assert cloud.refused(3, "lease", "release", "nobody")[0] == "no address is leased to 'nobody'"
-    cloud.refused(3, "lease", "release", "web2", "--subnet", "blue")
+    for name, choices in (("two/blue", "10.1.0.20, fd00:1::20"), ("two", "10.1.0.20, fd00:1::20, 10.2.0.20")):
+        error, hint = cloud.refused(2, "lease", "release", name)
+        assert error == f"address '{name}' is not an IP address"
+        assert sorted(hint.removeprefix(f"'{name}' has several, name one of them: ").split(", ")) == sorted(
+            choices.split(", ")
+        )
+    assert cloud.refused(2, "lease", "release", "nobody")[1] == "ovnhook lease list"
+    cloud.refused(2, "lease", "release", "web2", "--subnet", "blue")
     for name in ("web2", "two/green", "fd00:1::20", BLUE):
         cloud.done("lease", "release", name)
     assert {one["domain_name"] for one in cloud.done("lease", "list", "--format", "json").json} == {"web1"}
