@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from uuid import UUID
 
 from ovnhook import address, identity, router, subnet, underlay
@@ -78,7 +77,7 @@ class Subnets:
         """Show all, in pages."""
         cloud = self._northbound.cloud(deadline)
         existing = router.find(request.router, cloud).subnets if request.router else cloud.subnets
-        used = Counter((lease.subnet, lease.address.version) for lease in self._northbound.leases(deadline))
+        used = self._northbound.lease_counts(deadline)
         ids = self._network_ids(deadline) if existing else {}
         shown, token = page(
             existing,
@@ -131,8 +130,7 @@ class Subnets:
 
     def _get(self, name: str, deadline: Deadline) -> api.Subnet:
         found = subnet.find(name, self._northbound.cloud(deadline).subnets)
-        leases = self._northbound.leases(deadline, subnet=name)
-        used = sum(lease.address.version == found.cidr.version for lease in leases)
+        used = self._northbound.lease_counts(deadline, subnet=name)[name, found.cidr.version]
         ids = self._network_ids(deadline, logical_switch=str(found.uuid))
         return message(found, used, ids.get(found.uuid, 0))
 

@@ -7,12 +7,14 @@ where it is the default one. So a row that changes needs no look at any object b
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.control import floating, leases, ports, routers, subnets
-from ovnhook.model import Network
+from ovnhook.model import Lease, Network
 from ovnhook.ovsdb import rows, topology
 from ovnhook.ovsdb.operation import Row
 from ovnhook.ovsdb.replica import Difference
@@ -35,15 +37,34 @@ KINDS = ("router", "subnet", "lease", "port", "floating_address")
 _Key = tuple[str, str]
 """Kind and name of an object."""
 
-_Rows = dict[str, dict[str, Row]]
-"""Rows about an object, by their own kind and UUID."""
+_Place = tuple[str, str]
+"""Table and UUID of a row."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a row says of objects: parsed once, when it comes.
+
+    Attributes:
+        kind: of the row.
+        value: what it is.
+        about: the objects that are made of it.
+        of: the objects that are only counted by it.
+    """
+
+    kind: str
+    value: Any
+    about: tuple[_Key, ...]
+    of: tuple[_Key, ...] = ()
 
 
 class View:
-    """Every object, as the lists show it."""
+    """Every object, as the lists show it. A change costs what it changes, however many rows there are."""
 
     def __init__(self) -> None:
-        self._about: dict[_Key, _Rows] = {}
+        self._parts: dict[_Place, _Part] = {}
+        self._about: dict[_Key, dict[str, dict[_Place, Any]]] = {}
+        self._leased: Counter[tuple[str, int]] = Counter()
         self._objects: dict[_Key, Any] = {}
 
     def apply(self, differences: Iterable[Difference]) -> list[api.Change]:
@@ -53,20 +74,23 @@ class View:
         """
         touched: set[_Key] = set()
         for difference in differences:
-            for row, put in ((difference.old, False), (difference.new, True)):
-                for key in _keys(row):
-                    touched.add(key)
-                    self._put(key, difference.uuid, row or {}, put=put)
+            place = difference.table, difference.uuid
+            if old := self._parts.pop(place, None):
+                touched |= {*old.about, *old.of}
+                self._take(place, old)
+            if new := _part(difference.new):
+                touched |= {*new.about, *new.of}
+                self._put(place, new)
         gone, come = [], []
         for key in sorted(touched, key=_order):
-            old, new = self._objects.pop(key, None), _object(key[0], self._about.get(key, {}))
-            if new is not None:
-                self._objects[key] = new
-            if old is not None and new is None:
-                gone.append(api.Change(type=api.Change.DELETED, **{key[0]: old}))
-            elif old != new:
-                kind = api.Change.UPDATED if old is not None else api.Change.CREATED
-                come.append(api.Change(type=kind, **{key[0]: new}))
+            before, now = self._objects.pop(key, None), self._object(key)
+            if now is not None:
+                self._objects[key] = now
+            if before is not None and now is None:
+                gone.append(api.Change(type=api.Change.DELETED, **{key[0]: before}))
+            elif before != now:
+                kind = api.Change.UPDATED if before is not None else api.Change.CREATED
+                come.append(api.Change(type=kind, **{key[0]: now}))
         return [*reversed(gone), *come]
 
     def existing(self) -> Iterator[api.Change]:
@@ -74,51 +98,88 @@ class View:
         found = sorted(self._objects.items(), key=lambda item: _order(item[0]))
         return (api.Change(type=api.Change.EXISTING, **{kind: one}) for (kind, _), one in found)
 
-    def _put(self, key: _Key, uuid: str, row: Row, *, put: bool) -> None:
-        about = self._about.setdefault(key, {})
-        found = about.setdefault(rows.own(row)["kind"], {})
-        if put:
-            found[uuid] = row
-        else:
-            found.pop(uuid, None)
-        if not any(about.values()):
-            del self._about[key]
+    def _put(self, place: _Place, part: _Part) -> None:
+        self._parts[place] = part
+        for key in part.about:
+            self._about.setdefault(key, {}).setdefault(part.kind, {})[place] = part.value
+        if isinstance(part.value, Lease):
+            self._leased[part.value.subnet, part.value.address.version] += 1
+
+    def _take(self, place: _Place, part: _Part) -> None:
+        for key in part.about:
+            about = self._about[key]
+            del about[part.kind][place]
+            if not any(about.values()):
+                del self._about[key]
+        if isinstance(part.value, Lease):
+            family = part.value.subnet, part.value.address.version
+            self._leased[family] -= 1
+            if not self._leased[family]:
+                del self._leased[family]
+
+    def _object(self, key: _Key) -> Any:
+        """The object that rows are about, or None where they are not enough for one."""
+        kind, name = key
+        found = {part: list(values.values()) for part, values in self._about.get(key, {}).items()}
+        match kind:
+            case "subnet":
+                for one in found.get("subnet", ()):
+                    default = name in found.get("registry", ())
+                    leased = self._leased[name, one.cidr.version]
+                    return subnets.message(replace(one, default=default), leased, network_id=0)
+            case "router":
+                for one in found.get("router", ()):
+                    on = sorted(found.get("subnet", ()), key=lambda subnet: str(subnet.name))
+                    hosts = sorted(found.get("gateway", ()), key=lambda host: -int(host[1]))
+                    return routers.message(Network(one, tuple(on)), [chassis for chassis, _ in hosts], active="")
+            case "lease":
+                for one in found.get("lease", ()):
+                    running = {(port.domain, port.mac) for port in found.get("port", ())}
+                    return leases.message(one, in_use=(one.domain, one.mac) in running)
+            case "port":
+                for one in found.get("port", ()):
+                    return ports.message(one)
+            case "floating_address":
+                for one in found.get("floating", ()):
+                    return floating.message(one)
+        return None
 
 
-def _keys(row: Row | None) -> list[_Key]:
-    """The objects that a row is about; none where it is broken, as in the lists."""
+def _part(row: Row | None) -> _Part | None:
+    """What a row says of objects; None where it is none of ours, or broken, as in the lists."""
     try:
-        return _about(row)
+        return _read(row) if row else None
     except rows.BrokenRow as error:
         _log.warning("passed over: %s", error)
-        return []
+        return None
 
 
-def _about(row: Row | None) -> list[_Key]:
-    ids = rows.own(row) if row else {}
-    match row, ids.get("kind"):
-        case dict(), "registry":
-            return [("subnet", rows.registry(row).default_subnet)]
-        case dict(), "subnet":
-            one = rows.subnet(row, "")
-            return [("subnet", one.name), ("router", one.router)]
-        case dict(), "router":
-            return [("router", rows.router(row).name)]
-        case dict(), "gateway":
-            return [("router", ids.get("router", ""))]
-        case dict(), "lease":
+def _read(row: Row) -> _Part | None:
+    ids = rows.own(row)
+    match ids.get("kind"):
+        case "registry" as kind:
+            default = rows.registry(row).default_subnet
+            return _Part(kind, default, (("subnet", default),))
+        case "subnet" as kind:
+            subnet = rows.subnet(row, "")
+            return _Part(kind, subnet, (("subnet", subnet.name), ("router", subnet.router)))
+        case "router" as kind:
+            router = rows.router(row)
+            return _Part(kind, router, (("router", router.name),))
+        case "gateway" as kind:
+            host = (row["chassis_name"], row["priority"])
+            return _Part(kind, host, (("router", ids.get("router", "")),))
+        case "lease" as kind:
             lease = rows.lease(row)
-            return [("lease", _place(lease.subnet, lease.address)), ("subnet", lease.subnet)]
-        case dict(), "port":
+            return _Part(kind, lease, (("lease", _place(lease.subnet, lease.address)),), of=(("subnet", lease.subnet),))
+        case "port" as kind:
             port = rows.port(row)
-            return [
-                ("port", str(port.uuid)),
-                *(("lease", _place(port.subnet, address)) for address in port.addresses),
-            ]
-        case dict(), "floating":
-            return [("floating_address", str(topology.floating(row).uuid))]
-        case _:
-            return []
+            held = (("lease", _place(port.subnet, address)) for address in port.addresses)
+            return _Part(kind, port, (("port", str(port.uuid)), *held))
+        case "floating" as kind:
+            one = topology.floating(row)
+            return _Part(kind, one, (("floating_address", str(one.uuid)),))
+    return None
 
 
 def _order(key: _Key) -> tuple[int, str]:
@@ -127,33 +188,3 @@ def _order(key: _Key) -> tuple[int, str]:
 
 def _place(subnet: str, address: object) -> str:
     return f"{subnet}/{address}"
-
-
-def _object(kind: str, about: Mapping[str, Mapping[str, Row]]) -> Any:
-    """The object that these rows are about, or None where they are not enough for one."""
-    found = {name: list(rows_of.values()) for name, rows_of in about.items()}
-    match kind:
-        case "subnet":
-            for row in found.get("subnet", ()):
-                default = [rows.registry(one).default_subnet for one in found.get("registry", ())]
-                one = rows.subnet(row, default[0] if default else "")
-                leased = sum(rows.lease(row).address.version == one.cidr.version for row in found.get("lease", ()))
-                return subnets.message(one, leased, network_id=0)
-        case "router":
-            for row in found.get("router", ()):
-                on = sorted((rows.subnet(one, "") for one in found.get("subnet", ())), key=lambda one: one.name)
-                hosts = sorted(found.get("gateway", ()), key=lambda host: -int(host["priority"]))
-                network = Network(rows.router(row), tuple(on))
-                return routers.message(network, [host["chassis_name"] for host in hosts], active="")
-        case "lease":
-            for row in found.get("lease", ()):
-                lease = rows.lease(row)
-                running = {(port.domain, port.mac) for port in map(rows.port, found.get("port", ()))}
-                return leases.message(lease, in_use=(lease.domain, lease.mac) in running)
-        case "port":
-            for row in found.get("port", ()):
-                return ports.message(rows.port(row))
-        case "floating_address":
-            for row in found.get("floating", ()):
-                return floating.message(topology.floating(row))
-    return None

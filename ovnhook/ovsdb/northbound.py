@@ -216,6 +216,17 @@ class Northbound:
         (found,) = self.database.transact([select(rows.DNS, match)], deadline)
         return sorted(self._read(rows.lease, found), key=lambda lease: (lease.subnet, lease.address))
 
+    def lease_counts(self, deadline: Deadline, **ids: str) -> Counter[tuple[str, int]]:
+        """How many leases there are, by subnet and IP version, of those whose external_ids hold these."""
+        match = includes("external_ids", rows.kind("lease", **ids))
+        columns = ["records"] if "subnet" in ids else ["records", "external_ids"]
+        (found,) = self.database.transact([select(rows.DNS, match, columns=columns)], deadline)
+        return Counter(
+            (ids.get("subnet") or rows.own(row).get("subnet", ""), 6 if ":" in address else 4)
+            for row in found
+            for address in map_of(row["records"]).values()
+        )
+
     def ports(self, deadline: Deadline, **ids: str) -> list[Port]:
         """Every port whose external_ids hold these (``subnet=``, ``domain=``, ``host=``), by domain and MAC."""
         match = includes("external_ids", rows.kind("port", **ids))
