@@ -14,6 +14,7 @@ from ovnhook.config import AGENT_SOCKET
 from ovnhook.errors import OvnhookError, Unavailable
 
 _DIFFERS = 8  # the exit status that says so: docs/reference/command-line.md
+_HALF = "is this host set up? ovnhook node init, or ovnhook node join; journalctl -u ovnhook-agent"
 _PATIENCE = 60.0  # seconds for the answer; each thing to be mended has a few
 
 _COLUMNS = {
@@ -83,5 +84,5 @@ def _ask(operation: str) -> list[dict[str, Any]]:
             f"agent at {AGENT_SOCKET}: it ended before it answered", "journalctl -u ovnhook-agent"
         ) from error
     if int(code):
-        raise Unavailable(said["message"], said["hint"])
+        raise Unavailable(said["message"], said["hint"] or _HALF)
     return list(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -26,6 +27,10 @@ _GATEWAYS = {
     "ACTIVE GATEWAY": lambda row: text(row["active_gateway"]),
     "GATEWAYS": lambda row: text(row["gateways"]),
 }
+_INIT = (
+    "ovnhook node init --all-in-one   nothing is set up yet; for one host",
+    "ovnhook node init --control      for the first one of several hosts",
+)
 _SUBNETS = {
     "SUBNET": lambda row: row["subnet"],
     "LEASED": lambda row: f"{row['used']}/{row['capacity']}",
@@ -60,6 +65,8 @@ def _show(found: Object) -> None:
         say(f"   hint: {problem['hint']}")
     if found["ok"]:
         click.echo("ok")
+        for words in _next(found):
+            click.echo(f"next: {words}")
     click.echo(f"\nnorthd  {_northd(found['northd'])}")
     for rows, columns in (
         (found["databases"], _DATABASES),
@@ -70,6 +77,17 @@ def _show(found: Object) -> None:
         if rows:
             click.echo()
             show_list(rows, columns, "table")
+
+
+def _next(found: Object) -> Sequence[str]:
+    """The next step of setting a cloud up, where nothing is wrong with what there is; a choice of them, if any."""
+    if not found["nodes"] and not found["subnets"]:
+        return _INIT
+    if not found["nodes"]:
+        return ("ovnhook node token NAME   no host has joined yet; there: ovnhook node join",)
+    if not found["subnets"]:
+        return ("ovnhook subnet create NAME CIDR --default   there is no subnet yet",)
+    return ()
 
 
 def _northd(northd: Object) -> str:

@@ -335,8 +335,19 @@ class Northbound:
             Conflict: what was read has changed meanwhile. Nothing was written: observe again.
             ConstraintViolation: a port's name belongs to another port. Nothing was written.
         """
-        if changes:
-            self.database.transact([operation for change in changes for operation in operations(change)], deadline)
+        if not changes:
+            return
+        dropped = [change.lease for change in changes if isinstance(change, DropLease)]
+        # Looked at in the same transaction, for what goes with a lease is not among the changes.
+        outside = [select(topology.NAT, key(identity.floating(one.subnet, str(one.address)))) for one in dropped]
+        done = self.database.transact(
+            [*outside, *(operation for change in changes for operation in operations(change))], deadline
+        )
+        for one in self._read(topology.floating, (row for found in done[: len(outside)] for row in found)):
+            _log.warning(
+                "domain %s: floating address %s is gone with %s of subnet %s, which it led to",
+                *(one.domain_name, one.address, one.inside, one.subnet),
+            )
 
 
 def exists(table: str, uuid: UUID, *conditions: Condition) -> Operation:

@@ -48,8 +48,8 @@ def test_a_life_of_a_floating_address(cloud: Control) -> None:
     assert made["nat"] not in cloud.northbound.dump()["NAT"]
 
 
-def test_it_goes_with_the_lease(cloud: Control) -> None:
-    """However that is given back: by the agent, or by hand; the subnet's own NAT stays."""
+def test_it_goes_with_the_lease(cloud: Control, caplog: pytest.LogCaptureFixture) -> None:
+    """However that is given back: by the agent, or by hand; the log says so, and the subnet's own NAT stays."""
     domain = cloud.attach("web4", "blue", "10.1.0.14", SECOND)
     for gone in ("agent", "hand"):
         cloud.done("floating-ip", "create", "203.0.113.24", "web4")
@@ -61,6 +61,9 @@ def test_it_goes_with_the_lease(cloud: Control) -> None:
         else:
             cloud.done("lease", "release", "10.1.0.14")
         assert len(cloud.northbound.dump()["NAT"]) == 1
+        said = "domain web4: floating address 203.0.113.24 is gone with 10.1.0.14 of subnet blue, which it led to"
+        assert caplog.messages.count(said) == 1
+        caplog.clear()
         domain = cloud.attach("web4", "blue", "10.1.0.14", SECOND)
 
 

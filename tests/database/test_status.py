@@ -84,8 +84,24 @@ def test_all_is_well(well: Control) -> None:
     assert found["subnets"] == [{"subnet": "blue", "used": 0, "capacity": 253}]
     shown = well.done("status").table
     assert shown[0] == ["ok"]
+    assert "next:" not in well.done("status").out
     assert [line[0] for line in shown if line and line[0].isupper()] == ["DATABASE", "NAME", "ROUTER", "SUBNET"]
     assert well.done("status", "--format", "yaml").out.startswith("ok: true\n")
+
+
+def test_what_comes_next(control: Control) -> None:
+    """Before anything is set up, and half-way: all is well, and the next command is shown."""
+    start_northd(control.northbound, control.southbound)
+    wait_for(lambda: status(control)["ok"])
+    before = control.done("status").out.splitlines()
+    assert before[0] == "ok"
+    assert [line.split("   ")[0] for line in before if line.startswith("next: ")] == [
+        "next: ovnhook node init --all-in-one",
+        "next: ovnhook node init --control",
+    ]
+    assert "next" not in control.done("status", "--format", "json").out
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    assert "next: ovnhook node token NAME " in control.done("status").out
 
 
 def test_it_asks(well: Control) -> None:

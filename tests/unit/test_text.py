@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shlex
 import subprocess
+import sys
 
 import pytest
 import yaml
@@ -65,6 +67,21 @@ def test_what_stays(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert text.visible(name) == name
     output.show_list([{"name": name}], {}, "json")
     assert json.dumps(name, ensure_ascii=False) in capsys.readouterr().out
+
+
+def test_a_terminal_of_few_characters() -> None:
+    """What it does not have is escaped."""
+    code = """if True:
+        import sys
+        from ovnhook.cli import main, output
+        main.main(["--version"])
+        output.say("K\u00e4se \u65e5")
+        sys.exit(main._fail("\u65e5", "", 3))
+    """
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False, timeout=60)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (3, b"K\xe4se \\u65e5")
+    assert done.stderr.splitlines() == [rb"error: \u65e5"]
 
 
 @pytest.mark.parametrize("name", [*EVIL, "a\u200db"])
