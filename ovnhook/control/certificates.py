@@ -70,7 +70,7 @@ class Certificates:
                 f"a certificate is issued to an operator or a reader, not to a {subject.role}",
                 "hosts join: ovnhook node token NAME",
             )
-        wanted = request.request.encode()
+        known, wanted = trust.look(deadline), request.request.encode()
         mark = pki.mark_of_request(wanted)
 
         def alone(found: Members) -> list[str]:
@@ -80,7 +80,6 @@ class Certificates:
                 )
             return []
 
-        known = trust.look(deadline)
         alone(known)
         anchors = [one.anchor for one in known.named(subject)]
         anchor = anchors[0] if anchors else trust.authority.anchor(subject, mark)

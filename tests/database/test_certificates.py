@@ -445,6 +445,7 @@ def test_a_cloud_of_an_earlier_version(cloud: Cloud) -> None:
     write(cloud, old)
     cloud.files.ledger.write_text(json.dumps(old))
     cloud.service = Server(cloud.path, cloud.config)
+    cloud.service.start()
     assert entries(cloud) == old
     second = cloud.enrol(token)
     assert cloud.let_in(first)
@@ -458,7 +459,7 @@ def test_two_control_hosts_issue_one_name(cloud: Cloud, monkeypatch: pytest.Monk
     """The one that looked before the other one wrote is refused when it writes; so is an older token."""
     row = Row(Database(cloud.control.northbound.remote, "OVN_Northbound"))
     other = Certificates(Trust(row, cloud.files.folder), Config(enrolment="127.0.0.1:1"))
-    write_row, ask = row.change, pki.request(pki.new_key()).decode()
+    write_row = row.change
     meanwhile: list[Callable[[], object]] = []
 
     def late(*arguments: Any, **more: Any) -> None:
@@ -467,10 +468,13 @@ def test_two_control_hosts_issue_one_name(cloud: Cloud, monkeypatch: pytest.Monk
         write_row(*arguments, **more)
 
     monkeypatch.setattr(row, "change", late)
-    alice = {"name": "alice", "role": "operator", "request": ask}
-    meanwhile.append(lambda: cloud.client.call("IssueCertificate", **alice))
+
+    def alice() -> dict[str, str]:
+        return {"name": "alice", "role": "operator", "request": pki.request(pki.new_key()).decode()}
+
+    meanwhile.append(lambda: cloud.client.call("IssueCertificate", **alice()))
     with pytest.raises(AlreadyExists, match="operator alice has a certificate"):
-        other.IssueCertificate(ovnhook_pb2.IssueCertificateRequest(**alice), Deadline.after(HANG))
+        other.IssueCertificate(ovnhook_pb2.IssueCertificateRequest(**alice()), Deadline.after(HANG))
     listed = [one["name"] for one in cloud.client.pages("ListCertificates", "certificates")]
     assert listed.count("alice") == 1
 
