@@ -10,15 +10,15 @@ import logging
 import random
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import address, identity, migration, plan
+from ovnhook import address, identity, migration, names, plan
 from ovnhook import subnet as subnets
-from ovnhook.changes import AddLease, Change, DropLease, RemovePort, UpdateLease, describe
+from ovnhook.changes import AddLease, Change, DropLease, RemovePort, SetNames, UpdateLease, describe
 from ovnhook.deadline import Deadline
 from ovnhook.errors import (
     AlreadyExists,
@@ -172,7 +172,10 @@ class Attachment:
                 self.northbound.commit(changes, deadline)
             except Conflict:
                 self._check_names(changes, deadline)
-                raise
+                freed = self._free_names(changes, deadline)
+                if freed == changes:
+                    raise
+                self.northbound.commit(freed, deadline)
             for words in filter(None, map(describe, changes)):
                 _log.info("%s", words)
 
@@ -186,9 +189,9 @@ class Attachment:
         self, domain: Domain, host: str, deadline: Deadline, *, running: bool
     ) -> tuple[tuple[Change, ...], Attached | None, Observed]:
         """What makes the domain's own subnet, where each interface is to go (None: leave it alone), what there is."""
-        names = {name for interface in domain.interfaces for name in plan.subnet_names(interface, "")}
+        asking = {name for interface in domain.interfaces for name in plan.subnet_names(interface, "")}
         macs = [interface.mac for interface in domain.interfaces]
-        observed = self.northbound.observe(domain.uuid, macs, names, deadline)
+        observed = self.northbound.observe(domain.uuid, macs, asking, deadline)
         ports = observed.ports.values()
         arrives = any(port.moving_to == host for port in ports)
         named = {interface.mac: interface.wish.subnet for interface in domain.interfaces}
@@ -204,7 +207,7 @@ class Attachment:
         default = observed.registry.default_subnet if observed.registry else ""
         held = observed.holding.leases if observed.holding else ()
         more = {name for interface in interfaces for name in plan.subnet_names(interface, default)}
-        more = (more | {name for _, name, _ in held}) - names
+        more = (more | {name for _, name, _ in held}) - asking
         if more:
             found = self.northbound.subnets_named(more, default, deadline)
             observed = observed.having(subnets={**observed.subnets, **found})
@@ -374,6 +377,40 @@ class Attachment:
                 error = self._name_taken(lease.domain, lease.subnet, lease.hostname, deadline)
                 if error:
                     raise error.within(f"domain {lease.domain_name}: interface {lease.mac}")
+
+    def _free_names(self, changes: tuple[Change, ...], deadline: Deadline) -> tuple[Change, ...]:
+        """The same changes, which also replace records that are in the way and that no lease accounts for."""
+        own = {change.new.domain for change in changes if isinstance(change, UpdateLease)}
+        own |= {change.lease.domain for change in changes if isinstance(change, AddLease | DropLease)}
+        return tuple(
+            replace(change, old={**change.old, **self._stale_records(change, own, deadline)})
+            if isinstance(change, SetNames)
+            else change
+            for change in changes
+        )
+
+    def _stale_records(self, change: SetNames, own: Collection[UUID], deadline: Deadline) -> dict[str, str]:
+        """The records of a subnet that have a name of a change and are of no lease: a person, or a crash, left them."""
+        there = self.northbound.names(change.subnet, deadline)
+        in_the_way = {
+            record: there[record]
+            for record, value in change.new.items()
+            if there.get(record, value) not in (value, change.old.get(record))
+        }
+        places = {
+            (change.subnet, IPAddress(place))
+            for record, value in in_the_way.items()
+            for place in names.places(record, value)
+            if address.is_ip(place)
+        }
+        leases = self.northbound.leases_at(places, deadline).values() if places else ()
+        others = {lease.hostname for lease in leases if lease.domain not in own}
+        # An address that is leased in this very transaction is nobody else's.
+        return {
+            record: value
+            for record, value in in_the_way.items()
+            if record.endswith(".arpa") or record.partition(".")[0] not in others
+        }
 
     def _check_running(
         self, domain: Domain, interface: Interface, subnet: Subnet, observed: Observed, deadline: Deadline

@@ -86,11 +86,19 @@ class Pace:
 
 @dataclass(frozen=True)
 class Leg:
-    """A router's way outside: the hosts that it may be on, the preferred one first, and the one that has it, or ""."""
+    """A router's way outside.
+
+    Attributes:
+        router: which one.
+        gateways: the hosts that it may be on, the preferred one first.
+        active: the host that has it, or "".
+        error: why the control service can't set its gateways, or "".
+    """
 
     router: Router
     gateways: tuple[str, ...] = ()
     active: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -253,6 +261,11 @@ def _northd(pace: Pace | None) -> Iterator[Problem]:
 def _leg(leg: Leg, nodes: Sequence[Node]) -> Iterator[Problem]:
     name, external = leg.router.name, leg.router.external
     network = external.physical_network if external else ""
+    if leg.error:
+        yield Problem(
+            f"router {name}: its gateways can't be set: {leg.error}",
+            f"on the control host: journalctl -u ovnhook-control; ovn-nbctl list HA_Chassis_Group ovnhook:{name}",
+        )
     able = [node.name for node in router.able(leg.router, nodes)]
     if not able:
         if any(node.is_gateway for node in nodes):

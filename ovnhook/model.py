@@ -435,6 +435,7 @@ class Holding:
         leases: (MAC, subnet, address) of each lease.
         kept_by: who says when it ends.
         moving_to: the chassis that the domain is migrating to, or "".
+        others: records of its row that are not ours. Only in what was read.
     """
 
     domain: UUID
@@ -443,6 +444,12 @@ class Holding:
     leases: tuple[tuple[str, str, IPAddress], ...]
     kept_by: Keeper = Keeper.LIBVIRT
     moving_to: str = ""
+    others: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+
+    @property
+    def uuid(self) -> UUID:
+        """Its DNS row."""
+        return identity.domain(self.domain)
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
 from ovnhook import router
 from ovnhook.changes import SetGateways
 from ovnhook.control import upgrade
 from ovnhook.control.loop import Loop
 from ovnhook.deadline import Deadline
-from ovnhook.errors import Conflict, OvnhookError
+from ovnhook.errors import Conflict, OvnhookError, Unavailable
 from ovnhook.model import Router
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
@@ -27,6 +28,7 @@ _log = logging.getLogger(__name__)
 _PERIOD = 1.0  # seconds between two looks
 _GLANCE = 0.25  # seconds between two glances at what must not wait for the next look
 _PATIENCE = 5.0  # seconds for one look
+_CONFLICTS = 3  # in a row, from which on it is not only that another control service was faster
 
 
 class Gateways:
@@ -41,10 +43,17 @@ class Gateways:
         self._northbound = northbound
         self._southbound = southbound
         self._said = ""
+        self._conflicts: Counter[str] = Counter()
+        self._failed: dict[str, str] = {}
         self._down: dict[str, str] = {}
         self._seen: dict[str, tuple[tuple[str, ...], str]] = {}
         self._next_look = 0.0
         self.loop = Loop("gateways", self._step, _GLANCE)
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Why gateways of routers could not be set, by router; of those that are set now there is none."""
+        return dict(self._failed)
 
     def look(self, deadline: Deadline) -> None:
         """Put in the hosts that can, and out those that can't any more, as far as the databases can be reached.
@@ -74,9 +83,11 @@ class Gateways:
         try:
             look()
             self._said = ""
-        except Conflict:
-            return  # somebody else was faster, with the same end in mind
+            del self._conflicts[""]
         except OvnhookError as error:
+            self._conflicts[""] = self._conflicts[""] + 1 if isinstance(error, Conflict) else _CONFLICTS
+            if self._conflicts[""] < _CONFLICTS:
+                return  # most often another control service was faster
             if str(error) != self._said:  # once, not every second of an outage
                 _log.log(logging.getLevelName(error.log_level), "gateways are left as they are: %s", error)
             self._said = str(error)
@@ -104,6 +115,28 @@ class Gateways:
             stays = seen.get(one.name) == (before, active)
             seen[one.name] = before, active
             after = router.gateways(one, nodes, before, active if stays else "")
+            self._set(one.name, before, after, deadline)
+        self._failed = {name: said for name, said in self._failed.items() if name in {one.name for one in routers}}
+
+    def _set(self, name: str, before: tuple[str, ...], after: tuple[str, ...], deadline: Deadline) -> None:
+        """Set the gateways of one router; a failure is kept to it, for the other routers need theirs too."""
+        try:
             if after != before:
-                self._northbound.commit([SetGateways(one.name, before, after)], deadline)
-                _log.info("router %s: its gateways are %s", one.name, ", ".join(after) or "none: no host can be one")
+                self._northbound.commit([SetGateways(name, before, after)], deadline)
+                _log.info("router %s: its gateways are %s", name, ", ".join(after) or "none: no host can be one")
+        except Conflict as error:  # most often another control service was faster, with the same end in mind
+            self._conflicts[name] += 1
+            if self._conflicts[name] >= _CONFLICTS:
+                self._fail(name, f"{self._conflicts[name]} conflicts in a row: {error}", str(error))
+        except Unavailable:
+            raise
+        except OvnhookError as error:
+            self._fail(name, str(error), str(error))
+        else:
+            del self._conflicts[name]
+            self._failed.pop(name, None)
+
+    def _fail(self, name: str, words: str, error: str) -> None:
+        if self._failed.get(name) != error:
+            _log.warning("router %s: its gateways are left as they are: %s", name, words)
+        self._failed[name] = error

@@ -93,6 +93,7 @@ class Server:
         attachments = Attachments(attachment, southbound, config.integration_bridge)
         certificates = Certificates(self._trust, config)
         routers = Routers(northbound, southbound, self._gateways.look)
+        status = Status(northbound, southbound, self._members, self._remotes, self._gateways)
         ours, health, reflection = ovnhook_pb2_grpc, health_pb2_grpc, reflection_pb2_grpc
         return [
             partial(ours.add_SubnetsServicer_to_server, Subnets(northbound, southbound, vswitch)),
@@ -102,7 +103,7 @@ class Server:
             partial(ours.add_AttachmentsServicer_to_server, attachments),
             partial(ours.add_PortsServicer_to_server, Ports(northbound, attachment, attachments)),
             partial(ours.add_NodesServicer_to_server, Nodes(northbound, southbound, attachment, certificates)),
-            partial(ours.add_StatusServicer_to_server, Status(northbound, southbound, self._members, self._remotes)),
+            partial(ours.add_StatusServicer_to_server, status),
             partial(ours.add_CertificatesServicer_to_server, certificates),
             partial(ours.add_ChangesServicer_to_server, self._changes),
             partial(health.add_HealthServicer_to_server, self._health),

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from ovnhook import address, health
 from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.control.gateways import Gateways
 from ovnhook.control.nodes import Around, message
 from ovnhook.control.remotes import Remotes
 from ovnhook.deadline import Deadline
@@ -77,10 +78,16 @@ class Status:
         southbound: the other one.
         members: who is let in, as far as it is known.
         remotes: knows where the databases' servers listen, or None where they are not this host's.
+        gateways: sets the routers' gateways, and says where it can't.
     """
 
     def __init__(
-        self, northbound: Northbound, southbound: Southbound, members: Callable[[], Members], remotes: Remotes | None
+        self,
+        northbound: Northbound,
+        southbound: Southbound,
+        members: Callable[[], Members],
+        remotes: Remotes | None,
+        gateways: Gateways,
     ) -> None:
         self._northbound = northbound
         self._southbound = southbound
@@ -88,6 +95,7 @@ class Status:
         self._measuring = threading.Lock()
         self._measured = _Measured(-FRESH)
         self._remotes = remotes
+        self._gateways = gateways
 
     def GetStatus(self, request: api.GetStatusRequest, deadline: Deadline, caller: Subject) -> api.GetStatusResponse:
         """Ask and judge; what can't be read is a problem among others.
@@ -117,7 +125,7 @@ class Status:
             ),
             pace=measured.pace if hosts else None,
             nodes=hosts.nodes if hosts else (),
-            legs=_legs(stored, hosts) if stored else (),
+            legs=_legs(stored, hosts, self._gateways.failures) if stored else (),
             uses=stored.uses if stored else (),
             shared_macs=stored.shared_macs if stored else (),
             certificates=tuple(
@@ -219,10 +227,13 @@ def _attempt(ask: Callable[[], T]) -> tuple[T | None, str]:
         return None, str(error)
 
 
-def _legs(stored: _Stored, hosts: _Hosts | None) -> tuple[health.Leg, ...]:
+def _legs(stored: _Stored, hosts: _Hosts | None, failures: Mapping[str, str]) -> tuple[health.Leg, ...]:
     active = hosts.active if hosts else {}
     routers = (one for one in stored.cloud.routers if one.external)
-    return tuple(health.Leg(one, stored.gateways.get(one.name, ()), active.get(one.name, "")) for one in routers)
+    return tuple(
+        health.Leg(one, stored.gateways.get(one.name, ()), active.get(one.name, ""), failures.get(one.name, ""))
+        for one in routers
+    )
 
 
 def _answer(seen: health.Observed, around: Around) -> api.GetStatusResponse:

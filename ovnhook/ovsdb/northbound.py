@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import singledispatch
 from typing import Any, TypeVar
 from uuid import UUID
@@ -54,10 +54,10 @@ from ovnhook.ovsdb.operation import (
     key,
     map_of,
     mutate,
+    put_keys,
     ref,
     require,
     select,
-    set_keys,
     set_of,
     update,
 )
@@ -363,13 +363,12 @@ def operations(change: Any) -> list[Operation]:
 
 @operations.register
 def _(change: NeedSubnet) -> list[Operation]:
-    ids = includes("external_ids", rows.subnet_ids(change.subnet))
-    return [exists(rows.SWITCH, change.subnet.uuid, ids)]
+    return still(rows.SWITCH, change.subnet.uuid, rows.subnet_ids(change.subnet))
 
 
 @operations.register
 def _(change: NeedLease) -> list[Operation]:
-    return [_still(change.lease)]
+    return [_still_of(change.lease)]
 
 
 @operations.register
@@ -379,14 +378,19 @@ def _(change: AddLease) -> list[Operation]:
 
 @operations.register
 def _(change: UpdateLease) -> list[Operation]:
-    return [_still(change.old), update(rows.DNS, key(change.old.uuid), rows.lease_columns(change.new))]
+    old, new = change.old, change.new
+    mutations = [
+        *put_keys("external_ids", rows.lease_ids(old), rows.lease_ids(new)),
+        *put_keys("records", rows.lease_records(old), rows.lease_records(new)),
+    ]
+    return [_still_of(old), mutate(rows.DNS, key(old.uuid), mutations)]
 
 
 @operations.register
 def _(change: DropLease) -> list[Operation]:
     lease = change.lease
     floating = topology.unfloat(identity.floating(lease.subnet, str(lease.address)))
-    return [_still(lease), delete(rows.DNS, key(lease.uuid)), floating]
+    return [_still_of(lease), delete(rows.DNS, key(lease.uuid)), floating]
 
 
 @operations.register
@@ -394,12 +398,12 @@ def _(change: ClaimMac) -> list[Operation]:
     old, new = change.old, change.new
     if old is None:
         return [insert(rows.DNS, new.uuid, rows.claim_columns(new))]
-    still = exists(rows.DNS, old.uuid, _of_domain(old))
+    present = exists(rows.DNS, old.uuid, _of_domain(old))
     if old.domain == new.domain:
-        return [still]
+        return [present]
     there = includes("external_ids", rows.kind("port", subnet=old.subnet))
     gone = require(rows.PORT, [key(identity.port(old.domain, old.mac)), there], [], ["_uuid"])
-    return [still, gone, update(rows.DNS, key(new.uuid), rows.claim_columns(new))]
+    return [present, gone, *topology.put(rows.DNS, new.uuid, rows.claim_columns(old), rows.claim_columns(new))]
 
 
 @operations.register
@@ -419,11 +423,11 @@ def _(change: UpdatePort) -> list[Operation]:
     mutations = [
         ["options", "delete", as_set([rows.REQUESTED_CHASSIS, rows.ACTIVATION_STRATEGY])],
         ["options", "insert", as_map(rows.port_options(new))],
-        *set_keys("external_ids", rows.port_ids(new)),
+        *put_keys("external_ids", rows.port_ids(old), rows.port_ids(new)),
     ]
     moves = [*_leave(old), _join(new)] if old.subnet != new.subnet else []
     return [
-        exists(rows.PORT, old.uuid, includes("external_ids", rows.port_ids(old))),
+        *still(rows.PORT, old.uuid, rows.port_ids(old)),
         update(rows.PORT, key(old.uuid), rows.port_columns(new)),
         mutate(rows.PORT, key(old.uuid), mutations),
         *moves,
@@ -434,8 +438,7 @@ def _(change: UpdatePort) -> list[Operation]:
 def _(change: RemovePort) -> list[Operation]:
     # A port that no switch refers to is gone: Logical_Switch_Port is no root table.
     port = change.port
-    still = rows.kind("port", host=port.host, moving_to="")
-    return [exists(rows.PORT, port.uuid, includes("external_ids", still)), *_leave(port)]
+    return [*still(rows.PORT, port.uuid, rows.kind("port", host=port.host, moving_to="")), *_leave(port)]
 
 
 @operations.register
@@ -458,27 +461,33 @@ def _(change: SetNames) -> list[Operation]:
 
 @operations.register
 def _(change: SetHolding) -> list[Operation]:
-    uuid = identity.domain(change.new.domain)
-    row = rows.holding_columns(change.new)
-    if change.old is None:
-        return [insert(rows.DNS, uuid, row)]
-    return [_unchanged(uuid, rows.holding_columns(change.old)), update(rows.DNS, key(uuid), row)]
+    new, old = change.new, change.old
+    if old is None:
+        return [insert(rows.DNS, new.uuid, rows.holding_columns(new))]
+    mutations = [
+        *put_keys("external_ids", rows.holding_ids(old), rows.holding_ids(new)),
+        *put_keys("records", rows.holding_records(old), rows.holding_records(new)),
+    ]
+    return [*_still_held(old), mutate(rows.DNS, key(new.uuid), mutations)]
 
 
 @operations.register
 def _(change: DropHolding) -> list[Operation]:
-    uuid = identity.domain(change.holding.domain)
-    return [_unchanged(uuid, rows.holding_columns(change.holding)), delete(rows.DNS, key(uuid))]
+    return [*_still_held(change.holding), delete(rows.DNS, key(change.holding.uuid))]
 
 
 @operations.register
 def _(change: SetRegistry) -> list[Operation]:
-    row = rows.registry_columns(change.new)
     if change.old is None:
-        return [insert(rows.DNS, identity.REGISTRY, row)]
+        return [insert(rows.DNS, identity.REGISTRY, rows.registry_columns(change.new))]
+    old, new = change.old, change.new
+    mutations = [
+        *put_keys("external_ids", rows.registry_ids(old), rows.registry_ids(new)),
+        *put_keys("records", rows.registry_records(old), rows.registry_records(new)),
+    ]
     return [
-        _unchanged(identity.REGISTRY, rows.registry_columns(change.old)),
-        update(rows.DNS, key(identity.REGISTRY), row),
+        *still(rows.DNS, identity.REGISTRY, rows.registry_ids(old)),
+        mutate(rows.DNS, key(identity.REGISTRY), mutations),
     ]
 
 
@@ -500,12 +509,16 @@ def _(change: AddSubnet) -> list[Operation]:
 
 @operations.register
 def _(change: UpdateSubnet) -> list[Operation]:
-    uuid = change.old.uuid
-    before, after = rows.dhcp_options(change.old), rows.dhcp_options(change.new)
+    old, new = change.old, change.new
+    before, after = rows.dhcp_options(old), rows.dhcp_options(new)
     return [
-        exists(rows.SWITCH, uuid, includes("external_ids", rows.subnet_ids(change.old))),
-        mutate(rows.SWITCH, key(uuid), set_keys("external_ids", rows.subnet_ids(change.new))),
-        *(update(rows.DHCP_OPTIONS, key(one), row) for one, row in after.items() if one in before),
+        *still(rows.SWITCH, old.uuid, rows.subnet_ids(old)),
+        mutate(rows.SWITCH, key(old.uuid), put_keys("external_ids", rows.subnet_ids(old), rows.subnet_ids(new))),
+        *(
+            operation
+            for one in before.keys() & after.keys()
+            for operation in topology.put(rows.DHCP_OPTIONS, one, before[one], after[one])
+        ),
         *(insert(rows.DHCP_OPTIONS, one, row) for one, row in after.items() if one not in before),
         *(delete(rows.DHCP_OPTIONS, key(one)) for one in before if one not in after),
     ]
@@ -516,7 +529,7 @@ def _(change: RemoveSubnet) -> list[Operation]:
     subnet = change.subnet
     unused = includes("external_ids", rows.kind("lease", subnet=subnet.name))
     return [
-        exists(rows.SWITCH, subnet.uuid, includes("external_ids", rows.subnet_ids(subnet))),
+        *still(rows.SWITCH, subnet.uuid, rows.subnet_ids(subnet)),
         require(rows.DNS, [unused], [], ["_uuid"]),
         require(rows.SWITCH, [key(subnet.uuid)], [{"ports": ["set", []]}], ["ports"]),
         delete(rows.SWITCH, key(subnet.uuid)),
@@ -550,16 +563,19 @@ def _(change: AddFloating) -> list[Operation]:
 @operations.register
 def _(change: RemoveFloating) -> list[Operation]:
     one = change.floating
-    still = [["external_ip", "==", str(one.address)]]
-    return [exists(topology.NAT, one.uuid, *still), topology.unfloat(one.uuid)]
+    return [exists(topology.NAT, one.uuid, ["external_ip", "==", str(one.address)]), topology.unfloat(one.uuid)]
 
 
 @operations.register
 def _(change: SetGateways) -> list[Operation]:
-    before = [ref(topology.gateway(change.router, chassis)) for chassis in change.old]
     group = identity.part("gateways", change.router)
-    still = require(topology.GROUP, [key(group)], [{"ha_chassis": as_set(before)}], ["ha_chassis"])
-    return [still, *topology.gateways(change.router, change.old, change.new)]
+    ours = includes("external_ids", rows.kind("gateway", router=change.router))
+    before: list[Row] = [{"chassis_name": chassis} for chassis in change.old]
+    return [
+        exists(topology.GROUP, group),
+        require(topology.GATEWAY, [ours], before, ["chassis_name"]),  # whatever is there that is not ours
+        *topology.gateways(change.router, change.old, change.new),
+    ]
 
 
 def _join(port: Port) -> Operation:
@@ -579,12 +595,29 @@ def _of_domain(claim: Claim) -> Condition:
     return includes("external_ids", rows.kind("mac", domain=str(claim.domain)))
 
 
-def _still(lease: Lease) -> Operation:
+def still(table: str, uuid: UUID, ids: Mapping[str, str]) -> list[Operation]:
+    """Abort the transaction unless a row says this in its external_ids.
+
+    A key that the row lacks was read as its default: the row gets it first. An insert into a map leaves keys that are
+    there as they are (RFC 7047, section 5.1), so none that somebody has set meanwhile goes unnoticed. Keys beside these
+    are no matter.
+    """
+    return [
+        mutate(table, key(uuid), [["external_ids", "insert", as_map(ids)]]),
+        exists(table, uuid, includes("external_ids", ids)),
+    ]
+
+
+def _still_of(lease: Lease) -> Operation:
     """A lease must still be of the interface that it was read with."""
     ids = rows.kind("lease", domain=str(lease.domain), mac=lease.mac)
     return exists(rows.DNS, lease.uuid, includes("external_ids", ids))
 
 
-def _unchanged(uuid: UUID, row: Row) -> Operation:
-    """A row of ours in table DNS must still hold just this."""
-    return require(rows.DNS, [key(uuid)], [row], list(row))
+def _still_held(holding: Holding) -> list[Operation]:
+    """A domain must still hold just what was read: also nothing that was added since, which would be lost."""
+    records = {**rows.holding_records(holding), **dict(holding.others)}
+    return [
+        *still(rows.DNS, holding.uuid, rows.holding_ids(holding)),
+        exists(rows.DNS, holding.uuid, ["records", "==", as_map(records)]),
+    ]

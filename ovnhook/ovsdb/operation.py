@@ -80,6 +80,13 @@ def set_keys(column: str, values: Mapping[str, str]) -> list[list[Any]]:
     return [[column, "delete", as_set(values)], [column, "insert", as_map(values)]]
 
 
+def put_keys(column: str, old: Mapping[str, str], new: Mapping[str, str]) -> list[list[Any]]:
+    """Mutations that make what a map has of us from one thing another; what it has of others stays."""
+    gone = [name for name in old if name not in new]
+    put = {name: value for name, value in new.items() if old.get(name) != value}
+    return [*([[column, "delete", as_set(gone)]] if gone else []), *(set_keys(column, put) if put else [])]
+
+
 def mutate(table: str, where: Condition, mutations: Sequence[Any]) -> Operation:
     """Change parts of columns, leaving the rest as others wrote it."""
     return {"op": "mutate", "table": table, "where": [where], "mutations": list(mutations)}
@@ -88,6 +95,11 @@ def mutate(table: str, where: Condition, mutations: Sequence[Any]) -> Operation:
 def map_of(value: Any) -> dict[str, str]:
     """A map column as it was read."""
     return dict(value[1])
+
+
+def is_map(value: Any) -> bool:
+    """Whether a column's value is a map."""
+    return isinstance(value, list) and len(value) == 2 and value[0] == "map"
 
 
 def set_of(value: Any) -> list[Any]:

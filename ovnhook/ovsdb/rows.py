@@ -1,11 +1,14 @@
 """Rows of the OVN northbound database (ovn-nb(5)) as values of the model, and back. Pure.
 
-Every row of ours says what it is in its external_ids, under keys that begin with ``ovnhook:``.
+Every row of ours says what it is in its external_ids, under keys that begin with ``ovnhook:``. Other keys are somebody
+else's, or a newer version's: they are ignored, and stay. A key that is absent has its default: an older version wrote
+the row. So a key that is added later needs a default that means what was so before.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -13,7 +16,7 @@ from uuid import UUID
 
 from netaddr import AddrFormatError, IPAddress, IPNetwork
 
-from ovnhook import identity
+from ovnhook import address, identity
 from ovnhook.changes import Registry
 from ovnhook.errors import OvnhookError
 from ovnhook.model import Claim, External, Holding, InterfaceAddress, Keeper, Lease, Port, Range, Router, Subnet
@@ -37,6 +40,11 @@ REQUESTED_CHASSIS = "requested-chassis"
 ACTIVATION_STRATEGY = "activation-strategy"
 
 _CLOUD = "cloud"  # the key of the registry's records that the cloud's id is under
+_LARGEST = {4: 8, 6: 32}  # prefix lengths of networks that a row is believed to mean
+_LARGEST_MTU = 65_535  # bytes: that of an IP packet
+_LAST_VLAN = 4094  # IEEE 802.1Q
+_LARGEST_INDEX = 1_000_000  # of a domain's interface
+_MAC = re.compile("([0-9a-f]{2}:){5}[0-9a-f]{2}")
 _DHCP_LEASE_TIME = 3600  # seconds; a change of a subnet reaches its guests within half of it
 
 
@@ -52,7 +60,7 @@ def own(row: Row) -> Mapping[str, str]:
 
 
 class BrokenRow(OvnhookError):
-    """A row says that it is ours and is not what we would write: somebody has changed it, or another version of us."""
+    """A row says that it is ours and can't be understood: a value that is needed is missing or makes no sense."""
 
 
 def reader(read: Callable[Concatenate[Row, P], T]) -> Callable[Concatenate[Row, P], T]:
@@ -61,16 +69,56 @@ def reader(read: Callable[Concatenate[Row, P], T]) -> Callable[Concatenate[Row, 
     @functools.wraps(read)
     def checked(row: Row, /, *more: P.args, **named: P.kwargs) -> T:
         try:
-            return read(row, *more, **named)
+            found = read(row, *more, **named)
+            # What is derived from a row that was copied, or made to say another address, would be another row's.
+            if "_uuid" in row and getattr(found, "uuid", UUID(row["_uuid"][1])) != UUID(row["_uuid"][1]):
+                raise ValueError("its UUID is not that of such a row: it was copied, or what it is of was changed")
+            return found
         except (LookupError, ValueError, TypeError, AddrFormatError) as error:
             ids = map_of(row["external_ids"])
             uuid = row["_uuid"][1] if "_uuid" in row else "?"
             raise BrokenRow(
-                f"row {uuid} with {KIND}={ids.get(KIND)} is none that this version of ovnhook wrote ({error!r})",
-                "ovn-nbctl list TABLE ROW; mend it, or take its external_ids away",
+                f"row {uuid} with {KIND}={ids.get(KIND)} can't be read: {_reason(error)}",
+                "ovn-nbctl list TABLE ROW; put its external_ids right, or remove those of ovnhook",
             ) from error
 
     return checked
+
+
+def _reason(error: Exception) -> str:
+    """An exception of a reader, in words."""
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+
+
+def _network(text: str, *versions: int) -> IPNetwork:
+    """A network of one of some IP versions."""
+    network = IPNetwork(text)
+    if network.version not in versions or network.prefixlen < _LARGEST[network.version]:
+        raise ValueError(f"network {text} is not possible")
+    return network
+
+
+def _member(text: str, network: IPNetwork) -> IPAddress:
+    """An address of a network."""
+    member = IPAddress(text)
+    if member not in network:
+        raise ValueError(f"{text} is not in {network.cidr}")
+    return member
+
+
+def _pool(text: str, networks: Iterable[IPNetwork | None]) -> Range:
+    """A range of addresses of one of some networks."""
+    first, last = map(IPAddress, text.split("-"))
+    if first > last or not any(network and first in network and last in network for network in networks):
+        raise ValueError(f"range {text} is not possible")
+    return Range(first, last)
+
+
+def _number(text: str, largest: int) -> int:
+    """A number from 0 on."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(largest)) and int(text) <= largest):
+        raise ValueError(f"{text[:20]} is not a number from 0 to {largest}")
+    return int(text)
 
 
 def subnet_ids(subnet: Subnet) -> dict[str, str]:
@@ -99,20 +147,28 @@ SUBNET_COLUMNS = ("_uuid", "external_ids")
 def subnet(row: Row, default: str) -> Subnet:
     """A Logical_Switch as the subnet it is; `default` is the name of the default subnet."""
     ids = own(row)
+    cidr = _network(ids["cidr"], 4, 6)
+    cidr6 = _network(ids["cidr6"], 6) if ids.get("cidr6") else None
+    if cidr6 and cidr.version == 6:
+        raise ValueError(f"{cidr} and {cidr6} are both IPv6 networks")
     return Subnet(
         name=ids["subnet"],
-        cidr=IPNetwork(ids["cidr"]),
-        gateway=IPAddress(ids["gateway"]),
-        router=ids["router"],
-        ranges=tuple(Range(*map(IPAddress, pool.split("-"))) for pool in ids["ranges"].split()),
-        dns=tuple(map(IPAddress, ids["dns"].split())),
-        domain=ids["dns-domain"],
-        mtu=int(ids["mtu"]),
+        cidr=cidr,
+        gateway=_gateway(ids.get("gateway"), cidr),
+        router=ids.get("router", Subnet.router),
+        ranges=tuple(_pool(pool, (cidr, cidr6)) for pool in ids.get("ranges", "").split()),
+        dns=tuple(map(IPAddress, ids.get("dns", "").split())),
+        domain=ids.get("dns-domain", Subnet.domain),
+        mtu=_number(ids.get("mtu", str(Subnet.mtu)), _LARGEST_MTU),
         default=ids["subnet"] == default,
-        isolated=ids["isolated"] == "yes",
-        cidr6=IPNetwork(ids["cidr6"]) if ids["cidr6"] else None,
-        gateway6=IPAddress(ids["gateway6"]) if ids["gateway6"] else None,
+        isolated=ids.get("isolated") == "yes",
+        cidr6=cidr6,
+        gateway6=_gateway(ids.get("gateway6"), cidr6) if cidr6 else None,
     )
+
+
+def _gateway(text: str | None, network: IPNetwork) -> IPAddress:
+    return _member(text, network) if text else address.usable(network).first
 
 
 def dhcp_options(subnet: Subnet) -> dict[UUID, Row]:
@@ -211,25 +267,41 @@ def router_ids(router: Router) -> dict[str, str]:
 def router(row: Row) -> Router:
     """A Logical_Router as the router it is."""
     ids = own(row)
-    if "physical-network" not in ids:
+    if not ids.get("physical-network"):
         return Router(ids["router"])
+    address4, hop4 = _way(ids.get("address"), ids.get("next-hop"), 4)
+    address6, hop6 = _way(ids.get("address6"), ids.get("next-hop6"), 6)
     external = External(
         physical_network=ids["physical-network"],
-        address=_interface_address(ids["address"]) if ids["address"] else None,
-        next_hop=IPAddress(ids["next-hop"]) if ids["next-hop"] else None,
-        vlan=int(ids["vlan"]),
-        snat=ids["snat"] == "yes",
-        address6=_interface_address(ids["address6"]) if ids["address6"] else None,
-        next_hop6=IPAddress(ids["next-hop6"]) if ids["next-hop6"] else None,
-        snat6=ids["snat6"] == "yes",
-        mac=ids.get("mac") or identity.external_mac(None, ids["router"]),  # without one: of an earlier version
+        address=address4,
+        next_hop=hop4,
+        vlan=_number(ids.get("vlan", "0"), _LAST_VLAN),
+        snat=ids.get("snat", "yes") == "yes",
+        address6=address6,
+        next_hop6=hop6,
+        snat6=ids.get("snat6") == "yes",
+        mac=_mac(ids.get("mac")) or identity.external_mac(None, ids["router"]),  # without one: of an earlier version
     )
     return Router(ids["router"], external)
 
 
-def _interface_address(text: str) -> InterfaceAddress:
-    host, _, length = text.partition("/")
-    return InterfaceAddress(IPAddress(host), int(length))
+def _way(text: str | None, hop: str | None, version: int) -> tuple[InterfaceAddress | None, IPAddress | None]:
+    """A router's address outside of an IP version, and the next hop."""
+    if not text:
+        return None, None
+    if not hop:
+        raise ValueError(f"address {text} has no next hop")
+    network, next_hop = IPNetwork(text), IPAddress(hop)  # the former checks the length
+    if {network.version, next_hop.version} != {version}:
+        raise ValueError(f"address {text} and next hop {hop} are not both of IPv{version}")
+    return InterfaceAddress(network.ip, network.prefixlen), next_hop
+
+
+def _mac(text: str | None) -> str:
+    """A MAC address; "" where there is none."""
+    if text and not _MAC.fullmatch(text):
+        raise ValueError(f"{text} is not a MAC address")
+    return text or ""
 
 
 def port_ids(port: Port) -> dict[str, str]:
@@ -286,18 +358,18 @@ PORT_COLUMNS = ("_uuid", "name", "addresses", "up", "external_ids")
 def port(row: Row) -> Port:
     """A Logical_Switch_Port as the port it is."""
     ids = own(row)
-    addresses = " ".join(set_of(row["addresses"])).split()[1:]
+    addresses = min(set_of(row["addresses"]), key=lambda one: not one.startswith(ids["mac"]), default="").split()[1:]
     found = Port(
         id=row["name"],
         subnet=ids["subnet"],
         mac=ids["mac"],
         addresses=tuple(map(IPAddress, addresses)),
         domain=UUID(ids["domain"]),
-        domain_name=ids["domain-name"],
-        host=ids["host"],
-        kept_by=Keeper(ids["kept-by"]),
-        moving_to=ids["moving-to"],
-        index=int(ids["index"]) if "index" in ids else None,
+        domain_name=ids.get("domain-name", ids["domain"]),
+        host=ids.get("host", ""),
+        kept_by=Keeper(ids.get("kept-by", Keeper.LIBVIRT.value)),
+        moving_to=ids.get("moving-to", ""),
+        index=_number(ids["index"], _LARGEST_INDEX) if "index" in ids else None,
         up=row["up"] is True,
     )
     return found if _says(row, found) else replace(found, intact=False)
@@ -314,9 +386,9 @@ def _says(row: Row, port: Port) -> bool:
     return "options" not in row or all(map_of(row["options"]).get(key, "") == options[key] for key in options)
 
 
-def lease_columns(lease: Lease) -> Row:
-    """The DNS row of a lease."""
-    ids = kind(
+def lease_ids(lease: Lease) -> dict[str, str]:
+    """The external_ids of the DNS row of a lease."""
+    return kind(
         "lease",
         subnet=lease.subnet,
         domain=str(lease.domain),
@@ -327,33 +399,40 @@ def lease_columns(lease: Lease) -> Row:
         run=lease.run,
         by_default="yes" if lease.by_default else "no",
     )
-    return {"records": as_map({lease.hostname: str(lease.address)}), "external_ids": as_map(ids)}
+
+
+def lease_records(lease: Lease) -> dict[str, str]:
+    """The records of the DNS row of a lease."""
+    return {lease.hostname: str(lease.address)}
+
+
+def lease_columns(lease: Lease) -> Row:
+    """The DNS row of a lease."""
+    return {"records": as_map(lease_records(lease)), "external_ids": as_map(lease_ids(lease))}
 
 
 @reader
 def lease(row: Row) -> Lease:
     """A DNS row as the lease it is."""
     ids = own(row)
-    ((hostname, address),) = map_of(row["records"]).items()
+    records = map_of(row["records"])
+    hostname = ids["hostname"] if ids.get("hostname") in records else min(records, default="")
     return Lease(
         subnet=ids["subnet"],
-        address=IPAddress(address),
+        address=IPAddress(records[hostname]),
         domain=UUID(ids["domain"]),
-        domain_name=ids["domain-name"],
+        domain_name=ids.get("domain-name", ids["domain"]),
         mac=ids["mac"],
         hostname=hostname,
-        host=ids["host"],
-        run=ids["run"],
-        by_default=ids["by-default"] == "yes",
+        host=ids.get("host", ""),
+        run=ids.get("run", ""),
+        by_default=ids.get("by-default") == "yes",
     )
 
 
-def holding_columns(holding: Holding) -> Row:
-    """The DNS row of what a domain holds: by MAC, the subnet and the addresses."""
-    records: dict[str, str] = {}
-    for mac, subnet_name, address in holding.leases:
-        records[mac] = f"{records[mac]} {address}" if mac in records else f"{subnet_name} {address}"
-    ids = kind(
+def holding_ids(holding: Holding) -> dict[str, str]:
+    """The external_ids of the DNS row of what a domain holds."""
+    return kind(
         "domain",
         domain=str(holding.domain),
         domain_name=holding.domain_name,
@@ -361,7 +440,19 @@ def holding_columns(holding: Holding) -> Row:
         kept_by=holding.kept_by.value,
         moving_to=holding.moving_to,
     )
-    return {"records": as_map(records), "external_ids": as_map(ids)}
+
+
+def holding_records(holding: Holding) -> dict[str, str]:
+    """What a domain holds, as records: by MAC, the subnet and the addresses."""
+    records: dict[str, str] = {}
+    for mac, subnet_name, where in holding.leases:
+        records[mac] = f"{records[mac]} {where}" if mac in records else f"{subnet_name} {where}"
+    return records
+
+
+def holding_columns(holding: Holding) -> Row:
+    """The DNS row of what a domain holds."""
+    return {"records": as_map(holding_records(holding)), "external_ids": as_map(holding_ids(holding))}
 
 
 @reader
@@ -369,16 +460,21 @@ def holding(row: Row) -> Holding:
     """A DNS row as the holding it is."""
     ids = own(row)
     leases = []
+    others = {}
     for mac, value in map_of(row["records"]).items():
+        if not _MAC.fullmatch(mac):
+            others[mac] = value
+            continue
         subnet_name, *addresses = value.split()
-        leases += [(mac, subnet_name, IPAddress(address)) for address in addresses]
+        leases += [(mac, subnet_name, IPAddress(where)) for where in addresses]
     return Holding(
         domain=UUID(ids["domain"]),
-        domain_name=ids["domain-name"],
-        host=ids["host"],
+        domain_name=ids.get("domain-name", ids["domain"]),
+        host=ids.get("host", ""),
         leases=tuple(sorted(leases)),
-        kept_by=Keeper(ids["kept-by"]),
-        moving_to=ids["moving-to"],
+        kept_by=Keeper(ids.get("kept-by", Keeper.LIBVIRT.value)),
+        moving_to=ids.get("moving-to", ""),
+        others=tuple(others.items()),
     )
 
 
@@ -394,13 +490,22 @@ def claim(row: Row) -> Claim:
     return Claim(ids["subnet"], ids["mac"], UUID(ids["domain"]))
 
 
+def registry_ids(registry: Registry) -> dict[str, str]:
+    """The external_ids of the DNS row of the registry."""
+    return kind("registry", serial=str(registry.serial), default_subnet=registry.default_subnet)
+
+
+def registry_records(registry: Registry) -> dict[str, str]:
+    """The records of the DNS row of the registry."""
+    return {_CLOUD: str(registry.cloud)} if registry.cloud else {}
+
+
 def registry_columns(registry: Registry) -> Row:
     """The DNS row of the registry.
 
     The cloud's id is not in the external_ids: earlier versions compare and write these as a whole.
     """
-    ids = kind("registry", serial=str(registry.serial), default_subnet=registry.default_subnet)
-    return {"records": as_map({_CLOUD: str(registry.cloud)} if registry.cloud else {}), "external_ids": as_map(ids)}
+    return {"records": as_map(registry_records(registry)), "external_ids": as_map(registry_ids(registry))}
 
 
 @reader
@@ -408,7 +513,8 @@ def registry(row: Row) -> Registry:
     """A DNS row as the registry it is."""
     ids = own(row)
     cloud = map_of(row["records"]).get(_CLOUD)
-    return Registry(int(ids["serial"]), ids["default-subnet"], UUID(cloud) if cloud else None)
+    serial, default = int(ids.get("serial", "0")), ids.get("default-subnet", "")
+    return Registry(serial, default, UUID(cloud) if cloud else None)
 
 
 def members(uuid: UUID) -> Any:

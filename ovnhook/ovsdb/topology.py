@@ -24,8 +24,11 @@ from ovnhook.ovsdb.operation import (
     as_set,
     delete,
     insert,
+    is_map,
     key,
+    map_of,
     mutate,
+    put_keys,
     ref,
     update,
 )
@@ -99,8 +102,8 @@ def operations(old: Network | None, new: Network | None) -> list[Operation]:
         was_there = before.get(uuid)
         if was_there is None:
             found.append(insert(node.table, uuid, node.row))
-        elif was_there.row != node.row:
-            found.append(update(node.table, key(uuid), node.row))
+        else:
+            found += put(node.table, uuid, was_there.row, node.row)
     for uuid, node in (before | after).items():
         was, becomes = (where[uuid].parent if uuid in where else None for where in (before, after))
         if was != becomes:
@@ -108,6 +111,20 @@ def operations(old: Network | None, new: Network | None) -> list[Operation]:
         if uuid not in after:  # also where its parent goes: until then it refers to others that go
             found.append(delete(node.table, key(uuid)))
     return found + _names(old, new)
+
+
+def put(table: str, uuid: UUID, old: Row, new: Row) -> list[Operation]:
+    """What makes what a row has of us from one thing another. Keys of maps that are somebody else's stay."""
+    changed = {name: value for name, value in new.items() if old.get(name) != value}
+    maps = {name: value for name, value in changed.items() if is_map(value)}
+    columns = {name: value for name, value in changed.items() if name not in maps}
+    mutations = [
+        one for name, value in maps.items() for one in put_keys(name, map_of(old.get(name, as_map({}))), map_of(value))
+    ]
+    return [
+        *([update(table, key(uuid), columns)] if columns else []),
+        *([mutate(table, key(uuid), mutations)] if mutations else []),
+    ]
 
 
 def gateways(router: str, old: tuple[str, ...], new: tuple[str, ...]) -> list[Operation]:
@@ -164,7 +181,7 @@ def floating(row: Row) -> Floating:
         subnet=ids["subnet"],
         inside=IPAddress(row["logical_ip"]),
         domain=UUID(ids["domain"]),
-        domain_name=ids["domain-name"],
+        domain_name=ids.get("domain-name", ids["domain"]),
         mac=ids["mac"],
     )
 

@@ -54,6 +54,17 @@ EXTERNALS = st.builds(
     mac=MACS,
 )
 ROUTERS = st.builds(Router, LABELS, st.none() | EXTERNALS)
+
+
+def _is_possible(subnet: Subnet) -> bool:
+    """Whether its addresses are of its networks: of others the reader refuses the row."""
+    return (
+        all(gateway in network for network, gateway in subnet.gateways.items())
+        and all(pool.first <= pool.last for pool in subnet.ranges)
+        and all(pool.first in subnet.cidr and pool.last in subnet.cidr for pool in subnet.ranges)
+    )
+
+
 SUBNETS = st.builds(
     lambda six, **more: Subnet(cidr6=six[0], gateway6=six[1], **more),
     six=st.just((None, None)) | st.tuples(CIDRS6, SIX),
@@ -66,7 +77,7 @@ SUBNETS = st.builds(
     domain=NAMES,
     mtu=st.sampled_from([1400, 1442]),
     isolated=FLAGS,
-)
+).filter(_is_possible)
 LEASES = st.builds(
     Lease,
     subnet=LABELS,
