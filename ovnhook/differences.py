@@ -48,12 +48,13 @@ class Domains:
     Attributes:
         running: the domains that run.
         defined: those that are defined, which some of the former are.
-        unknown: why nothing is known of some, because libvirt does not answer for them, for example.
+        unknown: why nothing is known of some, because libvirt does not answer for them, for example; None where that
+            is as it should be.
     """
 
     running: Mapping[UUID, Running]
     defined: Mapping[UUID, Domain]
-    unknown: Mapping[UUID, Difference] = field(default_factory=dict)
+    unknown: Mapping[UUID, Difference | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -376,7 +377,7 @@ def compare(
     """
     for error in inventory.broken:
         yield Difference("", "", str(error), Leave(error.hint))
-    yield from domains.unknown.values()
+    yield from filter(None, domains.unknown.values())
     for run in domains.running.values():
         if run.hangs:
             hint = f"virsh domcontrol {run.domain.name}; is its QEMU stopped, or its storage away?"

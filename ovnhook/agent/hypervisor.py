@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -28,6 +28,7 @@ _URI = "qemu:///system"
 _NOBODY = (errno.ENOENT, errno.ECONNREFUSED)  # what the system says of a socket that nobody listens to
 _PAUSE = 1.0  # seconds after an error that may come again at once
 _ALL = 20.0  # seconds for all domains
+_LONG = 3.0  # seconds that hooks for one domain may take
 _HANGS = 3000  # milliseconds that a question to QEMU may take
 _GONE = (libvirt.VIR_DOMAIN_EVENT_UNDEFINED, libvirt.VIR_DOMAIN_EVENT_STOPPED)
 _ARRIVED = (
@@ -70,10 +71,12 @@ class Seen:
     Attributes:
         domains: those that run or are defined.
         silent: the names of those about which libvirt does not answer: nothing is known of them.
+        between: those that it is starting or ending: it was not asked about them.
     """
 
     domains: Mapping[UUID, Sight]
-    silent: Mapping[UUID, str]
+    silent: Mapping[UUID, str] = field(default_factory=dict)
+    between: frozenset[UUID] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,9 @@ class Listeners:
         arrived: a domain runs that was not here before: it was started, or has come from another host.
         changed: it was defined anew, or an interface was plugged in or out, maybe.
         described: its metadata changed.
-        lost: the connection to libvirt; or libvirt answers again.
+        lost: the connection to libvirt.
+        answers: libvirt answers again.
+        settled: a domain was started or has ended: libvirt calls no hook for it any more.
     """
 
     gone: Callable[[UUID], None]
@@ -93,6 +98,8 @@ class Listeners:
     changed: Callable[[UUID], None]
     described: Callable[[UUID], None]
     lost: Callable[[], None]
+    answers: Callable[[], None]
+    settled: Callable[[UUID], None]
 
 
 class Hypervisor:
@@ -107,32 +114,35 @@ class Hypervisor:
         self._connection: libvirt.virConnect | None = None
         self._listening: list[int] = []  # what libvirt calls our listening to its events
         self._lock = threading.Lock()
-        self._calls: Calls[libvirt.virConnect] = Calls(_connect, listeners.lost)
+        self._calls: Calls[libvirt.virConnect] = Calls(_connect, listeners.answers)
         self._names: dict[UUID, str] = {}
         self._order: dict[UUID, int] = {}
         libvirt.registerErrorHandler(lambda _context, _error: None, None)  # each error is raised as well
         libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=_run_events, name="libvirt-events", daemon=True).start()
 
-    def domains(self, known: Mapping[UUID, str], moving: Collection[UUID]) -> Seen:
+    def domains(self, known: Mapping[UUID, str], moving: Collection[UUID], between: Mapping[UUID, float]) -> Seen:
         """All domains as they are now.
 
         Args:
             known: names of domains that there may be: libvirt lists none while it is busy with one of them.
             moving: those that migrate to another host, or were to.
+            between: those that it is busy with, and for how many seconds.
 
         Raises:
             Unavailable: libvirt is out of reach, or answers nothing at all.
         """
         self._listen()
-        try:
-            self._names = self._ask("list", _names)
-            asked = dict(self._names)
-        except NoAnswer as error:
-            unlisted: NoAnswer | None = error
-            asked = {**known, **self._names}
-        else:
-            unlisted = None
+        unlisted: NoAnswer | None = None
+        asked = {**known, **self._names}
+        if not between:
+            try:
+                self._names = self._ask("list", _names)
+                asked = dict(self._names)
+            except NoAnswer as error:
+                unlisted = error
+        late = {uuid: asked.get(uuid, str(uuid)) for uuid, seconds in between.items() if seconds > _LONG}
+        asked = {uuid: name for uuid, name in asked.items() if uuid not in between}
         found: dict[UUID, Sight] = {}
         silent: dict[UUID, str] = {}
         deadline = Deadline.after(_ALL)
@@ -149,7 +159,8 @@ class Hypervisor:
         silent |= {uuid: name for uuid, name in asked.items() if uuid not in found}
         if unlisted and not found:
             raise unlisted
-        return Seen({uuid: one for uuid, one in found.items() if one.live or one.definition}, silent)
+        there = {uuid: one for uuid, one in found.items() if one.live or one.definition}
+        return Seen(there, silent | late, frozenset(between) - late.keys())
 
     def domain(self, uuid: UUID, *, is_moving: bool = False) -> Sight | None:
         """One of them, or None where there is none.
@@ -161,8 +172,10 @@ class Hypervisor:
         found = self._ask(uuid, partial(_look_up, uuid, is_moving=is_moving))
         return found if found.live or found.definition else None
 
-    def hanging(self) -> frozenset[UUID] | None:
-        """The domains that run and whose QEMU does not answer; None where libvirt does not."""
+    def hanging(self, between: Mapping[UUID, float]) -> frozenset[UUID] | None:
+        """The domains that run and whose QEMU does not answer, or that are started for long; None: libvirt does not."""
+        if between:
+            return frozenset(uuid for uuid, seconds in between.items() if seconds > _LONG)
         try:
             return self._ask("hanging", _hanging)
         except Unavailable:
@@ -220,6 +233,8 @@ class Hypervisor:
         self, _connection: libvirt.virConnect, domain: libvirt.virDomain, event: int, detail: int, _opaque: None
     ) -> None:
         uuid = UUID(bytes=domain.UUID())
+        if event != libvirt.VIR_DOMAIN_EVENT_DEFINED:
+            self._listeners.settled(uuid)
         if event in _GONE:
             self._listeners.gone(uuid)
         elif event == libvirt.VIR_DOMAIN_EVENT_DEFINED:

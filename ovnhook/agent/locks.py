@@ -13,6 +13,7 @@ from ovnhook.deadline import Deadline
 from ovnhook.errors import Unavailable
 
 _REMEMBERED = 60.0  # seconds; nothing that was seen is acted on for so long
+_BETWEEN = 20.0  # seconds between a hook and libvirt's event of what it was called for, if not more
 
 
 class DomainLocks:
@@ -20,6 +21,7 @@ class DomainLocks:
 
     def __init__(self) -> None:
         self._asked: dict[UUID, float] = {}
+        self._between: dict[UUID, float] = {}
         self._locks: defaultdict[UUID, threading.Lock] = defaultdict(threading.Lock)
         self._users: defaultdict[UUID, int] = defaultdict(int)
         self._guard = threading.Lock()
@@ -57,9 +59,28 @@ class DomainLocks:
         now = time.monotonic()
         with self._guard:
             self._asked = {other: when for other, when in self._asked.items() if now - when < _REMEMBERED}
-            self._asked[domain] = now
+            self._asked[domain] = self._between[domain] = now
 
     def asked(self, domain: UUID) -> float:
         """When it asked last, on the monotonic clock; 0 where that is long ago."""
         with self._guard:
             return self._asked.get(domain, 0.0)
+
+    def settle(self, domain: UUID | None = None) -> None:
+        """Note that libvirt has started or ended a domain, or that it is not known of any whether it has."""
+        with self._guard:
+            if domain is None:
+                self._between.clear()
+            else:
+                self._between.pop(domain, None)
+
+    def between(self) -> dict[UUID, float]:
+        """The domains that libvirt is starting or ending, as far as is known, and for how many seconds.
+
+        It holds their locks while it calls other hooks than ours. A question about such a domain would wait for that,
+        and while it waits libvirt defines and undefines no other domain either.
+        """
+        now = time.monotonic()
+        with self._guard:
+            self._between = {domain: since for domain, since in self._between.items() if now - since < _BETWEEN}
+            return {domain: now - since for domain, since in self._between.items()}

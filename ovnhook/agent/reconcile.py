@@ -23,7 +23,7 @@ from uuid import UUID
 from ovnhook.agent import sight
 from ovnhook.agent.agenda import Agenda, Event, Failures, Scan
 from ovnhook.agent.calls import NoAnswer
-from ovnhook.agent.hypervisor import Hypervisor, Listeners, Seen
+from ovnhook.agent.hypervisor import Hypervisor, Listeners, Seen, Sight
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.changes import DropLease, SetNames
 from ovnhook.config import Config
@@ -70,7 +70,8 @@ _ANEW = 600.0  # seconds, the most until names are looked at that nobody has wri
 _AGAIN = 0.5  # seconds between the two scans of a check
 _CHECK = 30.0  # seconds for a check, and what it repairs
 _FAILING = 10.0  # seconds of a scan for repairs that fail
-_IDLE = 5.0  # seconds, the most that the loop waits without a sign of life
+_PROBE = 10.0  # seconds, the most until something that hangs is noticed
+_IDLE = 2.0  # seconds, the most that the loop waits without a sign of life
 _STUBBORN = 3  # repairs that failed in a row make it known to others
 
 
@@ -96,12 +97,15 @@ class Reconciler:
                 arrived=partial(self._agenda.add, Event.ARRIVED),
                 changed=partial(self._agenda.add, Event.CHANGED),
                 described=partial(self._agenda.add, Event.DESCRIBED),
-                lost=self.wake,
+                lost=self._lost,
+                answers=self.wake,
+                settled=domains.settle,
             )
         )
         self._scanning = threading.Lock()
         self._seen: dict[Difference, float] = {}  # since when
         self._failures = Failures(time.monotonic)
+        self._next_probe = 0.0
         self._hanging: frozenset[UUID] | None = frozenset()
         self._said = ""
         self._failed_scans = 0
@@ -114,6 +118,10 @@ class Reconciler:
     def wake(self) -> None:
         """Scan soon: something is known to be missing, or may have changed unseen."""
         self._agenda.scan_within(_SOON)
+
+    def _lost(self) -> None:
+        self._domains.settle()  # whatever libvirt was doing, it won't say how it ended
+        self.wake()
 
     def run(self) -> None:
         """Compare and repair, for ever."""
@@ -132,10 +140,17 @@ class Reconciler:
             case (event, domain):
                 self._follow(event, domain)
             case None:
-                hanging = self._hypervisor.hanging()
-                if hanging != self._hanging:
-                    self._agenda.scan_within(_SOON)
-                self._hanging = hanging
+                self._probe()
+
+    def _probe(self) -> None:
+        """See now and then whether something hangs, of which nothing but a scan would tell."""
+        if time.monotonic() < self._next_probe:
+            return
+        self._next_probe = time.monotonic() + random.uniform(0.5, 1.0) * _PROBE
+        hanging = self._hypervisor.hanging(self._domains.between())
+        if hanging != self._hanging:
+            self._agenda.scan_within(_SOON)
+        self._hanging = hanging
 
     def check(self, *, repair: bool) -> list[Found]:
         """What is seen in each of two scans; with `repair` each difference is repaired, or it is said why not.
@@ -174,13 +189,13 @@ class Reconciler:
     def _forget_if_gone(self, uuid: UUID) -> None:
         """Give back the leases of a domain that stopped or was undefined, if it is not there any more."""
         looked = time.monotonic()
-        if self._hypervisor.domain(uuid) is None:
+        if self._ask(uuid) is None:
             with self._hold(uuid, looked) as deadline:
                 self._host.forget(uuid, deadline)
 
     def _fit(self, uuid: UUID, *, described: bool = False) -> None:
         """Let a domain have what it is like now: interfaces plugged in and out, its definition, its metadata."""
-        looked, seen = time.monotonic(), self._hypervisor.domain(uuid)
+        looked, seen = time.monotonic(), self._ask(uuid)
         if seen is None:
             return
         if seen.live:
@@ -219,7 +234,7 @@ class Reconciler:
         self.problems = tuple(
             str(one) for one in ripe if isinstance(one.mend, Leave) or self._failures.times(one) >= _STUBBORN
         )
-        if any(not self._failures.times(one) for one in differences):
+        if self._domains.between() or any(not self._failures.times(one) for one in differences):
             return _SOON
         return min(_PERIOD, max(_SOON, self._failures.wait()))
 
@@ -259,7 +274,8 @@ class Reconciler:
             # A deadline for each: what one takes, libvirt for example, is no reason to blame the next.
             there = inventory.read(northbound, host, Deadline.after(_TIMEOUT), domain_names)
             taps = vswitch.taps(Deadline.after(_TIMEOUT))
-            seen = self._hypervisor.domains(candidates(there, taps), leaving(host, there))
+            between = self._domains.between()
+            seen = self._hypervisor.domains(candidates(there, taps), leaving(host, there), between)
             domains, senseless = sight.domains(seen, self._config.integration_bridge)
             for error in senseless:
                 _log.error("%s", error)
@@ -302,10 +318,19 @@ class Reconciler:
                 raise OvnhookError("it is still so after the repair")
 
     def _state(self, domain: UUID, difference: Difference) -> Domains:
-        """What libvirt says of one domain."""
-        seen = self._hypervisor.domain(domain, is_moving=isinstance(difference.mend, Stay))
+        seen = self._ask(domain, is_moving=isinstance(difference.mend, Stay))
         found = {domain: seen} if seen else {}
-        return sight.domains(Seen(found, {}), self._config.integration_bridge)[0]
+        return sight.domains(Seen(found), self._config.integration_bridge)[0]
+
+    def _ask(self, domain: UUID, *, is_moving: bool = False) -> Sight | None:
+        """What libvirt says of one domain.
+
+        Raises:
+            Unavailable: it does not answer, or calls hooks for the domain.
+        """
+        if domain in self._domains.between():
+            raise Unavailable("libvirt is starting or ending it")
+        return self._hypervisor.domain(domain, is_moving=is_moving)
 
     def _still(self, difference: Difference, domains: Domains, deadline: Deadline) -> Difference | None:
         """A difference as it is now, by reading nothing but what it is about; None where it is gone."""

@@ -38,7 +38,8 @@ def domains(seen: Seen, bridge: str) -> tuple[Domains, list[InvalidRequest]]:
     """All domains of a host, and what is wrong with the metadata of those that run."""
     active: dict[UUID, Running] = {}
     stored: dict[UUID, Domain] = {}
-    unknown = {uuid: _silent(name) for uuid, name in seen.silent.items()}
+    unknown: dict[UUID, Difference | None] = dict.fromkeys(seen.between)
+    unknown |= {uuid: _silent(name) for uuid, name in seen.silent.items()}
     senseless: list[InvalidRequest] = []
     for uuid, one in seen.domains.items():
         try:

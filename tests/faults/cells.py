@@ -19,6 +19,8 @@ class Part(Enum):
     NORTHD = "northd"
     CONTROL = "control"
     HYPERVISOR = "hypervisor"
+    QEMU = "qemu"
+    HOOK = "hook"
 
     @property
     def title(self) -> str:
@@ -38,6 +40,8 @@ _TITLES = {
     Part.NORTHD: "ovn-northd",
     Part.CONTROL: "control service",
     Part.HYPERVISOR: "a whole hypervisor",
+    Part.QEMU: "another domain's QEMU, asked by somebody",
+    Part.HOOK: "another hook, for another domain",
 }
 _CENTRAL = frozenset({Part.NB, Part.SB, Part.NORTHD, Part.CONTROL})
 
@@ -55,7 +59,7 @@ class Fault(Enum):
         """In some words."""
         return {
             Fault.KILL: "kill -9, and started again a second later",
-            Fault.PAUSE: "SIGSTOP for 10 s",
+            Fault.PAUSE: "SIGSTOP for 10 s; or it keeps others waiting",
             Fault.RESTART: "restart",
             Fault.CUT: "network cut for 10 s",
         }[self]
@@ -146,7 +150,16 @@ FAILURES = {
 }
 """Where libvirt itself can't do what it was asked for, and why; everywhere else it has to be done."""
 
-CELLS = tuple(Cell(part, fault, situation) for part in Part for fault in Fault for situation in Situation)
+NEIGHBOURS = frozenset({Part.QEMU, Part.HOOK})
+"""What is another domain's, and is no daemon: it stands still, and nothing else can become of it that would matter."""
+
+CELLS = tuple(
+    Cell(part, fault, situation)
+    for part in Part
+    for fault in Fault
+    for situation in Situation
+    if part not in NEIGHBOURS or fault is Fault.PAUSE
+)
 
 SHORT = tuple(
     Cell(*cell)
@@ -163,6 +176,8 @@ SHORT = tuple(
         (Part.CONTROL, Fault.RESTART, Situation.IDLE),
         (Part.HYPERVISOR, Fault.RESTART, Situation.START),
         (Part.HYPERVISOR, Fault.CUT, Situation.DESTROY),
+        (Part.QEMU, Fault.PAUSE, Situation.MIGRATION),
+        (Part.HOOK, Fault.PAUSE, Situation.START),
     )
 )
 """Those that every run of the tests does: each part, each fault, each situation."""

@@ -11,27 +11,28 @@ gate=/run/lab/${0##*/}
 [ "$1 $2" = "$(cat $gate 2>/dev/null)" ] || exit 0
 : >$gate.reached
 rounds=0
-while [ ! -e $gate.open ] && [ $rounds -lt 100 ]; do sleep 0.05; rounds=$((rounds + 1)); done
+while [ ! -e $gate.open ] && [ $rounds -lt %d ]; do sleep 0.05; rounds=$((rounds + 1)); done
 """
 
-BEFORE, AFTER = "a-gate", "z-gate"
-"""The names of the two hooks: libvirt calls those of its folder in the order of their names, and ours is `ovnhook`."""
+BEFORE, AFTER, NEIGHBOUR = "a-gate", "z-gate", "zz-gate"
+"""The names of the hooks: libvirt calls those of its folder in the order of their names, and ours is `ovnhook`."""
 
 
 class Gate:
-    """One step of one domain on one host, held for five seconds at most.
+    """One step of one domain on one host, held for some seconds at most.
 
     Args:
         host: where libvirt is held.
-        hook: BEFORE or AFTER ours.
+        hook: BEFORE or AFTER ours, or NEIGHBOUR.
         domain: its name.
         operation: as libvirt calls the step.
+        most: seconds.
     """
 
-    def __init__(self, host: Host, hook: str, domain: str, operation: str) -> None:
+    def __init__(self, host: Host, hook: str, domain: str, operation: str, most: float = 5.0) -> None:
         self._folder = host.run_folder / "lab"
         self._hook = hook
-        host.write(f"/etc/libvirt/hooks/qemu.d/{hook}", _SCRIPT, 0o755)
+        host.write(f"/etc/libvirt/hooks/qemu.d/{hook}", _SCRIPT % (most / 0.05), 0o755)
         (self._folder / hook).write_text(f"{domain} {operation}", encoding="utf-8")
 
     def wait_reached(self, timeout: float) -> None:

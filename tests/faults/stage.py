@@ -12,9 +12,10 @@ from lab import Cloud, CommandError, Guest, Host, LabError
 from lab.domain import interface_xml
 from lab.waiting import HANG
 from tests.cloud.world import World
-from tests.faults.cells import Cell, Fault, Situation, Traffic
+from tests.faults.cells import NEIGHBOURS, Cell, Fault, Situation, Traffic
 from tests.faults.gate import AFTER, BEFORE, Gate
 from tests.faults.injection import Injection, start_all
+from tests.faults.neighbour import NAME, Neighbour
 from tests.faults.observed import observe
 from tests.faults.wanted import differences
 
@@ -55,7 +56,11 @@ class Stage:
             self._boot(world.hv2, SUBJECT)
         self.settle()
         pings = Pings(world, Guest(world.hv2, WITNESS), self._address(RUNNER))
-        injection = Injection(world.cloud, cell.part, cell.fault, world.hv1)
+        injection: Injection | Neighbour = (
+            Neighbour(world, cell.part, RUNNER)
+            if cell.part in NEIGHBOURS
+            else Injection(world.cloud, cell.part, cell.fault, world.hv1)
+        )
         with ThreadPoolExecutor(1) as pool:
             operation, gate = self._begin(cell, pool)
             try:
@@ -172,10 +177,11 @@ class Stage:
         return wrong
 
     def _clear(self) -> list[str]:
-        """Remove the domain of the cell: nothing of it may be left."""
+        """Remove the domains of the cell: nothing of them may be left."""
         for host in self.world.cloud.hypervisors:
-            for verb in ("destroy", "undefine"):
-                host.run(["virsh", verb, SUBJECT], check=False, timeout=HANG)
+            for name in (SUBJECT, NAME):
+                for verb in ("destroy", "undefine"):
+                    host.run(["virsh", verb, name], check=False, timeout=HANG)
         return [f"when {SUBJECT} was undefined: {left}" for left in self.heals()]
 
 

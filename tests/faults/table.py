@@ -80,6 +80,8 @@ def _table(fault: Fault, results: Mapping[str, Result]) -> str:
     ]
     for part in Part:
         cells = [Cell(part, fault, situation) for situation in Situation]
+        if cells[0] not in CELLS:
+            continue
         marks = [_mark(cell, results) for cell in cells]
         lines.append(f"| {part.title} | {' | '.join(marks)} | {cells[0].traffic.value} |")
     return "\n".join(lines) + "\n"
@@ -134,6 +136,8 @@ by a hook of the test's own. kill and restart come after our hook has answered `
 before; all come before `stopped` of a destroy, and after `started` on the destination of a migration (memory has not
 been copied yet). A whole hypervisor that is killed loses its processes, guests included, and what is in `/run`; one
 that is restarted ends its guests first. The cable is the management network's, ovs-vswitchd's is the tunnels', a whole
-hypervisor's are both; in the lab libvirt migrates past them.
+hypervisor's are both; in the lab libvirt migrates past them. Another domain's QEMU is stopped while `virsh domstats`
+asks it something; another hook waits in `prepare` of another domain. Meanwhile a name of a guest of the same host is
+removed, and the fault lasts until that is repaired.
 
 """

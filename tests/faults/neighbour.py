@@ -1,0 +1,74 @@
+"""Another domain on the hypervisor that keeps libvirt waiting: by its QEMU, or by a hook that is called for it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from lab.domain import interface_xml
+from tests.cloud.world import World
+from tests.faults.cells import Part
+from tests.faults.gate import NEIGHBOUR, Gate
+
+NAME = "neighbour"
+BOUND = 60.0  # seconds for a repair, or a call of virsh; only a hang takes so long
+_MOST = 300.0  # seconds that it keeps libvirt waiting, should nobody end that
+
+
+class Neighbour:
+    """One fault of another domain's, as an Injection is one of a daemon.
+
+    Args:
+        world: the lab.
+        part: QEMU or HOOK.
+        repaired: the host name of a guest of which something is broken, and has to be repaired, meanwhile.
+    """
+
+    def __init__(self, world: World, part: Part, repaired: str) -> None:
+        self._world, self._host, self._part, self._repaired = world, world.hv1, part, repaired
+        self._pool = ThreadPoolExecutor(1)
+        self._gate: Gate | None = None
+        world.define(self._host, NAME, interface_xml(), dhcp="none")
+        if part is Part.QEMU:
+            self._host.run(["virsh", "start", "--paused", NAME], timeout=BOUND)
+
+    def begin(self) -> None:
+        """Let libvirt wait."""
+        if self._part is Part.QEMU:
+            self._signal("STOP")
+            command = ["virsh", "domstats", NAME]
+        else:
+            self._gate = Gate(self._host, NEIGHBOUR, NAME, "prepare", _MOST)
+            command = ["virsh", "start", "--paused", NAME]
+        self._waits = self._pool.submit(self._host.run, command, check=False, timeout=_MOST + BOUND)
+        if self._gate:
+            self._gate.wait_reached(BOUND)
+
+    def hold(self) -> None:
+        """Break something of a guest of the same host, and wait until it is repaired."""
+        control, world = self._world.control, self._world
+        find = ["ovn-nbctl", "--bare", "--columns=_uuid", "find", "DNS", "external_ids:ovnhook\\:kind=names"]
+        row = control.run([*find, "external_ids:ovnhook\\:subnet=default"]).stdout.strip()
+        control.run(["ovn-nbctl", "remove", "DNS", row, "records", self._repaired])
+        get = ["ovn-nbctl", "--if-exists", "get", "DNS", row, f"records:{self._repaired}"]
+
+        def is_repaired() -> bool:
+            return bool(control.run(get).stdout.strip())
+
+        world.wait_for(is_repaired, "another guest's name to be repaired", timeout=BOUND)
+        if self._waits.done():
+            raise AssertionError("libvirt did not wait for the neighbour")
+
+    def end(self) -> None:
+        """Let libvirt go on."""
+        if self._part is Part.QEMU:
+            self._signal("CONT")
+        elif self._gate:
+            self._gate.open()
+        self._waits.result()
+        self._pool.shutdown()
+        if self._gate:
+            self._gate.remove()
+
+    def _signal(self, name: str) -> None:
+        pid = self._host.read(f"/run/libvirt/qemu/{NAME}.pid").strip()
+        self._host.run(["kill", f"-{name}", pid])
