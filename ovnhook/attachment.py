@@ -42,6 +42,7 @@ _log = logging.getLogger(__name__)
 
 _PAUSE = 0.02  # seconds, the mean pause between two tries
 _OUTAGE_TRIES = 5
+_AT_A_TIME = 1000  # addresses between two looks at the deadline
 
 T = TypeVar("T")
 
@@ -361,7 +362,9 @@ class Attachment:
                 if identity.lease(subnet.name, str(candidate)) not in leased:
                     return candidate
         leased = self.northbound.leased(subnet.name, deadline)
-        for candidate in candidates:
+        for number, candidate in enumerate(candidates):
+            if number % _AT_A_TIME == 0:
+                deadline.check(f"looking for a free address in subnet {subnet.name}")
             if identity.lease(subnet.name, str(candidate)) not in leased:
                 return candidate
         raise Exhausted(
