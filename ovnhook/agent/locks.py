@@ -13,7 +13,8 @@ from ovnhook.deadline import Deadline
 from ovnhook.errors import Unavailable
 
 _REMEMBERED = 60.0  # seconds; nothing that was seen is acted on for so long
-_BETWEEN = 20.0  # seconds between a hook and libvirt's event of what it was called for, if not more
+_STARTING = 120.0  # seconds between our hook and libvirt's event of the start, the most that other hooks are given
+_ENDING = 20.0  # the same of an end, or of a migration that never arrives: there may be no event
 
 
 class DomainLocks:
@@ -21,7 +22,7 @@ class DomainLocks:
 
     def __init__(self) -> None:
         self._asked: dict[UUID, float] = {}
-        self._between: dict[UUID, float] = {}
+        self._between: dict[UUID, tuple[str, float]] = {}  # the operation, and since when
         self._locks: defaultdict[UUID, threading.Lock] = defaultdict(threading.Lock)
         self._users: defaultdict[UUID, int] = defaultdict(int)
         self._guard = threading.Lock()
@@ -54,12 +55,15 @@ class DomainLocks:
                 if not self._users[domain]:
                     del self._users[domain], self._locks[domain]
 
-    def note(self, domain: UUID) -> None:
-        """Remember that the hook asks for something for a domain now: what was seen of it before is old."""
+    def note(self, domain: UUID, operation: str) -> None:
+        """Remember what the hook asks for now: what was seen of the domain before is old."""
         now = time.monotonic()
         with self._guard:
             self._asked = {other: when for other, when in self._asked.items() if now - when < _REMEMBERED}
-            self._asked[domain] = self._between[domain] = now
+            self._asked[domain] = now
+            before, _ = self._between.get(domain, ("", 0.0))
+            arrives = before == "migrate" and operation != "release"
+            self._between[domain] = (before if arrives else operation, now)
 
     def asked(self, domain: UUID) -> float:
         """When it asked last, on the monotonic clock; 0 where that is long ago."""
@@ -82,5 +86,9 @@ class DomainLocks:
         """
         now = time.monotonic()
         with self._guard:
-            self._between = {domain: since for domain, since in self._between.items() if now - since < _BETWEEN}
-            return {domain: now - since for domain, since in self._between.items()}
+            self._between = {
+                domain: (operation, since)
+                for domain, (operation, since) in self._between.items()
+                if now - since < (_STARTING if operation in ("prepare", "start") else _ENDING)
+            }
+            return {domain: now - since for domain, (_, since) in self._between.items()}

@@ -158,7 +158,7 @@ class _Request(socketserver.BaseRequestHandler):
             domain = domainxml.identify(xml)
         except InvalidRequest as error:
             return Answer(error.exit_code, f"ovnhook: error: {error}")
-        self.server.domains.note(domain.uuid)
+        self.server.domains.note(domain.uuid, operation)
         alone = self.server.domains.hold(domain.uuid, deadline, domain.name)
         result = answer(operation, xml, self.server.host, self.server.config, deadline, alone)
         level = logging.WARNING if result.message else logging.INFO

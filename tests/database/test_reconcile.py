@@ -244,7 +244,7 @@ def test_the_hooks_work_is_not_undone(world: World, agent: Agent) -> None:
     with agent.locks.hold(WEB, soon()):
         found = agent.repair()
     assert {one.error for one in found} == {f"domain {WEB} is busy: another operation on it has not ended"}
-    agent.libvirt.after_list = lambda: agent.locks.note(WEB)
+    agent.libvirt.after_list = lambda: agent.locks.note(WEB, "prepare")
     assert world.exact() == before
 
 
@@ -252,7 +252,7 @@ def test_a_domain_that_starts_is_not_asked_about(world: World, agent: Agent) -> 
     """A question would wait for other hooks, and libvirt's other work for the question; when it has started it is."""
     lose_port(world, WEB, MACS[0])
     agent.scan()
-    agent.locks.note(WEB)
+    agent.locks.note(WEB, "prepare")
     assert agent.locks.between().keys() == {WEB}
     agent.libvirt.domain = lambda *_, **__: pytest.fail("it was asked")  # type: ignore[method-assign]
     agent.scan()

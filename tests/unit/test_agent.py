@@ -23,6 +23,7 @@ from ovnhook.config import Config
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest, Unavailable
 from ovnhook.host import Host
+from tests.unit.test_agenda import Clock
 from tests.unit.test_hook import OURS
 
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
@@ -124,6 +125,34 @@ def test_a_lock_that_can_not_be_had() -> None:
         pytest.fail("two have it")
     with locks.hold(WEB, Deadline.after(60)):
         pass
+
+
+@pytest.mark.parametrize(
+    ("operations", "after", "is_between"),
+    [
+        (("prepare",), 60, True),
+        (("prepare", "start"), 119, True),
+        (("prepare", "start"), 121, False),
+        (("migrate", "prepare", "start"), 19, True),
+        (("migrate", "prepare", "start"), 21, False),
+        (("prepare", "release"), 19, True),
+        (("prepare", "release"), 21, False),
+    ],
+)
+def test_who_is_between_a_hook_and_its_event(
+    monkeypatch: pytest.MonkeyPatch, operations: tuple[str, ...], after: float, *, is_between: bool
+) -> None:
+    """For as long as other hooks may take; not for ever, where libvirt says nothing of how it ended."""
+    clock = Clock()
+    monkeypatch.setattr("ovnhook.agent.locks.time.monotonic", clock)
+    locks = DomainLocks()
+    for operation in operations:
+        locks.note(WEB, operation)
+    clock.now += after
+    assert locks.between() == ({WEB: after} if is_between else {})
+    locks.note(WEB, "prepare")
+    locks.settle(WEB)
+    assert locks.between() == {}
 
 
 def test_the_loop_that_accepts_shows_that_it_does(agent: Agent) -> None:
