@@ -5,12 +5,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from lab.domain import interface_xml
+from lab.waiting import HANG
 from tests.cloud.world import World
 from tests.faults.cells import Part
 from tests.faults.gate import NEIGHBOUR, Gate
 
 NAME = "neighbour"
-BOUND = 60.0  # seconds for a repair, or a call of virsh; only a hang takes so long
+
 _MOST = 300.0  # seconds that it keeps libvirt waiting, should nobody end that
 
 
@@ -29,7 +30,7 @@ class Neighbour:
         self._gate: Gate | None = None
         world.define(self._host, NAME, interface_xml(), dhcp="none")
         if part is Part.QEMU:
-            self._host.run(["virsh", "start", "--paused", NAME], timeout=BOUND)
+            self._host.run(["virsh", "start", "--paused", NAME], timeout=HANG)
 
     def begin(self) -> None:
         """Let libvirt wait."""
@@ -39,9 +40,9 @@ class Neighbour:
         else:
             self._gate = Gate(self._host, NEIGHBOUR, NAME, "prepare", _MOST)
             command = ["virsh", "start", "--paused", NAME]
-        self._waits = self._pool.submit(self._host.run, command, check=False, timeout=_MOST + BOUND)
+        self._waits = self._pool.submit(self._host.run, command, check=False, timeout=_MOST + HANG)
         if self._gate:
-            self._gate.wait_reached(BOUND)
+            self._gate.wait_reached(HANG)
 
     def hold(self) -> None:
         """Break something of a guest of the same host, and wait until it is repaired."""
@@ -54,7 +55,7 @@ class Neighbour:
         def is_repaired() -> bool:
             return bool(control.run(get).stdout.strip())
 
-        world.wait_for(is_repaired, "another guest's name to be repaired", timeout=BOUND)
+        world.wait_for(is_repaired, "another guest's name to be repaired", timeout=HANG)
         if self._waits.done():
             raise AssertionError("libvirt did not wait for the neighbour")
 
