@@ -20,6 +20,7 @@ STALE = 3 * BEAT
 """Seconds after which an agent that has not told is not there."""
 
 _SKEW = 60.0  # seconds that a host's clock may be ahead: more is no delay of anything
+_SHOWN = 20  # rows that are named one by one
 _NEARLY = 0.9  # of a subnet's addresses
 _SOON = 15 * 86_400.0  # seconds before a certificate ends: it should have been renewed twice as long ago
 
@@ -126,6 +127,14 @@ class SharedMac:
 
 
 @dataclass(frozen=True)
+class Defect:
+    """A row of the northbound database that is not as it is to be, and what a person has to do, or ""."""
+
+    what: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
 class Certificate:
     """What a host is let in with, and renews by itself.
 
@@ -167,6 +176,7 @@ class Observed:
         legs: of all routers that lead outside.
         uses: of all subnets.
         shared_macs: of all subnets.
+        defects: rows of ovnhook's that somebody has deleted or changed.
         certificates: of all hosts that have joined.
         foreign: rows that were taken out not long ago.
         follows_rows: whether this control host's northbound server listens where rows say.
@@ -179,6 +189,7 @@ class Observed:
     legs: tuple[Leg, ...] = ()
     uses: tuple[Use, ...] = ()
     shared_macs: tuple[SharedMac, ...] = ()
+    defects: tuple[Defect, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     foreign: tuple[Foreign, ...] = ()
     follows_rows: bool = False
@@ -191,6 +202,7 @@ def problems(seen: Observed) -> tuple[Problem, ...]:
         *_unread(seen.databases),
         *_northd(seen.pace),
         *_listening(seen),
+        *_defects(seen.defects),
         *(problem for leg in seen.legs if hosts_known for problem in _leg(leg, seen.nodes)),
         *(problem for node in seen.nodes for problem in _host(node, seen)),
         *map(_shared_mac, seen.shared_macs),
@@ -256,6 +268,14 @@ def _northd(pace: Pace | None) -> Iterator[Problem]:
             "ovn-northd does not answer: what is changed in the network does not reach the hosts",
             "on the control host: systemctl status ovn-northd; its log is /var/log/ovn/ovn-northd.log",
         )
+
+
+def _defects(defects: Sequence[Defect]) -> Iterator[Problem]:
+    repair = "the control service repairs it within a minute; if it stays: journalctl -u ovnhook-control"
+    for defect in defects[:_SHOWN]:
+        yield Problem(f"northbound database: {defect.what}", defect.hint or repair)
+    if len(defects) > _SHOWN:
+        yield Problem(f"northbound database: {len(defects) - _SHOWN} more rows are not as they are to be", repair)
 
 
 def _leg(leg: Leg, nodes: Sequence[Node]) -> Iterator[Problem]:

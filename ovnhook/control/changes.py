@@ -7,17 +7,20 @@ from collections.abc import Callable
 
 from ovnhook.attachment import repeat
 from ovnhook.changes import Change
+from ovnhook.control.repairs import Repairs
 from ovnhook.deadline import Deadline
-from ovnhook.ovsdb.northbound import Northbound
 
 _log = logging.getLogger(__name__)
 
 
-def carry_out(northbound: Northbound, plan: Callable[[], tuple[Change, ...]], words: str, deadline: Deadline) -> bool:
+def carry_out(repairs: Repairs, plan: Callable[[], tuple[Change, ...]], words: str, deadline: Deadline) -> bool:
     """Commit what is planned, as one transaction; whether there was anything to change.
 
+    Rows that somebody has deleted or changed are repaired first: a change is planned from what subnets and routers are,
+    and can't be carried out on half of their rows.
+
     Args:
-        northbound: where it is committed.
+        repairs: of the database where it is committed.
         plan: reads what there is and says what has to change; called again when that was changed meanwhile.
         words: what the log says when it is done.
         deadline: when to give up.
@@ -27,8 +30,9 @@ def carry_out(northbound: Northbound, plan: Callable[[], tuple[Change, ...]], wo
     """
 
     def once() -> bool:
+        repairs.repair(deadline)
         changes = plan()
-        northbound.commit(changes, deadline)
+        repairs.northbound.commit(changes, deadline)
         if changes:
             _log.info("%s", words)
         return bool(changes)

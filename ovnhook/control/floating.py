@@ -8,6 +8,7 @@ from ovnhook.changes import Change
 from ovnhook.control.changes import carry_out
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
+from ovnhook.control.repairs import Repairs
 from ovnhook.deadline import Deadline
 from ovnhook.errors import NotFound
 from ovnhook.model import Floating
@@ -19,10 +20,12 @@ class FloatingAddresses:
 
     Args:
         northbound: where they are.
+        repairs: repairs rows that a change builds on.
     """
 
-    def __init__(self, northbound: Northbound) -> None:
+    def __init__(self, northbound: Northbound, repairs: Repairs) -> None:
         self._northbound = northbound
+        self._repairs = repairs
 
     def CreateFloatingAddress(
         self, request: api.CreateFloatingAddressRequest, deadline: Deadline
@@ -34,7 +37,7 @@ class FloatingAddresses:
             leases, ports = self._northbound.leases(deadline), self._northbound.ports(deadline)
             return floating.create(request.address, request.target, leases, ports, cloud)
 
-        carry_out(self._northbound, plan, f"floating address {request.address} leads to {request.target}", deadline)
+        carry_out(self._repairs, plan, f"floating address {request.address} leads to {request.target}", deadline)
         for one in self._northbound.cloud(deadline).floating:
             if str(one.address) == request.address:
                 return message(one)
@@ -57,7 +60,7 @@ class FloatingAddresses:
     ) -> api.DeleteFloatingAddressResponse:
         """Let one lead nowhere."""
         carry_out(
-            self._northbound,
+            self._repairs,
             lambda: floating.delete(request.address, self._northbound.cloud(deadline)),
             f"floating address {request.address} leads nowhere",
             deadline,

@@ -13,6 +13,7 @@ from ovnhook.changes import Change
 from ovnhook.control.changes import carry_out
 from ovnhook.control.cuts import refuse_cuts
 from ovnhook.control.pages import page
+from ovnhook.control.repairs import Repairs
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest, Unavailable
 from ovnhook.model import Network
@@ -35,12 +36,16 @@ class Routers:
         northbound: where they are.
         southbound: tells which host has a router's leg outside.
         on_change: called, with a deadline, when a router has another leg: its gateways are to be looked at.
+        repairs: repairs rows that a change builds on.
     """
 
-    def __init__(self, northbound: Northbound, southbound: Southbound, on_change: Callable[[Deadline], None]) -> None:
+    def __init__(
+        self, northbound: Northbound, southbound: Southbound, on_change: Callable[[Deadline], None], repairs: Repairs
+    ) -> None:
         self._northbound = northbound
         self._southbound = southbound
         self._on_change = on_change
+        self._repairs = repairs
 
     def CreateRouter(self, request: api.CreateRouterRequest, deadline: Deadline) -> api.Router:
         """Make a router; succeed where it is there already."""
@@ -51,7 +56,7 @@ class Routers:
             foreign = self._northbound.is_foreign_router(asked.name, deadline)
             return router.create(wanted, uuid4(), self._northbound.cloud(deadline), name_is_foreign=foreign)
 
-        if carry_out(self._northbound, plan, f"router {asked.name} is made", deadline):
+        if carry_out(self._repairs, plan, f"router {asked.name} is made", deadline):
             self._on_change(deadline.half(_PATIENCE))
         return self._get(asked.name, deadline)
 
@@ -82,14 +87,14 @@ class Routers:
             return planned
 
         words = f"router {asked.name} has another way outside: {', '.join(paths)}"
-        if carry_out(self._northbound, plan, words, deadline):
+        if carry_out(self._repairs, plan, words, deadline):
             self._on_change(deadline.half(_PATIENCE))
         return self._get(asked.name, deadline)
 
     def DeleteRouter(self, request: api.DeleteRouterRequest, deadline: Deadline) -> api.DeleteRouterResponse:
         """Delete one that no subnet is on."""
         carry_out(
-            self._northbound,
+            self._repairs,
             lambda: router.delete(request.name, self._northbound.cloud(deadline)),
             f"router {request.name} is deleted",
             deadline,
@@ -108,7 +113,7 @@ class Routers:
 
         if plan():
             self._await_flows(request.host, deadline)
-        carry_out(self._northbound, plan, f"router {request.name}: its gateway is to be {request.host}", deadline)
+        carry_out(self._repairs, plan, f"router {request.name}: its gateway is to be {request.host}", deadline)
         self._await_taken(request.name, request.host, deadline)
         return self._messages([network], deadline)[0]
 

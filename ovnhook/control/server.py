@@ -30,6 +30,7 @@ from ovnhook.control.nodes import Nodes
 from ovnhook.control.ports import Ports
 from ovnhook.control.reflection import Reflection
 from ovnhook.control.remotes import Remotes
+from ovnhook.control.repairs import Repairs
 from ovnhook.control.routers import Routers
 from ovnhook.control.status import Status
 from ovnhook.control.subnets import Subnets
@@ -65,6 +66,7 @@ class Server:
         self._southbound = Southbound(config.southbound)
         self._vswitch = Vswitch(config.vswitch, config.integration_bridge)
         self._gateways = Gateways(self._northbound, self._southbound)
+        self._repairs = Repairs(self._northbound)
         row = TrustRow(self._northbound.database)
         self._trust = Trust(row, Path(config.authority)) if config.authority else None
         is_own = (config.northbound, config.southbound) == (Config.northbound, Config.southbound)
@@ -92,13 +94,13 @@ class Server:
         attachment = Attachment(northbound, IPNetwork(config.isolated_pool), partial(underlay.read, vswitch))
         attachments = Attachments(attachment, southbound, config.integration_bridge)
         certificates = Certificates(self._trust, config)
-        routers = Routers(northbound, southbound, self._gateways.look)
-        status = Status(northbound, southbound, self._members, self._remotes, self._gateways)
+        routers = Routers(northbound, southbound, self._gateways.look, self._repairs)
+        status = Status(northbound, southbound, self._members, self._remotes, self._gateways, self._repairs)
         ours, health, reflection = ovnhook_pb2_grpc, health_pb2_grpc, reflection_pb2_grpc
         return [
-            partial(ours.add_SubnetsServicer_to_server, Subnets(northbound, southbound, vswitch)),
+            partial(ours.add_SubnetsServicer_to_server, Subnets(northbound, southbound, vswitch, self._repairs)),
             partial(ours.add_RoutersServicer_to_server, routers),
-            partial(ours.add_FloatingAddressesServicer_to_server, FloatingAddresses(northbound)),
+            partial(ours.add_FloatingAddressesServicer_to_server, FloatingAddresses(northbound, self._repairs)),
             partial(ours.add_LeasesServicer_to_server, Leases(northbound)),
             partial(ours.add_AttachmentsServicer_to_server, attachments),
             partial(ours.add_PortsServicer_to_server, Ports(northbound, attachment, attachments)),
@@ -128,7 +130,8 @@ class Server:
             if self._trust:
                 started.callback(self._trust.loop.stop)
                 self._trust.start()
-            for loop in (self._gateways.loop, self._sweeper, *([self._remotes.loop] if self._remotes else [])):
+            loops = (self._gateways.loop, self._repairs.loop, self._sweeper)
+            for loop in (*loops, *([self._remotes.loop] if self._remotes else [])):
                 started.callback(loop.stop)
                 loop.start()
             for one in self._listeners:

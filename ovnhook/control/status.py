@@ -15,6 +15,7 @@ from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.nodes import Around, message
 from ovnhook.control.remotes import Remotes
+from ovnhook.control.repairs import Repairs
 from ovnhook.deadline import Deadline
 from ovnhook.errors import OvnhookError, Unavailable
 from ovnhook.members import Members
@@ -43,6 +44,7 @@ class _Stored:
     uses: tuple[health.Use, ...]
     shared_macs: tuple[health.SharedMac, ...]
     ports: Counter[str]
+    defects: tuple[health.Defect, ...]
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Status:
         members: who is let in, as far as it is known.
         remotes: knows where the databases' servers listen, or None where they are not this host's.
         gateways: sets the routers' gateways, and says where it can't.
+        repairs: finds rows that were deleted or changed.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Status:
         members: Callable[[], Members],
         remotes: Remotes | None,
         gateways: Gateways,
+        repairs: Repairs,
     ) -> None:
         self._northbound = northbound
         self._southbound = southbound
@@ -96,6 +100,7 @@ class Status:
         self._measured = _Measured(-FRESH)
         self._remotes = remotes
         self._gateways = gateways
+        self._repairs = repairs
 
     def GetStatus(self, request: api.GetStatusRequest, deadline: Deadline, caller: Subject) -> api.GetStatusResponse:
         """Ask and judge; what can't be read is a problem among others.
@@ -128,6 +133,7 @@ class Status:
             legs=_legs(stored, hosts, self._gateways.failures) if stored else (),
             uses=stored.uses if stored else (),
             shared_macs=stored.shared_macs if stored else (),
+            defects=stored.defects if stored else (),
             certificates=tuple(
                 health.Certificate(one.subject.name, one.subject.role, one.ends)
                 for one in self._members().found
@@ -159,6 +165,7 @@ class Status:
             uses=tuple(health.Use(one.name, used[one.name], address.capacity(one)) for one in cloud.subnets),
             shared_macs=health.shared_macs(ports, foreign),
             ports=Counter(port.host for port in ports),
+            defects=tuple(health.Defect(one.what, one.hint) for one in self._repairs.defects(deadline)),
         )
 
     def _hosts(self, deadline: Deadline) -> _Hosts:

@@ -11,6 +11,7 @@ from ovnhook.changes import Change
 from ovnhook.control.changes import carry_out
 from ovnhook.control.cuts import refuse_cuts
 from ovnhook.control.pages import page
+from ovnhook.control.repairs import Repairs
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidRequest, Unavailable
 from ovnhook.model import DEFAULT_ROUTER, Subnet
@@ -32,12 +33,14 @@ class Subnets:
         northbound: where they are.
         southbound: tells their network ids.
         vswitch: this host's, which tells the underlay.
+        repairs: repairs rows that a change builds on.
     """
 
-    def __init__(self, northbound: Northbound, southbound: Southbound, vswitch: Vswitch) -> None:
+    def __init__(self, northbound: Northbound, southbound: Southbound, vswitch: Vswitch, repairs: Repairs) -> None:
         self._northbound = northbound
         self._southbound = southbound
         self._vswitch = vswitch
+        self._repairs = repairs
 
     def CreateSubnet(self, request: api.CreateSubnetRequest, deadline: Deadline) -> api.Subnet:
         """Make a subnet; succeed where it is there already."""
@@ -64,7 +67,7 @@ class Subnets:
             foreign = self._northbound.is_foreign_switch(wanted.name, deadline)
             return subnet.create(wanted, carried, cloud, name_is_foreign=foreign)
 
-        if carry_out(self._northbound, plan, f"subnet {wanted.name} ({wanted.cidr}) is made", deadline):
+        if carry_out(self._repairs, plan, f"subnet {wanted.name} ({wanted.cidr}) is made", deadline):
             ids = self._network_ids(deadline, logical_switch=str(made.uuid))
             return message(made, 0, ids.get(made.uuid, 0))
         return self._get(wanted.name, deadline)
@@ -112,7 +115,7 @@ class Subnets:
                 refuse_cuts(planned, cloud, self._northbound, self._southbound, deadline)
             return planned
 
-        carry_out(self._northbound, plan, f"subnet {asked.name} has other settings: {', '.join(paths)}", deadline)
+        carry_out(self._repairs, plan, f"subnet {asked.name} has other settings: {', '.join(paths)}", deadline)
         return self._get(asked.name, deadline)
 
     def DeleteSubnet(self, request: api.DeleteSubnetRequest, deadline: Deadline) -> api.DeleteSubnetResponse:
@@ -125,7 +128,7 @@ class Subnets:
             ports = [] if leases else self._northbound.port_names(gone.name, deadline)
             return subnet.delete(gone, cloud, leases, ports)
 
-        carry_out(self._northbound, plan, f"subnet {request.name} is deleted", deadline)
+        carry_out(self._repairs, plan, f"subnet {request.name} is deleted", deadline)
         return api.DeleteSubnetResponse()
 
     def _get(self, name: str, deadline: Deadline) -> api.Subnet:

@@ -191,7 +191,9 @@ class Northbound:
         (hosts,) = self.database.transact([select(topology.GATEWAY, match)], deadline)
         found: dict[str, tuple[str, ...]] = {}
         for row in sorted(hosts, key=lambda row: -int(row["priority"])):
-            router = rows.own(row)["router"]
+            router = rows.own(row).get("router", "")
+            if UUID(row["_uuid"][1]) != topology.gateway(router, row["chassis_name"]):
+                continue  # somebody has made it another host's
             found[router] = (*found.get(router, ()), row["chassis_name"])
         return found
 
@@ -494,33 +496,26 @@ def _(change: SetRegistry) -> list[Operation]:
 @operations.register
 def _(change: AddSubnet) -> list[Operation]:
     subnet = change.subnet
-    names = identity.names(subnet.name)
-    switch: Row = {
-        "name": subnet.name,
-        "dns_records": rows.members(names),
-        "external_ids": as_map(rows.subnet_ids(subnet)),
-    }
+    own = [["dns_records", "insert", rows.members(identity.names(subnet.name))]]
     return [
-        insert(rows.DNS, names, rows.names(subnet)),
-        insert(rows.SWITCH, subnet.uuid, switch),
-        *(insert(rows.DHCP_OPTIONS, uuid, row) for uuid, row in rows.dhcp_options(subnet).items()),
+        *(insert(node.table, uuid, node.row) for uuid, node in topology.subnet_nodes(subnet).items()),
+        mutate(rows.SWITCH, key(subnet.uuid), own),
     ]
 
 
 @operations.register
 def _(change: UpdateSubnet) -> list[Operation]:
     old, new = change.old, change.new
-    before, after = rows.dhcp_options(old), rows.dhcp_options(new)
+    before, after = topology.subnet_nodes(old), topology.subnet_nodes(new)
     return [
         *still(rows.SWITCH, old.uuid, rows.subnet_ids(old)),
-        mutate(rows.SWITCH, key(old.uuid), put_keys("external_ids", rows.subnet_ids(old), rows.subnet_ids(new))),
         *(
             operation
-            for one in before.keys() & after.keys()
-            for operation in topology.put(rows.DHCP_OPTIONS, one, before[one], after[one])
+            for uuid in before.keys() & after.keys()
+            for operation in topology.put(after[uuid].table, uuid, before[uuid].row, after[uuid].row)
         ),
-        *(insert(rows.DHCP_OPTIONS, one, row) for one, row in after.items() if one not in before),
-        *(delete(rows.DHCP_OPTIONS, key(one)) for one in before if one not in after),
+        *(insert(node.table, uuid, node.row) for uuid, node in after.items() if uuid not in before),
+        *(delete(node.table, key(uuid)) for uuid, node in before.items() if uuid not in after),
     ]
 
 

@@ -220,8 +220,8 @@ def _listed(servers: Iterable[IPAddress]) -> str:
 
 
 def names(subnet: Subnet) -> Row:
-    """The DNS row of a subnet's names, without any."""
-    return {"external_ids": as_map(kind("names", subnet=subnet.name))}
+    """The DNS row of a subnet's names, without any. It keeps a copy of what the subnet is (ovnhook.ovsdb.integrity)."""
+    return {"external_ids": as_map(subnet_ids(subnet) | kind("names", subnet=subnet.name))}
 
 
 def server_mac(subnet: Subnet) -> str:

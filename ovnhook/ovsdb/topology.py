@@ -90,6 +90,15 @@ def nodes(network: Network | None, without: Container[str] = ()) -> dict[UUID, N
     return found
 
 
+def subnet_nodes(subnet: Subnet) -> dict[UUID, Node]:
+    """All rows of a subnet by itself, by UUID. Which names its switch refers to depends on its router."""
+    return {
+        identity.names(subnet.name): Node(rows.DNS, rows.names(subnet)),
+        subnet.uuid: Node(rows.SWITCH, {"name": subnet.name, "external_ids": as_map(rows.subnet_ids(subnet))}),
+        **{uuid: Node(rows.DHCP_OPTIONS, row) for uuid, row in rows.dhcp_options(subnet).items()},
+    }
+
+
 def operations(old: Network | None, new: Network | None) -> list[Operation]:
     """What makes the rows of one network those of another."""
     same: set[str] = set()
@@ -314,6 +323,7 @@ def _outside(network: Network, external: External) -> dict[UUID, Node]:
     switch = identity.part("external", router.name)
     group = identity.part("gateways", router.name)
     ids = as_map(rows.kind("external", router=router.name))
+    copy = as_map(rows.router_ids(router) | rows.kind("external", router=router.name))  # ovnhook.ovsdb.integrity
     name = _leg(router)
     localnet = {
         "name": f"localnet:{router.name}",
@@ -340,7 +350,7 @@ def _outside(network: Network, external: External) -> dict[UUID, Node]:
         switch: Node(rows.SWITCH, {"name": name, "external_ids": ids}),
         identity.part("localnet", router.name): Node(rows.PORT, localnet, (rows.SWITCH, switch, "ports")),
         identity.part("external-peer", router.name): Node(rows.PORT, peer, (rows.SWITCH, switch, "ports")),
-        group: Node(GROUP, {"name": f"ovnhook:{router.name}", "external_ids": ids}),
+        group: Node(GROUP, {"name": f"ovnhook:{router.name}", "external_ids": copy}),
         identity.part("external-port", router.name): Node(ROUTER_PORT, port, (ROUTER, router.uuid, "ports")),
         **{
             identity.part(_ROUTES[hop.version], router.name): Node(

@@ -1,0 +1,86 @@
+"""Repairs our own rows that somebody has deleted or changed, while the control service runs.
+
+Several control services may do this at once: of two that repair the same, the second one finds nothing to repair.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from ovnhook.control.loop import Loop
+from ovnhook.deadline import Deadline
+from ovnhook.errors import Conflict, OvnhookError
+from ovnhook.ovsdb import integrity
+from ovnhook.ovsdb.integrity import Defect, Integrity
+from ovnhook.ovsdb.northbound import Northbound
+
+_log = logging.getLogger(__name__)
+
+_STEP = 1.0  # seconds until a difference is looked for again
+_PERIOD = 10.0  # seconds between two comparisons while nothing differs
+_TIMEOUT = 5.0  # seconds for one comparison
+
+
+class Repairs:
+    """Compares and repairs.
+
+    Args:
+        northbound: where the rows are.
+    """
+
+    def __init__(self, northbound: Northbound) -> None:
+        self.northbound = northbound
+        self._known = Integrity()
+        self._lock = threading.Lock()
+        self._seen: frozenset[Defect] = frozenset()
+        self._next = 0.0
+        self._said = ""
+        self.loop = Loop("repairs", self._step, _STEP)
+
+    def defects(self, deadline: Deadline) -> tuple[Defect, ...]:
+        """What is not as it is to be now."""
+        return self._read(deadline).defects
+
+    def repair(self, deadline: Deadline) -> None:
+        """Repair what an operation builds on; what can't be repaired is left to `defects`."""
+        found = self._read(deadline)
+        if found.repairable:
+            self._repair(found, deadline)
+
+    def _step(self) -> None:
+        """Compare, if it is time to, and repair what differed already a step ago."""
+        if not self._seen and time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _PERIOD
+        try:
+            deadline = Deadline.after(_TIMEOUT)
+            found = self._read(deadline)
+            if self._seen & {*found.repairable}:
+                self._repair(found, deadline)
+                found = self._read(deadline)
+            self._seen = frozenset(found.repairable)
+            self._said = ""
+        except OvnhookError as error:
+            self._seen = frozenset()
+            if str(error) != self._said:  # once, not at each comparison of an outage
+                _log.log(logging.getLevelName(error.log_level), "rows of OVN_Northbound are not compared: %s", error)
+            self._said = str(error)
+
+    def _read(self, deadline: Deadline) -> Integrity:
+        with self._lock:
+            known = self._known
+        found = integrity.read(self.northbound, known, deadline)
+        with self._lock:
+            self._known = found
+        return found
+
+    def _repair(self, found: Integrity, deadline: Deadline) -> None:
+        try:
+            integrity.repair(self.northbound, found, deadline)
+        except Conflict as error:  # most often another control service was faster
+            _log.info("rows of OVN_Northbound changed while they were to be repaired: %s", error)
+        else:
+            for one in found.repairable:
+                _log.warning("repaired in OVN_Northbound: %s", one.what)
