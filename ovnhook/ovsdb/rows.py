@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
-from netaddr import AddrFormatError, IPAddress, IPNetwork
+from netaddr import EUI, AddrFormatError, IPAddress, IPNetwork
 
 from ovnhook import address, identity
 from ovnhook.changes import Registry
@@ -39,6 +39,8 @@ DNS = "DNS"  # names; and leases, holdings, claims, the registry: northd passes 
 REQUESTED_CHASSIS = "requested-chassis"
 ACTIVATION_STRATEGY = "activation-strategy"
 
+_LINK = 64  # length of the prefix of link-local addresses
+_RESERVED = _LINK + 24  # the same of those that only the router may have: the first half of its MAC address tells them
 _CLOUD = "cloud"  # the key of the registry's records that the cloud's id is under
 _LARGEST = {4: 8, 6: 32}  # prefix lengths of networks that a row is believed to mean
 _LARGEST_MTU = 65_535  # bytes: that of an IP packet
@@ -226,7 +228,11 @@ def names(subnet: Subnet) -> Row:
 
 def server_mac(subnet: Subnet) -> str:
     """The MAC that answers DHCP on a subnet: locally administered, the same for ever."""
-    return ":".join(f"{octet:02x}" for octet in (0x0A, *subnet.uuid.bytes[:5]))
+    return _server_mac(subnet.uuid)
+
+
+def _server_mac(switch: UUID) -> str:
+    return ":".join(f"{octet:02x}" for octet in (0x0A, *switch.bytes[:5]))
 
 
 def router_port(router: str, subnet: str) -> str:
@@ -325,7 +331,7 @@ def port_columns(port: Port) -> Row:
     return {
         "name": port.id,
         "addresses": addresses,
-        "port_security": addresses,
+        "port_security": _allowed(port),
         **{
             f"dhcpv{version}_options": as_set(
                 ref(dhcp_uuid(port.subnet, version)) for address in port.addresses if address.version == version
@@ -337,6 +343,26 @@ def port_columns(port: Port) -> Row:
 
 def _addresses(port: Port) -> str:
     return " ".join((port.mac, *map(str, port.addresses)))
+
+
+def _allowed(port: Port) -> str:
+    """A port's MAC and the sender addresses that it may use.
+
+    OVN adds the link-local address that is made of the MAC (RFC 4291, appendix A); many guests have another one, random
+    or stable and opaque (RFC 7217), and without it they hear no router. Any may be used but those that begin like the
+    router's: neighbours would take such a guest for the router.
+    """
+    if all(address.version == 4 for address in port.addresses):
+        return _addresses(port)
+    return " ".join((_addresses(port), *_link_local(port.subnet)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _link_local(subnet: str) -> tuple[str, ...]:
+    """The link-local network (RFC 4291, section 2.5.6) as networks, without that of a subnet's router's address."""
+    router = int(EUI(_server_mac(identity.switch(subnet))).ipv6_link_local())
+    beside = ((router ^ (1 << (128 - length)), length) for length in range(_LINK + 1, _RESERVED + 1))
+    return tuple(str(IPNetwork(f"{IPAddress(other, 6)}/{length}").cidr) for other, length in beside)
 
 
 def port_options(port: Port) -> dict[str, str]:

@@ -81,6 +81,70 @@ def test_flows_that_come_after_the_solicitations(both: World) -> None:
     assert early.wait_address(family=6, timeout=UNADVERTISED) == six
 
 
+def test_link_local_addresses_of_guests_own(both: World) -> None:
+    """Random or opaque ones work as those made of the MAC; the router's, and what is not leased, nobody can take."""
+    addresses = {"odd1": "fd00:60::21", "odd2": "fd00:60::22", "usual": "fd00:60::23"}
+    own = {"odd1": "fe80::1a2b:3c4d:5e6f:7a8b", "odd2": "fe80::1a2b:3c4d:5e6f:7a8c"}
+    guests = {
+        name: both.boot(
+            both.hv2 if name == "odd2" else both.hv1,
+            name,
+            interface_xml(),
+            metadata=f"<ovn:interface subnet='six' address='{address}'/>",
+            dhcp="none" if name in own else "once",
+        )
+        for name, address in addresses.items()
+    }
+    for name, address in own.items():
+        guests[name].console(
+            "until ip link show eth0 | grep -q LOWER_UP; do sleep 1; done; ip link set eth0 down; "
+            "echo 1 >/proc/sys/net/ipv6/conf/eth0/addr_gen_mode; ip link set eth0 up; "
+            f"ip -6 address add {address}/64 dev eth0; "
+            "dhcpcd -6 -B -q -f /dev/null -c /lab/lease6 --nohook resolv.conf eth0 >/dev/null 2>&1 &",
+            timeout=120,
+        )
+    for name, guest in guests.items():
+        assert guest.wait_address(family=6, timeout=120) == addresses[name]
+        routes = guest.console("ip -6 route")
+        assert "default via fe80::" in routes
+    odd, usual = guests["odd1"], guests["usual"]
+    assert own["odd1"] in odd.console("ip -6 address show scope link")
+    router = odd.console("ip -6 route").partition("default via ")[2].split()[0]
+    for target in (addresses["odd2"], addresses["usual"], "fd00:60::1", f"{own['odd2']}%eth0", f"{router}%eth0"):
+        assert odd.ping(target).lost == 0, target
+    assert guests["odd2"].ping(addresses["odd1"]).lost == 0
+
+    # It takes the router's address, a neighbour's, and one that nobody has, and announces them.
+    seen = f"ip -6 neigh show {router} dev eth0"
+    assert usual.ping(f"{router}%eth0").lost == 0
+    before = usual.console(seen).split()[:2]
+    tap = both.hv1.run(["virsh", "domiflist", "usual"]).stdout.splitlines()[2].split()[0]
+    capture = both.hv1.spawn("capture-nd", ["tcpdump", "-lni", tap, "icmp6"])
+    try:
+        both.wait_for(lambda: "listening on" in capture.log.read_text(), "tcpdump")
+        odd.console(
+            "cd /proc/sys/net/ipv6/conf/eth0; echo 0 >accept_dad; echo 0 >dad_transmits; echo 1 >ndisc_notify; "
+            f"taken='{router}/64 {addresses['odd2']}/128 fd00:60::bad/128'; "
+            "for one in $taken; do ip -6 address add $one dev eth0; done; "
+            "ip link set eth0 down; ip link set eth0 up; sleep 1; "
+            f"for one in {own['odd1']}/64 {addresses['odd1']}/128 $taken; do ip -6 address add $one dev eth0; done; "
+            "true",
+            timeout=60,
+        )
+        told = f"tgt is {own['odd1']}"
+        both.wait_for(lambda: told in capture.log.read_text(), "its own link-local address", capture.log.read_text)
+        for source in (addresses["odd2"], "fd00:60::bad"):
+            assert "100% packet loss" in odd.console(f"ping -c 2 -W 1 -I {source} {addresses['usual']}", check=False)
+        text = capture.log.read_text()
+    finally:
+        capture.kill()
+    for taken in (router, addresses["odd2"], "fd00:60::bad"):
+        assert f"IP6 {taken} > " not in text
+        assert f"advertisement, tgt is {taken}," not in text
+    assert usual.console(seen).split()[:2] == before
+    assert usual.ping("fd00:60::1").lost == 0
+
+
 def test_guests_reach_the_outside(both: World) -> None:
     """Routed, seen with their own address; with the router's address where that is asked for."""
     way = ("--physical-network", "external", "--address6", f"{ADDRESS}/64", "--next-hop6", OUTSIDE)

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from netaddr import IPAddress, IPNetwork
+from netaddr import EUI, IPAddress, IPNetwork
 
 from ovnhook.changes import Registry
 from ovnhook.model import (
@@ -191,3 +191,18 @@ def test_a_network_with_host_bits_is_none_of_a_subnet() -> None:
     ids = {**rows.subnet_ids(blue), "ovnhook:cidr": "10.0.0.5/24"}
     with pytest.raises(rows.BrokenRow):
         rows.subnet({"external_ids": as_map(ids)}, "")
+
+
+@given(st.integers(0, 2**64 - 1), st.sampled_from(["six", "blue"]))
+def test_link_local_addresses_of_a_port(host: int, subnet: str) -> None:
+    """Any but those that have the first half of the MAC address of the subnet's router; none without IPv6."""
+    port = Port("p", subnet, "52:54:00:00:00:01", (IPAddress("fd00::1"),), UUID(int=1), "web", "hv1")
+    allowed = [IPNetwork(text) for text in rows.port_columns(port)["port_security"].split()[2:]]
+    mac = rows.server_mac(Subnet(subnet, IPNetwork("fd00::/64"), IPAddress("fd00::1")))
+    router = EUI(mac).ipv6_link_local()
+    address = IPAddress((0xFE80 << 112) + host, 6)
+    reserved = int(address) >> 40 == int(router) >> 40
+    assert any(address in network for network in allowed) is not reserved
+    assert not any(router in network for network in allowed)
+    four = replace(port, addresses=(IPAddress("10.0.0.1"),))
+    assert rows.port_columns(four)["port_security"] == "52:54:00:00:00:01 10.0.0.1"
