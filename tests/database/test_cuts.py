@@ -6,6 +6,7 @@ import pytest
 
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, give_leg, tell
+from tests.database.server import looked_at
 
 OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
 OUTSIDE6 = ("--address6", "2001:db8::10/64", "--next-hop6", "2001:db8::1")
@@ -151,6 +152,7 @@ def test_an_unknown_network_without_guests(control: Control) -> None:
     control.done("router", "set", "gateway", "--physical-network", "planned")
     control.done("router", "set", "gateway", "--physical-network", "external")
     add_chassis(control.southbound, "gw1")
+    looked_at(control.service._gateways, "_survive")
     said, advice = control.refused(5, "router", "set", "gateway", "--physical-network", "nosuch")
     assert "no gateway host has a bridge for physical network nosuch" in said
     assert advice == "gateway hosts have: external; to do it anyway: --force"
