@@ -168,6 +168,8 @@ class Client:
         wrong: dict[str, str] = {}
         for is_last in (False, True) if len(left) > 1 else (True,):
             for number, server in enumerate(list(left)):
+                if wrong and not deadline.remaining:
+                    break
                 share = deadline.remaining / (len(left) - number) if is_last else _PROBE
                 channel = self._channel(server, credentials, share)
                 try:

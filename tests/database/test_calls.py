@@ -141,6 +141,15 @@ def test_what_is_repeated(cloud: Cloud, failing: Failing, operator: Callable[...
     assert failing.calls == ["ListNodes", "CreateSubnet"]
 
 
+def test_a_host_that_takes_all_the_time(failing: Failing, operator: Callable[..., Client]) -> None:
+    """The others are not asked when none is left."""
+    caller = operator(failing.where, "127.0.0.1:1", failing.where)
+    caller._patience = 0.0
+    with pytest.raises(Unavailable) as caught:
+        caller.call("ListNodes")
+    assert caught.value.message == f"the control service at {failing.where} did not answer within 0 s"
+
+
 def test_what_the_proto_says() -> None:
     """Every method that only looks says so; those that can't be repeated say nothing."""
     levels = api.DESCRIPTOR.services_by_name["Subnets"].methods_by_name["GetSubnet"].GetOptions().DESCRIPTOR
