@@ -46,8 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _log.info("serving on %s", " and ".join(filter(None, (str(given.socket), config.listen))))
     systemd = SystemdNotifier()  # sd_notify(3); says nothing where nobody listens
     systemd.notify("READY=1")
+    was_stuck: list[str] = []
     while not stop.wait(_TEND):
-        systemd.notify("WATCHDOG=1")
+        stuck = server.liveness.stuck()
+        if not stuck:
+            systemd.notify("WATCHDOG=1")
+        elif stuck != was_stuck:
+            _log.error("these do not go on: %s: systemd will start the service again", ", ".join(stuck))
+        was_stuck = stuck
         server.tend()
     systemd.notify("STOPPING=1")
     server.stop()

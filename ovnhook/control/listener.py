@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import grpc
 
 from ovnhook.config import Config
-from ovnhook.control import tcp
+from ovnhook.control import probe, tcp
 from ovnhook.control.admission import HALF_OPEN, Admission, Kind, Limit
 from ovnhook.control.calls import Calls
 from ovnhook.control.roles import Identify
+from ovnhook.deadline import Deadline
 from ovnhook.errors import OvnhookError
 
 LONG = 8
@@ -31,6 +34,8 @@ Root, on the unix socket, may have any number.
 _SHORT = 24  # threads for calls that are answered at once, beside those above and the half-open ones
 _QUEUE = 1000  # calls that may wait for a thread
 _GRACE = 5.0  # seconds that calls have to end when the service does
+_ENROL = "/ovnhook.v1.Enrolment/Enrol"
+_PROBE = 10.0  # seconds that an answer to our own probe may take
 _IDENTITY = 1  # grpc's bit for messages that are not compressed: a few KiB would become gigabytes
 _MESSAGE = 1 << 20  # bytes of a request
 
@@ -57,12 +62,14 @@ class Listener:
     """Serves from when it is started until it is stopped.
 
     Args:
-        where: it serves, as messages say it.
+        where: it serves: the path of a unix socket, or ``HOST:PORT``.
         services: what it serves.
         identify: says who calls.
         limits: of the calls of each kind.
         bind: lets a server serve there.
+        tls: how this host's own probe connects, or None where it is served in the clear.
         options: of gRPC.
+        probed: the method that this host's own probe calls.
     """
 
     def __init__(
@@ -72,7 +79,9 @@ class Listener:
         identify: Identify,
         limits: dict[Kind, Limit],
         bind: Callable[[grpc.Server], None],
+        tls: Callable[[], ssl.SSLContext] | None = None,
         options: Sequence[tuple[str, int]] = (),
+        probed: str = "/grpc.health.v1.Health/Check",
     ) -> None:
         self.where = where
         self.admission = Admission(limits)
@@ -88,6 +97,8 @@ class Listener:
         for add in services:
             add(self._server)
         self._bind = bind
+        self._tls = tls
+        self._probed = probed
 
     def start(self) -> None:
         """Listen, and serve.
@@ -98,9 +109,13 @@ class Listener:
         self._bind(self._server)
         self._server.start()
 
+    def answers(self) -> bool:
+        """Whether a client that connects now is answered."""
+        return probe.answers(self.where, self._probed, Deadline.after(_PROBE), self._tls() if self._tls else None)
+
     def stop(self) -> None:
         """Let the calls that are under way end within some seconds, and end."""
-        self._server.stop(_GRACE).wait()
+        self._server.stop(_GRACE).wait(2 * _GRACE)  # it never ends where gRPC's own thread has died
         self._threads.shutdown(wait=False)
 
 
@@ -140,9 +155,13 @@ def of_clients(config: Config, services: Services, identify: Identify) -> Listen
     totals = {Kind.LONG: LONG, Kind.STREAM: STREAMS}
     limits = {kind: Limit(each, totals.get(kind)) for kind, each in EACH.items()}
     options = [*_OPTIONS_OF_TCP, ("grpc.max_connection_idle_ms", 300_000)]
-    return Listener(
-        config.listen, services, identify, limits, lambda server: tcp.listen(server, config.listen, config), options
-    )
+
+    def bind(server: grpc.Server) -> None:
+        tcp.listen(server, config.listen, config)
+
+    pair = Path(config.certificate), Path(config.private_key)
+    tls = partial(probe.context, pair) if config.certificate else None
+    return Listener(config.listen, services, identify, limits, bind, tls, options)
 
 
 def of_newcomers(config: Config, services: Services, identify: Identify) -> Listener:
@@ -158,4 +177,5 @@ def of_newcomers(config: Config, services: Services, identify: Identify) -> List
         tcp.listen(server, config.enrolment, config, mutual=False)
 
     options = [*_OPTIONS_OF_TCP, ("grpc.max_connection_idle_ms", 10_000)]
-    return Listener(config.enrolment, services, identify, {Kind.SHORT: Limit(EACH[Kind.SHORT])}, bind, options)
+    limits, tls = {Kind.SHORT: Limit(EACH[Kind.SHORT])}, partial(probe.context, None)
+    return Listener(config.enrolment, services, identify, limits, bind, tls, options, _ENROL)

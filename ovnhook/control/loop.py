@@ -1,10 +1,9 @@
-"""Work that is done again and again, on a thread of its own, and whether it still is."""
+"""Work that is done again and again, on a thread of its own."""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 _log = logging.getLogger(__name__)
@@ -19,28 +18,21 @@ class Loop:
         name: of the thread.
         step: one step, which is bounded in time.
         period: seconds between the end of one step and the begin of the next.
-        clock: the monotonic time.
+
+    Attributes:
+        beat: called after each step.
     """
 
-    def __init__(
-        self, name: str, step: Callable[[], object], period: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, name: str, step: Callable[[], object], period: float) -> None:
         self.name = name
+        self.beat: Callable[[], None] = lambda: None
         self._step = step
         self._period = period
-        self._clock = clock
-        self._taken = clock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    @property
-    def age(self) -> float:
-        """Seconds since the last step ended, or since the loop was made."""
-        return self._clock() - self._taken
-
     def start(self) -> None:
         """Begin."""
-        self._taken = self._clock()
         self._thread.start()
 
     def stop(self) -> None:
@@ -55,4 +47,4 @@ class Loop:
                 self._step()
             except Exception:  # whatever it is, the next step may go well, and nobody else takes it
                 _log.exception("%s: a step failed for a reason that was not foreseen", self.name)
-            self._taken = self._clock()
+            self.beat()

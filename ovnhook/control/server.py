@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ from ovnhook.control.subnets import Subnets
 from ovnhook.control.trust import Trust
 from ovnhook.control.watches import Changes
 from ovnhook.errors import OvnhookError
+from ovnhook.liveness import Liveness
 from ovnhook.members import Members
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.northbound import Northbound
@@ -44,6 +46,7 @@ from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.ovsdb.trust import Trust as TrustRow
 from ovnhook.ovsdb.vswitch import Vswitch
 
+_PROBE = 5.0  # seconds between two calls of our own listeners
 _SWEEP = 1.0  # seconds between two looks for calls that are overdue
 
 
@@ -53,12 +56,16 @@ class Server:
     Args:
         path: of the socket; one that a dead service left behind is replaced.
         config: where the databases are, and where else to serve.
+        clock: seconds, as ``time.monotonic()`` counts them, for what has to go on.
+
+    Attributes:
+        liveness: of the loops, and of the listeners, which are called as a client would.
 
     Raises:
         InvalidConfig: the certificates or the authority are not what they are to be.
     """
 
-    def __init__(self, path: Path, config: Config) -> None:
+    def __init__(self, path: Path, config: Config, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._config = config
         tls.show(config)
@@ -85,7 +92,12 @@ class Server:
         if self._trust and config.enrolment:
             add = partial(ovnhook_pb2_grpc.add_EnrolmentServicer_to_server, Enrolment(self._trust))
             self._listeners.append(listener.of_newcomers(config, [add], roles.anybody))
-        self._sweeper = Loop("sweeper", self._sweep, _SWEEP)
+        self._loops = [self._gateways.loop, self._repairs.loop, Loop("sweeper", self._sweep, _SWEEP)]
+        self._loops += [one.loop for one in (self._trust, self._remotes) if one]
+        self.liveness = Liveness([*(one.name for one in self._loops), *(one.where for one in self._listeners)], clock)
+        for loop in self._loops:
+            loop.beat = self.liveness.beat(loop.name)
+        self._prober = Loop("prober", self._probe, _PROBE)
         self._started = ExitStack()
 
     def _services(self, names: Sequence[str]) -> listener.Services:
@@ -128,10 +140,8 @@ class Server:
             started.callback(_lock(self._path).close)
             started.callback(self._path.unlink, missing_ok=True)
             if self._trust:
-                started.callback(self._trust.loop.stop)
-                self._trust.start()
-            loops = (self._gateways.loop, self._repairs.loop, self._sweeper)
-            for loop in (*loops, *([self._remotes.loop] if self._remotes else [])):
+                self._trust.begin()
+            for loop in self._loops:
                 started.callback(loop.stop)
                 loop.start()
             for one in self._listeners:
@@ -139,6 +149,8 @@ class Server:
                 started.callback(one.stop)
             started.callback(self._changes.stop)
             started.callback(self._health.stop)
+            started.callback(self._prober.stop)
+            self._prober.start()
             self._started = started.pop_all()
 
     def tend(self) -> None:
@@ -154,6 +166,11 @@ class Server:
     def _sweep(self) -> None:
         for one in self._listeners:
             one.admission.sweep()
+
+    def _probe(self) -> None:
+        for one in self._listeners:
+            if one.answers():
+                self.liveness.beat(one.where)()
 
 
 def _lock(path: Path) -> TextIO:

@@ -31,7 +31,7 @@ _DATABASES = ("/run/ovn/ovnnb_db.ctl", "/run/ovn/ovnsb_db.ctl")  # of this host,
 
 
 class Trust:
-    """Writes the files from when it is started until it is stopped.
+    """Writes the files when it begins, and while its loop runs.
 
     Args:
         row: where control hosts tell each other.
@@ -57,11 +57,10 @@ class Trust:
         self.members = Members()
         self.loop = Loop("trust", self._survive, _PERIOD)
 
-    def start(self) -> None:
-        """Look, and go on looking."""
+    def begin(self) -> None:
+        """Write the files, and look once."""
         self._write()  # while the database is out of reach it stays as it was
         self._survive()
-        self.loop.start()
 
     def look(self, deadline: Deadline) -> Members:
         """Who is let in now; the files say so afterwards."""
