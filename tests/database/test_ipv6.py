@@ -10,6 +10,7 @@ from ovnhook.host import Host
 from ovnhook.model import Domain
 from ovnhook.ovsdb.operation import map_of, set_of
 from tests.database.control import MAC, Control
+from tests.database.server import wait_for
 from tests.database.test_names import names
 
 OUTSIDE = ("--physical-network", "external", "--address6", "2001:db8::10/64", "--next-hop6", "2001:db8::1")
@@ -110,6 +111,17 @@ def test_ipv6_that_comes_later(control: Control) -> None:
     control.done("subnet", "set", "blue", "--no-cidr6")
     assert list(dhcp(control)) == ["10.1.0.0/24"]
     assert router_port(control)["ipv6_ra_configs"] == ["map", []]
+
+
+def test_a_subnet_of_an_earlier_version(control: Control) -> None:
+    """Whose router advertised minutes apart: the control service sets it as that of a new one."""
+    control.done("subnet", "create", "six", "fd00:6::/64")
+    new = map_of(router_port(control)["ipv6_ra_configs"])
+    old = {key: value for key, value in new.items() if "interval" not in key}
+    assert len(old) == len(new) - 2
+    row = {"ipv6_ra_configs": ["map", [*map(list, old.items())]]}
+    control.northbound.transact({"op": "update", "table": "Logical_Router_Port", "where": [], "row": row})
+    wait_for(lambda: map_of(router_port(control)["ipv6_ra_configs"]) == new)
 
 
 def test_the_way_outside(control: Control) -> None:
