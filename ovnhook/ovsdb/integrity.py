@@ -156,6 +156,7 @@ class _Comparison:
         self._known = known
         self._deadline = deadline
         self._broken: list[OvnhookError] = []
+        self._references: dict[tuple[str, UUID, str], frozenset[str]] = {}
         self._defining: set[UUID] = set()  # rows that say what subnets and routers are
 
     def result(self) -> Integrity:
@@ -171,13 +172,16 @@ class _Comparison:
         if self._broken:
             # What is to be is not known as a whole: nothing may be taken for left over, or for wrong.
             return Integrity(cloud, broken, runs=runs)
-        nodes = {uuid: node for router in routers for uuid, node in topology.nodes(cloud.network(router.name)).items()}
+        on: dict[str, list[Subnet]] = {}
+        for subnet in cloud.subnets:
+            on.setdefault(subnet.router, []).append(subnet)
+        networks = [Network(router, tuple(on.get(router.name, ()))) for router in routers]
+        nodes = {uuid: node for network in networks for uuid, node in topology.nodes(network).items()}
         nodes |= {uuid: node for subnet in cloud.subnets for uuid, node in topology.subnet_nodes(subnet).items()}
         defects = [*lost]
         for uuid, node in nodes.items():
             defects += self._compare(uuid, node)
-        for subnet in cloud.subnets:
-            defects += self._compare_names(subnet, cloud)
+        defects += self._compare_names(cloud)
         defects += self._left_over(nodes)
         return Integrity(cloud, (*defects, *unfloated), tuple(self._guard()), runs)
 
@@ -309,9 +313,16 @@ class _Comparison:
         if node.parent:
             table, owner, column = node.parent
             parent = self._there[table].get(owner, {})
-            if column in parent and ref(uuid) not in set_of(parent[column]):
+            if column in parent and str(uuid) not in self._referred(table, owner, column):
                 moved = mutate(table, key(owner), [[column, "insert", rows.members(uuid)]])
                 yield Defect(f"{words} is not in {table}", operations=(moved,))
+
+    def _referred(self, table: str, owner: UUID, column: str) -> frozenset[str]:
+        """The UUIDs that a column of a row refers to."""
+        place = (table, owner, column)
+        if place not in self._references:
+            self._references[place] = frozenset(one[1] for one in set_of(self._there[table][owner][column]))
+        return self._references[place]
 
     def _complete(self, uuid: UUID, node: Node) -> Row:
         """A row that is missing, with what only it knew as far as that is known elsewhere."""
@@ -333,23 +344,27 @@ class _Comparison:
                 if ref(uuid) in set_of(columns[column]):
                     yield update(rows.PORT, key(port.uuid), {column: columns[column]})
 
-    def _compare_names(self, subnet: Subnet, cloud: Cloud) -> Iterator[Defect]:
-        """Whether a switch refers to the names that its guests may ask for."""
-        network = cloud.network(subnet.router) or Network(Router(""))
-        others = (one for one in network.subnets if not one.isolated and not subnet.isolated)
-        wanted = {identity.names(one.name) for one in (subnet, *others)}
-        row = self._there[rows.SWITCH].get(subnet.uuid)
-        present = {UUID(one[1]) for one in set_of(row["dns_records"])} if row else set()
-        ours = {UUID(one["_uuid"][1]) for one in self._of(rows.DNS, "names")}
-        missing, more = wanted - present, (present & ours) - wanted
-        mutations = [
-            ["dns_records", how, as_set(map(ref, sorted(some)))]
-            for how, some in (("delete", more), ("insert", missing))
-            if some
-        ]
-        if mutations:
-            what = f"the switch of subnet {subnet.name} refers to other names than it is to: dns_records"
-            yield Defect(what, operations=(mutate(rows.SWITCH, key(subnet.uuid), mutations),))
+    def _compare_names(self, cloud: Cloud) -> Iterator[Defect]:
+        """Switches that do not refer to the names that their guests may ask for, or to others of ours."""
+        own = {subnet.name: str(identity.names(subnet.name)) for subnet in cloud.subnets}
+        shared: dict[str, set[str]] = {}
+        for subnet in cloud.subnets:
+            if subnet.router and not subnet.isolated:
+                shared.setdefault(subnet.router, set()).add(own[subnet.name])
+        ours = {row["_uuid"][1] for row in self._of(rows.DNS, "names")}
+        for subnet in cloud.subnets:
+            wanted = {own[subnet.name]} | (set() if subnet.isolated else shared.get(subnet.router, set()))
+            row = self._there[rows.SWITCH].get(subnet.uuid)
+            present = {one[1] for one in set_of(row["dns_records"])} if row else set()
+            missing, more = wanted - present, (present & ours) - wanted
+            mutations = [
+                ["dns_records", how, as_set(["uuid", one] for one in sorted(some))]
+                for how, some in (("delete", more), ("insert", missing))
+                if some
+            ]
+            if mutations:
+                what = f"the switch of subnet {subnet.name} refers to other names than it is to: dns_records"
+                yield Defect(what, operations=(mutate(rows.SWITCH, key(subnet.uuid), mutations),))
 
     def _left_over(self, nodes: Mapping[UUID, Node]) -> Iterator[Defect]:
         """Rows of what is no more."""
