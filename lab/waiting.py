@@ -13,7 +13,7 @@ from lab.errors import WaitError
 T = TypeVar("T")
 
 INTERVAL = 0.02
-HANG = 180.0
+HANG = 300.0
 """Seconds that nothing takes but what hangs, however busy the machine is: the bound of whatever is waited for."""
 
 

@@ -33,7 +33,7 @@ def argv(world: World, node: str, *more: str) -> Sequence[str]:
 
 
 def drain(world: World, host: Host, *more: str, node: str = "") -> subprocess.CompletedProcess[str]:
-    return host.run(argv(world, node or host.name, *more), check=False)
+    return host.run(argv(world, node or host.name, *more), check=False, timeout=10 * HANG)  # many migrations
 
 
 def names(host: Host, *which: str) -> list[str]:
