@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -282,3 +283,20 @@ def test_strangers_leave_no_line_in_the_journal(cloud: Cloud) -> None:
     assert cloud.let_in(ann)
     said = cloud.service.journal.read_text().removeprefix(before).splitlines()
     assert [line for line in said if not line.endswith(" was renewed")] == []  # as it was, when ann was let in
+
+
+def test_requests_of_the_standard_services_that_are_none(control: Control, caplog: pytest.LogCaptureFixture) -> None:
+    """Reflection and health say so, as our own do, and the log has no traceback."""
+    chance = random.Random(1)
+    methods = ["grpc.health.v1.Health/Check", "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"]
+    found = set()
+    with control.channel() as channel:
+        for number in range(200):
+            requests = iter([chance.randbytes(1 + number % 40)])
+            try:
+                list(channel.stream_stream(f"/{methods[number % 2]}")(requests, timeout=60))
+            except grpc.RpcError as error:
+                found.add(error.code().name)
+    assert found <= {"INVALID_ARGUMENT", "NOT_FOUND"}
+    assert "INVALID_ARGUMENT" in found
+    assert "Traceback" not in caplog.text
