@@ -9,6 +9,7 @@ import itertools
 import logging
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -45,6 +46,9 @@ _OUTAGE_TRIES = 5
 _AT_A_TIME = 1000  # addresses between two looks at the deadline
 
 T = TypeVar("T")
+
+Taken = dict[str, set[str]]
+"""Host names that turned out to be other domains', by subnet."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,11 @@ class Attachment:
             InvalidRequest, NotFound, AlreadyExists, Exhausted: the domain asks for something that can't be.
         """
         attached = Attached()
+        taken: Taken = defaultdict(set)
 
         def make() -> tuple[Change, ...]:
             nonlocal attached
-            made, found, observed = self._place(domain, host, deadline, running=running)
+            made, found, observed = self._place(domain, host, taken, deadline, running=running)
             if found is None:
                 return ()
             if not take_over:
@@ -112,7 +117,7 @@ class Attachment:
             return (*made, *plan.attach(domain, host, found.placements, observed))
 
         try:
-            self._commit(make, deadline)
+            self._commit(make, deadline, taken, {interface.wish.hostname for interface in domain.interfaces})
         except ConstraintViolation as error:
             raise self._name_owner(domain, error, deadline) from error
         return attached
@@ -135,12 +140,13 @@ class Attachment:
 
     def keep(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Make what a stopped domain holds fit to its definition, if that host was the last one to attach it."""
+        taken: Taken = defaultdict(set)
 
         def make() -> tuple[Change, ...]:
-            changes = plan.keep(domain, self._observe(domain, deadline), host)
+            changes = plan.keep(domain, self._observe(domain, deadline), host, taken)
             return (*changes, *self._end_own_subnet(domain, changes, deadline)) if changes else ()
 
-        self._commit(make, deadline)
+        self._commit(make, deadline, taken, {name for _, name in domain.hostnames})
 
     def stay(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Make a host the only one of a domain's ports again: the domain is not leaving it after all."""
@@ -164,15 +170,28 @@ class Attachment:
 
         self._commit(make, deadline)
 
-    def _commit(self, make: Callable[[], tuple[Change, ...]], deadline: Deadline) -> None:
-        """Plan and commit, again whenever somebody else was faster."""
+    def _commit(
+        self,
+        make: Callable[[], tuple[Change, ...]],
+        deadline: Deadline,
+        taken: Taken | None = None,
+        asked: Collection[str] = (),
+    ) -> None:
+        """Plan and commit, again whenever somebody else was faster.
+
+        Args:
+            make: plans.
+            deadline: when to give up.
+            taken: where host names are added that turn out to be other domains'.
+            asked: the host names that nothing else will do for.
+        """
 
         def once() -> None:
             changes = make()
             try:
                 self.northbound.commit(changes, deadline)
             except Conflict:
-                self._check_names(changes, deadline)
+                self._check_names(changes, defaultdict(set) if taken is None else taken, asked, deadline)
                 freed = self._free_names(changes, deadline)
                 if freed == changes:
                     raise
@@ -187,7 +206,7 @@ class Attachment:
         return self.northbound.observe_held(domain.uuid, domain.macs, deadline)
 
     def _place(
-        self, domain: Domain, host: str, deadline: Deadline, *, running: bool
+        self, domain: Domain, host: str, names_taken: Taken, deadline: Deadline, *, running: bool
     ) -> tuple[tuple[Change, ...], Attached | None, Observed]:
         """What makes the domain's own subnet, where each interface is to go (None: leave it alone), what there is."""
         asking = {name for interface in domain.interfaces for name in plan.subnet_names(interface, "")}
@@ -245,7 +264,8 @@ class Attachment:
                 refused.append(told)
                 continue
             by_default = subnet.name == usual and named[interface.mac] != usual != interface.portgroup
-            placements.append(Placement(interface, subnet, addresses, by_default))
+            with_name = _named(domain, interface, subnet, observed, names_taken)
+            placements.append(Placement(with_name, subnet, addresses, by_default))
         return made, Attached(tuple(placements), arrives, tuple(refused), put_off), observed
 
     def _with_reserved(self, domain: Domain, default: str, observed: Observed, deadline: Deadline) -> Observed:
@@ -372,14 +392,21 @@ class Attachment:
             f"ovnhook lease list --subnet {subnet.name}",
         )
 
-    def _check_names(self, changes: Sequence[Change], deadline: Deadline) -> None:
-        """Raise AlreadyExists if changes failed because a host name is another domain's."""
+    def _check_names(self, changes: Sequence[Change], taken: Taken, asked: Collection[str], deadline: Deadline) -> None:
+        """Note the host names of other domains for which changes failed.
+
+        Raises:
+            AlreadyExists: one of them was asked for.
+        """
         for change in changes:
             if isinstance(change, AddLease | UpdateLease):
                 lease = change.lease if isinstance(change, AddLease) else change.new
                 error = self._name_taken(lease.domain, lease.subnet, lease.hostname, deadline)
-                if error:
+                if error and lease.hostname in asked:
                     raise error.within(f"domain {lease.domain_name}: interface {lease.mac}")
+                if error and lease.hostname not in taken[lease.subnet]:
+                    taken[lease.subnet].add(lease.hostname)
+                    _log.warning("domain %s: another host name is derived: %s", lease.domain_name, error.message)
 
     def _free_names(self, changes: tuple[Change, ...], deadline: Deadline) -> tuple[Change, ...]:
         """The same changes, which also replace records that are in the way and that no lease accounts for."""
@@ -422,7 +449,7 @@ class Attachment:
         name = interface.wish.hostname
         leases = [lease for lease in observed.leases.values() if lease.is_held_by(domain.uuid, interface.mac)]
         error: OvnhookError | None = None
-        if name not in (lease.hostname for lease in leases if lease.subnet == subnet.name):
+        if name and name not in (lease.hostname for lease in leases if lease.subnet == subnet.name):
             error = self._name_taken(domain.uuid, subnet.name, name, deadline)
         if not error and interface.mac not in observed.ports:
             error = self._id_taken(domain, interface, deadline)
@@ -446,7 +473,7 @@ class Attachment:
         for there in self.northbound.leases(deadline, subnet=subnet, hostname=name):
             if there.domain != domain:
                 return AlreadyExists(
-                    f"host name '{name}' of subnet {subnet} is that of domain {there.domain_name}"
+                    f"host name '{name}' of subnet {subnet} is that of domain {there.domain_name} on {there.host}"
                     f" ({there.address}, {there.mac})",
                     "choose another host name; one is free when the domain that has it is undefined or deleted",
                 )
@@ -473,6 +500,13 @@ class Attachment:
             f"interfaceid {name} belongs to {whose}",
             f"virsh edit {quoted(domain.name)}: take the interfaceid out of <virtualport>, libvirt makes a new one",
         )
+
+
+def _named(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed, taken: Taken) -> Interface:
+    """An interface with the host name that it is to have in its subnet."""
+    others = taken.get(subnet.name, ())
+    name = plan.host_name(domain, interface.wish.hostname, subnet, observed.leases.values(), others)
+    return replace(interface, wish=replace(interface.wish, hostname=name))
 
 
 def _check_mac(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook import address, identity
-from ovnhook.domainxml import HOST_NAME, HOST_NAMES, MAC, SUBNET_NAME, SUBNET_NAMES, hostname_of
+from ovnhook.domainxml import HOST_NAME, HOST_NAMES, MAC, SUBNET_NAME, SUBNET_NAMES
 from ovnhook.errors import InvalidRequest
 from ovnhook.model import Domain, Interface, Keeper, Kind, Wish, isolated_subnet
 from ovnhook.text import is_hidden
@@ -90,8 +90,8 @@ def _interface(asked: Asked, number: int, domain: Domain) -> Interface:
         raise InvalidRequest(f"{where}: '{asked.subnet}' is not a name that a subnet can have", SUBNET_NAMES)
     if asked.subnet and asked.isolated:
         raise InvalidRequest(f"{where}: subnet '{asked.subnet}' and isolated can't both be")
-    label = asked.hostname.lower() or hostname_of(domain)
-    if not HOST_NAME.fullmatch(label):
+    label = asked.hostname.lower()
+    if label and not HOST_NAME.fullmatch(label):
         raise InvalidRequest(f"{where}: host name '{asked.hostname}' is not a DNS label", HOST_NAMES)
     for text in asked.addresses:
         if not address.is_ip(text):

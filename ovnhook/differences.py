@@ -506,8 +506,10 @@ def _lacks(
         lease = inventory.leases.get((port.subnet, where))
         if lease is None or not lease.is_held_by(domain.uuid, interface.mac):
             return f"{where} of subnet {port.subnet} is not leased to it", attach
-        if lease.hostname != interface.wish.hostname:
-            return f"its host name is {lease.hostname} instead of {interface.wish.hostname}", attach
+        asked = interface.wish.hostname
+        if lease.hostname != asked and (asked or not names.is_derived(lease.hostname, domain.name, domain.uuid)):
+            wanted_name = asked or f"one of the domain's name {domain.name}"
+            return f"its host name is {lease.hostname} instead of {wanted_name}", attach
     tap = taps.get(interface.device)
     if interface.device and (tap is None or tap.iface_id != wanted):
         has = f"is bound to {tap.iface_id}" if tap else "is no port of Open vSwitch"

@@ -119,10 +119,20 @@ def belongings(xml: bytes) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def hostname_of(domain: Domain) -> str:
-    """The domain's name made into a DNS label (RFC 1123, section 2.1)."""
-    label = re.sub(r"[^a-z0-9]+", "-", domain.name.lower()).strip("-")[:63].strip("-")
-    return label or f"vm-{domain.uuid.hex[:8]}"
+def asked_hostnames(xml: bytes, bridge: str) -> dict[str, str]:
+    """The host names that a domain's metadata asks for, by MAC; none where it makes no sense.
+
+    Raises:
+        InvalidRequest: it is no domain's XML at all.
+    """
+    root = _root(xml)
+    elements = root.findall("devices/interface")
+    try:
+        wishes, for_others = _wishes(root, elements, bridge, identify(xml), running=True)
+    except InvalidRequest:
+        return {}
+    found = ((_mac(element), wishes.get(index, for_others)) for index, element in enumerate(elements))
+    return {mac: wish.hostname for mac, wish in found if wish and wish.hostname}
 
 
 def _root(xml: bytes) -> etree._Element:
@@ -175,7 +185,7 @@ def _interfaces(root: etree._Element, bridge: str, domain: Domain, *, running: b
         if mac in seen:
             raise InvalidRequest(f"interface {mac}: two interfaces have this MAC address")
         seen.add(mac)
-        yield _interface(element, kind, mac, wish or for_others or Wish(hostname=hostname_of(domain)))
+        yield _interface(element, kind, mac, wish or for_others or Wish())
 
 
 def _kind(element: etree._Element, bridge: str, *, named: bool) -> Kind | None:
@@ -304,14 +314,14 @@ def _wish(element: etree._Element, where: str, domain: Domain) -> Wish:
         raise InvalidRequest(f"{where}: isolated='{isolated}': yes or no is wanted")
     if subnet and isolated == "yes":
         raise InvalidRequest(f"{where}: subnet='{subnet}' and isolated='yes' can't both be")
-    label = element.get("hostname", hostname_of(domain)).lower()
-    if not HOST_NAME.fullmatch(label):
-        raise InvalidRequest(f"{where}: hostname='{element.get('hostname')}' is not a DNS label", HOST_NAMES)
+    label = element.get("hostname")
+    if label is not None and not HOST_NAME.fullmatch(label.lower()):
+        raise InvalidRequest(f"{where}: hostname='{label}' is not a DNS label", HOST_NAMES)
     return Wish(
         subnet=isolated_subnet(domain.uuid) if isolated == "yes" else subnet or "",
         isolated=isolated == "yes",
         addresses=_addresses(element.get("address"), where),
-        hostname=label,
+        hostname=(label or "").lower(),
     )
 
 

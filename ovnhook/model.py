@@ -37,7 +37,7 @@ class Wish:
         subnet: name of the subnet.
         isolated: whether that is the domain's own, which is made with its first start.
         addresses: at most one for each IP version.
-        hostname: a DNS label.
+        hostname: a DNS label; without one it is derived from the domain's name.
     """
 
     subnet: str = ""
@@ -81,6 +81,7 @@ class Domain:
         macs: those of every interface, ours or not: a port of any other MAC is of an interface that is gone.
         spare: those that it does not have now and may have again, because its definition has them: their leases stay.
         kept_by: who says when it ends.
+        hostnames: (MAC, host name) of those interfaces whose metadata asks for one; only of a domain that is off.
     """
 
     uuid: UUID
@@ -90,6 +91,7 @@ class Domain:
     macs: tuple[str, ...] = ()
     spare: tuple[str, ...] = ()
     kept_by: Keeper = Keeper.LIBVIRT
+    hostnames: tuple[tuple[str, str], ...] = ()
 
     def port_uuid(self, mac: str) -> UUID:
         """The row of the port that belongs to one of its interfaces."""

@@ -6,8 +6,9 @@ every operation may be repeated.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from uuid import UUID
 
 from netaddr import IPAddress
@@ -91,6 +92,24 @@ def place(interface: Interface, default: str, subnets: Mapping[str, Subnet]) -> 
             f"ovnhook subnet create {interface.portgroup} CIDR",
         )
     raise NotFound("it names no subnet and there is no default subnet", "ovnhook subnet create NAME CIDR --default")
+
+
+def host_name(domain: Domain, asked: str, subnet: Subnet, leases: Iterable[Lease], taken: Container[str]) -> str:
+    """The host name of a domain in a subnet: what is asked for, else what it has, else the first one that is free.
+
+    Args:
+        domain: whose name it is derived from.
+        asked: what is asked for, or "".
+        subnet: which one.
+        leases: with those that the domain has.
+        taken: names that other domains have there.
+    """
+    if asked:
+        return asked
+    candidates = names.derived(domain.name, domain.uuid, subnet.domain)
+    had = sorted(lease.hostname for lease in leases if (lease.domain, lease.subnet) == (domain.uuid, subnet.name))
+    fitting = (name for name in (*had, *candidates) if name in candidates and name not in taken)
+    return next(fitting, candidates[-1])
 
 
 def attach(domain: Domain, host: str, placements: Sequence[Placement], observed: Observed) -> tuple[Change, ...]:
@@ -231,7 +250,9 @@ def put_off(domain: Domain, observed: Observed) -> tuple[str, ...]:
     return tuple(found)
 
 
-def keep(domain: Domain, observed: Observed, host: str) -> tuple[Change, ...]:
+def keep(
+    domain: Domain, observed: Observed, host: str, taken: Mapping[str, Container[str]] = MappingProxyType({})
+) -> tuple[Change, ...]:
     """The changes that make what a domain holds that does not run fit to its definition, if this host had it last.
 
     Args:
@@ -239,6 +260,7 @@ def keep(domain: Domain, observed: Observed, host: str) -> tuple[Change, ...]:
             its name.
         observed: what there is of it.
         host: this one.
+        taken: names that other domains have, by subnet.
     """
     holding = observed.holding
     if holding is None or holding.host != host or holding.moving_to or observed.ports:
@@ -248,7 +270,11 @@ def keep(domain: Domain, observed: Observed, host: str) -> tuple[Change, ...]:
     for mac, subnet, address in kept:
         lease = observed.leases.get((subnet, address))
         if lease and lease.is_held_by(domain.uuid, mac) and lease.domain_name != domain.name:
-            changes.append(UpdateLease(lease, replace(lease, domain_name=domain.name)))
+            hostname = lease.hostname
+            if subnet in observed.subnets:
+                asked, others = dict(domain.hostnames).get(mac, ""), taken.get(subnet, ())
+                hostname = host_name(domain, asked, observed.subnets[subnet], observed.leases.values(), others)
+            changes.append(UpdateLease(lease, replace(lease, domain_name=domain.name, hostname=hostname)))
     changes += _rename(domain.uuid, changes, observed)
     new = replace(holding, domain_name=domain.name, leases=kept)
     if not kept:

@@ -208,7 +208,7 @@ class Reconciler:
                 for words in attached.put_off:
                     _log.warning("%s", words)
         elif seen.definition:
-            domain = sight.defined(seen)
+            domain = sight.defined(seen, self._config.integration_bridge)
             with self._hold(uuid, looked) as deadline:
                 self._host.keep(domain, deadline)
 

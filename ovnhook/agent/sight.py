@@ -27,11 +27,15 @@ def running(seen: Sight, bridge: str) -> Domain:
     return replace(domain, spare=tuple(mac for mac in stored if mac not in domain.macs))
 
 
-def defined(seen: Sight) -> Domain:
+def defined(seen: Sight, bridge: str) -> Domain:
     """A domain as it is defined, with the interfaces that it will have when it comes out of its image."""
     domain = domainxml.identify(seen.definition)
     saved = domainxml.identify(seen.saved).macs if seen.saved else ()
-    return replace(domain, macs=(*domain.macs, *(mac for mac in saved if mac not in domain.macs)))
+    return replace(
+        domain,
+        macs=(*domain.macs, *(mac for mac in saved if mac not in domain.macs)),
+        hostnames=tuple(domainxml.asked_hostnames(seen.saved or seen.definition, bridge).items()),
+    )
 
 
 def domains(seen: Seen, bridge: str) -> tuple[Domains, list[InvalidRequest]]:
@@ -46,7 +50,7 @@ def domains(seen: Seen, bridge: str) -> tuple[Domains, list[InvalidRequest]]:
             if one.live:
                 active[uuid] = _running(one, bridge, senseless)
             if one.definition:
-                stored[uuid] = defined(one)
+                stored[uuid] = defined(one, bridge)
         except InvalidRequest as error:
             active.pop(uuid, None)
             unknown[uuid] = Difference(str(uuid), "", str(error), Leave(f"virsh dumpxml {uuid}"))

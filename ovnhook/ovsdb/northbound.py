@@ -385,7 +385,8 @@ def _(change: UpdateLease) -> list[Operation]:
         *put_keys("external_ids", rows.lease_ids(old), rows.lease_ids(new)),
         *put_keys("records", rows.lease_records(old), rows.lease_records(new)),
     ]
-    return [_still_of(old), mutate(rows.DNS, key(old.uuid), mutations)]
+    named = topology.name_floating(new.subnet, new.address, new.domain_name, new.mac)
+    return [_still_of(old), mutate(rows.DNS, key(old.uuid), mutations), named]
 
 
 @operations.register
@@ -416,7 +417,8 @@ def _(change: AddPort) -> list[Operation]:
         "options": as_map(rows.port_options(port)),
         "external_ids": as_map(rows.port_ids(port)),
     }
-    return [insert(rows.PORT, port.uuid, row), _join(port)]
+    named = (topology.name_floating(port.subnet, where, port.domain_name, port.mac) for where in port.addresses)
+    return [insert(rows.PORT, port.uuid, row), _join(port), *named]
 
 
 @operations.register

@@ -30,6 +30,7 @@ from ovnhook.ovsdb.operation import (
     mutate,
     put_keys,
     ref,
+    set_keys,
     update,
 )
 
@@ -178,6 +179,12 @@ def floating_row(one: Floating) -> Row:
         "logical_ip": str(one.inside),
         "external_ids": as_map(ids),
     }
+
+
+def name_floating(subnet: str, address: IPAddress, domain_name: str, mac: str) -> Operation:
+    """Write the domain's present name into the floating address of a leased one, if there is one."""
+    ids = rows.kind("floating", domain_name=domain_name, mac=mac)
+    return mutate(NAT, key(identity.floating(subnet, str(address))), set_keys("external_ids", ids))
 
 
 @rows.reader

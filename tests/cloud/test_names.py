@@ -100,7 +100,9 @@ def test_a_name_that_is_taken(named: World) -> None:
     named.define(named.hv2, "second", interface_xml(), metadata="<ovn:interface hostname='db'/>", dhcp="none")
     before = named.state()
     said = named.refused(named.hv2, "second")
-    assert f"host name 'db' of subnet default is that of domain first ({named.leases('first')[mac]}, {mac})" in said
+    assert (
+        f"host name 'db' of subnet default is that of domain first on hv1 ({named.leases('first')[mac]}, {mac})" in said
+    )
     assert named.state() == before
     named.define(named.hv2, "third", interface_xml(), metadata="<ovn:interface hostname='db2'/>", dhcp="none")
     named.start(named.hv2, "third")

@@ -116,7 +116,8 @@ def test_a_name_that_is_taken(control: Control) -> None:
     with pytest.raises(AlreadyExists) as refused:
         host.attach(domain("copy", asking("web1", "10.1.0.30", OTHER_MAC)), soon())
     assert refused.value.message == (
-        f"domain copy: interface {OTHER_MAC}: host name 'web1' of subnet blue is that of domain web1 (10.1.0.20, {MAC})"
+        f"domain copy: interface {OTHER_MAC}: host name 'web1' of subnet blue is that of domain web1 on hv1"
+        f" (10.1.0.20, {MAC})"
     )
     assert "choose another host name" in refused.value.hint
     assert control.northbound.dump(versions=True) == before

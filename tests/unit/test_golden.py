@@ -7,6 +7,7 @@ the plans anew; the difference is to be read.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -112,7 +113,9 @@ def _place(domain: Domain, interface: Interface) -> Placement:
     except OvnhookError as error:
         raise error.within(f"domain {domain.name}: interface {interface.mac}") from error
     first = next(address.candidates(subnet, subnet.cidr, f"{domain.uuid}/{interface.mac}"))
-    return Placement(interface, subnet, interface.wish.addresses or (first,))
+    name = plan.host_name(domain, interface.wish.hostname, subnet, (), ())
+    named = replace(interface, wish=replace(interface.wish, hostname=name))
+    return Placement(named, subnet, interface.wish.addresses or (first,))
 
 
 def _interface(interface: Interface) -> str:
