@@ -254,7 +254,7 @@ class Attachment:
                 }
                 addresses = self._addresses(domain, interface, subnet, observed, taken, deadline)
                 if not (running or arrives) or interface.mac not in observed.ports:
-                    _check_mac(domain, interface, subnet, observed)
+                    _check_fits(domain, interface, subnet, observed)
                 if running:
                     self._check_running(domain, interface, subnet, observed, deadline)
             except OvnhookError as error:
@@ -507,6 +507,21 @@ def _named(domain: Domain, interface: Interface, subnet: Subnet, observed: Obser
     others = taken.get(subnet.name, ())
     name = plan.host_name(domain, interface.wish.hostname, subnet, observed.leases.values(), others)
     return replace(interface, wish=replace(interface.wish, hostname=name))
+
+
+def _check_fits(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed) -> None:
+    """Raise OvnhookError if an interface can't be on a subnet: its MAC address, its MTU."""
+    _check_mac(domain, interface, subnet, observed)
+    _check_mtu(interface, subnet)
+
+
+def _check_mtu(interface: Interface, subnet: Subnet) -> None:
+    """Raise InvalidRequest if an interface's XML lets its guest send what no tunnel carries."""
+    if interface.mtu > subnet.mtu:
+        raise InvalidRequest(
+            f"its <mtu size='{interface.mtu}'/> is more than the {subnet.mtu} bytes of subnet {subnet.name}",
+            f"write <mtu size='{subnet.mtu}'/>, or leave it out: DHCP tells the guest",
+        )
 
 
 def _check_mac(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed) -> None:

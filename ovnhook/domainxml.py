@@ -173,6 +173,8 @@ def _interfaces(root: etree._Element, bridge: str, domain: Domain, *, running: b
         wish = wishes.get(index)
         kind = _kind(element, bridge, named=wish is not None)
         mac = _mac(element)
+        if not running:  # what runs already goes on
+            _check_element(element, bridge, kind, mac)
         if kind is None:
             if wish and not _is_unresolved(element):
                 raise InvalidRequest(
@@ -201,6 +203,25 @@ def _kind(element: etree._Element, bridge: str, *, named: bool) -> Kind | None:
     return Kind.NETWORK if source.get("network") else Kind.BRIDGE
 
 
+def _check_element(element: etree._Element, bridge: str, kind: Kind | None, mac: str) -> None:
+    """Refuse an interface that would not have the network that its XML asks for."""
+    source = element.find("source")
+    on_bridge = element.get("type") == "bridge" and source is not None and source.get("bridge") == bridge
+    if on_bridge and kind is None:
+        raise InvalidRequest(
+            f"interface {mac}: it is on bridge '{bridge}' without <virtualport type='openvswitch'/>",
+            f"add <virtualport type='openvswitch'/> beside <source bridge='{bridge}'/>, or to the libvirt network",
+        )
+    if kind is None:
+        return
+    if element.find("vlan") is not None:
+        tags = " ".join(tag.get("id", "") for tag in element.findall("vlan/tag"))
+        raise InvalidRequest(
+            f"interface {mac}: its <vlan> (tag {tags}) has no meaning for a port of OVN",
+            f"take <vlan> out; <ovn:interface mac='{mac}' subnet='NAME'/> in the metadata says which network it is on",
+        )
+
+
 def _is_unresolved(element: etree._Element) -> bool:
     """Whether libvirt has yet to say which bridge an interface's network is."""
     source = element.find("source")
@@ -219,7 +240,14 @@ def _interface(element: etree._Element, kind: Kind, mac: str, wish: Wish) -> Int
         device="" if target is None else target.get("dev", ""),
         network="" if source is None else source.get("network", ""),
         portgroup="" if source is None else source.get("portgroup", ""),
+        mtu=_mtu(element),
     )
+
+
+def _mtu(element: etree._Element) -> int:
+    size = element.find("mtu")
+    text = "" if size is None else size.get("size", "")
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
 
 
 def _wishes(

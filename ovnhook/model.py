@@ -58,6 +58,7 @@ class Interface:
         device: the tap on this host (``vnet3``), known from the ``start`` hook on, else "".
         network: the libvirt network it comes from, else "".
         portgroup: the portgroup of that network, else "".
+        mtu: in bytes, as its XML sets it, else 0.
     """
 
     mac: str
@@ -67,6 +68,7 @@ class Interface:
     device: str = ""
     network: str = ""
     portgroup: str = ""
+    mtu: int = 0
 
 
 @dataclass(frozen=True)

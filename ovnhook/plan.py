@@ -29,6 +29,7 @@ from ovnhook.changes import (
     UpdateLease,
     UpdatePort,
 )
+from ovnhook.domainxml import SUBNET_NAME
 from ovnhook.errors import InUse, NotFound
 from ovnhook.model import Claim, Domain, Holding, Interface, Keeper, Kind, Lease, Port, Subnet
 from ovnhook.observed import Observed
@@ -87,9 +88,12 @@ def place(interface: Interface, default: str, subnets: Mapping[str, Subnet]) -> 
     if interface.wish.subnet:
         raise NotFound(f"there is no subnet '{interface.wish.subnet}'", "ovnhook subnet list")
     if interface.portgroup:
+        can_be = SUBNET_NAME.fullmatch(interface.portgroup)
         raise NotFound(
             f"portgroup '{interface.portgroup}' of network '{interface.network}' names no subnet",
-            f"ovnhook subnet create {interface.portgroup} CIDR",
+            f"ovnhook subnet create {interface.portgroup} CIDR"
+            if can_be
+            else f"no subnet can have that name: virsh net-edit {interface.network}, rename the portgroup",
         )
     raise NotFound("it names no subnet and there is no default subnet", "ovnhook subnet create NAME CIDR --default")
 

@@ -16,7 +16,7 @@ HOOK = Path(__file__).parents[2] / "hooks" / "qemu"
 OURS = b"""<domain id='1'><name>web1</name><uuid>b0b760f6-c243-4921-961b-fb38061dec03</uuid><devices>
 <interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br-int'/><virtualport type='openvswitch'/>
 </interface></devices></domain>"""
-FOREIGN = OURS.replace(b"<virtualport type='openvswitch'/>", b"")
+FOREIGN = OURS.replace(b"<virtualport type='openvswitch'/>", b"").replace(b"br-int", b"br-lan")
 
 # Runs the hook as its shebang does, but with another agent's socket, and prints what it has loaded at its end.
 RUN = f"""
@@ -123,6 +123,9 @@ def test_it_concerns_what_can_be_ours() -> None:
     concerns = runpy.run_path(str(HOOK))["concerns"]
     network = b"<domain><interface type='network'><source network='x'/></interface></domain>"
     assert concerns("prepare", OURS)
+    bare = b"<domain><interface type='bridge'><source bridge='br-int'/></interface></domain>"
+    assert concerns("prepare", bare)  # to be refused: its virtualport is missing
+    assert not concerns("start", bare)
     assert not concerns("prepare", FOREIGN)
     assert not concerns("start", network)
     assert concerns("release", network)
