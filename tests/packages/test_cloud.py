@@ -79,7 +79,10 @@ def test_three_hosts(machines: Callable[[str], Machine], tmp_path: Path) -> None
     tokens = {name: control.run(f"ovnhook node token {name}").strip() for name in ("hv1", "hv2")}
     assert "not a token" in one.run(f"echo {tokens['hv1'][:60]} | ovnhook node join - || true")
     one.run(f"echo {tokens['hv1']} | ovnhook node join -")
-    assert changed(one.run(f"ovnhook node join {tokens['hv1']}")) == []
+    assert changed(one.run(f"echo {tokens['hv1']} | ovnhook node join -")) == []
+    warning, hint = changed(one.run(f"ovnhook node join {tokens['hv1']}"))
+    assert "every user of this host can read a token that is on the command line" in warning
+    assert hint.startswith("hint: ")
     two.run(f"echo {tokens['hv2']} >/root/token; ovnhook node join /root/token {GATEWAY}")
 
     start(one, "web1")
