@@ -177,3 +177,30 @@ def test_a_libvirt_that_hangs_is_named(world: World) -> None:
         lambda: world.control.run(["ovnhook", "status"], check=False).returncode == 0, "all to be well", timeout=120
     )
     assert hv1.run(["ovnhook", "check"]).stdout == "nothing differs\n"
+
+
+def test_rows_of_a_subnet_that_somebody_deleted(world: World) -> None:
+    """The control service makes switch and DHCP options again, agents the ports: guests have their network."""
+    one = world.boot(world.hv1, "one", interface_xml())
+    other = world.boot(world.hv2, "other", interface_xml())
+    address = other.wait_address()
+    one.reach(address)
+    sound = world.rows("Logical_Switch", "DHCP_Options", "Logical_Router_Port")
+    ports = {port["name"] for port in world.ports()}
+    dhcp = ["ovn-nbctl", "--bare", "--columns=_uuid", "find", "DHCP_Options", "external_ids:ovnhook\\:subnet=default"]
+    for command in (
+        ["ovn-nbctl", "ls-del", "default"],
+        *(["ovn-nbctl", "dhcp-options-del", row] for row in world.control.run(dhcp).stdout.split()),
+    ):
+        world.control.run(command)
+        world.wait_for(
+            lambda: (
+                world.rows("Logical_Switch", "DHCP_Options", "Logical_Router_Port") == sound
+                and {port["name"] for port in world.ports()} == ports
+            ),
+            f"all to be there again after {' '.join(command)}",
+        )
+        one.reach(address)
+    late = world.boot(world.hv2, "late", interface_xml())
+    late.wait_address()
+    late.reach(address)
