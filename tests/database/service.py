@@ -82,6 +82,7 @@ class Service:
         return len([*Path(f"/proc/{self.process.pid}/task").iterdir()])
 
     def stop(self) -> None:
-        """End it, as systemd does."""
+        """End it, as systemd does; pytest shows its journal where a test has failed."""
         self.process.terminate()
         self.process.wait(HANG)
+        print(self.journal.read_text(), file=sys.stderr)

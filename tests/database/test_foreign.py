@@ -25,7 +25,7 @@ SECOND = "52:54:00:00:00:02"
 NOTE = ("note", "Anna asked for this")
 KINDS = (
     *("registry", "subnet", "names", "dhcp", "lease", "domain", "port", "mac"),
-    *("router", "router-port", "router-peer", "external", "isolation", "snat", "gateway", "floating"),
+    *("router", "router-port", "router-peer", "external", "isolated", "snat", "gateway", "floating"),
 )
 
 

@@ -159,7 +159,7 @@ def test_a_port_of_an_earlier_version(cloud: Control) -> None:
 def test_ports_of_clients(cloud: Control) -> None:
     """They are deleted by name; those made one by one are counted, and keep their number."""
     add_chassis(cloud.southbound, "hv1", options="")
-    for number, mac in enumerate((OTHER, "52:54:00:00:00:01")):
+    for number, mac in enumerate((OTHER, "52:54:00:00:00:02")):
         cloud.done("port", "create", "box 1", "--host", "hv1", "--subnet", "blue", "--mac", mac)
         cloud.done("port", "create", "box 1", "--host", "hv1", "--mac", mac)
         assert cloud.done("port", "show", f"box 1/{number}", "--format", "json").json["mac"] == mac
