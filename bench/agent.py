@@ -24,7 +24,7 @@ from lab.hypervisor import remove_hook
 from lab.process import Process
 from lab.product import PYTHON, configure
 from lab.waiting import accepts
-from ovnhook import domainxml
+from ovnhook import domainxml, libvirtfiles
 from ovnhook.changes import UpdatePort
 from ovnhook.config import AGENT_SOCKET
 from ovnhook.model import Domain
@@ -122,7 +122,7 @@ def _start_domains(host: Host) -> list[Domain]:
         nic = interface_xml(f"52:54:00:be:cc:{number:02x}", interface_id=str(UUID(int=number + 1)))
         host.run(["virsh", "define", "/dev/stdin"], input=domain_xml(name, [nic], memory=32, dhcp="none"))
         host.run(["virsh", "start", "--paused", name], timeout=_PATIENCE)
-        return domainxml.parse(host.run(["virsh", "dumpxml", name]).stdout.encode(), "br-int")
+        return domainxml.parse(host.run(["virsh", "dumpxml", name]).stdout.encode(), "br-int", libvirtfiles.network)
 
     with ThreadPoolExecutor(3) as pool:
         return list(pool.map(start, range(_OWN)))

@@ -95,7 +95,7 @@ def _look(northbound: Northbound, host: str, well: dict[str, Named]) -> None:
     """What an agent reads of the northbound database."""
     domains = {subnet: named.domain for subnet, named in well.items()}
     there = inventory.read(northbound.database, host, crowd.soon(), domains)
-    known = inventory.look_up(northbound.database, subnets(there, well), (), (), (), crowd.soon())
+    known = inventory.look_up(northbound.database, subnets(there, well), (), (), (), (), crowd.soon())
     found = list(compare(host, there, known, {}, Domains({}, {})))
     now = well_named(there, known, found, well)
     well.clear()

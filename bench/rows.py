@@ -12,7 +12,7 @@ from bench.hosts import VSWITCH, Guest
 from bench.row import Row, Target, compare
 from lab import Cloud
 from lab.central import SCHEMA
-from ovnhook import domainxml
+from ovnhook import domainxml, libvirtfiles
 from ovnhook.config import Config
 from ovnhook.host import Host as Product
 from ovnhook.ovsdb.connection import Database
@@ -59,7 +59,7 @@ class _World:
     def by_ovnhook(self, number: int) -> Counts:
         """What a VM's start makes."""
         guest, device = Guest.new(), f"ours{number}"
-        domain = domainxml.parse(guest.plugged(device).encode(), "br-int")
+        domain = domainxml.parse(guest.plugged(device).encode(), "br-int", libvirtfiles.network)
 
         def remove() -> None:
             self._product.detach(domain, soon())

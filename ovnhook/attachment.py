@@ -220,13 +220,12 @@ class Attachment:
             if _is_elsewhere(observed, host):
                 return (), None, observed
             put_off = plan.put_off(domain, observed)
-            domain = plan.settled(domain, observed)
-        elif not domain.interfaces:
+        domain = _accepted(domain, observed, runs=running or arrives)
+        if not (running or domain.interfaces):
             return (), None, observed
-        interfaces = domain.interfaces
         default = observed.registry.default_subnet if observed.registry else ""
         held = observed.holding.leases if observed.holding else ()
-        more = {name for interface in interfaces for name in plan.subnet_names(interface, default)}
+        more = {name for interface in domain.interfaces for name in plan.subnet_names(interface, default)}
         more = (more | {name for _, name, _ in held}) - asking
         if more:
             found = self.northbound.subnets_named(more, default, deadline)
@@ -241,7 +240,7 @@ class Attachment:
         observed = self._with_reserved(domain, default, observed, deadline)
         placements: list[Placement] = []
         refused: list[OvnhookError] = []
-        for interface in interfaces:
+        for interface in domain.interfaces:
             try:
                 usual = plan.kept_subnet(domain, interface, observed) or default
                 subnet = plan.place(interface, usual, observed.subnets)
@@ -253,8 +252,7 @@ class Attachment:
                     where for placement in placements if placement.subnet == subnet for where in placement.addresses
                 }
                 addresses = self._addresses(domain, interface, subnet, observed, taken, deadline)
-                if not (running or arrives) or interface.mac not in observed.ports:
-                    _check_fits(domain, interface, subnet, observed)
+                _check_fits(domain, interface, subnet, observed, running=running, arrives=arrives)
                 if running:
                     self._check_running(domain, interface, subnet, observed, deadline)
             except OvnhookError as error:
@@ -509,19 +507,35 @@ def _named(domain: Domain, interface: Interface, subnet: Subnet, observed: Obser
     return replace(interface, wish=replace(interface.wish, hostname=name))
 
 
-def _check_fits(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed) -> None:
-    """Raise OvnhookError if an interface can't be on a subnet: its MAC address, its MTU."""
-    _check_mac(domain, interface, subnet, observed)
-    _check_mtu(interface, subnet)
+def _accepted(domain: Domain, observed: Observed, *, runs: bool) -> Domain:
+    """A domain as it can be attached: where it runs, here or at its source, without a change; else as its XML says.
+
+    Raises:
+        InvalidRequest: it is to start, and its XML asks for what no port of OVN can give.
+    """
+    if runs:
+        return plan.settled(domain, observed)
+    plan.refuse_unfit(domain)
+    return domain
 
 
-def _check_mtu(interface: Interface, subnet: Subnet) -> None:
-    """Raise InvalidRequest if an interface's XML lets its guest send what no tunnel carries."""
-    if interface.mtu > subnet.mtu:
-        raise InvalidRequest(
-            f"its <mtu size='{interface.mtu}'/> is more than the {subnet.mtu} bytes of subnet {subnet.name}",
-            f"write <mtu size='{subnet.mtu}'/>, or leave it out: DHCP tells the guest",
-        )
+def _check_fits(
+    domain: Domain, interface: Interface, subnet: Subnet, observed: Observed, *, running: bool, arrives: bool
+) -> None:
+    """Raise OvnhookError if an interface can't be on a subnet: its MAC address, and what its XML asks for.
+
+    What runs already, here or where it comes from, goes on as it is: another version may have let it start.
+    """
+    runs = running or arrives
+    if not (runs and interface.mac in observed.ports):
+        _check_mac(domain, interface, subnet, observed)
+    held = observed.holding.leases if observed.holding else ()
+    known = {*observed.ports, *(mac for mac, _, _ in held)}
+    for unfit in plan.unfit(domain, interface, subnet):
+        if not (runs and interface.mac in known):
+            raise InvalidRequest(unfit.what, unfit.hint)
+        if arrives:
+            _log.warning("domain %s: interface %s: %s: %s", domain.name, unfit.mac, unfit.what, unfit.hint)
 
 
 def _check_mac(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed) -> None:

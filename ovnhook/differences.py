@@ -15,7 +15,7 @@ from netaddr import IPAddress
 
 from ovnhook import names, plan
 from ovnhook.errors import OvnhookError
-from ovnhook.model import Claim, Domain, Holding, Interface, Keeper, Lease, Port, Tap
+from ovnhook.model import Claim, Domain, Holding, Interface, Keeper, Lease, Port, Tap, Unfit
 
 _ON_ITS_WAY = 10.0  # seconds between the announcement of a migration and a domain at its destination, if not more
 
@@ -90,6 +90,7 @@ class Known:
         leased: which of the addresses are leased that the names of each lead to.
         claims: of the MAC addresses of this host's ports, by subnet and MAC.
         rivals: the ports of other domains that these are of.
+        mtus: of those subnets where interfaces set an MTU.
     """
 
     holdings: dict[UUID, Holding] = field(default_factory=dict)
@@ -100,6 +101,7 @@ class Known:
     leased: dict[str, frozenset[str]] = field(default_factory=dict)
     claims: dict[tuple[str, str], Claim] = field(default_factory=dict)
     rivals: dict[tuple[str, str], Port] = field(default_factory=dict)
+    mtus: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -350,6 +352,12 @@ def elsewhere(inventory: Inventory, domains: Domains) -> set[tuple[UUID, str]]:
     return running - inventory.ports.keys()
 
 
+def measured(inventory: Inventory, domains: Domains) -> set[str]:
+    """The subnets whose MTU has to be known, as the XML of an interface there sets one."""
+    setting = {(uuid, one.mac) for uuid, run in domains.running.items() for one in run.domain.interfaces if one.mtu}
+    return {inventory.ports[interface].subnet for interface in setting & inventory.ports.keys()}
+
+
 def candidates(inventory: Inventory, taps: Mapping[str, Tap]) -> dict[UUID, str]:
     """The domains that this host has something of, with their names, or the UUID where nobody knows the name."""
     plugged = {uuid: str(uuid) for tap in taps.values() if (uuid := _uuid(tap.domain))}
@@ -371,7 +379,7 @@ def compare(
     Args:
         host: its chassis.
         inventory: what was read of it, before `domains`: what a domain has only got since is not missed by it.
-        known: what was read for that (`subnets`, `strangers`, `elsewhere`, `claimed`).
+        known: what was read for that (`subnets`, `strangers`, `elsewhere`, `claimed`, `measured`).
         taps: of its Open vSwitch, read before `domains` too.
         domains: of its libvirt.
     """
@@ -392,6 +400,9 @@ def compare(
                 what = _lacks(host, inventory, known, taps, run.domain, interface)
                 if what:
                     yield Difference(run.domain.name, interface.mac, *what)
+            for unfit in _unfit(inventory, known, run.domain):
+                hint = f"virsh edit {run.domain.name}: {unfit.hint}; then shut it down and start it again"
+                yield Difference(run.domain.name, unfit.mac, unfit.what, Leave(hint))
     held = {(str(uuid), mac) for uuid, holding in inventory.holdings.items() for mac, _, _ in holding.leases}
     for device, tap in taps.items():
         if _uuid(tap.domain) in domains.unknown:
@@ -515,6 +526,15 @@ def _lacks(
         has = f"is bound to {tap.iface_id}" if tap else "is no port of Open vSwitch"
         return f"{interface.device} {has} instead of port {wanted}", attach
     return _lacks_mac(known, domain, port, attach)
+
+
+def _unfit(inventory: Inventory, known: Known, domain: Domain) -> Iterator[Unfit]:
+    """What a running domain's XML asks for and does not get: an earlier version let it start, or the subnet changed."""
+    yield from domain.unfit
+    for interface in domain.interfaces:
+        port = inventory.ports.get((domain.uuid, interface.mac))
+        if port and port.subnet in known.mtus:
+            yield from filter(None, [plan.too_large(interface, port.subnet, known.mtus[port.subnet])])
 
 
 def _lacks_mac(known: Known, domain: Domain, port: Port, attach: Attach) -> tuple[str, Mend] | None:

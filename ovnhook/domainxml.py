@@ -6,14 +6,15 @@ Format: https://libvirt.org/formatdomain.html; the metadata element of ours is d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 from lxml import etree
 from netaddr import INET_PTON, IPAddress, valid_ipv4, valid_ipv6
 
 from ovnhook.errors import InvalidRequest
-from ovnhook.model import Domain, Interface, Kind, Wish, isolated_subnet
+from ovnhook.model import Domain, Interface, Kind, Unfit, Wish, isolated_subnet
+from ovnhook.networkxml import LibvirtNetwork
 
 _NAMESPACES = "urn:ovnhook:domain:"
 _NAMESPACE = f"{_NAMESPACES}1"
@@ -29,6 +30,10 @@ SUBNET_NAMES = "letters, digits and, in between, dots, hyphens and underscores, 
 
 # Everything that the hook parses comes from libvirtd, but the metadata in it is a user's.
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
+
+
+Networks = Callable[[str], LibvirtNetwork | None]
+"""Tells a libvirt network by its name; None where nothing is known of it."""
 
 
 class _NoSuchInterface(InvalidRequest):
@@ -51,7 +56,7 @@ def identify(xml: bytes) -> Domain:
     )
 
 
-def parse(xml: bytes, bridge: str, *, running: bool = False) -> Domain:
+def parse(xml: bytes, bridge: str, network: Networks, *, running: bool = False) -> Domain:
     """The domain with those of its interfaces that are ours.
 
     Interfaces of ``type='network'`` are ours once libvirt has resolved them to the integration bridge, which it has in
@@ -60,6 +65,7 @@ def parse(xml: bytes, bridge: str, *, running: bool = False) -> Domain:
     Args:
         xml: the whole ``<domain>`` element.
         bridge: name of the integration bridge.
+        network: asked for the networks of which more has to be known than that XML says.
         running: whether it runs already: then metadata for an interface that is not there, because it was unplugged or
             is yet to be plugged in, is passed over.
 
@@ -68,13 +74,16 @@ def parse(xml: bytes, bridge: str, *, running: bool = False) -> Domain:
     """
     root = _root(xml)
     domain = identify(xml)
+    elements = root.findall("devices/interface")
     try:
+        wishes = _wishes(root, elements, bridge, domain, running=running)
         return Domain(
             uuid=domain.uuid,
             name=domain.name,
             id=domain.id,
-            interfaces=tuple(_interfaces(root, bridge, domain, running=running)),
+            interfaces=tuple(_interfaces(elements, bridge, network, *wishes)),
             macs=domain.macs,
+            unfit=tuple(_unfit(elements, bridge, network, wishes[0])),
         )
     except InvalidRequest as error:
         raise error.within(f"domain {domain.name}") from error
@@ -165,18 +174,16 @@ def _mac(element: etree._Element) -> str:
     return "" if mac is None else mac.get("address", "").lower()
 
 
-def _interfaces(root: etree._Element, bridge: str, domain: Domain, *, running: bool) -> Iterator[Interface]:
-    elements = root.findall("devices/interface")
-    wishes, for_others = _wishes(root, elements, bridge, domain, running=running)
+def _interfaces(
+    elements: list[etree._Element], bridge: str, network: Networks, wishes: dict[int, Wish], for_others: Wish | None
+) -> Iterator[Interface]:
     seen: set[str] = set()
     for index, element in enumerate(elements):
         wish = wishes.get(index)
         kind = _kind(element, bridge, named=wish is not None)
         mac = _mac(element)
-        if not running:  # what runs already goes on
-            _check_element(element, bridge, kind, mac)
         if kind is None:
-            if wish and not _is_unresolved(element):
+            if wish and not _is_unresolved(element) and not _is_bare(element, bridge, network):
                 raise InvalidRequest(
                     f"interface {mac}: the metadata names it, but it is not on bridge '{bridge}'",
                     "only an interface on that bridge with <virtualport type='openvswitch'/> can have a subnet",
@@ -187,7 +194,7 @@ def _interfaces(root: etree._Element, bridge: str, domain: Domain, *, running: b
         if mac in seen:
             raise InvalidRequest(f"interface {mac}: two interfaces have this MAC address")
         seen.add(mac)
-        yield _interface(element, kind, mac, wish or for_others or Wish())
+        yield _interface(element, kind, mac, wish or for_others or Wish(), network)
 
 
 def _kind(element: etree._Element, bridge: str, *, named: bool) -> Kind | None:
@@ -203,23 +210,42 @@ def _kind(element: etree._Element, bridge: str, *, named: bool) -> Kind | None:
     return Kind.NETWORK if source.get("network") else Kind.BRIDGE
 
 
-def _check_element(element: etree._Element, bridge: str, kind: Kind | None, mac: str) -> None:
-    """Refuse an interface that would not have the network that its XML asks for."""
+def _unfit(elements: list[etree._Element], bridge: str, network: Networks, wishes: dict[int, Wish]) -> Iterator[Unfit]:
+    """What the XML of interfaces asks for that they can't have."""
+    for index, element in enumerate(elements):
+        source, mac = element.find("source"), _mac(element)
+        name = "" if source is None else source.get("network", "")
+        if _is_bare(element, bridge, network):
+            where = (
+                f"to libvirt network {name}: virsh net-edit {name}" if name else f"beside <source bridge='{bridge}'/>"
+            )
+            yield Unfit(
+                mac,
+                f"it is on bridge '{bridge}' without <virtualport type='openvswitch'/>",
+                f"add <virtualport type='openvswitch'/> {where}",
+            )
+        elif element.find("vlan") is not None and _kind(element, bridge, named=index in wishes):
+            tags = " ".join(tag.get("id", "") for tag in element.findall("vlan/tag"))
+            where = f" of the domain or of libvirt network {name}" if name else ""
+            yield Unfit(
+                mac,
+                f"its <vlan> (tag {tags}) has no meaning for a port of OVN",
+                f"take <vlan> out{where}; <ovn:interface mac='{mac}' subnet='NAME'/> in the metadata says which network"
+                " it is on",
+            )
+
+
+def _is_bare(element: etree._Element, bridge: str, network: Networks) -> bool:
+    """Whether an interface is, or will be, on the integration bridge, and is no port of Open vSwitch there."""
     source = element.find("source")
-    on_bridge = element.get("type") == "bridge" and source is not None and source.get("bridge") == bridge
-    if on_bridge and kind is None:
-        raise InvalidRequest(
-            f"interface {mac}: it is on bridge '{bridge}' without <virtualport type='openvswitch'/>",
-            f"add <virtualport type='openvswitch'/> beside <source bridge='{bridge}'/>, or to the libvirt network",
-        )
-    if kind is None:
-        return
-    if element.find("vlan") is not None:
-        tags = " ".join(tag.get("id", "") for tag in element.findall("vlan/tag"))
-        raise InvalidRequest(
-            f"interface {mac}: its <vlan> (tag {tags}) has no meaning for a port of OVN",
-            f"take <vlan> out; <ovn:interface mac='{mac}' subnet='NAME'/> in the metadata says which network it is on",
-        )
+    if source is None or element.find("virtualport[@type='openvswitch']") is not None:
+        return False
+    if element.get("type") == "bridge":
+        return bool(source.get("bridge") == bridge)
+    if not _is_unresolved(element):
+        return False
+    there = network(source.get("network", ""))
+    return there is not None and there.bridge == bridge and not there.has_virtualport(source.get("portgroup", ""))
 
 
 def _is_unresolved(element: etree._Element) -> bool:
@@ -228,8 +254,11 @@ def _is_unresolved(element: etree._Element) -> bool:
     return element.get("type") == "network" and (source is None or not source.get("bridge"))
 
 
-def _interface(element: etree._Element, kind: Kind, mac: str, wish: Wish) -> Interface:
+def _interface(element: etree._Element, kind: Kind, mac: str, wish: Wish, network: Networks) -> Interface:
     source, target = element.find("source"), element.find("target")
+    name, portgroup = ("", "") if source is None else (source.get("network", ""), source.get("portgroup", ""))
+    if name and not portgroup and not wish.subnet:
+        portgroup = there.default_portgroup if (there := network(name)) else ""
     # What libvirt prints as the interfaceid of a network's interface is new at each start.
     parameters = element.find("virtualport/parameters") if kind is Kind.BRIDGE else None
     return Interface(
@@ -238,8 +267,8 @@ def _interface(element: etree._Element, kind: Kind, mac: str, wish: Wish) -> Int
         wish=wish,
         interface_id="" if parameters is None else parameters.get("interfaceid", ""),
         device="" if target is None else target.get("dev", ""),
-        network="" if source is None else source.get("network", ""),
-        portgroup="" if source is None else source.get("portgroup", ""),
+        network=name,
+        portgroup=portgroup,
         mtu=_mtu(element),
     )
 

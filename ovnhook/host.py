@@ -15,6 +15,7 @@ from ovnhook import plan, underlay
 from ovnhook.attachment import Attached, Attachment
 from ovnhook.config import Config
 from ovnhook.deadline import Deadline
+from ovnhook.errors import Unavailable
 from ovnhook.model import Domain, Kind
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.northbound import Northbound
@@ -48,10 +49,16 @@ class Host:
         Raises:
             InvalidRequest, NotFound, AlreadyExists, Exhausted: the domain asks for something that can't be.
         """
-        if not domain.interfaces and not running:
+        if not (domain.interfaces or domain.unfit or running):
             return Attached()
-        host = self.vswitch.chassis(deadline)
-        attached = self.attachment.attach(domain, host, deadline, running=running)
+        try:
+            host = self.vswitch.chassis(deadline)
+            attached = self.attachment.attach(domain, host, deadline, running=running)
+        except Unavailable:
+            # Nobody can say that it arrives from a host where it runs so. If it does, it stays there.
+            if not running:
+                plan.refuse_unfit(domain)
+            raise
         if running:
             self.vswitch.unbind_others(domain.uuid, domain.macs, deadline)
         self.vswitch.bind(list(_bindings(domain, running=running)), deadline)

@@ -11,7 +11,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from ovnhook import domainxml, logs
+from ovnhook import domainxml, libvirtfiles, logs
 from ovnhook.config import Config, load
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidConfig, OvnhookError, Unavailable
@@ -87,7 +87,7 @@ def _carry_out(operation: str, xml: bytes, host: Host, config: Config, deadline:
     elif operation == "migrate":
         host.announce(domainxml.identify(xml), deadline)
     elif operation == "prepare":
-        host.attach(domainxml.parse(xml, config.integration_bridge), deadline)
+        host.attach(domainxml.parse(xml, config.integration_bridge, libvirtfiles.network), deadline)
     else:
         _start(xml, host, config, deadline)
 
@@ -114,7 +114,7 @@ def answer_alone(operation: str, xml: bytes, started: float, loading: float) -> 
 
 
 def _start(xml: bytes, host: Host, config: Config, deadline: Deadline) -> None:
-    domain = domainxml.parse(xml, config.integration_bridge)
+    domain = domainxml.parse(xml, config.integration_bridge, libvirtfiles.network)
     try:
         host.attach(domain, deadline.within(deadline.remaining * (1 - _CLEAN_UP_SHARE)))
     except Unavailable:

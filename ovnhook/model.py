@@ -72,6 +72,21 @@ class Interface:
 
 
 @dataclass(frozen=True)
+class Unfit:
+    """What the XML of an interface asks for that no port of OVN can give.
+
+    Attributes:
+        mac: the interface's.
+        what: in words.
+        hint: what to write instead.
+    """
+
+    mac: str
+    what: str
+    hint: str
+
+
+@dataclass(frozen=True)
 class Domain:
     """A libvirt domain as its XML describes it.
 
@@ -82,6 +97,7 @@ class Domain:
         interfaces: those that are ours, in the order of the XML.
         macs: those of every interface, ours or not: a port of any other MAC is of an interface that is gone.
         spare: those that it does not have now and may have again, because its definition has them: their leases stay.
+        unfit: what keeps interfaces from a start, ours or those that were meant to be.
         kept_by: who says when it ends.
         hostnames: (MAC, host name) of those interfaces whose metadata asks for one; only of a domain that is off.
     """
@@ -92,6 +108,7 @@ class Domain:
     interfaces: tuple[Interface, ...] = ()
     macs: tuple[str, ...] = ()
     spare: tuple[str, ...] = ()
+    unfit: tuple[Unfit, ...] = ()
     kept_by: Keeper = Keeper.LIBVIRT
     hostnames: tuple[tuple[str, str], ...] = ()
 

@@ -30,8 +30,8 @@ from ovnhook.changes import (
     UpdatePort,
 )
 from ovnhook.domainxml import SUBNET_NAME
-from ovnhook.errors import InUse, NotFound
-from ovnhook.model import Claim, Domain, Holding, Interface, Keeper, Kind, Lease, Port, Subnet
+from ovnhook.errors import InUse, InvalidRequest, NotFound
+from ovnhook.model import Claim, Domain, Holding, Interface, Keeper, Kind, Lease, Port, Subnet, Unfit
 from ovnhook.observed import Observed
 
 
@@ -96,6 +96,35 @@ def place(interface: Interface, default: str, subnets: Mapping[str, Subnet]) -> 
             else f"no subnet can have that name: virsh net-edit {interface.network}, rename the portgroup",
         )
     raise NotFound("it names no subnet and there is no default subnet", "ovnhook subnet create NAME CIDR --default")
+
+
+def refuse_unfit(domain: Domain) -> None:
+    """Raise InvalidRequest if the XML of an interface asks for what no port of OVN can give."""
+    for one in domain.unfit:
+        raise InvalidRequest(f"domain {domain.name}: interface {one.mac}: {one.what}", one.hint)
+
+
+def unfit(domain: Domain, interface: Interface, subnet: Subnet) -> tuple[Unfit, ...]:
+    """What the XML of an interface asks for that its port on a subnet can't give."""
+    found = (*domain.unfit, too_large(interface, subnet.name, subnet.mtu))
+    return tuple(one for one in found if one and one.mac == interface.mac)
+
+
+def too_large(interface: Interface, subnet: str, mtu: int) -> Unfit | None:
+    """An MTU that lets a guest send what no tunnel carries.
+
+    Args:
+        interface: whose XML may set one.
+        subnet: the name of its subnet.
+        mtu: the subnet's.
+    """
+    if interface.mtu <= mtu:
+        return None
+    return Unfit(
+        interface.mac,
+        f"its <mtu size='{interface.mtu}'/> is more than the {mtu} bytes of subnet {subnet}",
+        f"write <mtu size='{mtu}'/>, or leave it out: DHCP tells the guest",
+    )
 
 
 def host_name(domain: Domain, asked: str, subnet: Subnet, leases: Iterable[Lease], taken: Container[str]) -> str:

@@ -49,6 +49,7 @@ from ovnhook.differences import (
     compare,
     elsewhere,
     leaving,
+    measured,
     strangers,
     subnets,
     well_named,
@@ -281,7 +282,7 @@ class Reconciler:
                 _log.error("%s", error)
             claims = claimed(host, there)
             wanted = subnets(there, self._well), strangers(there), elsewhere(there, domains), claims - self._claims
-            known = inventory.look_up(northbound, *wanted, Deadline.after(_TIMEOUT))
+            known = inventory.look_up(northbound, *wanted, measured(there, domains), Deadline.after(_TIMEOUT))
             self._claims = with_claims(known, claims, self._claims)
             found = list(compare(host, there, known, taps, domains))
             self._well = well_named(there, known, found, self._well)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
-from ovnhook import domainxml
+from ovnhook import domainxml, libvirtfiles
 from ovnhook.agent.hypervisor import Seen, Sight
 from ovnhook.differences import Difference, Domains, Leave, Running
 from ovnhook.errors import InvalidRequest
@@ -22,7 +24,9 @@ def running(seen: Sight, bridge: str) -> Domain:
     Raises:
         InvalidRequest: its metadata asks for something that has no meaning.
     """
-    domain = domainxml.parse(seen.live, bridge, running=True)
+    # Interfaces that have their ports stay where they are: a network that is gone since is nothing to warn of.
+    network = partial(libvirtfiles.network, level=logging.DEBUG)
+    domain = domainxml.parse(seen.live, bridge, network, running=True)
     stored = domainxml.identify(seen.definition).macs if seen.definition else ()
     return replace(domain, spare=tuple(mac for mac in stored if mac not in domain.macs))
 

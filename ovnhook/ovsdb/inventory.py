@@ -105,7 +105,7 @@ def read_domain(
         leases={(lease.subnet, lease.address): lease for lease in leases},
         broken=tuple(broken),
     )
-    known = look_up(database, (), (), (), claimed(host, there), deadline)
+    known = look_up(database, (), (), (), claimed(host, there), (), deadline)
     known.ports.update({(port.domain, port.mac): port for port in ports if (port.domain, port.mac) not in there.ports})
     known.holdings.update({domain: holding} if holding and not ours else {})
     return there, known
@@ -117,7 +117,7 @@ def read_names(database: Database, host: str, subnet: str, deadline: Deadline) -
     (found,) = database.transact([select(rows.DNS, match)], deadline)
     broken: list[OvnhookError] = []
     leases = {(lease.subnet, lease.address): lease for lease in _each(rows.lease, found, broken)}
-    return Inventory(leases=leases, broken=tuple(broken)), look_up(database, [subnet], (), (), (), deadline)
+    return Inventory(leases=leases, broken=tuple(broken)), look_up(database, [subnet], (), (), (), (), deadline)
 
 
 def look_up(
@@ -126,6 +126,7 @@ def look_up(
     domains: Iterable[UUID],
     interfaces: Iterable[tuple[UUID, str]],
     claims: Iterable[Claim],
+    measured: Iterable[str],
     deadline: Deadline,
 ) -> Known:
     """What has to be known beside that, by key: the server looks at no row but those that are wanted.
@@ -136,12 +137,14 @@ def look_up(
         domains: of which it is wanted what they hold, on whichever host.
         interfaces: domain and MAC of those whose port is wanted, on whichever host.
         claims: those that there should be; whose they are is wanted.
+        measured: the subnets whose MTU is wanted.
         deadline: when to give up.
     """
-    holders, pairs, wished = list(domains), list(interfaces), list(claims)
+    holders, pairs, wished, sized = list(domains), list(interfaces), list(claims), list(measured)
     wanted = [select(rows.DNS, key(identity.domain(domain))) for domain in holders]
     wanted += [select(rows.PORT, key(identity.port(domain, mac))) for domain, mac in pairs]
     wanted += [select(rows.DNS, key(claim.uuid)) for claim in wished]
+    wanted += [select(rows.SWITCH, key(identity.switch(name)), columns=rows.SUBNET_COLUMNS) for name in sized]
     found = iter(database.transact(wanted, deadline) if wanted else ())
     known = Known()
     broken: list[OvnhookError] = []
@@ -151,6 +154,8 @@ def look_up(
     known.ports.update({(port.domain, port.mac): port for port in ports})
     claimed = [claim for _ in wished for claim in _each(rows.claim, next(found), broken)]
     known.claims.update({(claim.subnet, claim.mac): claim for claim in claimed})
+    there = [subnet for _ in sized for subnet in _each(partial(rows.subnet, default=""), next(found), broken)]
+    known.mtus.update({subnet.name: subnet.mtu for subnet in there})
     others = [claim for claim in claimed if claim not in wished]
     wanted = [select(rows.PORT, key(identity.port(claim.domain, claim.mac))) for claim in others]
     found = iter(database.transact(wanted, deadline) if wanted else ())

@@ -9,6 +9,7 @@ import pytest
 
 from ovnhook import identity
 from ovnhook.attachment import Attached
+from ovnhook.changes import RemovePort
 from ovnhook.differences import (
     Domains,
     Named,
@@ -16,13 +17,15 @@ from ovnhook.differences import (
     claimed,
     compare,
     elsewhere,
+    measured,
     strangers,
     subnets,
     well_named,
     with_claims,
 )
+from ovnhook.errors import InvalidRequest
 from ovnhook.host import Host
-from ovnhook.model import Claim, Domain, Kind, isolated_subnet
+from ovnhook.model import Claim, Domain, Interface, Kind, Unfit, isolated_subnet
 from ovnhook.ovsdb import inventory
 from tests.database.test_attachment import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world
 
@@ -50,7 +53,7 @@ def differing(
     claims = set() if claims is None else claims
     mine = claimed("hv1", there)
     wanted = subnets(there, well), strangers(there), elsewhere(there, domains), mine - claims
-    known = inventory.look_up(database, *wanted, soon())
+    known = inventory.look_up(database, *wanted, measured(there, domains), soon())
     right = with_claims(known, mine, claims)
     claims.clear()
     claims.update(right)
@@ -293,3 +296,82 @@ def test_a_tap_is_unplugged_only_as_long_as_it_is_what_was_seen(world: World, hv
     hv1.vswitch.unplug("vnet0", tap, soon())
     assert hv1.vswitch.taps(soon()) == {}
     hv1.vswitch.unplug("vnet0", tap, soon())
+
+
+TAGGED = Unfit(MACS[0], "its <vlan> (tag 42) has no meaning for a port of OVN", "take <vlan> out")
+
+
+def unfit(*interfaces: Interface) -> Domain:
+    """A domain whose first interface has a VLAN tag and an MTU that is too large."""
+    first, *others = interfaces
+    return replace(domain(replace(first, mtu=1500), *others), unfit=(TAGGED,))
+
+
+def test_no_start_with_what_no_port_can_give(world: World, hv1: Host) -> None:
+    """Neither the interface with it nor the others are attached, nor where no interface is ours."""
+    before = world.exact()
+    for one in (unfit(interface(), interface(MACS[1])), replace(domain(), macs=MACS[:1], unfit=(TAGGED,))):
+        with pytest.raises(InvalidRequest, match=f"^domain web1: interface {MACS[0]}: its <vlan>"):
+            hv1.attach(one, soon())
+    assert world.exact() == before
+
+
+def test_no_start_with_it_while_the_database_is_away(world: World, hv1: Host) -> None:
+    """That it is no migration can't be said then: one that is stays where it is, as a start does that is none."""
+    world.server.stop()
+    with pytest.raises(InvalidRequest, match="its <vlan>"):
+        hv1.attach(unfit(interface()), soon())
+
+
+def test_what_started_with_it_migrates(world: World, hv1: Host, hv2: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """An earlier version let it start. It arrives, with its port, its addresses and its subnet, and is logged."""
+    started = domain(interface(tap="vnet0"), interface(MACS[1], tap="vnet1"))
+    hv1.attach(started, soon())
+    addresses = world.addresses
+    comes = unfit(interface(), interface(MACS[1]))
+    hv2.announce(comes, soon())
+    assert hv2.attach(comes, soon()).arrives
+    assert {(port.host, port.moving_to) for port in world.ports} == {("hv1", "hv2")}
+    assert "take <vlan> out" in caplog.text
+    assert "<mtu size='1500'/> is more than the 1442 bytes of subnet default" in caplog.text
+    hv2.arrive(WEB, soon())
+    assert {port.host for port in world.ports} == {"hv2"}
+    assert world.addresses == addresses
+    assert attach(hv2, comes).refused == ()
+    hv2.detach(comes, soon())
+    with pytest.raises(InvalidRequest, match="its <vlan>"):  # its next start
+        hv2.attach(comes, soon())
+
+
+def test_a_migration_changes_no_subnet(world: World, hv1: Host, hv2: Host) -> None:
+    """Metadata, or a default portgroup, that says otherwise by now waits for the next start, here as there."""
+    hv1.attach(domain(interface()), soon())
+    addresses = world.addresses
+    hv2.announce(Domain(WEB, "web1"), soon())
+    for other in (interface(subnet="blue"), interface(subnet="red"), replace(interface(), portgroup="blue")):
+        assert hv2.attach(domain(other), soon()).arrives
+        assert [port.subnet for port in world.ports] == ["default"]
+        assert world.addresses == addresses
+
+
+def test_what_runs_with_it_is_reported(world: World, hv1: Host) -> None:
+    """It keeps its network, its port comes back when somebody has deleted it, and the difference says what to do."""
+    hv1.attach(domain(interface()), soon())
+    runs = unfit(interface())
+    assert attach(hv1, runs).refused == ()
+    large = "its <mtu size='1500'/> is more than the 1442 bytes of subnet default"
+    assert differing(world, hv1, runs) == [TAGGED.what, large]
+    (port,) = world.ports
+    world.northbound.commit([RemovePort(port)], soon())
+    assert attach(hv1, runs).refused == ()
+    assert [port.mac for port in world.ports] == [MACS[0]]
+    fits = domain(replace(interface(), mtu=1442))
+    assert differing(world, hv1, fits) == []
+
+
+def test_what_is_plugged_in_with_it_is_refused(world: World, hv1: Host) -> None:
+    """The domain's other interfaces keep their network; this one has none, and the error says why."""
+    hv1.attach(domain(interface(MACS[1])), soon())
+    (refused,) = attach(hv1, unfit(interface(), interface(MACS[1]))).refused
+    assert str(refused).startswith(f"domain web1: interface {MACS[0]}: its <vlan>")
+    assert [port.mac for port in world.ports] == [MACS[1]]

@@ -194,7 +194,7 @@ def test_a_traceback_makes_no_message() -> None:
 def test_more_elements_than_a_domain_can_have_are_refused() -> None:
     """Before they are parsed: three million would take longer than a start may."""
     xml = OURS.replace(b"</devices>", b"<a/>" * 100_000 + b"</devices>")
-    for read in (domainxml.identify, domainxml.taps, lambda one: domainxml.parse(one, "br-int")):
+    for read in (domainxml.identify, domainxml.taps, lambda one: domainxml.parse(one, "br-int", lambda _: None)):
         with pytest.raises(InvalidRequest, match="it has more than 100000 tags"):
             read(xml)
     assert domainxml.identify(OURS.replace(b"</devices>", b"<a/>" * 90_000 + b"</devices>")).name == "web1"

@@ -15,7 +15,7 @@ import pytest
 from lxml import etree
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import address, domainxml, plan
+from ovnhook import address, domainxml, networkxml, plan
 from ovnhook.changes import AddLease, AddPort, Change, ClaimMac, NeedSubnet, Registry, SetHolding, SetNames
 from ovnhook.errors import OvnhookError
 from ovnhook.model import Domain, Interface, Subnet, isolated_subnet
@@ -36,6 +36,16 @@ SUBNETS = {
 }
 OBSERVED = Observed(registry=Registry(3, "default"), subnets=SUBNETS)
 """The cloud of all golden files: three subnets and the domain's own, nothing in them."""
+
+NETWORKS = {
+    "default": networkxml.parse(b"<network><bridge name='virbr0'/></network>"),
+    "groups": networkxml.parse(
+        b"<networkstatus><network><bridge name='br-int'/><virtualport type='openvswitch'/>"
+        b"<portgroup name='green'/><portgroup name='blue' default='yes'/></network></networkstatus>"
+    ),
+    "bare": networkxml.parse(b"<network><bridge name='br-int'/><portgroup name='green'/></network>"),
+}
+"""The libvirt networks of which more is known than the domains' XML says."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -85,13 +95,14 @@ def test_the_domain_can_always_be_taken_off(name: str) -> None:
 def _lines(xml: bytes) -> Iterator[str]:
     """What is read from a domain's XML, and the changes that it leads to, or the error."""
     try:
-        domain = domainxml.parse(xml, "br-int")
+        domain = domainxml.parse(xml, "br-int", NETWORKS.get)
         yield f"domain {domain.name}, {domain.uuid}, run {domain.id}"
         for interface in domain.interfaces:
             yield _interface(interface)
         foreign = [mac for mac in domain.macs if mac not in {interface.mac for interface in domain.interfaces}]
         if foreign:
             yield f"left alone: {' '.join(foreign)}"
+        plan.refuse_unfit(domain)
         placements = [_place(domain, interface) for interface in domain.interfaces]
         changes = plan.attach(domain, "hv1", placements, OBSERVED) if placements else ()
         yield from map(_change, changes)

@@ -187,3 +187,32 @@ def test_a_host_that_is_too_slow(tmp_path: Path, operation: str, config: str, co
     assert done.returncode == code
     assert b"this host was too slow: loading ovnhook took more than 1 s" in done.stderr
     assert done.stdout == b""
+
+
+@pytest.mark.parametrize(
+    ("config", "xml", "concerned"),
+    [
+        ('integration_bridge = "br-ovn"', b"<source bridge='br-ovn'/>", True),
+        ("integration_bridge='br-ovn'  # ours", b"<source bridge='br-ovn'/>", True),
+        ('integration_bridge = "br-ovn"', b"<source bridge='br-int'/>", False),
+        ("# integration_bridge = 'br-ovn'", b"<source bridge='br-int'/>", True),
+        ("", b"<source bridge='virbr0'/>", False),
+        ("", b"<source network='bare'/>", True),
+        ("", b"<source network='default'/>", False),
+        ("", b"<source network='default'/><source network='bare' portgroup='x'/>", True),
+        ("", b"<source network='nowhere'/>", False),
+        ("", b"<source network='../bare'/>", False),
+    ],
+)
+def test_a_missing_virtualport_is_found(config: str, xml: bytes, concerned: bool, tmp_path: Path) -> None:
+    """Whatever the integration bridge is called, and when a libvirt network leads to it, from `prepare` on."""
+    hook = runpy.run_path(str(HOOK))
+    names = hook["concerns"].__globals__
+    folder = tmp_path / "network"
+    folder.mkdir()
+    for name, bridge in (("bare", "br-int"), ("default", "virbr0")):
+        (folder / f"{name}.xml").write_text(f"<network><name>{name}</name><bridge name='{bridge}' stp='on'/></network>")
+    (tmp_path / "bare.xml").write_text("<network><bridge name='br-int'/></network>")
+    (tmp_path / "ovnhook.toml").write_text(f"deadline = 5.0\n{config}\n")
+    names["CONFIG"], names["NETWORKS"] = str(tmp_path / "ovnhook.toml"), str(folder).encode()
+    assert names["concerns"]("prepare", b"<domain>%s</domain>" % xml) == concerned

@@ -1,0 +1,61 @@
+"""A libvirt network's XML, as libvirt keeps it in its files, as a value. Pure.
+
+Format: https://libvirt.org/formatnetwork.html. That of an active network stands in a ``<networkstatus>`` element.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lxml import etree
+
+from ovnhook.errors import InvalidRequest
+
+_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
+
+
+@dataclass(frozen=True)
+class LibvirtNetwork:
+    """A network of libvirt's.
+
+    Attributes:
+        bridge: the bridge that it is on, or "".
+        default_portgroup: the portgroup of interfaces that name none, or "".
+        openvswitch: whether it gives every interface an openvswitch virtualport.
+        openvswitch_portgroups: the portgroups that give theirs one.
+    """
+
+    bridge: str = ""
+    default_portgroup: str = ""
+    openvswitch: bool = False
+    openvswitch_portgroups: frozenset[str] = frozenset()
+
+    def has_virtualport(self, portgroup: str) -> bool:
+        """Whether an interface of a portgroup, or of none, is given an openvswitch virtualport."""
+        return self.openvswitch or (portgroup or self.default_portgroup) in self.openvswitch_portgroups
+
+
+def parse(xml: bytes) -> LibvirtNetwork:
+    """The network.
+
+    Raises:
+        InvalidRequest: this is no network's XML.
+    """
+    try:
+        root = etree.fromstring(xml, _PARSER)
+    except etree.XMLSyntaxError as error:
+        raise InvalidRequest(f"this is not the XML of a libvirt network: {error}") from error
+    network = root if root.tag == "network" else root.find("network")
+    if network is None:
+        raise InvalidRequest(f"this is not the XML of a libvirt network, but of <{root.tag}>")
+    bridge = network.find("bridge")
+    default = network.find("portgroup[@default='yes']")
+    groups = network.findall("portgroup[@name]")
+    return LibvirtNetwork(
+        bridge="" if bridge is None else bridge.get("name", ""),
+        default_portgroup="" if default is None else default.get("name", ""),
+        openvswitch=network.find("virtualport[@type='openvswitch']") is not None,
+        openvswitch_portgroups=frozenset(
+            group.get("name", "") for group in groups if group.find("virtualport[@type='openvswitch']") is not None
+        ),
+    )
