@@ -16,6 +16,7 @@ import ovs.stream
 
 from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, Conflict, OvnhookError, Unavailable
+from ovnhook.ovsdb import poll  # noqa: F401  # for what it puts in place
 from ovnhook.ovsdb.operation import Operation, Row
 from ovnhook.ovsdb.tls import REFUSED
 

@@ -15,6 +15,7 @@ from typing import Any
 import ovs.jsonrpc
 import ovs.poller
 
+from ovnhook.ovsdb import poll  # noqa: F401  # for what it puts in place
 from ovnhook.ovsdb.operation import Row
 
 _log = logging.getLogger(__name__)

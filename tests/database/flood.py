@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -72,12 +73,22 @@ class Http2:
         self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         self.send(SETTINGS, 0, 0, b"".join(struct.pack(">HI", *one) for one in (settings or {}).items()))
         self._stream = -1
+        self._reader: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._reader:  # it would go on to read from whatever has the number of the closed file next
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+            self._reader.join()
         self.socket.close()
+
+    def read(self) -> None:
+        """Read what comes, and throw it away, in a thread that ends with the connection."""
+        self._reader = threading.Thread(target=self.ended)
+        self._reader.start()
 
     def send(self, kind: int, flags: int, stream: int, payload: bytes = b"") -> None:
         """Send a frame."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import select
 import socket
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -18,6 +22,7 @@ from ovnhook.errors import Conflict, OvnhookError, Unavailable
 from ovnhook.ovsdb.connection import ConstraintViolation, Database
 from ovnhook.ovsdb.operation import Operation, insert, key, mutate, ref, require, update
 from ovnhook.ovsdb.operation import select as read
+from ovnhook.ovsdb.replica import Replica
 from tests.database.server import Cluster, Server, wait_for
 
 ROW = UUID("00000000-0000-4000-8000-000000000001")
@@ -46,6 +51,32 @@ def test_rows_come_back_by_operation(northbound: Server) -> None:
         [_switch(ROW), read("Logical_Switch", columns=["name"]), read("DNS")], _soon()
     )
     assert found == [[], [{"name": "blue"}], []]
+
+
+@pytest.fixture
+def descriptors() -> Iterator[None]:
+    """A process that has so many open files that the next ones have numbers above those that select(2) takes."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], 2048), before[1]))
+    with ExitStack() as stack:
+        null = os.open(os.devnull, os.O_RDONLY)
+        stack.callback(os.close, null)
+        while null < 1100:
+            null = os.dup(null)
+            stack.callback(os.close, null)
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.usefixtures("descriptors")
+def test_many_open_files(northbound: Server) -> None:
+    """Those of a service whose clients hold a thousand connections: transactions and replicas work as ever."""
+    database = _database(northbound)
+    database.transact([_switch(ROW)], _soon())
+    assert _names(database) == ["blue"]
+    stop = threading.Event()
+    (found,) = next(Replica(northbound.remote, "OVN_Northbound", {"Logical_Switch": ["name"]}).follow(stop))
+    assert found.new == {"name": "blue"}
 
 
 def test_a_row_that_exists_is_a_conflict(northbound: Server) -> None:
