@@ -182,6 +182,7 @@ class _Comparison:
         for uuid, node in nodes.items():
             defects += self._compare(uuid, node)
         defects += self._compare_names(cloud)
+        defects += self._compare_priorities(nodes)
         defects += self._left_over(nodes)
         return Integrity(cloud, (*defects, *unfloated), tuple(self._guard()), runs)
 
@@ -365,6 +366,26 @@ class _Comparison:
             if mutations:
                 what = f"the switch of subnet {subnet.name} refers to other names than it is to: dns_records"
                 yield Defect(what, operations=(mutate(rows.SWITCH, key(subnet.uuid), mutations),))
+
+    def _compare_priorities(self, nodes: Mapping[UUID, Node]) -> Iterator[Defect]:
+        """Gateways of one router that have the same priority: OVN needs an order (ovn-nb(5), HA_Chassis)."""
+        orders: dict[str, list[tuple[UUID, Row]]] = {}
+        for uuid, row in self._there[topology.GATEWAY].items():
+            if rows.own(row).get("kind") == "gateway" and self._is_gateway(uuid, row, nodes):
+                orders.setdefault(rows.own(row)["router"], []).append((uuid, row))
+        for router, hosts in sorted(orders.items()):
+            if len({row["priority"] for _, row in hosts}) == len(hosts):
+                continue
+            hosts.sort(key=lambda host: (-int(host[1]["priority"]), host[1]["chassis_name"]))
+            operations: list[Operation] = []
+            chassis = [row["chassis_name"] for _, row in hosts]
+            wanted = {name: priority for priority, name in topology.priorities(chassis).items()}
+            for uuid, row in hosts:
+                # A move of the gateway meanwhile sets them itself.
+                operations.append(northbound.exists(topology.GATEWAY, uuid, ["priority", "==", row["priority"]]))
+                operations.append(update(topology.GATEWAY, key(uuid), {"priority": wanted[row["chassis_name"]]}))
+            what = f"gateways of router {router} have the same priority: {', '.join(sorted(chassis))}"
+            yield Defect(what, operations=tuple(operations))
 
     def _left_over(self, nodes: Mapping[UUID, Node]) -> Iterator[Defect]:
         """Rows of what is no more."""

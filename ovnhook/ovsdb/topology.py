@@ -7,7 +7,7 @@ called like a router port, for in the southbound database they are in one table.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -141,7 +141,7 @@ def gateways(router: str, old: tuple[str, ...], new: tuple[str, ...]) -> list[Op
     """What puts a router's leg outside on other hosts, or on the same ones in another order."""
     group = identity.part("gateways", router)
     found: list[Operation] = []
-    for priority, chassis in _priorities(new).items():
+    for priority, chassis in priorities(new).items():
         uuid = gateway(router, chassis)
         if chassis in old:
             found.append(update(GATEWAY, key(uuid), {"priority": priority}))
@@ -207,7 +207,7 @@ def unfloat(uuid: UUID) -> Operation:
     return mutate(ROUTER, ["nat", "includes", rows.members(uuid)], [["nat", "delete", rows.members(uuid)]])
 
 
-def _priorities(chassis: tuple[str, ...]) -> dict[int, str]:
+def priorities(chassis: Sequence[str]) -> dict[int, str]:
     """Each host's priority, the first one's being the highest."""
     return {len(chassis) - place: name for place, name in enumerate(chassis)}
 

@@ -168,6 +168,25 @@ def test_a_column_that_was_changed(cloud: Control, table: str) -> None:
                 assert state(cloud) == before, (where, column)
 
 
+def test_gateways_of_one_priority(cloud: Control) -> None:
+    """OVN needs an order of them: status says so, and the control service gives them one."""
+    add_chassis(cloud.southbound, "gw2")
+    wait_for(lambda: sorted(gateways(cloud)) == ["gw1", "gw2"])
+    repairing = repairs_of(cloud)
+
+    def priorities() -> list[int]:
+        return sorted(row["priority"] for row in cloud.northbound.dump()["HA_Chassis"].values())
+
+    assert priorities() == [1, 2]
+    for priority in (2, 1, 0, 7):
+        cloud.northbound.transact({"op": "update", "table": "HA_Chassis", "where": [], "row": {"priority": priority}})
+        (found,) = repairing.defects(soon())
+        assert found.what == "gateways of router gateway have the same priority: gw1, gw2"
+        repairing.repair(soon())
+        assert priorities() == [1, 2]
+        assert repairing.defects(soon()) == ()
+
+
 def test_what_is_somebody_elses_stays(cloud: Control) -> None:
     """Keys and rows beside ours are no difference, and survive a repair of the row that they are on."""
     repairing = repairs_of(cloud)
