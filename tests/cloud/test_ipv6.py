@@ -119,7 +119,10 @@ def test_link_local_addresses_of_guests_own(both: World) -> None:
     assert usual.ping(f"{router}%eth0").lost == 0
     before = usual.console(seen).split()[:2]
     tap = both.hv1.run(["virsh", "domiflist", "usual"]).stdout.splitlines()[2].split()[0]
-    capture = both.hv1.spawn("capture-nd", ["tcpdump", "-lni", tap, "icmp6"])
+    # Only what it sends: the router goes on to advertise itself.
+    capture = both.hv1.spawn(
+        "capture-nd", ["tcpdump", "-lni", tap, f"icmp6 and ether src {both.mac(both.hv1, 'odd1')}"]
+    )
     try:
         both.wait_for(lambda: "listening on" in capture.log.read_text(), "tcpdump")
         odd.console(
