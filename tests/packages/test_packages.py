@@ -105,7 +105,9 @@ def test_a_control_host_that_is_purged(machine: Machine, tmp_path: Path) -> None
     assert not {":6641", ":6642"} & {
         f":{line.split()[3].rpartition(':')[2]}" for line in machine.run("ss -Htln").splitlines()
     }
-    machine.run("systemctl restart ovn-ovsdb-server-nb ovn-ovsdb-server-sb; ovn-nbctl --timeout=20 ls-list")
+    machine.run("systemctl restart ovn-ovsdb-server-nb ovn-ovsdb-server-sb")
+    there = "ovn-nbctl --timeout=20 ls-list && ovn-sbctl --timeout=20 show && echo there"
+    machine.wait_for(lambda: "there" in machine.run(there, check=False).split(), "both databases to be back")
     assert ":664" not in machine.run("ss -Htln")
 
 
