@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lab import Host
 from lab.domain import interface_xml
 from tests.cloud.world import World
 
@@ -125,6 +126,86 @@ def test_full_subnet(world: World) -> None:
     world.remove_domains()
     world.wait_for(lambda: not world.leases(), "the leases to be gone", world.leases)
     world.ovnhook("subnet", "delete", "tiny")
+
+
+BRIDGE = f"<interface type='bridge'><mac address='{MAC}'/><source bridge='br-int'/>%s<model type='virtio'/></interface>"
+NETWORK = (
+    f"<interface type='network'><mac address='{MAC}'/><source network='ovsnet'%s/><model type='virtio'/></interface>"
+)
+VIRTUALPORT = "<virtualport type='openvswitch'/>"
+
+# name: (the interface, what its libvirt network has beside the bridge, what the message has to say)
+UNFIT = {
+    "bare": (BRIDGE % "", "", ["without <virtualport type='openvswitch'/>"]),
+    "bare-network": (NETWORK % "", "", ["without <virtualport type='openvswitch'/>", "virsh net-edit ovsnet"]),
+    "vlan": (BRIDGE % f"<vlan><tag id='42'/></vlan>{VIRTUALPORT}", "", ["<vlan> (tag 42)", "subnet='NAME'"]),
+    "vlan-of-network": (NETWORK % "", f"<vlan><tag id='5'/></vlan>{VIRTUALPORT}", ["<vlan> (tag 5)", "ovsnet"]),
+    "mtu": (BRIDGE % f"{VIRTUALPORT}<mtu size='1500'/>", "", ["<mtu size='1500'/>", "<mtu size='1442'/>"]),
+    "portgroup": (NETWORK % " portgroup='prod:web'", f"{VIRTUALPORT}<portgroup name='prod:web'/>", ["'prod:web'"]),
+    "default-portgroup": (NETWORK % "", f"{VIRTUALPORT}<portgroup name='red' default='yes'/>", ["portgroup 'red'"]),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_xml_that_asks_for_what_no_port_can_give(world: World, name: str) -> None:
+    """Libvirt itself would start it in the wrong network, or say nothing that helps."""
+    interface, more, said = UNFIT[name]
+    _make_network(world, more)
+    world.define(world.hv1, name, interface)
+    _refused(world, name, [MAC, *said])
+
+
+def test_default_portgroup(world: World) -> None:
+    """It is the subnet of an interface that names none, here where the agent works and there where the hook does."""
+    for host, agent_works in ((world.hv1, True), (world.hv2, False)):
+        _make_network(world, f"{VIRTUALPORT}<portgroup name='green' default='yes'/><portgroup name='default'/>", host)
+        if not agent_works:
+            host.daemon("agent").stop()
+        name = f"group-{host.name}"
+        other = NETWORK.replace(MAC, OTHER) % " portgroup='default'"
+        world.boot(host, name, NETWORK % "", other)
+        subnets = {
+            one["external_ids"]["ovnhook:mac"]: one["external_ids"]["ovnhook:subnet"] for one in world.ports(name)
+        }
+        assert subnets == {MAC: "green", OTHER: "default"}
+        world.destroy(host, name)
+
+
+def test_two_domains_with_one_mac(world: World) -> None:
+    """The second one is refused, and told whose it is; not in another subnet, and not while the first one is off."""
+    first = world.boot(world.hv1, "template-a", interface_xml(MAC))
+    address = first.wait_address()
+    world.define(world.hv2, "template-b", interface_xml(MAC))
+    line = world.refused(world.hv2, "template-b")
+    assert all(word in line for word in ("template-b", MAC, "template-a", "hv1")), line
+    other = world.boot(world.hv2, "template-c", interface_xml(MAC), metadata="<ovn:interface subnet='green'/>")
+    assert other.wait_address().startswith("10.20.0.")
+    world.destroy(world.hv2, "template-c")
+    witness = world.boot(world.hv2, "witness", interface_xml(OTHER))
+    witness.wait_address()
+    assert witness.ping(address, count=10).lost == 0
+    world.destroy(world.hv1, "template-a")
+    second = world.start(world.hv2, "template-b")
+    assert witness.ping(second.wait_address(), count=10).lost == 0
+
+
+def test_one_name_on_two_hosts(world: World) -> None:
+    """Both start; the second one's host name is made unique."""
+    for host, mac in ((world.hv1, MAC), (world.hv2, OTHER)):
+        world.boot(host, "debian12", interface_xml(mac)).wait_address()
+    assert len(world.leases("debian12")) == 2
+    ids = [dict(row["external_ids"][1]) for row in world.rows("DNS").values()]
+    hostnames = {one["ovnhook:hostname"] for one in ids if one.get("ovnhook:kind") == "lease"}
+    assert len(hostnames) == 2
+    assert "debian12" in hostnames
+
+
+def _make_network(world: World, more: str, host: Host | None = None) -> None:
+    """A libvirt network on the integration bridge."""
+    host = host or world.hv1
+    network = f"<network><name>ovsnet</name><forward mode='bridge'/><bridge name='br-int'/>{more}</network>"
+    host.run(["virsh", "net-define", "/dev/stdin"], input=network)
+    host.run(["virsh", "net-start", "ovsnet"])
 
 
 def _refused(world: World, name: str, said: list[str]) -> None:
