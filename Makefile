@@ -28,7 +28,7 @@ ALL = lint test-debian,test-pypi test-cloud
 FEW = lint test-debian
 
 .PHONY: test
-test: deps ## all tests, each part whatever becomes of the others; QUICK=1: lint, unit and database tests, in 3 minutes
+test: deps ## all tests, each part whatever becomes of the others; QUICK=1: lint, unit and database tests
 	@MAKE=$(MAKE) tests/parts $(if $(QUICK),$(FEW),$(ALL))
 
 .PHONY: lint

@@ -19,6 +19,7 @@ from ovnhook.clientdomain import Asked
 from ovnhook.errors import InvalidRequest
 from ovnhook.lifecycle import Answer
 
+HALF = "\udcff"  # half a character: no text of a database or message has one
 EVIL = {
     "\x1b]0;pwned\x07\x1b[2J": r"\x1b]0;pwned\x07\x1b[2J",
     "a\x9b2Jb": r"a\x9b2Jb",
@@ -26,7 +27,7 @@ EVIL = {
     "one\ntwo\rthree\tfour": r"one\ntwo\rthree\tfour",
     "\x7f\x00\x85\u2028\u2029\u200b\ufeff\u2066": r"\x7f\x00\x85\u2028\u2029\u200b\ufeff\u2066",
     "\U000e0041": r"\U000e0041",
-    "\udcff": r"\udcff",
+    HALF: r"\udcff",
     "\ue000": r"\ue000",
 }
 GOOD = ["", "web1", "Käse", "日本", "שלום", "🦆", "a b", "nbsp\u00a0x", "\\x1b"]
@@ -49,11 +50,9 @@ def test_what_is_shown(name: str, shown: str, capsys: pytest.CaptureFixture[str]
     assert logs.OneLine().format(record) == f"ERROR ovnhook: domain {shown}"
 
 
-@pytest.mark.parametrize("name", EVIL)
+@pytest.mark.parametrize("name", sorted({*EVIL} - {HALF}))
 def test_what_programs_read(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The value itself, in characters that a terminal shows."""
-    if name == "\udcff":
-        pytest.skip("no text of a database or message has half a character")
     for format_, load in (("json", json.loads), ("yaml", yaml.safe_load)):
         output.show_list([{"name": name, "other": "Käse"}], {}, format_)
         said = capsys.readouterr().out
