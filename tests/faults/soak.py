@@ -16,7 +16,7 @@ from lab.waiting import HANG
 from tests.faults import footprint
 from tests.faults.course import DOMAINS, Round, Step, Verb, course
 from tests.faults.injection import Injection
-from tests.faults.stage import Stage, stage
+from tests.faults.stage import HALF_A_MINUTE, Stage, stage
 
 PAUSED = ("four", "five")
 """The domains that are started without running: a hypervisor full of guests that boot has no time for anything else."""
@@ -95,7 +95,8 @@ class Soak:
 
     def _quiet(self, before: footprint.Footprint | None = None) -> footprint.Footprint:
         """The footprint, when what ends by itself has ended."""
-        end = time.monotonic() + self._there.within
+        # Before there is anything to compare with, nothing says when that is: it takes half a minute at most.
+        end = time.monotonic() + (HALF_A_MINUTE if before is None else self._there.within)
         while True:
             found = footprint.measure(self._world)
             if time.monotonic() > end or (before is not None and not footprint.grown(before, found)):
