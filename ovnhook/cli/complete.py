@@ -60,3 +60,8 @@ CLIENT_PORT = _all("ListPorts", "ports", lambda row: _of_port(row) if row["kept_
 DOMAIN = _names("ListLeases", "leases", "domain_name")
 LEASED = _all("ListLeases", "leases", _of_lease)
 FLOATING = _names("ListFloatingAddresses", "floating_addresses", "address")
+
+domain_option = click.option(
+    "--domain", default="", metavar="NAME", shell_complete=DOMAIN, help="Only those of this domain, by name or UUID."
+)
+"""The option ``--domain`` of the commands that list what domains have."""

@@ -49,13 +49,7 @@ def create(socket: Path | None, address: str, target: str, format_: str) -> None
 
 @floating_ip.command("list")
 @click.option("--router", default="", metavar="NAME", help="Only those of this router.")
-@click.option(
-    "--domain",
-    default="",
-    metavar="NAME",
-    shell_complete=complete.DOMAIN,
-    help="Only those of this domain, by name or UUID.",
-)
+@complete.domain_option
 @format_option
 @click.pass_obj
 def list_(socket: Path | None, format_: str, **where: str) -> None:

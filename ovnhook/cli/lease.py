@@ -31,13 +31,7 @@ def lease(context: click.Context) -> None:
 
 @lease.command("list")
 @click.option("--subnet", default="", metavar="NAME", shell_complete=complete.SUBNET, help="Only those of this subnet.")
-@click.option(
-    "--domain",
-    default="",
-    metavar="NAME",
-    shell_complete=complete.DOMAIN,
-    help="Only those of this domain, by name or UUID.",
-)
+@complete.domain_option
 @click.option("--host", default="", metavar="NAME", help="Only those of domains that ran on this host last.")
 @format_option
 @click.pass_obj

@@ -36,13 +36,7 @@ def port(context: click.Context) -> None:
 @port.command("list")
 @click.option("--subnet", default="", metavar="NAME", shell_complete=complete.SUBNET, help="Only those on this subnet.")
 @click.option("--host", default="", metavar="NAME", shell_complete=complete.NODE, help="Only those on this host.")
-@click.option(
-    "--domain",
-    default="",
-    metavar="NAME",
-    shell_complete=complete.DOMAIN,
-    help="Only those of this domain, by name or UUID.",
-)
+@complete.domain_option
 @format_option
 @click.pass_obj
 def list_(socket: Path | None, format_: str, **where: str) -> None:
