@@ -8,7 +8,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,7 @@ from ovnhook.cli.client import Client
 from ovnhook.control.listener import STREAMS
 from ovnhook.errors import NotFound, Unavailable
 from ovnhook.keyfiles import AuthorityFiles, Files
-from ovnhook.setup import authority as setup
-from ovnhook.setup.step import carry_out
+from tests.database.authority import control_host
 from tests.database.control import Control
 from tests.database.flood import CLIENT_HELLO, CONTINUATION, PING, RST_STREAM, SETTINGS, Connections, Http2
 from tests.database.server import wait_for
@@ -102,16 +101,7 @@ class Cloud:
 def cloud(control: Control, directory: Path, make_port: Callable[[], int]) -> Iterator[Cloud]:
     """One, set up as "ovnhook node init --control" does it."""
     files = AuthorityFiles(directory / "ca")
-    carry_out(setup.steps(files, "c1", "127.0.0.1"), print)
-    config = replace(
-        control.config,
-        authority=str(files.folder),
-        listen=f"127.0.0.1:{make_port()}",
-        enrolment=f"127.0.0.1:{make_port()}",
-        certificate=str(files.api.certificate),
-        private_key=str(files.api.key),
-        ca=str(files.api.ca),
-    )
+    config = control_host(files, control.config, make_port)
     service = Service(directory / "own" / "control.sock", config)
     yield Cloud(service, files, config.listen, config.enrolment, directory / "others")
     service.stop()

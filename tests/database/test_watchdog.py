@@ -16,8 +16,7 @@ from ovnhook.control.server import Server
 from ovnhook.deadline import Deadline
 from ovnhook.errors import InvalidConfig, OvnhookError
 from ovnhook.keyfiles import AuthorityFiles
-from ovnhook.setup import authority as setup
-from ovnhook.setup.step import carry_out
+from tests.database.authority import control_host
 from tests.database.control import Control
 from tests.database.server import wait_for
 
@@ -52,16 +51,7 @@ def service(
     monkeypatch.setattr(listener, "_PROBE", 2.0)
     monkeypatch.setattr(listener, "_GRACE", 0.5)
     files = AuthorityFiles(directory / "ca")
-    carry_out(setup.steps(files, "c1", "127.0.0.1"), print)
-    config = replace(
-        control.config,
-        authority=str(files.folder),
-        listen=f"127.0.0.1:{make_port()}",
-        enrolment=f"127.0.0.1:{make_port()}",
-        certificate=str(files.api.certificate),
-        private_key=str(files.api.key),
-        ca=str(files.api.ca),
-    )
+    config = control_host(files, control.config, make_port)
     made = Server(directory / "own" / "control.sock", config, clock)
     made.start()
     yield made
