@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import socket as sockets
 import weakref
 from collections.abc import Mapping, Sequence
@@ -88,11 +86,9 @@ class Client:
             hint = f"openssl x509 -noout -subject -enddate -in {config.database_certificate}; ovnhook status there"
             return self._anywhere(config.control.split(","), _contents(shown), hint, method, fields)
         socket = self._socket or CONTROL_SOCKET
+        _find(socket)
         channel = self._channel(f"unix:{socket}", (), self._patience)
-        try:
-            return _call(channel, str(socket), self._patience, method, fields)
-        except _NotSent as error:
-            raise _unavailable(socket, error) from error
+        return _call(channel, str(socket), self._patience, method, fields)
 
     def pages(self, method: str, rows: str, **fields: Any) -> list[Object]:
         """All rows of a list, page by page.
@@ -262,20 +258,22 @@ def _may_be_repeated(method: str) -> bool:
     return _method(method).GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN
 
 
-def _unavailable(socket: Path, error: Unavailable) -> Unavailable:
-    """Why nobody can be called at a socket, in fewer words than gRPC's."""
+def _find(socket: Path) -> None:
+    """Connect to a socket once, before gRPC is imported: why nobody can be called there, in fewer words than gRPC's."""
     try:
         with sockets.socket(sockets.AF_UNIX) as probe:
             probe.settimeout(_PROBE)
             probe.connect(str(socket))
-    except PermissionError:
-        return Unavailable(f"only root may use the control service at {socket}", "sudo ovnhook …")
-    except OSError as found:
-        if found.errno in (errno.ENOENT, errno.ECONNREFUSED):
-            return Unavailable(f"the control service is not running at {socket}", "systemctl start ovnhook-control")
-        why = os.strerror(found.errno) if found.errno else str(found)
-        return Unavailable(f"the control service at {socket} can't be reached: {why}")
-    return error
+    except PermissionError as error:
+        raise Unavailable(f"only root may use the control service at {socket}", "sudo ovnhook …") from error
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        hint = "systemctl start ovnhook-control"
+        raise Unavailable(f"the control service is not running at {socket}", hint) from error
+    except (BlockingIOError, TimeoutError):
+        return  # it has more calls than it accepts: gRPC waits
+    except OSError as error:
+        why = error.strerror or error
+        raise Unavailable(f"the control service at {socket} can't be reached: {why}") from error
 
 
 def _listens(server: str) -> bool:

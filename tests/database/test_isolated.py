@@ -199,13 +199,16 @@ def northd(directory: Path, northbound: Server, southbound: Server) -> Iterator[
 
 
 def synced(northbound: Server, southbound: Server) -> None:
-    """Wait until northd has carried out all that was written."""
+    """Wait until northd has carried out all that was written, and has written to both databases that it has."""
 
-    def count(server: Server, table: str) -> int:
-        (found,) = server.transact({"op": "select", "table": table, "where": [], "columns": ["nb_cfg"]})
-        return int(next(iter(found["rows"]), {"nb_cfg": -1})["nb_cfg"])
+    def counts(server: Server, table: str, *columns: str) -> set[int]:
+        (found,) = server.transact({"op": "select", "table": table, "where": [], "columns": columns})
+        return {int(row[column]) for row in found["rows"] or [dict.fromkeys(columns, -1)] for column in columns}
 
-    wait_for(lambda: count(southbound, "SB_Global") == count(northbound, "NB_Global"))
+    def all_counts() -> set[int]:
+        return counts(southbound, "SB_Global", "nb_cfg") | counts(northbound, "NB_Global", "nb_cfg", "sb_cfg", "hv_cfg")
+
+    wait_for(lambda: len(all_counts()) == 1)
 
 
 def test_the_300th_writes_what_the_3rd_does(
