@@ -19,6 +19,7 @@ from ovnhook.errors import Unavailable
 from ovnhook.model import Domain, Kind
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.ovsdb.vswitch import Binding, Vswitch
 
 
@@ -36,7 +37,8 @@ class Host:
         self.northbound = Northbound(config.northbound)
         self.vswitch = Vswitch(config.vswitch, config.integration_bridge)
         pool = IPNetwork(config.isolated_pool)
-        self.attachment = Attachment(self.northbound, pool, partial(underlay.read, self.vswitch))
+        carried = partial(underlay.of_cloud, self._told, self.vswitch)
+        self.attachment = Attachment(self.northbound, pool, carried)
 
     def attach(self, domain: Domain, deadline: Deadline, *, running: bool = False) -> Attached:
         """Give every interface of a domain its port and its address, and bind the taps that are known.
@@ -102,6 +104,14 @@ class Host:
     def forget(self, uuid: UUID, deadline: Deadline) -> None:
         """Give back all that a domain holds that exists no more, if this host was the last one to attach it."""
         self.attachment.forget(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
+
+    def _told(self, deadline: Deadline) -> dict[str, int]:
+        """What the agents of all hosts say that their tunnels carry."""
+        southbound = Southbound.of_host(self.vswitch.outside(deadline).southbound)
+        try:
+            return southbound.mtus(deadline)
+        finally:
+            southbound.database.close()
 
 
 def _bindings(domain: Domain, *, running: bool) -> Iterator[Binding]:

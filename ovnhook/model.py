@@ -490,6 +490,7 @@ class Node:
         agent_seen: when the agent told last, in seconds since 1970 by its clock.
         ovs: the version of its Open vSwitch, or "".
         problems: what its agent can't repair there, a sentence each.
+        mtu: bytes of a guest's IP packet that its tunnels carry, or 0 where its agent doesn't know.
     """
 
     name: str
@@ -504,3 +505,4 @@ class Node:
     agent_seen: int = 0
     ovs: str = ""
     problems: tuple[str, ...] = ()
+    mtu: int = 0

@@ -56,10 +56,12 @@ class Underlay:
     Attributes:
         mtu: bytes of a guest's IP packet.
         known: whether that was measured; if not, it is what is usual, and more may be possible.
+        host: the host where it was measured, or "" for this one.
     """
 
     mtu: int = Subnet.mtu
     known: bool = False
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -428,8 +430,9 @@ def _mtu(mtu: int, underlay: Underlay) -> int:
     if not _SMALLEST_MTU[4] <= mtu <= _LARGEST_MTU:
         raise InvalidRequest(f"MTU {mtu} is not possible", f"{_SMALLEST_MTU[4]} to {_LARGEST_MTU} bytes are")
     if underlay.known and mtu > underlay.mtu:
+        where = f" of host {underlay.host}" if underlay.host else ""
         raise InvalidRequest(
-            f"MTU {mtu} is more than the underlay carries, {underlay.mtu} bytes",
+            f"MTU {mtu} is more than the underlay{where} carries, {underlay.mtu} bytes",
             "leave it out, or first raise the MTU of the hosts' underlay interfaces",
         )
     return mtu

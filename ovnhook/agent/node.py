@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from ovnhook import __version__
+from ovnhook import __version__, underlay
 from ovnhook.deadline import Deadline
 from ovnhook.errors import OvnhookError, Unavailable
 from ovnhook.health import BEAT
@@ -48,7 +48,8 @@ class Teller:
         self._stop = threading.Event()
         self._southbound: Southbound | None = None
         self._told: Report | None = None
-        self._next_beat = self._next_check = 0.0
+        self._next_beat = self._next_check = self._next_measure = 0.0
+        self._mtu = 0
         self._said = ""
 
     def run(self) -> None:
@@ -78,9 +79,13 @@ class Teller:
         outside = self._vswitch.outside(deadline)
         host = self._vswitch.chassis(deadline)
         down = tuple(sorted(network for network, is_up in outside.uplinks.items() if not is_up))
-        report = Report(__version__, outside.version, down, self._problems())
         southbound = self._at(outside.southbound)
         now = time.monotonic()
+        if now >= self._next_measure:
+            carried = underlay.read(self._vswitch, deadline, logging.DEBUG)  # it would be told again and again
+            self._mtu = carried.mtu if carried.known else 0
+            self._next_measure = now + BEAT
+        report = Report(__version__, outside.version, down, self._problems(), self._mtu)
         if report == self._told and now >= self._next_check:
             self._next_check = now + random.uniform(0.5, 1.0) * _CHECK
             if not southbound.is_told(host, report, deadline):

@@ -152,6 +152,7 @@ def message(node: Node, around: Around) -> api.Node:
         agent_version=node.agent,
         agent_seen=_ago(node.agent_seen),
         ovs_version=node.ovs,
+        mtu=node.mtu,
         ovn_behind=None if around.nb_cfg is None else max(0, around.nb_cfg - node.nb_cfg),
         ovn_seen=_ago(node.nb_cfg_at),
         ports=None if around.ports is None else around.ports.get(node.name, 0),

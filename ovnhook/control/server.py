@@ -103,14 +103,15 @@ class Server:
     def _services(self, names: Sequence[str]) -> listener.Services:
         """What clients are served."""
         northbound, southbound, vswitch, config = self._northbound, self._southbound, self._vswitch, self._config
-        attachment = Attachment(northbound, IPNetwork(config.isolated_pool), partial(underlay.read, vswitch))
+        carried = partial(underlay.of_cloud, southbound.mtus, vswitch)
+        attachment = Attachment(northbound, IPNetwork(config.isolated_pool), carried)
         attachments = Attachments(attachment, southbound, config.integration_bridge)
         certificates = Certificates(self._trust, config)
         routers = Routers(northbound, southbound, self._gateways.look, self._repairs)
         status = Status(northbound, southbound, self._members, self._remotes, self._gateways, self._repairs)
         ours, health, reflection = ovnhook_pb2_grpc, health_pb2_grpc, reflection_pb2_grpc
         return [
-            partial(ours.add_SubnetsServicer_to_server, Subnets(northbound, southbound, vswitch, self._repairs)),
+            partial(ours.add_SubnetsServicer_to_server, Subnets(northbound, southbound, carried, self._repairs)),
             partial(ours.add_RoutersServicer_to_server, routers),
             partial(ours.add_FloatingAddressesServicer_to_server, FloatingAddresses(northbound, self._repairs)),
             partial(ours.add_LeasesServicer_to_server, Leases(northbound)),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from uuid import UUID
 
-from ovnhook import address, identity, router, subnet, underlay
+from ovnhook import address, identity, router, subnet
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.changes import Change
 from ovnhook.control.changes import carry_out
@@ -18,7 +19,7 @@ from ovnhook.model import DEFAULT_ROUTER, Subnet
 from ovnhook.ovsdb import rows
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
-from ovnhook.ovsdb.vswitch import Vswitch
+from ovnhook.subnet import Underlay
 
 _log = logging.getLogger(__name__)
 
@@ -32,14 +33,20 @@ class Subnets:
     Args:
         northbound: where they are.
         southbound: tells their network ids.
-        vswitch: this host's, which tells the underlay.
+        carried: tells the underlay, by a deadline.
         repairs: repairs rows that a change builds on.
     """
 
-    def __init__(self, northbound: Northbound, southbound: Southbound, vswitch: Vswitch, repairs: Repairs) -> None:
+    def __init__(
+        self,
+        northbound: Northbound,
+        southbound: Southbound,
+        carried: Callable[[Deadline], Underlay],
+        repairs: Repairs,
+    ) -> None:
         self._northbound = northbound
         self._southbound = southbound
-        self._vswitch = vswitch
+        self._carried = carried
         self._repairs = repairs
 
     def CreateSubnet(self, request: api.CreateSubnetRequest, deadline: Deadline) -> api.Subnet:
@@ -58,7 +65,7 @@ class Subnets:
             isolated=asked.isolated,
             cidr6=asked.cidr6,
         )
-        carried = underlay.read(self._vswitch, deadline)
+        carried = self._carried(deadline)
         # What is wrong in itself is told whether the database is there or not.
         made = subnet.make(wanted, carried)
 
@@ -102,7 +109,7 @@ class Subnets:
         if "router" in changes:
             changes["router"] = _router(asked)
         # The underlay is asked only where it matters.
-        carried = underlay.read(self._vswitch, deadline) if "mtu" in paths else subnet.Underlay()
+        carried = self._carried(deadline) if "mtu" in paths else Underlay()
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)

@@ -22,7 +22,8 @@ _LEG = "cr-external:"
 """What northd calls the router port of a leg (ovsdb/topology.py) where it says which host has it."""
 
 _PREFIX = "ovnhook:"
-_AGENT, _SEEN, _OVS, _DOWN, _PROBLEMS = "agent", "seen", "ovs", "uplinks-down", "problems"
+_AGENT, _SEEN, _OVS, _DOWN, _PROBLEMS, _MTU = "agent", "seen", "ovs", "uplinks-down", "problems", "mtu"
+_MTUS = range(576, 65536)  # bytes: what every host accepts (RFC 791), and the most that an IP packet can have
 _MOST_PROBLEMS = 5
 _LONGEST = 300  # characters
 
@@ -36,12 +37,14 @@ class Report:
         ovs: the version of Open vSwitch.
         uplinks_down: the physical networks whose bridge has no link outside.
         problems: what the agent can't repair there, a sentence each: only the first ones are told.
+        mtu: bytes of a guest's IP packet that the host's tunnels carry, or 0 where that is not known.
     """
 
     agent: str
     ovs: str
     uplinks_down: tuple[str, ...]
     problems: tuple[str, ...] = ()
+    mtu: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,12 @@ class Southbound:
         (found,) = self.database.transact([select("Chassis_Private", some, columns=["name", "external_ids"])], deadline)
         said = {row["name"]: _told(row).get(_DOWN, "") for row in found}
         return {name: networks for name, networks in said.items() if networks}
+
+    def mtus(self, deadline: Deadline) -> dict[str, int]:
+        """Bytes of a guest's IP packet that the tunnels of each host carry, of those whose agents know it."""
+        (found,) = self.database.transact([select("Chassis_Private", columns=["name", "external_ids"])], deadline)
+        said = {row["name"]: _mtu(_told(row)) for row in found}
+        return {name: mtu for name, mtu in said.items() if mtu}
 
     def network_ids(self, deadline: Deadline, **ids: str) -> dict[UUID, int]:
         """What tunnels call each logical switch (its tunnel key), of those whose external_ids hold these."""
@@ -175,7 +184,12 @@ def _own(host: str) -> Row:
 
 
 def _keys(report: Report) -> dict[str, str]:
-    values = {_AGENT: report.agent, _OVS: report.ovs, _DOWN: " ".join(report.uplinks_down)}
+    values = {
+        _AGENT: report.agent,
+        _OVS: report.ovs,
+        _DOWN: " ".join(report.uplinks_down),
+        _MTU: str(report.mtu or ""),
+    }
     if report.problems:
         some = [one[:_LONGEST] for one in report.problems[:_MOST_PROBLEMS]]
         more = len(report.problems) - len(some)
@@ -187,6 +201,13 @@ def _told(row: Row) -> dict[str, str]:
     """The keys of a row that are ours."""
     ids = map_of(row["external_ids"])
     return {key.removeprefix(_PREFIX): value for key, value in ids.items() if key.startswith(_PREFIX)}
+
+
+def _mtu(told: dict[str, str]) -> int:
+    """What an agent says that tunnels carry, or 0; whatever no network can have is not believed."""
+    said = told.get(_MTU, "")
+    mtu = int(said) if said.isdecimal() and len(said) < 6 else 0
+    return mtu if mtu in _MTUS else 0
 
 
 def _sentences(said: str) -> tuple[str, ...]:
@@ -215,5 +236,6 @@ def _node(row: Row, tunnels: dict[str, tuple[str, str]], private: Row | None) ->
         agent=told.get(_AGENT, ""),
         agent_seen=int(seen) if seen.isdecimal() else 0,
         ovs=told.get(_OVS, ""),
+        mtu=_mtu(told),
         problems=_sentences(told.get(_PROBLEMS, ""))[: _MOST_PROBLEMS + 1],
     )

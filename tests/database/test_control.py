@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import stat
@@ -22,7 +21,7 @@ from google.protobuf import descriptor_pb2
 from netaddr import IPAddress
 
 from lab.waiting import HANG
-from ovnhook import __version__, identity, underlay
+from ovnhook import __version__, identity
 from ovnhook.api.grpc.health.v1 import health_pb2, health_pb2_grpc
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
@@ -34,8 +33,6 @@ from ovnhook.deadline import Deadline
 from ovnhook.errors import AlreadyExists, OvnhookError
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Wish
-from ovnhook.ovsdb.vswitch import Vswitch
-from ovnhook.subnet import Underlay
 from tests.database.control import MAC, Control
 from tests.database.server import Server, wait_for
 
@@ -602,96 +599,6 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     """The package's."""
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"ovnhook {__version__}\n"
-
-
-class TestUnderlay:
-    """What this host tells of the network between the hosts."""
-
-    @pytest.fixture
-    def ip(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """An ``ip`` that has interfaces of its own; what it says is in the file that is returned."""
-        command, says = tmp_path / "ip", tmp_path / "says"
-        command.write_text(f'#!/bin/sh\n[ "$*" = "-json address show to $5" ] && exec cat "{says}.$5"\n')
-        command.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-        return says
-
-    @pytest.mark.parametrize(
-        ("kind", "address", "mtu", "carried"),
-        [
-            (None, "192.0.2.1", 1500, 1442),
-            ("geneve", "192.0.2.1", 9000, 8942),
-            ("geneve", "2001:db8::1", 1500, 1422),
-            ("vxlan", "192.0.2.1", 1500, 1450),
-            ("vxlan", "2001:db8::1", 1500, 1430),
-            ("geneve,vxlan", "192.0.2.1", 1500, 1442),
-        ],
-    )
-    def test_what_it_carries(
-        self, ip: Path, vswitch: Server, kind: str | None, address: str, mtu: int, carried: int
-    ) -> None:
-        """The interface's MTU without what the tunnel adds."""
-        found = [{"ifname": "eth0", "flags": ["UP"], "mtu": mtu, "addr_info": [{"local": address}]}]
-        Path(f"{ip}.{address}").write_text(json.dumps([{}, *found]))
-        ids = {"ovn-encap-ip": address} | ({"ovn-encap-type": kind} if kind else {})
-        assert self.read(vswitch, ids) == Underlay(carried, known=True)
-
-    @pytest.mark.parametrize(
-        ("ids", "said"),
-        [
-            ({}, ""),
-            ({"ovn-encap-ip": "192.0.2.1"}, "[{}]"),
-            ({"ovn-encap-ip": "192.0.2.1"}, ""),
-            ({"ovn-encap-ip": "192.0.2.1"}, "nonsense"),
-            ({"ovn-encap-ip": "192.0.2.7"}, "[]"),
-            (
-                {"ovn-encap-ip": "192.0.2.1"},
-                '[{"ifname": "lo", "flags": ["LOOPBACK"], "mtu": 65536, "addr_info": [{"local": "192.0.2.1"}]}]',
-            ),
-        ],
-    )
-    def test_what_can_not_be_known(self, ip: Path, vswitch: Server, ids: dict[str, str], said: str) -> None:
-        """Is as usual, and no limit."""
-        Path(f"{ip}.192.0.2.1").write_text(said)
-        assert self.read(vswitch, ids) == Underlay(1442, known=False)
-
-    def test_this_very_host(self, vswitch: Server) -> None:
-        """As its own ``ip`` says: an interface to elsewhere has its MTU, the loopback interface says nothing."""
-        assert self.read(vswitch, {"ovn-encap-ip": "127.0.0.1"}) == Underlay(1442, known=False)
-        said = subprocess.run(["ip", "-json", "-4", "address"], capture_output=True, check=True, timeout=HANG).stdout
-        for interface in json.loads(said):
-            if interface.get("addr_info") and "LOOPBACK" not in interface["flags"]:
-                mtu = int(Path(f"/sys/class/net/{interface['ifname']}/mtu").read_text())
-                ids = {"ovn-encap-ip": interface["addr_info"][0]["local"]}
-                assert self.read(vswitch, ids) == Underlay(mtu - 58, known=True)
-
-    def test_a_host_without_a_switch(self, caplog: pytest.LogCaptureFixture) -> None:
-        """The same, and the log says so."""
-        assert underlay.read(Vswitch("unix:/nonexistent/s", "br-int"), Deadline.after(HANG)) == Underlay(1442)
-        assert "taken to be 1500" in caplog.text
-
-    def test_a_limit_reaches_the_user(self, ip: Path, control: Control) -> None:
-        """From the host to the line that the command prints."""
-        ids = {"ovn-encap-ip": "192.0.2.1", "ovn-encap-type": "vxlan"}
-        found = [{"ifname": "eth0", "flags": ["UP"], "mtu": 1400, "addr_info": [{"local": "192.0.2.1"}]}]
-        Path(f"{ip}.192.0.2.1").write_text(json.dumps(found))
-        self.configure(control.config.vswitch, ids)
-        said, hint = control.refused(2, "subnet", "create", "blue", "10.1.0.0/24", "--mtu", "1400")
-        assert said == "MTU 1400 is more than the underlay carries, 1350 bytes"
-        assert "underlay" in hint
-        assert control.done("subnet", "create", "blue", "10.1.0.0/24", "--format", "json").json["mtu"] == 1350
-
-    def read(self, vswitch: Server, ids: dict[str, str]) -> Underlay:
-        """What is known with these external_ids."""
-        self.configure(vswitch.remote, ids)
-        return underlay.read(Vswitch(vswitch.remote, "br-int"), Deadline.after(HANG))
-
-    def configure(self, remote: str, ids: dict[str, str]) -> None:
-        """Set external_ids as an administrator does."""
-        pairs = [f'external_ids:{key}="{value}"' for key, value in ids.items()]
-        if pairs:
-            command = ["ovs-vsctl", "--no-wait", f"--db={remote}", "set", "Open_vSwitch", ".", *pairs]
-            subprocess.run(command, check=True, timeout=HANG)
 
 
 def test_the_network_id(control: Control) -> None:

@@ -18,11 +18,12 @@ from ovnhook.agent.node import Teller
 from ovnhook.deadline import Deadline
 from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.ovsdb.vswitch import Vswitch
+from ovnhook.subnet import Underlay
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, give_leg, start_northd, tell, told
 from tests.database.server import SOUTHBOUND_SCHEMA, Server, looked_at, run, wait_for
 
-MADE = {"ovnhook:agent": __version__, "ovnhook:ovs": "3.1.0", "ovnhook:uplinks-down": ""}
+MADE = {"ovnhook:agent": __version__, "ovnhook:ovs": "3.1.0", "ovnhook:uplinks-down": "", "ovnhook:mtu": ""}
 
 
 class Host:
@@ -73,6 +74,17 @@ def down(southbound: Server) -> str | None:
 @pytest.mark.usefixtures("teller")
 class TestTeller:
     """What an agent tells."""
+
+    def test_the_mtu(self, host: Host, southbound: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As far as it is known, and anew when it is another one."""
+        carried = [Underlay()]
+        monkeypatch.setattr("ovnhook.underlay.read", lambda *_: carried[-1])
+        monkeypatch.setattr(node, "BEAT", 0.1)
+        add_chassis(southbound, "hv1")
+        wait_for(lambda: told(southbound, "hv1").get("ovnhook:mtu") == "")
+        for mtu in (1442, 8942):
+            carried.append(Underlay(mtu, known=True))
+            wait_for(lambda: told(southbound, "hv1")["ovnhook:mtu"] == str(carried[-1].mtu))
 
     def test_it_tells(self, southbound: Server) -> None:
         """As soon as ovn-controller has made the host's row, whose other keys stay, and of no other host."""
@@ -152,7 +164,7 @@ def test_a_node_is_shown(control: Control) -> None:
     add_chassis(
         control.southbound,
         "hv1",
-        told={"agent": "1.2", "seen": str(seen), "ovs": "3.1.0", "uplinks-down": "external"},
+        told={"agent": "1.2", "seen": str(seen), "ovs": "3.1.0", "uplinks-down": "external", "mtu": "1442"},
     )
     add_chassis(control.southbound, "hv2", options="", mappings="", nb_cfg=0)
     control.done("subnet", "create", "blue", "10.1.0.0/24")
@@ -174,6 +186,7 @@ def test_a_node_is_shown(control: Control) -> None:
         "ovn_seen": None,
         "ports": 1,
         "active_for": ["gateway"],
+        "mtu": 1442,
     }
     assert control.done("node", "show", "hv2", "--format", "json").json == second
     assert (second["is_gateway"], second["agent_version"], second["agent_seen"]) == (False, "", None)
