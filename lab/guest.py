@@ -14,6 +14,9 @@ from lab.errors import CommandError, LabError, WaitError
 from lab.host import Host
 from lab.waiting import HANG, INTERVAL, accepts, until
 
+LOCKUP = re.compile(r"soft lockup - CPU#\d+ stuck for (\d+)s")
+STUCK = 60
+"""Seconds for which a kernel's CPU does nothing only if it never will again."""
 ADDRESS = re.compile(r"lab: address (\S+) (\S+) ([0-9a-fA-F.:]+)/(\d+)")
 
 
@@ -62,6 +65,19 @@ class Guest:
     def running(self) -> bool:
         """Whether its QEMU is there (looked at without libvirt; a paused guest is)."""
         return accepts(self._commands)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether its kernel says that it does nothing any more.
+
+        Live migration under QEMU's emulation of a CPU (TCG) may lose what the guest writes, if its thread is taken off
+        the CPU between the look at the page's dirty flag and the write: on a busy machine about one migration of a few
+        hundred. The driver of the network card then looks for ever for a buffer that its ring does not have.
+        """
+        if not self.running:
+            return False
+        said = LOCKUP.findall(self.log.read_text(encoding="utf-8", errors="replace"))
+        return bool(said) and int(said[-1]) > STUCK
 
     # -- commands
 

@@ -171,6 +171,10 @@ class World:
         """What virsh says of a domain."""
         return host.run(["virsh", "domstate", name]).stdout.strip()
 
+    def stuck_guests(self) -> list[str]:
+        """The guests whose kernels QEMU has broken."""
+        return [repr(guest) for host in self.cloud.hosts.values() for guest in Guest.all(host) if guest.is_stuck]
+
     def wait_for(
         self, condition: Callable[[], object], what: str, show: Callable[[], object] = lambda: "", timeout: float = HANG
     ) -> None:

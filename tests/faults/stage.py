@@ -42,6 +42,10 @@ class Stage:
         self.world = world
         self.within = within
 
+    def stuck_guests(self) -> list[str]:
+        """The guests whose kernels QEMU has broken."""
+        return self.world.stuck_guests()
+
     def run(self, cell: Cell) -> list[str]:
         """Run a cell; what did not hold, in words."""
         world = self.world
