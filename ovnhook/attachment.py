@@ -431,7 +431,7 @@ class Attachment:
             for place in names.places(record, value)
             if address.is_ip(place)
         }
-        leases = self.northbound.leases_at(places, deadline).values() if places else ()
+        leases = self.northbound.leases_at(places, deadline, pass_over=True).values() if places else ()
         others = {lease.hostname for lease in leases if lease.domain not in own}
         # An address that is leased in this very transaction is nobody else's.
         return {

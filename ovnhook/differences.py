@@ -214,9 +214,15 @@ class Rename:
 
 @dataclass(frozen=True)
 class Leave:
-    """Do nothing: a person has to."""
+    """Do nothing: a person has to.
+
+    Attributes:
+        hint: what.
+        of_cloud: whether the control service reports it too.
+    """
 
     hint: str
+    of_cloud: bool = False
 
     def __str__(self) -> str:
         return f"nothing: {self.hint}"
@@ -384,7 +390,7 @@ def compare(
         domains: of its libvirt.
     """
     for error in inventory.broken:
-        yield Difference("", "", str(error), Leave(error.hint))
+        yield Difference("", "", error.message, Leave(error.hint, of_cloud=True))
     yield from filter(None, domains.unknown.values())
     for run in domains.running.values():
         if run.hangs:

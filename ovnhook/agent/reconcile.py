@@ -233,7 +233,9 @@ class Reconciler:
         ripe = [one for one in differences if one in known and looked - known[one] >= one.patience]
         self._repair_all(self._failures.due(ripe))
         self.problems = tuple(
-            str(one) for one in ripe if isinstance(one.mend, Leave) or self._failures.times(one) >= _STUBBORN
+            str(one)
+            for one in ripe
+            if (not one.mend.of_cloud if isinstance(one.mend, Leave) else self._failures.times(one) >= _STUBBORN)
         )
         if self._domains.between() or any(not self._failures.times(one) for one in differences):
             return _SOON

@@ -152,20 +152,22 @@ class Status:
     def _stored(self, deadline: Deadline) -> _Stored:
         cloud = self._northbound.cloud(deadline)
         by_name = {one.name: one for one in cloud.subnets}
+        stored = self._northbound.stored(deadline)
         used = Counter(
             lease.subnet
-            for lease in self._northbound.leases(deadline)
+            for lease in stored.leases
             if lease.subnet in by_name and address.is_given(by_name[lease.subnet], lease.address)
         )
-        ports = self._northbound.ports(deadline)
-        foreign = self._northbound.foreign_macs({port.mac for port in ports}, deadline)
+        foreign = self._northbound.foreign_macs({port.mac for port in stored.ports}, deadline)
+        defects = [(one.what, one.hint) for one in self._repairs.defects(deadline)]
+        defects += [(one.message, one.hint) for one in stored.broken]
         return _Stored(
             cloud=cloud,
             gateways=self._northbound.gateways(deadline),
             uses=tuple(health.Use(one.name, used[one.name], address.capacity(one)) for one in cloud.subnets),
-            shared_macs=health.shared_macs(ports, foreign),
-            ports=Counter(port.host for port in ports),
-            defects=tuple(health.Defect(one.what, one.hint) for one in self._repairs.defects(deadline)),
+            shared_macs=health.shared_macs(stored.ports, foreign),
+            ports=Counter(port.host for port in stored.ports),
+            defects=tuple(health.Defect(what, hint) for what, hint in defects),
         )
 
     def _hosts(self, deadline: Deadline) -> _Hosts:

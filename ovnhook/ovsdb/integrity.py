@@ -168,7 +168,7 @@ class _Comparison:
         cloud = Cloud(registry, tuple(subnets[name] for name in sorted(subnets)), tuple(routers))
         floating, runs, unfloated = self._floating(cloud)
         cloud = replace(cloud, floating=floating)
-        broken = tuple(Defect(str(error), error.hint) for error in self._broken)
+        broken = tuple(Defect(error.message, error.hint) for error in self._broken)
         if self._broken:
             # What is to be is not known as a whole: nothing may be taken for left over, or for wrong.
             return Integrity(cloud, broken, runs=runs)
@@ -267,7 +267,7 @@ class _Comparison:
         is_same = bool(cloud.registry and before.registry and cloud.registry.serial == before.registry.serial)
         lost = [one for one in before.floating if is_same and not _is_alike(found.get(one.uuid), one)]
         places = {(one.subnet, one.inside) for one in (*found.values(), *lost)}
-        leases = self._database.leases_at(places, self._deadline) if places else {}
+        leases = self._database.leases_at(places, self._deadline, pass_over=True) if places else {}
         routers = {router.name for router in cloud.routers}
         defects = []
         for one in lost:

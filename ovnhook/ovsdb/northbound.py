@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import singledispatch
+from dataclasses import dataclass, replace
+from functools import partial, singledispatch
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -67,6 +68,21 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What domains have.
+
+    Attributes:
+        ports: all of them.
+        leases: all of them.
+        broken: why rows of these, of holdings and of claims can't be read.
+    """
+
+    ports: tuple[Port, ...]
+    leases: tuple[Lease, ...]
+    broken: tuple[rows.BrokenRow, ...] = ()
+
+
 class Northbound:
     """Reads and writes the rows that are ours. Safe to share between threads.
 
@@ -113,12 +129,19 @@ class Northbound:
         return observed.having(leases=self.leases_at([(name, where) for _, name, where in held], deadline))
 
     def leases_at(
-        self, places: Iterable[tuple[str, IPAddress]], deadline: Deadline
+        self, places: Iterable[tuple[str, IPAddress]], deadline: Deadline, *, pass_over: bool = False
     ) -> dict[tuple[str, IPAddress], Lease]:
-        """The leases of some addresses, those that exist."""
+        """The leases of some addresses, those that exist.
+
+        Args:
+            places: subnet and address of each.
+            deadline: when to give up.
+            pass_over: whether rows that are broken are passed over, for they are not what is asked about.
+        """
         wanted = [select(rows.DNS, key(identity.lease(name, str(address)))) for name, address in places]
         results = self.database.transact(wanted, deadline) if wanted else []
-        leases = [rows.lease(row) for result in results for row in result]
+        found = [row for result in results for row in result]
+        leases = self._read(rows.lease, found) if pass_over else map(rows.lease, found)
         return {(lease.subnet, lease.address): lease for lease in leases}
 
     def reserved(
@@ -235,6 +258,23 @@ class Northbound:
         (found,) = self.database.transact([select(rows.PORT, match, columns=rows.PORT_COLUMNS)], deadline)
         return sorted(self._read(rows.port, found), key=lambda port: (port.domain_name, port.mac))
 
+    def stored(self, deadline: Deadline) -> Stored:
+        """All that domains have, in one transaction."""
+        ports, leases, *others = self.database.transact(
+            [
+                select(rows.PORT, includes("external_ids", rows.kind("port")), columns=rows.PORT_COLUMNS),
+                *(select(rows.DNS, includes("external_ids", rows.kind(kind))) for kind in ("lease", "domain", "mac")),
+            ],
+            deadline,
+        )
+        broken: list[rows.BrokenRow] = []
+        read = partial(self._read, broken=broken)
+        found = Stored(tuple(read(rows.port, ports)), tuple(read(rows.lease, leases)))
+        for reader, some in zip((rows.holding, rows.claim), others, strict=True):
+            for _ in read(reader, some):
+                pass
+        return replace(found, broken=tuple(broken))
+
     def foreign_macs(self, macs: Collection[str], deadline: Deadline) -> list[tuple[str, str, str]]:
         """Ports on subnets' switches that are not ours and have one of these MACs: subnet, MAC and name of each."""
         others = ["external_ids", "excludes", as_map(rows.kind("port"))]
@@ -278,8 +318,17 @@ class Northbound:
         (found,) = self.database.transact([select(rows.DNS, match)], deadline)
         return list(self._read(rows.holding, found))
 
-    def _read(self, read: Callable[..., T], found: Iterable[Row], *more: object) -> Iterator[T]:
-        """What rows of a whole table are; those that are broken are passed over, and logged once."""
+    def _read(
+        self, read: Callable[..., T], found: Iterable[Row], *more: object, broken: list[rows.BrokenRow] | None = None
+    ) -> Iterator[T]:
+        """What rows of a whole table are; those that are broken are passed over, and logged once.
+
+        Args:
+            read: says what a row is.
+            found: the rows.
+            more: what `read` is told beside the row.
+            broken: where it is added why rows can't be read.
+        """
         for row in found:
             try:
                 yield read(row, *more)
@@ -287,6 +336,8 @@ class Northbound:
                 if str(error) not in self._said:
                     _log.error("passed over: %s", error)
                 self._said.add(str(error))
+                if broken is not None:
+                    broken.append(error)
 
     def port_named(self, name: str, deadline: Deadline) -> tuple[bool, Port | None]:
         """Whether there is a port of that name (an iface-id), and the port where it is one of ours."""

@@ -81,10 +81,24 @@ def reader(read: Callable[Concatenate[Row, P], T]) -> Callable[Concatenate[Row, 
             uuid = row["_uuid"][1] if "_uuid" in row else "?"
             raise BrokenRow(
                 f"row {uuid} with {KIND}={ids.get(KIND)} can't be read: {_reason(error)}",
-                "ovn-nbctl list TABLE ROW; put its external_ids right, or remove those of ovnhook",
+                _cure(ids.get(KIND, ""), uuid),
             ) from error
 
     return checked
+
+
+def _cure(kind: str, uuid: str) -> str:
+    """What a person has to do about a row that can't be read: what domains have is made anew by whoever runs them."""
+    anew = "the agent of the host that runs the domain makes it anew"
+    match kind:
+        case "port":
+            return f"ovn-nbctl lsp-del {uuid}: {anew}"
+        case "mac":
+            return f"ovn-nbctl destroy {DNS} {uuid}: {anew}"
+        case "lease" | "domain":
+            return f"ovn-nbctl destroy {DNS} {uuid}: {anew}, or its next start does, which may give it another address"
+    table = {"subnet": SWITCH, "router": "Logical_Router", "floating": "NAT"}.get(kind, DNS)
+    return f"ovn-nbctl list {table} {uuid}; put its external_ids right, or remove those of ovnhook"
 
 
 def _reason(error: Exception) -> str:
