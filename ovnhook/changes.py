@@ -98,6 +98,13 @@ class RemovePort:
 
 
 @dataclass(frozen=True)
+class DropClaim:
+    """Give the MAC address of a port back that somebody has deleted."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True)
 class NeedNames:
     """All the names of a subnet must still be as they were read."""
 
@@ -218,6 +225,7 @@ Change = (
     | AddPort
     | UpdatePort
     | RemovePort
+    | DropClaim
     | NeedNames
     | SetNames
     | SetHolding

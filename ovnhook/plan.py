@@ -19,6 +19,7 @@ from ovnhook.changes import (
     AddPort,
     Change,
     ClaimMac,
+    DropClaim,
     DropHolding,
     DropLease,
     NeedLease,
@@ -365,12 +366,14 @@ def take_away(port: Port, observed: Observed) -> tuple[Change, ...]:
     """The changes that end one interface of a domain: its port goes, and all that is kept for it.
 
     Args:
-        port: the interface's.
+        port: the interface's, which may be gone already.
         observed: what there is of the domain.
     """
     held = observed.holding.leases if observed.holding else ()
     theirs = [entry for entry in held if entry[0] == port.mac]
-    changes: list[Change] = [RemovePort(port), *_drop(port.domain, theirs, observed.leases)]
+    is_there = port.mac in observed.ports
+    end = RemovePort(port) if is_there else DropClaim(Claim(port.subnet, port.mac, port.domain))
+    changes: list[Change] = [end, *_drop(port.domain, theirs, observed.leases)]
     changes += _rename(port.domain, changes, observed)
     if observed.holding:
         kept = tuple(entry for entry in held if entry not in theirs)

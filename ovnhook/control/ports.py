@@ -73,7 +73,13 @@ class Ports:
 
     def DeletePort(self, request: api.DeletePortRequest, deadline: Deadline, caller: Subject) -> api.DeletePortResponse:
         """End an interface that is not libvirt's."""
-        port = self._named(request.id, deadline)
+        try:
+            port = self._named(request.id, deadline)
+        except NotFound:
+            lost = naming.meant(request.id, self._northbound.stored(deadline).lost)
+            if not lost:
+                raise
+            port = naming.single(request.id, lost)
         check_host(caller, port.host)  # should it become another's meanwhile, it is not removed
         if port.kept_by is Keeper.LIBVIRT:
             raise InUse(

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ovnhook import address, health
+from ovnhook import address, health, identity
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.nodes import Around, message
@@ -19,12 +19,13 @@ from ovnhook.control.repairs import Repairs
 from ovnhook.deadline import Deadline
 from ovnhook.errors import OvnhookError, Unavailable
 from ovnhook.members import Members
-from ovnhook.model import Node
+from ovnhook.model import Node, Port
 from ovnhook.observed import Cloud
 from ovnhook.ovsdb import server
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.pki import CONTROL, NODE, OPERATOR, Subject
+from ovnhook.text import quoted
 
 _PATIENCE = 2.0  # seconds that each of those who are asked has
 FRESH = 10.0
@@ -161,6 +162,7 @@ class Status:
         foreign = self._northbound.foreign_macs({port.mac for port in stored.ports}, deadline)
         defects = [(one.what, one.hint) for one in self._repairs.defects(deadline)]
         defects += [(one.message, one.hint) for one in stored.broken]
+        defects += [_lost(port) for port in stored.lost]
         return _Stored(
             cloud=cloud,
             gateways=self._northbound.gateways(deadline),
@@ -221,6 +223,17 @@ class Status:
             if not waited.remaining or (northd is not None and None not in nodes.values()):
                 return health.Pace(northd, nodes)
             time.sleep(_PAUSE)
+
+
+def _lost(port: Port) -> tuple[str, str]:
+    """The defect that a client's port is that somebody has deleted, and what makes it anew."""
+    what = f"the port of interface {port.mac} of domain {port.domain_name} on subnet {port.subnet} is missing"
+    name = quoted(port.domain_name)
+    if port.domain != identity.client_domain(port.domain_name):
+        return what, f"its client can attach domain {port.domain} again; or: ovnhook port delete {name}"
+    where = " ".join(f"--address {address}" for address in port.addresses)
+    create = f"ovnhook port create {name} --host {quoted(port.host)} --subnet {port.subnet} --mac {port.mac} {where}"
+    return what, f"{create}; or: ovnhook port delete {name}"
 
 
 def _errors(**errors: str) -> dict[str, str]:

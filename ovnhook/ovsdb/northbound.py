@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial, singledispatch
 from typing import Any, TypeVar
 from uuid import UUID
@@ -20,6 +20,7 @@ from ovnhook.changes import (
     AddSubnet,
     Change,
     ClaimMac,
+    DropClaim,
     DropHolding,
     DropLease,
     NeedLease,
@@ -39,7 +40,7 @@ from ovnhook.changes import (
     UpdateSubnet,
 )
 from ovnhook.deadline import Deadline
-from ovnhook.model import Claim, Holding, Lease, Port, Subnet
+from ovnhook.model import Claim, Holding, Keeper, Lease, Port, Subnet
 from ovnhook.observed import Cloud, Observed
 from ovnhook.ovsdb import rows, topology
 from ovnhook.ovsdb.connection import Database
@@ -75,12 +76,26 @@ class Stored:
     Attributes:
         ports: all of them.
         leases: all of them.
+        lost: ports of clients that somebody has deleted, as far as is known: libvirt's are made anew by agents.
         broken: why rows of these, of holdings and of claims can't be read.
     """
 
     ports: tuple[Port, ...]
     leases: tuple[Lease, ...]
+    lost: tuple[Port, ...] = ()
     broken: tuple[rows.BrokenRow, ...] = ()
+
+
+def _lost(ports: Iterable[Port], holdings: Iterable[Holding], claims: Iterable[Claim]) -> Iterator[Port]:
+    """Ports that are gone though nobody has detached them: the MAC address is given back with the port."""
+    held = {holding.domain: holding for holding in holdings if holding.kept_by is Keeper.CLIENT}
+    there = {(port.subnet, port.mac, port.domain) for port in ports}
+    for claim in claims:
+        if claim.domain in held and (claim.subnet, claim.mac, claim.domain) not in there:
+            of = held[claim.domain]
+            addresses = tuple(where for mac, name, where in of.leases if (mac, name) == (claim.mac, claim.subnet))
+            name = str(identity.port(claim.domain, claim.mac))
+            yield Port(name, claim.subnet, claim.mac, addresses, claim.domain, of.domain_name, of.host, Keeper.CLIENT)
 
 
 class Northbound:
@@ -260,7 +275,7 @@ class Northbound:
 
     def stored(self, deadline: Deadline) -> Stored:
         """All that domains have, in one transaction."""
-        ports, leases, *others = self.database.transact(
+        ports, leases, holdings, claims = self.database.transact(
             [
                 select(rows.PORT, includes("external_ids", rows.kind("port")), columns=rows.PORT_COLUMNS),
                 *(select(rows.DNS, includes("external_ids", rows.kind(kind))) for kind in ("lease", "domain", "mac")),
@@ -269,11 +284,9 @@ class Northbound:
         )
         broken: list[rows.BrokenRow] = []
         read = partial(self._read, broken=broken)
-        found = Stored(tuple(read(rows.port, ports)), tuple(read(rows.lease, leases)))
-        for reader, some in zip((rows.holding, rows.claim), others, strict=True):
-            for _ in read(reader, some):
-                pass
-        return replace(found, broken=tuple(broken))
+        found, leased = tuple(read(rows.port, ports)), tuple(read(rows.lease, leases))
+        lost = _lost(found, read(rows.holding, holdings), read(rows.claim, claims))
+        return Stored(found, leased, tuple(lost), tuple(broken))
 
     def foreign_macs(self, macs: Collection[str], deadline: Deadline) -> list[tuple[str, str, str]]:
         """Ports on subnets' switches that are not ours and have one of these MACs: subnet, MAC and name of each."""
@@ -494,6 +507,11 @@ def _(change: RemovePort) -> list[Operation]:
     # A port that no switch refers to is gone: Logical_Switch_Port is no root table.
     port = change.port
     return [*still(rows.PORT, port.uuid, rows.kind("port", host=port.host, moving_to="")), *_leave(port)]
+
+
+@operations.register
+def _(change: DropClaim) -> list[Operation]:
+    return [delete(rows.DNS, key(change.claim.uuid), _of_domain(change.claim))]
 
 
 @operations.register

@@ -8,20 +8,27 @@ import subprocess
 import pytest
 
 from lab.waiting import HANG
+from ovnhook import identity
 from ovnhook.host import Host
 from tests.database.control import Control
+from tests.database.hosts import add_chassis
 from tests.database.test_foreign import cloud, ours, soon, web
-from tests.database.test_repairs import state
+from tests.database.test_repairs import delete, state
 
 __all__ = ["cloud"]  # the fixture
 
 KINDS = ("lease", "domain", "port", "mac")
 
 
+def status(cloud: Control) -> list[dict[str, str]]:
+    """The problems that status tells."""
+    found: list[dict[str, str]] = cloud.ovnhook("status", "--format", "json").json["problems"]
+    return found
+
+
 def broken(cloud: Control) -> dict[str, str]:
     """What status says of rows that can't be read, with what to do about it."""
-    problems = cloud.ovnhook("status", "--format", "json").json["problems"]
-    return {one["what"]: one["hint"] for one in problems if " with ovnhook:kind=" in one["what"]}
+    return {one["what"]: one["hint"] for one in status(cloud) if " with ovnhook:kind=" in one["what"]}
 
 
 def spoil(cloud: Control, where: str, key: str) -> None:
@@ -64,3 +71,35 @@ def test_rows_that_define_what_there_is(cloud: Control) -> None:
         spoil(cloud, where, "ovnhook:domain")
         (hint,) = broken(cloud).values()
         assert hint.startswith(f"ovn-nbctl list {table} {where.split()[1]}; ")
+
+
+@pytest.mark.parametrize("deleted", ["switch", "port"])
+def test_a_clients_port_that_was_deleted(cloud: Control, deleted: str) -> None:
+    """By ``ovn-nbctl ls-del`` or ``lsp-del``: status says how it is made anew, or deleted; both work."""
+    add_chassis(cloud.southbound, "hv1", options="", mappings="")
+    for number in (1, 2):
+        cloud.done("port", "create", f"box {number}", "--host", "hv1", "--subnet", "blue")
+    before = state(cloud)
+    rows = cloud.northbound.dump()["Logical_Switch_Port"]
+    uuids = [uuid for uuid, row in rows.items() if "box" in dict(row["external_ids"][1]).get("ovnhook:domain-name", "")]
+    if deleted == "switch":
+        delete(cloud, f"Logical_Switch {identity.switch('blue')}")
+        cloud.done("subnet", "create", "blue", "10.1.0.0/24", "--cidr6", "fd00:1::/64")
+        Host(cloud.config).attach(web(), soon(), running=True)
+    for uuid in uuids if deleted == "port" else ():
+        delete(cloud, f"Logical_Switch_Port {uuid}")
+    hints = {one["what"]: one["hint"] for one in status(cloud) if " is missing" in one["what"]}
+    assert len(hints) == 2
+    for what, hint in hints.items():
+        assert what.startswith("northbound database: the port of interface 52:54:00:")
+        create, _, remove = hint.partition("; or: ")
+        assert shlex.split(remove)[1:3] == ["port", "delete"]
+        cloud.done(*shlex.split(create)[1:])
+        assert remove not in [one["hint"].partition("; or: ")[2] for one in status(cloud)]
+    assert state(cloud) == before
+    for uuid in uuids:
+        delete(cloud, f"Logical_Switch_Port {uuid}")
+    for hint in hints.values():
+        cloud.done(*shlex.split(hint.partition("; or: ")[2])[1:])
+    assert [one for one in status(cloud) if " is missing" in one["what"]] == []
+    assert "box" not in str(cloud.northbound.dump())
