@@ -55,7 +55,8 @@ class Observed:
         subnets: those that were asked for, or that the domain holds addresses of, and that exist, by name.
         leases: those that were asked for and exist, by subnet and address.
         claims: those that were asked for and exist, by subnet and MAC.
-        rivals: the ports of other domains that these claims are of.
+        rivals: the ports of other domains that have one of its MACs in one of these subnets, by subnet and MAC.
+        foreign: the names of ports that are not ours and have one there, likewise.
     """
 
     registry: Registry | None = None
@@ -65,6 +66,7 @@ class Observed:
     leases: Mapping[tuple[str, IPAddress], Lease] = field(default_factory=dict)
     claims: Mapping[tuple[str, str], Claim] = field(default_factory=dict)
     rivals: Mapping[tuple[str, str], Port] = field(default_factory=dict)
+    foreign: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def having(
         self,
@@ -74,6 +76,7 @@ class Observed:
         leases: Mapping[tuple[str, IPAddress], Lease] | None = None,
         claims: Mapping[tuple[str, str], Claim] | None = None,
         rivals: Mapping[tuple[str, str], Port] | None = None,
+        foreign: Mapping[tuple[str, str], str] | None = None,
     ) -> Observed:
         """The same, with what was read later."""
         return replace(
@@ -83,4 +86,5 @@ class Observed:
             leases=self.leases if leases is None else leases,
             claims=self.claims if claims is None else claims,
             rivals=self.rivals if rivals is None else rivals,
+            foreign=self.foreign if foreign is None else foreign,
         )
