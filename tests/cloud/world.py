@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
 from lab import Cloud, Guest, Host
 from lab.domain import domain_xml
-from lab.waiting import HANG
+from lab.waiting import HANG, until
 
 Row = dict[str, Any]
 
@@ -179,10 +178,7 @@ class World:
         self, condition: Callable[[], object], what: str, show: Callable[[], object] = lambda: "", timeout: float = HANG
     ) -> None:
         """Wait until something is true."""
-        end = time.monotonic() + timeout
-        while not condition():
-            assert time.monotonic() < end, f"waited {timeout:g} s for {what}: {show()}"
-            time.sleep(0.05)
+        until(condition, timeout, what, lambda: str(show()))
 
     @staticmethod
     def _rows(host: Host, remote: str, database: str, *tables: str) -> dict[str, Row]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
-from lab import Cloud, CommandError, Guest, Host, LabError
+from lab import Cloud, CommandError, Guest, Host, LabError, WaitError
 from lab.domain import interface_xml
 from lab.waiting import HANG
 from tests.cloud.world import World
@@ -169,7 +169,7 @@ class Stage:
         if cell.traffic is not Traffic.ENDS:
             try:
                 lost = pings.settle()
-            except AssertionError as error:
+            except WaitError as error:
                 return [f"the traffic to {RUNNER} has not come back: {error}"]
             if cell.traffic is Traffic.KEPT and lost > MOST_LOST:
                 wrong.append(f"{lost} pings to {RUNNER} were lost, at {RATE} a second")
