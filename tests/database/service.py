@@ -27,9 +27,15 @@ def of_unit(key: str) -> str:
 
 
 class Service:
-    """Serves from when it is made until it is stopped."""
+    """Serves from when it is made until it is stopped.
 
-    def __init__(self, path: Path, config: Config) -> None:
+    Args:
+        path: of its socket.
+        config: its configuration.
+        environment: what its environment has beside that of the tests and of the unit.
+    """
+
+    def __init__(self, path: Path, config: Config, **environment: str) -> None:
         self.path = path
         self.journal = path.parent.with_suffix(".journal")
         file = path.parent.with_suffix(".toml")
@@ -39,6 +45,7 @@ class Service:
         command = [
             "env",
             of_unit("Environment"),
+            *(f"{key}={value}" for key, value in environment.items()),
             sys.executable,
             "-m",
             "ovnhook.control",
