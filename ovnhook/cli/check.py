@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -61,10 +62,12 @@ def _ask(operation: str) -> list[dict[str, Any]]:
         with socket.socket(socket.AF_UNIX) as agent:
             agent.settimeout(_PATIENCE)
             agent.connect(str(AGENT_SOCKET))
-            agent.sendall(f"{operation} {time.monotonic():f}\n".encode())
-            agent.shutdown(socket.SHUT_WR)
-            while part := agent.recv(1 << 16):
-                answer += part
+            with suppress(BrokenPipeError):  # one that is busy has said so, and does not read what it is asked
+                agent.sendall(f"{operation} {time.monotonic():f}\n".encode())
+                agent.shutdown(socket.SHUT_WR)
+            with suppress(ConnectionResetError):  # likewise, after it has said so
+                while part := agent.recv(1 << 16):
+                    answer += part
     except PermissionError as error:
         raise OvnhookError(f"agent at {AGENT_SOCKET}: only root may ask it") from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
