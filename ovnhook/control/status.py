@@ -27,7 +27,8 @@ from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.pki import CONTROL, NODE, OPERATOR, Subject
 from ovnhook.text import quoted
 
-_PATIENCE = 2.0  # seconds that each of those who are asked has
+_PATIENCE = 2.0  # seconds that a database has to answer
+_SILENCE = 2.0  # seconds that northd and the hosts have
 FRESH = 10.0
 """Seconds for which those who may only read are told what was measured, instead of asking again."""
 
@@ -211,7 +212,7 @@ class Status:
         counted_at = time.monotonic()
         northd: int | None = None
         nodes: dict[str, int | None] = {}
-        waited = Deadline.after(patience)
+        waited = Deadline.after(min(_SILENCE, patience))
         while True:
             answers = self._southbound.answers(Deadline.after(patience))
             took = round((time.monotonic() - counted_at) * 1000)

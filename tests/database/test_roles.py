@@ -125,8 +125,9 @@ def denied(channel: grpc.Channel) -> set[str]:
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hosts that are silent are not waited for so long."""
-    monkeypatch.setattr(status, "_PATIENCE", 0.1)
+    """Hosts that are silent are not waited for so long; a database that answers has all the time."""
+    monkeypatch.setattr(status, "_SILENCE", 0.1)
+    monkeypatch.setattr(status, "_PATIENCE", HANG)
 
 
 @pytest.mark.usefixtures("_impatient")

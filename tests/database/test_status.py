@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lab.waiting import HANG
 from ovnhook.control import server
 from ovnhook.control import status as service
 from tests.database.control import Control
@@ -21,8 +22,9 @@ PARTS = {"problems", "northd", "databases", "nodes", "gateways", "subnets"}
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who is silent is not waited for so long."""
-    monkeypatch.setattr(service, "_PATIENCE", 0.5)
+    """Hosts that are silent are not waited for so long; a database that answers has all the time."""
+    monkeypatch.setattr(service, "_SILENCE", 0.5)
+    monkeypatch.setattr(service, "_PATIENCE", HANG)
 
 
 def seen() -> dict[str, str]:
