@@ -27,8 +27,12 @@ MESSAGE = 10.0
 SEND = 60.0
 """Seconds that a caller has to read an answer."""
 
-HALF_OPEN = 16
-"""How many calls of a server may wait for their message; of more than that, the oldest are cancelled."""
+HALF_OPEN = 64
+"""How many calls of a server may wait for their message; of more than that, some are cancelled.
+
+A message is waited for until its thread has a turn, also where it is there already: many calls at once all look
+half-open for a moment.
+"""
 
 _SILENCE = 60.0  # seconds between two lines of the log about callers that have too many calls
 
@@ -82,11 +86,18 @@ class Admission:
 
     Args:
         limits: of each kind.
+        half_open: how many calls may wait for their message, or None for any number.
         clock: the monotonic time.
     """
 
-    def __init__(self, limits: Mapping[Kind, Limit], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limits: Mapping[Kind, Limit],
+        half_open: int | None = HALF_OPEN,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._limits = limits
+        self._most_half_open = half_open
         self._clock = clock
         self._lock = threading.Lock()
         self._calls: dict[int, Call] = {}
@@ -122,9 +133,7 @@ class Admission:
         with self._lock:
             call.expect(MESSAGE)
             self._half_open[id(call)] = call
-            excess = [*self._half_open.values()][:-HALF_OPEN]
-            for one in excess:
-                del self._half_open[id(one)]
+            excess = self._excess()
         _cancel(excess)
 
     def proceed(self, call: Call, seconds: float | None) -> None:
@@ -175,6 +184,16 @@ class Admission:
             return [one]
         self._tell(words)
         raise Exhausted(words, "wait until one has ended")
+
+    def _excess(self) -> list[Call]:
+        """The half-open call that is one too many: the oldest of the callers that have the most."""
+        if self._most_half_open is None or len(self._half_open) <= self._most_half_open:
+            return []
+        callers = Counter(one.caller for one in self._half_open.values())
+        most = max(callers.values())
+        found = next(one for one in self._half_open.values() if callers[one.caller] == most)
+        del self._half_open[id(found)]
+        return [found]
 
     def _tell(self, words: str) -> None:
         """Log it, though not every time: whoever floods the service would fill the log."""

@@ -70,6 +70,7 @@ class Listener:
         tls: how this host's own probe connects, or None where it is served in the clear.
         options: of gRPC.
         probed: the method that this host's own probe calls.
+        half_open: how many calls may wait for their message, or None for any number.
     """
 
     def __init__(
@@ -82,9 +83,10 @@ class Listener:
         tls: Callable[[], ssl.SSLContext] | None = None,
         options: Sequence[tuple[str, int]] = (),
         probed: str = "/grpc.health.v1.Health/Check",
+        half_open: int | None = HALF_OPEN,
     ) -> None:
         self.where = where
-        self.admission = Admission(limits)
+        self.admission = Admission(limits, half_open)
         self._threads = ThreadPoolExecutor(
             HALF_OPEN + LONG + STREAMS + _SHORT, thread_name_prefix=f"serve {where.rpartition('/')[2]}"
         )
@@ -141,7 +143,7 @@ def of_root(path: Path, services: Services, identify: Identify) -> Listener:
             raise OvnhookError(f"can't serve on {path}")
 
     limits = {Kind.LONG: Limit(total=LONG), Kind.STREAM: Limit(total=STREAMS)}
-    return Listener(str(path), services, identify, limits, bind)
+    return Listener(str(path), services, identify, limits, bind, half_open=None)
 
 
 def of_clients(config: Config, services: Services, identify: Identify) -> Listener:

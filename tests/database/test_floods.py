@@ -7,6 +7,7 @@ import random
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,11 @@ class Cloud:
         wait_for(self.join)
 
 
+def credentials(shown: Files) -> grpc.ChannelCredentials:
+    """What somebody who is let in shows."""
+    return grpc.ssl_channel_credentials(*(path.read_bytes() for path in (shown.ca, shown.key, shown.certificate)))
+
+
 @pytest.fixture
 def cloud(control: Control, directory: Path, make_port: Callable[[], int]) -> Iterator[Cloud]:
     """One, set up as "ovnhook node init --control" does it."""
@@ -146,15 +152,49 @@ def test_half_open_calls(cloud: Cloud) -> None:
     cloud.all_served(ann)
 
 
+def test_many_calls_at_once(cloud: Cloud) -> None:
+    """Of root, and of as many clients: each is answered, though many messages wait for their threads' turn."""
+    shown = [cloud.issue(f"ann{number}", "reader") for number in range(8)]  # each may have 16
+    ready = threading.Barrier(60)
+
+    def call(channel: grpc.Channel) -> list[str]:
+        said = []
+        stub = services.SubnetsStub(channel)
+        stub.ListSubnets(api.ListSubnetsRequest(), timeout=HANG)
+        ready.wait(HANG)
+        for _ in range(10):
+            try:
+                stub.ListSubnets(api.ListSubnetsRequest(), timeout=HANG)
+            except grpc.RpcError as error:
+                said.append(error.code().name)
+        return said
+
+    own = ("grpc.use_local_subchannel_pool", 1)
+    for kind in ("root", "clients"):
+        with ExitStack() as stack, ThreadPoolExecutor(60) as pool:
+            channels = [
+                grpc.insecure_channel(f"unix:{cloud.service.path}", [own])
+                if kind == "root"
+                else grpc.secure_channel(
+                    cloud.api,
+                    credentials(shown[number % len(shown)]),
+                    [own, ("grpc.ssl_target_name_override", pki.SERVER_NAME)],
+                )
+                for number in range(60)
+            ]
+            for channel in channels:
+                stack.enter_context(channel)
+            assert [one for said in pool.map(call, channels) for one in said] == []
+
+
 def test_one_who_watches_a_lot(cloud: Cloud) -> None:
     """Has so many streams and no more; root and the others have theirs."""
     ann, eve = cloud.issue("ann", "reader"), cloud.issue("eve", "reader")
     kept: list[Any] = []
 
     def watch(stack: ExitStack, shown: Files) -> bool:
-        files = (path.read_bytes() for path in (shown.ca, shown.key, shown.certificate))
         options = (("grpc.ssl_target_name_override", pki.SERVER_NAME), ("grpc.use_local_subchannel_pool", 1))
-        channel = stack.enter_context(grpc.secure_channel(cloud.api, grpc.ssl_channel_credentials(*files), options))
+        channel = stack.enter_context(grpc.secure_channel(cloud.api, credentials(shown), options))
         return begin(channel)
 
     def begin(channel: grpc.Channel) -> bool:
