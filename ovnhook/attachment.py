@@ -29,6 +29,7 @@ from ovnhook.errors import (
     OvnhookError,
     PermissionDenied,
     Unavailable,
+    Unrepaired,
 )
 from ovnhook.model import Domain, Interface, Keeper, Port, Subnet, is_isolated_subnet, isolated_subnet
 from ovnhook.observed import Observed
@@ -230,6 +231,8 @@ class Attachment:
         if more:
             found = self.northbound.subnets_named(more, default, deadline)
             observed = observed.having(subnets={**observed.subnets, **found})
+        absent = (asking | more) - observed.subnets.keys()
+        observed = observed.having(unrepaired=self.northbound.without_switch(absent, deadline))
         made, observed = self._with_own_subnet(domain, observed, deadline)
         gone = {mac for mac, _, _ in held} - {*domain.macs}
         if gone:
@@ -243,7 +246,7 @@ class Attachment:
         for interface in domain.interfaces:
             try:
                 usual = plan.kept_subnet(domain, interface, observed) or default
-                subnet = plan.place(interface, usual, observed.subnets)
+                subnet = plan.place(interface, usual, observed.subnets, observed.unrepaired)
                 if is_isolated_subnet(subnet.name) and subnet.name != isolated_subnet(domain.uuid):
                     raise InvalidRequest(
                         f"subnet {subnet.name} is another domain's own", "ovnhook subnet create --help"
@@ -257,7 +260,7 @@ class Attachment:
                     self._check_running(domain, interface, subnet, observed, deadline)
             except OvnhookError as error:
                 told = error.within(f"domain {domain.name}: interface {interface.mac}")
-                if not running or isinstance(error, Unavailable):
+                if not running or (isinstance(error, Unavailable) and not isinstance(error, Unrepaired)):
                     raise told from error
                 refused.append(told)
                 continue
@@ -297,7 +300,7 @@ class Attachment:
         """What makes the domain's own subnet, where an interface asks for it and it is not there; observed with it."""
         name = isolated_subnet(domain.uuid)
         asking = [interface.mac for interface in domain.interfaces if interface.wish.isolated]
-        if not asking or name in observed.subnets:
+        if not asking or name in observed.subnets or name in observed.unrepaired:
             return (), observed
         cloud = self.northbound.cloud(deadline)
         for there in cloud.subnets:

@@ -9,6 +9,7 @@
     ├── PermissionDenied     who asks may not do that
     ├── Exhausted            no address is left, or no room for what a watcher is still to be told
     └── Unavailable          database, agent or service out of reach, or too slow: try again
+        ├── Unrepaired       a row of ours that it needs was deleted, and is not repaired yet
         └── Conflict         somebody else changed the rows in between: read again and repeat
 
 `exit_code` is what the command line and the hook end with, `status` the name of the gRPC status, and `log_level`
@@ -98,6 +99,10 @@ class Unavailable(OvnhookError):
     exit_code = 7
     status = "UNAVAILABLE"
     log_level = "WARNING"
+
+
+class Unrepaired(Unavailable):
+    """A row of ours that it needs was deleted, and is not repaired yet."""
 
 
 class Conflict(Unavailable):

@@ -53,6 +53,7 @@ class Observed:
         holding: what the domain holds, or None.
         ports: its ports by MAC.
         subnets: those that were asked for, or that the domain holds addresses of, and that exist, by name.
+        unrepaired: the names of those that exist, and whose switch somebody has deleted.
         leases: those that were asked for and exist, by subnet and address.
         claims: those that were asked for and exist, by subnet and MAC.
         rivals: the ports of other domains that have one of its MACs in one of these subnets, by subnet and MAC.
@@ -63,6 +64,7 @@ class Observed:
     holding: Holding | None = None
     ports: Mapping[str, Port] = field(default_factory=dict)
     subnets: Mapping[str, Subnet] = field(default_factory=dict)
+    unrepaired: frozenset[str] = frozenset()
     leases: Mapping[tuple[str, IPAddress], Lease] = field(default_factory=dict)
     claims: Mapping[tuple[str, str], Claim] = field(default_factory=dict)
     rivals: Mapping[tuple[str, str], Port] = field(default_factory=dict)
@@ -73,6 +75,7 @@ class Observed:
         *,
         ports: Mapping[str, Port] | None = None,
         subnets: Mapping[str, Subnet] | None = None,
+        unrepaired: frozenset[str] | None = None,
         leases: Mapping[tuple[str, IPAddress], Lease] | None = None,
         claims: Mapping[tuple[str, str], Claim] | None = None,
         rivals: Mapping[tuple[str, str], Port] | None = None,
@@ -83,6 +86,7 @@ class Observed:
             self,
             ports=self.ports if ports is None else ports,
             subnets=self.subnets if subnets is None else subnets,
+            unrepaired=self.unrepaired if unrepaired is None else unrepaired,
             leases=self.leases if leases is None else leases,
             claims=self.claims if claims is None else claims,
             rivals=self.rivals if rivals is None else rivals,

@@ -31,7 +31,7 @@ from ovnhook.changes import (
     UpdatePort,
 )
 from ovnhook.domainxml import SUBNET_NAME
-from ovnhook.errors import InUse, InvalidRequest, NotFound
+from ovnhook.errors import InUse, InvalidRequest, NotFound, Unrepaired
 from ovnhook.model import Claim, Domain, Holding, Interface, Keeper, Kind, Lease, Port, Subnet, Unfit
 from ovnhook.observed import Observed
 
@@ -72,20 +72,27 @@ def kept_subnet(domain: Domain, interface: Interface, observed: Observed) -> str
     return next(held, "")
 
 
-def place(interface: Interface, default: str, subnets: Mapping[str, Subnet]) -> Subnet:
+def place(interface: Interface, default: str, subnets: Mapping[str, Subnet], unrepaired: Container[str] = ()) -> Subnet:
     """The subnet that an interface goes to.
 
     Args:
         interface: as below.
         default: the name of the one for interfaces that name none, or "".
         subnets: by name.
+        unrepaired: the names of others, whose switch somebody has deleted.
 
     Raises:
         NotFound: there is none of that name, or no default subnet.
+        Unrepaired: it has no switch now.
     """
     for name in subnet_names(interface, default):
         if name in subnets:
             return subnets[name]
+        if name in unrepaired:
+            raise Unrepaired(
+                f"the logical switch of subnet {name} is missing",
+                "the control service makes it anew within a minute: ovnhook status",
+            )
     if interface.wish.subnet:
         raise NotFound(f"there is no subnet '{interface.wish.subnet}'", "ovnhook subnet list")
     if interface.portgroup:

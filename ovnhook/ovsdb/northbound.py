@@ -211,6 +211,13 @@ class Northbound:
         subnets = [rows.subnet(row, default) for result in found for row in result]
         return {subnet.name: subnet for subnet in subnets}
 
+    def without_switch(self, names: Iterable[str], deadline: Deadline) -> frozenset[str]:
+        """Those of some subnets without a switch that exist all the same: a copy says so (ovnhook.ovsdb.integrity)."""
+        wanted = [select(rows.DNS, key(identity.names(name)), columns=["external_ids"]) for name in names]
+        found = self.database.transact(wanted, deadline) if wanted else []
+        copies = (rows.own(row) for result in found for row in result)
+        return frozenset(copy.get("subnet", "") for copy in copies if "cidr" in copy)
+
     def cloud(self, deadline: Deadline) -> Cloud:
         """Every subnet, router and floating address, and the registry that they were read with."""
         registry, switches, routers, nats = self.database.transact(

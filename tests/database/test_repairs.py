@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from ovnhook import identity
 from ovnhook.control.repairs import Repairs
+from ovnhook.errors import Unavailable
 from ovnhook.host import Host
+from ovnhook.model import Domain, Interface, Kind, Wish
 from ovnhook.ovsdb.northbound import Northbound
-from tests.database.control import Control
+from tests.database.control import MAC, Control
 from tests.database.hosts import add_chassis
 from tests.database.server import Dump, wait_for
-from tests.database.test_foreign import OUTSIDE, gateways, ours, put, soon, web
+from tests.database.test_foreign import OUTSIDE, SECOND, gateways, ours, put, soon, web
 
 KINDS = (
     *("registry", "subnet", "names", "dhcp", "router", "router-port", "router-peer"),
@@ -259,6 +262,50 @@ def test_a_switch_that_was_deleted(cloud: Control, command: str, restarted: bool
     if command != "set":
         assert state(cloud) == before
     assert repairs_of(cloud)
+
+
+def test_a_domain_starts_while_its_switch_is_missing(cloud: Control) -> None:
+    """Its network comes with the switch: it is not said that there is no subnet, and it goes to no other one."""
+    repairing, host = repairs_of(cloud), Host(cloud.config)
+    for name in ("blue", "green"):
+        delete(cloud, f"Logical_Switch {identity.switch(name)}")
+        interfaces = {
+            "blue": Interface(SECOND, Kind.BRIDGE),
+            "green": Interface(SECOND, Kind.NETWORK, network="green"),
+        }
+        domain = Domain(UUID(int=7), "www", 1, (interfaces[name],), (SECOND,))
+        with pytest.raises(Unavailable, match=f"switch of subnet {name} is missing"):
+            host.attach(domain, soon())
+        assert len(host.attach(domain, soon(), running=True).refused) == 1
+        repairing.repair(soon())
+        host.attach(web(), soon(), running=True)
+        (placement,) = host.attach(domain, soon()).placements
+        assert placement.subnet.name == name
+        host.detach(domain, soon())
+        host.forget(domain.uuid, soon())
+
+
+def test_a_domain_starts_while_the_switch_of_its_own_subnet_is_missing(cloud: Control) -> None:
+    """It is not made a second time."""
+    repairing, host = repairs_of(cloud), Host(cloud.config)
+    domain = Domain(UUID(int=7), "www", 1, (Interface(SECOND, Kind.BRIDGE, Wish(isolated=True)),), (SECOND,))
+    (before,) = host.attach(domain, soon()).placements
+    host.detach(domain, soon())
+    assert repairing.defects(soon()) == ()
+    delete(cloud, f"Logical_Switch {before.subnet.uuid}")
+    with pytest.raises(Unavailable, match=f"switch of subnet {before.subnet.name} is missing"):
+        host.attach(domain, soon())
+    repairing.repair(soon())
+    assert host.attach(domain, soon()).placements == (before,)
+
+
+def test_one_switch_that_is_missing_keeps_no_other_interface_from_its_port(cloud: Control) -> None:
+    """Of a domain that runs."""
+    delete(cloud, f"Logical_Switch {identity.switch('green')}")
+    there = (Interface(MAC, Kind.BRIDGE, Wish("green")), Interface(SECOND, Kind.BRIDGE, Wish("blue")))
+    attached = Host(cloud.config).attach(Domain(UUID(int=7), "www", 1, there, (MAC, SECOND)), soon(), running=True)
+    assert [placement.subnet.name for placement in attached.placements] == ["blue"]
+    assert ["green" in str(error) for error in attached.refused] == [True]
 
 
 def test_dhcp_options_of_guests(cloud: Control) -> None:
