@@ -111,7 +111,7 @@ class Guest:
             raise LabError(f"{self.name}: {command}: {text.strip()}")
         return Ping(int(numbers[1]), int(numbers[2]), text)
 
-    def reach(self, address: str, *, size: int = 56) -> None:
+    def reach(self, address: str, *, size: int = 56, timeout: float = HANG) -> None:
         """Ping an address until three of three are answered: flows and neighbours may still be on their way."""
         pings: list[Ping] = []
 
@@ -119,7 +119,7 @@ class Guest:
             pings.append(self.ping(address, size=size))
             return pings[-1].lost == 0
 
-        until(answered, HANG, f"{self.name} on {self.host.name} to reach {address}", lambda: pings[-1].text)
+        until(answered, timeout, f"{self.name} on {self.host.name} to reach {address}", lambda: pings[-1].text)
 
     # -- addresses
 

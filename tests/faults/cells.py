@@ -21,6 +21,12 @@ class Part(Enum):
     HYPERVISOR = "hypervisor"
     QEMU = "qemu"
     HOOK = "hook"
+    KEYS = "keys"
+    RECORDS = "records"
+    GATEWAYS = "gateways"
+    DHCP_OPTIONS = "dhcp-options"
+    SWITCH = "logical-switch"
+    ROUTER_PORT = "router-port"
 
     @property
     def title(self) -> str:
@@ -42,6 +48,12 @@ _TITLES = {
     Part.HYPERVISOR: "a whole hypervisor",
     Part.QEMU: "another domain's QEMU, asked by somebody",
     Part.HOOK: "another hook, for another domain",
+    Part.KEYS: "`external_ids` of all our rows",
+    Part.RECORDS: "DNS records of the subnet",
+    Part.GATEWAYS: "HA chassis group of the router",
+    Part.DHCP_OPTIONS: "DHCP options of the subnet",
+    Part.SWITCH: "logical switch of the subnet",
+    Part.ROUTER_PORT: "router port of the subnet",
 }
 _CENTRAL = frozenset({Part.NB, Part.SB, Part.NORTHD, Part.CONTROL})
 
@@ -53,6 +65,9 @@ class Fault(Enum):
     PAUSE = "pause"
     RESTART = "restart"
     CUT = "cut"
+    ADD = "add"
+    DELETE = "delete"
+    CHANGE = "change"
 
     @property
     def title(self) -> str:
@@ -62,6 +77,9 @@ class Fault(Enum):
             Fault.PAUSE: "SIGSTOP for 10 s; or it keeps others waiting",
             Fault.RESTART: "restart",
             Fault.CUT: "network cut for 10 s",
+            Fault.ADD: "somebody adds what is theirs to our rows",
+            Fault.DELETE: "somebody deletes a row of ours",
+            Fault.CHANGE: "somebody changes a row of ours",
         }[self]
 
 
@@ -131,6 +149,7 @@ TRAFFIC = {
     (Part.HYPERVISOR, Fault.PAUSE): (Traffic.INTERRUPTED, "its guests stand still"),
     (Part.HYPERVISOR, Fault.RESTART): (Traffic.ENDS, _CRASH),
     (Part.HYPERVISOR, Fault.CUT): (Traffic.INTERRUPTED, "the cable carries the tunnels"),
+    (Part.SWITCH, Fault.DELETE): (Traffic.INTERRUPTED, "its ports go with it"),
 }
 """Where OVN itself does not keep the traffic, and why; everywhere else it has to go on."""
 
@@ -153,13 +172,31 @@ FAILURES = {
 NEIGHBOURS = frozenset({Part.QEMU, Part.HOOK})
 """What is another domain's, and is no daemon: it stands still, and nothing else can become of it that would matter."""
 
-CELLS = tuple(
-    Cell(part, fault, situation)
-    for part in Part
-    for fault in Fault
-    for situation in Situation
-    if part not in NEIGHBOURS or fault is Fault.PAUSE
-)
+FOREIGN = frozenset({Part.KEYS, Part.RECORDS, Part.GATEWAYS})
+"""Rows of ours in the northbound database that somebody may add something to, or put something beside."""
+
+OWN = frozenset({Part.DHCP_OPTIONS, Part.SWITCH, Part.ROUTER_PORT})
+"""Rows of ours that the control service makes anew."""
+
+BY_HAND = frozenset({Fault.ADD, Fault.DELETE, Fault.CHANGE})
+"""What only rows suffer."""
+
+
+def faults(part: Part) -> tuple[Fault, ...]:
+    """The ways in which a part can break."""
+    if part in NEIGHBOURS:
+        return (Fault.PAUSE,)
+    if part in FOREIGN:
+        return (Fault.ADD,)
+    if part in OWN:
+        return (Fault.DELETE, Fault.CHANGE)
+    return tuple(fault for fault in Fault if fault not in BY_HAND)
+
+
+DAEMONS = tuple(part for part in Part if part not in NEIGHBOURS | FOREIGN | OWN)
+"""What runs, and breaks by itself; and a whole hypervisor."""
+
+CELLS = tuple(Cell(part, fault, situation) for part in Part for fault in faults(part) for situation in Situation)
 
 SHORT = tuple(
     Cell(*cell)
@@ -178,6 +215,9 @@ SHORT = tuple(
         (Part.HYPERVISOR, Fault.CUT, Situation.DESTROY),
         (Part.QEMU, Fault.PAUSE, Situation.MIGRATION),
         (Part.HOOK, Fault.PAUSE, Situation.START),
+        (Part.KEYS, Fault.ADD, Situation.MIGRATION),
+        (Part.DHCP_OPTIONS, Fault.DELETE, Situation.START),
+        (Part.ROUTER_PORT, Fault.CHANGE, Situation.DESTROY),
     )
 )
-"""Those that every run of the tests does: each part, each fault, each situation."""
+"""Those that every run of the tests does: each part but for some rows, each fault, each situation."""

@@ -13,6 +13,7 @@ from lab.chassis import UNDERLAY_BRIDGE
 from lab.fabric import MANAGEMENT, UNDERLAY
 from lab.process import Process, end_all, inside
 from tests.faults.cells import Fault, Part
+from tests.faults.disturbance import Disturbance
 
 LASTS = {Fault.KILL: 1.0, Fault.PAUSE: 10.0, Fault.RESTART: 0.0, Fault.CUT: 10.0}
 """Seconds from the beginning of a fault to its end; a daemon that was killed is started by systemd after a moment."""
@@ -23,8 +24,8 @@ ORDER = ("nb", "sb", "northd", "ovs-db", "ovs-vswitchd", "ovn-controller", "libv
 _LOST_IN_A_CRASH = ("libvirt", "openvswitch", "ovn", "ovnhook")  # below /run
 
 
-class Injection:
-    """One fault of one part.
+class Injection(Disturbance):
+    """One fault of a daemon, or of a whole host.
 
     Args:
         cloud: the lab.

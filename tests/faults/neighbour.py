@@ -8,6 +8,7 @@ from lab.domain import interface_xml
 from lab.waiting import HANG
 from tests.cloud.world import World
 from tests.faults.cells import Part
+from tests.faults.disturbance import Disturbance
 from tests.faults.gate import NEIGHBOUR, Gate
 
 NAME = "neighbour"
@@ -15,8 +16,8 @@ NAME = "neighbour"
 _MOST = 300.0  # seconds that it keeps libvirt waiting, should nobody end that
 
 
-class Neighbour:
-    """One fault of another domain's, as an Injection is one of a daemon.
+class Neighbour(Disturbance):
+    """One fault of another domain's.
 
     Args:
         world: the lab.

@@ -12,8 +12,10 @@ from lab import Cloud, CommandError, Guest, Host, LabError, WaitError
 from lab.domain import interface_xml
 from lab.waiting import HANG
 from tests.cloud.world import World
-from tests.faults.cells import NEIGHBOURS, Cell, Fault, Situation, Traffic
+from tests.faults.cells import FOREIGN, NEIGHBOURS, OWN, Cell, Fault, Situation, Traffic
+from tests.faults.disturbance import Disturbance
 from tests.faults.gate import AFTER, BEFORE, Gate
+from tests.faults.hand import OUTSIDE, ROUTER, SUBNET, Addition, Alteration
 from tests.faults.injection import Injection, start_all
 from tests.faults.neighbour import NAME, Neighbour
 from tests.faults.observed import observe
@@ -31,7 +33,9 @@ def stage(prefix: str, within: float = HALF_A_MINUTE) -> Iterator[Stage]:
     """A lab of this prefix, with the two guests; all has to be as wanted within some seconds after a fault."""
     with Cloud(prefix) as cloud:
         world = World(cloud)
-        world.ovnhook("subnet", "create", "default", "10.10.0.0/24", "--default")
+        way_out = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", OUTSIDE)
+        world.ovnhook("router", "set", ROUTER, *way_out)
+        world.ovnhook("subnet", "create", SUBNET, "10.10.0.0/24", "--default")
         yield Stage(world, within)
 
 
@@ -60,28 +64,36 @@ class Stage:
             self._boot(world.hv2, SUBJECT)
         self.settle()
         pings = Pings(world, Guest(world.hv2, WITNESS), self._address(RUNNER))
-        injection: Injection | Neighbour = (
-            Neighbour(world, cell.part, RUNNER)
-            if cell.part in NEIGHBOURS
-            else Injection(world.cloud, cell.part, cell.fault, world.hv1)
-        )
+        disturbance = self._disturbance(cell, pings.guest)
         with ThreadPoolExecutor(1) as pool:
             operation, gate = self._begin(cell, pool)
             try:
-                injection.begin()
+                disturbance.begin()
                 if gate:
                     gate.open()
-                injection.hold()
+                disturbance.hold()
             finally:
-                injection.end()
+                disturbance.end()
                 if gate:
                     gate.remove()
             wrong += _outcome(operation, cell)
         wrong += self._responds()
         wrong += self.heals()
         wrong += self._traffic(cell, pings)
+        wrong += disturbance.wrong()
         wrong += self._clear()
+        disturbance.withdraw()
         return wrong
+
+    def _disturbance(self, cell: Cell, guest: Guest) -> Disturbance:
+        """What a cell does to the lab; `guest` runs all the while."""
+        if cell.part in NEIGHBOURS:
+            return Neighbour(self.world, cell.part, RUNNER)
+        if cell.part in FOREIGN:
+            return Addition(self.world, cell.part, guest, SUBJECT)
+        if cell.part in OWN:
+            return Alteration(self.world, cell.part, cell.fault, guest)
+        return Injection(self.world.cloud, cell.part, cell.fault, self.world.hv1)
 
     # -- before
 
@@ -99,7 +111,8 @@ class Stage:
         if name not in host.run(["virsh", "list", "--all", "--name"], timeout=HANG).stdout.split():
             self.world.define(host, name, interface_xml(), dhcp="none")
         guest = self.world.start(host, name, timeout=HANG)
-        guest.console(f"ip link set eth0 up; ip address replace {self._address(name)}/24 dev eth0", timeout=HANG)
+        address = f"ip link set eth0 up; ip address replace {self._address(name)}/24 dev eth0"
+        guest.console(f"{address}; ip route replace default via 10.10.0.1", timeout=HANG)
 
     def _runs(self, name: str) -> bool:
         hosts = self.world.cloud.hypervisors
@@ -174,8 +187,10 @@ class Stage:
             if cell.traffic is Traffic.KEPT and lost > MOST_LOST:
                 wrong.append(f"{lost} pings to {RUNNER} were lost, at {RATE} a second")
         if cell.situation is Situation.MIGRATION and self._runs(SUBJECT):
-            if not pings.guest.ping(self._address(SUBJECT), 5):
-                wrong.append(f"{SUBJECT} does not answer after its migration")
+            try:
+                pings.guest.reach(self._address(SUBJECT), timeout=self.within)
+            except LabError as error:
+                wrong.append(f"{SUBJECT} does not answer after its migration: {error}")
         elif cell.situation is Situation.MIGRATION and cell.traffic is not Traffic.ENDS:
             wrong.append(f"{SUBJECT} does not run after its migration")
         return wrong

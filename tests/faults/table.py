@@ -116,13 +116,17 @@ _HEAD = """\
 # The fault matrix
 
 Made by `make fault-matrix`: do not edit. What each part of the cloud can do to it, in each way in which it can break,
-while guests run and while a domain starts, is destroyed, or migrates. In each cell that is ✓:
+and what somebody can who writes into the northbound database by hand: while guests run and while a domain starts, is
+destroyed, or migrates. In each cell that is ✓:
 
 - a guest that runs keeps its traffic, where OVN itself keeps it (last column; the reasons are below);
 - libvirt answers: no call of virsh outlasts the fault by more than the deadline and what a slow machine needs;
 - what was begun is done, unless libvirt itself can't do it (below), and then it fails cleanly;
 - within half a minute after the fault is gone, every domain that libvirt says runs has its port, address, lease, name,
-  tap and binding, on the right host, and there is no other port, lease, name or tap. Nobody does anything by hand.
+  tap and binding, on the right host, and there is no other port, lease, name or tap. Nobody does anything by hand;
+- what is somebody else's, on our rows and beside them, is still there, and nothing has taken any notice of it;
+- a row of ours that was deleted or changed is reported by `ovnhook status` until the control service has repaired it,
+  is not said to be repaired before, and then guests get an answer by DHCP and from outside.
 
 ✓ holds, ✗ does not, · has not been run; in brackets: the same cell as another's (a cable is pulled out of a host once,
 whichever of the host's daemons is meant).
@@ -139,5 +143,11 @@ that is restarted ends its guests first. The cable is the management network's, 
 hypervisor's are both; in the lab libvirt migrates past them. Another domain's QEMU is stopped while `virsh domstats`
 asks it something; another hook waits in `prepare` of another domain. Meanwhile a name of a guest of the same host is
 removed, and the fault lasts until that is repaired.
+
+Rows are written with `ovn-nbctl`, before our hook has answered. Added are a key in the `external_ids` of each row of
+ours; a DNS row on the subnet's switch, and a name in our own one that leads to nobody, which has to go; and a chassis
+that does not exist, before ours, in the HA group of the router's way out. They stay until the domain is undefined.
+Deleted or changed are the subnet's DHCP options, its switch and its router's port. This lasts until the row and what
+went with it are repaired: the control service looks at its rows every 10 s, an agent at its guests' ports every minute.
 
 """

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.faults import table
-from tests.faults.cells import CELLS, FAILURES, SHORT, TRAFFIC, Cell, Fault, Part, Situation, Traffic
+from tests.faults.cells import CELLS, FAILURES, FOREIGN, OWN, SHORT, TRAFFIC, Cell, Fault, Part, Situation, Traffic
 from tests.faults.wanted import Interface, Lease, Observed, Port, Tap, differences
 
 INTERFACE = Interface("hv1", "uuid1", "web1", "52:54:00:00:00:01", "vnet0")
@@ -31,11 +31,11 @@ STOPPED = replace(GOOD, interfaces=(), ports=(), taps=(), named=frozenset())
 
 
 def test_the_short_selection_has_every_row_and_every_column() -> None:
-    """A part, a fault or a situation that is added is run by the tests too."""
-    assert {cell.part for cell in SHORT} == set(Part)
+    """A part, a fault or a situation that is added is run by the tests too; of rows some are enough."""
+    assert {cell.part for cell in SHORT} >= set(Part) - FOREIGN - OWN
     assert {cell.fault for cell in SHORT} == set(Fault)
     assert {cell.situation for cell in SHORT} == set(Situation)
-    assert all(cell.same_as == cell for cell in SHORT)
+    assert all(cell.same_as == cell and cell in CELLS for cell in SHORT)
 
 
 def test_cells_that_are_another_one_are_run_once() -> None:
