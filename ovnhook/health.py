@@ -180,6 +180,7 @@ class Observed:
         certificates: of all hosts that have joined.
         foreign: rows that were taken out not long ago.
         follows_rows: whether this control host's northbound server listens where rows say.
+        unauthenticated: control hosts that the others know by their addresses alone, though some could do better.
     """
 
     now: float
@@ -193,6 +194,7 @@ class Observed:
     certificates: tuple[Certificate, ...] = ()
     foreign: tuple[Foreign, ...] = ()
     follows_rows: bool = False
+    unauthenticated: tuple[str, ...] = ()
 
 
 def problems(seen: Observed) -> tuple[Problem, ...]:
@@ -248,7 +250,7 @@ def _servers(databases: Sequence[Database]) -> Iterator[Problem]:
 
 
 def _listening(seen: Observed) -> Iterator[Problem]:
-    """Attempts to let the databases' servers listen or connect elsewhere, and whether they can succeed."""
+    """Attempts to let the databases' servers listen or connect elsewhere, and what may succeed."""
     for one in seen.foreign:
         yield Problem(
             f"the {one.database} database had a foreign row {span(seen.now - one.seen)} ago, now removed: {one.what}",
@@ -259,6 +261,11 @@ def _listening(seen: Observed) -> Iterator[Problem]:
         yield Problem(
             "the northbound database's server on this host listens where its rows say, and every node can write these",
             "ovnhook node init --control (with --cluster where the databases are a cluster) ends that",
+        )
+    for name in seen.unauthenticated:
+        yield Problem(
+            f"control host {name} does not authenticate its packets: who takes its address reaches the cluster's ports",
+            f"on {name}: journalctl -u ovnhook-fence; is its ovnhook-control of an earlier version?",
         )
 
 

@@ -13,6 +13,9 @@ from ovnhook.errors import InvalidConfig, InvalidRequest
 AUTHORITY = Path("/var/lib/ovnhook/ca")
 """Where a control host has its authority."""
 
+LOADED = Path("/run/ovnhook-fence/loaded")
+"""What ovnhook-fence.service has run last of `AuthorityFiles.ipsec`."""
+
 NODE = Path("/etc/ovnhook/certificates")
 """Where a host that has joined has what it shows others."""
 
@@ -74,6 +77,11 @@ class AuthorityFiles:
     def fence(self) -> Path:
         """The rules that keep others from what control hosts have among themselves (ovnhook.fence)."""
         return self.folder / "fence.nft"
+
+    @property
+    def ipsec(self) -> Path:
+        """What makes packets between control hosts ones that nobody else can make, with its keys (ovnhook.ipsec)."""
+        return self.folder / "fence.ipsec"
 
     def load(self) -> pki.Authority:
         """The authority.

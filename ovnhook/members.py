@@ -1,7 +1,8 @@
 """Who is let in, as values and as the entries that they are kept as. Pure.
 
 An entry is a key and a value: ``node hv1 5f3a9c21`` with the anchor of that node (docs/decisions/0011), ``control c1``
-with an address, ``until`` one of these with when its certificate ends, ``token``, and ``gone`` with the last word of an
+with an address, ``until`` one of these with when its certificate ends, ``accepts`` and ``sends`` with the last word of
+another control host's entry before those of one's own, ``token``, and ``gone`` with the last word of an
 entry that is nobody's any more. Whoever may write to the database could write entries, so each has a seal that only the
 authority can make; and what is gone stays gone, whoever brings it back.
 """
@@ -16,6 +17,7 @@ from ovnhook.errors import InvalidRequest
 from ovnhook.pki import Authority, Subject
 
 _TOKEN, _UNTIL, _GONE = "token", "until", "gone"
+_ACCEPTS, _SENDS = "accepts", "sends"
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,22 @@ class Members:
 
     found: tuple[Member, ...] = ()
     invitations: tuple[Invitation, ...] = ()
+    said: frozenset[str] = frozenset()
+    """The keys of what control hosts have said of packets that are authenticated."""
     servers: Mapping[str, str] = field(init=False)
     """The addresses of the control hosts, by name."""
 
     def __post_init__(self) -> None:
         """Find the control hosts among them."""
         object.__setattr__(self, "servers", {one.subject.name: one.address for one in self.found if one.address})
+
+    def accepts(self, one: Member, other: Member) -> bool:
+        """Whether a control host has said that it accepts packets that another one has authenticated."""
+        return accepts(one, other) in self.said
+
+    def sends(self, one: Member, other: Member) -> bool:
+        """Whether a control host has said that it authenticates all that it sends to another one."""
+        return sends(one, other) in self.said
 
     def named(self, *subjects: Subject) -> list[Member]:
         """Those of some names, in these roles: somebody who has joined twice at the same time is there twice."""
@@ -127,9 +139,25 @@ def merged(*ledgers: Mapping[str, str], now: float) -> dict[str, str]:
         kind = key.partition(" ")[0]
         if kind == _TOKEN and int(value.split(" ")[2]) < now:
             return False
+        if kind in (_ACCEPTS, _SENDS) and key.split(" ")[1] in gone:
+            return False
         return kind == _GONE or _mark(key) not in gone
 
     return {key: value for key, value in entries.items() if stays(key, value)}
+
+
+def accepts(one: Member, other: Member) -> str:
+    """The key of the entry that says that a control host accepts packets that another one has authenticated.
+
+    What an entry says is said for good, by its being there: of one that changes, whoever may write to the database
+    could bring back what it said before.
+    """
+    return f"{_ACCEPTS} {other.mark} {one.key}"
+
+
+def sends(one: Member, other: Member) -> str:
+    """The key of the entry that says that a control host authenticates all that it sends to another one."""
+    return f"{_SENDS} {other.mark} {one.key}"
 
 
 def read(entries: Mapping[str, str]) -> Members:
@@ -149,7 +177,8 @@ def read(entries: Mapping[str, str]) -> Members:
                 found.append(Member(key, Subject(words[0], kind), anchor, address, ends))
         except (InvalidRequest, ValueError, IndexError):  # of another version of us, or no address
             continue
-    return Members(tuple(found), tuple(invitations))
+    said = frozenset(key for key in entries if key.partition(" ")[0] in (_ACCEPTS, _SENDS))
+    return Members(tuple(found), tuple(invitations), said)
 
 
 def entries_of(key: str, value: str, certificate: bytes) -> dict[str, str]:

@@ -22,6 +22,7 @@ from typing import Any, Self
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ovnhook.errors import InvalidRequest
@@ -43,6 +44,8 @@ _AUTHORITY = "ovnhook CA"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _MARK = 12  # characters of a mark in an anchor's name, which can have 64 (RFC 5280, appendix A)
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,15 @@ class Authority:
         good = [self.seal(key, value), *([] if "\n" in key else [self._hmac(f"{key}\n{value}")])]
         return any(hmac.compare_digest(seal.encode(), one.encode()) for one in good)
 
+    def derived(self, purpose: bytes, length: int) -> bytes:
+        """A secret that whoever has the private key can derive from it (HKDF, RFC 5869).
+
+        Args:
+            purpose: what it is for: another one for each.
+            length: of it, in bytes.
+        """
+        return HKDF(hashes.SHA256(), length, salt=None, info=purpose).derive(self.key)
+
     def _hmac(self, text: str) -> str:
         return hmac.new(self.key, text.encode(), hashlib.sha256).hexdigest()
 
@@ -164,7 +176,7 @@ class Authority:
         return made + self.certificate
 
 
-def plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def plain_address(text: str) -> Address:
     """An address that hosts reach each other at.
 
     Raises:

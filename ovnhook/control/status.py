@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ovnhook import address, health, identity
+from ovnhook import address, health, identity, ipsec
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.nodes import Around, message
@@ -143,6 +143,7 @@ class Status:
             ),
             foreign=self._remotes.foreign if self._remotes else (),
             follows_rows=self._remotes.follows_rows if self._remotes else False,
+            unauthenticated=tuple(ipsec.unauthenticated(self._members())),
         )
         around = Around(
             nb_cfg=measured.count,

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ovnhook import fence, keyfiles, members, pki
+from ovnhook import fence, ipsec, keyfiles, members, pki
 from ovnhook.control.loop import Loop
 from ovnhook.deadline import Deadline
 from ovnhook.errors import Conflict, InvalidConfig, NotFound, OvnhookError, Unavailable
-from ovnhook.members import Members
+from ovnhook.members import Member, Members
 from ovnhook.ovsdb import server
 from ovnhook.ovsdb.trust import Trust as Row
 
@@ -36,13 +36,16 @@ class Trust:
     Args:
         row: where control hosts tell each other.
         folder: the authority's directory.
+        loaded: what the kernel has of what is written for packets between control hosts.
 
     Raises:
         InvalidConfig: there is no authority, or this host has no certificate of it.
     """
 
-    def __init__(self, row: Row, folder: Path) -> None:
+    def __init__(self, row: Row, folder: Path, loaded: Path = keyfiles.LOADED) -> None:
         self._row = row
+        self._loaded = loaded
+        self._packets: tuple[bytes, list[str]] = (b"", [])  # what is to be loaded, and what is said once it is
         self._files = keyfiles.AuthorityFiles(folder)
         self.authority = self._files.load()
         try:
@@ -146,14 +149,25 @@ class Trust:
         self._write()
 
     def _own(self) -> dict[str, str]:
-        """What is to be known of this host: that it is a control host, at the address that its certificate is for."""
+        """What is to be known of this host.
+
+        That it is a control host, at the address that its certificate is for, and what it does with packets by now.
+        """
+        own, certificate = self._this()
+        text, said = self._packets
+        is_loaded = bool(said) and keyfiles.read(self._loaded) == text
+        return members.entries_of(own.key, own.address, certificate) | dict.fromkeys(said if is_loaded else (), "-")
+
+    def _this(self) -> tuple[Member, bytes]:
+        """This host, and its certificate."""
         certificate = keyfiles.read(self._files.databases.certificate)
         if not certificate:
             raise InvalidConfig(
                 f"authority {self._files.folder}: this host has no certificate of it", "ovnhook node init --control"
             )
-        key = f"{pki.subject_of(certificate)} {pki.mark_of_key(certificate)}"
-        return members.entries_of(key, pki.addresses_of(certificate)[0], certificate)
+        subject = pki.subject_of(certificate)
+        key = f"{subject} {pki.mark_of_key(certificate)}"
+        return Member(key, subject, address=pki.addresses_of(certificate)[0]), certificate
 
     def _write(self) -> None:
         found = members.read(self._ledger)
@@ -161,13 +175,19 @@ class Trust:
         before = pki.split(keyfiles.read(self._files.databases.ca))
         if set(before) - set(pki.split(databases)):
             keyfiles.write(self._files.cut, b"", keyfiles.SECRET)  # first: a cut that is due is not forgotten
-        for path, text in (
-            (self._files.databases.ca, databases),
-            (self._files.api.ca, found.bundle(self.authority.certificate, pki.ROLES)),
-            (self._files.fence, fence.rules(found.servers.values()).encode()),
+        own, _ = self._this()
+        others = ipsec.peers(found, own)
+        packets = ipsec.script(self.authority, own.address, others).encode()
+        rules = fence.rules(found.servers.values(), [one.address for one in others if not one.sends]).encode()
+        for path, text, mode in (
+            (self._files.databases.ca, databases, keyfiles.PUBLIC),
+            (self._files.api.ca, found.bundle(self.authority.certificate, pki.ROLES), keyfiles.PUBLIC),
+            (self._files.ipsec, packets, keyfiles.SECRET),
+            (self._files.fence, rules, keyfiles.PUBLIC),
         ):
             if keyfiles.read(path) != text:
-                keyfiles.write(path, text, keyfiles.PUBLIC)
+                keyfiles.write(path, text, mode)
+        self._packets = packets, ipsec.says(own, others)
         self.members = found
         self._cut()
 

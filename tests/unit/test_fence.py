@@ -13,13 +13,27 @@ from ovnhook.pki import Authority
 
 @pytest.mark.parametrize("hosts", [["192.0.2.1"], ["192.0.2.2", "2001:db8::1", "192.0.2.1"], ["2001:db8::1"], []])
 def test_nft_understands_them(hosts: list[str]) -> None:
-    """Every control host is let in, each by its family's rule."""
-    text = fence.rules(hosts)
-    done = subprocess.run(["nft", "-c", "-f", "-"], input=text, text=True, capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert all(one in text for one in hosts)
-    assert text.index("accept") < text.index("drop")
-    assert fence.rules(reversed(hosts)) == text
+    """Whether packets of all control hosts are authenticated, or of some, or of none."""
+    for plain in (hosts, hosts[:1], []):
+        text = fence.rules(hosts, plain)
+        done = subprocess.run(["nft", "-c", "-f", "-"], input=text, text=True, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert text.index("accept") < text.index("drop")
+        assert fence.rules(reversed(hosts), reversed(plain)) == text
+
+
+def test_whose_address_is_enough() -> None:
+    """Of those alone that may not be able to authenticate what they send; of the others no answer is enough either."""
+    lines = [line.strip() for line in fence.rules(["192.0.2.1", "192.0.2.2"], ["192.0.2.2"]).splitlines()]
+    begin = lines.index("ip6 nexthdr ah accept")
+    ports, own = "{ 6643, 6644, 16642 }", f"ipsec in reqid {fence.REQID}"
+    assert lines[begin + 1 : -2] == [
+        f"tcp dport {ports} {own} accept",
+        f"ip saddr {{ 192.0.2.2 }} tcp dport {ports} accept",
+        f"tcp dport {ports} drop",
+        f"ip saddr {{ 192.0.2.1 }} tcp sport {ports} {own} accept",
+        f"ip saddr {{ 192.0.2.1 }} tcp sport {ports} drop",
+    ]
 
 
 @pytest.mark.parametrize(

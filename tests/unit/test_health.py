@@ -188,3 +188,10 @@ def test_hints_name_the_unit() -> None:
 def test_span(seconds: float, words: str) -> None:
     """In the unit that people would choose."""
     assert span(seconds) == words
+
+
+def test_a_control_host_that_is_known_by_its_address_alone() -> None:
+    """Whoever takes the address would be taken for it."""
+    assert told(replace(WELL, unauthenticated=("c2",))) == [
+        "control host c2 does not authenticate its packets: who takes its address reaches the cluster's ports"
+    ]

@@ -18,6 +18,7 @@ LAYERS = (
     {"config"},
     {"pki", "token"},
     {"keyfiles", "members", "fence"},
+    {"ipsec"},
     {"remotes"},
     {"networkxml"},
     {"domainxml", "libvirtfiles"},
@@ -57,7 +58,7 @@ PURE = {
     ),
     *("changes", "observed", "migration", "plan", "naming"),
     *("health", "differences", "placement"),
-    *("pki", "token", "members", "fence", "text", "remotes"),
+    *("pki", "token", "members", "fence", "ipsec", "text", "remotes"),
     "connectivity",
 }
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}

@@ -1,0 +1,143 @@
+"""Packets between control hosts that nobody else can make, by a script with ip(8). Pure.
+
+The Authentication Header (RFC 4302) in transport mode, for the ports of ovnhook.fence alone, with keys that are derived
+from the authority's: every control host has that one, so no daemon has to agree on any. What the packets say is kept
+secret, and kept from being sent again, by TLS inside of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ovnhook import members
+from ovnhook.fence import PORTS, REQID
+from ovnhook.members import Member, Members
+from ovnhook.pki import Address, Authority, plain_address
+
+PRIORITY = 6643
+"""Of our policies, by which they are known. Before those that others have for whole hosts, so that these stay so."""
+
+_KEY, _SPI = 32, 4  # bytes
+_RESERVED = 256  # SPIs up to 255 are (RFC 4302, section 2.4)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another control host, or several that were set up at one address one after another.
+
+    Attributes:
+        address: that it is reached at.
+        known: what is known of it.
+        accepts: whether it accepts what this host authenticates, so that this host may send nothing else.
+        sends: whether it authenticates all that it sends to this host, which may accept nothing else.
+    """
+
+    address: str
+    known: tuple[Member, ...]
+    accepts: bool
+    sends: bool
+
+
+def peers(found: Members, own: Member) -> list[Peer]:
+    """The other control hosts.
+
+    Args:
+        found: all who are let in.
+        own: this host.
+    """
+    by_address: dict[str, list[Member]] = {}
+    for one in found.found:
+        if one.address and one.mark != own.mark and one.address != own.address:
+            by_address.setdefault(one.address, []).append(one)
+    return [
+        Peer(
+            address,
+            tuple(known),
+            accepts=all(found.accepts(one, own) for one in known),
+            sends=all(found.sends(one, own) for one in known),
+        )
+        for address, known in by_address.items()
+    ]
+
+
+def says(own: Member, others: Iterable[Peer]) -> list[str]:
+    """What this host tells the others, as keys of entries, once `script` of them is loaded."""
+    return [
+        entry(own, one)
+        for other in others
+        for entry in (members.accepts, *([members.sends] if other.accepts else []))
+        for one in other.known
+    ]
+
+
+def unauthenticated(found: Members) -> list[str]:
+    """The names of control hosts that the others know by their addresses alone.
+
+    None where no host authenticates anything: there all are of an earlier version, or in containers on a kernel that
+    can't.
+    """
+    hosts = [one for one in found.found if one.address] if found.said else []
+    late = (
+        one.subject.name
+        for one in hosts
+        for other in hosts
+        if one.address != other.address
+        and not (found.accepts(one, other) and (found.sends(one, other) or not found.accepts(other, one)))
+    )
+    return sorted(set(late))
+
+
+def script(authority: Authority, own: str, others: Iterable[Peer]) -> str:
+    """What sh(1) is to run: it takes away what it set before, and leaves alone what is of others.
+
+    The security associations are there for every peer: what it sends is accepted from the moment when it begins.
+
+    Args:
+        authority: whose key they are derived from.
+        own: the address of this host.
+        others: all other control hosts.
+
+    Raises:
+        ValueError: one is no address, or has a scope.
+    """
+    here = plain_address(own)
+    found = sorted(
+        (there, other.accepts) for other in others if (there := plain_address(other.address)).version == here.version
+    )
+    lines = [
+        "#!/bin/sh -e",
+        "# Written by ovnhook-control, and run by ovnhook-fence.service.",
+        # Not among those of the batch: ip exits after either of them.
+        f"ip xfrm policy deleteall dir out priority {PRIORITY}",
+        f"ip xfrm state deleteall reqid {REQID}",
+        "ip -batch - <<END",
+    ]
+    for there, _ in found:
+        lines += [_association(authority, here, there), _association(authority, there, here)]
+    for there, accepts in found:
+        if accepts:
+            lines += [_policy(here, there, f"{side}port {port}") for port in PORTS for side in ("s", "d")]
+    return "\n".join([*lines, "END", ""])
+
+
+def _association(authority: Authority, source: Address, target: Address) -> str:
+    """The security association of what one host sends to another one.
+
+    A key that stays begins with the same sequence numbers after each boot, and goes on after the last one: so they are
+    neither looked at nor do they end.
+    """
+    made = authority.derived(f"ovnhook AH {source} {target}".encode(), _KEY + _SPI)
+    spi = int.from_bytes(made[_KEY:], "big") | _RESERVED
+    return (
+        f"xfrm state add src {source} dst {target} proto ah spi {spi:#x} reqid {REQID} mode transport replay-window 0 "
+        f"auth-trunc hmac(sha256) 0x{made[:_KEY].hex()} 128 extra-flag oseq-may-wrap"
+    )
+
+
+def _policy(source: Address, target: Address, port: str) -> str:
+    """The policy that what one host sends to another one is authenticated, or not sent."""
+    return (
+        f"xfrm policy add src {source} dst {target} proto tcp {port} dir out priority {PRIORITY} "
+        f"tmpl src {source} dst {target} proto ah reqid {REQID} mode transport level required"
+    )
