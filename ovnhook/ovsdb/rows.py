@@ -81,10 +81,14 @@ def reader(read: Callable[Concatenate[Row, P], T]) -> Callable[Concatenate[Row, 
             uuid = row["_uuid"][1] if "_uuid" in row else "?"
             raise BrokenRow(
                 f"row {uuid} with {KIND}={ids.get(KIND)} can't be read: {_reason(error)}",
-                _cure(ids.get(KIND, ""), uuid),
+                _cure(ids.get(KIND) or _READ.get(read.__name__, read.__name__), uuid),
             ) from error
 
     return checked
+
+
+_READ = {"holding": "domain", "claim": "mac"}
+"""The kinds of rows, by the name of what reads them, where that is another one."""
 
 
 def _cure(kind: str, uuid: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 from lab.waiting import HANG
 from ovnhook import identity
 from ovnhook.host import Host
+from ovnhook.ovsdb.rows import BrokenRow
 from tests.database.control import Control
 from tests.database.hosts import add_chassis
 from tests.database.test_foreign import cloud, ours, soon, web
@@ -38,6 +39,32 @@ def spoil(cloud: Control, where: str, key: str) -> None:
     cloud.northbound.transact({"op": "mutate", "table": table, **taken})
 
 
+def obey(cloud: Control, hint: str) -> None:
+    """Type the command that a hint says."""
+    command, _, then = hint.partition(": ")
+    assert "makes it anew" in then
+    program, *arguments = shlex.split(command)
+    run = [program, f"--db={cloud.northbound.remote}", *arguments]
+    subprocess.run(run, check=True, capture_output=True, timeout=HANG)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_say_nothing(cloud: Control, kind: str) -> None:
+    """All that made them ovnhook's was taken away: whoever needs one is told which command makes room for a new one."""
+    before = state(cloud)
+    (where, *_) = ours(cloud.northbound, kind)
+    table, uuid = where.split()
+    row = {"external_ids": ["map", []]}
+    cloud.northbound.transact({"op": "update", "table": table, "where": [["_uuid", "==", ["uuid", uuid]]], "row": row})
+    with pytest.raises(BrokenRow) as caught:
+        Host(cloud.config).attach(web(), soon(), running=True)
+    obey(cloud, caught.value.hint)
+    Host(cloud.config).attach(web(), soon(), running=True)
+    if kind == "lease":
+        cloud.done("floating-ip", "create", "203.0.113.20", "web1")
+    assert state(cloud) | {"NB_Global": {}} == before
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_status_names_them(cloud: Control, kind: str) -> None:
     """Whatever host they are of; the command that it says and the agent of the domain's host make them anew."""
@@ -52,11 +79,7 @@ def test_status_names_them(cloud: Control, kind: str) -> None:
     said = f"with ovnhook:kind={kind} can't be read: 'domain' is missing"
     assert {*found} == {f"northbound database: row {uuid} {said}" for uuid in uuids}
     for hint in found.values():
-        command, _, then = hint.partition(": ")
-        assert "makes it anew" in then
-        program, *arguments = shlex.split(command)
-        run = [program, f"--db={cloud.northbound.remote}", *arguments]
-        subprocess.run(run, check=True, capture_output=True, timeout=HANG)
+        obey(cloud, hint)
     assert broken(cloud) == {}
     Host(cloud.config).attach(web(), soon(), running=True)
     if kind == "lease":  # floating addresses are bound to one lease, and go with it
