@@ -44,7 +44,7 @@ test-databases: deps ## the tests that need no guest, with Debian's and PyPI's d
 
 .PHONY: test-debian
 test-debian:
-	$(PYTHON) -m pytest $(if $(QUICK),--numprocesses 2) tests/unit tests/database
+	$(PYTHON) -m pytest --numprocesses 2 tests/unit tests/database
 
 .PHONY: test-pypi
 test-pypi:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab.domain import interface_xml
+from lab.waiting import HANG
 from tests.cloud.world import World
 
 ADDRESS = "2001:db8::10"
@@ -132,7 +133,7 @@ def test_link_local_addresses_of_guests_own(both: World) -> None:
             "ip link set eth0 down; ip link set eth0 up; sleep 1; "
             f"for one in {own['odd1']}/64 {addresses['odd1']}/128 $taken; do ip -6 address add $one dev eth0; done; "
             "true",
-            timeout=60,
+            timeout=HANG,
         )
         told = f"tgt is {own['odd1']}"
         both.wait_for(lambda: told in capture.log.read_text(), "its own link-local address", capture.log.read_text)

@@ -11,6 +11,7 @@ import pytest
 
 from lab.domain import interface_xml
 from lab.errors import CommandError
+from lab.waiting import HANG
 from tests.cloud.test_guests import MACS
 from tests.cloud.world import Row, World
 
@@ -95,7 +96,7 @@ def stuck_qemu(world: World) -> Iterator[None]:
     pid = hv1.read("/run/libvirt/qemu/stuck.pid").strip()
     with ThreadPoolExecutor(1) as pool:
         hv1.run(["kill", "-STOP", pid])
-        asked = pool.submit(hv1.run, ["virsh", "domstats", "stuck"], check=False, timeout=300)
+        asked = pool.submit(hv1.run, ["virsh", "domstats", "stuck"], check=False, timeout=HANG)
         try:
             yield
         finally:
@@ -112,7 +113,7 @@ def slow_hook(world: World) -> Iterator[None]:
     script += "rounds=0; while [ ! -e /run/go-on ] && [ $rounds -lt 2400 ]; do sleep 0.1; rounds=$((rounds + 1)); done"
     hv1.write("/etc/libvirt/hooks/qemu.d/zz-slow", script, 0o755)
     with ThreadPoolExecutor(1) as pool:
-        started = pool.submit(hv1.run, ["virsh", "start", "stuck"], check=False, timeout=300)
+        started = pool.submit(hv1.run, ["virsh", "start", "stuck"], check=False, timeout=HANG)
         try:
             world.wait_for(lambda: world.ports("stuck"), "our hook to have been called")
             yield

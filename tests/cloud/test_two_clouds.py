@@ -11,6 +11,7 @@ import pytest
 from lab import Cloud, Host
 from lab.domain import interface_xml
 from lab.fabric import EXTERNAL
+from lab.waiting import HANG
 from ovnhook import identity
 from tests.cloud.test_routers import ADDRESS, OUTSIDE, lead_outside
 from tests.cloud.world import World
@@ -76,7 +77,7 @@ def test_two_clouds_on_one_wire(world: World, second: Cloud) -> None:
 
 def _answers(outside: Host, address: str, count: int) -> int:
     """How many of some pings an address answers."""
-    done = outside.run(["ping", "-n", "-c", str(count), "-i", "0.1", "-W", "1", address], check=False, timeout=60)
+    done = outside.run(["ping", "-n", "-c", str(count), "-i", "0.1", "-W", "1", address], check=False, timeout=HANG)
     found = re.search(r"(\d+) received", done.stdout)
     return int(found[1]) if found else 0
 

@@ -168,7 +168,7 @@ class Machine:
             return ""
         self._init = children[0]
         with suppress(subprocess.SubprocessError):
-            return self.run("systemctl is-system-running", check=False, timeout=60).strip()
+            return self.run("systemctl is-system-running", check=False, timeout=_LONG).strip()
         return ""
 
 

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import pytest
 
+from lab.waiting import HANG
 from ovnhook import domainxml, logs
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.server import BUSY, Server
@@ -93,7 +94,7 @@ def test_checks_have_a_limit(agent: Agent) -> None:
     checks = [threading.Thread(target=agent.ask, args=(b"check 1\n",)) for _ in range(2)]
     for check in checks:
         check.start()
-        assert agent.checking.acquire(timeout=60)
+        assert agent.checking.acquire(timeout=HANG)
     _, code, message = agent.ask(b"check 1\n").split(b"\n", 2)
     assert code == b"7"
     assert json.loads(message)["message"] == "the agent is busy: 2 checks have not ended"
@@ -158,7 +159,7 @@ def test_who_is_between_a_hook_and_its_event(
 def test_the_loop_that_accepts_shows_that_it_does(agent: Agent) -> None:
     """Also while nobody asks for anything."""
     for _ in range(3):
-        assert agent.beats.acquire(timeout=60)
+        assert agent.beats.acquire(timeout=HANG)
 
 
 def test_a_name_makes_no_line_of_its_own(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:

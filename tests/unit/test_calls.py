@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.waiting import HANG
 from ovnhook.agent.calls import Calls, NoAnswer
 
 
@@ -90,7 +91,7 @@ def test_silence_about_one_delays_no_other(libvirt: Libvirt) -> None:
         assert libvirt.ask("fine") == "fine is well"
     assert threads() <= before + 1
     libvirt.go_on.set()
-    assert libvirt.answered.acquire(timeout=60)
+    assert libvirt.answered.acquire(timeout=HANG)
     assert libvirt.ask("stuck") == "stuck is well"
 
 
@@ -105,7 +106,7 @@ def test_late_calls_have_a_limit(libvirt: Libvirt) -> None:
         libvirt.ask("fine")
     libvirt.go_on.set()
     for _ in range(5):
-        assert libvirt.answered.acquire(timeout=60)
+        assert libvirt.answered.acquire(timeout=HANG)
     assert libvirt.ask("fine") == "fine is well"
     for thread in threading.enumerate():
         if thread.name == "libvirt call" and threads() > before + 1:
@@ -123,7 +124,7 @@ def test_a_connection_that_does_not_open(libvirt: Libvirt) -> None:
     assert threads() == before + 1
     libvirt.hangs = False
     libvirt.go_on.set()
-    assert libvirt.answered.acquire(timeout=60)
+    assert libvirt.answered.acquire(timeout=HANG)
     assert libvirt.ask("vm1") == "vm1 is well"
 
 

@@ -12,6 +12,7 @@ import sys
 import pytest
 import yaml
 
+from lab.waiting import HANG
 from ovnhook import clientdomain, logs, text
 from ovnhook.cli import main as command
 from ovnhook.cli import output
@@ -78,7 +79,7 @@ def test_a_terminal_of_few_characters() -> None:
         sys.exit(main._fail("\u65e5", "", 3))
     """
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False, timeout=HANG)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (3, b"K\xe4se \\u65e5")
     assert done.stderr.splitlines() == [rb"error: \u65e5"]
 

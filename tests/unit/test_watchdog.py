@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("libvirt")
 
+from lab.waiting import HANG
 from ovnhook.agent import __main__ as agent
 from ovnhook.config import Config
 from ovnhook.liveness import Liveness
@@ -113,7 +114,7 @@ def test_a_loop_that_stands_still_starves_the_watchdog(
         while loops.looks.acquire(blocking=False):
             pass
         for _ in range(2 * times):  # of two databases each
-            assert loops.looks.acquire(timeout=60)
+            assert loops.looks.acquire(timeout=HANG)
 
     player = threading.Thread(target=play)
     before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
