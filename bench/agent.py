@@ -25,8 +25,8 @@ from lab.process import Process
 from lab.product import PYTHON, configure
 from lab.waiting import accepts
 from ovnhook import domainxml, libvirtfiles
+from ovnhook.base.config import AGENT_SOCKET
 from ovnhook.changes import UpdatePort
-from ovnhook.config import AGENT_SOCKET
 from ovnhook.model import Domain
 from ovnhook.ovsdb.northbound import Northbound
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from lab import Host
-from ovnhook import identity
+from ovnhook.base import uuids
 
 
 def add(control: Host, port: str, mac: str, address: str, host: str, name: str, subnet: str = "default") -> None:
     """Make a port on a subnet of ovnhook's: addresses, port security, DHCP, the chassis, the guest's names."""
-    both, dhcp = f"{mac} {address}", str(identity.dhcp_options(subnet))
+    both, dhcp = f"{mac} {address}", str(uuids.dhcp_options(subnet))
     back = ".".join(reversed(address.split("."))) + ".in-addr.arpa"
     control.run(
         [
             *("ovn-nbctl", "lsp-add", subnet, port, "--", "lsp-set-addresses", port, both),
             *("--", "lsp-set-port-security", port, both, "--", "lsp-set-dhcpv4-options", port, dhcp),
             *("--", "lsp-set-options", port, f"requested-chassis={host}"),
-            *("--", "set", "DNS", str(identity.names(subnet)), f'records:"{name}"="{address}"'),
-            *("--", "set", "DNS", str(identity.names(subnet)), f'records:"{back}"="{name}"'),
+            *("--", "set", "DNS", str(uuids.names(subnet)), f'records:"{name}"="{address}"'),
+            *("--", "set", "DNS", str(uuids.names(subnet)), f'records:"{back}"="{name}"'),
         ]
     )
 
@@ -24,5 +24,5 @@ def add(control: Host, port: str, mac: str, address: str, host: str, name: str, 
 def remove(control: Host, port: str, address: str, name: str, subnet: str = "default") -> None:
     """Take it away."""
     back = ".".join(reversed(address.split("."))) + ".in-addr.arpa"
-    names = ("--", "remove", "DNS", str(identity.names(subnet)), "records")
+    names = ("--", "remove", "DNS", str(uuids.names(subnet)), "records")
     control.run(["ovn-nbctl", "lsp-del", port, *names, f'"{name}"', *names, f'"{back}"'])

@@ -17,7 +17,7 @@ from bench.row import Row, Target, compare
 from lab.product import install_service
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as stubs
-from ovnhook.config import CONTROL_SOCKET
+from ovnhook.base.config import CONTROL_SOCKET
 from ovnhook.ovsdb.rows import KIND, SWITCH
 
 _TIMES = 7

@@ -8,8 +8,8 @@ from uuid import UUID, uuid5
 from netaddr import IPAddress
 
 from ovnhook import address, plan, subnet
+from ovnhook.base.deadline import Deadline
 from ovnhook.changes import Change
-from ovnhook.deadline import Deadline
 from ovnhook.model import Domain, Interface, Kind, Subnet, Wish
 from ovnhook.observed import Observed
 from ovnhook.ovsdb.northbound import Northbound, operations

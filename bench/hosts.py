@@ -18,7 +18,7 @@ from lab import Cloud, Host
 from lab.central import install as install_central
 from lab.domain import domain_xml, interface_xml
 from lab.product import PYTHON, configure
-from ovnhook.config import Config
+from ovnhook.base.config import Config
 from ovnhook.host import Host as Product
 from ovnhook.model import Domain
 from ovnhook.ovsdb.northbound import Northbound

@@ -13,7 +13,7 @@ from bench.row import Row, Target, compare
 from lab import Cloud
 from lab.central import SCHEMA
 from ovnhook import domainxml, libvirtfiles
-from ovnhook.config import Config
+from ovnhook.base.config import Config
 from ovnhook.host import Host as Product
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from netaddr import INET_PTON, IPAddress, IPNetwork, valid_ipv4, valid_ipv6
 
-from ovnhook.errors import InvalidRequest
+from ovnhook.base.errors import InvalidRequest
 from ovnhook.model import Range, Subnet
 
 WINDOWS = (8, 64)

@@ -17,11 +17,11 @@ from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import address, identity, migration, names, plan
+from ovnhook import address, migration, names, plan
 from ovnhook import subnet as subnets
-from ovnhook.changes import AddLease, Change, DropLease, RemovePort, SetNames, UpdateLease, describe
-from ovnhook.deadline import Deadline
-from ovnhook.errors import (
+from ovnhook.base import uuids
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import (
     AlreadyExists,
     Conflict,
     Exhausted,
@@ -31,6 +31,8 @@ from ovnhook.errors import (
     Unavailable,
     Unrepaired,
 )
+from ovnhook.base.text import quoted
+from ovnhook.changes import AddLease, Change, DropLease, RemovePort, SetNames, UpdateLease, describe
 from ovnhook.model import Domain, Interface, Keeper, Port, Subnet, is_isolated_subnet, isolated_subnet
 from ovnhook.observed import Observed
 from ovnhook.ovsdb.connection import ConstraintViolation
@@ -38,7 +40,6 @@ from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.rows import server_mac
 from ovnhook.plan import Placement
 from ovnhook.subnet import Underlay
-from ovnhook.text import quoted
 
 _log = logging.getLogger(__name__)
 
@@ -385,13 +386,13 @@ class Attachment:
             window = list(itertools.islice(candidates, size))
             leased = self.northbound.leased_of(subnet.name, window, deadline)
             for candidate in window:
-                if identity.lease(subnet.name, str(candidate)) not in leased:
+                if uuids.lease(subnet.name, str(candidate)) not in leased:
                     return candidate
         leased = self.northbound.leased(subnet.name, deadline)
         for number, candidate in enumerate(candidates):
             if number % _AT_A_TIME == 0:
                 deadline.check(f"looking for a free address in subnet {subnet.name}")
-            if identity.lease(subnet.name, str(candidate)) not in leased:
+            if uuids.lease(subnet.name, str(candidate)) not in leased:
                 return candidate
         raise Exhausted(
             f"subnet {subnet.name} is full: all {address.capacity(subnet)} addresses are leased",

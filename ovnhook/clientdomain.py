@@ -9,11 +9,12 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook import address, identity
+from ovnhook import address
+from ovnhook.base import uuids
+from ovnhook.base.errors import InvalidRequest
+from ovnhook.base.text import is_hidden
 from ovnhook.domainxml import HOST_NAME, HOST_NAMES, MAC, SUBNET_NAME, SUBNET_NAMES
-from ovnhook.errors import InvalidRequest
 from ovnhook.model import Domain, Interface, Keeper, Kind, Wish, isolated_subnet
-from ovnhook.text import is_hidden
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,255}")  # libvirt's own limits: a name of a domain is a name of files
 _MOST = 32  # interfaces of a domain
@@ -54,7 +55,7 @@ def identify(uuid: str, name: str) -> Domain:
     """
     if not _NAME.fullmatch(name) and not (uuid and not name):
         raise InvalidRequest(f"name {name[:80]!r} is not one that a domain can have", "1 to 255 characters, no slash")
-    return Domain(_uuid(uuid, "domain") if uuid else identity.client_domain(name), name, kept_by=Keeper.CLIENT)
+    return Domain(_uuid(uuid, "domain") if uuid else uuids.client_domain(name), name, kept_by=Keeper.CLIENT)
 
 
 def make(uuid: str, name: str, interfaces: Iterable[Asked]) -> Domain:
@@ -121,5 +122,5 @@ def _uuid(text: str, what: str) -> UUID:
 
 def _mac(domain: Domain, number: int) -> str:
     """A MAC address of QEMU's range, the same for ever."""
-    octets = identity.interface(domain.uuid, number).bytes[:3]
+    octets = uuids.interface(domain.uuid, number).bytes[:3]
     return ":".join(f"{octet:02x}" for octet in (0x52, 0x54, 0x00, *octets))

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ovnhook import router
+from ovnhook.base.errors import InUse
 from ovnhook.changes import Change, SetNetwork
-from ovnhook.errors import InUse
 from ovnhook.model import External, Floating, InterfaceAddress, Network, Node, Router
 from ovnhook.observed import Cloud
 

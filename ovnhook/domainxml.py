@@ -12,7 +12,7 @@ from uuid import UUID
 from lxml import etree
 from netaddr import INET_PTON, IPAddress, valid_ipv4, valid_ipv6
 
-from ovnhook.errors import InvalidRequest
+from ovnhook.base.errors import InvalidRequest
 from ovnhook.model import Domain, Interface, Kind, Unfit, Wish, isolated_subnet
 from ovnhook.networkxml import LibvirtNetwork
 

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ovnhook import domainxml, placement
-from ovnhook.config import Config
-from ovnhook.deadline import Deadline
-from ovnhook.errors import InUse, InvalidRequest, NotFound, OvnhookError, Unavailable
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import InUse, InvalidRequest, NotFound, OvnhookError, Unavailable
+from ovnhook.base.text import quoted
 from ovnhook.host import Host
 from ovnhook.ovsdb.southbound import Southbound
-from ovnhook.text import quoted
 
 PLACE = "{node}"
 """What stands in a URI for the name of a node."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address, naming
+from ovnhook.base.errors import AlreadyExists, InvalidRequest, NotFound
 from ovnhook.changes import AddFloating, Change, RemoveFloating
-from ovnhook.errors import AlreadyExists, InvalidRequest, NotFound
 from ovnhook.model import Floating, Lease, Port
 from ovnhook.observed import Cloud
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ovnhook import router
+from ovnhook.base.text import quoted
 from ovnhook.model import Node, Port, Router
-from ovnhook.text import quoted
 
 BEAT = 30.0
 """Seconds between two times that an agent tells of its host though nothing is new."""

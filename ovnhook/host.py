@@ -13,9 +13,9 @@ from netaddr import IPNetwork
 
 from ovnhook import plan, underlay
 from ovnhook.attachment import Attached, Attachment
-from ovnhook.config import Config
-from ovnhook.deadline import Deadline
-from ovnhook.errors import Unavailable
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Unavailable
 from ovnhook.model import Domain, Kind
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.northbound import Northbound

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovnhook import pki
-from ovnhook.errors import InvalidConfig, InvalidRequest
+from ovnhook.base.errors import InvalidConfig, InvalidRequest
 
 AUTHORITY = Path("/var/lib/ovnhook/ca")
 """Where a control host has its authority."""

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from ovnhook import networkxml
-from ovnhook.errors import InvalidRequest
+from ovnhook.base.errors import InvalidRequest
 from ovnhook.networkxml import LibvirtNetwork
 
 _log = logging.getLogger(__name__)

@@ -11,12 +11,13 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from ovnhook import domainxml, libvirtfiles, logs
-from ovnhook.config import Config, load
-from ovnhook.deadline import Deadline
-from ovnhook.errors import InvalidConfig, OvnhookError, Unavailable
+from ovnhook import domainxml, libvirtfiles
+from ovnhook.base import logs
+from ovnhook.base.config import Config, load
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import InvalidConfig, OvnhookError, Unavailable
+from ovnhook.base.text import visible
 from ovnhook.host import Host
-from ovnhook.text import visible
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ovnhook import pki
-from ovnhook.errors import InvalidRequest
+from ovnhook.base.errors import InvalidRequest
 from ovnhook.pki import Authority, Subject
 
 _TOKEN, _UNTIL, _GONE = "token", "until", "gone"

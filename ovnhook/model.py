@@ -11,7 +11,7 @@ from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import identity
+from ovnhook.base import uuids
 
 
 class Kind(Enum):
@@ -114,7 +114,7 @@ class Domain:
 
     def port_uuid(self, mac: str) -> UUID:
         """The row of the port that belongs to one of its interfaces."""
-        return identity.port(self.uuid, mac)
+        return uuids.port(self.uuid, mac)
 
 
 def isolated_subnet(domain: UUID) -> str:
@@ -215,7 +215,7 @@ class Subnet:
     @property
     def uuid(self) -> UUID:
         """Its Logical_Switch row."""
-        return identity.switch(self.name)
+        return uuids.switch(self.name)
 
     @property
     def gateways(self) -> dict[IPNetwork, IPAddress]:
@@ -286,7 +286,7 @@ class Router:
     @property
     def uuid(self) -> UUID:
         """Its Logical_Router row."""
-        return identity.router(self.name)
+        return uuids.router(self.name)
 
 
 @dataclass(frozen=True)
@@ -335,7 +335,7 @@ class Lease:
     @property
     def uuid(self) -> UUID:
         """Its DNS row."""
-        return identity.lease(self.subnet, str(self.address))
+        return uuids.lease(self.subnet, str(self.address))
 
     def is_held_by(self, domain: UUID, mac: str) -> bool:
         """Whether it is of this interface."""
@@ -367,7 +367,7 @@ class Floating:
     @property
     def uuid(self) -> UUID:
         """Its NAT row, which goes with the lease."""
-        return identity.floating(self.subnet, str(self.inside))
+        return uuids.floating(self.subnet, str(self.inside))
 
 
 @dataclass(frozen=True)
@@ -405,7 +405,7 @@ class Port:
     @property
     def uuid(self) -> UUID:
         """Its Logical_Switch_Port row."""
-        return identity.port(self.domain, self.mac)
+        return uuids.port(self.domain, self.mac)
 
 
 @dataclass(frozen=True)
@@ -425,7 +425,7 @@ class Claim:
     @property
     def uuid(self) -> UUID:
         """Its DNS row."""
-        return identity.claim(self.subnet, self.mac)
+        return uuids.claim(self.subnet, self.mac)
 
 
 @dataclass(frozen=True)
@@ -470,7 +470,7 @@ class Holding:
     @property
     def uuid(self) -> UUID:
         """Its DNS row."""
-        return identity.domain(self.domain)
+        return uuids.domain(self.domain)
 
 
 @dataclass(frozen=True)

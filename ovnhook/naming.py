@@ -20,9 +20,9 @@ from uuid import UUID
 from netaddr import EUI, IPAddress, mac_unix_expanded, valid_mac
 
 from ovnhook.address import is_ip
-from ovnhook.errors import InvalidRequest
+from ovnhook.base.errors import InvalidRequest
+from ovnhook.base.text import quoted
 from ovnhook.model import Lease, Port
-from ovnhook.text import quoted
 
 _LISTED = 5  # choices that a refusal lists
 

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from ovnhook.errors import InvalidRequest
+from ovnhook.base.errors import InvalidRequest
 
 CONTROL, NODE, OPERATOR, READER = "control", "node", "operator", "reader"
 ROLES = (CONTROL, NODE, OPERATOR, READER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ovnhook.errors import InvalidRequest, NotFound, Unavailable
+from ovnhook.base.errors import InvalidRequest, NotFound, Unavailable
 from ovnhook.health import STALE, span
 from ovnhook.model import Node
 

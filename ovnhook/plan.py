@@ -14,6 +14,7 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook import migration, names
+from ovnhook.base.errors import InUse, InvalidRequest, NotFound, Unrepaired
 from ovnhook.changes import (
     AddLease,
     AddPort,
@@ -31,7 +32,6 @@ from ovnhook.changes import (
     UpdatePort,
 )
 from ovnhook.domainxml import SUBNET_NAME
-from ovnhook.errors import InUse, InvalidRequest, NotFound, Unrepaired
 from ovnhook.model import Claim, Domain, Holding, Interface, Keeper, Kind, Lease, Port, Subnet, Unfit
 from ovnhook.observed import Observed
 

@@ -14,10 +14,11 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook import address, identity
+from ovnhook import address
+from ovnhook.base import uuids
+from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
 from ovnhook.changes import Change, SetGateways, SetNetwork
 from ovnhook.domainxml import SUBNET_NAME
-from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
 from ovnhook.model import DEFAULT_ROUTER, External, InterfaceAddress, Network, Node, Router
 from ovnhook.observed import Cloud
 
@@ -264,7 +265,7 @@ def move(one: Router, nodes: Iterable[Node], host: str, before: Sequence[str]) -
 def _with_mac(router: Router, cloud: UUID) -> Router:
     if router.external is None:
         return router
-    return replace(router, external=replace(router.external, mac=identity.external_mac(cloud, router.name)))
+    return replace(router, external=replace(router.external, mac=uuids.external_mac(cloud, router.name)))
 
 
 def _external(name: str, wanted: Leg) -> External | None:

@@ -13,9 +13,9 @@ from typing import Any
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address, names
+from ovnhook.base.errors import AlreadyExists, Exhausted, InUse, InvalidRequest, NotFound
 from ovnhook.changes import AddSubnet, Change, NeedNames, RemoveSubnet, SetNames, SetNetwork, UpdateSubnet
 from ovnhook.domainxml import SUBNET_NAME
-from ovnhook.errors import AlreadyExists, Exhausted, InUse, InvalidRequest, NotFound
 from ovnhook.model import DEFAULT_ROUTER, Lease, Network, Range, Router, Subnet
 from ovnhook.observed import Cloud
 

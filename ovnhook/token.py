@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from ovnhook.errors import InvalidRequest
+from ovnhook.base.errors import InvalidRequest
 
 LIFETIME = 1800
 """Seconds that a token is good for."""

@@ -7,8 +7,8 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 
-from ovnhook.deadline import Deadline
-from ovnhook.errors import Unavailable
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Unavailable
 from ovnhook.ovsdb.vswitch import Vswitch
 from ovnhook.subnet import Underlay
 

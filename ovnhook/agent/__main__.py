@@ -9,15 +9,15 @@ import threading
 
 from sdnotify import SystemdNotifier
 
-from ovnhook import logs
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.node import Teller
 from ovnhook.agent.reconcile import Reconciler
 from ovnhook.agent.server import Server
-from ovnhook.config import AGENT_SOCKET, load
-from ovnhook.errors import OvnhookError
+from ovnhook.base import logs
+from ovnhook.base.config import AGENT_SOCKET, load
+from ovnhook.base.errors import OvnhookError
+from ovnhook.base.liveness import Liveness
 from ovnhook.host import Host
-from ovnhook.liveness import Liveness
 
 _log = logging.getLogger("ovnhook.agent")
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, Protocol, TypeVar
 
-from ovnhook.errors import Unavailable
+from ovnhook.base.errors import Unavailable
 
 TIMEOUT = 1.0
 """Seconds that a call may take; only one that waits for something takes longer than some milliseconds."""

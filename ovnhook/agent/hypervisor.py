@@ -19,8 +19,8 @@ from uuid import UUID
 import libvirt
 
 from ovnhook.agent.calls import Calls, NoAnswer
-from ovnhook.deadline import Deadline
-from ovnhook.errors import Unavailable
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Unavailable
 
 _log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from uuid import UUID
 
-from ovnhook.deadline import Deadline
-from ovnhook.errors import Unavailable
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Unavailable
 
 _REMEMBERED = 60.0  # seconds; nothing that was seen is acted on for so long
 _STARTING = 120.0  # seconds between our hook and libvirt's event of the start, the most that other hooks are given

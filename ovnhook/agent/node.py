@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 
 from ovnhook import __version__, underlay
-from ovnhook.deadline import Deadline
-from ovnhook.errors import OvnhookError, Unavailable
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.health import BEAT
 from ovnhook.ovsdb.southbound import Report, Southbound
 from ovnhook.ovsdb.vswitch import Vswitch

@@ -25,9 +25,10 @@ from ovnhook.agent.agenda import Agenda, Event, Failures, Scan
 from ovnhook.agent.calls import NoAnswer
 from ovnhook.agent.hypervisor import Hypervisor, Listeners, Seen, Sight
 from ovnhook.agent.locks import DomainLocks
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.changes import DropLease, SetNames
-from ovnhook.config import Config
-from ovnhook.deadline import Deadline
 from ovnhook.differences import (
     Arrive,
     Attach,
@@ -56,7 +57,6 @@ from ovnhook.differences import (
     whose,
     with_claims,
 )
-from ovnhook.errors import OvnhookError, Unavailable
 from ovnhook.host import Host
 from ovnhook.model import Claim
 from ovnhook.ovsdb import inventory

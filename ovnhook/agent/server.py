@@ -21,10 +21,10 @@ from typing import Any
 
 from ovnhook import domainxml
 from ovnhook.agent.locks import DomainLocks
-from ovnhook.config import Config
-from ovnhook.deadline import Deadline
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import InvalidRequest, OvnhookError, Unavailable
 from ovnhook.differences import Found
-from ovnhook.errors import InvalidRequest, OvnhookError, Unavailable
 from ovnhook.host import Host
 from ovnhook.lifecycle import AGENT_SHARE, Answer, answer
 

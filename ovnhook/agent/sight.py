@@ -9,8 +9,8 @@ from uuid import UUID
 
 from ovnhook import domainxml, libvirtfiles
 from ovnhook.agent.hypervisor import Seen, Sight
+from ovnhook.base.errors import InvalidRequest
 from ovnhook.differences import Difference, Domains, Leave, Running
-from ovnhook.errors import InvalidRequest
 from ovnhook.model import Domain
 
 

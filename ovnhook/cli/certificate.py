@@ -7,9 +7,7 @@ from pathlib import Path
 
 import click
 
-from ovnhook.cli.client import Client, Object
-from ovnhook.cli.output import format_option, say, show_list
-from ovnhook.errors import (
+from ovnhook.base.errors import (
     AlreadyExists,
     Exhausted,
     InUse,
@@ -18,6 +16,8 @@ from ovnhook.errors import (
     PermissionDenied,
     Unavailable,
 )
+from ovnhook.cli.client import Client, Object
+from ovnhook.cli.output import format_option, say, show_list
 
 
 def _day(seconds: int) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
+from ovnhook.base.config import AGENT_SOCKET
+from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.cli.output import format_option, show_list, text
-from ovnhook.config import AGENT_SOCKET
-from ovnhook.errors import OvnhookError, Unavailable
 
 _DIFFERS = 8  # the exit status that says so: docs/reference/command-line.md
 _HALF = "is this host set up? ovnhook node init, or ovnhook node join; journalctl -u ovnhook-agent"

@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ovnhook.config import CONTROL_SOCKET, Config, load
-from ovnhook.deadline import Deadline
-from ovnhook.errors import (
+from ovnhook.base.config import CONTROL_SOCKET, Config, load
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import (
     AlreadyExists,
     Conflict,
     Exhausted,

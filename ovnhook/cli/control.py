@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
+from ovnhook.base.config import load
+from ovnhook.base.errors import InvalidRequest
+from ovnhook.base.text import quoted
 from ovnhook.cli.output import say
-from ovnhook.config import load
-from ovnhook.errors import InvalidRequest
-from ovnhook.text import quoted
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 

@@ -10,6 +10,9 @@ from pathlib import Path
 import click
 
 from ovnhook import __version__
+from ovnhook.base.config import CONTROL_SOCKET
+from ovnhook.base.errors import OvnhookError
+from ovnhook.base.text import visible
 from ovnhook.cli.certificate import certificate
 from ovnhook.cli.check import check
 from ovnhook.cli.control import control
@@ -20,9 +23,6 @@ from ovnhook.cli.port import port
 from ovnhook.cli.router import router
 from ovnhook.cli.status import status
 from ovnhook.cli.subnet import subnet
-from ovnhook.config import CONTROL_SOCKET
-from ovnhook.errors import OvnhookError
-from ovnhook.text import visible
 
 _USAGE = 2
 _INTERRUPTED = 130
@@ -58,7 +58,7 @@ for noun in (subnet, lease, port, router, floating_ip, node, control, certificat
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status: 0, that of the error (ovnhook.errors), or 2 where it is used wrongly.
+    """Run the command; the exit status: 0, that of the error (ovnhook.base.errors), or 2 where it is used wrongly.
 
     Args:
         arguments: of the command line, or None for those of the process.

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ovnhook.base.config import CONTROL_SOCKET, load
+from ovnhook.base.errors import InUse, InvalidRequest, NotFound, Unavailable
 from ovnhook.cli import complete
 from ovnhook.cli.client import Client, Object
 from ovnhook.cli.output import format_option, say, show_list, show_one, text
-from ovnhook.config import CONTROL_SOCKET, load
-from ovnhook.errors import InUse, InvalidRequest, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from ovnhook.setup.step import Step

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ovnhook.text import is_hidden, visible
+from ovnhook.base.text import is_hidden, visible
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Object = Mapping[str, Any]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from sdnotify import SystemdNotifier
 
-from ovnhook import logs
-from ovnhook.config import CONTROL_SOCKET, PATH, load
+from ovnhook.base import logs
+from ovnhook.base.config import CONTROL_SOCKET, PATH, load
+from ovnhook.base.errors import OvnhookError
 from ovnhook.control.server import Server
-from ovnhook.errors import OvnhookError
 
 _log = logging.getLogger("ovnhook.control")
 

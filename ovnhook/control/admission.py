@@ -17,7 +17,7 @@ from enum import Enum
 
 import grpc
 
-from ovnhook.errors import Exhausted
+from ovnhook.base.errors import Exhausted
 
 _log = logging.getLogger(__name__)
 

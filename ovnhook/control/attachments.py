@@ -5,11 +5,11 @@ from __future__ import annotations
 from ovnhook import clientdomain
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import Attachment
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import InUse, NotFound
 from ovnhook.clientdomain import Asked
 from ovnhook.control.roles import check_host
-from ovnhook.deadline import Deadline
 from ovnhook.domainxml import interface_xml
-from ovnhook.errors import InUse, NotFound
 from ovnhook.model import Domain, Keeper
 from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.pki import NODE, Subject

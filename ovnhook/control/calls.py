@@ -12,10 +12,10 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from ovnhook.api import hints, messages
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import InvalidRequest, OvnhookError
 from ovnhook.control.admission import SEND, Admission, Call, Kind
 from ovnhook.control.roles import NOBODY, RULES, Identify, Rule, counted_as
-from ovnhook.deadline import Deadline
-from ovnhook.errors import InvalidRequest, OvnhookError
 from ovnhook.pki import Subject
 
 _log = logging.getLogger(__name__)

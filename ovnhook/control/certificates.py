@@ -10,11 +10,11 @@ from contextlib import suppress
 from ovnhook import members, pki
 from ovnhook import token as tokens
 from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.config import Config
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound
 from ovnhook.control.pages import page
 from ovnhook.control.trust import Trust
-from ovnhook.deadline import Deadline
-from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound
 from ovnhook.members import Invitation, Members, bracketed
 from ovnhook.pki import Subject
 

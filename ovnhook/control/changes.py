@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 
 from ovnhook.attachment import repeat
+from ovnhook.base.deadline import Deadline
 from ovnhook.changes import Change
 from ovnhook.control.repairs import Repairs
-from ovnhook.deadline import Deadline
 
 _log = logging.getLogger(__name__)
 

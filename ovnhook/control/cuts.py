@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ovnhook import connectivity
+from ovnhook.base.deadline import Deadline
 from ovnhook.changes import Change
 from ovnhook.connectivity import Use
-from ovnhook.deadline import Deadline
 from ovnhook.observed import Cloud
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound

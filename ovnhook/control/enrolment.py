@@ -8,9 +8,9 @@ import time
 from ovnhook import members, pki
 from ovnhook import token as tokens
 from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import NotFound, PermissionDenied
 from ovnhook.control.trust import Trust
-from ovnhook.deadline import Deadline
-from ovnhook.errors import NotFound, PermissionDenied
 
 _log = logging.getLogger(__name__)
 

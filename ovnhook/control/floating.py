@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ovnhook import floating, router
 from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import NotFound
 from ovnhook.changes import Change
 from ovnhook.control.changes import carry_out
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
-from ovnhook.deadline import Deadline
-from ovnhook.errors import NotFound
 from ovnhook.model import Floating
 from ovnhook.ovsdb.northbound import Northbound
 

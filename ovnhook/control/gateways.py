@@ -14,11 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from ovnhook import router
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Conflict, OvnhookError, Unavailable
 from ovnhook.changes import SetGateways
 from ovnhook.control import upgrade
 from ovnhook.control.loop import Loop
-from ovnhook.deadline import Deadline
-from ovnhook.errors import Conflict, OvnhookError, Unavailable
 from ovnhook.model import Router
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 import grpc
 
 from ovnhook.api.grpc.health.v1 import health_pb2 as api
-from ovnhook.deadline import Deadline
-from ovnhook.errors import NotFound, OvnhookError
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import NotFound, OvnhookError
 from ovnhook.ovsdb.northbound import Northbound
 
 _PATIENCE = 2.0  # seconds that the database has to answer

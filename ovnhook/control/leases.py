@@ -11,11 +11,11 @@ from ovnhook import naming, plan
 from ovnhook.address import is_ip
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import repeat
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import InvalidRequest, NotFound
 from ovnhook.changes import describe
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
-from ovnhook.deadline import Deadline
-from ovnhook.errors import InvalidRequest, NotFound
 from ovnhook.model import Lease, Subnet
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.subnet import find

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import grpc
 
-from ovnhook.config import Config
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import OvnhookError
 from ovnhook.control import probe, tcp
 from ovnhook.control.admission import HALF_OPEN, Admission, Kind, Limit
 from ovnhook.control.calls import Calls
 from ovnhook.control.roles import Identify
-from ovnhook.deadline import Deadline
-from ovnhook.errors import OvnhookError
 
 LONG = 8
 """How many calls of a listener that may take long there may be at a time."""

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import Attachment
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import InUse, NotFound, Unavailable
+from ovnhook.base.text import quoted
 from ovnhook.control.certificates import Certificates
 from ovnhook.control.cuts import refuse_removal
 from ovnhook.control.pages import page
-from ovnhook.deadline import Deadline
-from ovnhook.errors import InUse, NotFound, Unavailable
 from ovnhook.health import BEAT, span
 from ovnhook.model import Domain, Node
 from ovnhook.ovsdb import inventory
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
-from ovnhook.text import quoted
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from ovnhook.errors import InvalidRequest
+from ovnhook.base.errors import InvalidRequest
 
 _MOST = 1000  # rows of a page for which a size is asked
 _BYTES = 3 << 20  # of a page for which none is: gRPC's clients take 4 MiB in one answer

@@ -10,17 +10,17 @@ from netaddr import IPAddress
 from ovnhook import naming
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import Attachment
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import AlreadyExists, InUse, NotFound
+from ovnhook.base.text import quoted
 from ovnhook.control.attachments import Attachments
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.control.roles import check_host
-from ovnhook.deadline import Deadline
-from ovnhook.errors import AlreadyExists, InUse, NotFound
 from ovnhook.model import Keeper, Port, Wish
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.pki import Subject
 from ovnhook.subnet import find
-from ovnhook.text import quoted
 
 
 class Ports:

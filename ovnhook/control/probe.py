@@ -11,7 +11,7 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
-from ovnhook.deadline import Deadline
+from ovnhook.base.deadline import Deadline
 
 _HEADERS, _RST_STREAM, _SETTINGS, _DATA = 1, 3, 4, 0
 _END_STREAM, _END_HEADERS = 1, 4

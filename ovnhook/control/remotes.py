@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ovnhook import keyfiles, pki, remotes
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import OvnhookError
 from ovnhook.control.loop import Loop
-from ovnhook.deadline import Deadline
-from ovnhook.errors import OvnhookError
 from ovnhook.health import Foreign
 from ovnhook.ovsdb import remotes as rows
 from ovnhook.ovsdb import server

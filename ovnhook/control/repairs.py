@@ -9,9 +9,9 @@ import logging
 import threading
 import time
 
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Conflict, OvnhookError
 from ovnhook.control.loop import Loop
-from ovnhook.deadline import Deadline
-from ovnhook.errors import Conflict, OvnhookError
 from ovnhook.ovsdb import integrity
 from ovnhook.ovsdb.integrity import Defect, Integrity
 from ovnhook.ovsdb.northbound import Northbound

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import grpc
 
-from ovnhook.errors import InvalidRequest, PermissionDenied, Unavailable
+from ovnhook.base.errors import InvalidRequest, PermissionDenied, Unavailable
 from ovnhook.members import Members
 from ovnhook.pki import CONTROL, NODE, OPERATOR, READER, ROLES, Subject, subject_of
 

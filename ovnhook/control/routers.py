@@ -7,19 +7,20 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import uuid4
 
-from ovnhook import identity, router
+from ovnhook import router
 from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.base import uuids
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import InvalidRequest, Unavailable
+from ovnhook.base.text import quoted
 from ovnhook.changes import Change
 from ovnhook.control.changes import carry_out
 from ovnhook.control.cuts import refuse_cuts
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
-from ovnhook.deadline import Deadline
-from ovnhook.errors import InvalidRequest, Unavailable
 from ovnhook.model import Network
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
-from ovnhook.text import quoted
 
 _log = logging.getLogger(__name__)
 
@@ -179,5 +180,5 @@ def message(network: Network, gateways: Sequence[str], active: str) -> api.Route
         gateways=gateways,
         active_gateway=active if one.external and gateways else "",
         logical_router=str(one.uuid),
-        external_switch=str(identity.part("external", one.name)) if one.external else "",
+        external_switch=str(uuids.part("external", one.name)) if one.external else "",
     )

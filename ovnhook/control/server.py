@@ -17,7 +17,9 @@ from ovnhook.api.grpc.health.v1 import health_pb2, health_pb2_grpc
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
 from ovnhook.attachment import Attachment
-from ovnhook.config import Config
+from ovnhook.base.config import Config
+from ovnhook.base.errors import OvnhookError
+from ovnhook.base.liveness import Liveness
 from ovnhook.control import listener, roles
 from ovnhook.control.attachments import Attachments
 from ovnhook.control.certificates import Certificates
@@ -37,8 +39,6 @@ from ovnhook.control.status import Status
 from ovnhook.control.subnets import Subnets
 from ovnhook.control.trust import Trust
 from ovnhook.control.watches import Changes
-from ovnhook.errors import OvnhookError
-from ovnhook.liveness import Liveness
 from ovnhook.members import Members
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.northbound import Northbound

@@ -10,14 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ovnhook import address, health, identity, ipsec
+from ovnhook import address, health, ipsec
 from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.base import uuids
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import OvnhookError, Unavailable
+from ovnhook.base.text import quoted
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.nodes import Around, message
 from ovnhook.control.remotes import Remotes
 from ovnhook.control.repairs import Repairs
-from ovnhook.deadline import Deadline
-from ovnhook.errors import OvnhookError, Unavailable
 from ovnhook.members import Members
 from ovnhook.model import Node, Port
 from ovnhook.observed import Cloud
@@ -25,7 +27,6 @@ from ovnhook.ovsdb import server
 from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.pki import CONTROL, NODE, OPERATOR, Subject
-from ovnhook.text import quoted
 
 _PATIENCE = 2.0  # seconds that a database has to answer
 _SILENCE = 2.0  # seconds that northd and the hosts have
@@ -231,7 +232,7 @@ def _lost(port: Port) -> tuple[str, str]:
     """The defect that a client's port is that somebody has deleted, and what makes it anew."""
     what = f"the port of interface {port.mac} of domain {port.domain_name} on subnet {port.subnet} is missing"
     name = quoted(port.domain_name)
-    if port.domain != identity.client_domain(port.domain_name):
+    if port.domain != uuids.client_domain(port.domain_name):
         return what, f"its client can attach domain {port.domain} again; or: ovnhook port delete {name}"
     where = " ".join(f"--address {address}" for address in port.addresses)
     create = f"ovnhook port create {name} --host {quoted(port.host)} --subnet {port.subnet} --mac {port.mac} {where}"

@@ -6,15 +6,16 @@ import logging
 from collections.abc import Callable
 from uuid import UUID
 
-from ovnhook import address, identity, router, subnet
+from ovnhook import address, router, subnet
 from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.base import uuids
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import InvalidRequest, Unavailable
 from ovnhook.changes import Change
 from ovnhook.control.changes import carry_out
 from ovnhook.control.cuts import refuse_cuts
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
-from ovnhook.deadline import Deadline
-from ovnhook.errors import InvalidRequest, Unavailable
 from ovnhook.model import DEFAULT_ROUTER, Subnet
 from ovnhook.ovsdb import rows
 from ovnhook.ovsdb.northbound import Northbound
@@ -178,5 +179,5 @@ def message(one: Subnet, used: int, network_id: int) -> api.Subnet:
         dhcp_options=[str(uuid) for uuid in rows.dhcp_options(one)],
         cidr6=str(one.cidr6 or ""),
         gateway6=str(one.gateway6 or ""),
-        names=str(identity.names(one.name)),
+        names=str(uuids.names(one.name)),
     )

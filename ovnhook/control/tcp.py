@@ -1,4 +1,4 @@
-"""Serving over TCP: with mutual TLS, or in the clear to this host alone (ovnhook.config refuses the rest)."""
+"""Serving over TCP: with mutual TLS, or in the clear to this host alone (ovnhook.base.config refuses the rest)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import grpc
 
-from ovnhook.config import Config
-from ovnhook.errors import InvalidConfig, OvnhookError
+from ovnhook.base.config import Config
+from ovnhook.base.errors import InvalidConfig, OvnhookError
 
 _log = logging.getLogger(__name__)
 

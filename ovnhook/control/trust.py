@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ovnhook import fence, ipsec, keyfiles, members, pki
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Conflict, InvalidConfig, NotFound, OvnhookError, Unavailable
 from ovnhook.control.loop import Loop
-from ovnhook.deadline import Deadline
-from ovnhook.errors import Conflict, InvalidConfig, NotFound, OvnhookError, Unavailable
 from ovnhook.members import Member, Members
 from ovnhook.ovsdb import server
 from ovnhook.ovsdb.trust import Trust as Row

@@ -6,8 +6,8 @@ import logging
 from uuid import uuid4
 
 from ovnhook import router
+from ovnhook.base.deadline import Deadline
 from ovnhook.changes import RenewIsolation
-from ovnhook.deadline import Deadline
 from ovnhook.observed import Cloud
 from ovnhook.ovsdb.northbound import Northbound
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 import grpc
 
 from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Exhausted, InvalidRequest, OvnhookError, Unavailable
 from ovnhook.control.calls import patience
 from ovnhook.control.view import TABLES, View
-from ovnhook.deadline import Deadline
-from ovnhook.errors import Exhausted, InvalidRequest, OvnhookError, Unavailable
 from ovnhook.ovsdb.replica import Replica
 
 _log = logging.getLogger(__name__)

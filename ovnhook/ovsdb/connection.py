@@ -14,8 +14,8 @@ import ovs.jsonrpc
 import ovs.poller
 import ovs.stream
 
-from ovnhook.deadline import Deadline
-from ovnhook.errors import AlreadyExists, Conflict, OvnhookError, Unavailable
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import AlreadyExists, Conflict, OvnhookError, Unavailable
 from ovnhook.ovsdb import poll  # noqa: F401  # for what it puts in place
 from ovnhook.ovsdb.operation import Operation, Row
 from ovnhook.ovsdb.tls import REFUSED

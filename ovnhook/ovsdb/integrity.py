@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from ovnhook import identity, names
+from ovnhook import names
+from ovnhook.base import uuids
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import OvnhookError
 from ovnhook.changes import AddFloating
-from ovnhook.deadline import Deadline
-from ovnhook.errors import OvnhookError
 from ovnhook.model import Floating, Network, Router, Subnet
 from ovnhook.observed import Cloud
 from ovnhook.ovsdb import northbound, rows, topology
@@ -57,7 +58,7 @@ _PARTS: tuple[Operation, ...] = (
     select(rows.SWITCH, columns=["_uuid", "name", "dns_records", "external_ids"]),
     *(select(rows.PORT, includes("external_ids", rows.kind(kind))) for kind in _OF_PORTS),
     select(rows.DNS, includes("external_ids", rows.kind("names")), columns=["_uuid", "external_ids"]),
-    select(rows.DNS, key(identity.REGISTRY), columns=["_uuid", "external_ids", "records"]),
+    select(rows.DNS, key(uuids.REGISTRY), columns=["_uuid", "external_ids", "records"]),
 )
 _DERIVED = ("names", "dhcp", "router-port", "router-peer", "external", "isolated", "snat", "gateway")
 _PARENTS = (
@@ -187,7 +188,7 @@ class _Comparison:
         return Integrity(cloud, (*defects, *unfloated), tuple(self._guard()), runs)
 
     def _registry(self) -> tuple[Any, list[Defect]]:
-        row = self._there[rows.DNS].get(identity.REGISTRY)
+        row = self._there[rows.DNS].get(uuids.REGISTRY)
         try:
             if row is not None:
                 return rows.registry(row), []
@@ -198,10 +199,10 @@ class _Comparison:
         restored = self._known.cloud.count().new
         what = "the registry, which names the default subnet, is missing"
         if row is None:
-            operations = [insert(rows.DNS, identity.REGISTRY, rows.registry_columns(restored))]
+            operations = [insert(rows.DNS, uuids.REGISTRY, rows.registry_columns(restored))]
         else:
             what = "the registry, which names the default subnet, was changed"
-            operations = topology.put(rows.DNS, identity.REGISTRY, {}, rows.registry_columns(restored))
+            operations = topology.put(rows.DNS, uuids.REGISTRY, {}, rows.registry_columns(restored))
         return restored, [Defect(what, operations=tuple(operations))]
 
     def _subnets(self, default: str) -> dict[str, Subnet]:
@@ -222,7 +223,7 @@ class _Comparison:
                 copy = rows.subnet({"external_ids": row["external_ids"]}, default)
             except rows.BrokenRow:
                 continue
-            if identity.names(copy.name) == UUID(row["_uuid"][1]):
+            if uuids.names(copy.name) == UUID(row["_uuid"][1]):
                 found[copy.name] = copy
                 broken.pop(str(copy.uuid), None)
         self._broken += broken.values()
@@ -248,7 +249,7 @@ class _Comparison:
             found[copy.name] = copy
             broken.pop(str(copy.uuid), None)
         for name in {subnet.router for subnet in subnets.values()} - {"", *found}:
-            if str(identity.router(name)) not in broken:
+            if str(uuids.router(name)) not in broken:
                 found[name] = Router(name)
         self._broken += broken.values()
         return [found[name] for name in sorted(found)]
@@ -347,7 +348,7 @@ class _Comparison:
 
     def _compare_names(self, cloud: Cloud) -> Iterator[Defect]:
         """Switches that do not refer to the names that their guests may ask for, or to others of ours."""
-        own = {subnet.name: str(identity.names(subnet.name)) for subnet in cloud.subnets}
+        own = {subnet.name: str(uuids.names(subnet.name)) for subnet in cloud.subnets}
         shared: dict[str, set[str]] = {}
         for subnet in cloud.subnets:
             if subnet.router and not subnet.isolated:
@@ -403,15 +404,15 @@ class _Comparison:
 
     def _is_gateway(self, uuid: UUID, row: Row, nodes: Mapping[UUID, Node]) -> bool:
         router = rows.own(row).get("router", "")
-        return identity.part("gateways", router) in nodes and uuid == topology.gateway(router, row["chassis_name"])
+        return uuids.part("gateways", router) in nodes and uuid == topology.gateway(router, row["chassis_name"])
 
     def _guard(self) -> Iterator[Operation]:
-        row = self._there[rows.DNS].get(identity.REGISTRY)
+        row = self._there[rows.DNS].get(uuids.REGISTRY)
         if row is None:
-            yield require(rows.DNS, [key(identity.REGISTRY)], [], ["_uuid"])
+            yield require(rows.DNS, [key(uuids.REGISTRY)], [], ["_uuid"])
         else:
             ids = {name: value for name, value in map_of(row["external_ids"]).items() if name.startswith("ovnhook:")}
-            yield northbound.exists(rows.DNS, identity.REGISTRY, includes("external_ids", ids))
+            yield northbound.exists(rows.DNS, uuids.REGISTRY, includes("external_ids", ids))
 
 
 def _is_alike(present: Floating | None, known: Floating) -> bool:

@@ -11,10 +11,11 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook import identity, names
-from ovnhook.deadline import Deadline
+from ovnhook import names
+from ovnhook.base import uuids
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import OvnhookError
 from ovnhook.differences import Inventory, Known, claimed
-from ovnhook.errors import OvnhookError
 from ovnhook.model import Claim
 from ovnhook.ovsdb import rows
 from ovnhook.ovsdb.connection import Database
@@ -48,8 +49,8 @@ def read(
     for name, domain in domains.items():
         same = includes("external_ids", rows.kind("subnet", subnet=name, dns_domain=domain))
         wanted += [
-            select(rows.SWITCH, key(identity.switch(name)), same, columns=["_uuid"]),
-            select(rows.DNS, key(identity.names(name)), columns=["_version"]),
+            select(rows.SWITCH, key(uuids.switch(name)), same, columns=["_uuid"]),
+            select(rows.DNS, key(uuids.names(name)), columns=["_version"]),
         ]
     ports, coming, holdings, arriving, leases, *more = database.transact(wanted, deadline)
     versions = {
@@ -86,16 +87,16 @@ def read_domain(
         deadline: when to give up.
     """
     broken: list[OvnhookError] = []
-    (found,) = database.transact([select(rows.DNS, key(identity.domain(domain)))], deadline)
+    (found,) = database.transact([select(rows.DNS, key(uuids.domain(domain)))], deadline)
     holding = next(_each(rows.holding, found, broken), None)
     held = holding.leases if holding else ()
     every = sorted({*macs, *(mac for mac, _, _ in held)})
-    wanted = [select(rows.PORT, key(identity.port(domain, mac))) for mac in every]
+    wanted = [select(rows.PORT, key(uuids.port(domain, mac))) for mac in every]
     found = [row for result in (database.transact(wanted, deadline) if wanted else ()) for row in result]
     ports = list(_each(rows.port, found, broken))
     where = {*places, *((subnet, address) for _, subnet, address in held)}
     where |= {(port.subnet, address) for port in ports for address in port.addresses}
-    wanted = [select(rows.DNS, key(identity.lease(subnet, str(address)))) for subnet, address in sorted(where)]
+    wanted = [select(rows.DNS, key(uuids.lease(subnet, str(address)))) for subnet, address in sorted(where)]
     found = [row for result in (database.transact(wanted, deadline) if wanted else ()) for row in result]
     leases = [lease for lease in _each(rows.lease, found, broken) if lease.host == host]
     ours = holding is not None and host in (holding.host, holding.moving_to)
@@ -141,10 +142,10 @@ def look_up(
         deadline: when to give up.
     """
     holders, pairs, wished, sized = list(domains), list(interfaces), list(claims), list(measured)
-    wanted = [select(rows.DNS, key(identity.domain(domain))) for domain in holders]
-    wanted += [select(rows.PORT, key(identity.port(domain, mac))) for domain, mac in pairs]
+    wanted = [select(rows.DNS, key(uuids.domain(domain))) for domain in holders]
+    wanted += [select(rows.PORT, key(uuids.port(domain, mac))) for domain, mac in pairs]
     wanted += [select(rows.DNS, key(claim.uuid)) for claim in wished]
-    wanted += [select(rows.SWITCH, key(identity.switch(name)), columns=rows.SUBNET_COLUMNS) for name in sized]
+    wanted += [select(rows.SWITCH, key(uuids.switch(name)), columns=rows.SUBNET_COLUMNS) for name in sized]
     found = iter(database.transact(wanted, deadline) if wanted else ())
     known = Known()
     broken: list[OvnhookError] = []
@@ -157,7 +158,7 @@ def look_up(
     there = [subnet for _ in sized for subnet in _each(partial(rows.subnet, default=""), next(found), broken)]
     known.mtus.update({subnet.name: subnet.mtu for subnet in there})
     others = [claim for claim in claimed if claim not in wished]
-    wanted = [select(rows.PORT, key(identity.port(claim.domain, claim.mac))) for claim in others]
+    wanted = [select(rows.PORT, key(uuids.port(claim.domain, claim.mac))) for claim in others]
     found = iter(database.transact(wanted, deadline) if wanted else ())
     for claim in others:
         for port in _each(rows.port, next(found), broken):
@@ -174,8 +175,8 @@ def _look_up_names(database: Database, name: str, known: Known, broken: list[Ovn
     """A subnet's names, and whether what they lead to is leased: a subnet at a time, for there can be very many."""
     switches, found = database.transact(
         [
-            select(rows.SWITCH, key(identity.switch(name)), columns=rows.SUBNET_COLUMNS),
-            select(rows.DNS, key(identity.names(name)), columns=["_version", "records"]),
+            select(rows.SWITCH, key(uuids.switch(name)), columns=rows.SUBNET_COLUMNS),
+            select(rows.DNS, key(uuids.names(name)), columns=["_version", "records"]),
         ],
         deadline,
     )
@@ -185,7 +186,7 @@ def _look_up_names(database: Database, name: str, known: Known, broken: list[Ovn
         leased: set[str] = set()
         for start in range(0, len(places), _AT_A_TIME):
             some = places[start : start + _AT_A_TIME]
-            wanted = [select(rows.DNS, key(identity.lease(name, place)), columns=["_uuid"]) for place in some]
+            wanted = [select(rows.DNS, key(uuids.lease(name, place)), columns=["_uuid"]) for place in some]
             results = database.transact(wanted, deadline)
             leased |= {place for place, there in zip(some, results, strict=True) if there}
         known.domains[name] = subnet.domain

@@ -12,7 +12,8 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook import identity
+from ovnhook.base import uuids
+from ovnhook.base.deadline import Deadline
 from ovnhook.changes import (
     AddFloating,
     AddLease,
@@ -39,7 +40,6 @@ from ovnhook.changes import (
     UpdatePort,
     UpdateSubnet,
 )
-from ovnhook.deadline import Deadline
 from ovnhook.model import Claim, Holding, Keeper, Lease, Port, Subnet
 from ovnhook.observed import Cloud, Observed
 from ovnhook.ovsdb import rows, topology
@@ -102,7 +102,7 @@ def _lost(ports: Iterable[Port], holdings: Iterable[Holding], claims: Iterable[C
         if claim.domain in held and (claim.subnet, claim.mac, claim.domain) not in there:
             of = held[claim.domain]
             addresses = tuple(where for mac, name, where in of.leases if (mac, name) == (claim.mac, claim.subnet))
-            name = str(identity.port(claim.domain, claim.mac))
+            name = str(uuids.port(claim.domain, claim.mac))
             yield Port(name, claim.subnet, claim.mac, addresses, claim.domain, of.domain_name, of.host, Keeper.CLIENT)
 
 
@@ -122,10 +122,10 @@ class Northbound:
         names, addresses = list(dict.fromkeys(subnets)), list(macs)
         registry, holding, *found = self.database.transact(
             [
-                select(rows.DNS, key(identity.REGISTRY)),
-                select(rows.DNS, key(identity.domain(domain))),
-                *(select(rows.PORT, key(identity.port(domain, mac))) for mac in addresses),
-                *(select(rows.SWITCH, key(identity.switch(name)), columns=rows.SUBNET_COLUMNS) for name in names),
+                select(rows.DNS, key(uuids.REGISTRY)),
+                select(rows.DNS, key(uuids.domain(domain))),
+                *(select(rows.PORT, key(uuids.port(domain, mac))) for mac in addresses),
+                *(select(rows.SWITCH, key(uuids.switch(name)), columns=rows.SUBNET_COLUMNS) for name in names),
             ],
             deadline,
         )
@@ -161,7 +161,7 @@ class Northbound:
             deadline: when to give up.
             pass_over: whether rows that are broken are passed over, for they are not what is asked about.
         """
-        wanted = [select(rows.DNS, key(identity.lease(name, str(address)))) for name, address in places]
+        wanted = [select(rows.DNS, key(uuids.lease(name, str(address)))) for name, address in places]
         results = self.database.transact(wanted, deadline) if wanted else []
         found = [row for result in results for row in result]
         leases = self._read(rows.lease, found) if pass_over else map(rows.lease, found)
@@ -171,8 +171,8 @@ class Northbound:
         self, places: Iterable[tuple[str, IPAddress]], macs: Iterable[tuple[str, str]], deadline: Deadline
     ) -> tuple[dict[tuple[str, IPAddress], Lease], dict[tuple[str, str], Claim]]:
         """The leases of some addresses, and the claims of some MAC addresses, by subnet: those that exist."""
-        leases = [select(rows.DNS, key(identity.lease(name, str(address)))) for name, address in places]
-        claims = [select(rows.DNS, key(identity.claim(name, mac))) for name, mac in macs]
+        leases = [select(rows.DNS, key(uuids.lease(name, str(address)))) for name, address in places]
+        claims = [select(rows.DNS, key(uuids.claim(name, mac))) for name, mac in macs]
         wanted = [*leases, *claims]
         results = self.database.transact(wanted, deadline) if wanted else []
         leased = [rows.lease(row) for result in results[: len(leases)] for row in result]
@@ -184,7 +184,7 @@ class Northbound:
 
     def claimants(self, claims: Iterable[Claim], deadline: Deadline) -> dict[tuple[str, str], Port]:
         """The ports that claims are of, by subnet and MAC: those that exist there. A claim without one is void."""
-        wanted = [select(rows.PORT, key(identity.port(claim.domain, claim.mac))) for claim in claims]
+        wanted = [select(rows.PORT, key(uuids.port(claim.domain, claim.mac))) for claim in claims]
         results = self.database.transact(wanted, deadline) if wanted else []
         ports = [rows.port(row) for result in results for row in result]
         there = {(claim.subnet, claim.mac) for claim in claims}
@@ -192,9 +192,7 @@ class Northbound:
 
     def leased_of(self, subnet: str, addresses: Iterable[IPAddress], deadline: Deadline) -> set[UUID]:
         """The lease rows' UUIDs of some addresses of a subnet, those that exist: less to read than `leases_at`."""
-        wanted = [
-            select(rows.DNS, key(identity.lease(subnet, str(address))), columns=["_uuid"]) for address in addresses
-        ]
+        wanted = [select(rows.DNS, key(uuids.lease(subnet, str(address))), columns=["_uuid"]) for address in addresses]
         results = self.database.transact(wanted, deadline) if wanted else []
         return {UUID(row["_uuid"][1]) for result in results for row in result}
 
@@ -206,14 +204,14 @@ class Northbound:
 
     def subnets_named(self, names: Iterable[str], default: str, deadline: Deadline) -> dict[str, Subnet]:
         """Some subnets by name, those that exist; `default` is the name of the default subnet."""
-        wanted = [select(rows.SWITCH, key(identity.switch(name)), columns=rows.SUBNET_COLUMNS) for name in names]
+        wanted = [select(rows.SWITCH, key(uuids.switch(name)), columns=rows.SUBNET_COLUMNS) for name in names]
         found = self.database.transact(wanted, deadline)
         subnets = [rows.subnet(row, default) for result in found for row in result]
         return {subnet.name: subnet for subnet in subnets}
 
     def without_switch(self, names: Iterable[str], deadline: Deadline) -> frozenset[str]:
         """Those of some subnets without a switch that exist all the same: a copy says so (ovnhook.ovsdb.integrity)."""
-        wanted = [select(rows.DNS, key(identity.names(name)), columns=["external_ids"]) for name in names]
+        wanted = [select(rows.DNS, key(uuids.names(name)), columns=["external_ids"]) for name in names]
         found = self.database.transact(wanted, deadline) if wanted else []
         copies = (rows.own(row) for result in found for row in result)
         return frozenset(copy.get("subnet", "") for copy in copies if "cidr" in copy)
@@ -222,7 +220,7 @@ class Northbound:
         """Every subnet, router and floating address, and the registry that they were read with."""
         registry, switches, routers, nats = self.database.transact(
             [
-                select(rows.DNS, key(identity.REGISTRY)),
+                select(rows.DNS, key(uuids.REGISTRY)),
                 select(rows.SWITCH, includes("external_ids", rows.kind("subnet")), columns=rows.SUBNET_COLUMNS),
                 select(topology.ROUTER, includes("external_ids", rows.kind("router"))),
                 select(topology.NAT, includes("external_ids", rows.kind("floating"))),
@@ -400,7 +398,7 @@ class Northbound:
 
     def port_names(self, subnet: str, deadline: Deadline) -> list[str]:
         """The names of all ports on a subnet's logical switch, ours or not, but for that of its router."""
-        uuid = key(identity.switch(subnet))
+        uuid = key(uuids.switch(subnet))
         (found,) = self.database.transact([select(rows.SWITCH, uuid, columns=["ports"])], deadline)
         ports = [UUID(port[1]) for row in found for port in set_of(row["ports"])]
         wanted = [select(rows.PORT, key(port), columns=["name"]) for port in ports]
@@ -410,7 +408,7 @@ class Northbound:
 
     def names(self, subnet: str, deadline: Deadline) -> dict[str, str]:
         """All the names of a subnet, as its guests get them."""
-        (found,) = self.database.transact([select(rows.DNS, key(identity.names(subnet)))], deadline)
+        (found,) = self.database.transact([select(rows.DNS, key(uuids.names(subnet)))], deadline)
         return {name: value for row in found for name, value in map_of(row["records"]).items()}
 
     def is_foreign_switch(self, name: str, deadline: Deadline) -> bool:
@@ -445,7 +443,7 @@ class Northbound:
             return
         dropped = [change.lease for change in changes if isinstance(change, DropLease)]
         # Looked at in the same transaction, for what goes with a lease is not among the changes.
-        outside = [select(topology.NAT, key(identity.floating(one.subnet, str(one.address)))) for one in dropped]
+        outside = [select(topology.NAT, key(uuids.floating(one.subnet, str(one.address)))) for one in dropped]
         done = self.database.transact(
             [*outside, *(operation for change in changes for operation in operations(change))], deadline
         )
@@ -496,7 +494,7 @@ def _(change: UpdateLease) -> list[Operation]:
 @operations.register
 def _(change: DropLease) -> list[Operation]:
     lease = change.lease
-    floating = topology.unfloat(identity.floating(lease.subnet, str(lease.address)))
+    floating = topology.unfloat(uuids.floating(lease.subnet, str(lease.address)))
     return [_still_of(lease), delete(rows.DNS, key(lease.uuid)), floating]
 
 
@@ -509,7 +507,7 @@ def _(change: ClaimMac) -> list[Operation]:
     if old.domain == new.domain:
         return [present]
     there = includes("external_ids", rows.kind("port", subnet=old.subnet))
-    gone = require(rows.PORT, [key(identity.port(old.domain, old.mac)), there], [], ["_uuid"])
+    gone = require(rows.PORT, [key(uuids.port(old.domain, old.mac)), there], [], ["_uuid"])
     return [present, gone, *topology.put(rows.DNS, new.uuid, rows.claim_columns(old), rows.claim_columns(new))]
 
 
@@ -557,12 +555,12 @@ def _(change: DropClaim) -> list[Operation]:
 @operations.register
 def _(change: NeedNames) -> list[Operation]:
     row = {"records": as_map(change.records)}
-    return [require(rows.DNS, [key(identity.names(change.subnet))], [row], ["records"])]
+    return [require(rows.DNS, [key(uuids.names(change.subnet))], [row], ["records"])]
 
 
 @operations.register
 def _(change: SetNames) -> list[Operation]:
-    uuid = identity.names(change.subnet)
+    uuid = uuids.names(change.subnet)
     gone = dict(change.old.items() - change.new.items())
     new = dict(change.new.items() - change.old.items())
     # The server copies all the names of the subnet for each mutation.
@@ -592,22 +590,22 @@ def _(change: DropHolding) -> list[Operation]:
 @operations.register
 def _(change: SetRegistry) -> list[Operation]:
     if change.old is None:
-        return [insert(rows.DNS, identity.REGISTRY, rows.registry_columns(change.new))]
+        return [insert(rows.DNS, uuids.REGISTRY, rows.registry_columns(change.new))]
     old, new = change.old, change.new
     mutations = [
         *put_keys("external_ids", rows.registry_ids(old), rows.registry_ids(new)),
         *put_keys("records", rows.registry_records(old), rows.registry_records(new)),
     ]
     return [
-        *still(rows.DNS, identity.REGISTRY, rows.registry_ids(old)),
-        mutate(rows.DNS, key(identity.REGISTRY), mutations),
+        *still(rows.DNS, uuids.REGISTRY, rows.registry_ids(old)),
+        mutate(rows.DNS, key(uuids.REGISTRY), mutations),
     ]
 
 
 @operations.register
 def _(change: AddSubnet) -> list[Operation]:
     subnet = change.subnet
-    own = [["dns_records", "insert", rows.members(identity.names(subnet.name))]]
+    own = [["dns_records", "insert", rows.members(uuids.names(subnet.name))]]
     return [
         *(insert(node.table, uuid, node.row) for uuid, node in topology.subnet_nodes(subnet).items()),
         mutate(rows.SWITCH, key(subnet.uuid), own),
@@ -639,7 +637,7 @@ def _(change: RemoveSubnet) -> list[Operation]:
         require(rows.DNS, [unused], [], ["_uuid"]),
         require(rows.SWITCH, [key(subnet.uuid)], [{"ports": ["set", []]}], ["ports"]),
         delete(rows.SWITCH, key(subnet.uuid)),
-        delete(rows.DNS, key(identity.names(subnet.name))),
+        delete(rows.DNS, key(uuids.names(subnet.name))),
         delete(rows.DNS, includes("external_ids", rows.kind("mac", subnet=subnet.name))),  # what ports by hand left
         *(delete(rows.DHCP_OPTIONS, key(uuid)) for uuid in rows.dhcp_options(subnet)),
     ]
@@ -660,9 +658,9 @@ def _(change: AddFloating) -> list[Operation]:
     one = change.floating
     lease = includes("external_ids", rows.kind("lease", domain=str(one.domain), mac=one.mac))
     return [
-        exists(rows.DNS, identity.lease(one.subnet, str(one.inside)), lease),
+        exists(rows.DNS, uuids.lease(one.subnet, str(one.inside)), lease),
         insert(topology.NAT, one.uuid, topology.floating_row(one)),
-        mutate(topology.ROUTER, key(identity.router(one.router)), [["nat", "insert", rows.members(one.uuid)]]),
+        mutate(topology.ROUTER, key(uuids.router(one.router)), [["nat", "insert", rows.members(one.uuid)]]),
     ]
 
 
@@ -674,7 +672,7 @@ def _(change: RemoveFloating) -> list[Operation]:
 
 @operations.register
 def _(change: SetGateways) -> list[Operation]:
-    group = identity.part("gateways", change.router)
+    group = uuids.part("gateways", change.router)
     ours = includes("external_ids", rows.kind("gateway", router=change.router))
     before: list[Row] = [{"chassis_name": chassis} for chassis in change.old]
     return [
@@ -685,14 +683,14 @@ def _(change: SetGateways) -> list[Operation]:
 
 
 def _join(port: Port) -> Operation:
-    return mutate(rows.SWITCH, key(identity.switch(port.subnet)), [["ports", "insert", rows.members(port.uuid)]])
+    return mutate(rows.SWITCH, key(uuids.switch(port.subnet)), [["ports", "insert", rows.members(port.uuid)]])
 
 
 def _leave(port: Port) -> list[Operation]:
     """Take a port off its switch, with the claim of its MAC address."""
     claim = Claim(port.subnet, port.mac, port.domain)
     return [
-        mutate(rows.SWITCH, key(identity.switch(port.subnet)), [["ports", "delete", rows.members(port.uuid)]]),
+        mutate(rows.SWITCH, key(uuids.switch(port.subnet)), [["ports", "delete", rows.members(port.uuid)]]),
         delete(rows.DNS, key(claim.uuid), _of_domain(claim)),
     ]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from ovnhook.deadline import Deadline
+from ovnhook.base.deadline import Deadline
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Operation, as_set, insert_named, ref, select
 from ovnhook.remotes import Connection, Keys, Row

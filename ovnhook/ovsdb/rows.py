@@ -16,9 +16,10 @@ from uuid import UUID
 
 from netaddr import EUI, AddrFormatError, IPAddress, IPNetwork
 
-from ovnhook import address, identity
+from ovnhook import address
+from ovnhook.base import uuids
+from ovnhook.base.errors import OvnhookError
 from ovnhook.changes import Registry
-from ovnhook.errors import OvnhookError
 from ovnhook.model import Claim, External, Holding, InterfaceAddress, Keeper, Lease, Port, Range, Router, Subnet
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
 
@@ -205,7 +206,7 @@ def dhcp_options(subnet: Subnet) -> dict[UUID, Row]:
 
 def dhcp_uuid(subnet: str, version: int) -> UUID:
     """The DHCP_Options row of a subnet's addresses of an IP version."""
-    return identity.dhcp_options(subnet) if version == 4 else identity.dhcpv6_options(subnet)
+    return uuids.dhcp_options(subnet) if version == 4 else uuids.dhcpv6_options(subnet)
 
 
 def _dhcpv4(subnet: Subnet, gateway: IPAddress) -> dict[str, str]:
@@ -304,7 +305,7 @@ def router(row: Row) -> Router:
         address6=address6,
         next_hop6=hop6,
         snat6=ids.get("snat6") == "yes",
-        mac=_mac(ids.get("mac")) or identity.external_mac(None, ids["router"]),  # without one: of an earlier version
+        mac=_mac(ids.get("mac")) or uuids.external_mac(None, ids["router"]),  # without one: of an earlier version
     )
     return Router(ids["router"], external)
 
@@ -378,7 +379,7 @@ def _allowed(port: Port) -> str:
 @functools.lru_cache(maxsize=1024)
 def _link_local(subnet: str) -> tuple[str, ...]:
     """The link-local network (RFC 4291, section 2.5.6) as networks, without that of a subnet's router's address."""
-    router = int(EUI(_server_mac(identity.switch(subnet))).ipv6_link_local())
+    router = int(EUI(_server_mac(uuids.switch(subnet))).ipv6_link_local())
     beside = ((router ^ (1 << (128 - length)), length) for length in range(_LINK + 1, _RESERVED + 1))
     return tuple(str(IPNetwork(f"{IPAddress(other, 6)}/{length}").cidr) for other, length in beside)
 

@@ -7,8 +7,8 @@ import errno
 import ovs.jsonrpc
 import ovs.stream
 
-from ovnhook.deadline import Deadline
-from ovnhook.errors import OvnhookError, Unavailable
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.health import Server
 from ovnhook.ovsdb.connection import Database, reason, round_trip
 from ovnhook.ovsdb.operation import select

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from ovnhook.errors import InvalidRequest
+from ovnhook.base.errors import InvalidRequest
 from ovnhook.ovsdb.operation import Operation, Row, delete, insert, key, map_of, ref, require, update
 from ovnhook.ovsdb.rows import KIND
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
 
-from ovnhook.deadline import Deadline
-from ovnhook.errors import Unavailable
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Unavailable
 from ovnhook.model import Node
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Row, as_set, delete, includes, map_of, mutate, select, set_keys, set_of

@@ -14,7 +14,7 @@ from typing import Any
 import ovs.poller
 import ovs.stream
 
-from ovnhook.config import Config
+from ovnhook.base.config import Config
 
 REFUSED = errno.EPROTO
 """The error number of a connection that fails for its certificates."""

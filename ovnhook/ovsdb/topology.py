@@ -14,7 +14,7 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook import identity
+from ovnhook.base import uuids
 from ovnhook.model import External, Floating, Network, Router, Subnet
 from ovnhook.ovsdb import rows
 from ovnhook.ovsdb.operation import (
@@ -94,7 +94,7 @@ def nodes(network: Network | None, without: Container[str] = ()) -> dict[UUID, N
 def subnet_nodes(subnet: Subnet) -> dict[UUID, Node]:
     """All rows of a subnet by itself, by UUID. Which names its switch refers to depends on its router."""
     return {
-        identity.names(subnet.name): Node(rows.DNS, rows.names(subnet)),
+        uuids.names(subnet.name): Node(rows.DNS, rows.names(subnet)),
         subnet.uuid: Node(rows.SWITCH, {"name": subnet.name, "external_ids": as_map(rows.subnet_ids(subnet))}),
         **{uuid: Node(rows.DHCP_OPTIONS, row) for uuid, row in rows.dhcp_options(subnet).items()},
     }
@@ -139,7 +139,7 @@ def put(table: str, uuid: UUID, old: Row, new: Row) -> list[Operation]:
 
 def gateways(router: str, old: tuple[str, ...], new: tuple[str, ...]) -> list[Operation]:
     """What puts a router's leg outside on other hosts, or on the same ones in another order."""
-    group = identity.part("gateways", router)
+    group = uuids.part("gateways", router)
     found: list[Operation] = []
     for priority, chassis in priorities(new).items():
         uuid = gateway(router, chassis)
@@ -160,7 +160,7 @@ def gateways(router: str, old: tuple[str, ...], new: tuple[str, ...]) -> list[Op
 
 def gateway(router: str, chassis: str) -> UUID:
     """The HA_Chassis row of a host for a router."""
-    return identity.part("gateway", router, chassis)
+    return uuids.part("gateway", router, chassis)
 
 
 def floating_row(one: Floating) -> Row:
@@ -184,7 +184,7 @@ def floating_row(one: Floating) -> Row:
 def name_floating(subnet: str, address: IPAddress, domain_name: str, mac: str) -> Operation:
     """Write the domain's present name into the floating address of a leased one, if there is one."""
     ids = rows.kind("floating", domain_name=domain_name, mac=mac)
-    return mutate(NAT, key(identity.floating(subnet, str(address))), set_keys("external_ids", ids))
+    return mutate(NAT, key(uuids.floating(subnet, str(address))), set_keys("external_ids", ids))
 
 
 @rows.reader
@@ -237,7 +237,7 @@ def _names(old: Network | None, new: Network | None) -> list[Operation]:
         alone = some.keys() - others.keys()
         for name, switch in sorted(some.items()):
             if names := (some.keys() if name in alone else alone) - {name}:
-                members = as_set(ref(identity.names(other)) for other in sorted(names))
+                members = as_set(ref(uuids.names(other)) for other in sorted(names))
                 found.append(mutate(rows.SWITCH, key(switch), [["dns_records", what, members]]))
     return found
 
@@ -252,10 +252,8 @@ def _joined(router: Router, subnet: Subnet) -> dict[UUID, Node]:
         "external_ids": as_map(rows.kind("router-port", router=router.name, subnet=subnet.name)),
     }
     return {
-        identity.part("router-port", router.name, subnet.name): Node(
-            ROUTER_PORT, inside, (ROUTER, router.uuid, "ports")
-        ),
-        identity.part("router-peer", router.name, subnet.name): Node(
+        uuids.part("router-port", router.name, subnet.name): Node(ROUTER_PORT, inside, (ROUTER, router.uuid, "ports")),
+        uuids.part("router-peer", router.name, subnet.name): Node(
             rows.PORT,
             _peer(rows.router_peer(router.name, subnet.name), rows.router_port(router.name, subnet.name), router),
             (rows.SWITCH, subnet.uuid, "ports"),
@@ -293,7 +291,7 @@ def _isolated(router: Router, subnet: Subnet) -> dict[UUID, Node]:
             "action": action,
             "external_ids": as_map(rows.kind("isolated", router=router.name, subnet=subnet.name)),
         }
-        uuid = identity.part(which, router.name, subnet.name)
+        uuid = uuids.part(which, router.name, subnet.name)
         found[uuid] = Node(POLICY, row, (ROUTER, router.uuid, "policies"))
     return found
 
@@ -314,7 +312,7 @@ def renewed_isolation(network: Network, subnets: Collection[str], present: Conta
                 if uuid not in present:
                     found.append(insert(node.table, uuid, node.row))
                     policies.append(ref(uuid))
-    old = [ref(identity.part(which, network.router.name, name)) for name in subnets for which in _BEFORE]
+    old = [ref(uuids.part(which, network.router.name, name)) for name in subnets for which in _BEFORE]
     mutations = [["policies", "delete", as_set(old)], ["policies", "insert", as_set(policies)]]
     return [*found, mutate(ROUTER, key(network.router.uuid), mutations)]
 
@@ -327,8 +325,8 @@ def _leg(router: Router) -> str:
 def _outside(network: Network, external: External) -> dict[UUID, Node]:
     """The leg: a switch with the physical network on it, the router's port there, and the default route."""
     router = network.router
-    switch = identity.part("external", router.name)
-    group = identity.part("gateways", router.name)
+    switch = uuids.part("external", router.name)
+    group = uuids.part("gateways", router.name)
     ids = as_map(rows.kind("external", router=router.name))
     copy = as_map(rows.router_ids(router) | rows.kind("external", router=router.name))  # ovnhook.ovsdb.integrity
     name = _leg(router)
@@ -355,12 +353,12 @@ def _outside(network: Network, external: External) -> dict[UUID, Node]:
     }
     return {
         switch: Node(rows.SWITCH, {"name": name, "external_ids": ids}),
-        identity.part("localnet", router.name): Node(rows.PORT, localnet, (rows.SWITCH, switch, "ports")),
-        identity.part("external-peer", router.name): Node(rows.PORT, peer, (rows.SWITCH, switch, "ports")),
+        uuids.part("localnet", router.name): Node(rows.PORT, localnet, (rows.SWITCH, switch, "ports")),
+        uuids.part("external-peer", router.name): Node(rows.PORT, peer, (rows.SWITCH, switch, "ports")),
         group: Node(GROUP, {"name": f"ovnhook:{router.name}", "external_ids": copy}),
-        identity.part("external-port", router.name): Node(ROUTER_PORT, port, (ROUTER, router.uuid, "ports")),
+        uuids.part("external-port", router.name): Node(ROUTER_PORT, port, (ROUTER, router.uuid, "ports")),
         **{
-            identity.part(_ROUTES[hop.version], router.name): Node(
+            uuids.part(_ROUTES[hop.version], router.name): Node(
                 ROUTE,
                 {"ip_prefix": _EVERYWHERE[hop.version], "nexthop": str(hop), "output_port": name, "external_ids": ids},
                 (ROUTER, router.uuid, "static_routes"),
@@ -382,7 +380,7 @@ def _snat(router: Router, external: External, subnet: Subnet) -> dict[UUID, Node
                 "logical_ip": str(network),
                 "external_ids": as_map(rows.kind("snat", router=router.name, subnet=subnet.name)),
             }
-            uuid = identity.part(_SNATS[address.version], router.name, subnet.name)
+            uuid = uuids.part(_SNATS[address.version], router.name, subnet.name)
             found[uuid] = Node(NAT, row, (ROUTER, router.uuid, "nat"))
     return found
 

@@ -6,9 +6,9 @@ import random
 import time
 from collections.abc import Iterable, Mapping
 
-from ovnhook import identity
-from ovnhook.deadline import Deadline
-from ovnhook.errors import Conflict, NotFound
+from ovnhook.base import uuids
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Conflict, NotFound
 from ovnhook.ovsdb import rows
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.northbound import exists
@@ -31,13 +31,13 @@ class Trust:
 
     def version(self, deadline: Deadline) -> str:
         """What is another one when the row is; "" where there is none."""
-        where = key(identity.TRUST)
+        where = key(uuids.TRUST)
         (found,) = self._database.transact([select(rows.DNS, where, columns=["_version"])], deadline)
         return found[0]["_version"][1] if found else ""
 
     def read(self, deadline: Deadline) -> dict[str, str]:
         """All pairs."""
-        where = key(identity.TRUST)
+        where = key(uuids.TRUST)
         (found,) = self._database.transact([select(rows.DNS, where, columns=["records"])], deadline)
         return map_of(found[0]["records"]) if found else {}
 
@@ -92,18 +92,18 @@ class Trust:
             ids = as_map(rows.kind("trust"))
             row = {"records": as_map(put), "external_ids": ids}
             try:
-                self._database.transact([insert(rows.DNS, identity.TRUST, row)], deadline)
+                self._database.transact([insert(rows.DNS, uuids.TRUST, row)], deadline)
                 return
             except Conflict:  # it is there, and empty
                 pass
-        unchanged = [require(rows.DNS, [key(identity.TRUST)], [{"records": as_map(present)}], ["records"])]
+        unchanged = [require(rows.DNS, [key(uuids.TRUST)], [{"records": as_map(present)}], ["records"])]
         mutations = [["records", "delete", as_set(gone)], *set_keys("records", put)]
         guards = [includes("records", needed)] if needed else []
         self._database.transact(
             [
                 *(unchanged if whole else []),
-                exists(rows.DNS, identity.TRUST, *guards),
-                mutate(rows.DNS, key(identity.TRUST), mutations),
+                exists(rows.DNS, uuids.TRUST, *guards),
+                mutate(rows.DNS, key(uuids.TRUST), mutations),
             ],
             deadline,
         )

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from ovnhook.deadline import Deadline
-from ovnhook.errors import Unavailable
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Unavailable
 from ovnhook.model import Tap
 from ovnhook.ovsdb.connection import ConstraintViolation, Database
 from ovnhook.ovsdb.operation import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ovnhook import keyfiles, pki
-from ovnhook.errors import InUse, InvalidRequest
+from ovnhook.base.errors import InUse, InvalidRequest
 from ovnhook.keyfiles import PUBLIC, SECRET, AuthorityFiles
 from ovnhook.pki import Authority, Subject
 from ovnhook.setup import enrolment

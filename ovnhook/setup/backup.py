@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovnhook import __version__, keyfiles, pki
-from ovnhook.config import Config
-from ovnhook.deadline import Deadline
-from ovnhook.errors import AlreadyExists, Conflict, InvalidRequest, NotFound, OvnhookError, Unavailable
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import AlreadyExists, Conflict, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.ovsdb import snapshot, tls
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select

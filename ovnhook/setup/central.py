@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from ovnhook.config import Config
-from ovnhook.errors import InUse, OvnhookError
+from ovnhook.base.config import Config
+from ovnhook.base.errors import InUse, OvnhookError
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.services import enabled, started
 from ovnhook.setup.step import Step

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ovnhook.config import Config
-from ovnhook.errors import InUse
+from ovnhook.base.config import Config
+from ovnhook.base.errors import InUse
 from ovnhook.setup import switch, uplink
 from ovnhook.setup.services import enabled, started
 from ovnhook.setup.step import Step

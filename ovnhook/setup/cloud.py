@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ovnhook.errors import AlreadyExists, InvalidRequest, NotFound, Unavailable
+from ovnhook.base.errors import AlreadyExists, InvalidRequest, NotFound, Unavailable
 from ovnhook.setup.step import Step
 from ovnhook.setup.uplink import PHYSICAL_NETWORK
 

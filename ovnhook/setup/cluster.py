@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from ovnhook import keyfiles
-from ovnhook.errors import InUse, InvalidConfig, OvnhookError
+from ovnhook.base.errors import InUse, InvalidConfig, OvnhookError
 from ovnhook.fence import NORTHBOUND_RAFT, SOUTHBOUND_NORTHD, SOUTHBOUND_RAFT
 from ovnhook.keyfiles import Files
 from ovnhook.members import bracketed

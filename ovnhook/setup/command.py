@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from ovnhook.errors import OvnhookError, Unavailable
+from ovnhook.base.errors import OvnhookError, Unavailable
 
 _PATIENCE = 60.0  # seconds: a service may be slow to start
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ovnhook import keyfiles
-from ovnhook.config import PATH, load
-from ovnhook.errors import InUse
+from ovnhook.base.config import PATH, load
+from ovnhook.base.errors import InUse
 from ovnhook.setup.step import Step
 
 _MODE = 0o644

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ovnhook import keyfiles, remotes
-from ovnhook.config import PATH, Config
-from ovnhook.errors import InUse, InvalidRequest, Unavailable
+from ovnhook.base.config import PATH, Config
+from ovnhook.base.errors import InUse, InvalidRequest, Unavailable
 from ovnhook.keyfiles import AuthorityFiles
 from ovnhook.members import bracketed
 from ovnhook.setup import authority, central, cloud, cluster, configuration, enrolment, fence, underlay

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ovnhook import pki
-from ovnhook.errors import NotFound, OvnhookError
+from ovnhook.base.errors import NotFound, OvnhookError
 from ovnhook.keyfiles import Files
 from ovnhook.setup.command import run
 from ovnhook.token import Token

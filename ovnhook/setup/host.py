@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ovnhook.config import Config
+from ovnhook.base.config import Config
 from ovnhook.setup import central, chassis, cloud, switch, underlay
 from ovnhook.setup.command import run
 from ovnhook.setup.services import enabled

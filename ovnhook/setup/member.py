@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ovnhook import keyfiles, pki
-from ovnhook.config import PATH, Config
-from ovnhook.errors import InvalidConfig, InvalidRequest, NotFound
+from ovnhook.base.config import PATH, Config
+from ovnhook.base.errors import InvalidConfig, InvalidRequest, NotFound
 from ovnhook.keyfiles import PUBLIC, SECRET, Files
 from ovnhook.members import bracketed
 from ovnhook.pki import Subject

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ovnhook import keyfiles
-from ovnhook.errors import NotFound
+from ovnhook.base.errors import NotFound
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.step import Step
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ovnhook.errors import Unavailable
+from ovnhook.base.errors import Unavailable
 
 _PAUSE = 0.2  # seconds between two looks
 

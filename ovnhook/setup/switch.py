@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ovnhook.errors import InUse
+from ovnhook.base.errors import InUse
 from ovnhook.setup.command import run
 from ovnhook.setup.step import Step
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 
-from ovnhook.errors import InvalidRequest
+from ovnhook.base.errors import InvalidRequest
 from ovnhook.setup.command import holds, run
 
 ALONE = "127.0.0.1"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ovnhook.errors import InUse, NotFound
+from ovnhook.base.errors import InUse, NotFound
 from ovnhook.setup import switch
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.services import enabled

@@ -12,7 +12,7 @@ from lab import Cloud, Host
 from lab.domain import interface_xml
 from lab.fabric import EXTERNAL
 from lab.waiting import HANG
-from ovnhook import identity
+from ovnhook.base import uuids
 from tests.cloud.test_routers import ADDRESS, OUTSIDE, lead_outside
 from tests.cloud.world import World
 
@@ -48,7 +48,7 @@ def test_two_clouds_on_one_wire(world: World, second: Cloud) -> None:
     guest = world.boot(world.hv1, "goes-on", interface_xml())
     guest.wait_address(timeout=120)
     world.wait_for(lambda: guest.ping(OUTSIDE, count=1), "a ping to be answered")
-    legacy = identity.external_mac(None, "gateway")
+    legacy = uuids.external_mac(None, "gateway")
     for control in controls:
         control.daemons["control"].stop()
         _make_legacy(control, legacy)
@@ -109,7 +109,7 @@ def _make_legacy(control: Host, mac: str) -> None:
     (name,) = (one for one in peer if one.startswith("outside:gateway"))
     control.run(
         [
-            *("ovn-nbctl", "--wait=hv", "clear", "DNS", str(identity.REGISTRY), "records"),
+            *("ovn-nbctl", "--wait=hv", "clear", "DNS", str(uuids.REGISTRY), "records"),
             *("--", "remove", "Logical_Router", "gateway", "external_ids", '"ovnhook:mac"'),
             *("--", "set", "Logical_Router_Port", "external:gateway", f'mac="{mac}"'),
             *("--", "set", "Logical_Switch_Port", name, 'name="outside:gateway"'),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ovnhook.config import Config
+from ovnhook.base.config import Config
 from ovnhook.keyfiles import AuthorityFiles
 from ovnhook.setup import authority as setup
 from ovnhook.setup.step import carry_out

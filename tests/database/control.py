@@ -13,12 +13,12 @@ import pytest
 from netaddr import IPAddress
 
 from lab.waiting import HANG
-from ovnhook import identity
+from ovnhook.base import uuids
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
 from ovnhook.cli.client import Client
 from ovnhook.cli.main import main
-from ovnhook.config import Config
 from ovnhook.control import server
-from ovnhook.deadline import Deadline
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Wish
 from tests.database.server import Server
@@ -92,7 +92,7 @@ class Control:
     def attach(self, name: str, subnet: str, address: str = "", mac: str = MAC) -> Domain:
         """Let a domain start on hv1."""
         wish = Wish(subnet, addresses=(IPAddress(address),) if address else (), hostname=name)
-        domain = Domain(identity.switch(name), name, 1, (Interface(mac, Kind.BRIDGE, wish),), (mac,))
+        domain = Domain(uuids.switch(name), name, 1, (Interface(mac, Kind.BRIDGE, wish),), (mac,))
         Host(self.config).attach(domain, Deadline.after(HANG))
         return domain
 

@@ -14,7 +14,7 @@ import grpc
 
 from lab.waiting import HANG
 from ovnhook.api.grpc.health.v1 import health_pb2, health_pb2_grpc
-from ovnhook.config import Config
+from ovnhook.base.config import Config
 from tests.database.server import wait_for
 
 UNIT = Path(__file__).parents[2] / "packaging/debian/ovnhook-control.ovnhook-control.service"

@@ -13,7 +13,11 @@ import pytest
 from netaddr import IPAddress, IPNetwork
 
 from lab.waiting import HANG
-from ovnhook import address, identity, plan
+from ovnhook import address, plan
+from ovnhook.base import uuids
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.changes import (
     AddLease,
     AddPort,
@@ -32,9 +36,6 @@ from ovnhook.changes import (
     UpdatePort,
     UpdateSubnet,
 )
-from ovnhook.config import Config
-from ovnhook.deadline import Deadline
-from ovnhook.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.host import Host
 from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Range, Subnet, Tap, Wish, isolated_subnet
 from ovnhook.ovsdb.northbound import Northbound
@@ -131,7 +132,7 @@ def test_attach_makes_a_port_with_all_that_it_needs(world: World, hv1: Host) -> 
     assert port["name"] == "if-1"
     assert port["addresses"] == port["port_security"] == f"{MACS[0]} 10.1.0.20"
     assert port["options"] == ["map", [["requested-chassis", "hv1"]]]
-    assert port["dhcpv4_options"] == ["uuid", str(identity.dhcp_options("blue"))]
+    assert port["dhcpv4_options"] == ["uuid", str(uuids.dhcp_options("blue"))]
     assert rows["Logical_Switch"][str(BLUE.uuid)]["ports"] == port["_uuid"]
     (lease,) = world.leases
     assert (lease.subnet, str(lease.address), lease.domain, lease.mac) == ("blue", "10.1.0.20", WEB, MACS[0])
@@ -141,12 +142,12 @@ def test_attach_makes_a_port_with_all_that_it_needs(world: World, hv1: Host) -> 
 def test_dhcp_has_all_without_which_northd_is_silent(world: World) -> None:
     """server_id, server_mac, lease_time and the network; the router where the subnet has one."""
     options = world.server.dump()["DHCP_Options"]
-    blue = options[str(identity.dhcp_options("blue"))]
+    blue = options[str(uuids.dhcp_options("blue"))]
     values = dict(blue["options"][1])
     assert blue["cidr"] == "10.1.0.0/24"
     assert values.keys() >= {"server_id", "server_mac", "lease_time", "mtu"}
     assert values["router"] == values["server_id"] == "10.1.0.1"
-    assert "router" not in dict(options[str(identity.dhcp_options("default"))]["options"][1])
+    assert "router" not in dict(options[str(uuids.dhcp_options("default"))]["options"][1])
 
 
 def test_an_address_is_chosen(world: World, hv1: Host) -> None:
@@ -258,7 +259,7 @@ def test_a_move_to_another_subnet(world: World, hv1: Host) -> None:
     assert switches[str(DEFAULT.uuid)]["ports"] == ["set", []]
     assert switches[str(BLUE.uuid)]["ports"] == ["uuid", str(after.uuid)]
     port = world.server.dump()["Logical_Switch_Port"][str(after.uuid)]
-    assert port["dhcpv4_options"] == ["uuid", str(identity.dhcp_options("blue"))]
+    assert port["dhcpv4_options"] == ["uuid", str(uuids.dhcp_options("blue"))]
 
 
 def test_another_address(world: World, hv1: Host) -> None:
@@ -504,7 +505,7 @@ def test_foreign_rows_are_left_alone(world: World, hv1: Host, hv2: Host) -> None
     hv2.forget(WEB, soon())
     after = world.exact()
     # Ports and names went into these, and out again.
-    for table, derive in (("Logical_Switch", identity.switch), ("DNS", identity.names)):
+    for table, derive in (("Logical_Switch", uuids.switch), ("DNS", uuids.names)):
         for uuid in (str(derive(subnet.name)) for subnet in (DEFAULT, BLUE)):
             version = after[table][uuid].pop("_version")
             assert before[table][uuid].pop("_version") != version
@@ -543,7 +544,7 @@ def test_a_subnet_that_is_in_use_is_not_removed(world: World, hv1: Host) -> None
     world.northbound.commit([RemoveSubnet(BLUE)], soon())
     rows = world.server.dump()
     assert str(BLUE.uuid) not in rows["Logical_Switch"]
-    assert str(identity.dhcp_options("blue")) not in rows["DHCP_Options"]
+    assert str(uuids.dhcp_options("blue")) not in rows["DHCP_Options"]
 
 
 class Overtaken(Northbound):

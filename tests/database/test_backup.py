@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from lab.waiting import HANG
-from ovnhook import __version__, identity, keyfiles, pki
-from ovnhook.config import Config
-from ovnhook.deadline import Deadline
+from ovnhook import __version__, keyfiles, pki
+from ovnhook.base import uuids
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
 from ovnhook.host import Host
 from ovnhook.setup import backup
 from tests.database.control import Control
@@ -103,7 +104,7 @@ def test_what_came_later_is_undone(control: Control, file: Path) -> None:
     control.attach("mail", "blue", mac="52:54:00:00:00:03")
     control.done("subnet", "create", "red", "10.3.0.0/24")
     control.done("subnet", "set", "blue", "--mtu", "1300")
-    Host(control.config).forget(identity.switch("db"), Deadline.after(HANG))
+    Host(control.config).forget(uuids.switch("db"), Deadline.after(HANG))
     control.done("subnet", "delete", "green")
     nbctl(control.northbound, "lsp-del their-port -- ls-add later -- set-connection punix:/nowhere/x")
     (theirs_too,) = control.northbound.dump()["Load_Balancer"]

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from lab.waiting import HANG
-from ovnhook import identity
+from ovnhook.base import uuids
 from ovnhook.host import Host
 from ovnhook.ovsdb.rows import BrokenRow
 from tests.database.control import Control
@@ -75,9 +75,9 @@ def test_status_names_them(cloud: Control, kind: str) -> None:
             spoil(cloud, where, "ovnhook:host")
     found = broken(cloud)
     cloud.done("subnet", "create", "blue", "10.1.0.0/24", "--cidr6", "fd00:1::/64")  # what is so already is compared
-    uuids = {where.split()[1] for where in ours(cloud.northbound, kind)}
+    wrong = {where.split()[1] for where in ours(cloud.northbound, kind)}
     said = f"with ovnhook:kind={kind} can't be read: 'domain' is missing"
-    assert {*found} == {f"northbound database: row {uuid} {said}" for uuid in uuids}
+    assert {*found} == {f"northbound database: row {uuid} {said}" for uuid in wrong}
     for hint in found.values():
         obey(cloud, hint)
     assert broken(cloud) == {}
@@ -104,12 +104,12 @@ def test_a_clients_port_that_was_deleted(cloud: Control, deleted: str) -> None:
         cloud.done("port", "create", f"box {number}", "--host", "hv1", "--subnet", "blue")
     before = state(cloud)
     rows = cloud.northbound.dump()["Logical_Switch_Port"]
-    uuids = [uuid for uuid, row in rows.items() if "box" in dict(row["external_ids"][1]).get("ovnhook:domain-name", "")]
+    boxes = [uuid for uuid, row in rows.items() if "box" in dict(row["external_ids"][1]).get("ovnhook:domain-name", "")]
     if deleted == "switch":
-        delete(cloud, f"Logical_Switch {identity.switch('blue')}")
+        delete(cloud, f"Logical_Switch {uuids.switch('blue')}")
         cloud.done("subnet", "create", "blue", "10.1.0.0/24", "--cidr6", "fd00:1::/64")
         Host(cloud.config).attach(web(), soon(), running=True)
-    for uuid in uuids if deleted == "port" else ():
+    for uuid in boxes if deleted == "port" else ():
         delete(cloud, f"Logical_Switch_Port {uuid}")
     hints = {one["what"]: one["hint"] for one in status(cloud) if " is missing" in one["what"]}
     assert len(hints) == 2
@@ -120,7 +120,7 @@ def test_a_clients_port_that_was_deleted(cloud: Control, deleted: str) -> None:
         cloud.done(*shlex.split(create)[1:])
         assert remove not in [one["hint"].partition("; or: ")[2] for one in status(cloud)]
     assert state(cloud) == before
-    for uuid in uuids:
+    for uuid in boxes:
         delete(cloud, f"Logical_Switch_Port {uuid}")
     for hint in hints.values():
         cloud.done(*shlex.split(hint.partition("; or: ")[2])[1:])

@@ -13,11 +13,11 @@ import pytest
 
 from ovnhook import keyfiles, pki
 from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.base.config import Config
+from ovnhook.base.errors import AlreadyExists, InvalidRequest, Unavailable
 from ovnhook.cli import certificate, client
 from ovnhook.cli.client import Client
-from ovnhook.config import Config
 from ovnhook.control import certificates, roles
-from ovnhook.errors import AlreadyExists, InvalidRequest, Unavailable
 from ovnhook.keyfiles import Files
 from tests.database.test_certificates import Cloud, cloud
 

@@ -20,17 +20,13 @@ import grpc
 import pytest
 
 from lab.waiting import HANG
-from ovnhook import identity, keyfiles, pki
+from ovnhook import keyfiles, pki
 from ovnhook import token as tokens
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
-from ovnhook.cli.client import Client
-from ovnhook.config import Config
-from ovnhook.control import trust
-from ovnhook.control.certificates import Certificates
-from ovnhook.control.server import Server
-from ovnhook.control.trust import Trust
-from ovnhook.deadline import Deadline
-from ovnhook.errors import (
+from ovnhook.base import uuids
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import (
     AlreadyExists,
     InUse,
     InvalidConfig,
@@ -40,6 +36,11 @@ from ovnhook.errors import (
     PermissionDenied,
     Unavailable,
 )
+from ovnhook.cli.client import Client
+from ovnhook.control import trust
+from ovnhook.control.certificates import Certificates
+from ovnhook.control.server import Server
+from ovnhook.control.trust import Trust
 from ovnhook.keyfiles import AuthorityFiles, Files
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.connection import Database
@@ -378,7 +379,7 @@ def write(cloud: Cloud, found: dict[str, str]) -> None:
     """Bring entries into the database, as somebody does who may write to it."""
     pairs = [[key, value] for key, value in found.items()]
     mutations = [["records", "delete", ["set", [*found]]], ["records", "insert", ["map", pairs]]]
-    change = {"op": "mutate", "table": "DNS", "where": [key(identity.TRUST)], "mutations": mutations}
+    change = {"op": "mutate", "table": "DNS", "where": [key(uuids.TRUST)], "mutations": mutations}
     cloud.control.northbound.transact(change)
 
 
@@ -501,7 +502,7 @@ def test_what_is_gone_stays_gone(cloud: Cloud) -> None:
     sound = entries(cloud)
     write(cloud, old)
     wait_for(lambda: entries(cloud) == sound)
-    cloud.control.northbound.transact({"op": "delete", "table": "DNS", "where": [key(identity.TRUST)]})
+    cloud.control.northbound.transact({"op": "delete", "table": "DNS", "where": [key(uuids.TRUST)]})
     wait_for(lambda: "trust" in str(cloud.control.northbound.dump().get("DNS")) and entries(cloud) == sound)
     assert not cloud.let_in(first)
     assert not cloud.served(first)

@@ -18,9 +18,9 @@ from lab.waiting import HANG
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2_grpc
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as services
-from ovnhook.config import Config
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
 from ovnhook.control import calls, listener, server, watches
-from ovnhook.deadline import Deadline
 from ovnhook.host import Host
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import key, mutate, set_keys

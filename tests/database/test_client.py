@@ -13,9 +13,9 @@ import pytest
 from lxml import etree
 
 from lab.waiting import HANG
-from ovnhook import identity
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc
+from ovnhook.base import uuids
 from tests.database.control import Control
 from tests.database.hosts import add_chassis
 from tests.database.test_names import names
@@ -63,7 +63,7 @@ def test_attach_and_detach(ready: Control) -> None:
     asked = (api.Interface(addresses=["10.1.0.20"]), api.Interface(isolated=True, hostname="inner"))
     first, second = given = attach(ready, *asked)
     assert (first.subnet, list(first.addresses), first.mtu) == ("blue", ["10.1.0.20"], 1442)
-    assert second.subnet == f"isolated-{identity.client_domain('box')}"
+    assert second.subnet == f"isolated-{uuids.client_domain('box')}"
     assert {one["id"]: (one["mac"], one["addresses"], one["host"], one["kept_by"]) for one in ports(ready)} == {
         one.id: (one.mac, list(one.addresses), "hv1", "client") for one in given
     }
@@ -186,7 +186,7 @@ def test_a_life_of_a_port(ready: Control) -> None:
     assert {port["id"] for port in ports(ready)} == {made["id"], second["id"]}
     ready.done("port", "delete", second["id"])
     assert leases(ready) == ["10.1.0.20"]
-    assert f"isolated-{identity.client_domain('box')}" not in ready.done("subnet", "list").out
+    assert f"isolated-{uuids.client_domain('box')}" not in ready.done("subnet", "list").out
     ready.done("port", "delete", made["id"])
     assert ours(ready.northbound.dump()) == nothing
     assert ready.refused(3, "port", "delete", made["id"])[0] == f"there is no port '{made['id']}'"

@@ -8,19 +8,19 @@ from uuid import UUID
 
 import pytest
 
-from ovnhook import identity
+from ovnhook.base import uuids
 from ovnhook.control import server
 from tests.database.control import Control
 from tests.database.hosts import add_chassis
 from tests.database.server import run, wait_for
 
 OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
-LEGACY = identity.external_mac(None, "gateway")
+LEGACY = uuids.external_mac(None, "gateway")
 
 
 def cloud_id(control: Control) -> str:
     """The id in the registry, or ""."""
-    return str(dict(control.northbound.dump()["DNS"][str(identity.REGISTRY)]["records"][1]).get("cloud", ""))
+    return str(dict(control.northbound.dump()["DNS"][str(uuids.REGISTRY)]["records"][1]).get("cloud", ""))
 
 
 def port(control: Control) -> dict[str, Any]:
@@ -40,8 +40,8 @@ def make_legacy(control: Control) -> None:
     nbctl = ["ovn-nbctl", "--no-leader-only", f"--db={control.northbound.remote}"]
     run(
         *nbctl,
-        *("--", "clear", "DNS", str(identity.REGISTRY), "records"),
-        *("--", "remove", "Logical_Router", str(identity.router("gateway")), "external_ids", '"ovnhook:mac"'),
+        *("--", "clear", "DNS", str(uuids.REGISTRY), "records"),
+        *("--", "remove", "Logical_Router", str(uuids.router("gateway")), "external_ids", '"ovnhook:mac"'),
         *("--", "set", "Logical_Router_Port", "external:gateway", f'mac="{LEGACY}"'),
         *("--", "set", "Logical_Switch_Port", peer(control), 'name="outside:gateway"'),
     )
@@ -53,7 +53,7 @@ def test_made_when_it_is_needed(control: Control) -> None:
     assert cloud_id(control) == ""
     control.done("router", "set", "gateway", *OUTSIDE)
     made = cloud_id(control)
-    mac = identity.external_mac(UUID(made), "gateway")
+    mac = uuids.external_mac(UUID(made), "gateway")
     assert mac != LEGACY
     assert (port(control)["mac"], peer(control)) == (mac, f"outside:gateway:{mac}")
     control.done("router", "set", "gateway", "--address", "203.0.113.11/24")
@@ -76,7 +76,7 @@ def test_an_existing_cloud_is_given_one(control: Control, directory: Path) -> No
             make_legacy(control)
             wait_for(lambda: cloud_id(control) not in ("", first))  # noqa: B023
             first = cloud_id(control)
-            mac = identity.external_mac(UUID(first), "gateway")
+            mac = uuids.external_mac(UUID(first), "gateway")
             assert (port(control)["mac"], peer(control)) == (mac, f"outside:gateway:{mac}")
     finally:
         other.stop()
@@ -91,7 +91,7 @@ def test_a_copy_of_a_cloud(control: Control) -> None:
     control.done("router", "set", "gateway", *OUTSIDE)
     before = cloud_id(control), port(control)["mac"]
     nbctl = ["ovn-nbctl", "--no-leader-only", f"--db={control.northbound.remote}"]
-    run(*nbctl, "remove", "DNS", str(identity.REGISTRY), "records", "cloud")
+    run(*nbctl, "remove", "DNS", str(uuids.REGISTRY), "records", "cloud")
     wait_for(lambda: cloud_id(control) not in ("", before[0]) and port(control)["mac"] != before[1])
 
 
@@ -102,7 +102,7 @@ def test_a_row_of_an_earlier_version_beside_an_id(control: Control, mac: str) ->
     control.done("router", "set", "gateway", *OUTSIDE)
     before = port(control)["mac"]
     nbctl = ["ovn-nbctl", "--no-leader-only", f"--db={control.northbound.remote}"]
-    router = str(identity.router("gateway"))
+    router = str(uuids.router("gateway"))
     change = ["set", "Logical_Router", router, f'external_ids:ovnhook\\:mac="{mac}"']
     run(*nbctl, *(change if mac else ["remove", "Logical_Router", router, "external_ids", '"ovnhook:mac"']))
 

@@ -17,8 +17,8 @@ import pytest
 
 from lab.waiting import HANG
 from ovnhook.attachment import repeat
-from ovnhook.deadline import Deadline
-from ovnhook.errors import Conflict, OvnhookError, Unavailable
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Conflict, OvnhookError, Unavailable
 from ovnhook.ovsdb.connection import ConstraintViolation, Database
 from ovnhook.ovsdb.operation import Operation, insert, key, mutate, ref, require, update
 from ovnhook.ovsdb.operation import select as read

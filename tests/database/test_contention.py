@@ -17,10 +17,10 @@ from netaddr import IPAddress, IPNetwork
 
 from lab.waiting import HANG
 from ovnhook import address
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import AlreadyExists, Exhausted
 from ovnhook.changes import AddSubnet, Registry, SetRegistry
-from ovnhook.config import Config
-from ovnhook.deadline import Deadline
-from ovnhook.errors import AlreadyExists, Exhausted
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Subnet, Wish
 from ovnhook.ovsdb.northbound import Northbound

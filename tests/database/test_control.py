@@ -21,16 +21,17 @@ from google.protobuf import descriptor_pb2
 from netaddr import IPAddress
 
 from lab.waiting import HANG
-from ovnhook import __version__, identity
+from ovnhook import __version__
 from ovnhook.api.grpc.health.v1 import health_pb2, health_pb2_grpc
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
+from ovnhook.base import uuids
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import AlreadyExists, OvnhookError
 from ovnhook.cli.client import Client
 from ovnhook.cli.main import main
-from ovnhook.config import Config
 from ovnhook.control import server
-from ovnhook.deadline import Deadline
-from ovnhook.errors import AlreadyExists, OvnhookError
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Wish
 from tests.database.control import MAC, Control
@@ -60,9 +61,9 @@ def test_a_life_of_a_subnet(control: Control) -> None:
         "used": 0,
         "capacity": 10,
         "network_id": 0,
-        "logical_switch": str(identity.switch("blue")),
-        "dhcp_options": [str(identity.dhcp_options("blue"))],
-        "names": str(identity.names("blue")),
+        "logical_switch": str(uuids.switch("blue")),
+        "dhcp_options": [str(uuids.dhcp_options("blue"))],
+        "names": str(uuids.names("blue")),
     }
     assert list(made)[:2] == ["name", "cidr"]
     rows = control.northbound.dump()
@@ -604,7 +605,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_network_id(control: Control) -> None:
     """Northd gives it; where it can't be asked for, all else is shown."""
     uuid = control.done("subnet", "create", "blue", "10.1.0.0/24", "--format", "json").json["logical_switch"]
-    for key, ids in ((6, {"logical-switch": uuid}), (7, {"logical-router": str(identity.router("gateway"))})):
+    for key, ids in ((6, {"logical-switch": uuid}), (7, {"logical-router": str(uuids.router("gateway"))})):
         row = {"tunnel_key": key, "external_ids": ["map", [*map(list, ids.items())]]}
         control.southbound.transact({"op": "insert", "table": "Datapath_Binding", "row": row})
     assert control.done("subnet", "show", "blue", "--format", "json").json["network_id"] == 6

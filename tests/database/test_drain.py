@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from ovnhook.config import Config
+from ovnhook.base.config import Config
+from ovnhook.base.errors import Unavailable
 from ovnhook.drain import Wishes, drain
-from ovnhook.errors import Unavailable
 from tests.database.server import Server
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from lab.waiting import HANG
 from ovnhook import keyfiles, pki
+from ovnhook.base.deadline import Deadline
 from ovnhook.control import trust
 from ovnhook.control.trust import Trust
-from ovnhook.deadline import Deadline
 from ovnhook.keyfiles import AuthorityFiles
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.trust import Trust as Row

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from ovnhook.errors import InvalidRequest
+from ovnhook.base.errors import InvalidRequest
 from tests.database.control import Control
 
 OUTSIDE = ("--physical-network", "external", "--next-hop", "203.0.113.254")

@@ -8,7 +8,7 @@ import pytest
 from netaddr import IPAddress
 
 from lab.waiting import HANG
-from ovnhook.deadline import Deadline
+from ovnhook.base.deadline import Deadline
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Wish
 from tests.database.control import Control

@@ -21,9 +21,9 @@ from ovnhook import keyfiles, pki
 from ovnhook import token as tokens
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as services
+from ovnhook.base.errors import NotFound, Unavailable
 from ovnhook.cli.client import Client
 from ovnhook.control.listener import STREAMS
-from ovnhook.errors import NotFound, Unavailable
 from ovnhook.keyfiles import AuthorityFiles, Files
 from tests.database.authority import control_host
 from tests.database.control import Control

@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress
 
-from ovnhook import identity
+from ovnhook.base import uuids
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Conflict
 from ovnhook.changes import SetHolding
-from ovnhook.deadline import Deadline
-from ovnhook.errors import Conflict
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Wish
 from ovnhook.ovsdb.northbound import Northbound
@@ -41,7 +41,7 @@ def web(address: str = "10.1.0.20", hostname: str = "web1", name: str = "web1", 
         for mac in (MAC, *macs)
     )
     first = replace(interfaces[0], wish=replace(interfaces[0].wish, hostname=hostname))
-    return Domain(identity.switch("web1"), name, 1, (first, *interfaces[1:]), (MAC, *macs))
+    return Domain(uuids.switch("web1"), name, 1, (first, *interfaces[1:]), (MAC, *macs))
 
 
 @pytest.fixture
@@ -161,9 +161,9 @@ def test_a_chassis_of_somebody_else_in_our_group(cloud: Control) -> None:
 def test_a_record_that_nobody_accounts_for(cloud: Control, record: str, value: str) -> None:
     """A name that is left over, or was put there by hand, is no lease's: who is to have it gets it."""
     cloud.done("subnet", "set", "blue", "--domain", "lab.example")
-    put(cloud.northbound, f"DNS {identity.names('blue')}", "records", (record, value))
+    put(cloud.northbound, f"DNS {uuids.names('blue')}", "records", (record, value))
     Host(cloud.config).attach(web("10.1.0.21", "www"), soon())
-    records = dict(cloud.northbound.dump()["DNS"][str(identity.names("blue"))]["records"][1])
+    records = dict(cloud.northbound.dump()["DNS"][str(uuids.names("blue"))]["records"][1])
     assert records["www"].split()[0] == "10.1.0.21"
     assert records["www.lab.example"] == records["www"]
     assert records["21.0.1.10.in-addr.arpa"] == "www.lab.example"
@@ -171,8 +171,8 @@ def test_a_record_that_nobody_accounts_for(cloud: Control, record: str, value: s
 
 def test_a_record_on_a_holding(cloud: Control) -> None:
     """One that is no interface's is passed over, and no operation is stopped by it."""
-    put(cloud.northbound, f"DNS {identity.domain(web().uuid)}", "records", ("owner", "Anna B."))
-    put(cloud.northbound, f"DNS {identity.lease('blue', '10.1.0.20')}", "records", ("owner", "Anna B."))
+    put(cloud.northbound, f"DNS {uuids.domain(web().uuid)}", "records", ("owner", "Anna B."))
+    put(cloud.northbound, f"DNS {uuids.lease('blue', '10.1.0.20')}", "records", ("owner", "Anna B."))
     host = Host(cloud.config)
     host.attach(web("10.1.0.20", "web1", "web1", SECOND), soon())
     host.attach(web(), soon())

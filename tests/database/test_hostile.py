@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lab.waiting import HANG
 from ovnhook import router, subnet
 from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.deadline import Deadline
+from ovnhook.base.deadline import Deadline
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
 from tests.database.control import Control

@@ -10,8 +10,8 @@ import pytest
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import names
+from ovnhook.base.errors import AlreadyExists
 from ovnhook.changes import AddSubnet
-from ovnhook.errors import AlreadyExists
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Subnet, Wish
 from tests.database.control import Control

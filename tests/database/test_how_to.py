@@ -13,7 +13,7 @@ import pytest
 
 import ovnhook
 from lab.waiting import HANG
-from ovnhook.config import load
+from ovnhook.base.config import load
 from ovnhook.control.server import Server
 from tests.database.control import Control
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lab.waiting import HANG
-from ovnhook.deadline import Deadline
+from ovnhook.base.deadline import Deadline
 from ovnhook.host import Host
 from ovnhook.model import Domain
 from ovnhook.ovsdb.operation import map_of, set_of

@@ -13,11 +13,11 @@ import pytest
 from netaddr import IPNetwork
 
 from lab.waiting import HANG
-from ovnhook import identity
+from ovnhook.base import uuids
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Exhausted
 from ovnhook.changes import AddSubnet, Change, SetNetwork
-from ovnhook.config import Config
-from ovnhook.deadline import Deadline
-from ovnhook.errors import Exhausted
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Network, Router, Subnet, Wish, isolated_subnet
 from ovnhook.ovsdb import rows, topology
@@ -232,7 +232,7 @@ def test_policies_of_an_earlier_version(control: Control) -> None:
         isolated = [] if name == "blue" else ["--isolated"]
         control.done("subnet", "create", name, f"10.{number}.0.0/24", *isolated)
     wanted = control.northbound.dump()
-    router = identity.router("gateway")
+    router = uuids.router("gateway")
     nb = control.service._northbound
     old = []
     for name in ("green", "red"):
@@ -243,7 +243,7 @@ def test_policies_of_an_earlier_version(control: Control) -> None:
                 "action": "drop",
                 "external_ids": as_map(rows.kind("isolation", router="gateway", subnet=name)),
             }
-            old.append((identity.part(which, "gateway", name), row))
+            old.append((uuids.part(which, "gateway", name), row))
     new = [row["_uuid"][1] for row in wanted["Logical_Router_Policy"].values()]
     assert len(new) == 4
     everything = [

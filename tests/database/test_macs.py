@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 
-from ovnhook import identity
+from ovnhook.base import uuids
+from ovnhook.base.errors import AlreadyExists, Conflict
 from ovnhook.changes import ClaimMac, RemoveSubnet
-from ovnhook.errors import AlreadyExists, Conflict
 from ovnhook.host import Host
 from ovnhook.model import Claim, Domain
 from ovnhook.ovsdb.northbound import Northbound
@@ -56,9 +56,9 @@ def claims(world: World) -> dict[tuple[str, str], str]:
 
 def drop_port(world: World, *, only_claim: bool = False) -> None:
     """Delete web1's port by hand, as ``ovn-nbctl lsp-del`` does, or only the claim, which older versions don't make."""
-    uuid = identity.port(WEB, MAC)
+    uuid = uuids.port(WEB, MAC)
     leave = mutate("Logical_Switch", key(DEFAULT.uuid), [["ports", "delete", members(uuid)]])
-    claim = delete("DNS", key(identity.claim("default", MAC)))
+    claim = delete("DNS", key(uuids.claim("default", MAC)))
     world.northbound.database.transact([claim if only_claim else leave], soon())
 
 
@@ -159,7 +159,7 @@ def test_hot_plug(world: World, hv1: Host, hv2: Host) -> None:
     (refused,) = attach(hv1, both).refused
     assert f"MAC address {MAC} of subnet default is that of domain twin on hv2" in str(refused)
     assert [port.mac for port in world.ports if port.domain == WEB] == [MACS[1], MACS[2]]
-    assert differing(world, hv1, both) == [f"it has no port {identity.port(WEB, MAC)}"]
+    assert differing(world, hv1, both) == [f"it has no port {uuids.port(WEB, MAC)}"]
     hv2.detach(twin(), soon())
     assert attach(hv1, both).refused == ()
     assert differing(world, hv1, both) == []
@@ -285,7 +285,7 @@ def test_two_that_ran_before(world: World, hv1: Host, hv2: Host, before_claims: 
 def test_a_deleted_subnet_keeps_no_claim(world: World, hv1: Host) -> None:
     """Not even one whose port was deleted by hand."""
     hv1.attach(domain(interface(subnet="blue")), soon())
-    leave = mutate("Logical_Switch", key(BLUE.uuid), [["ports", "delete", members(identity.port(WEB, MAC))]])
+    leave = mutate("Logical_Switch", key(BLUE.uuid), [["ports", "delete", members(uuids.port(WEB, MAC))]])
     world.northbound.database.transact([leave], soon())
     hv1.forget(WEB, soon())
     assert claims(world) == {("blue", MAC): str(WEB)}
@@ -321,7 +321,7 @@ def test_status_reports_two_ports_with_one_mac(control: Control, *, foreign: boo
         join_foreign(control.northbound, "blue", "theirs", f"{MAC.upper()} 10.1.0.9")
         other = "port theirs, which is not ovnhook's"
     else:
-        control.northbound.transact(delete("DNS", key(identity.claim("blue", MAC))))
+        control.northbound.transact(delete("DNS", key(uuids.claim("blue", MAC))))
         control.attach("twin", "blue", mac=MAC)
         other = "domain twin on hv1"
     said = f"have one MAC address, {MAC}, and cut each other off"

@@ -11,9 +11,9 @@ import pytest
 from netaddr import IPAddress
 
 from lab.waiting import HANG
-from ovnhook import identity
-from ovnhook.deadline import Deadline
-from ovnhook.errors import AlreadyExists
+from ovnhook.base import uuids
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import AlreadyExists
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Wish
 from ovnhook.ovsdb.operation import map_of, set_of
@@ -24,20 +24,20 @@ OTHER_MAC = "52:54:00:00:00:02"
 
 def names(control: Control, subnet: str) -> dict[str, str]:
     """The names of a subnet."""
-    return map_of(control.northbound.dump()["DNS"][str(identity.names(subnet))]["records"])
+    return map_of(control.northbound.dump()["DNS"][str(uuids.names(subnet))]["records"])
 
 
 def known_in(control: Control, subnet: str) -> set[str]:
     """The subnets whose names a subnet's guests may ask for."""
     rows = control.northbound.dump()
-    switch = rows["Logical_Switch"][str(identity.switch(subnet))]
+    switch = rows["Logical_Switch"][str(uuids.switch(subnet))]
     found = (dict(rows["DNS"][row[1]]["external_ids"][1]) for row in set_of(switch["dns_records"]))
     return {ids["ovnhook:subnet"] for ids in found}
 
 
 def domain(name: str, *interfaces: Interface) -> Domain:
     """A domain of that name."""
-    return Domain(identity.switch(name), name, 1, interfaces, tuple(one.mac for one in interfaces))
+    return Domain(uuids.switch(name), name, 1, interfaces, tuple(one.mac for one in interfaces))
 
 
 def asking(host: str, address: str, mac: str = MAC, subnet: str = "blue") -> Interface:
@@ -66,7 +66,7 @@ def test_names_live_as_long_as_leases(control: Control) -> None:
     assert len(names(control, "blue")) == 6
     control.done("lease", "release", "10.1.0.20")
     assert set(names(control, "blue")) == {"mail", "mail.lab.example", "21.0.1.10.in-addr.arpa"}
-    Host(control.config).forget(identity.switch("mail"), soon())
+    Host(control.config).forget(uuids.switch("mail"), soon())
     assert names(control, "blue") == {}
 
 
@@ -211,7 +211,7 @@ def test_whose_names_may_be_asked_for(control: Control) -> None:
     assert known_in(control, "blue") == {"blue", "alone"}
     for name in ("blue", "green", "alone"):
         control.done("subnet", "delete", name)
-    assert [*control.northbound.dump()["DNS"]] == [str(identity.REGISTRY)]
+    assert [*control.northbound.dump()["DNS"]] == [str(uuids.REGISTRY)]
 
 
 def test_whom_guests_ask(control: Control) -> None:

@@ -10,15 +10,15 @@ import pytest
 from netaddr import IPAddress
 
 from lab.waiting import HANG
-from ovnhook import identity
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc
-from ovnhook.deadline import Deadline
+from ovnhook.base import uuids
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.text import quoted
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Wish
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import as_set, key, mutate
-from ovnhook.text import quoted
 from tests.database.control import MAC, Control
 from tests.database.hosts import add_chassis
 
@@ -53,7 +53,7 @@ def cloud(control: Control) -> Control:
     ("name", "mac"),
     [
         ("web1", MAC),
-        (str(identity.switch("web1")), MAC),
+        (str(uuids.switch("web1")), MAC),
         (MAC.upper(), MAC),
         ("10.1.0.11", MAC),
         ("two/blue", BLUE),

@@ -15,7 +15,7 @@ from ovnhook import __version__
 from ovnhook import host as hosts
 from ovnhook.agent import node
 from ovnhook.agent.node import Teller
-from ovnhook.deadline import Deadline
+from ovnhook.base.deadline import Deadline
 from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.ovsdb.vswitch import Vswitch
 from ovnhook.subnet import Underlay

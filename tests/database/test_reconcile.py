@@ -14,16 +14,16 @@ import pytest
 pytest.importorskip("libvirt")  # which PyPI's newest needs libvirt's headers for
 
 from lab.waiting import HANG
-from ovnhook import identity
 from ovnhook.agent import reconcile
 from ovnhook.agent.calls import NoAnswer
 from ovnhook.agent.hypervisor import Seen, Sight
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.reconcile import Reconciler
 from ovnhook.attachment import Attached
-from ovnhook.config import Config
+from ovnhook.base import uuids
+from ovnhook.base.config import Config
+from ovnhook.base.errors import Conflict, Unavailable
 from ovnhook.differences import Difference, Found
-from ovnhook.errors import Conflict, Unavailable
 from ovnhook.host import Host
 from ovnhook.model import Domain
 from ovnhook.ovsdb.operation import Row
@@ -131,7 +131,7 @@ def agent(hv1: Host, monkeypatch: pytest.MonkeyPatch) -> Agent:
 
 def lose_port(world: World, domain: UUID, mac: str) -> None:
     """Somebody deletes a port."""
-    port = ["uuid", str(identity.port(domain, mac))]
+    port = ["uuid", str(uuids.port(domain, mac))]
     switch = {"op": "mutate", "table": "Logical_Switch", "where": [], "mutations": [["ports", "delete", port]]}
     world.server.transact(switch)
 
@@ -300,7 +300,7 @@ def update(table: str, where: Any, **row: Any) -> Row:
 
 def names(*mutation: Any) -> Row:
     """An operation that changes the names of the default subnet."""
-    where = ["_uuid", "==", ["uuid", str(identity.names("default"))]]
+    where = ["_uuid", "==", ["uuid", str(uuids.names("default"))]]
     return {"op": "mutate", "table": "DNS", "where": [where], "mutations": [["records", *mutation]]}
 
 
@@ -316,8 +316,8 @@ def ids(where: Any, table: str = "DNS", **values: str) -> Row:
     return {"op": "mutate", "table": table, "where": [where], "mutations": mutations}
 
 
-PORT: Any = ["_uuid", "==", ["uuid", str(identity.port(WEB, MACS[0]))]]
-HOLDING: Any = ["_uuid", "==", ["uuid", str(identity.domain(WEB))]]
+PORT: Any = ["_uuid", "==", ["uuid", str(uuids.port(WEB, MACS[0]))]]
+HOLDING: Any = ["_uuid", "==", ["uuid", str(uuids.domain(WEB))]]
 ACCIDENTS: dict[str, Callable[[World, Agent], object]] = {
     "port deleted": lambda world, _: lose_port(world, WEB, MACS[0]),
     "port security off": lambda world, _: change(world, update("Logical_Switch_Port", PORT, port_security=["set", []])),

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from ovnhook.config import Config
-from ovnhook.deadline import Deadline
-from ovnhook.errors import AlreadyExists, OvnhookError, Unavailable
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import AlreadyExists, OvnhookError, Unavailable
 from ovnhook.host import Host
 from ovnhook.lifecycle import answer
 from ovnhook.model import Domain

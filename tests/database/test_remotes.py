@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ovnhook import keyfiles, pki
+from ovnhook.base.deadline import Deadline
 from ovnhook.control.remotes import Remotes
-from ovnhook.deadline import Deadline
 from ovnhook.ovsdb import server
 from ovnhook.ovsdb.connection import Database
 from ovnhook.pki import Authority

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from ovnhook import identity
+from ovnhook.base import uuids
+from ovnhook.base.errors import Unavailable
 from ovnhook.control.repairs import Repairs
-from ovnhook.errors import Unavailable
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Wish
 from ovnhook.ovsdb.northbound import Northbound
@@ -235,8 +235,8 @@ def test_a_switch_that_was_deleted(cloud: Control, command: str, restarted: bool
     if restarted:
         cloud.service._repairs = Repairs(Northbound(cloud.northbound.remote))
     before = state(cloud)
-    delete(cloud, f"Logical_Switch {identity.switch('blue')}")
-    delete(cloud, f"Logical_Switch {identity.switch('green')}")
+    delete(cloud, f"Logical_Switch {uuids.switch('blue')}")
+    delete(cloud, f"Logical_Switch {uuids.switch('green')}")
     if command == "create":
         cloud.done("subnet", "create", "green", "10.3.0.0/24", "--domain", "lab.example")
     elif command == "set":
@@ -268,7 +268,7 @@ def test_a_domain_starts_while_its_switch_is_missing(cloud: Control) -> None:
     """Its network comes with the switch: it is not said that there is no subnet, and it goes to no other one."""
     repairing, host = repairs_of(cloud), Host(cloud.config)
     for name in ("blue", "green"):
-        delete(cloud, f"Logical_Switch {identity.switch(name)}")
+        delete(cloud, f"Logical_Switch {uuids.switch(name)}")
         interfaces = {
             "blue": Interface(SECOND, Kind.BRIDGE),
             "green": Interface(SECOND, Kind.NETWORK, network="green"),
@@ -301,7 +301,7 @@ def test_a_domain_starts_while_the_switch_of_its_own_subnet_is_missing(cloud: Co
 
 def test_one_switch_that_is_missing_keeps_no_other_interface_from_its_port(cloud: Control) -> None:
     """Of a domain that runs."""
-    delete(cloud, f"Logical_Switch {identity.switch('green')}")
+    delete(cloud, f"Logical_Switch {uuids.switch('green')}")
     there = (Interface(MAC, Kind.BRIDGE, Wish("green")), Interface(SECOND, Kind.BRIDGE, Wish("blue")))
     attached = Host(cloud.config).attach(Domain(UUID(int=7), "www", 1, there, (MAC, SECOND)), soon(), running=True)
     assert [placement.subnet.name for placement in attached.placements] == ["blue"]
@@ -312,7 +312,7 @@ def test_dhcp_options_of_guests(cloud: Control) -> None:
     """Ports of guests that run refer to them again at once: the reference went with the row."""
     repairing = repairs_of(cloud)
     before = state(cloud)
-    for version in (identity.dhcp_options, identity.dhcpv6_options):
+    for version in (uuids.dhcp_options, uuids.dhcpv6_options):
         delete(cloud, f"DHCP_Options {version('blue')}")
     repairing.repair(soon())
     assert state(cloud) == before
@@ -325,7 +325,7 @@ def test_what_cannot_be_read_stops_repairs_and_is_reported(cloud: Control) -> No
     cloud.northbound.transact(
         {"op": "insert", "table": "Logical_Switch", "row": {"name": "odd", "external_ids": ["map", ids]}}
     )
-    delete(cloud, f"DHCP_Options {identity.dhcp_options('blue')}")
+    delete(cloud, f"DHCP_Options {uuids.dhcp_options('blue')}")
     (defect,) = repairing.defects(soon())
     assert "can't be read" in defect.what
     assert defect.hint
@@ -336,7 +336,7 @@ def test_two_services_at_once(cloud: Control) -> None:
     """The second one finds nothing to repair, or that the first one was faster."""
     first, second = repairs_of(cloud), repairs_of(cloud)
     before = state(cloud)
-    delete(cloud, f"Logical_Switch {identity.switch('green')}")
+    delete(cloud, f"Logical_Switch {uuids.switch('green')}")
     found = second._read(soon())
     first.repair(soon())
     second._repair(found, soon())

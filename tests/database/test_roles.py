@@ -21,12 +21,12 @@ from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as services
 from ovnhook.attachment import Attachment
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import PermissionDenied
 from ovnhook.clientdomain import Asked
 from ovnhook.control import status
 from ovnhook.control.roles import RULES
 from ovnhook.control.server import Server
-from ovnhook.deadline import Deadline
-from ovnhook.errors import PermissionDenied
 from ovnhook.model import Domain
 from ovnhook.observed import Observed
 from ovnhook.ovsdb.northbound import Northbound

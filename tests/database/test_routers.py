@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ovnhook import identity
+from ovnhook.base import uuids
 from ovnhook.control import routers
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, give_leg, start_northd, tell
@@ -81,8 +81,8 @@ def test_a_life_of_a_router(control: Control) -> None:
         "subnets": ["blue"],
         "gateways": ["gw1"],
         "active_gateway": "",
-        "logical_router": str(identity.router("gateway")),
-        "external_switch": str(identity.part("external", "gateway")),
+        "logical_router": str(uuids.router("gateway")),
+        "external_switch": str(uuids.part("external", "gateway")),
     }
     rows = control.northbound.dump()
     assert {table: number - bare.get(table, 0) for table, number in ours(rows).items()} == {

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from ovnhook import identity
 from ovnhook.attachment import Attached
+from ovnhook.base import uuids
+from ovnhook.base.errors import InvalidRequest
 from ovnhook.changes import RemovePort
 from ovnhook.differences import (
     Domains,
@@ -23,7 +24,6 @@ from ovnhook.differences import (
     well_named,
     with_claims,
 )
-from ovnhook.errors import InvalidRequest
 from ovnhook.host import Host
 from ovnhook.model import Claim, Domain, Interface, Kind, Unfit, isolated_subnet
 from ovnhook.ovsdb import inventory
@@ -173,7 +173,7 @@ def test_a_port_that_somebody_changed(world: World, hv1: Host, row: dict[str, An
     hv1.attach(wanted, soon())
     assert differing(world, hv1, wanted) == []
     before = world.server.dump()
-    where = [["_uuid", "==", ["uuid", str(identity.port(WEB, MACS[0]))]]]
+    where = [["_uuid", "==", ["uuid", str(uuids.port(WEB, MACS[0]))]]]
     world.server.transact({"op": "update", "table": "Logical_Switch_Port", "where": where, "row": row})
     (what,) = differing(world, hv1, wanted)
     assert "port" in what
@@ -220,7 +220,7 @@ def test_names_are_looked_at_again_when_something_was_written(world: World, hv1:
     hv2.attach(domain(interface(MACS[1]), uuid=MAIL, name="mail"), soon())
     assert found() == []
     assert well.keys() == {"default"}
-    names = {"op": "mutate", "table": "DNS", "where": [["_uuid", "==", ["uuid", str(identity.names("default"))]]]}
+    names = {"op": "mutate", "table": "DNS", "where": [["_uuid", "==", ["uuid", str(uuids.names("default"))]]]}
     for record, value in (("gone", "10.0.0.77"), ("web1", "10.0.0.78")):
         before = world.northbound.names("default", soon())
         wrong = {**names, "mutations": [["records", "delete", ["set", [record]]]]}
@@ -260,7 +260,7 @@ def test_rows_that_make_no_sense_are_told_and_keep_no_other_from_being_mended(wo
     for kind in ("lease", "domain"):
         ids = ["map", [["ovnhook:kind", kind], ["ovnhook:host", "hv1"]]]
         world.server.transact({"op": "insert", "table": "DNS", "row": {"external_ids": ids}})
-    where = [["_uuid", "==", ["uuid", str(identity.port(WEB, MACS[0]))]]]
+    where = [["_uuid", "==", ["uuid", str(uuids.port(WEB, MACS[0]))]]]
     world.server.transact(
         {"op": "update", "table": "Logical_Switch_Port", "where": where, "row": {"addresses": "unknown"}}
     )

@@ -13,9 +13,9 @@ import pytest
 
 from lab.waiting import HANG
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
-from ovnhook.config import Config, load
+from ovnhook.base.config import Config, load
+from ovnhook.base.errors import InvalidConfig, OvnhookError
 from ovnhook.control.server import Server
-from ovnhook.errors import InvalidConfig, OvnhookError
 from tests.database import server as databases
 from tests.database.authority import Authority
 from tests.database.server import run

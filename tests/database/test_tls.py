@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from lab.waiting import HANG
-from ovnhook.config import Config
-from ovnhook.deadline import Deadline
-from ovnhook.errors import OvnhookError, Unavailable
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select

@@ -12,7 +12,7 @@ import pytest
 
 from lab.waiting import HANG
 from ovnhook import underlay
-from ovnhook.deadline import Deadline
+from ovnhook.base.deadline import Deadline
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Wish, isolated_subnet
 from ovnhook.ovsdb.vswitch import Vswitch

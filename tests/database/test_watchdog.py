@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import InvalidConfig, OvnhookError
 from ovnhook.control import listener, probe, server
 from ovnhook.control.listener import Listener
 from ovnhook.control.loop import Loop
 from ovnhook.control.server import Server
-from ovnhook.deadline import Deadline
-from ovnhook.errors import InvalidConfig, OvnhookError
 from ovnhook.keyfiles import AuthorityFiles
 from tests.database.authority import control_host
 from tests.database.control import Control

@@ -15,7 +15,7 @@ ADDRESSES = ("198.51.100.1", "198.51.100.2", "198.51.100.3")
 STEPS = f"""
 import sys
 from pathlib import Path
-from ovnhook.errors import OvnhookError
+from ovnhook.base.errors import OvnhookError
 from ovnhook.keyfiles import Files
 from ovnhook.setup import cluster
 from ovnhook.setup.step import carry_out

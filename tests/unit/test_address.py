@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address
-from ovnhook.errors import InvalidRequest
+from ovnhook.base.errors import InvalidRequest
 from ovnhook.model import Range, Subnet
 
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"))

@@ -8,9 +8,10 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress
 
-from ovnhook import clientdomain, identity
+from ovnhook import clientdomain
+from ovnhook.base import uuids
+from ovnhook.base.errors import InvalidRequest
 from ovnhook.clientdomain import Asked
-from ovnhook.errors import InvalidRequest
 from ovnhook.model import Keeper
 
 BOX = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
@@ -20,7 +21,7 @@ def test_what_is_not_said() -> None:
     """UUID and MACs are made of the name, and stay; the host name is the domain's."""
     one, two = clientdomain.make("", "Box 1", [Asked(), Asked()]).interfaces
     assert clientdomain.make("", "Box 1", [Asked(), Asked()]).interfaces == (one, two)
-    assert clientdomain.identify("", "Box 1").uuid == identity.client_domain("Box 1")
+    assert clientdomain.identify("", "Box 1").uuid == uuids.client_domain("Box 1")
     assert one.mac != two.mac
     assert {one.mac[:8], two.mac[:8]} == {"52:54:00"}
     assert {one.wish.hostname, two.wish.hostname} == {""}

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovnhook.config import Config, load
-from ovnhook.errors import InvalidConfig
+from ovnhook.base.config import Config, load
+from ovnhook.base.errors import InvalidConfig
 
 
 def _written(directory: Path, text: str | bytes) -> Path:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ovnhook.deadline import Deadline
-from ovnhook.errors import Unavailable
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Unavailable
 from tests.unit.test_agenda import Clock
 
 
@@ -13,7 +13,7 @@ from tests.unit.test_agenda import Clock
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time."""
     made = Clock()
-    monkeypatch.setattr("ovnhook.deadline.time.monotonic", made)
+    monkeypatch.setattr("ovnhook.base.deadline.time.monotonic", made)
     return made
 
 

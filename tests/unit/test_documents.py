@@ -12,8 +12,8 @@ import click
 import pytest
 
 from ovnhook import domainxml
+from ovnhook.base.config import Config
 from ovnhook.cli.main import command
-from ovnhook.config import Config
 from ovnhook.control.roles import RULES
 from ovnhook.ovsdb import rows, topology, trust
 from ovnhook.pki import NODE, READER, ROLES

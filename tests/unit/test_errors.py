@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovnhook import errors
-from ovnhook.errors import Conflict, InvalidConfig, InvalidRequest, OvnhookError, Unavailable
+from ovnhook.base import errors
+from ovnhook.base.errors import Conflict, InvalidConfig, InvalidRequest, OvnhookError, Unavailable
 
 STATUSES = {
     "CANCELLED",

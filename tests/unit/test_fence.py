@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from ovnhook import fence, members, pki
-from ovnhook.errors import InvalidRequest
+from ovnhook.base.errors import InvalidRequest
 from ovnhook.pki import Authority
 
 

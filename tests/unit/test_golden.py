@@ -16,8 +16,8 @@ from lxml import etree
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address, domainxml, networkxml, plan
+from ovnhook.base.errors import OvnhookError
 from ovnhook.changes import AddLease, AddPort, Change, ClaimMac, NeedSubnet, Registry, SetHolding, SetNames
-from ovnhook.errors import OvnhookError
 from ovnhook.model import Domain, Interface, Subnet, isolated_subnet
 from ovnhook.observed import Observed
 from ovnhook.plan import Placement

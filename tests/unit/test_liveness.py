@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ovnhook.liveness import Liveness
+from ovnhook.base.liveness import Liveness
 from tests.unit.test_agenda import Clock
 
 

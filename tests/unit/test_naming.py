@@ -8,7 +8,7 @@ import pytest
 from netaddr import IPAddress
 
 from ovnhook import naming
-from ovnhook.errors import InvalidRequest
+from ovnhook.base.errors import InvalidRequest
 from ovnhook.model import Lease, Port
 
 WEB, DB = UUID(int=1), UUID(int=2)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ovnhook import members, pki, token
-from ovnhook.errors import InvalidRequest
+from ovnhook.base.errors import InvalidRequest
 from ovnhook.pki import Authority, Subject
 
 HV1 = Subject("hv1", pki.NODE)

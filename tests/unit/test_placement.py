@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ovnhook import domainxml
-from ovnhook.errors import InvalidRequest, NotFound, OvnhookError, Unavailable
+from ovnhook.base.errors import InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.model import Node
 from ovnhook.placement import emptiest_first, is_shared, others
 

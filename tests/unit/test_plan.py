@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import migration, names, plan
+from ovnhook.base.errors import NotFound
 from ovnhook.changes import (
     AddLease,
     AddPort,
@@ -28,7 +29,6 @@ from ovnhook.changes import (
     UpdatePort,
     describe,
 )
-from ovnhook.errors import NotFound
 from ovnhook.model import Claim, Domain, Holding, Interface, Kind, Lease, Port, Subnet, Wish
 from ovnhook.observed import Observed
 from ovnhook.plan import Placement

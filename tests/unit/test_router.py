@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import identity, router
+from ovnhook import router
+from ovnhook.base import uuids
+from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
 from ovnhook.changes import Registry, SetGateways, SetNetwork, SetRegistry
-from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
 from ovnhook.model import External, InterfaceAddress, Network, Node, Router, Subnet
 from ovnhook.observed import Cloud
 from ovnhook.router import Leg
@@ -23,7 +24,7 @@ from ovnhook.router import Leg
 LEG = Leg("external", "203.0.113.10/24", "203.0.113.1")
 ID = UUID(int=7)
 BARE = External("external", InterfaceAddress(IPAddress("203.0.113.10"), 24), IPAddress("203.0.113.1"))
-EXTERNAL = replace(BARE, mac=identity.external_mac(ID, "gateway"))
+EXTERNAL = replace(BARE, mac=uuids.external_mac(ID, "gateway"))
 GATEWAY = Router("gateway", EXTERNAL)
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway")
 REGISTRY = Registry(7, "blue", ID)
@@ -122,18 +123,18 @@ def test_update() -> None:
 
 def test_the_mac_address_outside() -> None:
     """Of this cloud, for every router; given to those that have another one, and kept whatever else is set."""
-    legacy = replace(EXTERNAL, mac=identity.external_mac(None, "gateway"))
+    legacy = replace(EXTERNAL, mac=uuids.external_mac(None, "gateway"))
     before = Cloud(Registry(7, "blue"), (BLUE,), (Router("gateway", legacy), Router("inner")))
     count, given = router.own_macs(ID, before)
     assert count == SetRegistry(Registry(7, "blue"), Registry(8, "blue", ID))
     assert given == SetNetwork(Network(Router("gateway", legacy), (BLUE,)), Network(GATEWAY, (BLUE,)))
     assert router.own_macs(UUID(int=8), CLOUD) == ()
     assert router.own_macs(ID, Cloud()) == ()
-    other = identity.external_mac(UUID(int=8), "gateway")
-    assert len({legacy.mac, EXTERNAL.mac, other, identity.external_mac(ID, "lab")}) == 4
+    other = uuids.external_mac(UUID(int=8), "gateway")
+    assert len({legacy.mac, EXTERNAL.mac, other, uuids.external_mac(ID, "lab")}) == 4
     assert {int(mac[:2], 16) & 0b11 for mac in (legacy.mac, EXTERNAL.mac, other)} == {0b10}
     _, made = router.create(Router("lab", replace(BARE, vlan=9)), UUID(int=8), CLOUD)
-    assert made == SetNetwork(None, Network(Router("lab", replace(BARE, vlan=9, mac=identity.external_mac(ID, "lab")))))
+    assert made == SetNetwork(None, Network(Router("lab", replace(BARE, vlan=9, mac=uuids.external_mac(ID, "lab")))))
 
 
 def test_delete() -> None:

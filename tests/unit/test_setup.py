@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from ovnhook import keyfiles, remotes
-from ovnhook.config import Config
-from ovnhook.errors import AlreadyExists, InUse, InvalidConfig, InvalidRequest, NotFound, OvnhookError, Unavailable
+from ovnhook.base.config import Config
+from ovnhook.base.errors import AlreadyExists, InUse, InvalidConfig, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.setup import central, cloud, cluster, command, configuration, listening, switch, uplink
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.step import Step, carry_out

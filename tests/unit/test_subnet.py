@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook import names, subnet
+from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OvnhookError
 from ovnhook.changes import (
     AddSubnet,
     NeedNames,
@@ -23,7 +24,6 @@ from ovnhook.changes import (
     SetRegistry,
     UpdateSubnet,
 )
-from ovnhook.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OvnhookError
 from ovnhook.model import External, InterfaceAddress, Lease, Network, Range, Router, Subnet
 from ovnhook.observed import Cloud
 from ovnhook.subnet import Underlay, Wanted

@@ -17,8 +17,8 @@ pytest.importorskip("libvirt")
 
 from lab.waiting import HANG
 from ovnhook.agent import __main__ as agent
-from ovnhook.config import Config
-from ovnhook.liveness import Liveness
+from ovnhook.base.config import Config
+from ovnhook.base.liveness import Liveness
 from tests.unit.test_agenda import Clock
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ovnhook.errors import Unavailable
+from ovnhook.base.errors import Unavailable
 
 _WORTH_SAYING = 0.05  # seconds
 

@@ -6,7 +6,7 @@ import logging
 import sys
 from types import TracebackType
 
-from ovnhook.text import visible
+from ovnhook.base.text import visible
 
 _FORMAT = "%(levelname)s %(name)s: %(message)s"
 

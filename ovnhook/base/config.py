@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovnhook.errors import InvalidConfig
+from ovnhook.base.errors import InvalidConfig
 
 PATH = Path("/etc/ovnhook/ovnhook.toml")
 AGENT_SOCKET = Path("/run/ovnhook/agent.sock")

@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, deadlines, configuration, text. It knows no noun."""
