@@ -13,6 +13,7 @@ from lxml import etree
 from netaddr import INET_PTON, IPAddress, valid_ipv4, valid_ipv6
 
 from ovnhook.base.errors import InvalidRequest
+from ovnhook.base.labels import HOST_NAME, HOST_NAMES, MAC, SUBNET_NAME, SUBNET_NAMES
 from ovnhook.model import Domain, Interface, Kind, Unfit, Wish, isolated_subnet
 from ovnhook.networkxml import LibvirtNetwork
 
@@ -21,13 +22,6 @@ _NAMESPACE = f"{_NAMESPACES}1"
 _ATTRIBUTES = ("mac", "index", "subnet", "isolated", "address", "hostname")
 _MOST_TAGS = 100_000
 _NO_DOMAIN = "this is not the XML of a libvirt domain"
-MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
-HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-SUBNET_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-
-HOST_NAMES = "letters, digits and, in between, hyphens, 63 at most"
-SUBNET_NAMES = "letters, digits and, in between, dots, hyphens and underscores, 63 at most"
-
 # Everything that the hook parses comes from libvirtd, but the metadata in it is a user's.
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
 

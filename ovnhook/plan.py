@@ -15,6 +15,7 @@ from netaddr import IPAddress
 
 from ovnhook import migration, names
 from ovnhook.base.errors import InUse, InvalidRequest, NotFound, Unrepaired
+from ovnhook.base.labels import SUBNET_NAME
 from ovnhook.changes import (
     AddLease,
     AddPort,
@@ -31,7 +32,6 @@ from ovnhook.changes import (
     UpdateLease,
     UpdatePort,
 )
-from ovnhook.domainxml import SUBNET_NAME
 from ovnhook.model import Claim, Domain, Holding, Interface, Keeper, Kind, Lease, Port, Subnet, Unfit
 from ovnhook.observed import Observed
 

@@ -17,8 +17,8 @@ from netaddr import IPAddress
 from ovnhook import address
 from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
+from ovnhook.base.labels import SUBNET_NAME
 from ovnhook.changes import Change, SetGateways, SetNetwork
-from ovnhook.domainxml import SUBNET_NAME
 from ovnhook.model import DEFAULT_ROUTER, External, InterfaceAddress, Network, Node, Router
 from ovnhook.observed import Cloud
 

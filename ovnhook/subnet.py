@@ -14,8 +14,8 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook import address, names
 from ovnhook.base.errors import AlreadyExists, Exhausted, InUse, InvalidRequest, NotFound
+from ovnhook.base.labels import SUBNET_NAME
 from ovnhook.changes import AddSubnet, Change, NeedNames, RemoveSubnet, SetNames, SetNetwork, UpdateSubnet
-from ovnhook.domainxml import SUBNET_NAME
 from ovnhook.model import DEFAULT_ROUTER, Lease, Network, Range, Router, Subnet
 from ovnhook.observed import Cloud
 

@@ -8,7 +8,6 @@ the row. So a key that is added later needs a default that means what was so bef
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -17,7 +16,7 @@ from uuid import UUID
 from netaddr import EUI, AddrFormatError, IPAddress, IPNetwork
 
 from ovnhook import address
-from ovnhook.base import uuids
+from ovnhook.base import labels, uuids
 from ovnhook.base.errors import OvnhookError
 from ovnhook.changes import Registry
 from ovnhook.model import Claim, External, Holding, InterfaceAddress, Keeper, Lease, Port, Range, Router, Subnet
@@ -47,7 +46,6 @@ _LARGEST = {4: 8, 6: 32}  # prefix lengths of networks that a row is believed to
 _LARGEST_MTU = 65_535  # bytes: that of an IP packet
 _LAST_VLAN = 4094  # IEEE 802.1Q
 _LARGEST_INDEX = 1_000_000  # of a domain's interface
-_MAC = re.compile("([0-9a-f]{2}:){5}[0-9a-f]{2}")
 _DHCP_LEASE_TIME = 3600  # seconds; a change of a subnet reaches its guests within half of it
 
 
@@ -324,7 +322,7 @@ def _way(text: str | None, hop: str | None, version: int) -> tuple[InterfaceAddr
 
 def _mac(text: str | None) -> str:
     """A MAC address; "" where there is none."""
-    if text and not _MAC.fullmatch(text):
+    if text and not labels.MAC.fullmatch(text):
         raise ValueError(f"{text} is not a MAC address")
     return text or ""
 
@@ -507,7 +505,7 @@ def holding(row: Row) -> Holding:
     leases = []
     others = {}
     for mac, value in map_of(row["records"]).items():
-        if not _MAC.fullmatch(mac):
+        if not labels.MAC.fullmatch(mac):
             others[mac] = value
             continue
         subnet_name, *addresses = value.split()

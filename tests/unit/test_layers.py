@@ -41,7 +41,7 @@ LAYERS = (
 """From the bottom to the top. A part imports from itself and from below; neighbours leave each other alone."""
 
 PURE = (
-    *("base/text.py", "base/uuids.py"),
+    *("base/labels.py", "base/text.py", "base/uuids.py"),
     *("pki.py", "token.py", "members.py", "fence.py", "ipsec.py", "remotes.py"),
     *("model.py", "address.py", "names.py", "changes.py", "observed.py", "subnet.py", "router.py", "floating.py"),
     *("domainxml.py", "networkxml.py", "clientdomain.py", "migration.py", "plan.py", "naming.py"),

@@ -1,0 +1,16 @@
+"""What a MAC address, the name of a host and that of a subnet may be, as patterns and in words for a person. Pure."""
+
+from __future__ import annotations
+
+import re
+
+MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+"""A MAC address as libvirt writes it."""
+
+HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""A label of DNS (RFC 1123, 2.1), in lower case."""
+
+SUBNET_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+HOST_NAMES = "letters, digits and, in between, hyphens, 63 at most"
+SUBNET_NAMES = "letters, digits and, in between, dots, hyphens and underscores, 63 at most"
