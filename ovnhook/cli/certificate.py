@@ -70,9 +70,9 @@ def create(socket: Path | None, name: str, role: str) -> None:
     Example:
       ovnhook certificate create alice --role operator
     """
-    from ovnhook import keyfiles, pki
+    from ovnhook.pki import keyfiles, x509
 
-    pki.Subject(name, role)  # refused before a file is made of it
+    x509.Subject(name, role)  # refused before a file is made of it
     key, made, ca = (Path(f"{name}.key"), Path(f"{name}.pem"), Path("ca.pem"))
     for path in (key, made):
         if path.exists():
@@ -81,7 +81,7 @@ def create(socket: Path | None, name: str, role: str) -> None:
     pending = Path(f"{name}.{role}.pending-key")
     try:
         if not keyfiles.is_key(pending):
-            keyfiles.write(pending, pki.new_key(), keyfiles.SECRET)  # first: nobody is let in whose key can't be kept
+            keyfiles.write(pending, x509.new_key(), keyfiles.SECRET)  # first: nobody is let in whose key can't be kept
         found = _issue(socket, name, role, pending)
         if keyfiles.read(ca) not in (b"", found["ca"].encode()):
             ca = Path(f"{name}.ca.pem")
@@ -95,9 +95,9 @@ def create(socket: Path | None, name: str, role: str) -> None:
 
 def _issue(socket: Path | None, name: str, role: str, pending: Path) -> Object:
     """A certificate for a key, which is thrown away if it is certain that there is none."""
-    from ovnhook import pki
+    from ovnhook.pki import x509
 
-    request = pki.request(pending.read_bytes()).decode()
+    request = x509.request(pending.read_bytes()).decode()
     try:
         return Client(socket).call("IssueCertificate", name=name, role=role, request=request)
     except Unavailable as error:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import grpc
     from google.protobuf.descriptor import MethodDescriptor
 
-    from ovnhook.keyfiles import Files
-    from ovnhook.token import Token
+    from ovnhook.pki.keyfiles import Files
+    from ovnhook.pki.token import Token
 
 _PATIENCE = 15.0  # seconds for one call
 _PROBE = 2.0  # seconds that one of several hosts has to let us connect before the next one is tried
@@ -80,7 +80,7 @@ class Client:
         """
         config = self._config
         if config.control:
-            from ovnhook.keyfiles import Files
+            from ovnhook.pki.keyfiles import Files
 
             shown = Files(*map(Path, (config.database_certificate, config.database_private_key, config.database_ca)))
             hint = f"openssl x509 -noout -subject -enddate -in {config.database_certificate}; ovnhook status there"
@@ -183,7 +183,7 @@ class Client:
         """The connection to a control host, which is made when it is used first, and has some seconds for that."""
         import grpc
 
-        from ovnhook.pki import SERVER_NAME
+        from ovnhook.pki.x509 import SERVER_NAME
 
         key = (where, credentials, patience <= _PROBE)
         if key not in self._channels:

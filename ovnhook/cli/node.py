@@ -19,8 +19,8 @@ from ovnhook.cli.client import Client, Object
 from ovnhook.cli.output import format_option, say, show_list, show_one, text
 
 if TYPE_CHECKING:
+    from ovnhook.pki.token import Token
     from ovnhook.setup.step import Step
-    from ovnhook.token import Token
 
 
 def ago(seconds: int | None) -> str:
@@ -226,7 +226,7 @@ def renew(socket: Path | None) -> None:
     Example:
       ovnhook node renew
     """
-    from ovnhook import keyfiles
+    from ovnhook.pki import keyfiles
     from ovnhook.setup import authority, member
     from ovnhook.setup.step import carry_out
 
@@ -337,7 +337,7 @@ def _control_hosts(client: Client) -> dict[str, str]:
 
 def _read_token(place: str) -> Token:
     """The token that is at a place: ``-`` for standard input, a file, or the token itself, with a warning."""
-    from ovnhook import token as tokens
+    from ovnhook.pki import token as tokens
 
     if place.startswith(tokens.PREFIX):
         click.echo("warning: every user of this host can read a token that is on the command line", err=True)

@@ -12,7 +12,7 @@ from ovnhook.control.roles import check_host
 from ovnhook.domainxml import interface_xml
 from ovnhook.model import Domain, Keeper
 from ovnhook.ovsdb.southbound import Southbound
-from ovnhook.pki import NODE, Subject
+from ovnhook.pki.x509 import NODE, Subject
 from ovnhook.plan import Placement, port_id
 
 

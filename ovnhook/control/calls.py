@@ -16,7 +16,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, OvnhookError
 from ovnhook.control.admission import SEND, Admission, Call, Kind
 from ovnhook.control.roles import NOBODY, RULES, Identify, Rule, counted_as
-from ovnhook.pki import Subject
+from ovnhook.pki.x509 import Subject
 
 _log = logging.getLogger(__name__)
 

@@ -7,16 +7,16 @@ import socket
 import time
 from contextlib import suppress
 
-from ovnhook import members, pki
-from ovnhook import token as tokens
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound
 from ovnhook.control.pages import page
 from ovnhook.control.trust import Trust
-from ovnhook.members import Invitation, Members, bracketed
-from ovnhook.pki import Subject
+from ovnhook.pki import members, x509
+from ovnhook.pki import token as tokens
+from ovnhook.pki.members import Invitation, Members, bracketed
+from ovnhook.pki.x509 import Subject
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ class Certificates:
     def CreateToken(self, request: api.CreateTokenRequest, deadline: Deadline) -> api.CreateTokenResponse:
         """Invite a host."""
         trust = self._authority()
-        subject = Subject(request.name, request.role or pki.NODE)
-        if subject.role not in (pki.NODE, pki.CONTROL):
+        subject = Subject(request.name, request.role or x509.NODE)
+        if subject.role not in (x509.NODE, x509.CONTROL):
             raise InvalidRequest(f"a token is for a node or a control host, not for a role '{subject.role}'")
         if not self._config.enrolment:
             raise InUse("this control service lets no host join: 'enrolment' is not set", "ovnhook node init --control")
@@ -50,7 +50,7 @@ class Certificates:
             name=subject.name,
             role=subject.role,
             servers=[f"{bracketed(where)}:{port}" for where in found.servers.values()],
-            fingerprint=pki.fingerprint(trust.authority.certificate),
+            fingerprint=x509.fingerprint(trust.authority.certificate),
             secret=tokens.new_secret(),
         )
         invitation = Invitation(made.digest, subject, now + tokens.LIFETIME)
@@ -65,13 +65,13 @@ class Certificates:
         """Let a person in; asked again with the same key, whoever has not heard the answer is given it again."""
         trust = self._authority()
         subject = Subject(request.name, request.role)
-        if subject.role not in (pki.OPERATOR, pki.READER):
+        if subject.role not in (x509.OPERATOR, x509.READER):
             raise InvalidRequest(
                 f"a certificate is issued to an operator or a reader, not to a {subject.role}",
                 "hosts join: ovnhook node token NAME",
             )
         known, wanted = trust.look(deadline), request.request.encode()
-        mark = pki.mark_of_request(wanted)
+        mark = x509.mark_of_request(wanted)
 
         def alone(found: Members) -> list[str]:
             if any(one.mark != mark for one in found.named(subject)):
@@ -84,7 +84,7 @@ class Certificates:
         anchors = [one.anchor for one in known.named(subject)]
         anchor = anchors[0] if anchors else trust.authority.anchor(subject, mark)
         made = trust.authority.issue(wanted, subject, anchor)
-        trust.change(members.entries_of(pki.name_of(anchor), anchor.decode(), made), deadline, alone)
+        trust.change(members.entries_of(x509.name_of(anchor), anchor.decode(), made), deadline, alone)
         if not trust.members.of(made):
             raise InvalidRequest(f"this key of {subject} was revoked, for good", "ask with another key")
         _log.info("%s is let in", subject)
@@ -174,6 +174,6 @@ class Certificates:
 def _host(name: str, found: Members) -> list[str]:
     """The marks of what a host is let in by, and would be."""
     hosts = [
-        one.mark for one in found.found if one.subject.name == name and one.subject.role in (pki.CONTROL, pki.NODE)
+        one.mark for one in found.found if one.subject.name == name and one.subject.role in (x509.CONTROL, x509.NODE)
     ]
     return [*hosts, *(one.digest for one in found.invitations if one.subject.name == name)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 
-from ovnhook import members, pki
-from ovnhook import token as tokens
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NotFound, PermissionDenied
 from ovnhook.control.trust import Trust
+from ovnhook.pki import members, x509
+from ovnhook.pki import token as tokens
 
 _log = logging.getLogger(__name__)
 
@@ -37,13 +37,13 @@ class Enrolment:
             )
         subject, authority = invitation.subject, self._trust.authority
         wanted = request.request.encode()
-        if subject.role == pki.CONTROL:
+        if subject.role == x509.CONTROL:
             certificate = authority.issue_server(wanted, subject.name, [request.address])
-            key, value = f"{subject} {pki.mark_of_key(certificate)}", request.address
+            key, value = f"{subject} {x509.mark_of_key(certificate)}", request.address
         else:
             anchor = authority.anchor(subject)
             certificate = authority.issue(wanted, subject, anchor)
-            key, value = pki.name_of(anchor), anchor.decode()
+            key, value = x509.name_of(anchor), anchor.decode()
         entries = members.entries_of(key, value, certificate)
         # Whoever had the name before is let in no more: a host that was set up anew, or one that is not it.
         gone = [invitation.digest, *(one.mark for one in found.named(subject) if one.key != key)]
@@ -54,5 +54,5 @@ class Enrolment:
         _log.info("%s has joined", subject)
         return api.EnrolResponse(
             certificate=certificate.decode(),
-            authority_key=authority.key.decode() if subject.role == pki.CONTROL else "",
+            authority_key=authority.key.decode() if subject.role == x509.CONTROL else "",
         )

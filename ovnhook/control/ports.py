@@ -19,7 +19,7 @@ from ovnhook.control.pages import page
 from ovnhook.control.roles import check_host
 from ovnhook.model import Keeper, Port, Wish
 from ovnhook.ovsdb.northbound import Northbound
-from ovnhook.pki import Subject
+from ovnhook.pki.x509 import Subject
 from ovnhook.subnet import find
 
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from ovnhook import keyfiles, pki, remotes
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
 from ovnhook.control.loop import Loop
@@ -15,6 +14,7 @@ from ovnhook.health import Foreign
 from ovnhook.ovsdb import remotes as rows
 from ovnhook.ovsdb import server
 from ovnhook.ovsdb.connection import Database
+from ovnhook.pki import keyfiles, remotes, x509
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Remotes:
         certificate = keyfiles.read(self._files.certificate)
         if database != "OVN_Northbound" or not self.follows_rows or not certificate:
             return ()
-        return remotes.served(database, ipv6=":" in pki.addresses_of(certificate)[0]), shown
+        return remotes.served(database, ipv6=":" in x509.addresses_of(certificate)[0]), shown
 
     def _remember(self, database: str, strange: Iterable[remotes.Row]) -> None:
         side = {"OVN_Northbound": "northbound", "OVN_Southbound": "southbound"}[database]

@@ -13,8 +13,8 @@ from urllib.parse import unquote
 import grpc
 
 from ovnhook.base.errors import InvalidRequest, PermissionDenied, Unavailable
-from ovnhook.members import Members
-from ovnhook.pki import CONTROL, NODE, OPERATOR, READER, ROLES, Subject, subject_of
+from ovnhook.pki.members import Members
+from ovnhook.pki.x509 import CONTROL, NODE, OPERATOR, READER, ROLES, Subject, subject_of
 
 Identify = Callable[[grpc.ServicerContext], Subject]
 """Says who calls, or raises PermissionDenied."""

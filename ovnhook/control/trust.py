@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ovnhook import fence, ipsec, keyfiles, members, pki
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, InvalidConfig, NotFound, OvnhookError, Unavailable
 from ovnhook.control.loop import Loop
-from ovnhook.members import Member, Members
 from ovnhook.ovsdb import server
 from ovnhook.ovsdb.trust import Trust as Row
+from ovnhook.pki import fence, ipsec, keyfiles, members, x509
+from ovnhook.pki.members import Member, Members
 
 _log = logging.getLogger(__name__)
 
@@ -165,15 +165,15 @@ class Trust:
             raise InvalidConfig(
                 f"authority {self._files.folder}: this host has no certificate of it", "ovnhook node init --control"
             )
-        subject = pki.subject_of(certificate)
-        key = f"{subject} {pki.mark_of_key(certificate)}"
-        return Member(key, subject, address=pki.addresses_of(certificate)[0]), certificate
+        subject = x509.subject_of(certificate)
+        key = f"{subject} {x509.mark_of_key(certificate)}"
+        return Member(key, subject, address=x509.addresses_of(certificate)[0]), certificate
 
     def _write(self) -> None:
         found = members.read(self._ledger)
-        databases = found.bundle(self.authority.certificate, [pki.NODE])
-        before = pki.split(keyfiles.read(self._files.databases.ca))
-        if set(before) - set(pki.split(databases)):
+        databases = found.bundle(self.authority.certificate, [x509.NODE])
+        before = x509.split(keyfiles.read(self._files.databases.ca))
+        if set(before) - set(x509.split(databases)):
             keyfiles.write(self._files.cut, b"", keyfiles.SECRET)  # first: a cut that is due is not forgotten
         own, _ = self._this()
         others = ipsec.peers(found, own)
@@ -181,7 +181,7 @@ class Trust:
         rules = fence.rules(found.servers.values(), [one.address for one in others if not one.sends]).encode()
         for path, text, mode in (
             (self._files.databases.ca, databases, keyfiles.PUBLIC),
-            (self._files.api.ca, found.bundle(self.authority.certificate, pki.ROLES), keyfiles.PUBLIC),
+            (self._files.api.ca, found.bundle(self.authority.certificate, x509.ROLES), keyfiles.PUBLIC),
             (self._files.ipsec, packets, keyfiles.SECRET),
             (self._files.fence, rules, keyfiles.PUBLIC),
         ):

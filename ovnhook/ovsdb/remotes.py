@@ -9,7 +9,7 @@ from uuid import UUID
 from ovnhook.base.deadline import Deadline
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Operation, as_set, insert_named, ref, select
-from ovnhook.remotes import Connection, Keys, Row
+from ovnhook.pki.remotes import Connection, Keys, Row
 
 _CONNECTION, _SSL = "Connection", "SSL"
 _GLOBAL = {"OVN_Northbound": "NB_Global", "OVN_Southbound": "SB_Global"}

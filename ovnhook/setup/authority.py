@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ovnhook import keyfiles, pki
 from ovnhook.base.errors import InUse, InvalidRequest
-from ovnhook.keyfiles import PUBLIC, SECRET, AuthorityFiles
-from ovnhook.pki import Authority, Subject
+from ovnhook.pki import keyfiles, x509
+from ovnhook.pki.keyfiles import PUBLIC, SECRET, AuthorityFiles
+from ovnhook.pki.token import Token
+from ovnhook.pki.x509 import Authority, Subject
 from ovnhook.setup import enrolment
 from ovnhook.setup.enrolment import Door
 from ovnhook.setup.step import Step
-from ovnhook.token import Token
 
 
 def steps(files: AuthorityFiles, name: str, address: str) -> Iterator[Step]:
@@ -43,10 +43,10 @@ def joined(files: AuthorityFiles, token: Token, address: str, door: Door) -> Ite
         InvalidRequest: the token is not for a control host.
         InUse: this host has another authority.
     """
-    if token.role != pki.CONTROL:
+    if token.role != x509.CONTROL:
         raise InvalidRequest(f"this token is for a {token.role}", f"there: ovnhook node token {token.name} --control")
     own = files.own
-    if own.certificate.exists() and pki.fingerprint(own.certificate.read_bytes()) != token.fingerprint:
+    if own.certificate.exists() and x509.fingerprint(own.certificate.read_bytes()) != token.fingerprint:
         raise InUse(
             f"this host has an authority of its own, in {files.folder}, with which others may have joined",
             "to give it up: ovnhook control backup FILE; mv it away; then again",
@@ -62,7 +62,7 @@ def joined(files: AuthorityFiles, token: Token, address: str, door: Door) -> Ite
 def renew(files: AuthorityFiles) -> Step:
     """A control host's own certificate is good for a while yet."""
     own = files.databases.certificate.read_bytes()
-    name, (address, *_) = pki.subject_of(own).name, pki.addresses_of(own)
+    name, (address, *_) = x509.subject_of(own).name, x509.addresses_of(own)
     return Step(
         f"the certificate of control host {name} is good for a while",
         lambda: _is_good(files, name, address),
@@ -97,11 +97,11 @@ def _is_good(files: AuthorityFiles, name: str, address: str) -> bool:
     found, key = keyfiles.read(files.databases.certificate), keyfiles.read(files.databases.key)
     try:
         return (
-            pki.split(found)[1:] == [files.own.certificate.read_bytes()]
-            and pki.subject_of(found) == Subject(name, pki.CONTROL)
-            and pki.addresses_of(found) == [address]
-            and pki.is_of(found, key)
-            and not pki.is_due(found)
+            x509.split(found)[1:] == [files.own.certificate.read_bytes()]
+            and x509.subject_of(found) == Subject(name, x509.CONTROL)
+            and x509.addresses_of(found) == [address]
+            and x509.is_of(found, key)
+            and not x509.is_due(found)
         )
     except InvalidRequest:  # a file that was cut off
         return False
@@ -109,7 +109,7 @@ def _is_good(files: AuthorityFiles, name: str, address: str) -> bool:
 
 def _issue(files: AuthorityFiles, name: str, address: str) -> None:
     # The key stays: the certificate, which is replaced at once, is its own before and after.
-    made = files.load().issue_server(pki.request(_key(files)), name, [address])
+    made = files.load().issue_server(x509.request(_key(files)), name, [address])
     keyfiles.replace_certificate(files.databases, made)
 
 
@@ -117,5 +117,5 @@ def _key(files: AuthorityFiles) -> bytes:
     """This host's key, a new one if there was none, or not all of one."""
     path = files.databases.key
     if not keyfiles.is_key(path):
-        keyfiles.write(path, pki.new_key(), SECRET)
+        keyfiles.write(path, x509.new_key(), SECRET)
     return path.read_bytes()

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovnhook import __version__, keyfiles, pki
+from ovnhook import __version__
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Conflict, InvalidRequest, NotFound, OvnhookError, Unavailable
@@ -25,6 +25,7 @@ from ovnhook.ovsdb import snapshot, tls
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
 from ovnhook.ovsdb.snapshot import NORTHBOUND, Snapshot
+from ovnhook.pki import keyfiles, x509
 from ovnhook.setup.command import run
 from ovnhook.setup.step import Step
 
@@ -49,7 +50,7 @@ class Backup:
     taken: str
     host: str
     northbound: Snapshot
-    authority: pki.Authority | None
+    authority: x509.Authority | None
 
 
 def save(path: Path, config: Config) -> Backup:
@@ -91,7 +92,7 @@ def load(path: Path) -> Backup:
                 f"ovnhook {manifest['ovnhook']} wrote it in a way that this version does not know",
                 "restore it with that version or a newer one",
             )
-        authority = pki.Authority(members[_KEY], members[_CERTIFICATE]) if _KEY in members else None
+        authority = x509.Authority(members[_KEY], members[_CERTIFICATE]) if _KEY in members else None
         return Backup(manifest["taken"], manifest["host"], snapshot.parse(members[_ROWS]), authority)
     except FileNotFoundError as error:
         raise NotFound(f"there is no file {path}") from error
@@ -120,7 +121,7 @@ def steps(backup: Backup, config: Config) -> Iterator[Step]:
     yield _is_as_it_was(backup, config)
 
 
-def _check_authority(wanted: pki.Authority) -> None:
+def _check_authority(wanted: x509.Authority) -> None:
     own = keyfiles.AuthorityFiles(keyfiles.AUTHORITY).own
     if keyfiles.read(own.certificate) not in (b"", wanted.certificate):
         raise AlreadyExists(
@@ -129,7 +130,7 @@ def _check_authority(wanted: pki.Authority) -> None:
         )
 
 
-def _signs(wanted: pki.Authority) -> Step:
+def _signs(wanted: x509.Authority) -> Step:
     own = keyfiles.AuthorityFiles(keyfiles.AUTHORITY).own
 
     def is_so() -> bool:

@@ -16,18 +16,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ovnhook import keyfiles
 from ovnhook.base.errors import InUse, InvalidConfig, OvnhookError
-from ovnhook.fence import NORTHBOUND_RAFT, SOUTHBOUND_NORTHD, SOUTHBOUND_RAFT
-from ovnhook.keyfiles import Files
-from ovnhook.members import bracketed
-from ovnhook.remotes import ROLE
+from ovnhook.pki import keyfiles
+from ovnhook.pki.fence import NORTHBOUND_RAFT, SOUTHBOUND_NORTHD, SOUTHBOUND_RAFT
+from ovnhook.pki.keyfiles import Files
+from ovnhook.pki.members import bracketed
+from ovnhook.pki.remotes import ROLE
+from ovnhook.pki.token import NORTHBOUND, SOUTHBOUND
 from ovnhook.setup import central
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.listening import Listening
 from ovnhook.setup.services import enabled, runs_with
 from ovnhook.setup.step import Step
-from ovnhook.token import NORTHBOUND, SOUTHBOUND
 
 _OPTIONS = Path("/etc/default/ovn-central")
 

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ovnhook import keyfiles
 from ovnhook.base.config import PATH, load
 from ovnhook.base.errors import InUse
+from ovnhook.pki import keyfiles
 from ovnhook.setup.step import Step
 
 _MODE = 0o644

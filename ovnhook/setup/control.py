@@ -7,18 +7,18 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ovnhook import keyfiles, remotes
 from ovnhook.base.config import PATH, Config
 from ovnhook.base.errors import InUse, InvalidRequest, Unavailable
-from ovnhook.keyfiles import AuthorityFiles
-from ovnhook.members import bracketed
+from ovnhook.pki import keyfiles, remotes
+from ovnhook.pki.keyfiles import AuthorityFiles
+from ovnhook.pki.members import bracketed
+from ovnhook.pki.token import API, ENROLMENT, NORTHBOUND, SOUTHBOUND, Token
 from ovnhook.setup import authority, central, cloud, cluster, configuration, enrolment, fence, underlay
 from ovnhook.setup.command import run
 from ovnhook.setup.enrolment import Door
 from ovnhook.setup.listening import Listening
 from ovnhook.setup.services import enabled, restarted
 from ovnhook.setup.step import Step
-from ovnhook.token import API, ENROLMENT, NORTHBOUND, SOUTHBOUND, Token
 
 RENEWAL = "ovnhook-renew.timer"
 """What renews certificates when it is time to."""

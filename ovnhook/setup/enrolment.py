@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ovnhook import pki
 from ovnhook.base.errors import NotFound, OvnhookError
-from ovnhook.keyfiles import Files
+from ovnhook.pki import x509
+from ovnhook.pki.keyfiles import Files
+from ovnhook.pki.token import Token
 from ovnhook.setup.command import run
-from ovnhook.token import Token
 
 
 class Door(Protocol):
@@ -47,7 +47,7 @@ def enrol(token: Token, key: bytes, address: str, door: Door) -> tuple[bytes, di
         OvnhookError: the control service refuses it.
     """
     ca = _authority(token)
-    return ca, door.enrol(token, ca, pki.request(key), address)
+    return ca, door.enrol(token, ca, x509.request(key), address)
 
 
 def _authority(token: Token) -> bytes:
@@ -60,8 +60,8 @@ def _authority(token: Token) -> bytes:
         except OvnhookError as error:
             wrong.append(error.message)
             continue
-        for one in pki.split(said.encode()):
-            if pki.fingerprint(one) == token.fingerprint:
+        for one in x509.split(said.encode()):
+            if x509.fingerprint(one) == token.fingerprint:
                 return one
         wrong.append(f"{server} shows no certificate that this token was made with")
     raise NotFound(

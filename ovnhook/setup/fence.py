@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ovnhook.fence import PORTS, TABLE
-from ovnhook.keyfiles import AuthorityFiles
+from ovnhook.pki.fence import PORTS, TABLE
+from ovnhook.pki.keyfiles import AuthorityFiles
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.services import enabled
 from ovnhook.setup.step import Step

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovnhook import keyfiles
-from ovnhook.keyfiles import Files
+from ovnhook.pki import keyfiles
+from ovnhook.pki.keyfiles import Files
 from ovnhook.setup.command import run
 from ovnhook.setup.services import runs_with
 from ovnhook.setup.step import Step

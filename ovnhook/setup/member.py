@@ -6,19 +6,19 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ovnhook import keyfiles, pki
 from ovnhook.base.config import PATH, Config
 from ovnhook.base.errors import InvalidConfig, InvalidRequest, NotFound
-from ovnhook.keyfiles import PUBLIC, SECRET, Files
-from ovnhook.members import bracketed
-from ovnhook.pki import Subject
+from ovnhook.pki import keyfiles, x509
+from ovnhook.pki.keyfiles import PUBLIC, SECRET, Files
+from ovnhook.pki.members import bracketed
+from ovnhook.pki.token import API, NORTHBOUND, SOUTHBOUND, Token
+from ovnhook.pki.x509 import Subject
 from ovnhook.setup import chassis, configuration, enrolment, switch, underlay
 from ovnhook.setup.command import run
 from ovnhook.setup.control import RENEWAL
 from ovnhook.setup.enrolment import Door, enrol
 from ovnhook.setup.services import enabled, restarted
 from ovnhook.setup.step import Step
-from ovnhook.token import API, NORTHBOUND, SOUTHBOUND, Token
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def join(token: Token, wishes: Wishes, config: Config, door: Door) -> Iterator[S
     Raises:
         OvnhookError: the token is not for a node, the host is part of another cloud, or who answers is another one.
     """
-    if token.role != pki.NODE:
+    if token.role != x509.NODE:
         raise InvalidRequest(
             f"this token is for a {token.role} host", "ovnhook node init --control --cluster --token -"
         )
@@ -75,7 +75,7 @@ def join(token: Token, wishes: Wishes, config: Config, door: Door) -> Iterator[S
 
 def _lets_in(token: Token, name: str, address: str, hosts: Sequence[str], door: Door) -> Iterator[Step]:
     """The host has a certificate, and shows it to control hosts."""
-    files, subject = keyfiles.node(), Subject(name, pki.NODE)
+    files, subject = keyfiles.node(), Subject(name, x509.NODE)
     yield Step("this host has a key", lambda: keyfiles.is_key(files.key), lambda: _new_key(files))
     yield Step(
         f"this host has a certificate as {subject}",
@@ -106,12 +106,12 @@ def renew(files: Files, door: Door) -> Iterator[Step]:
         door: the control service.
     """
     try:
-        subject = pki.subject_of(keyfiles.read(files.certificate))
+        subject = x509.subject_of(keyfiles.read(files.certificate))
     except InvalidRequest as error:
         raise InvalidConfig(f"{files.certificate}: {error.message}", "ovnhook node join") from error
     yield Step(
         f"the certificate of {subject} is good for a while",
-        lambda: not pki.is_due(files.certificate.read_bytes()),
+        lambda: not x509.is_due(files.certificate.read_bytes()),
         lambda: _renew(files, door),
     )
     found = door.pages("ListCertificates", "certificates")
@@ -136,16 +136,16 @@ def _has_joined(files: Files, subject: Subject, token: Token) -> bool:
     found, ca = keyfiles.read(files.certificate), keyfiles.read(files.ca)
     try:
         return (
-            pki.fingerprint(ca) == token.fingerprint
-            and pki.subject_of(found) == subject
-            and pki.is_of(found, files.key.read_bytes())
+            x509.fingerprint(ca) == token.fingerprint
+            and x509.subject_of(found) == subject
+            and x509.is_of(found, files.key.read_bytes())
         )
     except InvalidRequest:  # a file that is not there, or was cut off
         return False
 
 
 def _new_key(files: Files) -> None:
-    keyfiles.write(files.key, pki.new_key(), SECRET)
+    keyfiles.write(files.key, x509.new_key(), SECRET)
 
 
 def _enrol(files: Files, token: Token, address: str, door: Door) -> None:
@@ -166,5 +166,5 @@ def _is_known(door: Door, name: str) -> bool:
 
 
 def _renew(files: Files, door: Door) -> None:
-    made = door.call("RenewCertificate", request=pki.request(files.key.read_bytes()).decode())
+    made = door.call("RenewCertificate", request=x509.request(files.key.read_bytes()).decode())
     keyfiles.replace_certificate(files, made["certificate"].encode())

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ovnhook import keyfiles
 from ovnhook.base.errors import NotFound
+from ovnhook.pki import keyfiles
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.step import Step
 

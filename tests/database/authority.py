@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ovnhook.base.config import Config
-from ovnhook.keyfiles import AuthorityFiles
+from ovnhook.pki.keyfiles import AuthorityFiles
 from ovnhook.setup import authority as setup
 from ovnhook.setup.step import carry_out
 from tests.database.server import run

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from lab.waiting import HANG
-from ovnhook import __version__, keyfiles, pki
+from ovnhook import __version__
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.host import Host
+from ovnhook.pki import keyfiles, x509
 from ovnhook.setup import backup
 from tests.database.control import Control
 from tests.database.server import NORTHBOUND_SCHEMA, Cluster, Dump, Server, run
@@ -306,7 +307,7 @@ def restored(
 
 def test_the_authority_comes_back(control: Control, directory: Path, file: Path) -> None:
     """Its key, for its owner alone; that of another authority is never written over."""
-    authority, files = pki.Authority.new(), keyfiles.AuthorityFiles(directory / "ca")
+    authority, files = x509.Authority.new(), keyfiles.AuthorityFiles(directory / "ca")
     keyfiles.write(files.own.key, authority.key, keyfiles.SECRET)
     keyfiles.write(files.own.certificate, authority.certificate, keyfiles.PUBLIC)
     control.done("subnet", "create", "blue", "10.1.0.0/24")
@@ -322,7 +323,7 @@ def test_the_authority_comes_back(control: Control, directory: Path, file: Path)
     assert stat.S_IMODE(files.own.key.stat().st_mode) == 0o600
     assert stat.S_IMODE(files.folder.stat().st_mode) == 0o700
 
-    other = pki.Authority.new()
+    other = x509.Authority.new()
     keyfiles.write(files.own.key, other.key, keyfiles.SECRET)
     keyfiles.write(files.own.certificate, other.certificate, keyfiles.PUBLIC)
     control.done("subnet", "create", "red", "10.3.0.0/24")

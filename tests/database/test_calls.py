@@ -11,14 +11,14 @@ from typing import Any
 import grpc
 import pytest
 
-from ovnhook import keyfiles, pki
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.base.config import Config
 from ovnhook.base.errors import AlreadyExists, InvalidRequest, Unavailable
 from ovnhook.cli import certificate, client
 from ovnhook.cli.client import Client
 from ovnhook.control import certificates, roles
-from ovnhook.keyfiles import Files
+from ovnhook.pki import keyfiles, x509
+from ovnhook.pki.keyfiles import Files
 from tests.database.test_certificates import Cloud, cloud
 
 __all__ = ["cloud"]  # the fixture
@@ -231,18 +231,18 @@ def test_a_certificate_whose_answer_is_lost(cloud: Cloud, monkeypatch: pytest.Mo
 
 def test_a_certificate_of_one_key(cloud: Cloud) -> None:
     """Is issued again to the same key, to no other one, and never after it was revoked."""
-    secret = pki.new_key()
-    fields = {"name": "bob", "role": "reader", "request": pki.request(secret).decode()}
+    secret = x509.new_key()
+    fields = {"name": "bob", "role": "reader", "request": x509.request(secret).decode()}
     first, second = (cloud.client.call("IssueCertificate", **fields)["certificate"].encode() for _ in range(2))
-    assert pki.issuer_of(first) == pki.issuer_of(second)
-    assert pki.is_of(second, secret)
+    assert x509.issuer_of(first) == x509.issuer_of(second)
+    assert x509.is_of(second, secret)
     with pytest.raises(AlreadyExists, match="reader bob has a certificate"):
-        cloud.client.call("IssueCertificate", **{**fields, "request": pki.request(pki.new_key()).decode()})
+        cloud.client.call("IssueCertificate", **{**fields, "request": x509.request(x509.new_key()).decode()})
     cloud.client.call("RevokeCertificate", name="bob", role="reader")
     with pytest.raises(InvalidRequest, match="this key of reader bob was revoked"):
         cloud.client.call("IssueCertificate", **fields)
     assert not [row for row in cloud.client.pages("ListCertificates", "certificates") if row["name"] == "bob"]
-    cloud.client.call("IssueCertificate", **{**fields, "request": pki.request(pki.new_key()).decode()})
+    cloud.client.call("IssueCertificate", **{**fields, "request": x509.request(x509.new_key()).decode()})
 
 
 def test_a_key_that_was_revoked(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -20,8 +20,6 @@ import grpc
 import pytest
 
 from lab.waiting import HANG
-from ovnhook import keyfiles, pki
-from ovnhook import token as tokens
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
@@ -41,11 +39,13 @@ from ovnhook.control import trust
 from ovnhook.control.certificates import Certificates
 from ovnhook.control.server import Server
 from ovnhook.control.trust import Trust
-from ovnhook.keyfiles import AuthorityFiles, Files
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import key, select
 from ovnhook.ovsdb.trust import Trust as Row
+from ovnhook.pki import keyfiles, x509
+from ovnhook.pki import token as tokens
+from ovnhook.pki.keyfiles import AuthorityFiles, Files
 from ovnhook.setup import authority as setup
 from ovnhook.setup.step import carry_out
 from tests.database.control import Control, Done
@@ -95,9 +95,9 @@ class Cloud:
     def enrol(self, token: tokens.Token) -> Files:
         """Join with a token; what the host has then."""
         made = keyfiles.node(self.folder / f"{token.name}-{token.digest[:6]}")
-        keyfiles.write(made.key, pki.new_key(), keyfiles.SECRET)
+        keyfiles.write(made.key, x509.new_key(), keyfiles.SECRET)
         ca = self.files.own.certificate.read_bytes()
-        answer = Client(None).enrol(token, ca, pki.request(made.key.read_bytes()), "192.0.2.9")
+        answer = Client(None).enrol(token, ca, x509.request(made.key.read_bytes()), "192.0.2.9")
         keyfiles.write(made.ca, ca, keyfiles.PUBLIC)
         keyfiles.write(made.certificate, answer["certificate"].encode(), keyfiles.PUBLIC)
         assert answer["authority_key"] == ""
@@ -170,17 +170,17 @@ def cloud(
 def test_a_token_lets_one_host_in_once(cloud: Cloud) -> None:
     """It has its certificate then, for the service and the database; the token is good for nothing more."""
     token = cloud.invite("hv1")
-    assert token.fingerprint == pki.fingerprint(cloud.files.own.certificate.read_bytes())
+    assert token.fingerprint == x509.fingerprint(cloud.files.own.certificate.read_bytes())
     assert token.secret not in str(cloud.control.northbound.dump())
     shown = cloud.enrol(token)
-    assert pki.subject_of(shown.certificate.read_bytes()) == pki.Subject("hv1", pki.NODE)
+    assert x509.subject_of(shown.certificate.read_bytes()) == x509.Subject("hv1", x509.NODE)
     assert cloud.let_in(shown)
     wait_for(lambda: cloud.served(shown))
     with pytest.raises(PermissionDenied, match="was used already"):
         cloud.enrol(token)
     found = cloud.client.pages("ListCertificates", "certificates")
     assert [(one["role"], one["name"]) for one in found] == [("control", "c1"), ("node", "hv1")]
-    ends = int(pki.expires(shown.certificate.read_bytes()).timestamp())
+    ends = int(x509.expires(shown.certificate.read_bytes()).timestamp())
     assert [one["expires"] for one in found][1] == ends
     assert time.strftime("%Y-%m-%d", time.gmtime(ends)) in cloud.ovnhook("certificate", "list").out
 
@@ -189,7 +189,7 @@ def test_a_certificate_that_was_not_renewed_is_told(cloud: Cloud) -> None:
     """By the status, with the host; one that has been renewed is not."""
     assert "certificate" not in cloud.ovnhook("status").out
     shown = cloud.files.databases
-    request = pki.request(shown.key.read_bytes())
+    request = x509.request(shown.key.read_bytes())
     short = cloud.files.load().issue_server(request, "c1", ["127.0.0.1"], timedelta(days=14))
     keyfiles.replace_certificate(shown, short)
     cloud.invite("hv1")  # has looked
@@ -257,7 +257,7 @@ def test_whom_the_door_is_for(cloud: Cloud) -> None:
     ca = cloud.files.own.certificate.read_bytes()
     token = cloud.invite("hv1")
     with pytest.raises(Unavailable):
-        Client(None).enrol(replace(token, servers=[cloud.api]), ca, pki.request(pki.new_key()), "")
+        Client(None).enrol(replace(token, servers=[cloud.api]), ca, x509.request(x509.new_key()), "")
     shown = cloud.enrol(token)
     with pytest.raises(OvnhookError, match="does not know this"):
         Client(None).is_let_in(token.servers, shown)
@@ -293,11 +293,11 @@ def test_a_control_host_shows_its_new_certificate(cloud: Cloud) -> None:
     authority = cloud.files.load()
     ports = [int(where.rpartition(":")[2]) for where in (cloud.api, cloud.northbound)]
     for _ in range(3):
-        request = pki.request(shown.key.read_bytes())
+        request = x509.request(shown.key.read_bytes())
         made = authority.issue_server(request, "c1", ["127.0.0.1"])
         keyfiles.replace_certificate(shown, made)
         for port in ports:
-            wait_for(lambda: ssl.get_server_certificate(("127.0.0.1", port)).encode() == pki.split(made)[0])  # noqa: B023
+            wait_for(lambda: ssl.get_server_certificate(("127.0.0.1", port)).encode() == x509.split(made)[0])  # noqa: B023
 
 
 def test_a_control_host_that_moves(cloud: Cloud) -> None:
@@ -342,7 +342,7 @@ def test_people(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     done = cloud.ovnhook("certificate", "create", "bob", "--role", "reader")
     assert "there is a file bob.key" in done.error
     with pytest.raises(AlreadyExists, match="reader bob has a certificate"):
-        cloud.client.call("IssueCertificate", name="bob", role="reader", request=pki.request(pki.new_key()).decode())
+        cloud.client.call("IssueCertificate", name="bob", role="reader", request=x509.request(x509.new_key()).decode())
     cloud.client.call("RevokeCertificate", name="bob", role="reader")
     assert not cloud.let_in(shown)
     with pytest.raises(NotFound, match="reader bob has no certificate"):
@@ -386,18 +386,18 @@ def write(cloud: Cloud, found: dict[str, str]) -> None:
 def test_nobody_lets_himself_in_who_may_write_to_the_database(cloud: Cloud) -> None:
     """Neither by an anchor nor by a token, nor as a control host: the seal is missing, or another's."""
     node = cloud.enrol(cloud.invite("hv1"))
-    other = pki.Authority.new()
-    eve = pki.Subject("eve", pki.OPERATOR)
-    anchor, secret = other.anchor(eve), pki.new_key()
+    other = x509.Authority.new()
+    eve = x509.Subject("eve", x509.OPERATOR)
+    anchor, secret = other.anchor(eve), x509.new_key()
     shown = keyfiles.node(cloud.folder / "eve")
     keyfiles.write(shown.key, secret, keyfiles.SECRET)
-    keyfiles.write(shown.certificate, other.issue(pki.request(secret), eve, anchor), keyfiles.PUBLIC)
+    keyfiles.write(shown.certificate, other.issue(x509.request(secret), eve, anchor), keyfiles.PUBLIC)
     keyfiles.write(shown.ca, cloud.files.own.certificate.read_bytes(), keyfiles.PUBLIC)
-    fake = replace(cloud.invite("hv2"), secret=tokens.new_secret(), role=pki.CONTROL)
+    fake = replace(cloud.invite("hv2"), secret=tokens.new_secret(), role=x509.CONTROL)
     stolen = next(value for name, value in entries(cloud).items() if name.startswith("node hv1 "))
     sound = entries(cloud)
     plain = {
-        pki.name_of(anchor): anchor.decode(),
+        x509.name_of(anchor): anchor.decode(),
         f"token {fake.digest}": "control evil 4000000000",
         "control 0evil 1": "192.0.2.66",
         "operator eve 1": stolen,
@@ -409,7 +409,7 @@ def test_nobody_lets_himself_in_who_may_write_to_the_database(cloud: Cloud) -> N
         cloud.enrol(fake)
     assert not cloud.let_in(shown)
     assert cloud.let_in(node)
-    assert len(pki.split(cloud.files.api.ca.read_bytes())) == 2
+    assert len(x509.split(cloud.files.api.ca.read_bytes())) == 2
 
 
 def earlier(cloud: Cloud, found: dict[str, str]) -> dict[str, str]:
@@ -476,7 +476,7 @@ def test_two_control_hosts_issue_one_name(cloud: Cloud, monkeypatch: pytest.Monk
     monkeypatch.setattr(row, "change", late)
 
     def alice() -> dict[str, str]:
-        return {"name": "alice", "role": "operator", "request": pki.request(pki.new_key()).decode()}
+        return {"name": "alice", "role": "operator", "request": x509.request(x509.new_key()).decode()}
 
     meanwhile.append(lambda: cloud.client.call("IssueCertificate", **alice()))
     with pytest.raises(AlreadyExists, match="operator alice has a certificate"):
@@ -517,7 +517,7 @@ def test_a_stream_ends_with_who_listens(cloud: Cloud, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     assert cloud.ovnhook("certificate", "create", "bob", "--role", "reader").status == 0
     files = [(tmp_path / name).read_bytes() for name in ("ca.pem", "bob.key", "bob.pem")]
-    options = [("grpc.ssl_target_name_override", pki.SERVER_NAME)]
+    options = [("grpc.ssl_target_name_override", x509.SERVER_NAME)]
     with grpc.secure_channel(cloud.api, grpc.ssl_channel_credentials(*files), options) as channel:
         stream = ovnhook_pb2_grpc.ChangesStub(channel).WatchChanges(
             ovnhook_pb2.WatchChangesRequest(existing=True), timeout=HANG
@@ -564,6 +564,6 @@ def test_an_authority_that_is_none(control: Control, directory: Path) -> None:
     files.ledger.write_text("{")
     with pytest.raises(InvalidConfig, match=r"ledger\.json: .*mv it away"):
         Server(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder))).start()
-    files.own.key.write_bytes(pki.new_key())
+    files.own.key.write_bytes(x509.new_key())
     with pytest.raises(InvalidConfig, match="not that of its certificate"):
         Server(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder))).start()

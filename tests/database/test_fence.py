@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from lab.waiting import HANG
-from ovnhook import keyfiles, pki
 from ovnhook.base.deadline import Deadline
 from ovnhook.control import trust
 from ovnhook.control.trust import Trust
-from ovnhook.keyfiles import AuthorityFiles
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.trust import Trust as Row
+from ovnhook.pki import keyfiles, x509
+from ovnhook.pki.keyfiles import AuthorityFiles
 from ovnhook.setup import authority
 from ovnhook.setup.step import carry_out
 from tests.database.control import Control
@@ -136,7 +136,7 @@ def test_one_that_is_removed_and_comes_back_with_another_key(hosts: list[Host]) 
         for host in hosts:
             host.load()
         look(*services)
-    mark = pki.mark_of_key(hosts[2].files.databases.certificate.read_bytes())
+    mark = x509.mark_of_key(hosts[2].files.databases.certificate.read_bytes())
     services[0].change({}, Deadline.after(HANG), gone=[mark])
     look(services[1])
     assert [ADDRESSES[2] in host.files.ipsec.read_text() for host in hosts[:2]] == [False, False]

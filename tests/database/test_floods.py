@@ -17,14 +17,14 @@ import grpc
 import pytest
 
 from lab.waiting import HANG
-from ovnhook import keyfiles, pki
-from ovnhook import token as tokens
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as services
 from ovnhook.base.errors import NotFound, Unavailable
 from ovnhook.cli.client import Client
 from ovnhook.control.listener import STREAMS
-from ovnhook.keyfiles import AuthorityFiles, Files
+from ovnhook.pki import keyfiles, x509
+from ovnhook.pki import token as tokens
+from ovnhook.pki.keyfiles import AuthorityFiles, Files
 from tests.database.authority import control_host
 from tests.database.control import Control
 from tests.database.flood import CLIENT_HELLO, CONTINUATION, PING, RST_STREAM, SETTINGS, Connections, Http2
@@ -65,8 +65,8 @@ class Cloud:
     def issue(self, name: str, role: str) -> Files:
         """The files of somebody who is let in."""
         made = keyfiles.node(self.folder / name)
-        keyfiles.write(made.key, pki.new_key(), keyfiles.SECRET)
-        request = pki.request(made.key.read_bytes()).decode()
+        keyfiles.write(made.key, x509.new_key(), keyfiles.SECRET)
+        request = x509.request(made.key.read_bytes()).decode()
         answer = self.root().call("IssueCertificate", name=name, role=role, request=request)
         keyfiles.write(made.certificate, answer["certificate"].encode(), keyfiles.PUBLIC)
         keyfiles.write(made.ca, answer["ca"].encode(), keyfiles.PUBLIC)
@@ -76,7 +76,7 @@ class Cloud:
         """Let another host join."""
         self.joined += 1
         token = tokens.parse(self.root().call("CreateToken", name=f"hv{self.joined}")["token"])
-        request = pki.request(pki.new_key())
+        request = x509.request(x509.new_key())
         try:
             answer = Client(None).enrol(token, self.files.own.certificate.read_bytes(), request, "192.0.2.9")
         except Unavailable:
@@ -178,7 +178,7 @@ def test_many_calls_at_once(cloud: Cloud) -> None:
                 else grpc.secure_channel(
                     cloud.api,
                     credentials(shown[number % len(shown)]),
-                    [own, ("grpc.ssl_target_name_override", pki.SERVER_NAME)],
+                    [own, ("grpc.ssl_target_name_override", x509.SERVER_NAME)],
                 )
                 for number in range(60)
             ]
@@ -193,7 +193,7 @@ def test_one_who_watches_a_lot(cloud: Cloud) -> None:
     kept: list[Any] = []
 
     def watch(stack: ExitStack, shown: Files) -> bool:
-        options = (("grpc.ssl_target_name_override", pki.SERVER_NAME), ("grpc.use_local_subchannel_pool", 1))
+        options = (("grpc.ssl_target_name_override", x509.SERVER_NAME), ("grpc.use_local_subchannel_pool", 1))
         channel = stack.enter_context(grpc.secure_channel(cloud.api, credentials(shown), options))
         return begin(channel)
 
@@ -230,7 +230,7 @@ def test_messages_of_any_size(cloud: Cloud) -> None:
                         connection.send(0, 0, stream, message[place : place + 16384])
         cloud.all_served(ann)
     files = (path.read_bytes() for path in (ann.ca, ann.key, ann.certificate))
-    options = [("grpc.ssl_target_name_override", pki.SERVER_NAME)]
+    options = [("grpc.ssl_target_name_override", x509.SERVER_NAME)]
     with grpc.secure_channel(cloud.api, grpc.ssl_channel_credentials(*files), options) as channel:
         request, stub = api.GetNodeRequest(name="x" * (16 << 20)), services.NodesStub(channel)
         for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip, grpc.Compression.Deflate):

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ovnhook import keyfiles, pki
 from ovnhook.base.deadline import Deadline
 from ovnhook.control.remotes import Remotes
 from ovnhook.ovsdb import server
 from ovnhook.ovsdb.connection import Database
-from ovnhook.pki import Authority
+from ovnhook.pki import keyfiles, x509
+from ovnhook.pki.x509 import Authority
 from tests.database.server import NORTHBOUND_SCHEMA, SOUTHBOUND_SCHEMA, Server, run
 
 TARGETS = ("punix:{path}", "ptcp:0:127.0.0.1", "pssl:16641", "tcp:127.0.0.1:1", "unix:{path}", "ssl:127.0.0.1:1")
@@ -30,9 +30,9 @@ class Host:
         for one, tool in ((self.northbound, "ovn-nbctl"), (self.southbound, "ovn-sbctl")):
             run(tool, f"--db={one.remote}", "init")
         self.files = keyfiles.AuthorityFiles(directory / "ca").databases
-        authority, key = Authority.new(), pki.new_key()
+        authority, key = Authority.new(), x509.new_key()
         keyfiles.write(self.files.key, key, keyfiles.SECRET)
-        made = authority.issue_server(pki.request(key), "c1", ["127.0.0.1"])
+        made = authority.issue_server(x509.request(key), "c1", ["127.0.0.1"])
         keyfiles.write(self.files.certificate, made, keyfiles.PUBLIC)
         keyfiles.write(self.files.ca, authority.certificate, keyfiles.PUBLIC)
         databases = (

@@ -15,7 +15,7 @@ from ovnhook.control import listener, probe, server
 from ovnhook.control.listener import Listener
 from ovnhook.control.loop import Loop
 from ovnhook.control.server import Server
-from ovnhook.keyfiles import AuthorityFiles
+from ovnhook.pki.keyfiles import AuthorityFiles
 from tests.database.authority import control_host
 from tests.database.control import Control
 from tests.database.server import wait_for

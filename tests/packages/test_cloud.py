@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from ovnhook import keyfiles, pki
+from ovnhook.pki import keyfiles, x509
 from tests.packages.guests import QEMU_CONF, address, guest, install, lost, start
 from tests.packages.machine import Machine, packages
 from tests.packages.test_node_init import OUTSIDE
@@ -170,11 +170,11 @@ def nobody_else(control: Machine, node: Machine, tmp_path: Path) -> None:
     assert {line.split()[3] for line in node.run("ss -Htln").splitlines() if "127." not in line} == set()
     files = keyfiles.AuthorityFiles(control.path("/var/lib/ovnhook/ca"))
     authority = files.load()
-    subject = pki.Subject("hv1", pki.NODE)
+    subject = x509.Subject("hv1", x509.NODE)
     anchor = anchor_of(keyfiles.node(node.path("/etc/ovnhook/certificates")), files)
-    other = pki.Authority.new()
-    key = pki.new_key()
-    request = pki.request(key)
+    other = x509.Authority.new()
+    key = x509.new_key()
+    request = x509.request(key)
     shown = {
         "good": authority.issue(request, subject, anchor),
         "expired": authority.issue(request, subject, anchor, timedelta(minutes=-1)),
@@ -245,19 +245,19 @@ def renewed(control: Machine, node: Machine) -> None:
     units = "systemctl show -P InvocationID ovn-controller ovnhook-agent openvswitch-switch"
     before = node.run(units)
     soon = timedelta(seconds=15)
-    request, subject = pki.request(own.key.read_bytes()), pki.Subject("hv1", pki.NODE)
+    request, subject = x509.request(own.key.read_bytes()), x509.Subject("hv1", x509.NODE)
     keyfiles.replace_certificate(own, authority.issue(request, subject, anchor, soon))
-    request = pki.request(files.databases.key.read_bytes())
+    request = x509.request(files.databases.key.read_bytes())
     keyfiles.replace_certificate(files.databases, authority.issue_server(request, "c1", [CONTROL], soon))
     reconnect(control)
     ports = (*DATABASES, 6645)
-    old = {pki.fingerprint(files.databases.certificate.read_bytes())}
+    old = {x509.fingerprint(files.databases.certificate.read_bytes())}
     control.wait_for(lambda: {shown(control, port) for port in ports} == old, "the short certificate to be shown")
     for machine in (control, node):
         machine.run("systemctl is-active ovnhook-renew.timer; systemctl start ovnhook-renew")
-    new = {pki.fingerprint(files.databases.certificate.read_bytes())}
+    new = {x509.fingerprint(files.databases.certificate.read_bytes())}
     assert new != old
-    assert not pki.is_due(own.certificate.read_bytes())
+    assert not x509.is_due(own.certificate.read_bytes())
     control.run(f"sleep {soon.seconds}")
     reconnect(control)
     # A database that was idle sees only while it serves the next one that it has a new certificate.
@@ -270,8 +270,8 @@ def renewed(control: Machine, node: Machine) -> None:
 
 def anchor_of(own: keyfiles.Files, files: keyfiles.AuthorityFiles) -> bytes:
     """What a node is trusted by."""
-    name = pki.issuer_of(own.certificate.read_bytes())
-    return next(one for one in pki.split(files.databases.ca.read_bytes()) if pki.name_of(one) == name)
+    name = x509.issuer_of(own.certificate.read_bytes())
+    return next(one for one in x509.split(files.databases.ca.read_bytes()) if x509.name_of(one) == name)
 
 
 def reconnect(control: Machine) -> None:
@@ -283,7 +283,7 @@ def reconnect(control: Machine) -> None:
 def shown(control: Machine, port: int) -> str:
     """The fingerprint of the certificate that is shown at a port."""
     said = control.run(f"openssl s_client -connect {CONTROL}:{port} -alpn h2 </dev/null 2>/dev/null", check=False)
-    return pki.fingerprint(pki.split(said.encode())[0])
+    return x509.fingerprint(x509.split(said.encode())[0])
 
 
 def removed(control: Machine, node: Machine, used: str) -> None:

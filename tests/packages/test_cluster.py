@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ovnhook import pki
-from ovnhook.pki import Authority, Subject
+from ovnhook.pki import x509
+from ovnhook.pki.x509 import Authority, Subject
 from tests.packages.guests import QEMU_CONF, address, guest, hear, install, lost, start
 from tests.packages.machine import Machine, packages
 from tests.packages.test_backup import rows, settled
@@ -16,7 +16,7 @@ STEPS = f"""
 import sys
 from pathlib import Path
 from ovnhook.base.errors import OvnhookError
-from ovnhook.keyfiles import Files
+from ovnhook.pki.keyfiles import Files
 from ovnhook.setup import cluster
 from ovnhook.setup.step import carry_out
 own, joins, members = sys.argv[1:]
@@ -117,13 +117,13 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
 
 def certify(hosts: Sequence[Machine]) -> None:
     """Give each host its certificate, and the first one also a node's."""
-    authority, node = Authority.new(), Subject("c1", pki.NODE)
-    anchor, key = authority.anchor(node), pki.new_key()
+    authority, node = Authority.new(), Subject("c1", x509.NODE)
+    anchor, key = authority.anchor(node), x509.new_key()
     for number, host in enumerate(hosts, 1):
-        own = pki.new_key()
-        made = authority.issue_server(pki.request(own), f"c{number}", [ADDRESSES[number - 1]])
+        own = x509.new_key()
+        made = authority.issue_server(x509.request(own), f"c{number}", [ADDRESSES[number - 1]])
         put(host, {"control.key": own, "control.pem": made, "ca.pem": authority.certificate + anchor})
-    shown = authority.issue(pki.request(key), node, anchor)
+    shown = authority.issue(x509.request(key), node, anchor)
     put(hosts[0], {"node.key": key, "node.pem": shown, "authority.pem": authority.certificate})
 
 

@@ -16,7 +16,7 @@ from ovnhook.base.config import Config
 from ovnhook.cli.main import command
 from ovnhook.control.roles import RULES
 from ovnhook.ovsdb import rows, topology, trust
-from ovnhook.pki import NODE, READER, ROLES
+from ovnhook.pki.x509 import NODE, READER, ROLES
 
 REPO = Path(__file__).parents[2]
 REFERENCE = REPO / "docs" / "reference"

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from ovnhook import fence, members, pki
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.pki import Authority
+from ovnhook.pki import fence, members, x509
+from ovnhook.pki.x509 import Authority
 
 
 @pytest.mark.parametrize("hosts", [["192.0.2.1"], ["192.0.2.2", "2001:db8::1", "192.0.2.1"], ["2001:db8::1"], []])
@@ -51,4 +51,4 @@ def test_what_is_no_address_is_no_rule(address: str) -> None:
 def test_no_certificate_is_for_what_is_no_address(address: str) -> None:
     """A control host that joins by one is refused."""
     with pytest.raises(InvalidRequest, match="a control host's address: "):
-        Authority.new().issue_server(pki.request(pki.new_key()), "c1", [address])
+        Authority.new().issue_server(x509.request(x509.new_key()), "c1", [address])

@@ -6,16 +6,16 @@ import re
 
 import pytest
 
-from ovnhook import fence, ipsec, members, pki
-from ovnhook.members import Member, Members
-from ovnhook.pki import Authority, Subject
+from ovnhook.pki import fence, ipsec, members, x509
+from ovnhook.pki.members import Member, Members
+from ovnhook.pki.x509 import Authority, Subject
 
 AUTHORITY = Authority.new()
 
 
 def host(number: int, address: str = "", mark: str = "") -> Member:
     """A control host."""
-    subject = Subject(f"c{number}", pki.CONTROL)
+    subject = Subject(f"c{number}", x509.CONTROL)
     return Member(f"{subject} {mark or f'm{number}'}", subject, address=address or f"192.0.2.{number}")
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ovnhook.cli.main import main
+from ovnhook.pki.token import Token
 from ovnhook.setup import control, member
-from ovnhook.token import Token
 
 TOKEN = Token("hv1", "node", ["192.0.2.1:6646"], "f" * 64, "0123456789abcdef")
 JOIN, INIT = ("node", "join"), ("node", "init", "--control", "--cluster", "--token")

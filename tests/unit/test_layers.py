@@ -12,11 +12,8 @@ PACKAGE = Path(__file__).parents[2] / "ovnhook"
 
 LAYERS = (
     {"base"},
+    {"pki"},
     {"model"},
-    {"pki", "token"},
-    {"keyfiles", "members", "fence"},
-    {"ipsec"},
-    {"remotes"},
     {"networkxml"},
     {"domainxml", "libvirtfiles"},
     {"address", "names"},
@@ -42,7 +39,7 @@ LAYERS = (
 
 PURE = (
     *("base/labels.py", "base/text.py", "base/uuids.py"),
-    *("pki.py", "token.py", "members.py", "fence.py", "ipsec.py", "remotes.py"),
+    *(f"pki/{name}.py" for name in ("x509", "token", "members", "fence", "ipsec", "remotes")),
     *("model.py", "address.py", "names.py", "changes.py", "observed.py", "subnet.py", "router.py", "floating.py"),
     *("domainxml.py", "networkxml.py", "clientdomain.py", "migration.py", "plan.py", "naming.py"),
     *("health.py", "differences.py", "connectivity.py", "placement.py"),
@@ -55,7 +52,7 @@ OWNERS = {
     "libvirt": ("agent/",),
     "grpc": ("control/", "control.py", "api/", "cli/client.py"),
     "lxml": ("domainxml.py", "networkxml.py"),
-    "cryptography": ("pki.py",),
+    "cryptography": ("pki/x509.py",),
 }
 """Who alone may import a library, as the beginning of the file's path."""
 

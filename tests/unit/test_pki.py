@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ovnhook import members, pki, token
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.pki import Authority, Subject
+from ovnhook.pki import members, token, x509
+from ovnhook.pki.x509 import Authority, Subject
 
-HV1 = Subject("hv1", pki.NODE)
+HV1 = Subject("hv1", x509.NODE)
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +40,16 @@ def is_good(directory: Path, trusted: bytes, certificate: bytes, purpose: str = 
 
 def test_a_client_is_trusted_by_its_own_anchor_alone(authority: Authority, tmp_path: Path) -> None:
     """Not by another's, nor by an older one of its own, nor by the authority's certificate; never as a server."""
-    key = pki.new_key()
-    one, older, other = authority.anchor(HV1), authority.anchor(HV1), authority.anchor(Subject("hv2", pki.NODE))
-    made = authority.issue(pki.request(key), HV1, one)
+    key = x509.new_key()
+    one, older, other = authority.anchor(HV1), authority.anchor(HV1), authority.anchor(Subject("hv2", x509.NODE))
+    made = authority.issue(x509.request(key), HV1, one)
     assert is_good(tmp_path, authority.certificate + other + one, made)
     assert not is_good(tmp_path, authority.certificate + older + other, made)
     assert not is_good(tmp_path, authority.certificate + one, made, "sslserver")
-    assert pki.issuer_of(made) == pki.name_of(one) != pki.name_of(older)
-    assert pki.is_of(made, key)
-    assert not pki.is_of(made, pki.new_key())
-    assert pki.subject_of(made) == HV1
+    assert x509.issuer_of(made) == x509.name_of(one) != x509.name_of(older)
+    assert x509.is_of(made, key)
+    assert not x509.is_of(made, x509.new_key())
+    assert x509.subject_of(made) == HV1
 
 
 def test_a_seal(authority: Authority) -> None:
@@ -77,13 +77,13 @@ def test_a_seal_has_one_boundary(authority: Authority) -> None:
 
 def test_servers_are_trusted_by_the_authority(authority: Authority, tmp_path: Path) -> None:
     """A control host's certificate is for its name and addresses, and for a member of a cluster to be a client with."""
-    made = authority.issue_server(pki.request(pki.new_key()), "c1", ["192.0.2.1", "2001:db8::1"])
+    made = authority.issue_server(x509.request(x509.new_key()), "c1", ["192.0.2.1", "2001:db8::1"])
     assert is_good(tmp_path, authority.certificate, made, "sslserver")
     assert is_good(tmp_path, authority.certificate, made)
     assert not is_good(tmp_path, Authority.new().certificate, made, "sslserver")
-    assert pki.subject_of(made) == Subject("c1", pki.CONTROL)
-    assert pki.addresses_of(made) == ["192.0.2.1", "2001:db8::1"]
-    assert pki.split(made)[1:] == [authority.certificate]
+    assert x509.subject_of(made) == Subject("c1", x509.CONTROL)
+    assert x509.addresses_of(made) == ["192.0.2.1", "2001:db8::1"]
+    assert x509.split(made)[1:] == [authority.certificate]
     text = subprocess.run(["openssl", "x509", "-text"], input=made, capture_output=True, check=True).stdout
     assert b"DNS:ovnhook-control, IP Address:192.0.2.1" in text
 
@@ -92,32 +92,32 @@ def test_a_certificate_ends(authority: Authority, tmp_path: Path) -> None:
     """One that has expired is good for nothing; a new one need not be renewed, one that is near its end has to be."""
     anchor = authority.anchor(HV1)
     made = [
-        authority.issue(pki.request(pki.new_key()), HV1, anchor, lifetime)
-        for lifetime in (timedelta(minutes=-1), timedelta(minutes=20), pki.LIFETIME)
+        authority.issue(x509.request(x509.new_key()), HV1, anchor, lifetime)
+        for lifetime in (timedelta(minutes=-1), timedelta(minutes=20), x509.LIFETIME)
     ]
     assert "expired" in verifies(tmp_path, anchor, made[0])
-    assert [pki.is_due(one) for one in made] == [True, True, False]
-    assert pki.expires(made[2]) - pki.expires(made[1]) > timedelta(days=89)
+    assert [x509.is_due(one) for one in made] == [True, True, False]
+    assert x509.expires(made[2]) - x509.expires(made[1]) > timedelta(days=89)
 
 
 def test_fingerprint(authority: Authority) -> None:
     """It is the one that OpenSSL prints."""
     argv = ["openssl", "x509", "-noout", "-fingerprint", "-sha256"]
     said = subprocess.run(argv, input=authority.certificate, capture_output=True, check=True).stdout.decode()
-    assert said.strip().partition("=")[2].replace(":", "").lower() == pki.fingerprint(authority.certificate)
+    assert said.strip().partition("=")[2].replace(":", "").lower() == x509.fingerprint(authority.certificate)
 
 
 @pytest.mark.parametrize(
     ("what", "words"),
     [
         (lambda a: a.issue(b"nonsense", HV1, a.anchor(HV1)), "not a signing request"),
-        (lambda a: a.issue(pki.request(pki.new_key()), HV1, b"nonsense"), "not a certificate"),
-        (lambda _: pki.request(b"nonsense"), "not a private key"),
-        (lambda a: Authority(pki.new_key(), a.certificate), "not that of its certificate"),
-        (lambda a: pki.subject_of(a.certificate), "'' is no role"),
+        (lambda a: a.issue(x509.request(x509.new_key()), HV1, b"nonsense"), "not a certificate"),
+        (lambda _: x509.request(b"nonsense"), "not a private key"),
+        (lambda a: Authority(x509.new_key(), a.certificate), "not that of its certificate"),
+        (lambda a: x509.subject_of(a.certificate), "'' is no role"),
         (lambda _: Subject("hv1", "king"), "'king' is no role"),
-        (lambda _: Subject("../hv1", pki.NODE), "'../hv1' is no name"),
-        (lambda _: Subject("n" * 41, pki.NODE), "is no name"),
+        (lambda _: Subject("../hv1", x509.NODE), "'../hv1' is no name"),
+        (lambda _: Subject("n" * 41, x509.NODE), "is no name"),
     ],
 )
 def test_what_is_refused(authority: Authority, what: object, words: str) -> None:
@@ -128,7 +128,7 @@ def test_what_is_refused(authority: Authority, what: object, words: str) -> None
 
 def test_a_token_is_read_as_it_was_written() -> None:
     """Also folded by a terminal; and what is kept of it is not the secret."""
-    made = token.Token("hv1", pki.NODE, ["192.0.2.1:6646", "[2001:db8::1]:6646"], "ab" * 32, token.new_secret())
+    made = token.Token("hv1", x509.NODE, ["192.0.2.1:6646", "[2001:db8::1]:6646"], "ab" * 32, token.new_secret())
     text = str(made)
     assert token.parse(text) == made
     assert token.parse(f"  {text[:80]}\n{text[80:]}\n") == made
@@ -138,7 +138,7 @@ def test_a_token_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize("cut", [0, 5, 9, 40, -3])
 def test_a_token_that_was_cut_off_is_none(cut: int) -> None:
     """It is told, and nobody is asked."""
-    text = str(token.Token("hv1", pki.NODE, ["192.0.2.1:6646"], "ab" * 32, token.new_secret()))
+    text = str(token.Token("hv1", x509.NODE, ["192.0.2.1:6646"], "ab" * 32, token.new_secret()))
     with pytest.raises(InvalidRequest, match="not all of one"):
         token.parse(text[:cut])
     for wrong in ("ovnhook1.e30", "ovnhook1.W10", "ovnhook1.äöü", "x" * 9000):

@@ -11,7 +11,7 @@ from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2
 from ovnhook.api.v1 import ovnhook_pb2
 from ovnhook.base.errors import PermissionDenied
 from ovnhook.control.roles import CHANGES_OF_A_HOST, LOCAL, NOBODY, READS, RULES, check_host
-from ovnhook.pki import CONTROL, NODE, OPERATOR, READER, ROLES, Subject
+from ovnhook.pki.x509 import CONTROL, NODE, OPERATOR, READER, ROLES, Subject
 
 METHODS = {
     f"/{service.full_name}/{method.name}"

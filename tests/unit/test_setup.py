@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ovnhook import keyfiles, remotes
 from ovnhook.base.config import Config
 from ovnhook.base.errors import AlreadyExists, InUse, InvalidConfig, InvalidRequest, NotFound, OvnhookError, Unavailable
+from ovnhook.pki import keyfiles, remotes
 from ovnhook.setup import central, cloud, cluster, command, configuration, listening, switch, uplink
 from ovnhook.setup.command import holds, run
 from ovnhook.setup.step import Step, carry_out

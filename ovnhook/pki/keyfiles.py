@@ -7,8 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovnhook import pki
 from ovnhook.base.errors import InvalidConfig, InvalidRequest
+from ovnhook.pki import x509
 
 AUTHORITY = Path("/var/lib/ovnhook/ca")
 """Where a control host has its authority."""
@@ -65,7 +65,7 @@ class AuthorityFiles:
 
     @property
     def ledger(self) -> Path:
-        """All that this host has known of who is let in, and who no more (ovnhook.members)."""
+        """All that this host has known of who is let in, and who no more (ovnhook.pki.members)."""
         return self.folder / "ledger.json"
 
     @property
@@ -75,22 +75,22 @@ class AuthorityFiles:
 
     @property
     def fence(self) -> Path:
-        """The rules that keep others from what control hosts have among themselves (ovnhook.fence)."""
+        """The rules that keep others from what control hosts have among themselves (ovnhook.pki.fence)."""
         return self.folder / "fence.nft"
 
     @property
     def ipsec(self) -> Path:
-        """What makes packets between control hosts ones that nobody else can make, with its keys (ovnhook.ipsec)."""
+        """The script that authenticates packets between control hosts, with its keys (ovnhook.pki.ipsec)."""
         return self.folder / "fence.ipsec"
 
-    def load(self) -> pki.Authority:
+    def load(self) -> x509.Authority:
         """The authority.
 
         Raises:
             InvalidConfig: it isn't there, or is none.
         """
         try:
-            return pki.Authority(self.own.key.read_bytes(), self.own.certificate.read_bytes())
+            return x509.Authority(self.own.key.read_bytes(), self.own.certificate.read_bytes())
         except OSError as error:
             raise InvalidConfig(f"authority {self.folder}: {error.filename}: {error.strerror}") from error
         except InvalidRequest as error:
@@ -140,7 +140,7 @@ def replace_certificate(shown: Files, certificate: bytes) -> None:
 def is_key(path: Path) -> bool:
     """Whether a private key is in a file, all of it."""
     try:
-        pki.request(read(path))
+        x509.request(read(path))
     except InvalidRequest:
         return False
     return True

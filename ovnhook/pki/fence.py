@@ -4,14 +4,14 @@ An ovsdb-server trusts the same certificates at all of its ports. By those for t
 become one, and by northd's it could change what the roles of the southbound database keep from it.
 
 Anybody on the network can take the address of a host that is off. So a control host is known by packets that are
-authenticated (ovnhook.ipsec); by its address only as long as it isn't known to send such.
+authenticated (ovnhook.pki.ipsec); by its address only as long as it isn't known to send such.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ovnhook.pki import Address, plain_address
+from ovnhook.pki.x509 import Address, plain_address
 
 NORTHBOUND_RAFT, SOUTHBOUND_RAFT, SOUTHBOUND_NORTHD = 6643, 6644, 16642
 PORTS = (NORTHBOUND_RAFT, SOUTHBOUND_RAFT, SOUTHBOUND_NORTHD)

@@ -1,8 +1,8 @@
 """Packets between control hosts that nobody else can make, by a script with ip(8). Pure.
 
-The Authentication Header (RFC 4302) in transport mode, for the ports of ovnhook.fence alone, with keys that are derived
-from the authority's: every control host has that one, so no daemon has to agree on any. What the packets say is kept
-secret, and kept from being sent again, by TLS inside of them.
+The Authentication Header (RFC 4302) in transport mode, for the ports of ovnhook.pki.fence alone, with keys that are
+derived from the authority's: every control host has that one, so no daemon has to agree on any. What the packets say is
+kept secret, and kept from being sent again, by TLS inside of them.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ovnhook import members
-from ovnhook.fence import PORTS, REQID
-from ovnhook.members import Member, Members
-from ovnhook.pki import Address, Authority, plain_address
+from ovnhook.pki import members
+from ovnhook.pki.fence import PORTS, REQID
+from ovnhook.pki.members import Member, Members
+from ovnhook.pki.x509 import Address, Authority, plain_address
 
 PRIORITY = 6643
 """Of our policies, by which they are known. Before those that others have for whole hosts, so that these stay so."""

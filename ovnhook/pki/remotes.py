@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ovnhook.fence import SOUTHBOUND_NORTHD
-from ovnhook.token import NORTHBOUND, SOUTHBOUND
+from ovnhook.pki.fence import SOUTHBOUND_NORTHD
+from ovnhook.pki.token import NORTHBOUND, SOUTHBOUND
 
 ROLE = "ovn-controller"
 """The role of nodes in the RBAC of the southbound database."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ovnhook import pki
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.pki import Authority, Subject
+from ovnhook.pki import x509
+from ovnhook.pki.x509 import Authority, Subject
 
 _TOKEN, _UNTIL, _GONE = "token", "until", "gone"
 _ACCEPTS, _SENDS = "accepts", "sends"
@@ -98,9 +98,9 @@ class Members:
 
     def of(self, certificate: bytes) -> Member | None:
         """Whose a certificate is that a server has let in, by what was known then; nobody's if it is good no more."""
-        subject, issuer = pki.subject_of(certificate), pki.issuer_of(certificate)
+        subject, issuer = x509.subject_of(certificate), x509.issuer_of(certificate)
         for one in self.found:
-            if one.subject == subject and (one.key == issuer if one.anchor else subject.role == pki.CONTROL):
+            if one.subject == subject and (one.key == issuer if one.anchor else subject.role == x509.CONTROL):
                 return one
         return None
 
@@ -171,9 +171,9 @@ def read(entries: Mapping[str, str]) -> Members:
             if kind == _TOKEN:
                 role, name, expires = text.split(" ")
                 invitations.append(Invitation(words[0], Subject(name, role), int(expires)))
-            elif kind in pki.ROLES:
+            elif kind in x509.ROLES:
                 ends = int(entries.get(f"{_UNTIL} {key}", "0 ").split(" ")[0])
-                address, anchor = (str(pki.plain_address(text)), b"") if kind == pki.CONTROL else ("", text.encode())
+                address, anchor = (str(x509.plain_address(text)), b"") if kind == x509.CONTROL else ("", text.encode())
                 found.append(Member(key, Subject(words[0], kind), anchor, address, ends))
         except (InvalidRequest, ValueError, IndexError):  # of another version of us, or no address
             continue
@@ -189,7 +189,7 @@ def entries_of(key: str, value: str, certificate: bytes) -> dict[str, str]:
         value: its anchor in PEM, or its address.
         certificate: that it was given, in PEM.
     """
-    return {key: value, f"{_UNTIL} {key}": str(int(pki.expires(certificate).timestamp()))}
+    return {key: value, f"{_UNTIL} {key}": str(int(x509.expires(certificate).timestamp()))}
 
 
 def gone(marks: Iterable[str]) -> dict[str, str]:
