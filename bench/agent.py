@@ -27,8 +27,8 @@ from lab.waiting import accepts
 from ovnhook import domainxml, libvirtfiles
 from ovnhook.base.config import AGENT_SOCKET
 from ovnhook.changes import UpdatePort
+from ovnhook.databases.northbound import Northbound
 from ovnhook.model import Domain
-from ovnhook.ovsdb.northbound import Northbound
 
 _OWN = 100
 _FEW = "/run/ovn/few.sock"

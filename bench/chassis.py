@@ -24,11 +24,11 @@ from bench.guests import wait
 from bench.row import Row, told
 from lab import Cloud, Host
 from ovnhook.attachment import Attachment
+from ovnhook.databases import inventory
+from ovnhook.databases.northbound import Northbound
 from ovnhook.differences import Domains, Named, compare, subnets, well_named
 from ovnhook.model import Domain
-from ovnhook.ovsdb import inventory
 from ovnhook.ovsdb.connection import Database
-from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.operation import select
 from ovnhook.subnet import Underlay
 

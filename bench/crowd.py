@@ -10,9 +10,9 @@ from netaddr import IPAddress
 from ovnhook import address, plan, subnet
 from ovnhook.base.deadline import Deadline
 from ovnhook.changes import Change
+from ovnhook.databases.northbound import Northbound, operations
 from ovnhook.model import Domain, Interface, Kind, Subnet, Wish
 from ovnhook.observed import Observed
-from ovnhook.ovsdb.northbound import Northbound, operations
 from ovnhook.plan import Placement
 
 PORTS = 10_000

@@ -19,9 +19,9 @@ from lab.central import install as install_central
 from lab.domain import domain_xml, interface_xml
 from lab.product import PYTHON, configure
 from ovnhook.base.config import Config
+from ovnhook.databases.northbound import Northbound
 from ovnhook.host import Host as Product
 from ovnhook.model import Domain
-from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.operation import as_set, mutate, select
 from ovnhook.ovsdb.rows import PORT, SWITCH
 

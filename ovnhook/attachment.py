@@ -33,10 +33,10 @@ from ovnhook.base.errors import (
 )
 from ovnhook.base.text import quoted
 from ovnhook.changes import AddLease, Change, DropLease, RemovePort, SetNames, UpdateLease, describe
+from ovnhook.databases.northbound import Northbound
 from ovnhook.model import Domain, Interface, Keeper, Port, Subnet, is_isolated_subnet, isolated_subnet
 from ovnhook.observed import Observed
 from ovnhook.ovsdb.connection import ConstraintViolation
-from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.rows import server_mac
 from ovnhook.plan import Placement
 from ovnhook.subnet import Underlay

@@ -1,6 +1,6 @@
 """What can be changed in the northbound database, as values. Pure.
 
-The changes of one event become one transaction (ovnhook.ovsdb.northbound).
+The changes of one event become one transaction (ovnhook.databases.northbound).
 """
 
 from __future__ import annotations

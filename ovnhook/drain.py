@@ -18,8 +18,8 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InUse, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.base.text import quoted
+from ovnhook.databases.southbound import Southbound
 from ovnhook.host import Host
-from ovnhook.ovsdb.southbound import Southbound
 
 PLACE = "{node}"
 """What stands in a URI for the name of a node."""

@@ -16,11 +16,11 @@ from ovnhook.attachment import Attached, Attachment
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
+from ovnhook.databases.northbound import Northbound
+from ovnhook.databases.southbound import Southbound
+from ovnhook.databases.vswitch import Binding, Vswitch
 from ovnhook.model import Domain, Kind
 from ovnhook.ovsdb import tls
-from ovnhook.ovsdb.northbound import Northbound
-from ovnhook.ovsdb.southbound import Southbound
-from ovnhook.ovsdb.vswitch import Binding, Vswitch
 
 
 class Host:

@@ -1,6 +1,6 @@
 """What has to change so that what is observed becomes what is wanted. Pure: values in, changes out.
 
-The changes of one event become one transaction (ovnhook.ovsdb.northbound). Where nothing differs there are none, so
+The changes of one event become one transaction (ovnhook.databases.northbound). Where nothing differs there are none, so
 every operation may be repeated.
 """
 

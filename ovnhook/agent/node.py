@@ -1,7 +1,7 @@
 """Tells others how this host is: which versions run on it, that its agent does, and which of its uplinks are down.
 
-It is told in the southbound database, which every host of OVN reaches (ovnhook.ovsdb.southbound). Neither libvirt nor
-the northbound database is needed, so the agent does this on a gateway host that has no domains, too.
+It is told in the southbound database, which every host of OVN reaches (ovnhook.databases.southbound). Neither libvirt
+nor the northbound database is needed, so the agent does this on a gateway host that has no domains, too.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Callable
 from ovnhook import __version__, underlay
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
+from ovnhook.databases.southbound import Report, Southbound
+from ovnhook.databases.vswitch import Vswitch
 from ovnhook.health import BEAT
-from ovnhook.ovsdb.southbound import Report, Southbound
-from ovnhook.ovsdb.vswitch import Vswitch
 
 _log = logging.getLogger(__name__)
 

@@ -29,6 +29,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.changes import DropLease, SetNames
+from ovnhook.databases import inventory
 from ovnhook.differences import (
     Arrive,
     Attach,
@@ -59,7 +60,6 @@ from ovnhook.differences import (
 )
 from ovnhook.host import Host
 from ovnhook.model import Claim
-from ovnhook.ovsdb import inventory
 
 _log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InUse, NotFound
 from ovnhook.clientdomain import Asked
 from ovnhook.control.roles import check_host
+from ovnhook.databases.southbound import Southbound
 from ovnhook.domainxml import interface_xml
 from ovnhook.model import Domain, Keeper
-from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.pki.x509 import NODE, Subject
 from ovnhook.plan import Placement, port_id
 

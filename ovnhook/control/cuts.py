@@ -8,9 +8,9 @@ from ovnhook import connectivity
 from ovnhook.base.deadline import Deadline
 from ovnhook.changes import Change
 from ovnhook.connectivity import Use
+from ovnhook.databases.northbound import Northbound
+from ovnhook.databases.southbound import Southbound
 from ovnhook.observed import Cloud
-from ovnhook.ovsdb.northbound import Northbound
-from ovnhook.ovsdb.southbound import Southbound
 
 
 def refuse_cuts(

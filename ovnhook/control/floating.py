@@ -11,8 +11,8 @@ from ovnhook.control.changes import carry_out
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
+from ovnhook.databases.northbound import Northbound
 from ovnhook.model import Floating
-from ovnhook.ovsdb.northbound import Northbound
 
 
 class FloatingAddresses:

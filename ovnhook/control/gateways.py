@@ -19,9 +19,9 @@ from ovnhook.base.errors import Conflict, OvnhookError, Unavailable
 from ovnhook.changes import SetGateways
 from ovnhook.control import upgrade
 from ovnhook.control.loop import Loop
+from ovnhook.databases.northbound import Northbound
+from ovnhook.databases.southbound import Southbound
 from ovnhook.model import Router
-from ovnhook.ovsdb.northbound import Northbound
-from ovnhook.ovsdb.southbound import Southbound
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import grpc
 from ovnhook.api.grpc.health.v1 import health_pb2 as api
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NotFound, OvnhookError
-from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.databases.northbound import Northbound
 
 _PATIENCE = 2.0  # seconds that the database has to answer
 _PAUSE = 2.0  # seconds between two looks of a watch

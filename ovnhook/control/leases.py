@@ -16,8 +16,8 @@ from ovnhook.base.errors import InvalidRequest, NotFound
 from ovnhook.changes import describe
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
+from ovnhook.databases.northbound import Northbound
 from ovnhook.model import Lease, Subnet
-from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.subnet import find
 
 _log = logging.getLogger(__name__)

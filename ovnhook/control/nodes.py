@@ -15,11 +15,11 @@ from ovnhook.base.text import quoted
 from ovnhook.control.certificates import Certificates
 from ovnhook.control.cuts import refuse_removal
 from ovnhook.control.pages import page
+from ovnhook.databases import inventory
+from ovnhook.databases.northbound import Northbound
+from ovnhook.databases.southbound import Southbound
 from ovnhook.health import BEAT, span
 from ovnhook.model import Domain, Node
-from ovnhook.ovsdb import inventory
-from ovnhook.ovsdb.northbound import Northbound
-from ovnhook.ovsdb.southbound import Southbound
 
 _log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from ovnhook.control.attachments import Attachments
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.control.roles import check_host
+from ovnhook.databases.northbound import Northbound
 from ovnhook.model import Keeper, Port, Wish
-from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.pki.x509 import Subject
 from ovnhook.subnet import find
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
 from ovnhook.control.loop import Loop
+from ovnhook.databases import connections as rows
 from ovnhook.health import Foreign
-from ovnhook.ovsdb import remotes as rows
 from ovnhook.ovsdb import server
 from ovnhook.ovsdb.connection import Database
 from ovnhook.pki import keyfiles, remotes, x509

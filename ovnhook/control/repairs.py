@@ -12,9 +12,9 @@ import time
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, OvnhookError
 from ovnhook.control.loop import Loop
-from ovnhook.ovsdb import integrity
-from ovnhook.ovsdb.integrity import Defect, Integrity
-from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.databases import integrity
+from ovnhook.databases.integrity import Defect, Integrity
+from ovnhook.databases.northbound import Northbound
 
 _log = logging.getLogger(__name__)
 

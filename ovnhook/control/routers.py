@@ -18,9 +18,9 @@ from ovnhook.control.changes import carry_out
 from ovnhook.control.cuts import refuse_cuts
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
+from ovnhook.databases.northbound import Northbound
+from ovnhook.databases.southbound import Southbound
 from ovnhook.model import Network
-from ovnhook.ovsdb.northbound import Northbound
-from ovnhook.ovsdb.southbound import Southbound
 
 _log = logging.getLogger(__name__)
 

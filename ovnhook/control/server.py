@@ -39,11 +39,11 @@ from ovnhook.control.status import Status
 from ovnhook.control.subnets import Subnets
 from ovnhook.control.trust import Trust
 from ovnhook.control.watches import Changes
+from ovnhook.databases.northbound import Northbound
+from ovnhook.databases.southbound import Southbound
+from ovnhook.databases.trust import Trust as TrustRow
+from ovnhook.databases.vswitch import Vswitch
 from ovnhook.ovsdb import tls
-from ovnhook.ovsdb.northbound import Northbound
-from ovnhook.ovsdb.southbound import Southbound
-from ovnhook.ovsdb.trust import Trust as TrustRow
-from ovnhook.ovsdb.vswitch import Vswitch
 from ovnhook.pki.members import Members
 
 _PROBE = 5.0  # seconds between two calls of our own listeners

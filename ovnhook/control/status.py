@@ -20,11 +20,11 @@ from ovnhook.control.gateways import Gateways
 from ovnhook.control.nodes import Around, message
 from ovnhook.control.remotes import Remotes
 from ovnhook.control.repairs import Repairs
+from ovnhook.databases.northbound import Northbound
+from ovnhook.databases.southbound import Southbound
 from ovnhook.model import Node, Port
 from ovnhook.observed import Cloud
 from ovnhook.ovsdb import server
-from ovnhook.ovsdb.northbound import Northbound
-from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.pki import ipsec
 from ovnhook.pki.members import Members
 from ovnhook.pki.x509 import CONTROL, NODE, OPERATOR, Subject

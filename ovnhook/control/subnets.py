@@ -16,10 +16,10 @@ from ovnhook.control.changes import carry_out
 from ovnhook.control.cuts import refuse_cuts
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
+from ovnhook.databases.northbound import Northbound
+from ovnhook.databases.southbound import Southbound
 from ovnhook.model import DEFAULT_ROUTER, Subnet
 from ovnhook.ovsdb import rows
-from ovnhook.ovsdb.northbound import Northbound
-from ovnhook.ovsdb.southbound import Southbound
 from ovnhook.subnet import Underlay
 
 _log = logging.getLogger(__name__)

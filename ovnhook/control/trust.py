@@ -17,8 +17,8 @@ from pathlib import Path
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, InvalidConfig, NotFound, OvnhookError, Unavailable
 from ovnhook.control.loop import Loop
+from ovnhook.databases.trust import Trust as Row
 from ovnhook.ovsdb import server
-from ovnhook.ovsdb.trust import Trust as Row
 from ovnhook.pki import fence, ipsec, keyfiles, members, x509
 from ovnhook.pki.members import Member, Members
 

@@ -8,8 +8,8 @@ from uuid import uuid4
 from ovnhook import router
 from ovnhook.base.deadline import Deadline
 from ovnhook.changes import RenewIsolation
+from ovnhook.databases.northbound import Northbound
 from ovnhook.observed import Cloud
-from ovnhook.ovsdb.northbound import Northbound
 
 _log = logging.getLogger(__name__)
 

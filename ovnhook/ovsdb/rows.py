@@ -239,7 +239,7 @@ def _listed(servers: Iterable[IPAddress]) -> str:
 
 
 def names(subnet: Subnet) -> Row:
-    """The DNS row of a subnet's names, without any. It keeps a copy of what the subnet is (ovnhook.ovsdb.integrity)."""
+    """The DNS row of a subnet, without names. It keeps a copy of what the subnet is (ovnhook.databases.integrity)."""
     return {"external_ids": as_map(subnet_ids(subnet) | kind("names", subnet=subnet.name))}
 
 

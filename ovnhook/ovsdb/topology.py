@@ -328,7 +328,7 @@ def _outside(network: Network, external: External) -> dict[UUID, Node]:
     switch = uuids.part("external", router.name)
     group = uuids.part("gateways", router.name)
     ids = as_map(rows.kind("external", router=router.name))
-    copy = as_map(rows.router_ids(router) | rows.kind("external", router=router.name))  # ovnhook.ovsdb.integrity
+    copy = as_map(rows.router_ids(router) | rows.kind("external", router=router.name))  # ovnhook.databases.integrity
     name = _leg(router)
     localnet = {
         "name": f"localnet:{router.name}",

@@ -36,10 +36,10 @@ from ovnhook.changes import (
     UpdatePort,
     UpdateSubnet,
 )
+from ovnhook.databases.northbound import Northbound
+from ovnhook.databases.vswitch import Binding
 from ovnhook.host import Host
 from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Range, Subnet, Tap, Wish, isolated_subnet
-from ovnhook.ovsdb.northbound import Northbound
-from ovnhook.ovsdb.vswitch import Binding
 from tests.database.server import Dump, Server, run
 
 DEFAULT = Subnet("default", IPNetwork("10.0.0.0/24"), IPAddress("10.0.0.1"), default=True)

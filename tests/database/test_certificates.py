@@ -39,10 +39,10 @@ from ovnhook.control import trust
 from ovnhook.control.certificates import Certificates
 from ovnhook.control.server import Server
 from ovnhook.control.trust import Trust
+from ovnhook.databases.trust import Trust as Row
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import key, select
-from ovnhook.ovsdb.trust import Trust as Row
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki import token as tokens
 from ovnhook.pki.keyfiles import AuthorityFiles, Files

@@ -21,9 +21,9 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Exhausted
 from ovnhook.changes import AddSubnet, Registry, SetRegistry
+from ovnhook.databases.northbound import Northbound
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Subnet, Wish
-from ovnhook.ovsdb.northbound import Northbound
 from tests.database.server import Cluster, Server, wait_for
 
 PROCESSES = 8

@@ -13,8 +13,8 @@ from lab.waiting import HANG
 from ovnhook.base.deadline import Deadline
 from ovnhook.control import trust
 from ovnhook.control.trust import Trust
+from ovnhook.databases.trust import Trust as Row
 from ovnhook.ovsdb.connection import Database
-from ovnhook.ovsdb.trust import Trust as Row
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki.keyfiles import AuthorityFiles
 from ovnhook.setup import authority

@@ -9,9 +9,9 @@ import pytest
 from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists, Conflict
 from ovnhook.changes import ClaimMac, RemoveSubnet
+from ovnhook.databases.northbound import Northbound
 from ovnhook.host import Host
 from ovnhook.model import Claim, Domain
-from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.ovsdb.operation import delete, key, mutate
 from ovnhook.ovsdb.rows import members, server_mac
 from tests.database.control import Control

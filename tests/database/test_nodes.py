@@ -16,8 +16,8 @@ from ovnhook import host as hosts
 from ovnhook.agent import node
 from ovnhook.agent.node import Teller
 from ovnhook.base.deadline import Deadline
-from ovnhook.ovsdb.southbound import Southbound
-from ovnhook.ovsdb.vswitch import Vswitch
+from ovnhook.databases.southbound import Southbound
+from ovnhook.databases.vswitch import Vswitch
 from ovnhook.subnet import Underlay
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, give_leg, start_northd, tell, told

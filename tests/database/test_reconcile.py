@@ -23,11 +23,11 @@ from ovnhook.attachment import Attached
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.errors import Conflict, Unavailable
+from ovnhook.databases.vswitch import Binding
 from ovnhook.differences import Difference, Found
 from ovnhook.host import Host
 from ovnhook.model import Domain
 from ovnhook.ovsdb.operation import Row
-from ovnhook.ovsdb.vswitch import Binding
 from tests.database.test_attachment import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world
 
 __all__ = ["hv1", "hv2", "world"]  # the fixtures

@@ -27,9 +27,9 @@ from ovnhook.clientdomain import Asked
 from ovnhook.control import status
 from ovnhook.control.roles import RULES
 from ovnhook.control.server import Server
+from ovnhook.databases.northbound import Northbound
 from ovnhook.model import Domain
 from ovnhook.observed import Observed
-from ovnhook.ovsdb.northbound import Northbound
 from ovnhook.subnet import Underlay
 from tests.database.authority import Authority
 from tests.database.control import Control

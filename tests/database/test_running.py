@@ -11,6 +11,7 @@ from ovnhook.attachment import Attached
 from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.changes import RemovePort
+from ovnhook.databases import inventory
 from ovnhook.differences import (
     Domains,
     Named,
@@ -26,7 +27,6 @@ from ovnhook.differences import (
 )
 from ovnhook.host import Host
 from ovnhook.model import Claim, Domain, Interface, Kind, Unfit, isolated_subnet
-from ovnhook.ovsdb import inventory
 from tests.database.test_attachment import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world
 
 __all__ = ["hv1", "hv2", "world"]  # the fixtures

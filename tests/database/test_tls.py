@@ -14,10 +14,10 @@ from lab.waiting import HANG
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
+from ovnhook.databases.southbound import Report, Southbound
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
-from ovnhook.ovsdb.southbound import Report, Southbound
 from tests.database.authority import Authority
 from tests.database.hosts import add_chassis
 from tests.database.server import Server, run, wait_for

@@ -13,9 +13,9 @@ import pytest
 from lab.waiting import HANG
 from ovnhook import underlay
 from ovnhook.base.deadline import Deadline
+from ovnhook.databases.vswitch import Vswitch
 from ovnhook.host import Host
 from ovnhook.model import Domain, Interface, Kind, Wish, isolated_subnet
-from ovnhook.ovsdb.vswitch import Vswitch
 from ovnhook.subnet import Underlay
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, tell

@@ -15,7 +15,8 @@ from ovnhook import domainxml
 from ovnhook.base.config import Config
 from ovnhook.cli.main import command
 from ovnhook.control.roles import RULES
-from ovnhook.ovsdb import rows, topology, trust
+from ovnhook.databases import trust
+from ovnhook.ovsdb import rows, topology
 from ovnhook.pki.x509 import NODE, READER, ROLES
 
 REPO = Path(__file__).parents[2]

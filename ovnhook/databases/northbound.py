@@ -210,7 +210,7 @@ class Northbound:
         return {subnet.name: subnet for subnet in subnets}
 
     def without_switch(self, names: Iterable[str], deadline: Deadline) -> frozenset[str]:
-        """Those of some subnets without a switch that exist all the same: a copy says so (ovnhook.ovsdb.integrity)."""
+        """Those of some subnets that exist without a switch: a copy says so (ovnhook.databases.integrity)."""
         wanted = [select(rows.DNS, key(uuids.names(name)), columns=["external_ids"]) for name in names]
         found = self.database.transact(wanted, deadline) if wanted else []
         copies = (rows.own(row) for result in found for row in result)

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, NotFound
+from ovnhook.databases.northbound import exists
 from ovnhook.ovsdb import rows
 from ovnhook.ovsdb.connection import Database
-from ovnhook.ovsdb.northbound import exists
 from ovnhook.ovsdb.operation import as_map, as_set, includes, insert, key, map_of, mutate, require, select, set_keys
 
 _PAUSE = 0.05  # seconds at most, before it is tried again when somebody was faster

@@ -18,10 +18,11 @@ from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
 from ovnhook.changes import AddFloating
+from ovnhook.databases import northbound
+from ovnhook.databases.northbound import Northbound
 from ovnhook.model import Floating, Network, Router, Subnet
 from ovnhook.observed import Cloud
-from ovnhook.ovsdb import northbound, rows, topology
-from ovnhook.ovsdb.northbound import Northbound
+from ovnhook.ovsdb import rows, topology
 from ovnhook.ovsdb.operation import (
     Operation,
     Row,
