@@ -26,9 +26,9 @@ from lab.product import PYTHON, configure
 from lab.waiting import accepts
 from ovnhook import domainxml, libvirtfiles
 from ovnhook.base.config import AGENT_SOCKET
-from ovnhook.changes import UpdatePort
 from ovnhook.databases.northbound import Northbound
-from ovnhook.model import Domain
+from ovnhook.resources.changes import UpdatePort
+from ovnhook.resources.values import Domain
 
 _OWN = 100
 _FEW = "/run/ovn/few.sock"

@@ -27,10 +27,10 @@ from ovnhook.attachment import Attachment
 from ovnhook.databases import inventory
 from ovnhook.databases.northbound import Northbound
 from ovnhook.differences import Domains, Named, compare, subnets, well_named
-from ovnhook.model import Domain
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
-from ovnhook.subnet import Underlay
+from ovnhook.resources.subnet import Underlay
+from ovnhook.resources.values import Domain
 
 _HOSTS = 200
 _OF_ONE = crowd.PORTS // _HOSTS

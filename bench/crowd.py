@@ -7,13 +7,14 @@ from uuid import UUID, uuid5
 
 from netaddr import IPAddress
 
-from ovnhook import address, plan, subnet
+from ovnhook import plan
 from ovnhook.base.deadline import Deadline
-from ovnhook.changes import Change
 from ovnhook.databases.northbound import Northbound, operations
-from ovnhook.model import Domain, Interface, Kind, Subnet, Wish
-from ovnhook.observed import Observed
 from ovnhook.plan import Placement
+from ovnhook.resources import address, subnet
+from ovnhook.resources.changes import Change
+from ovnhook.resources.state import Observed
+from ovnhook.resources.values import Domain, Interface, Kind, Subnet, Wish
 
 PORTS = 10_000
 HUNDRED = [f"10.10.{number}.0/24" for number in range(100)]

@@ -21,9 +21,9 @@ from lab.product import PYTHON, configure
 from ovnhook.base.config import Config
 from ovnhook.databases.northbound import Northbound
 from ovnhook.host import Host as Product
-from ovnhook.model import Domain
 from ovnhook.ovsdb.operation import as_set, mutate, select
-from ovnhook.ovsdb.rows import PORT, SWITCH
+from ovnhook.resources.rows import PORT, SWITCH
+from ovnhook.resources.values import Domain
 
 HOOK = "/etc/libvirt/hooks/qemu.d/ovnhook"
 NORTHBOUND = "/run/ovn/ovnnb_db.sock"

@@ -17,8 +17,7 @@ from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import address, migration, names, plan
-from ovnhook import subnet as subnets
+from ovnhook import migration, plan
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import (
@@ -32,14 +31,16 @@ from ovnhook.base.errors import (
     Unrepaired,
 )
 from ovnhook.base.text import quoted
-from ovnhook.changes import AddLease, Change, DropLease, RemovePort, SetNames, UpdateLease, describe
 from ovnhook.databases.northbound import Northbound
-from ovnhook.model import Domain, Interface, Keeper, Port, Subnet, is_isolated_subnet, isolated_subnet
-from ovnhook.observed import Observed
 from ovnhook.ovsdb.connection import ConstraintViolation
-from ovnhook.ovsdb.rows import server_mac
 from ovnhook.plan import Placement
-from ovnhook.subnet import Underlay
+from ovnhook.resources import address, names
+from ovnhook.resources import subnet as subnets
+from ovnhook.resources.changes import AddLease, Change, DropLease, RemovePort, SetNames, UpdateLease, describe
+from ovnhook.resources.rows import server_mac
+from ovnhook.resources.state import Observed
+from ovnhook.resources.subnet import Underlay
+from ovnhook.resources.values import Domain, Interface, Keeper, Port, Subnet, is_isolated_subnet, isolated_subnet
 
 _log = logging.getLogger(__name__)
 

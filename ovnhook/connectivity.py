@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ovnhook import router
 from ovnhook.base.errors import InUse
-from ovnhook.changes import Change, SetNetwork
-from ovnhook.model import External, Floating, InterfaceAddress, Network, Node, Router
-from ovnhook.observed import Cloud
+from ovnhook.resources import router
+from ovnhook.resources.changes import Change, SetNetwork
+from ovnhook.resources.state import Cloud
+from ovnhook.resources.values import External, Floating, InterfaceAddress, Network, Node, Router
 
 _ANYWAY = "to do it anyway: --force"
 

@@ -13,9 +13,10 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook import names, plan
+from ovnhook import plan
 from ovnhook.base.errors import OvnhookError
-from ovnhook.model import Claim, Domain, Holding, Interface, Keeper, Lease, Port, Tap, Unfit
+from ovnhook.resources import names
+from ovnhook.resources.values import Claim, Domain, Holding, Interface, Keeper, Lease, Port, Tap, Unfit
 
 _ON_ITS_WAY = 10.0  # seconds between the announcement of a migration and a domain at its destination, if not more
 

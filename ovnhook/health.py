@@ -9,9 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ovnhook import router
 from ovnhook.base.text import quoted
-from ovnhook.model import Node, Port, Router
+from ovnhook.ovsdb.serverstate import Server
+from ovnhook.resources import router
+from ovnhook.resources.values import Node, Port, Router
 
 BEAT = 30.0
 """Seconds between two times that an agent tells of its host though nothing is new."""
@@ -36,25 +37,6 @@ class Problem:
 
     what: str
     hint: str
-
-
-@dataclass(frozen=True)
-class Server:
-    """One server of a database, as ovsdb-server(7) lets it say of itself (its database ``_Server``).
-
-    Attributes:
-        remote: where it was asked, as the configuration names it.
-        error: why it did not answer, or "".
-        model: ``standalone``, ``clustered`` or, when it did not answer, "".
-        connected: whether it is in touch with most of its cluster; one that stands alone always is.
-        leader: whether it leads its cluster; one that stands alone always does.
-    """
-
-    remote: str
-    error: str = ""
-    model: str = ""
-    connected: bool = False
-    leader: bool = False
 
 
 @dataclass(frozen=True)

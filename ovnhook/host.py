@@ -19,8 +19,8 @@ from ovnhook.base.errors import Unavailable
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.databases.vswitch import Binding, Vswitch
-from ovnhook.model import Domain, Kind
 from ovnhook.ovsdb import tls
+from ovnhook.resources.values import Domain, Kind
 
 
 class Host:

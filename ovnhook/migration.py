@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ovnhook.changes import Change, SetHolding, UpdateLease, UpdatePort
-from ovnhook.model import Holding
-from ovnhook.observed import Observed
+from ovnhook.resources.changes import Change, SetHolding, UpdateLease, UpdatePort
+from ovnhook.resources.state import Observed
+from ovnhook.resources.values import Holding
 
 
 def announce(observed: Observed, host: str) -> tuple[Change, ...]:

@@ -13,10 +13,11 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook import migration, names
+from ovnhook import migration
 from ovnhook.base.errors import InUse, InvalidRequest, NotFound, Unrepaired
 from ovnhook.base.labels import SUBNET_NAME
-from ovnhook.changes import (
+from ovnhook.resources import names
+from ovnhook.resources.changes import (
     AddLease,
     AddPort,
     Change,
@@ -32,8 +33,8 @@ from ovnhook.changes import (
     UpdateLease,
     UpdatePort,
 )
-from ovnhook.model import Claim, Domain, Holding, Interface, Keeper, Kind, Lease, Port, Subnet, Unfit
-from ovnhook.observed import Observed
+from ovnhook.resources.state import Observed
+from ovnhook.resources.values import Claim, Domain, Holding, Interface, Keeper, Kind, Lease, Port, Subnet, Unfit
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ from ovnhook.agent.locks import DomainLocks
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
-from ovnhook.changes import DropLease, SetNames
 from ovnhook.databases import inventory
 from ovnhook.differences import (
     Arrive,
@@ -59,7 +58,8 @@ from ovnhook.differences import (
     with_claims,
 )
 from ovnhook.host import Host
-from ovnhook.model import Claim
+from ovnhook.resources.changes import DropLease, SetNames
+from ovnhook.resources.values import Claim
 
 _log = logging.getLogger(__name__)
 

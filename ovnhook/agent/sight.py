@@ -11,7 +11,7 @@ from ovnhook import domainxml, libvirtfiles
 from ovnhook.agent.hypervisor import Seen, Sight
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.differences import Difference, Domains, Leave, Running
-from ovnhook.model import Domain
+from ovnhook.resources.values import Domain
 
 
 def running(seen: Sight, bridge: str) -> Domain:

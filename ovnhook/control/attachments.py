@@ -11,9 +11,9 @@ from ovnhook.clientdomain import Asked
 from ovnhook.control.roles import check_host
 from ovnhook.databases.southbound import Southbound
 from ovnhook.domainxml import interface_xml
-from ovnhook.model import Domain, Keeper
 from ovnhook.pki.x509 import NODE, Subject
 from ovnhook.plan import Placement, port_id
+from ovnhook.resources.values import Domain, Keeper
 
 
 class Attachments:

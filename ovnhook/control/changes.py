@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from ovnhook.attachment import repeat
 from ovnhook.base.deadline import Deadline
-from ovnhook.changes import Change
 from ovnhook.control.repairs import Repairs
+from ovnhook.resources.changes import Change
 
 _log = logging.getLogger(__name__)
 

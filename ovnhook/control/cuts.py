@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from ovnhook import connectivity
 from ovnhook.base.deadline import Deadline
-from ovnhook.changes import Change
 from ovnhook.connectivity import Use
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
-from ovnhook.observed import Cloud
+from ovnhook.resources.changes import Change
+from ovnhook.resources.state import Cloud
 
 
 def refuse_cuts(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from ovnhook import floating, router
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NotFound
-from ovnhook.changes import Change
 from ovnhook.control.changes import carry_out
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
 from ovnhook.databases.northbound import Northbound
-from ovnhook.model import Floating
+from ovnhook.resources import floating_ip, router
+from ovnhook.resources.changes import Change
+from ovnhook.resources.values import Floating
 
 
 class FloatingAddresses:
@@ -35,7 +35,7 @@ class FloatingAddresses:
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
             leases, ports = self._northbound.leases(deadline), self._northbound.ports(deadline)
-            return floating.create(request.address, request.target, leases, ports, cloud)
+            return floating_ip.create(request.address, request.target, leases, ports, cloud)
 
         carry_out(self._repairs, plan, f"floating address {request.address} leads to {request.target}", deadline)
         for one in self._northbound.cloud(deadline).floating:
@@ -61,7 +61,7 @@ class FloatingAddresses:
         """Let one lead nowhere."""
         carry_out(
             self._repairs,
-            lambda: floating.delete(request.address, self._northbound.cloud(deadline)),
+            lambda: floating_ip.delete(request.address, self._northbound.cloud(deadline)),
             f"floating address {request.address} leads nowhere",
             deadline,
         )

@@ -13,15 +13,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from ovnhook import router
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, OvnhookError, Unavailable
-from ovnhook.changes import SetGateways
 from ovnhook.control import upgrade
 from ovnhook.control.loop import Loop
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
-from ovnhook.model import Router
+from ovnhook.resources import router
+from ovnhook.resources.changes import SetGateways
+from ovnhook.resources.values import Router
 
 _log = logging.getLogger(__name__)
 

@@ -7,18 +7,19 @@ from collections.abc import Iterable
 
 from netaddr import IPAddress
 
-from ovnhook import naming, plan
-from ovnhook.address import is_ip
+from ovnhook import plan
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import repeat
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, NotFound
-from ovnhook.changes import describe
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.databases.northbound import Northbound
-from ovnhook.model import Lease, Subnet
-from ovnhook.subnet import find
+from ovnhook.resources import naming
+from ovnhook.resources.address import is_ip
+from ovnhook.resources.changes import describe
+from ovnhook.resources.subnet import find
+from ovnhook.resources.values import Lease, Subnet
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class Leases:
         return leases[subnet.name, address]
 
     def _named(self, name: str, subnet: str, deadline: Deadline) -> Lease:
-        """The lease of the interface that a name means (ovnhook.naming)."""
+        """The lease of the interface that a name means (ovnhook.resources.naming)."""
         where = {"subnet": find(subnet, self._northbound.cloud(deadline).subnets).name} if subnet else {}
         leases, ports = self._northbound.leases(deadline, **where), self._northbound.ports(deadline, **where)
         held = [lease for one in naming.meant(name, naming.holders(leases, ports)) for lease in one.leases]

@@ -19,7 +19,7 @@ from ovnhook.databases import inventory
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.health import BEAT, span
-from ovnhook.model import Domain, Node
+from ovnhook.resources.values import Domain, Node
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from netaddr import IPAddress
 
-from ovnhook import naming
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import Attachment
 from ovnhook.base.deadline import Deadline
@@ -18,9 +17,10 @@ from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.control.roles import check_host
 from ovnhook.databases.northbound import Northbound
-from ovnhook.model import Keeper, Port, Wish
 from ovnhook.pki.x509 import Subject
-from ovnhook.subnet import find
+from ovnhook.resources import naming
+from ovnhook.resources.subnet import find
+from ovnhook.resources.values import Keeper, Port, Wish
 
 
 class Ports:
@@ -90,7 +90,7 @@ class Ports:
         return api.DeletePortResponse()
 
     def _named(self, name: str, deadline: Deadline) -> Port:
-        """The port that a name means (ovnhook.naming)."""
+        """The port that a name means (ovnhook.resources.naming)."""
         taken, port = self._northbound.port_named(name, deadline)
         if port:
             return port

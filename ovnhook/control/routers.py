@@ -7,20 +7,20 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import uuid4
 
-from ovnhook import router
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, Unavailable
 from ovnhook.base.text import quoted
-from ovnhook.changes import Change
 from ovnhook.control.changes import carry_out
 from ovnhook.control.cuts import refuse_cuts
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
-from ovnhook.model import Network
+from ovnhook.resources import router
+from ovnhook.resources.changes import Change
+from ovnhook.resources.values import Network
 
 _log = logging.getLogger(__name__)
 

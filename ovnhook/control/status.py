@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ovnhook import address, health
+from ovnhook import health
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
@@ -22,12 +22,13 @@ from ovnhook.control.remotes import Remotes
 from ovnhook.control.repairs import Repairs
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
-from ovnhook.model import Node, Port
-from ovnhook.observed import Cloud
 from ovnhook.ovsdb import server
 from ovnhook.pki import ipsec
 from ovnhook.pki.members import Members
 from ovnhook.pki.x509 import CONTROL, NODE, OPERATOR, Subject
+from ovnhook.resources import address
+from ovnhook.resources.state import Cloud
+from ovnhook.resources.values import Node, Port
 
 _PATIENCE = 2.0  # seconds that a database has to answer
 _SILENCE = 2.0  # seconds that northd and the hosts have

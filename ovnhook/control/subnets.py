@@ -6,21 +6,20 @@ import logging
 from collections.abc import Callable
 from uuid import UUID
 
-from ovnhook import address, router, subnet
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, Unavailable
-from ovnhook.changes import Change
 from ovnhook.control.changes import carry_out
 from ovnhook.control.cuts import refuse_cuts
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
-from ovnhook.model import DEFAULT_ROUTER, Subnet
-from ovnhook.ovsdb import rows
-from ovnhook.subnet import Underlay
+from ovnhook.resources import address, router, rows, subnet
+from ovnhook.resources.changes import Change
+from ovnhook.resources.subnet import Underlay
+from ovnhook.resources.values import DEFAULT_ROUTER, Subnet
 
 _log = logging.getLogger(__name__)
 

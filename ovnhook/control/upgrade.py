@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from uuid import uuid4
 
-from ovnhook import router
 from ovnhook.base.deadline import Deadline
-from ovnhook.changes import RenewIsolation
 from ovnhook.databases.northbound import Northbound
-from ovnhook.observed import Cloud
+from ovnhook.resources import router
+from ovnhook.resources.changes import RenewIsolation
+from ovnhook.resources.state import Cloud
 
 _log = logging.getLogger(__name__)
 

@@ -14,10 +14,11 @@ from typing import Any
 
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.control import floating, leases, ports, routers, subnets
-from ovnhook.model import Lease, Network
-from ovnhook.ovsdb import rows, topology
+from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Row
 from ovnhook.ovsdb.replica import Difference
+from ovnhook.resources import rows, topology
+from ovnhook.resources.values import Lease, Network
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +156,7 @@ def _part(row: Row | None) -> _Part | None:
 
 
 def _read(row: Row) -> _Part | None:
-    ids = rows.own(row)
+    ids = owned.own(row)
     match ids.get("kind"):
         case "registry" as kind:
             default = rows.registry(row).default_subnet

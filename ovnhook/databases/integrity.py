@@ -1,9 +1,9 @@
 """Our own rows compared with what they are to be, and what repairs them.
 
-What a subnet or a router is, its row says; all other rows are a function of that (ovnhook.ovsdb.topology). A second row
-keeps a copy of it: the names row of a subnet, the HA group of a router. So a row that somebody has deleted or changed
-is made anew. All is read in one transaction and repaired in one, which fails if subnets or routers have changed since:
-no operation that is under way looks like a difference.
+What a subnet or a router is, its row says; all other rows are a function of that (ovnhook.resources.topology). A second
+row keeps a copy of it: the names row of a subnet, the HA group of a router. So a row that somebody has deleted or
+changed is made anew. All is read in one transaction and repaired in one, which fails if subnets or routers have changed
+since: no operation that is under way looks like a difference.
 """
 
 from __future__ import annotations
@@ -13,16 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from ovnhook import names
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
-from ovnhook.changes import AddFloating
 from ovnhook.databases import northbound
 from ovnhook.databases.northbound import Northbound
-from ovnhook.model import Floating, Network, Router, Subnet
-from ovnhook.observed import Cloud
-from ovnhook.ovsdb import rows, topology
+from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import (
     Operation,
     Row,
@@ -41,7 +37,11 @@ from ovnhook.ovsdb.operation import (
     set_of,
     update,
 )
-from ovnhook.ovsdb.topology import Node
+from ovnhook.resources import names, rows, topology
+from ovnhook.resources.changes import AddFloating
+from ovnhook.resources.state import Cloud
+from ovnhook.resources.topology import Node
+from ovnhook.resources.values import Floating, Network, Router, Subnet
 
 _WHOLE = (
     rows.DHCP_OPTIONS,
@@ -57,8 +57,8 @@ _WHOLE = (
 _OF_PORTS = ("router-peer", "external")
 _PARTS: tuple[Operation, ...] = (
     select(rows.SWITCH, columns=["_uuid", "name", "dns_records", "external_ids"]),
-    *(select(rows.PORT, includes("external_ids", rows.kind(kind))) for kind in _OF_PORTS),
-    select(rows.DNS, includes("external_ids", rows.kind("names")), columns=["_uuid", "external_ids"]),
+    *(select(rows.PORT, includes("external_ids", owned.kind(kind))) for kind in _OF_PORTS),
+    select(rows.DNS, includes("external_ids", owned.kind("names")), columns=["_uuid", "external_ids"]),
     select(rows.DNS, key(uuids.REGISTRY), columns=["_uuid", "external_ids", "records"]),
 )
 _DERIVED = ("names", "dhcp", "router-port", "router-peer", "external", "isolated", "snat", "gateway")
@@ -217,8 +217,8 @@ class _Comparison:
             except rows.BrokenRow as error:
                 broken[row["_uuid"][1]] = error
         for row in self._of(rows.DNS, "names"):
-            name = rows.own(row).get("subnet", "")
-            if name in found or "cidr" not in rows.own(row):
+            name = owned.own(row).get("subnet", "")
+            if name in found or "cidr" not in owned.own(row):
                 continue
             try:
                 copy = rows.subnet({"external_ids": row["external_ids"]}, default)
@@ -241,7 +241,7 @@ class _Comparison:
             except rows.BrokenRow as error:
                 broken[row["_uuid"][1]] = error
         for row in self._of(topology.GROUP, "external"):
-            if rows.own(row).get("router", "") in found or "physical-network" not in rows.own(row):
+            if owned.own(row).get("router", "") in found or "physical-network" not in owned.own(row):
                 continue
             try:
                 copy = rows.router({"external_ids": row["external_ids"]})
@@ -293,7 +293,7 @@ class _Comparison:
 
     def _of(self, table: str, *kinds: str) -> Iterator[Row]:
         """The rows of a table that are of some kinds of ours."""
-        return (row for row in self._there[table].values() if rows.own(row).get("kind") in kinds)
+        return (row for row in self._there[table].values() if owned.own(row).get("kind") in kinds)
 
     def _compare(self, uuid: UUID, node: Node) -> Iterator[Defect]:
         row = self._there[node.table].get(uuid)
@@ -329,7 +329,7 @@ class _Comparison:
 
     def _complete(self, uuid: UUID, node: Node) -> Row:
         """A row that is missing, with what only it knew as far as that is known elsewhere."""
-        ids = rows.own(node.row)
+        ids = owned.own(node.row)
         if node.table != rows.DNS:
             return node.row
         leases = self._database.leases(self._deadline, subnet=ids["subnet"])
@@ -341,7 +341,7 @@ class _Comparison:
 
     def _given(self, uuid: UUID, node: Node) -> Iterator[Operation]:
         """What gives the guests' ports their DHCP options back: a reference goes with what it refers to."""
-        for port in self._database.ports(self._deadline, subnet=rows.own(node.row)["subnet"]):
+        for port in self._database.ports(self._deadline, subnet=owned.own(node.row)["subnet"]):
             columns = rows.port_columns(port)
             for column in ("dhcpv4_options", "dhcpv6_options"):
                 if ref(uuid) in set_of(columns[column]):
@@ -373,8 +373,8 @@ class _Comparison:
         """Gateways of one router that have the same priority: OVN needs an order (ovn-nb(5), HA_Chassis)."""
         orders: dict[str, list[tuple[UUID, Row]]] = {}
         for uuid, row in self._there[topology.GATEWAY].items():
-            if rows.own(row).get("kind") == "gateway" and self._is_gateway(uuid, row, nodes):
-                orders.setdefault(rows.own(row)["router"], []).append((uuid, row))
+            if owned.own(row).get("kind") == "gateway" and self._is_gateway(uuid, row, nodes):
+                orders.setdefault(owned.own(row)["router"], []).append((uuid, row))
         for router, hosts in sorted(orders.items()):
             if len({row["priority"] for _, row in hosts}) == len(hosts):
                 continue
@@ -393,7 +393,7 @@ class _Comparison:
         """Rows of what is no more."""
         for table, found in self._there.items():
             for uuid, row in found.items():
-                ids = rows.own(row)
+                ids = owned.own(row)
                 if ids.get("kind") not in _DERIVED or uuid in nodes:
                     continue
                 if ids["kind"] == "gateway" and self._is_gateway(uuid, row, nodes):
@@ -404,7 +404,7 @@ class _Comparison:
                 )
 
     def _is_gateway(self, uuid: UUID, row: Row, nodes: Mapping[UUID, Node]) -> bool:
-        router = rows.own(row).get("router", "")
+        router = owned.own(row).get("router", "")
         return uuids.part("gateways", router) in nodes and uuid == topology.gateway(router, row["chassis_name"])
 
     def _guard(self) -> Iterator[Operation]:
@@ -438,7 +438,7 @@ def _apart(table: str, uuid: UUID) -> Iterable[Operation]:
 
 def _words(node: Node) -> str:
     """Which row, for people: the table is OVN's, the rest tells of what it is."""
-    ids = rows.own(node.row)
+    ids = owned.own(node.row)
     named = f" {node.row['name']}" if node.row.get("name") else ""
     if ids.get("kind") == "names":
         named = " of the names"

@@ -11,15 +11,15 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook import names
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
 from ovnhook.differences import Inventory, Known, claimed
-from ovnhook.model import Claim
-from ovnhook.ovsdb import rows
+from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Operation, Row, includes, key, map_of, select
+from ovnhook.resources import names, rows
+from ovnhook.resources.values import Claim
 
 _log = logging.getLogger(__name__)
 
@@ -40,14 +40,14 @@ def read(
         domains: of the subnets of which it is wanted whether their names have changed, the DNS domain.
     """
     wanted: list[Operation] = [
-        select(rows.PORT, includes("external_ids", rows.kind("port", host=host))),
-        select(rows.PORT, includes("external_ids", rows.kind("port", moving_to=host))),
-        select(rows.DNS, includes("external_ids", rows.kind("domain", host=host))),
-        select(rows.DNS, includes("external_ids", rows.kind("domain", moving_to=host))),
-        select(rows.DNS, includes("external_ids", rows.kind("lease", host=host))),
+        select(rows.PORT, includes("external_ids", owned.kind("port", host=host))),
+        select(rows.PORT, includes("external_ids", owned.kind("port", moving_to=host))),
+        select(rows.DNS, includes("external_ids", owned.kind("domain", host=host))),
+        select(rows.DNS, includes("external_ids", owned.kind("domain", moving_to=host))),
+        select(rows.DNS, includes("external_ids", owned.kind("lease", host=host))),
     ]
     for name, domain in domains.items():
-        same = includes("external_ids", rows.kind("subnet", subnet=name, dns_domain=domain))
+        same = includes("external_ids", owned.kind("subnet", subnet=name, dns_domain=domain))
         wanted += [
             select(rows.SWITCH, key(uuids.switch(name)), same, columns=["_uuid"]),
             select(rows.DNS, key(uuids.names(name)), columns=["_version"]),
@@ -114,7 +114,7 @@ def read_domain(
 
 def read_names(database: Database, host: str, subnet: str, deadline: Deadline) -> tuple[Inventory, Known]:
     """The same of the names of one subnet."""
-    match = includes("external_ids", rows.kind("lease", host=host, subnet=subnet))
+    match = includes("external_ids", owned.kind("lease", host=host, subnet=subnet))
     (found,) = database.transact([select(rows.DNS, match)], deadline)
     broken: list[OvnhookError] = []
     leases = {(lease.subnet, lease.address): lease for lease in _each(rows.lease, found, broken)}

@@ -14,7 +14,29 @@ from netaddr import IPAddress
 
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
-from ovnhook.changes import (
+from ovnhook.ovsdb import owned
+from ovnhook.ovsdb.connection import Database
+from ovnhook.ovsdb.operation import (
+    Condition,
+    Operation,
+    Row,
+    as_map,
+    as_set,
+    delete,
+    includes,
+    insert,
+    key,
+    map_of,
+    mutate,
+    put_keys,
+    ref,
+    require,
+    select,
+    set_of,
+    update,
+)
+from ovnhook.resources import rows, topology
+from ovnhook.resources.changes import (
     AddFloating,
     AddLease,
     AddPort,
@@ -40,29 +62,8 @@ from ovnhook.changes import (
     UpdatePort,
     UpdateSubnet,
 )
-from ovnhook.model import Claim, Holding, Keeper, Lease, Port, Subnet
-from ovnhook.observed import Cloud, Observed
-from ovnhook.ovsdb import rows, topology
-from ovnhook.ovsdb.connection import Database
-from ovnhook.ovsdb.operation import (
-    Condition,
-    Operation,
-    Row,
-    as_map,
-    as_set,
-    delete,
-    includes,
-    insert,
-    key,
-    map_of,
-    mutate,
-    put_keys,
-    ref,
-    require,
-    select,
-    set_of,
-    update,
-)
+from ovnhook.resources.state import Cloud, Observed
+from ovnhook.resources.values import Claim, Holding, Keeper, Lease, Port, Subnet
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ T = TypeVar("T")
 
 _FOREIGN_PORTS = select(
     rows.PORT,
-    ["external_ids", "excludes", as_map(rows.kind("port"))],
+    ["external_ids", "excludes", as_map(owned.kind("port"))],
     ["type", "!=", "router"],
     columns=["_uuid", "name", "addresses", "dynamic_addresses"],
 )
@@ -198,7 +199,7 @@ class Northbound:
 
     def leased(self, subnet: str, deadline: Deadline) -> set[UUID]:
         """The lease rows' UUIDs of a whole subnet. The server looks at every row: not for the usual way."""
-        match = includes("external_ids", rows.kind("lease", subnet=subnet))
+        match = includes("external_ids", owned.kind("lease", subnet=subnet))
         (found,) = self.database.transact([select(rows.DNS, match, columns=["_uuid"])], deadline)
         return {UUID(row["_uuid"][1]) for row in found}
 
@@ -213,7 +214,7 @@ class Northbound:
         """Those of some subnets that exist without a switch: a copy says so (ovnhook.databases.integrity)."""
         wanted = [select(rows.DNS, key(uuids.names(name)), columns=["external_ids"]) for name in names]
         found = self.database.transact(wanted, deadline) if wanted else []
-        copies = (rows.own(row) for result in found for row in result)
+        copies = (owned.own(row) for result in found for row in result)
         return frozenset(copy.get("subnet", "") for copy in copies if "cidr" in copy)
 
     def cloud(self, deadline: Deadline) -> Cloud:
@@ -221,9 +222,9 @@ class Northbound:
         registry, switches, routers, nats = self.database.transact(
             [
                 select(rows.DNS, key(uuids.REGISTRY)),
-                select(rows.SWITCH, includes("external_ids", rows.kind("subnet")), columns=rows.SUBNET_COLUMNS),
-                select(topology.ROUTER, includes("external_ids", rows.kind("router"))),
-                select(topology.NAT, includes("external_ids", rows.kind("floating"))),
+                select(rows.SWITCH, includes("external_ids", owned.kind("subnet")), columns=rows.SUBNET_COLUMNS),
+                select(topology.ROUTER, includes("external_ids", owned.kind("router"))),
+                select(topology.NAT, includes("external_ids", owned.kind("floating"))),
             ],
             deadline,
         )
@@ -238,11 +239,11 @@ class Northbound:
 
     def gateways(self, deadline: Deadline) -> dict[str, tuple[str, ...]]:
         """The hosts that each router's leg outside may be on, by router, the preferred one first."""
-        match = includes("external_ids", rows.kind("gateway"))
+        match = includes("external_ids", owned.kind("gateway"))
         (hosts,) = self.database.transact([select(topology.GATEWAY, match)], deadline)
         found: dict[str, tuple[str, ...]] = {}
         for row in sorted(hosts, key=lambda row: -int(row["priority"])):
-            router = rows.own(row).get("router", "")
+            router = owned.own(row).get("router", "")
             if UUID(row["_uuid"][1]) != topology.gateway(router, row["chassis_name"]):
                 continue  # somebody has made it another host's
             found[router] = (*found.get(router, ()), row["chassis_name"])
@@ -250,39 +251,39 @@ class Northbound:
 
     def outdated_isolation(self, deadline: Deadline) -> dict[str, tuple[str, ...]]:
         """Names of the subnets that have isolation policies of earlier versions, by router."""
-        match = includes("external_ids", rows.kind("isolation"))
+        match = includes("external_ids", owned.kind("isolation"))
         (old,) = self.database.transact([select(topology.POLICY, match, columns=["external_ids"])], deadline)
         found: dict[str, set[str]] = {}
-        for ids in map(rows.own, old):
+        for ids in map(owned.own, old):
             found.setdefault(ids.get("router", ""), set()).add(ids.get("subnet", ""))
         return {router: tuple(sorted(subnets)) for router, subnets in found.items()}
 
     def isolation(self, router: str, deadline: Deadline) -> frozenset[UUID]:
         """UUIDs of the isolation policies of a router, but for those of earlier versions."""
-        match = includes("external_ids", rows.kind("isolated", router=router))
+        match = includes("external_ids", owned.kind("isolated", router=router))
         (found,) = self.database.transact([select(topology.POLICY, match, columns=["_uuid"])], deadline)
         return frozenset(UUID(row["_uuid"][1]) for row in found)
 
     def leases(self, deadline: Deadline, **ids: str) -> list[Lease]:
         """Every lease whose external_ids hold these (``subnet=``, ``hostname=``), by subnet and address."""
-        match = includes("external_ids", rows.kind("lease", **ids))
+        match = includes("external_ids", owned.kind("lease", **ids))
         (found,) = self.database.transact([select(rows.DNS, match)], deadline)
         return sorted(self._read(rows.lease, found), key=lambda lease: (lease.subnet, lease.address))
 
     def lease_counts(self, deadline: Deadline, **ids: str) -> Counter[tuple[str, int]]:
         """How many leases there are, by subnet and IP version, of those whose external_ids hold these."""
-        match = includes("external_ids", rows.kind("lease", **ids))
+        match = includes("external_ids", owned.kind("lease", **ids))
         columns = ["records"] if "subnet" in ids else ["records", "external_ids"]
         (found,) = self.database.transact([select(rows.DNS, match, columns=columns)], deadline)
         return Counter(
-            (ids.get("subnet") or rows.own(row).get("subnet", ""), 6 if ":" in address else 4)
+            (ids.get("subnet") or owned.own(row).get("subnet", ""), 6 if ":" in address else 4)
             for row in found
             for address in map_of(row["records"]).values()
         )
 
     def ports(self, deadline: Deadline, **ids: str) -> list[Port]:
         """Every port whose external_ids hold these (``subnet=``, ``domain=``, ``host=``), by domain and MAC."""
-        match = includes("external_ids", rows.kind("port", **ids))
+        match = includes("external_ids", owned.kind("port", **ids))
         (found,) = self.database.transact([select(rows.PORT, match, columns=rows.PORT_COLUMNS)], deadline)
         return sorted(self._read(rows.port, found), key=lambda port: (port.domain_name, port.mac))
 
@@ -290,8 +291,8 @@ class Northbound:
         """All that domains have, in one transaction."""
         ports, leases, holdings, claims = self.database.transact(
             [
-                select(rows.PORT, includes("external_ids", rows.kind("port")), columns=rows.PORT_COLUMNS),
-                *(select(rows.DNS, includes("external_ids", rows.kind(kind))) for kind in ("lease", "domain", "mac")),
+                select(rows.PORT, includes("external_ids", owned.kind("port")), columns=rows.PORT_COLUMNS),
+                *(select(rows.DNS, includes("external_ids", owned.kind(kind))) for kind in ("lease", "domain", "mac")),
             ],
             deadline,
         )
@@ -318,7 +319,7 @@ class Northbound:
             are not ours.
         """
         wanted = [
-            select(rows.PORT, includes("external_ids", rows.kind("port", mac=mac)), columns=rows.PORT_COLUMNS)
+            select(rows.PORT, includes("external_ids", owned.kind("port", mac=mac)), columns=rows.PORT_COLUMNS)
             for mac in macs
         ]
         *found, others = self.database.transact([*wanted, _FOREIGN_PORTS], deadline)
@@ -340,23 +341,23 @@ class Northbound:
             select(
                 rows.SWITCH,
                 ["ports", "includes", rows.members(uuid)],
-                includes("external_ids", rows.kind("subnet")),
+                includes("external_ids", owned.kind("subnet")),
                 columns=["external_ids"],
             )
             for uuid, _, _ in having
         ]
         results = self.database.transact(wanted, deadline) if wanted else []
         return [
-            (rows.own(switch)["subnet"], mac, name)
+            (owned.own(switch)["subnet"], mac, name)
             for (_, mac, name), switches in zip(having, results, strict=True)
             for switch in switches
         ]
 
     def port_counts(self, deadline: Deadline, by: str = "host") -> Counter[str]:
         """How many ports there are on each host, or (``subnet``) on each subnet."""
-        match = includes("external_ids", rows.kind("port"))
+        match = includes("external_ids", owned.kind("port"))
         (found,) = self.database.transact([select(rows.PORT, match, columns=["external_ids"])], deadline)
-        return Counter(rows.own(row)[by] for row in found)
+        return Counter(owned.own(row)[by] for row in found)
 
     def nb_cfg(self, deadline: Deadline) -> int:
         """The number that `count_up` counts."""
@@ -365,7 +366,7 @@ class Northbound:
 
     def holdings(self, deadline: Deadline, **ids: str) -> list[Holding]:
         """What domains hold, of those whose external_ids hold these (``host=``)."""
-        match = includes("external_ids", rows.kind("domain", **ids))
+        match = includes("external_ids", owned.kind("domain", **ids))
         (found,) = self.database.transact([select(rows.DNS, match)], deadline)
         return list(self._read(rows.holding, found))
 
@@ -393,7 +394,7 @@ class Northbound:
     def port_named(self, name: str, deadline: Deadline) -> tuple[bool, Port | None]:
         """Whether there is a port of that name (an iface-id), and the port where it is one of ours."""
         (found,) = self.database.transact([select(rows.PORT, ["name", "==", name])], deadline)
-        ours = [row for row in found if rows.own(row)]
+        ours = [row for row in found if owned.own(row)]
         return bool(found), rows.port(ours[0]) if ours else None
 
     def port_names(self, subnet: str, deadline: Deadline) -> list[str]:
@@ -421,7 +422,7 @@ class Northbound:
 
     def _is_foreign(self, table: str, name: str, deadline: Deadline) -> bool:
         (found,) = self.database.transact([select(table, ["name", "==", name], columns=["external_ids"])], deadline)
-        return any(not rows.own(row) for row in found)
+        return any(not owned.own(row) for row in found)
 
     def count_up(self, deadline: Deadline) -> int:
         """Count NB_Global.nb_cfg up, as ``ovn-nbctl sync`` does; what it is then.
@@ -506,7 +507,7 @@ def _(change: ClaimMac) -> list[Operation]:
     present = exists(rows.DNS, old.uuid, _of_domain(old))
     if old.domain == new.domain:
         return [present]
-    there = includes("external_ids", rows.kind("port", subnet=old.subnet))
+    there = includes("external_ids", owned.kind("port", subnet=old.subnet))
     gone = require(rows.PORT, [key(uuids.port(old.domain, old.mac)), there], [], ["_uuid"])
     return [present, gone, *topology.put(rows.DNS, new.uuid, rows.claim_columns(old), rows.claim_columns(new))]
 
@@ -544,7 +545,7 @@ def _(change: UpdatePort) -> list[Operation]:
 def _(change: RemovePort) -> list[Operation]:
     # A port that no switch refers to is gone: Logical_Switch_Port is no root table.
     port = change.port
-    return [*still(rows.PORT, port.uuid, rows.kind("port", host=port.host, moving_to="")), *_leave(port)]
+    return [*still(rows.PORT, port.uuid, owned.kind("port", host=port.host, moving_to="")), *_leave(port)]
 
 
 @operations.register
@@ -631,14 +632,14 @@ def _(change: UpdateSubnet) -> list[Operation]:
 @operations.register
 def _(change: RemoveSubnet) -> list[Operation]:
     subnet = change.subnet
-    unused = includes("external_ids", rows.kind("lease", subnet=subnet.name))
+    unused = includes("external_ids", owned.kind("lease", subnet=subnet.name))
     return [
         *still(rows.SWITCH, subnet.uuid, rows.subnet_ids(subnet)),
         require(rows.DNS, [unused], [], ["_uuid"]),
         require(rows.SWITCH, [key(subnet.uuid)], [{"ports": ["set", []]}], ["ports"]),
         delete(rows.SWITCH, key(subnet.uuid)),
         delete(rows.DNS, key(uuids.names(subnet.name))),
-        delete(rows.DNS, includes("external_ids", rows.kind("mac", subnet=subnet.name))),  # what ports by hand left
+        delete(rows.DNS, includes("external_ids", owned.kind("mac", subnet=subnet.name))),  # what ports by hand left
         *(delete(rows.DHCP_OPTIONS, key(uuid)) for uuid in rows.dhcp_options(subnet)),
     ]
 
@@ -656,7 +657,7 @@ def _(change: RenewIsolation) -> list[Operation]:
 @operations.register
 def _(change: AddFloating) -> list[Operation]:
     one = change.floating
-    lease = includes("external_ids", rows.kind("lease", domain=str(one.domain), mac=one.mac))
+    lease = includes("external_ids", owned.kind("lease", domain=str(one.domain), mac=one.mac))
     return [
         exists(rows.DNS, uuids.lease(one.subnet, str(one.inside)), lease),
         insert(topology.NAT, one.uuid, topology.floating_row(one)),
@@ -673,7 +674,7 @@ def _(change: RemoveFloating) -> list[Operation]:
 @operations.register
 def _(change: SetGateways) -> list[Operation]:
     group = uuids.part("gateways", change.router)
-    ours = includes("external_ids", rows.kind("gateway", router=change.router))
+    ours = includes("external_ids", owned.kind("gateway", router=change.router))
     before: list[Row] = [{"chassis_name": chassis} for chassis in change.old]
     return [
         exists(topology.GROUP, group),
@@ -696,7 +697,7 @@ def _leave(port: Port) -> list[Operation]:
 
 
 def _of_domain(claim: Claim) -> Condition:
-    return includes("external_ids", rows.kind("mac", domain=str(claim.domain)))
+    return includes("external_ids", owned.kind("mac", domain=str(claim.domain)))
 
 
 def still(table: str, uuid: UUID, ids: Mapping[str, str]) -> list[Operation]:
@@ -714,7 +715,7 @@ def still(table: str, uuid: UUID, ids: Mapping[str, str]) -> list[Operation]:
 
 def _still_of(lease: Lease) -> Operation:
     """A lease must still be of the interface that it was read with."""
-    ids = rows.kind("lease", domain=str(lease.domain), mac=lease.mac)
+    ids = owned.kind("lease", domain=str(lease.domain), mac=lease.mac)
     return exists(rows.DNS, lease.uuid, includes("external_ids", ids))
 
 

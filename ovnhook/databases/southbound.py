@@ -14,9 +14,9 @@ from uuid import UUID
 
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
-from ovnhook.model import Node
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Row, as_set, delete, includes, map_of, mutate, select, set_keys, set_of
+from ovnhook.resources.values import Node
 
 _LEG = "cr-external:"
 """What northd calls the router port of a leg (ovsdb/topology.py) where it says which host has it."""

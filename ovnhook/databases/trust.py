@@ -10,9 +10,10 @@ from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, NotFound
 from ovnhook.databases.northbound import exists
-from ovnhook.ovsdb import rows
+from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import as_map, as_set, includes, insert, key, map_of, mutate, require, select, set_keys
+from ovnhook.resources import rows
 
 _PAUSE = 0.05  # seconds at most, before it is tried again when somebody was faster
 
@@ -89,7 +90,7 @@ class Trust:
         whole: bool,
     ) -> None:
         if not present:
-            ids = as_map(rows.kind("trust"))
+            ids = as_map(owned.kind("trust"))
             row = {"records": as_map(put), "external_ids": ids}
             try:
                 self._database.transact([insert(rows.DNS, uuids.TRUST, row)], deadline)

@@ -9,9 +9,9 @@ import ovs.stream
 
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
-from ovnhook.health import Server
 from ovnhook.ovsdb.connection import Database, reason, round_trip
 from ovnhook.ovsdb.operation import select
+from ovnhook.ovsdb.serverstate import Server
 
 _OF_SERVERS = "_Server"  # the database that every server has, of the databases that it serves: ovsdb-server(5)
 

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.ovsdb.operation import Operation, Row, delete, insert, key, map_of, ref, require, update
-from ovnhook.ovsdb.rows import KIND
+from ovnhook.ovsdb.owned import KIND
 
 NORTHBOUND = "OVN_Northbound"
 

@@ -20,7 +20,7 @@ from ovnhook.cli.client import Client
 from ovnhook.cli.main import main
 from ovnhook.control import server
 from ovnhook.host import Host
-from ovnhook.model import Domain, Interface, Kind, Wish
+from ovnhook.resources.values import Domain, Interface, Kind, Wish
 from tests.database.server import Server
 
 MAC = "52:54:00:00:00:01"

@@ -13,12 +13,16 @@ import pytest
 from netaddr import IPAddress, IPNetwork
 
 from lab.waiting import HANG
-from ovnhook import address, plan
+from ovnhook import plan
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, NotFound, OvnhookError, Unavailable
-from ovnhook.changes import (
+from ovnhook.databases.northbound import Northbound
+from ovnhook.databases.vswitch import Binding
+from ovnhook.host import Host
+from ovnhook.resources import address
+from ovnhook.resources.changes import (
     AddLease,
     AddPort,
     AddSubnet,
@@ -36,10 +40,19 @@ from ovnhook.changes import (
     UpdatePort,
     UpdateSubnet,
 )
-from ovnhook.databases.northbound import Northbound
-from ovnhook.databases.vswitch import Binding
-from ovnhook.host import Host
-from ovnhook.model import Domain, Holding, Interface, Kind, Lease, Port, Range, Subnet, Tap, Wish, isolated_subnet
+from ovnhook.resources.values import (
+    Domain,
+    Holding,
+    Interface,
+    Kind,
+    Lease,
+    Port,
+    Range,
+    Subnet,
+    Tap,
+    Wish,
+    isolated_subnet,
+)
 from tests.database.server import Dump, Server, run
 
 DEFAULT = Subnet("default", IPNetwork("10.0.0.0/24"), IPAddress("10.0.0.1"), default=True)

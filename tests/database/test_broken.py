@@ -10,7 +10,7 @@ import pytest
 from lab.waiting import HANG
 from ovnhook.base import uuids
 from ovnhook.host import Host
-from ovnhook.ovsdb.rows import BrokenRow
+from ovnhook.resources.rows import BrokenRow
 from tests.database.control import Control
 from tests.database.hosts import add_chassis
 from tests.database.test_foreign import cloud, ours, soon, web

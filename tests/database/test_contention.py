@@ -16,14 +16,14 @@ from uuid import UUID
 from netaddr import IPAddress, IPNetwork
 
 from lab.waiting import HANG
-from ovnhook import address
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Exhausted
-from ovnhook.changes import AddSubnet, Registry, SetRegistry
 from ovnhook.databases.northbound import Northbound
 from ovnhook.host import Host
-from ovnhook.model import Domain, Interface, Kind, Subnet, Wish
+from ovnhook.resources import address
+from ovnhook.resources.changes import AddSubnet, Registry, SetRegistry
+from ovnhook.resources.values import Domain, Interface, Kind, Subnet, Wish
 from tests.database.server import Cluster, Server, wait_for
 
 PROCESSES = 8

@@ -33,7 +33,7 @@ from ovnhook.cli.client import Client
 from ovnhook.cli.main import main
 from ovnhook.control import server
 from ovnhook.host import Host
-from ovnhook.model import Domain, Interface, Kind, Wish
+from ovnhook.resources.values import Domain, Interface, Kind, Wish
 from tests.database.control import MAC, Control
 from tests.database.server import Server, wait_for
 
@@ -373,7 +373,7 @@ def test_what_was_not_foreseen(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr("ovnhook.subnet.make", fail)
+    monkeypatch.setattr("ovnhook.resources.subnet.make", fail)
     error, _ = control.refused(1, "subnet", "create", "blue", "10.1.0.0/24")
     assert "secret" not in error
     assert "ZeroDivisionError: secret" in caplog.text

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from lab.waiting import HANG
-from ovnhook import router, subnet
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.base.deadline import Deadline
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
+from ovnhook.resources import router, subnet
 from tests.database.control import Control
 from tests.database.hosts import add_chassis
 

@@ -9,11 +9,11 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import names
 from ovnhook.base.errors import AlreadyExists
-from ovnhook.changes import AddSubnet
 from ovnhook.host import Host
-from ovnhook.model import Domain, Interface, Kind, Subnet, Wish
+from ovnhook.resources import names
+from ovnhook.resources.changes import AddSubnet
+from ovnhook.resources.values import Domain, Interface, Kind, Subnet, Wish
 from tests.database.control import Control
 from tests.database.test_attachment import MACS, WEB, World, hv1, hv2, soon, world
 from tests.database.test_running import attach, differing

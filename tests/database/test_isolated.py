@@ -17,11 +17,12 @@ from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Exhausted
-from ovnhook.changes import AddSubnet, Change, SetNetwork
 from ovnhook.host import Host
-from ovnhook.model import Domain, Interface, Kind, Network, Router, Subnet, Wish, isolated_subnet
-from ovnhook.ovsdb import rows, topology
+from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import as_map, as_set, insert, key, mutate, ref
+from ovnhook.resources import topology
+from ovnhook.resources.changes import AddSubnet, Change, SetNetwork
+from ovnhook.resources.values import Domain, Interface, Kind, Network, Router, Subnet, Wish, isolated_subnet
 from tests.database.control import Control
 from tests.database.server import Dump, Server, wait_for
 
@@ -241,7 +242,7 @@ def test_policies_of_an_earlier_version(control: Control) -> None:
                 "priority": 1000,
                 "match": f'inport == "subnet:{name}:gateway" && outport == {{"subnet:blue:gateway"}}',
                 "action": "drop",
-                "external_ids": as_map(rows.kind("isolation", router="gateway", subnet=name)),
+                "external_ids": as_map(owned.kind("isolation", router="gateway", subnet=name)),
             }
             old.append((uuids.part(which, "gateway", name), row))
     new = [row["_uuid"][1] for row in wanted["Logical_Router_Policy"].values()]

@@ -8,12 +8,12 @@ import pytest
 
 from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists, Conflict
-from ovnhook.changes import ClaimMac, RemoveSubnet
 from ovnhook.databases.northbound import Northbound
 from ovnhook.host import Host
-from ovnhook.model import Claim, Domain
 from ovnhook.ovsdb.operation import delete, key, mutate
-from ovnhook.ovsdb.rows import members, server_mac
+from ovnhook.resources.changes import ClaimMac, RemoveSubnet
+from ovnhook.resources.rows import members, server_mac
+from ovnhook.resources.values import Claim, Domain
 from tests.database.control import Control
 from tests.database.hosts import add_chassis
 from tests.database.server import Server

@@ -26,8 +26,8 @@ from ovnhook.base.errors import Conflict, Unavailable
 from ovnhook.databases.vswitch import Binding
 from ovnhook.differences import Difference, Found
 from ovnhook.host import Host
-from ovnhook.model import Domain
 from ovnhook.ovsdb.operation import Row
+from ovnhook.resources.values import Domain
 from tests.database.test_attachment import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world
 
 __all__ = ["hv1", "hv2", "world"]  # the fixtures

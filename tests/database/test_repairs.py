@@ -12,7 +12,7 @@ from ovnhook.base.errors import Unavailable
 from ovnhook.control.repairs import Repairs
 from ovnhook.databases.northbound import Northbound
 from ovnhook.host import Host
-from ovnhook.model import Domain, Interface, Kind, Wish
+from ovnhook.resources.values import Domain, Interface, Kind, Wish
 from tests.database.control import MAC, Control
 from tests.database.hosts import add_chassis
 from tests.database.server import Dump, wait_for

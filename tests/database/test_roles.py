@@ -28,9 +28,9 @@ from ovnhook.control import status
 from ovnhook.control.roles import RULES
 from ovnhook.control.server import Server
 from ovnhook.databases.northbound import Northbound
-from ovnhook.model import Domain
-from ovnhook.observed import Observed
-from ovnhook.subnet import Underlay
+from ovnhook.resources.state import Observed
+from ovnhook.resources.subnet import Underlay
+from ovnhook.resources.values import Domain
 from tests.database.authority import Authority
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, start_northd

@@ -10,7 +10,6 @@ import pytest
 from ovnhook.attachment import Attached
 from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.changes import RemovePort
 from ovnhook.databases import inventory
 from ovnhook.differences import (
     Domains,
@@ -26,7 +25,8 @@ from ovnhook.differences import (
     with_claims,
 )
 from ovnhook.host import Host
-from ovnhook.model import Claim, Domain, Interface, Kind, Unfit, isolated_subnet
+from ovnhook.resources.changes import RemovePort
+from ovnhook.resources.values import Claim, Domain, Interface, Kind, Unfit, isolated_subnet
 from tests.database.test_attachment import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world
 
 __all__ = ["hv1", "hv2", "world"]  # the fixtures

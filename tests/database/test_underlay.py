@@ -15,8 +15,8 @@ from ovnhook import underlay
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases.vswitch import Vswitch
 from ovnhook.host import Host
-from ovnhook.model import Domain, Interface, Kind, Wish, isolated_subnet
-from ovnhook.subnet import Underlay
+from ovnhook.resources.subnet import Underlay
+from ovnhook.resources.values import Domain, Interface, Kind, Wish, isolated_subnet
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, tell
 from tests.database.server import Server

@@ -9,9 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import address
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.model import Range, Subnet
+from ovnhook.resources import address
+from ovnhook.resources.values import Range, Subnet
 
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"))
 

@@ -12,7 +12,7 @@ from ovnhook import clientdomain
 from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.clientdomain import Asked
-from ovnhook.model import Keeper
+from ovnhook.resources.values import Keeper
 
 BOX = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
 

@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress
 
-from ovnhook import names
 from ovnhook.differences import (
     Arrive,
     Attach,
@@ -32,7 +31,8 @@ from ovnhook.differences import (
     strangers,
     subnets,
 )
-from ovnhook.model import Claim, Domain, Holding, Interface, Keeper, Kind, Lease, Port, Tap, Wish
+from ovnhook.resources import names
+from ovnhook.resources.values import Claim, Domain, Holding, Interface, Keeper, Kind, Lease, Port, Tap, Wish
 
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
 GONE = UUID("7d1c2a35-86b4-4f10-b1a4-5f8a3c1be5d2")

@@ -16,8 +16,8 @@ from ovnhook.base.config import Config
 from ovnhook.cli.main import command
 from ovnhook.control.roles import RULES
 from ovnhook.databases import trust
-from ovnhook.ovsdb import rows, topology
 from ovnhook.pki.x509 import NODE, READER, ROLES
+from ovnhook.resources import rows, topology
 
 REPO = Path(__file__).parents[2]
 REFERENCE = REPO / "docs" / "reference"

@@ -15,12 +15,13 @@ import pytest
 from lxml import etree
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import address, domainxml, networkxml, plan
+from ovnhook import domainxml, networkxml, plan
 from ovnhook.base.errors import OvnhookError
-from ovnhook.changes import AddLease, AddPort, Change, ClaimMac, NeedSubnet, Registry, SetHolding, SetNames
-from ovnhook.model import Domain, Interface, Subnet, isolated_subnet
-from ovnhook.observed import Observed
 from ovnhook.plan import Placement
+from ovnhook.resources import address
+from ovnhook.resources.changes import AddLease, AddPort, Change, ClaimMac, NeedSubnet, Registry, SetHolding, SetNames
+from ovnhook.resources.state import Observed
+from ovnhook.resources.values import Domain, Interface, Subnet, isolated_subnet
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.xml"))

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from netaddr import IPAddress
 
-from ovnhook.health import Certificate, Database, Foreign, Leg, Observed, Pace, Problem, Server, Use, problems, span
-from ovnhook.model import External, InterfaceAddress, Node, Router
+from ovnhook.health import Certificate, Database, Foreign, Leg, Observed, Pace, Problem, Use, problems, span
+from ovnhook.ovsdb.serverstate import Server
+from ovnhook.resources.values import External, InterfaceAddress, Node, Router
 
 NOW = 1_000_000.0
 DAY = 86_400

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook import names
-from ovnhook.model import Lease
+from ovnhook.resources import names
+from ovnhook.resources.values import Lease
 
 
 def lease(host: str, address: str) -> Lease:

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress
 
-from ovnhook import naming
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.model import Lease, Port
+from ovnhook.resources import naming
+from ovnhook.resources.values import Lease, Port
 
 WEB, DB = UUID(int=1), UUID(int=2)
 

@@ -6,8 +6,8 @@ import pytest
 
 from ovnhook import domainxml
 from ovnhook.base.errors import InvalidRequest, NotFound, OvnhookError, Unavailable
-from ovnhook.model import Node
 from ovnhook.placement import emptiest_first, is_shared, others
+from ovnhook.resources.values import Node
 
 NOW = 1_000_000.0
 NODES = [

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import migration, names, plan
+from ovnhook import migration, plan
 from ovnhook.base.errors import NotFound
-from ovnhook.changes import (
+from ovnhook.plan import Placement
+from ovnhook.resources import names
+from ovnhook.resources.changes import (
     AddLease,
     AddPort,
     Change,
@@ -29,9 +31,8 @@ from ovnhook.changes import (
     UpdatePort,
     describe,
 )
-from ovnhook.model import Claim, Domain, Holding, Interface, Kind, Lease, Port, Subnet, Wish
-from ovnhook.observed import Observed
-from ovnhook.plan import Placement
+from ovnhook.resources.state import Observed
+from ovnhook.resources.values import Claim, Domain, Holding, Interface, Kind, Lease, Port, Subnet, Wish
 
 SUBNETS = {
     name: Subnet(name, IPNetwork(f"10.{n}.0.0/24"), IPAddress(f"10.{n}.0.1"), domain=f"{name}.example" if n else "")

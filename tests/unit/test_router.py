@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import router
 from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
-from ovnhook.changes import Registry, SetGateways, SetNetwork, SetRegistry
-from ovnhook.model import External, InterfaceAddress, Network, Node, Router, Subnet
-from ovnhook.observed import Cloud
-from ovnhook.router import Leg
+from ovnhook.resources import router
+from ovnhook.resources.changes import Registry, SetGateways, SetNetwork, SetRegistry
+from ovnhook.resources.router import Leg
+from ovnhook.resources.state import Cloud
+from ovnhook.resources.values import External, InterfaceAddress, Network, Node, Router, Subnet
 
 LEG = Leg("external", "203.0.113.10/24", "203.0.113.1")
 ID = UUID(int=7)

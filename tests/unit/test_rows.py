@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from netaddr import EUI, IPAddress, IPNetwork
 
-from ovnhook.changes import Registry
-from ovnhook.model import (
+from ovnhook.ovsdb.operation import Row, as_map
+from ovnhook.resources import rows, topology
+from ovnhook.resources.changes import Registry
+from ovnhook.resources.values import (
     External,
     Floating,
     Holding,
@@ -26,8 +28,6 @@ from ovnhook.model import (
     Router,
     Subnet,
 )
-from ovnhook.ovsdb import rows, topology
-from ovnhook.ovsdb.operation import Row, as_map
 
 FLAGS = st.booleans()
 UUIDS = st.sampled_from([UUID(int=1), UUID(int=2)])

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import names, subnet
 from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OvnhookError
-from ovnhook.changes import (
+from ovnhook.resources import names, subnet
+from ovnhook.resources.changes import (
     AddSubnet,
     NeedNames,
     Registry,
@@ -24,9 +24,9 @@ from ovnhook.changes import (
     SetRegistry,
     UpdateSubnet,
 )
-from ovnhook.model import External, InterfaceAddress, Lease, Network, Range, Router, Subnet
-from ovnhook.observed import Cloud
-from ovnhook.subnet import Underlay, Wanted
+from ovnhook.resources.state import Cloud
+from ovnhook.resources.subnet import Underlay, Wanted
+from ovnhook.resources.values import External, InterfaceAddress, Lease, Network, Range, Router, Subnet
 
 KNOWN = Underlay(1442, known=True)
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway", default=True)

@@ -11,13 +11,13 @@ from uuid import UUID, uuid5
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook.changes import Registry
 from ovnhook.control import leases, ports, routers, subnets
 from ovnhook.control.view import View
-from ovnhook.model import Lease, Port, Router, Subnet
-from ovnhook.ovsdb import rows, topology
 from ovnhook.ovsdb.operation import Row, as_map
 from ovnhook.ovsdb.replica import Difference
+from ovnhook.resources import rows, topology
+from ovnhook.resources.changes import Registry
+from ovnhook.resources.values import Lease, Port, Router, Subnet
 
 MANY = 10_000
 BLUE = Subnet(

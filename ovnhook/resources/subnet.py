@@ -12,12 +12,12 @@ from typing import Any
 
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import address, names
 from ovnhook.base.errors import AlreadyExists, Exhausted, InUse, InvalidRequest, NotFound
 from ovnhook.base.labels import SUBNET_NAME
-from ovnhook.changes import AddSubnet, Change, NeedNames, RemoveSubnet, SetNames, SetNetwork, UpdateSubnet
-from ovnhook.model import DEFAULT_ROUTER, Lease, Network, Range, Router, Subnet
-from ovnhook.observed import Cloud
+from ovnhook.resources import address, names
+from ovnhook.resources.changes import AddSubnet, Change, NeedNames, RemoveSubnet, SetNames, SetNetwork, UpdateSubnet
+from ovnhook.resources.state import Cloud
+from ovnhook.resources.values import DEFAULT_ROUTER, Lease, Network, Range, Router, Subnet
 
 SETTINGS = ("gateway", "ranges", "dns", "domain", "mtu", "default", "router", "isolated", "cidr6")
 """What of a subnet can be set; its name and its network stay."""

@@ -8,24 +8,35 @@ the row. So a key that is added later needs a default that means what was so bef
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 from netaddr import EUI, AddrFormatError, IPAddress, IPNetwork
 
-from ovnhook import address
 from ovnhook.base import labels, uuids
 from ovnhook.base.errors import OvnhookError
-from ovnhook.changes import Registry
-from ovnhook.model import Claim, External, Holding, InterfaceAddress, Keeper, Lease, Port, Range, Router, Subnet
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
+from ovnhook.ovsdb.owned import KIND, kind, own
+from ovnhook.resources import address
+from ovnhook.resources.changes import Registry
+from ovnhook.resources.values import (
+    Claim,
+    External,
+    Holding,
+    InterfaceAddress,
+    Keeper,
+    Lease,
+    Port,
+    Range,
+    Router,
+    Subnet,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-KIND = "ovnhook:kind"
 DOMAIN = "ovnhook:domain"
 HOST = "ovnhook:host"
 MAC = "ovnhook:mac"
@@ -47,17 +58,6 @@ _LARGEST_MTU = 65_535  # bytes: that of an IP packet
 _LAST_VLAN = 4094  # IEEE 802.1Q
 _LARGEST_INDEX = 1_000_000  # of a domain's interface
 _DHCP_LEASE_TIME = 3600  # seconds; a change of a subnet reaches its guests within half of it
-
-
-def kind(name: str, **values: str) -> dict[str, str]:
-    """The external_ids of a row of ours, or the part of them to search for; ``_`` in a key stands for ``-``."""
-    return {KIND: name, **{f"ovnhook:{key.replace('_', '-')}": value for key, value in values.items()}}
-
-
-def own(row: Row) -> Mapping[str, str]:
-    """Our keys of a row's external_ids, without the prefix."""
-    ids = map_of(row["external_ids"])
-    return {key.removeprefix("ovnhook:"): value for key, value in ids.items() if key.startswith("ovnhook:")}
 
 
 class BrokenRow(OvnhookError):

@@ -19,10 +19,10 @@ from uuid import UUID
 
 from netaddr import EUI, IPAddress, mac_unix_expanded, valid_mac
 
-from ovnhook.address import is_ip
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.base.text import quoted
-from ovnhook.model import Lease, Port
+from ovnhook.resources.address import is_ip
+from ovnhook.resources.values import Lease, Port
 
 _LISTED = 5  # choices that a refusal lists
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from ovnhook.model import Claim, Floating, Holding, Lease, Network, Port, Subnet
+from ovnhook.resources.values import Claim, Floating, Holding, Lease, Network, Port, Subnet
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class NeedNames:
 
 @dataclass(frozen=True)
 class SetNames:
-    """Let guests ask for other names of a subnet (ovnhook.names). Fails if a new one is somebody else's."""
+    """Let guests ask for other names of a subnet (ovnhook.resources.names). Fails if a new one is somebody else's."""
 
     subnet: str
     old: Mapping[str, str]

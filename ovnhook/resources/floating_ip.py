@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import address, naming
 from ovnhook.base.errors import AlreadyExists, InvalidRequest, NotFound
-from ovnhook.changes import AddFloating, Change, RemoveFloating
-from ovnhook.model import Floating, Lease, Port
-from ovnhook.observed import Cloud
+from ovnhook.resources import address, naming
+from ovnhook.resources.changes import AddFloating, Change, RemoveFloating
+from ovnhook.resources.state import Cloud
+from ovnhook.resources.values import Floating, Lease, Port
 
 
 def create(text: str, target: str, leases: Iterable[Lease], ports: Iterable[Port], cloud: Cloud) -> tuple[Change, ...]:
@@ -18,7 +18,7 @@ def create(text: str, target: str, leases: Iterable[Lease], ports: Iterable[Port
 
     Args:
         text: the address outside.
-        target: names a port (ovnhook.naming), whose domain need not run.
+        target: names a port (ovnhook.resources.naming), whose domain need not run.
         leases: all of them.
         ports: all of them.
         cloud: what there is.

@@ -15,8 +15,7 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook.base import uuids
-from ovnhook.model import External, Floating, Network, Router, Subnet
-from ovnhook.ovsdb import rows
+from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import (
     Operation,
     Row,
@@ -33,6 +32,8 @@ from ovnhook.ovsdb.operation import (
     set_keys,
     update,
 )
+from ovnhook.resources import rows
+from ovnhook.resources.values import External, Floating, Network, Router, Subnet
 
 ROUTER = "Logical_Router"
 ROUTER_PORT = "Logical_Router_Port"
@@ -146,7 +147,7 @@ def gateways(router: str, old: tuple[str, ...], new: tuple[str, ...]) -> list[Op
         if chassis in old:
             found.append(update(GATEWAY, key(uuid), {"priority": priority}))
             continue
-        ids = as_map(rows.kind("gateway", router=router))
+        ids = as_map(owned.kind("gateway", router=router))
         found.append(insert(GATEWAY, uuid, {"chassis_name": chassis, "priority": priority, "external_ids": ids}))
         found.append(mutate(GROUP, key(group), [["ha_chassis", "insert", rows.members(uuid)]]))
     gone = as_set(ref(gateway(router, chassis)) for chassis in old if chassis not in new)
@@ -165,7 +166,7 @@ def gateway(router: str, chassis: str) -> UUID:
 
 def floating_row(one: Floating) -> Row:
     """The NAT row of a floating address."""
-    ids = rows.kind(
+    ids = owned.kind(
         "floating",
         router=one.router,
         subnet=one.subnet,
@@ -183,14 +184,14 @@ def floating_row(one: Floating) -> Row:
 
 def name_floating(subnet: str, address: IPAddress, domain_name: str, mac: str) -> Operation:
     """Write the domain's present name into the floating address of a leased one, if there is one."""
-    ids = rows.kind("floating", domain_name=domain_name, mac=mac)
+    ids = owned.kind("floating", domain_name=domain_name, mac=mac)
     return mutate(NAT, key(uuids.floating(subnet, str(address))), set_keys("external_ids", ids))
 
 
 @rows.reader
 def floating(row: Row) -> Floating:
     """A NAT row as the floating address it is."""
-    ids = rows.own(row)
+    ids = owned.own(row)
     return Floating(
         address=IPAddress(row["external_ip"]),
         router=ids["router"],
@@ -249,7 +250,7 @@ def _joined(router: Router, subnet: Subnet) -> dict[UUID, Node]:
         "mac": rows.server_mac(subnet),
         "networks": as_set(f"{gateway}/{cidr.prefixlen}" for cidr, gateway in subnet.gateways.items()),
         "ipv6_ra_configs": as_map(_advertisement(subnet) if subnet.network(6) else {}),
-        "external_ids": as_map(rows.kind("router-port", router=router.name, subnet=subnet.name)),
+        "external_ids": as_map(owned.kind("router-port", router=router.name, subnet=subnet.name)),
     }
     return {
         uuids.part("router-port", router.name, subnet.name): Node(ROUTER_PORT, inside, (ROUTER, router.uuid, "ports")),
@@ -289,7 +290,7 @@ def _isolated(router: Router, subnet: Subnet) -> dict[UUID, Node]:
             "priority": priority,
             "match": match,
             "action": action,
-            "external_ids": as_map(rows.kind("isolated", router=router.name, subnet=subnet.name)),
+            "external_ids": as_map(owned.kind("isolated", router=router.name, subnet=subnet.name)),
         }
         uuid = uuids.part(which, router.name, subnet.name)
         found[uuid] = Node(POLICY, row, (ROUTER, router.uuid, "policies"))
@@ -327,8 +328,8 @@ def _outside(network: Network, external: External) -> dict[UUID, Node]:
     router = network.router
     switch = uuids.part("external", router.name)
     group = uuids.part("gateways", router.name)
-    ids = as_map(rows.kind("external", router=router.name))
-    copy = as_map(rows.router_ids(router) | rows.kind("external", router=router.name))  # ovnhook.databases.integrity
+    ids = as_map(owned.kind("external", router=router.name))
+    copy = as_map(rows.router_ids(router) | owned.kind("external", router=router.name))  # ovnhook.databases.integrity
     name = _leg(router)
     localnet = {
         "name": f"localnet:{router.name}",
@@ -378,7 +379,7 @@ def _snat(router: Router, external: External, subnet: Subnet) -> dict[UUID, Node
                 "type": "snat",
                 "external_ip": str(address.ip),
                 "logical_ip": str(network),
-                "external_ids": as_map(rows.kind("snat", router=router.name, subnet=subnet.name)),
+                "external_ids": as_map(owned.kind("snat", router=router.name, subnet=subnet.name)),
             }
             uuid = uuids.part(_SNATS[address.version], router.name, subnet.name)
             found[uuid] = Node(NAT, row, (ROUTER, router.uuid, "nat"))
@@ -392,5 +393,5 @@ def _peer(name: str, router_port: str, router: Router) -> Row:
         "type": "router",
         "addresses": "router",
         "options": as_map({"router-port": router_port}),
-        "external_ids": as_map(rows.kind("router-peer", router=router.name)),
+        "external_ids": as_map(owned.kind("router-peer", router=router.name)),
     }

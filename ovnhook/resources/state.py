@@ -8,8 +8,8 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook.changes import Registry, SetRegistry
-from ovnhook.model import Claim, Floating, Holding, Lease, Network, Port, Router, Subnet
+from ovnhook.resources.changes import Registry, SetRegistry
+from ovnhook.resources.values import Claim, Floating, Holding, Lease, Network, Port, Router, Subnet
 
 
 @dataclass(frozen=True)
