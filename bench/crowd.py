@@ -7,10 +7,10 @@ from uuid import UUID, uuid5
 
 from netaddr import IPAddress
 
-from ovnhook import plan
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases.northbound import Northbound, operations
-from ovnhook.plan import Placement
+from ovnhook.domains import plan
+from ovnhook.domains.plan import Placement
 from ovnhook.resources import address, subnet
 from ovnhook.resources.changes import Change
 from ovnhook.resources.state import Observed

@@ -17,7 +17,6 @@ from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import migration, plan
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import (
@@ -32,8 +31,9 @@ from ovnhook.base.errors import (
 )
 from ovnhook.base.text import quoted
 from ovnhook.databases.northbound import Northbound
+from ovnhook.domains import migration, plan
+from ovnhook.domains.plan import Placement
 from ovnhook.ovsdb.connection import ConstraintViolation
-from ovnhook.plan import Placement
 from ovnhook.resources import address, names
 from ovnhook.resources import subnet as subnets
 from ovnhook.resources.changes import AddLease, Change, DropLease, RemovePort, SetNames, UpdateLease, describe

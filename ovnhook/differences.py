@@ -13,8 +13,8 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook import plan
 from ovnhook.base.errors import OvnhookError
+from ovnhook.domains import plan
 from ovnhook.resources import names
 from ovnhook.resources.values import Claim, Domain, Holding, Interface, Keeper, Lease, Port, Tap, Unfit
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from netaddr import IPNetwork
 
-from ovnhook import plan, underlay
+from ovnhook import underlay
 from ovnhook.attachment import Attached, Attachment
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
@@ -19,6 +19,7 @@ from ovnhook.base.errors import Unavailable
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.databases.vswitch import Binding, Vswitch
+from ovnhook.domains import plan
 from ovnhook.ovsdb import tls
 from ovnhook.resources.values import Domain, Kind
 

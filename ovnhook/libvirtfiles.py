@@ -9,9 +9,9 @@ import logging
 import os
 from pathlib import Path
 
-from ovnhook import networkxml
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.networkxml import LibvirtNetwork
+from ovnhook.domains import networkxml
+from ovnhook.domains.networkxml import LibvirtNetwork
 
 _log = logging.getLogger(__name__)
 

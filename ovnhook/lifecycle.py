@@ -11,12 +11,13 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from ovnhook import domainxml, libvirtfiles
+from ovnhook import libvirtfiles
 from ovnhook.base import logs
 from ovnhook.base.config import Config, load
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidConfig, OvnhookError, Unavailable
 from ovnhook.base.text import visible
+from ovnhook.domains import domainxml
 from ovnhook.host import Host
 
 _log = logging.getLogger(__name__)

@@ -19,12 +19,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ovnhook import domainxml
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, OvnhookError, Unavailable
 from ovnhook.differences import Found
+from ovnhook.domains import domainxml
 from ovnhook.host import Host
 from ovnhook.lifecycle import AGENT_SHARE, Answer, answer
 

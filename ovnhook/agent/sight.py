@@ -7,10 +7,11 @@ from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
-from ovnhook import domainxml, libvirtfiles
+from ovnhook import libvirtfiles
 from ovnhook.agent.hypervisor import Seen, Sight
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.differences import Difference, Domains, Leave, Running
+from ovnhook.domains import domainxml
 from ovnhook.resources.values import Domain
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from ovnhook import clientdomain
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import Attachment
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InUse, NotFound
-from ovnhook.clientdomain import Asked
 from ovnhook.control.roles import check_host
 from ovnhook.databases.southbound import Southbound
-from ovnhook.domainxml import interface_xml
+from ovnhook.domains import clientdomain
+from ovnhook.domains.clientdomain import Asked
+from ovnhook.domains.domainxml import interface_xml
+from ovnhook.domains.plan import Placement, port_id
 from ovnhook.pki.x509 import NODE, Subject
-from ovnhook.plan import Placement, port_id
 from ovnhook.resources.values import Domain, Keeper
 
 

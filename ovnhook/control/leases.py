@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from netaddr import IPAddress
 
-from ovnhook import plan
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.attachment import repeat
 from ovnhook.base.deadline import Deadline
@@ -15,6 +14,7 @@ from ovnhook.base.errors import InvalidRequest, NotFound
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.databases.northbound import Northbound
+from ovnhook.domains import plan
 from ovnhook.resources import naming
 from ovnhook.resources.address import is_ip
 from ovnhook.resources.changes import describe

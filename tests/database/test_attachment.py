@@ -13,13 +13,13 @@ import pytest
 from netaddr import IPAddress, IPNetwork
 
 from lab.waiting import HANG
-from ovnhook import plan
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.vswitch import Binding
+from ovnhook.domains import plan
 from ovnhook.host import Host
 from ovnhook.resources import address
 from ovnhook.resources.changes import (

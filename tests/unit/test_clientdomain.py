@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress
 
-from ovnhook import clientdomain
 from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.clientdomain import Asked
+from ovnhook.domains import clientdomain
+from ovnhook.domains.clientdomain import Asked
 from ovnhook.resources.values import Keeper
 
 BOX = UUID("b0b760f6-c243-4921-961b-fb38061dec03")

@@ -11,11 +11,11 @@ from pathlib import Path
 import click
 import pytest
 
-from ovnhook import domainxml
 from ovnhook.base.config import Config
 from ovnhook.cli.main import command
 from ovnhook.control.roles import RULES
 from ovnhook.databases import trust
+from ovnhook.domains import domainxml
 from ovnhook.pki.x509 import NODE, READER, ROLES
 from ovnhook.resources import rows, topology
 

@@ -15,9 +15,9 @@ import pytest
 from lxml import etree
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import domainxml, networkxml, plan
 from ovnhook.base.errors import OvnhookError
-from ovnhook.plan import Placement
+from ovnhook.domains import domainxml, networkxml, plan
+from ovnhook.domains.plan import Placement
 from ovnhook.resources import address
 from ovnhook.resources.changes import AddLease, AddPort, Change, ClaimMac, NeedSubnet, Registry, SetHolding, SetNames
 from ovnhook.resources.state import Observed

@@ -15,11 +15,8 @@ LAYERS = (
     {"pki"},
     {"ovsdb"},
     {"resources"},
-    {"networkxml"},
-    {"domainxml", "libvirtfiles"},
-    {"migration"},
-    {"plan"},
-    {"clientdomain"},
+    {"domains"},
+    {"libvirtfiles"},
     {"health", "differences", "connectivity"},
     {"placement"},
     {"databases"},
@@ -39,7 +36,7 @@ PURE = (
     *(f"pki/{name}.py" for name in ("x509", "token", "members", "fence", "ipsec", "remotes")),
     *(f"ovsdb/{name}.py" for name in ("operation", "owned", "serverstate")),
     "resources/",
-    *("domainxml.py", "networkxml.py", "clientdomain.py", "migration.py", "plan.py"),
+    "domains/",
     *("health.py", "differences.py", "connectivity.py", "placement.py"),
 )
 """What does no I/O, as the beginning of the file's path."""
@@ -49,7 +46,7 @@ OWNERS = {
     "ovsdbapp": ("ovsdb/",),
     "libvirt": ("agent/",),
     "grpc": ("control/", "control.py", "api/", "cli/client.py"),
-    "lxml": ("domainxml.py", "networkxml.py"),
+    "lxml": ("domains/domainxml.py", "domains/networkxml.py"),
     "cryptography": ("pki/x509.py",),
 }
 """Who alone may import a library, as the beginning of the file's path."""
@@ -114,20 +111,22 @@ def test_imports_point_down(file: str) -> None:
 
 def test_the_core_is_there() -> None:
     """The files are found: a wrong path would make the test above hold of nothing."""
-    assert {"base/errors.py", "plan.py", "databases/northbound.py", "attachment.py", "agent/server.py"} <= set(FILES)
+    assert {"base/errors.py", "domains/plan.py", "databases/northbound.py", "attachment.py", "agent/server.py"} <= set(
+        FILES
+    )
 
 
 @pytest.mark.parametrize(
     ("file", "source", "fault"),
     [
         ("resources/subnet.py", "from ovnhook.databases import northbound", "not below"),
-        ("plan.py", "from ovnhook import attachment", "not below"),
-        ("plan.py", "def f():\n    import ovnhook.lifecycle as l", "not below"),
+        ("domains/plan.py", "from ovnhook import attachment", "not below"),
+        ("domains/plan.py", "def f():\n    import ovnhook.lifecycle as l", "not below"),
         ("agent/server.py", "from ovnhook.control import service", "not below"),
         ("control/service.py", "from ovnhook.agent import server", "not below"),
         ("resources/values.py", "from . import names", "whole name"),
         ("resources/values.py", "import os.path", "pure"),
-        ("plan.py", "if 1:\n    from logging import getLogger", "pure"),
+        ("domains/plan.py", "if 1:\n    from logging import getLogger", "pure"),
         ("attachment.py", "import ovs.jsonrpc", "ovsdb/ alone"),
         ("control/live.py", "from ovsdbapp.backend import ovs_idl", "ovsdb/ alone"),
         ("attachment.py", "import libvirt", "agent/ alone"),
@@ -146,10 +145,13 @@ def test_a_wrong_import_is_told(file: str, source: str, fault: str) -> None:
 @pytest.mark.parametrize(
     ("file", "source"),
     [
-        ("agent/server.py", "import libvirt, os\nfrom ovnhook.agent import reconcile\nfrom ovnhook import plan"),
+        (
+            "agent/server.py",
+            "import libvirt, os\nfrom ovnhook.agent import reconcile\nfrom ovnhook.domains import plan",
+        ),
         ("cli/client.py", "import grpc\nfrom ovnhook.api.v1 import subnet_pb2"),
         ("__main__.py", "from ovnhook.cli import main"),
-        ("plan.py", "from ovnhook import __version__"),
+        ("domains/plan.py", "from ovnhook import __version__"),
     ],
 )
 def test_a_right_import_is_none_of_its_business(file: str, source: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ovnhook import domainxml
 from ovnhook.base.errors import InvalidRequest, NotFound, OvnhookError, Unavailable
+from ovnhook.domains import domainxml
 from ovnhook.placement import emptiest_first, is_shared, others
 from ovnhook.resources.values import Node
 

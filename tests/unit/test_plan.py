@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook import migration, plan
 from ovnhook.base.errors import NotFound
-from ovnhook.plan import Placement
+from ovnhook.domains import migration, plan
+from ovnhook.domains.plan import Placement
 from ovnhook.resources import names
 from ovnhook.resources.changes import (
     AddLease,

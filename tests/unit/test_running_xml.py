@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ovnhook import domainxml
 from ovnhook.base.errors import InvalidRequest
+from ovnhook.domains import domainxml
 from ovnhook.resources.values import Kind
 
 XML = """<domain id='3'><name>web1</name><uuid>b0b760f6-c243-4921-961b-fb38061dec03</uuid>

@@ -13,9 +13,9 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook import migration
 from ovnhook.base.errors import InUse, InvalidRequest, NotFound, Unrepaired
 from ovnhook.base.labels import SUBNET_NAME
+from ovnhook.domains import migration
 from ovnhook.resources import names
 from ovnhook.resources.changes import (
     AddLease,
