@@ -26,7 +26,7 @@ from lab import Cloud, Host
 from ovnhook.attachment import Attachment
 from ovnhook.databases import inventory
 from ovnhook.databases.northbound import Northbound
-from ovnhook.differences import Domains, Named, compare, subnets, well_named
+from ovnhook.diagnosis.differences import Domains, Named, compare, subnets, well_named
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
 from ovnhook.resources.subnet import Underlay

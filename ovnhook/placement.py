@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ovnhook.base.errors import InvalidRequest, NotFound, Unavailable
-from ovnhook.health import STALE, span
+from ovnhook.diagnosis.problems import STALE, span
 from ovnhook.resources.values import Node
 
 _SHARED = {

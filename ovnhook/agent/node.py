@@ -17,7 +17,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.databases.southbound import Report, Southbound
 from ovnhook.databases.vswitch import Vswitch
-from ovnhook.health import BEAT
+from ovnhook.diagnosis.problems import BEAT
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ defined anew) is done here when libvirt says so. What the hook could not do (a d
 told of (a host that crashed), is found by a scan of all there is: at the agent's start, when a connection was lost,
 when the hook had to let a domain start without its network, and every minute. A difference is acted on when it is seen
 in two scans, is read again by key just before that and just after, and concerns rows of this host only
-(ovnhook.differences). One that can't be repaired holds up no other one.
+(ovnhook.diagnosis.differences). One that can't be repaired holds up no other one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.databases import inventory
-from ovnhook.differences import (
+from ovnhook.diagnosis.differences import (
     Arrive,
     Attach,
     Detach,

@@ -23,7 +23,7 @@ from ovnhook.agent.locks import DomainLocks
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, OvnhookError, Unavailable
-from ovnhook.differences import Found
+from ovnhook.diagnosis.differences import Found
 from ovnhook.domains import domainxml
 from ovnhook.host import Host
 from ovnhook.lifecycle import AGENT_SHARE, Answer, answer

@@ -10,7 +10,7 @@ from uuid import UUID
 from ovnhook import libvirtfiles
 from ovnhook.agent.hypervisor import Seen, Sight
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.differences import Difference, Domains, Leave, Running
+from ovnhook.diagnosis.differences import Difference, Domains, Leave, Running
 from ovnhook.domains import domainxml
 from ovnhook.resources.values import Domain
 

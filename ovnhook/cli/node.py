@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def ago(seconds: int | None) -> str:
     """How long ago something was."""
-    from ovnhook.health import span
+    from ovnhook.diagnosis.problems import span
 
     return "never" if seconds is None else f"{span(seconds)} ago"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ovnhook import connectivity
 from ovnhook.base.deadline import Deadline
-from ovnhook.connectivity import Use
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
+from ovnhook.diagnosis import connectivity
+from ovnhook.diagnosis.connectivity import Use
 from ovnhook.resources.changes import Change
 from ovnhook.resources.state import Cloud
 

@@ -18,7 +18,7 @@ from ovnhook.control.pages import page
 from ovnhook.databases import inventory
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
-from ovnhook.health import BEAT, span
+from ovnhook.diagnosis.problems import BEAT, span
 from ovnhook.resources.values import Domain, Node
 
 _log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The service ``ovnhook.v1.Status``: asks everybody. What the answers mean is judged in ovnhook.health."""
+"""The service ``ovnhook.v1.Status``: asks everybody. What the answers mean is judged in ovnhook.diagnosis.problems."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ovnhook import health
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
@@ -22,6 +21,7 @@ from ovnhook.control.remotes import Remotes
 from ovnhook.control.repairs import Repairs
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
+from ovnhook.diagnosis import problems
 from ovnhook.ovsdb import server
 from ovnhook.pki import ipsec
 from ovnhook.pki.members import Members
@@ -46,10 +46,10 @@ class _Stored:
 
     cloud: Cloud
     gateways: dict[str, tuple[str, ...]]
-    uses: tuple[health.Use, ...]
-    shared_macs: tuple[health.SharedMac, ...]
+    uses: tuple[problems.Use, ...]
+    shared_macs: tuple[problems.SharedMac, ...]
     ports: Counter[str]
-    defects: tuple[health.Defect, ...]
+    defects: tuple[problems.Defect, ...]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class _Measured:
 
     begun: float
     count: int | None = None
-    pace: health.Pace | None = None
+    pace: problems.Pace | None = None
     errors: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -127,10 +127,10 @@ class Status:
             hosts, hosts_error = _attempt(lambda: self._hosts(Deadline.after(share)))
             servers = [(side, one.result()) for side, one in asked]
         errors = {**measured.errors, **_errors(northbound=stored_error, southbound=hosts_error)}
-        observed = health.Observed(
+        observed = problems.Observed(
             now=time.time(),
             databases=tuple(
-                health.Database(side, tuple(one for where, one in servers if where == side), errors.get(side, ""))
+                problems.Database(side, tuple(one for where, one in servers if where == side), errors.get(side, ""))
                 for side in sides
             ),
             pace=measured.pace if hosts else None,
@@ -140,7 +140,7 @@ class Status:
             shared_macs=stored.shared_macs if stored else (),
             defects=stored.defects if stored else (),
             certificates=tuple(
-                health.Certificate(one.subject.name, one.subject.role, one.ends)
+                problems.Certificate(one.subject.name, one.subject.role, one.ends)
                 for one in self._members().found
                 if one.ends and one.subject.role in (CONTROL, NODE)
             ),
@@ -171,10 +171,10 @@ class Status:
         return _Stored(
             cloud=cloud,
             gateways=self._northbound.gateways(deadline),
-            uses=tuple(health.Use(one.name, used[one.name], address.capacity(one)) for one in cloud.subnets),
-            shared_macs=health.shared_macs(stored.ports, foreign),
+            uses=tuple(problems.Use(one.name, used[one.name], address.capacity(one)) for one in cloud.subnets),
+            shared_macs=problems.shared_macs(stored.ports, foreign),
             ports=Counter(port.host for port in stored.ports),
-            defects=tuple(health.Defect(what, hint) for what, hint in defects),
+            defects=tuple(problems.Defect(what, hint) for what, hint in defects),
         )
 
     def _hosts(self, deadline: Deadline) -> _Hosts:
@@ -209,10 +209,10 @@ class Status:
         pace, error = _attempt(lambda: self._pace(count, patience))
         return _Measured(begun, count, pace, _errors(southbound=error))
 
-    def _pace(self, count: int, patience: float) -> health.Pace:
+    def _pace(self, count: int, patience: float) -> problems.Pace:
         """Wait for northd and the hosts, as ``ovn-nbctl --wait=hv sync`` does, and tell how long each took."""
         if not count:
-            return health.Pace()  # the row that is counted in is made by northd, which has never run
+            return problems.Pace()  # the row that is counted in is made by northd, which has never run
         counted_at = time.monotonic()
         northd: int | None = None
         nodes: dict[str, int | None] = {}
@@ -226,7 +226,7 @@ class Status:
                 if nodes.get(name) is None:
                     nodes[name] = took if answered >= count else None
             if not waited.remaining or (northd is not None and None not in nodes.values()):
-                return health.Pace(northd, nodes)
+                return problems.Pace(northd, nodes)
             time.sleep(_PAUSE)
 
 
@@ -254,17 +254,17 @@ def _attempt(ask: Callable[[], T]) -> tuple[T | None, str]:
         return None, str(error)
 
 
-def _legs(stored: _Stored, hosts: _Hosts | None, failures: Mapping[str, str]) -> tuple[health.Leg, ...]:
+def _legs(stored: _Stored, hosts: _Hosts | None, failures: Mapping[str, str]) -> tuple[problems.Leg, ...]:
     active = hosts.active if hosts else {}
     routers = (one for one in stored.cloud.routers if one.external)
     return tuple(
-        health.Leg(one, stored.gateways.get(one.name, ()), active.get(one.name, ""), failures.get(one.name, ""))
+        problems.Leg(one, stored.gateways.get(one.name, ()), active.get(one.name, ""), failures.get(one.name, ""))
         for one in routers
     )
 
 
-def _answer(seen: health.Observed, around: Around) -> api.GetStatusResponse:
-    found = health.problems(seen)
+def _answer(seen: problems.Observed, around: Around) -> api.GetStatusResponse:
+    found = problems.problems(seen)
     return api.GetStatusResponse(
         ok=not found,
         problems=[api.Problem(what=one.what, hint=one.hint) for one in found],
@@ -295,7 +295,7 @@ def _answer(seen: health.Observed, around: Around) -> api.GetStatusResponse:
     )
 
 
-def _northd(pace: health.Pace | None) -> api.Northd:
+def _northd(pace: problems.Pace | None) -> api.Northd:
     if pace is None or pace.northd is None:
         return api.Northd()
     took = [node for node in pace.nodes.values() if node is not None]

@@ -24,7 +24,7 @@ from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.errors import Conflict, Unavailable
 from ovnhook.databases.vswitch import Binding
-from ovnhook.differences import Difference, Found
+from ovnhook.diagnosis.differences import Difference, Found
 from ovnhook.host import Host
 from ovnhook.ovsdb.operation import Row
 from ovnhook.resources.values import Domain

@@ -11,7 +11,7 @@ from ovnhook.attachment import Attached
 from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.databases import inventory
-from ovnhook.differences import (
+from ovnhook.diagnosis.differences import (
     Domains,
     Named,
     Running,

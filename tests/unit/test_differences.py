@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress
 
-from ovnhook.differences import (
+from ovnhook.diagnosis.differences import (
     Arrive,
     Attach,
     Detach,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from netaddr import IPAddress
 
-from ovnhook.health import Certificate, Database, Foreign, Leg, Observed, Pace, Problem, Use, problems, span
+from ovnhook.diagnosis.problems import Certificate, Database, Foreign, Leg, Observed, Pace, Problem, Use, problems, span
 from ovnhook.ovsdb.serverstate import Server
 from ovnhook.resources.values import External, InterfaceAddress, Node, Router
 

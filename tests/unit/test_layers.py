@@ -17,7 +17,7 @@ LAYERS = (
     {"resources"},
     {"domains"},
     {"libvirtfiles"},
-    {"health", "differences", "connectivity"},
+    {"diagnosis"},
     {"placement"},
     {"databases"},
     {"underlay"},
@@ -37,7 +37,8 @@ PURE = (
     *(f"ovsdb/{name}.py" for name in ("operation", "owned", "serverstate")),
     "resources/",
     "domains/",
-    *("health.py", "differences.py", "connectivity.py", "placement.py"),
+    "diagnosis/",
+    "placement.py",
 )
 """What does no I/O, as the beginning of the file's path."""
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}
