@@ -23,10 +23,10 @@ from bench.agent import ticks
 from bench.guests import wait
 from bench.row import Row, told
 from lab import Cloud, Host
-from ovnhook.attachment import Attachment
 from ovnhook.databases import inventory
 from ovnhook.databases.northbound import Northbound
 from ovnhook.diagnosis.differences import Domains, Named, compare, subnets, well_named
+from ovnhook.engine.attach import Attachment
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
 from ovnhook.resources.subnet import Underlay

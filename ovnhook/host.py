@@ -11,8 +11,6 @@ from uuid import UUID
 
 from netaddr import IPNetwork
 
-from ovnhook import underlay
-from ovnhook.attachment import Attached, Attachment
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
@@ -20,6 +18,8 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.databases.vswitch import Binding, Vswitch
 from ovnhook.domains import plan
+from ovnhook.engine import underlay
+from ovnhook.engine.attach import Attached, Attachment
 from ovnhook.ovsdb import tls
 from ovnhook.resources.values import Domain, Kind
 

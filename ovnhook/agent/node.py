@@ -12,12 +12,13 @@ import threading
 import time
 from collections.abc import Callable
 
-from ovnhook import __version__, underlay
+from ovnhook import __version__
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.databases.southbound import Report, Southbound
 from ovnhook.databases.vswitch import Vswitch
 from ovnhook.diagnosis.problems import BEAT
+from ovnhook.engine import underlay
 
 _log = logging.getLogger(__name__)
 

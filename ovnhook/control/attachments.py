@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.attachment import Attachment
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InUse, NotFound
 from ovnhook.control.roles import check_host
@@ -12,6 +11,7 @@ from ovnhook.domains import clientdomain
 from ovnhook.domains.clientdomain import Asked
 from ovnhook.domains.domainxml import interface_xml
 from ovnhook.domains.plan import Placement, port_id
+from ovnhook.engine.attach import Attachment
 from ovnhook.pki.x509 import NODE, Subject
 from ovnhook.resources.values import Domain, Keeper
 

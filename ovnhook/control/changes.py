@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from ovnhook.attachment import repeat
 from ovnhook.base.deadline import Deadline
 from ovnhook.control.repairs import Repairs
+from ovnhook.engine.attach import repeat
 from ovnhook.resources.changes import Change
 
 _log = logging.getLogger(__name__)

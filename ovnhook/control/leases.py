@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from netaddr import IPAddress
 
 from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.attachment import repeat
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, NotFound
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import plan
+from ovnhook.engine.attach import repeat
 from ovnhook.resources import naming
 from ovnhook.resources.address import is_ip
 from ovnhook.resources.changes import describe

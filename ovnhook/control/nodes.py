@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.attachment import Attachment
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InUse, NotFound, Unavailable
 from ovnhook.base.text import quoted
@@ -19,6 +18,7 @@ from ovnhook.databases import inventory
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.diagnosis.problems import BEAT, span
+from ovnhook.engine.attach import Attachment
 from ovnhook.resources.values import Domain, Node
 
 _log = logging.getLogger(__name__)

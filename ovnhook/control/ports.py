@@ -8,7 +8,6 @@ from dataclasses import replace
 from netaddr import IPAddress
 
 from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.attachment import Attachment
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, InUse, NotFound
 from ovnhook.base.text import quoted
@@ -17,6 +16,7 @@ from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.control.roles import check_host
 from ovnhook.databases.northbound import Northbound
+from ovnhook.engine.attach import Attachment
 from ovnhook.pki.x509 import Subject
 from ovnhook.resources import naming
 from ovnhook.resources.subnet import find

@@ -12,11 +12,9 @@ from typing import TextIO
 
 from netaddr import IPNetwork
 
-from ovnhook import underlay
 from ovnhook.api.grpc.health.v1 import health_pb2, health_pb2_grpc
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
-from ovnhook.attachment import Attachment
 from ovnhook.base.config import Config
 from ovnhook.base.errors import OvnhookError
 from ovnhook.base.liveness import Liveness
@@ -43,6 +41,8 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.databases.trust import Trust as TrustRow
 from ovnhook.databases.vswitch import Vswitch
+from ovnhook.engine import underlay
+from ovnhook.engine.attach import Attachment
 from ovnhook.ovsdb import tls
 from ovnhook.pki.members import Members
 

@@ -1,4 +1,4 @@
-"""The verbs of ovnhook.attachment on real databases, and every row that they leave, change or do not touch."""
+"""The verbs of ovnhook.engine.attach on real databases, and every row that they leave, change or do not touch."""
 
 from __future__ import annotations
 

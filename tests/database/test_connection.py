@@ -16,9 +16,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from lab.waiting import HANG
-from ovnhook.attachment import repeat
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, OvnhookError, Unavailable
+from ovnhook.engine.attach import repeat
 from ovnhook.ovsdb.connection import ConstraintViolation, Database
 from ovnhook.ovsdb.operation import Operation, insert, key, mutate, ref, require, update
 from ovnhook.ovsdb.operation import select as read

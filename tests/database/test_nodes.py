@@ -78,7 +78,7 @@ class TestTeller:
     def test_the_mtu(self, host: Host, southbound: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         """As far as it is known, and anew when it is another one."""
         carried = [Underlay()]
-        monkeypatch.setattr("ovnhook.underlay.read", lambda *_: carried[-1])
+        monkeypatch.setattr("ovnhook.engine.underlay.read", lambda *_: carried[-1])
         monkeypatch.setattr(node, "BEAT", 0.1)
         add_chassis(southbound, "hv1")
         wait_for(lambda: told(southbound, "hv1").get("ovnhook:mtu") == "")

@@ -19,12 +19,12 @@ from ovnhook.agent.calls import NoAnswer
 from ovnhook.agent.hypervisor import Seen, Sight
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.reconcile import Reconciler
-from ovnhook.attachment import Attached
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.errors import Conflict, Unavailable
 from ovnhook.databases.vswitch import Binding
 from ovnhook.diagnosis.differences import Difference, Found
+from ovnhook.engine.attach import Attached
 from ovnhook.host import Host
 from ovnhook.ovsdb.operation import Row
 from ovnhook.resources.values import Domain

@@ -19,7 +19,6 @@ from ovnhook.api.grpc.health.v1 import health_pb2
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as services
-from ovnhook.attachment import Attachment
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import PermissionDenied
 from ovnhook.control import status
@@ -28,6 +27,7 @@ from ovnhook.control.server import Server
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import clientdomain
 from ovnhook.domains.clientdomain import Asked
+from ovnhook.engine.attach import Attachment
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import Underlay
 from ovnhook.resources.values import Domain

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from ovnhook.attachment import Attached
 from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.databases import inventory
@@ -24,6 +23,7 @@ from ovnhook.diagnosis.differences import (
     well_named,
     with_claims,
 )
+from ovnhook.engine.attach import Attached
 from ovnhook.host import Host
 from ovnhook.resources.changes import RemovePort
 from ovnhook.resources.values import Claim, Domain, Interface, Kind, Unfit, isolated_subnet

@@ -11,9 +11,9 @@ from uuid import UUID
 import pytest
 
 from lab.waiting import HANG
-from ovnhook import underlay
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases.vswitch import Vswitch
+from ovnhook.engine import underlay
 from ovnhook.host import Host
 from ovnhook.resources.subnet import Underlay
 from ovnhook.resources.values import Domain, Interface, Kind, Wish, isolated_subnet

@@ -20,8 +20,7 @@ LAYERS = (
     {"diagnosis"},
     {"placement"},
     {"databases"},
-    {"underlay"},
-    {"attachment"},
+    {"engine"},
     {"host"},
     {"lifecycle", "drain"},
     {"setup"},
@@ -112,25 +111,29 @@ def test_imports_point_down(file: str) -> None:
 
 def test_the_core_is_there() -> None:
     """The files are found: a wrong path would make the test above hold of nothing."""
-    assert {"base/errors.py", "domains/plan.py", "databases/northbound.py", "attachment.py", "agent/server.py"} <= set(
-        FILES
-    )
+    assert {
+        "base/errors.py",
+        "domains/plan.py",
+        "databases/northbound.py",
+        "engine/attach.py",
+        "agent/server.py",
+    } <= set(FILES)
 
 
 @pytest.mark.parametrize(
     ("file", "source", "fault"),
     [
         ("resources/subnet.py", "from ovnhook.databases import northbound", "not below"),
-        ("domains/plan.py", "from ovnhook import attachment", "not below"),
+        ("domains/plan.py", "from ovnhook.engine import attach", "not below"),
         ("domains/plan.py", "def f():\n    import ovnhook.lifecycle as l", "not below"),
         ("agent/server.py", "from ovnhook.control import service", "not below"),
         ("control/service.py", "from ovnhook.agent import server", "not below"),
         ("resources/values.py", "from . import names", "whole name"),
         ("resources/values.py", "import os.path", "pure"),
         ("domains/plan.py", "if 1:\n    from logging import getLogger", "pure"),
-        ("attachment.py", "import ovs.jsonrpc", "ovsdb/ alone"),
+        ("engine/attach.py", "import ovs.jsonrpc", "ovsdb/ alone"),
         ("control/live.py", "from ovsdbapp.backend import ovs_idl", "ovsdb/ alone"),
-        ("attachment.py", "import libvirt", "agent/ alone"),
+        ("engine/attach.py", "import libvirt", "agent/ alone"),
         ("cli/subnet.py", "import grpc", "cli/client.py alone"),
         ("resources/rows.py", "from lxml import etree", "networkxml.py alone"),
         ("novel.py", "", "no place"),
