@@ -24,7 +24,7 @@ from lab.hypervisor import remove_hook
 from lab.process import Process
 from lab.product import PYTHON, configure
 from lab.waiting import accepts
-from ovnhook import libvirtfiles
+from ovnhook.agent import libvirtfiles
 from ovnhook.base.config import AGENT_SOCKET
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import domainxml

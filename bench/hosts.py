@@ -18,9 +18,9 @@ from lab import Cloud, Host
 from lab.central import install as install_central
 from lab.domain import domain_xml, interface_xml
 from lab.product import PYTHON, configure
+from ovnhook.agent.host import Host as Product
 from ovnhook.base.config import Config
 from ovnhook.databases.northbound import Northbound
-from ovnhook.host import Host as Product
 from ovnhook.ovsdb.operation import as_set, mutate, select
 from ovnhook.resources.rows import PORT, SWITCH
 from ovnhook.resources.values import Domain

@@ -12,10 +12,10 @@ from bench.hosts import VSWITCH, Guest
 from bench.row import Row, Target, compare
 from lab import Cloud
 from lab.central import SCHEMA
-from ovnhook import libvirtfiles
+from ovnhook.agent import libvirtfiles
+from ovnhook.agent.host import Host as Product
 from ovnhook.base.config import Config
 from ovnhook.domains import domainxml
-from ovnhook.host import Host as Product
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
 

@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ovnhook import placement
+from ovnhook.agent.host import Host
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InUse, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.base.text import quoted
 from ovnhook.databases.southbound import Southbound
 from ovnhook.domains import domainxml
-from ovnhook.host import Host
 
 PLACE = "{node}"
 """What stands in a URI for the name of a node."""

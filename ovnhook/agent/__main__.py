@@ -9,6 +9,7 @@ import threading
 
 from sdnotify import SystemdNotifier
 
+from ovnhook.agent.host import Host
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.node import Teller
 from ovnhook.agent.reconcile import Reconciler
@@ -17,7 +18,6 @@ from ovnhook.base import logs
 from ovnhook.base.config import AGENT_SOCKET, load
 from ovnhook.base.errors import OvnhookError
 from ovnhook.base.liveness import Liveness
-from ovnhook.host import Host
 
 _log = logging.getLogger("ovnhook.agent")
 

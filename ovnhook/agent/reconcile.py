@@ -23,6 +23,7 @@ from uuid import UUID
 from ovnhook.agent import sight
 from ovnhook.agent.agenda import Agenda, Event, Failures, Scan
 from ovnhook.agent.calls import NoAnswer
+from ovnhook.agent.host import Host
 from ovnhook.agent.hypervisor import Hypervisor, Listeners, Seen, Sight
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.base.config import Config
@@ -57,7 +58,6 @@ from ovnhook.diagnosis.differences import (
     whose,
     with_claims,
 )
-from ovnhook.host import Host
 from ovnhook.resources.changes import DropLease, SetNames
 from ovnhook.resources.values import Claim
 

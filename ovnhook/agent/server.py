@@ -19,14 +19,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ovnhook.agent.host import Host
+from ovnhook.agent.lifecycle import AGENT_SHARE, Answer, answer
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, OvnhookError, Unavailable
 from ovnhook.diagnosis.differences import Found
 from ovnhook.domains import domainxml
-from ovnhook.host import Host
-from ovnhook.lifecycle import AGENT_SHARE, Answer, answer
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
-from ovnhook import libvirtfiles
+from ovnhook.agent import libvirtfiles
 from ovnhook.agent.hypervisor import Seen, Sight
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.diagnosis.differences import Difference, Domains, Leave, Running

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ovnhook.api.client import Client, Object
 from ovnhook.base.errors import (
     AlreadyExists,
     Exhausted,
@@ -16,7 +17,6 @@ from ovnhook.base.errors import (
     PermissionDenied,
     Unavailable,
 )
-from ovnhook.cli.client import Client, Object
 from ovnhook.cli.output import format_option, say, show_list
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 
 import click
 
+from ovnhook.api.client import Client, Object
 from ovnhook.base.errors import OvnhookError
-from ovnhook.cli.client import Client, Object
 
 _PATIENCE = 1.0  # seconds that somebody who has pressed Tab may wait
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from ovnhook.api.client import Client
 from ovnhook.cli import complete
-from ovnhook.cli.client import Client
 from ovnhook.cli.output import format_option, show_list, show_one
 
 _COLUMNS = {

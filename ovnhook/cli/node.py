@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ovnhook.api.client import Client, Object
 from ovnhook.base.config import CONTROL_SOCKET, load
 from ovnhook.base.errors import InUse, InvalidRequest, NotFound, Unavailable
 from ovnhook.cli import complete
-from ovnhook.cli.client import Client, Object
 from ovnhook.cli.output import format_option, say, show_list, show_one, text
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from ovnhook.api.client import Client
 from ovnhook.cli import complete
-from ovnhook.cli.client import Client
 from ovnhook.cli.output import format_option, show_list, show_one, text
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -19,24 +19,24 @@ from ovnhook.base.config import Config
 from ovnhook.base.errors import OvnhookError
 from ovnhook.base.liveness import Liveness
 from ovnhook.control import listener, roles
-from ovnhook.control.attachments import Attachments
-from ovnhook.control.certificates import Certificates
-from ovnhook.control.enrolment import Enrolment
-from ovnhook.control.floating import FloatingAddresses
 from ovnhook.control.gateways import Gateways
-from ovnhook.control.health import Health
-from ovnhook.control.leases import Leases
 from ovnhook.control.loop import Loop
-from ovnhook.control.nodes import Nodes
-from ovnhook.control.ports import Ports
-from ovnhook.control.reflection import Reflection
 from ovnhook.control.remotes import Remotes
 from ovnhook.control.repairs import Repairs
-from ovnhook.control.routers import Routers
-from ovnhook.control.status import Status
-from ovnhook.control.subnets import Subnets
+from ovnhook.control.services.attachments import Attachments
+from ovnhook.control.services.certificates import Certificates
+from ovnhook.control.services.enrolment import Enrolment
+from ovnhook.control.services.floating_ips import FloatingAddresses
+from ovnhook.control.services.health import Health
+from ovnhook.control.services.leases import Leases
+from ovnhook.control.services.nodes import Nodes
+from ovnhook.control.services.ports import Ports
+from ovnhook.control.services.reflection import Reflection
+from ovnhook.control.services.routers import Routers
+from ovnhook.control.services.status import Status
+from ovnhook.control.services.subnets import Subnets
+from ovnhook.control.services.watches import Changes
 from ovnhook.control.trust import Trust
-from ovnhook.control.watches import Changes
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.databases.trust import Trust as TrustRow

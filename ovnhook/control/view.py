@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.control import floating, leases, ports, routers, subnets
+from ovnhook.control.services import floating_ips, leases, ports, routers, subnets
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Row
 from ovnhook.ovsdb.replica import Difference
@@ -142,7 +142,7 @@ class View:
                     return ports.message(one)
             case "floating_address":
                 for one in found.get("floating", ()):
-                    return floating.message(one)
+                    return floating_ips.message(one)
         return None
 
 

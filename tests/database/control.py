@@ -13,13 +13,13 @@ import pytest
 from netaddr import IPAddress
 
 from lab.waiting import HANG
+from ovnhook.agent.host import Host
+from ovnhook.api.client import Client
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
-from ovnhook.cli.client import Client
 from ovnhook.cli.main import main
 from ovnhook.control import server
-from ovnhook.host import Host
 from ovnhook.resources.values import Domain, Interface, Kind, Wish
 from tests.database.server import Server
 

@@ -13,6 +13,7 @@ import pytest
 from netaddr import IPAddress, IPNetwork
 
 from lab.waiting import HANG
+from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
@@ -20,7 +21,6 @@ from ovnhook.base.errors import AlreadyExists, Conflict, Exhausted, InvalidReque
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.vswitch import Binding
 from ovnhook.domains import plan
-from ovnhook.host import Host
 from ovnhook.resources import address
 from ovnhook.resources.changes import (
     AddLease,

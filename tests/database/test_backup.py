@@ -16,10 +16,10 @@ import pytest
 
 from lab.waiting import HANG
 from ovnhook import __version__
+from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
-from ovnhook.host import Host
 from ovnhook.pki import keyfiles, x509
 from ovnhook.setup import backup
 from tests.database.control import Control

@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 from lab.waiting import HANG
+from ovnhook.agent.host import Host
 from ovnhook.base import uuids
-from ovnhook.host import Host
 from ovnhook.resources.rows import BrokenRow
 from tests.database.control import Control
 from tests.database.hosts import add_chassis

@@ -11,12 +11,14 @@ from typing import Any
 import grpc
 import pytest
 
+from ovnhook.api import client
+from ovnhook.api.client import Client
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.base.config import Config
 from ovnhook.base.errors import AlreadyExists, InvalidRequest, Unavailable
-from ovnhook.cli import certificate, client
-from ovnhook.cli.client import Client
-from ovnhook.control import certificates, roles
+from ovnhook.cli import certificate
+from ovnhook.control import roles
+from ovnhook.control.services import certificates
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki.keyfiles import Files
 from tests.database.test_certificates import Cloud, cloud

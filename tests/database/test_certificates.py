@@ -20,6 +20,7 @@ import grpc
 import pytest
 
 from lab.waiting import HANG
+from ovnhook.api.client import Client
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
@@ -34,10 +35,9 @@ from ovnhook.base.errors import (
     PermissionDenied,
     Unavailable,
 )
-from ovnhook.cli.client import Client
 from ovnhook.control import trust
-from ovnhook.control.certificates import Certificates
 from ovnhook.control.server import Server
+from ovnhook.control.services.certificates import Certificates
 from ovnhook.control.trust import Trust
 from ovnhook.databases.trust import Trust as Row
 from ovnhook.ovsdb import tls

@@ -15,13 +15,14 @@ import grpc
 import pytest
 
 from lab.waiting import HANG
+from ovnhook.agent.host import Host
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2_grpc
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as services
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
-from ovnhook.control import calls, listener, server, watches
-from ovnhook.host import Host
+from ovnhook.control import calls, listener, server
+from ovnhook.control.services import watches
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import key, mutate, set_keys
 from ovnhook.ovsdb.replica import Replica

@@ -16,11 +16,11 @@ from uuid import UUID
 from netaddr import IPAddress, IPNetwork
 
 from lab.waiting import HANG
+from ovnhook.agent.host import Host
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Exhausted
 from ovnhook.databases.northbound import Northbound
-from ovnhook.host import Host
 from ovnhook.resources import address
 from ovnhook.resources.changes import AddSubnet, Registry, SetRegistry
 from ovnhook.resources.values import Domain, Interface, Kind, Subnet, Wish

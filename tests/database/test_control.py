@@ -22,6 +22,8 @@ from netaddr import IPAddress
 
 from lab.waiting import HANG
 from ovnhook import __version__
+from ovnhook.agent.host import Host
+from ovnhook.api.client import Client
 from ovnhook.api.grpc.health.v1 import health_pb2, health_pb2_grpc
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
@@ -29,10 +31,8 @@ from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, OvnhookError
-from ovnhook.cli.client import Client
 from ovnhook.cli.main import main
 from ovnhook.control import server
-from ovnhook.host import Host
 from ovnhook.resources.values import Domain, Interface, Kind, Wish
 from tests.database.control import MAC, Control
 from tests.database.server import Server, wait_for

@@ -8,8 +8,8 @@ import pytest
 from netaddr import IPAddress
 
 from lab.waiting import HANG
+from ovnhook.agent.host import Host
 from ovnhook.base.deadline import Deadline
-from ovnhook.host import Host
 from ovnhook.resources.values import Domain, Interface, Kind, Wish
 from tests.database.control import Control
 

@@ -17,10 +17,10 @@ import grpc
 import pytest
 
 from lab.waiting import HANG
+from ovnhook.api.client import Client
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as services
 from ovnhook.base.errors import NotFound, Unavailable
-from ovnhook.cli.client import Client
 from ovnhook.control.listener import STREAMS
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki import token as tokens

@@ -9,11 +9,11 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress
 
+from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict
 from ovnhook.databases.northbound import Northbound
-from ovnhook.host import Host
 from ovnhook.resources.changes import SetHolding
 from ovnhook.resources.values import Domain, Interface, Kind, Wish
 from tests.database.control import MAC, Control

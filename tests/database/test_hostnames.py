@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress, IPNetwork
 
+from ovnhook.agent.host import Host
 from ovnhook.base.errors import AlreadyExists
-from ovnhook.host import Host
 from ovnhook.resources import names
 from ovnhook.resources.changes import AddSubnet
 from ovnhook.resources.values import Domain, Interface, Kind, Subnet, Wish

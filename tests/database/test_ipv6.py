@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lab.waiting import HANG
+from ovnhook.agent.host import Host
 from ovnhook.base.deadline import Deadline
-from ovnhook.host import Host
 from ovnhook.ovsdb.operation import map_of, set_of
 from ovnhook.resources.values import Domain
 from tests.database.control import MAC, Control

@@ -13,11 +13,11 @@ import pytest
 from netaddr import IPNetwork
 
 from lab.waiting import HANG
+from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Exhausted
-from ovnhook.host import Host
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import as_map, as_set, insert, key, mutate, ref
 from ovnhook.resources import topology

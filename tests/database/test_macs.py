@@ -6,10 +6,10 @@ from functools import partial
 
 import pytest
 
+from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists, Conflict
 from ovnhook.databases.northbound import Northbound
-from ovnhook.host import Host
 from ovnhook.ovsdb.operation import delete, key, mutate
 from ovnhook.resources.changes import ClaimMac, RemoveSubnet
 from ovnhook.resources.rows import members, server_mac

@@ -11,10 +11,10 @@ import pytest
 from netaddr import IPAddress
 
 from lab.waiting import HANG
+from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists
-from ovnhook.host import Host
 from ovnhook.ovsdb.operation import map_of, set_of
 from ovnhook.resources.values import Domain, Interface, Kind, Wish
 from tests.database.control import MAC, Control

@@ -10,12 +10,12 @@ import pytest
 from netaddr import IPAddress
 
 from lab.waiting import HANG
+from ovnhook.agent.host import Host
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.text import quoted
-from ovnhook.host import Host
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import as_set, key, mutate
 from ovnhook.resources.values import Domain, Interface, Kind, Wish

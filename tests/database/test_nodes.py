@@ -12,7 +12,7 @@ import pytest
 
 from lab.waiting import HANG
 from ovnhook import __version__
-from ovnhook import host as hosts
+from ovnhook.agent import host as hosts
 from ovnhook.agent import node
 from ovnhook.agent.node import Teller
 from ovnhook.base.deadline import Deadline

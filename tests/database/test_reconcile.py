@@ -16,6 +16,7 @@ pytest.importorskip("libvirt")  # which PyPI's newest needs libvirt's headers fo
 from lab.waiting import HANG
 from ovnhook.agent import reconcile
 from ovnhook.agent.calls import NoAnswer
+from ovnhook.agent.host import Host
 from ovnhook.agent.hypervisor import Seen, Sight
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.reconcile import Reconciler
@@ -25,7 +26,6 @@ from ovnhook.base.errors import Conflict, Unavailable
 from ovnhook.databases.vswitch import Binding
 from ovnhook.diagnosis.differences import Difference, Found
 from ovnhook.engine.attach import Attached
-from ovnhook.host import Host
 from ovnhook.ovsdb.operation import Row
 from ovnhook.resources.values import Domain
 from tests.database.test_attachment import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world

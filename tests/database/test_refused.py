@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 
+from ovnhook.agent.host import Host
+from ovnhook.agent.lifecycle import answer
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, OvnhookError, Unavailable
-from ovnhook.host import Host
-from ovnhook.lifecycle import answer
 from ovnhook.resources.values import Domain
 from tests.database.server import Server
 from tests.database.test_attachment import MACS, MAIL, World, domain, interface, soon

@@ -7,11 +7,11 @@ from uuid import UUID
 
 import pytest
 
+from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.errors import Unavailable
 from ovnhook.control.repairs import Repairs
 from ovnhook.databases.northbound import Northbound
-from ovnhook.host import Host
 from ovnhook.resources.values import Domain, Interface, Kind, Wish
 from tests.database.control import MAC, Control
 from tests.database.hosts import add_chassis

@@ -21,9 +21,9 @@ from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as services
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import PermissionDenied
-from ovnhook.control import status
 from ovnhook.control.roles import RULES
 from ovnhook.control.server import Server
+from ovnhook.control.services import status
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import clientdomain
 from ovnhook.domains.clientdomain import Asked

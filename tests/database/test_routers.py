@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ovnhook.base import uuids
-from ovnhook.control import routers
+from ovnhook.control.services import routers
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, give_leg, start_northd, tell
 from tests.database.server import Dump, looked_at, wait_for

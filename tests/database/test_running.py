@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.databases import inventory
@@ -24,7 +25,6 @@ from ovnhook.diagnosis.differences import (
     with_claims,
 )
 from ovnhook.engine.attach import Attached
-from ovnhook.host import Host
 from ovnhook.resources.changes import RemovePort
 from ovnhook.resources.values import Claim, Domain, Interface, Kind, Unfit, isolated_subnet
 from tests.database.test_attachment import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world

@@ -11,7 +11,7 @@ import pytest
 
 from lab.waiting import HANG
 from ovnhook.control import server
-from ovnhook.control import status as service
+from ovnhook.control.services import status as service
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, give_leg, start_northd, tell
 from tests.database.server import Cluster, Server, looked_at, wait_for

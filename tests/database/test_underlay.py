@@ -11,10 +11,10 @@ from uuid import UUID
 import pytest
 
 from lab.waiting import HANG
+from ovnhook.agent.host import Host
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases.vswitch import Vswitch
 from ovnhook.engine import underlay
-from ovnhook.host import Host
 from ovnhook.resources.subnet import Underlay
 from ovnhook.resources.values import Domain, Interface, Kind, Wish, isolated_subnet
 from tests.database.control import Control

@@ -153,7 +153,7 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
     assert address(node) == there
     third.run("ovnhook subnet create blue 10.1.0.0/24")
     # As if the cluster could not be told: the control host is removed, its servers are still members.
-    second.run("python3 -c \"from ovnhook.cli.client import Client; Client(None).call('RemoveNode', name='c1')\"")
+    second.run("python3 -c \"from ovnhook.api.client import Client; Client(None).call('RemoveNode', name='c1')\"")
     assert "192.0.2.1" in third.run("ovn-appctl -t /run/ovn/ovnnb_db.ctl cluster/status OVN_Northbound")
     second.run("ovnhook node remove c1")
     assert "there is no node 'c1'" in second.run("ovnhook node remove c1 2>&1 || true")

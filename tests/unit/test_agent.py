@@ -17,6 +17,7 @@ from uuid import UUID
 import pytest
 
 from lab.waiting import HANG
+from ovnhook.agent.host import Host
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.server import BUSY, Server
 from ovnhook.base import logs
@@ -24,7 +25,6 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, Unavailable
 from ovnhook.domains import domainxml
-from ovnhook.host import Host
 from tests.unit.test_agenda import Clock
 from tests.unit.test_hook import OURS
 

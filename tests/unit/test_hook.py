@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.waiting import HANG
+from ovnhook.agent import lifecycle
 
 HOOK = Path(__file__).parents[2] / "hooks" / "qemu"
 OURS = b"""<domain id='1'><name>web1</name><uuid>b0b760f6-c243-4921-961b-fb38061dec03</uuid><devices>
@@ -216,3 +218,8 @@ def test_a_missing_virtualport_is_found(config: str, xml: bytes, concerned: bool
     (tmp_path / "ovnhook.toml").write_text(f"deadline = 5.0\n{config}\n")
     names["CONFIG"], names["NETWORKS"] = str(tmp_path / "ovnhook.toml"), str(folder).encode()
     assert names["concerns"]("prepare", b"<domain>%s</domain>" % xml) == concerned
+
+
+def test_a_hook_of_an_earlier_version_finds_what_it_calls() -> None:
+    """It is a conffile: an upgrade may leave the old one, which imports the name of then."""
+    assert importlib.import_module("ovnhook.lifecycle").answer_alone is lifecycle.answer_alone

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ovnhook import libvirtfiles
+from ovnhook.agent import libvirtfiles
 
 DEFINED = """<!-- WARNING: THIS IS AN AUTO-GENERATED FILE. -->
 <network><name>ovs</name><bridge name='br-int'/><portgroup name='old' default='yes'/></network>"""

@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 from lab.waiting import HANG
+from ovnhook.agent.lifecycle import Answer
 from ovnhook.base import logs, text
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.cli import main as command
 from ovnhook.cli import output
 from ovnhook.domains import clientdomain
 from ovnhook.domains.clientdomain import Asked
-from ovnhook.lifecycle import Answer
 
 HALF = "\udcff"  # half a character: no text of a database or message has one
 EVIL = {

@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook.control import leases, ports, routers, subnets
+from ovnhook.control.services import leases, ports, routers, subnets
 from ovnhook.control.view import View
 from ovnhook.ovsdb.operation import Row, as_map
 from ovnhook.ovsdb.replica import Difference

@@ -16,9 +16,9 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.base.text import quoted
 from ovnhook.control.gateways import Gateways
-from ovnhook.control.nodes import Around, message
 from ovnhook.control.remotes import Remotes
 from ovnhook.control.repairs import Repairs
+from ovnhook.control.services.nodes import Around, message
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.diagnosis import problems

@@ -11,9 +11,9 @@ from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InUse, NotFound, Unavailable
 from ovnhook.base.text import quoted
-from ovnhook.control.certificates import Certificates
 from ovnhook.control.cuts import refuse_removal
 from ovnhook.control.pages import page
+from ovnhook.control.services.certificates import Certificates
 from ovnhook.databases import inventory
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound

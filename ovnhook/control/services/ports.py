@@ -11,10 +11,10 @@ from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, InUse, NotFound
 from ovnhook.base.text import quoted
-from ovnhook.control.attachments import Attachments
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.control.roles import check_host
+from ovnhook.control.services.attachments import Attachments
 from ovnhook.databases.northbound import Northbound
 from ovnhook.engine.attach import Attachment
 from ovnhook.pki.x509 import Subject

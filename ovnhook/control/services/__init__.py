@@ -1,0 +1,1 @@
+"""The services of the API, a file for each."""
