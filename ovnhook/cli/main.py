@@ -13,16 +13,16 @@ from ovnhook import __version__
 from ovnhook.base.config import CONTROL_SOCKET
 from ovnhook.base.errors import OvnhookError
 from ovnhook.base.text import visible
-from ovnhook.cli.certificate import certificate
-from ovnhook.cli.check import check
-from ovnhook.cli.control import control
-from ovnhook.cli.floating import floating_ip
-from ovnhook.cli.lease import lease
-from ovnhook.cli.node import node
-from ovnhook.cli.port import port
-from ovnhook.cli.router import router
-from ovnhook.cli.status import status
-from ovnhook.cli.subnet import subnet
+from ovnhook.cli.commands.certificate import certificate
+from ovnhook.cli.commands.check import check
+from ovnhook.cli.commands.control import control
+from ovnhook.cli.commands.floating_ip import floating_ip
+from ovnhook.cli.commands.lease import lease
+from ovnhook.cli.commands.node import node
+from ovnhook.cli.commands.port import port
+from ovnhook.cli.commands.router import router
+from ovnhook.cli.commands.status import status
+from ovnhook.cli.commands.subnet import subnet
 
 _USAGE = 2
 _INTERRUPTED = 130

@@ -35,7 +35,7 @@ def config(control: Control, directory: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(keyfiles, "AUTHORITY", directory / "ca")
 
     def has(one: Config) -> None:
-        monkeypatch.setattr("ovnhook.cli.control.load", lambda: one)
+        monkeypatch.setattr("ovnhook.cli.commands.control.load", lambda: one)
 
     has(control.config)
     return has

@@ -16,7 +16,7 @@ from ovnhook.api.client import Client
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.base.config import Config
 from ovnhook.base.errors import AlreadyExists, InvalidRequest, Unavailable
-from ovnhook.cli import certificate
+from ovnhook.cli.commands import certificate
 from ovnhook.control import roles
 from ovnhook.control.services import certificates
 from ovnhook.pki import keyfiles, x509

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ovnhook.agent.server import BUSY
-from ovnhook.cli import check
+from ovnhook.cli.commands import check
 from ovnhook.cli.main import main
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ovnhook.api.client import Client, Object
-from ovnhook.cli import node
+from ovnhook.cli.commands import node
 from ovnhook.cli.output import format_option, say, show_list, show_one, text
 
 _WRONG = 8  # the exit status that says so: docs/reference/command-line.md
