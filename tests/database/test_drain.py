@@ -8,7 +8,7 @@ import pytest
 
 from ovnhook.base.config import Config
 from ovnhook.base.errors import Unavailable
-from ovnhook.drain import Wishes, drain
+from ovnhook.setup.drain.drain import Wishes, drain
 from tests.database.server import Server
 
 

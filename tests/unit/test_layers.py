@@ -17,12 +17,11 @@ LAYERS = (
     {"resources"},
     {"domains"},
     {"diagnosis"},
-    {"placement"},
     {"databases"},
     {"engine"},
     {"api"},
     {"agent", "control"},
-    {"lifecycle", "drain"},
+    {"lifecycle"},
     {"setup"},
     {"cli"},
 )
@@ -35,7 +34,7 @@ PURE = (
     "resources/",
     "domains/",
     "diagnosis/",
-    "placement.py",
+    "setup/drain/placement.py",
 )
 """What does no I/O, as the beginning of the file's path."""
 INPUT_OUTPUT = {"socket", "subprocess", "os", "pathlib", "time", "threading", "logging"}

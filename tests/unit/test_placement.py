@@ -6,8 +6,8 @@ import pytest
 
 from ovnhook.base.errors import InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.domains import domainxml
-from ovnhook.placement import emptiest_first, is_shared, others
 from ovnhook.resources.values import Node
+from ovnhook.setup.drain.placement import emptiest_first, is_shared, others
 
 NOW = 1_000_000.0
 NODES = [

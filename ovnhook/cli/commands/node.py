@@ -309,7 +309,7 @@ def drain(*, name: str, to: tuple[str, ...], uri: str, timeout: float) -> None:
       ovnhook node drain hv1 --to hv2 --to hv3
       ovnhook node drain hv1 --uri 'qemu+tls://{node}.example/system'
     """
-    from ovnhook import drain as draining
+    from ovnhook.setup.drain import drain as draining
 
     _check_root("ovnhook node drain …")
     draining.drain(draining.Wishes(name, to, uri, timeout), load(), say)

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ovnhook import placement
 from ovnhook.agent.host import Host
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
@@ -21,6 +20,7 @@ from ovnhook.base.errors import InUse, InvalidRequest, NotFound, OvnhookError, U
 from ovnhook.base.text import quoted
 from ovnhook.databases.southbound import Southbound
 from ovnhook.domains import domainxml
+from ovnhook.setup.drain import placement
 
 PLACE = "{node}"
 """What stands in a URI for the name of a node."""

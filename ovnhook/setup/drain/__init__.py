@@ -1,0 +1,1 @@
+"""Takes all domains off a host."""
