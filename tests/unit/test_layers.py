@@ -1,4 +1,4 @@
-"""Which module may import which: the table of docs/architecture.md, held."""
+"""Which room may import which: the table of docs/architecture.md, held."""
 
 from __future__ import annotations
 
