@@ -62,7 +62,7 @@ test-cloud: deps ## the tests that boot guests, in two labs side by side; and th
 JOBS = 1
 
 .PHONY: fault-matrix
-fault-matrix: deps ## every cell of docs/fault-matrix.md that has not been run (JOBS=2 labs; CELLS="nb-kill" anew)
+fault-matrix: deps ## every cell of docs/evidence/fault-matrix.md that has not been run (JOBS=2 labs; CELLS="nb-kill" anew)
 	$(PYTHON) -m tests.faults --jobs $(JOBS) $(CELLS)
 
 SOAK_SECONDS = 1800

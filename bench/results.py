@@ -1,4 +1,4 @@
-"""Where the figures are kept that docs/performance.md shows: each run puts its rows in the place of their old ones."""
+"""Where the figures of docs/evidence/performance.md are kept: each run puts its rows in the place of their old ones."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 from bench import chart, table
 from bench.row import Row
 
-_DOCS = Path(__file__).resolve().parent.parent / "docs"
-_RECORDS = _DOCS / "performance.json"
-_CHART = _DOCS / "performance.svg"
-_PAGE = _DOCS / "performance.md"
+_EVIDENCE = Path(__file__).resolve().parent.parent / "docs" / "evidence"
+_RECORDS = _EVIDENCE / "performance.json"
+_CHART = _EVIDENCE / "performance.svg"
+_PAGE = _EVIDENCE / "performance.md"
 _BEGIN, _END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 
 

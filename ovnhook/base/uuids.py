@@ -2,7 +2,7 @@
 
 A row's UUID can be chosen at insert, and it is the table's primary key. Deriving it from a name or an address makes
 that name or address unique in the database without a lock: the second insert fails with ``duplicate uuid``. It also
-makes every look-up one by key, whatever the number of rows (docs/decisions/0002).
+makes every look-up one by key, whatever the number of rows (docs/explanation/decisions/0002).
 """
 
 from __future__ import annotations

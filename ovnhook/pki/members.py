@@ -1,6 +1,6 @@
 """Who is let in, as values and as the entries that they are kept as. Pure.
 
-An entry is a key and a value: ``node hv1 5f3a9c21`` with the anchor of that node (docs/decisions/0011), ``control c1``
+An entry is a key and a value: ``node hv1 5f3a9c21`` with the anchor of that node (decision 11), ``control c1``
 with an address, ``until`` one of these with when its certificate ends, ``accepts`` and ``sends`` with the last word of
 another control host's entry before those of one's own, ``token``, and ``gone`` with the last word of an
 entry that is nobody's any more. Whoever may write to the database could write entries, so each has a seal that only the

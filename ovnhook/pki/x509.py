@@ -3,7 +3,7 @@
 Everybody trusts servers by one certificate, the authority's. Clients are trusted each by a certificate of its own, its
 *anchor*, which the authority's key has signed as well and which names the client: Open vSwitch knows no list of those
 that are revoked (RFC 5280, section 5), but it forgets a client whose anchor is taken out of its CA file
-(docs/decisions/0011).
+(docs/explanation/decisions/0011).
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from pathlib import Path
 from tests.faults.cells import CELLS, FAILURES, TRAFFIC, Cell, Fault, Part, Situation
 
 REPO = Path(__file__).resolve().parent.parent.parent
-PAGE = REPO / "docs" / "fault-matrix.md"
-RESULTS = REPO / "docs" / "fault-matrix.jsonl"
+PAGE = REPO / "docs" / "evidence" / "fault-matrix.md"
+RESULTS = REPO / "docs" / "evidence" / "fault-matrix.jsonl"
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ whichever of the host's daemons is meant).
 """
 
 _HOW = """\
-In the lab ([lab/README.md](../lab/README.md)): a control host and two hypervisors on one machine, the userspace
+In the lab ([lab/README.md](../../lab/README.md)): a control host and two hypervisors on one machine, the userspace
 datapath, guests with software emulation and 96 MiB. The fault begins at the same step each time: libvirt is held there
 by a hook of the test's own. kill and restart come after our hook has answered `prepare` of a start, the other two
 before; all come before `stopped` of a destroy, and after `started` on the destination of a migration (memory has not

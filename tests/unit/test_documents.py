@@ -21,7 +21,7 @@ from ovnhook.resources import rows, topology
 
 REPO = Path(__file__).parents[2]
 REFERENCE = REPO / "docs" / "reference"
-DOCUMENTS = sorted([REPO / "README.md", REPO / "lab" / "README.md", *(REPO / "docs").rglob("*.md")])
+DOCUMENTS = sorted([*REPO.glob("*.md"), REPO / "lab" / "README.md", *(REPO / "docs").rglob("*.md")])
 
 
 def commands(group: click.Command, words: str) -> Iterator[tuple[str, click.Command]]:
@@ -91,3 +91,19 @@ def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
         if "://" not in target:
             assert (document.parent / target.partition("#")[0]).exists(), target
+
+
+def test_the_index_has_every_page() -> None:
+    """No page of the documentation is found only by its file name; decisions have a list of their own."""
+    docs = REPO / "docs"
+    linked = set(re.findall(r"\]\(([^)#]+)\)", (docs / "README.md").read_text()))
+    pages = {str(page.relative_to(docs)) for page in docs.rglob("*.md") if page.parent.name != "decisions"}
+    assert pages - linked == {"README.md"}
+
+
+def test_the_list_of_decisions_has_every_one() -> None:
+    """Each with its title."""
+    folder = REPO / "docs" / "explanation" / "decisions"
+    lines = (folder / "README.md").read_text().splitlines()
+    for page in folder.glob("0*.md"):
+        assert f"- [{page.read_text().splitlines()[0].removeprefix('# ')}]({page.name})" in lines

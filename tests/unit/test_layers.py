@@ -1,4 +1,4 @@
-"""Which room may import which: the table of docs/architecture.md, held."""
+"""Which room may import which: the table of docs/explanation/architecture.md, held."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ def faults(file: str, source: str) -> list[str]:
     elif part == "__main__":
         place = len(LAYERS)
     elif place is None:
-        return [f"ovnhook/{file} has no place: put '{part}' into LAYERS of {__file__} and into docs/architecture.md"]
+        page = "docs/explanation/architecture.md"
+        return [f"ovnhook/{file} has no place: put '{part}' into LAYERS of {__file__} and into {page}"]
     wrong = set()
     for module in imported(source):
         top, _, rest = module.partition(".")
