@@ -7,7 +7,7 @@ import lzma
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def image() -> Image:
             return _of(folder)
         with tempfile.TemporaryDirectory(dir=state.CACHE, prefix="tmp.") as name:
             work = Path(name)
-            version, kernel, modules = _kernel(work)
+            version, kernel, modules = unpacked_kernel(work)
             dhcpcd = _unpacked(DHCPV6, work) / "usr/sbin/dhcpcd"
             made = work / "image"
             made.mkdir()
@@ -91,8 +91,12 @@ def _key() -> str:
     return digest.hexdigest()[:12]
 
 
-def _kernel(work: Path) -> tuple[str, Path, Path]:
-    """Version, kernel and folder of modules, out of the package that ``PACKAGE`` depends on."""
+def unpacked_kernel(work: Path) -> tuple[str, Path, Path]:
+    """Version, kernel and folder of modules, out of the package that ``PACKAGE`` depends on.
+
+    Args:
+        work: where the package is unpacked.
+    """
     depends = _output(["apt-cache", "depends", PACKAGE], work)
     names = [line.split()[-1] for line in depends.splitlines() if line.strip().startswith("Depends: linux-image-")]
     if not names:
@@ -135,7 +139,7 @@ def _initramfs(modules: Path, dhcpcd: Path) -> bytes:
     for name, place in PLACES.items():
         archive.file(place, (FILES / name).read_bytes(), 0o755)
     names = []
-    for name, data in _modules(modules):
+    for name, data in module_files(modules, MODULES):
         archive.file(f"lib/{name}.ko", data, 0o644)
         names.append(f"/lib/{name}.ko {OPTIONS.get(name, '')}\n")
     archive.file("etc/modules", "".join(names).encode(), 0o644)
@@ -144,9 +148,15 @@ def _initramfs(modules: Path, dhcpcd: Path) -> bytes:
     return archive.finish()
 
 
-def _modules(folder: Path) -> Iterator[tuple[str, bytes]]:
+def module_files(folder: Path, wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Those modules that a kernel has as files, as insmod takes them.
+
+    Args:
+        folder: of all of its modules.
+        wanted: their names.
+    """
     files = {path.name.partition(".")[0].replace("-", "_"): path for path in folder.rglob("*.ko*")}
-    for name in MODULES:
+    for name in wanted:
         if name in files:
             data = files[name].read_bytes()
             yield name, lzma.decompress(data) if files[name].suffix == ".xz" else data

@@ -22,12 +22,18 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
         made.remove()
 
 
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """A network of the test's own."""
+    made = Network()
+    yield made
+    made.remove()
+
+
 @pytest.fixture(params=["bookworm", "trixie"])
-def machines(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Machine]]:
-    """Switches on one more machine on a network of the test's own, with this address (``192.0.2.1/24``)."""
+def machines(request: pytest.FixtureRequest, network: Network) -> Iterator[Callable[[str], Machine]]:
+    """Switches on one more machine on the test's network, with this address (``192.0.2.1/24``)."""
     with ExitStack() as undo:
-        network = Network()
-        undo.callback(network.remove)
 
         def made(address: str) -> Machine:
             new = Machine(request.param, network.host(address))
