@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from lab.waiting import HANG, until
-from ovnhook import fence, ipsec, members, pki
-from ovnhook.fence import PORTS
-from ovnhook.members import Member
-from ovnhook.pki import Authority, Subject
+from ovnhook.pki import fence, ipsec, members, x509
+from ovnhook.pki.fence import PORTS
+from ovnhook.pki.members import Member
+from ovnhook.pki.x509 import Authority, Subject
 from tests.packages import kernel
 from tests.packages.network import Network
 
@@ -65,7 +65,7 @@ class Hosts:
 
     def member(self, address: str) -> Member:
         """A control host, as all know it."""
-        subject = Subject(f"c{self.control.index(address) + 1}", pki.CONTROL)
+        subject = Subject(f"c{self.control.index(address) + 1}", x509.CONTROL)
         return Member(f"{subject} {subject.name}", subject, address=address)
 
     def load(self, address: str) -> None:
