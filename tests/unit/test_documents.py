@@ -87,10 +87,28 @@ def test_every_role_is_described() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPO)))
 def test_links_lead_somewhere(document: Path) -> None:
-    """Each link to a file of this repository has its file."""
+    """Each link to a file of this repository has its file, and each link to a heading its heading."""
     for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
         if "://" not in target:
-            assert (document.parent / target.partition("#")[0]).exists(), target
+            name, _, anchor = target.partition("#")
+            page = document.parent / name if name else document
+            assert page.exists(), target
+            assert not anchor or anchor in anchors(page), target
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that a page's headings have in links."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "SECURITY.md"])
+def test_files_that_are_named_are_there(document: str) -> None:
+    """What a contributor is sent to exists."""
+    named = re.findall(r"`((?:ovnhook|tests|docs|packaging)/[\w./-]+)`", (REPO / document).read_text())
+    assert named
+    for name in named:
+        assert (REPO / name.replace("test_X.py", "")).exists(), name
 
 
 def test_the_index_has_every_page() -> None:
