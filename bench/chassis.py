@@ -29,7 +29,7 @@ from ovnhook.diagnosis.differences import Domains, Named, compare, subnets, well
 from ovnhook.engine.attach import Attachment
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
-from ovnhook.resources.subnet import Underlay
+from ovnhook.resources.subnet.rules import Underlay
 from ovnhook.resources.values import Domain
 
 _HOSTS = 200

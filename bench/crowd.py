@@ -11,9 +11,10 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.databases.northbound import Northbound, operations
 from ovnhook.domains import plan
 from ovnhook.domains.plan import Placement
-from ovnhook.resources import address, subnet
 from ovnhook.resources.changes import Change
 from ovnhook.resources.state import Observed
+from ovnhook.resources.subnet import address
+from ovnhook.resources.subnet import rules as subnet_rules
 from ovnhook.resources.values import Domain, Interface, Kind, Subnet, Wish
 
 PORTS = 10_000
@@ -32,8 +33,8 @@ def soon() -> Deadline:
 def make_subnets(northbound: Northbound, cidrs: Sequence[str], *, router: str = "gateway") -> list[Subnet]:
     """Make subnets, as the control service does; the first one is the default."""
     for number, cidr in enumerate(cidrs):
-        wanted = subnet.Wanted(f"net{number}", cidr, default=not number, router=router)
-        northbound.commit(subnet.create(wanted, subnet.Underlay(), northbound.cloud(soon())), soon())
+        wanted = subnet_rules.Wanted(f"net{number}", cidr, default=not number, router=router)
+        northbound.commit(subnet_rules.create(wanted, subnet_rules.Underlay(), northbound.cloud(soon())), soon())
     return sorted(northbound.cloud(soon()).subnets, key=lambda one: int(one.name.removeprefix("net")))
 
 

@@ -19,8 +19,8 @@ from ovnhook.control import upgrade
 from ovnhook.control.loop import Loop
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
-from ovnhook.resources import router
 from ovnhook.resources.changes import SetGateways
+from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.values import Router
 
 _log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class Gateways:
             before, active = orders.get(one.name, ()), legs.get(one.name, "")
             stays = seen.get(one.name) == (before, active)
             seen[one.name] = before, active
-            after = router.gateways(one, nodes, before, active if stays else "")
+            after = router_rules.gateways(one, nodes, before, active if stays else "")
             self._set(one.name, before, after, deadline)
         self._failed = {name: said for name, said in self._failed.items() if name in {one.name for one in routers}}
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases.northbound import Northbound
-from ovnhook.resources import router
 from ovnhook.resources.changes import RenewIsolation
+from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.state import Cloud
 
 _log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def carry_out(northbound: Northbound, cloud: Cloud, deadline: Deadline) -> None:
     Raises:
         Conflict: the cloud has changed meanwhile: read it again.
     """
-    if changes := router.own_macs(uuid4(), cloud):
+    if changes := router_rules.own_macs(uuid4(), cloud):
         northbound.commit(changes, deadline)
         _log.info("external gateways have MAC addresses of this cloud's own now")
         return  # the cloud has to be read again

@@ -17,7 +17,8 @@ from ovnhook.control.services import floating_ips, leases, ports, routers, subne
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Row
 from ovnhook.ovsdb.replica import Difference
-from ovnhook.resources import rows, topology
+from ovnhook.resources import rows
+from ovnhook.resources.router import topology
 from ovnhook.resources.values import Lease, Network
 
 _log = logging.getLogger(__name__)

@@ -1,9 +1,9 @@
 """Our own rows compared with what they are to be, and what repairs them.
 
-What a subnet or a router is, its row says; all other rows are a function of that (ovnhook.resources.topology). A second
-row keeps a copy of it: the names row of a subnet, the HA group of a router. So a row that somebody has deleted or
-changed is made anew. All is read in one transaction and repaired in one, which fails if subnets or routers have changed
-since: no operation that is under way looks like a difference.
+What a subnet or a router is, its row says; all other rows are a function of that (ovnhook.resources.router.topology). A
+second row keeps a copy of it: the names row of a subnet, the HA group of a router. So a row that somebody has deleted
+or changed is made anew. All is read in one transaction and repaired in one, which fails if subnets or routers have
+changed since: no operation that is under way looks like a difference.
 """
 
 from __future__ import annotations
@@ -37,10 +37,12 @@ from ovnhook.ovsdb.operation import (
     set_of,
     update,
 )
-from ovnhook.resources import names, rows, topology
+from ovnhook.resources import rows
 from ovnhook.resources.changes import AddFloating
+from ovnhook.resources.router import topology
+from ovnhook.resources.router.topology import Node
 from ovnhook.resources.state import Cloud
-from ovnhook.resources.topology import Node
+from ovnhook.resources.subnet import names
 from ovnhook.resources.values import Floating, Network, Router, Subnet
 
 _WHOLE = (

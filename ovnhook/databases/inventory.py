@@ -18,7 +18,8 @@ from ovnhook.diagnosis.differences import Inventory, Known, claimed
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Operation, Row, includes, key, map_of, select
-from ovnhook.resources import names, rows
+from ovnhook.resources import rows
+from ovnhook.resources.subnet import names
 from ovnhook.resources.values import Claim
 
 _log = logging.getLogger(__name__)

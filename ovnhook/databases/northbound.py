@@ -35,7 +35,7 @@ from ovnhook.ovsdb.operation import (
     set_of,
     update,
 )
-from ovnhook.resources import rows, topology
+from ovnhook.resources import rows
 from ovnhook.resources.changes import (
     AddFloating,
     AddLease,
@@ -62,6 +62,7 @@ from ovnhook.resources.changes import (
     UpdatePort,
     UpdateSubnet,
 )
+from ovnhook.resources.router import topology
 from ovnhook.resources.state import Cloud, Observed
 from ovnhook.resources.values import Claim, Holding, Keeper, Lease, Port, Subnet
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ovnhook.base.errors import InUse
-from ovnhook.resources import router
 from ovnhook.resources.changes import Change, SetNetwork
+from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.values import External, Floating, InterfaceAddress, Network, Node, Router
 
@@ -69,9 +69,9 @@ def refuse(some: Sequence[Cut], use: Use) -> None:
         before, after = cut.router, cut.then
         if after and after.name != before.name and use.active.get(after.name):
             continue  # the subnet's new router has an external gateway too
-        served = router.able(before, use.nodes)
+        served = router_rules.able(before, use.nodes)
         moves = after and after.external and _network(after) != _network(before)
-        if after and moves and served and not router.able(after, use.nodes):
+        if after and moves and served and not router_rules.able(after, use.nodes):
             known = sorted({name for node in use.nodes if node.is_gateway for name in node.physical_networks})
             raise InUse(
                 f"router {before.name}: no gateway host has a bridge for physical network {_network(after)}; "
@@ -79,7 +79,7 @@ def refuse(some: Sequence[Cut], use: Use) -> None:
                 f"gateway hosts have: {', '.join(known)}; {_ANYWAY}",
             )
         host = use.active.get(before.name, "")
-        works = host in {node.name for node in served} and host not in router.down(before, use.nodes)
+        works = host in {node.name for node in served} and host not in router_rules.down(before, use.nodes)
         if works and any(_users(cut, use)):
             raise InUse(f"router {before.name}: {cut.why}; {_loss(cut, use)}", _ANYWAY)
 
@@ -91,7 +91,7 @@ def refuse_removal(host: str, cloud: Cloud, use: Use) -> None:
         InUse: says which router, and how many would be cut off.
     """
     for one in cloud.routers:
-        others = {node.name for node in router.able(one, use.nodes)} - {host, *router.down(one, use.nodes)}
+        others = {node.name for node in router_rules.able(one, use.nodes)} - {host, *router_rules.down(one, use.nodes)}
         subnets = tuple(subnet.name for subnet in cloud.subnets if subnet.router == one.name)
         cut = Cut(one, None, subnets, f"no other host than {host} can be its gateway")
         if use.active.get(one.name) == host and not others and any(_users(cut, use)):

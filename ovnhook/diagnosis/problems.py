@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ovnhook.base.text import quoted
 from ovnhook.ovsdb.serverstate import Server
-from ovnhook.resources import router
+from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.values import Node, Port, Router
 
 BEAT = 30.0
@@ -275,7 +275,7 @@ def _leg(leg: Leg, nodes: Sequence[Node]) -> Iterator[Problem]:
             f"router {name}: its gateways can't be set: {leg.error}",
             f"on the control host: journalctl -u ovnhook-control; ovn-nbctl list HA_Chassis_Group ovnhook:{name}",
         )
-    able = [node.name for node in router.able(leg.router, nodes)]
+    able = [node.name for node in router_rules.able(leg.router, nodes)]
     if not able:
         if any(node.is_gateway for node in nodes):
             yield Problem(
@@ -287,7 +287,7 @@ def _leg(leg: Leg, nodes: Sequence[Node]) -> Iterator[Problem]:
                 f"router {name} leads nowhere: no host says that it can be a gateway",
                 "on the gateway host: ovs-vsctl set open . external_ids:ovn-cms-options=enable-chassis-as-gw",
             )
-    elif len(router.down(leg.router, nodes)) == len(able):
+    elif len(router_rules.down(leg.router, nodes)) == len(able):
         yield Problem(
             f"router {name} leads nowhere: no gateway host ({', '.join(able)}) has a link to {network} that is up",
             "see below what is said of them",

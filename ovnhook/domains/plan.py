@@ -16,7 +16,6 @@ from netaddr import IPAddress
 from ovnhook.base.errors import InUse, InvalidRequest, NotFound, Unrepaired
 from ovnhook.base.labels import SUBNET_NAME
 from ovnhook.domains import migration
-from ovnhook.resources import names
 from ovnhook.resources.changes import (
     AddLease,
     AddPort,
@@ -34,6 +33,7 @@ from ovnhook.resources.changes import (
     UpdatePort,
 )
 from ovnhook.resources.state import Observed
+from ovnhook.resources.subnet import names
 from ovnhook.resources.values import Claim, Domain, Holding, Interface, Keeper, Kind, Lease, Port, Subnet, Unfit
 
 

@@ -114,7 +114,7 @@ class NeedNames:
 
 @dataclass(frozen=True)
 class SetNames:
-    """Let guests ask for other names of a subnet (ovnhook.resources.names). Fails if a new one is somebody else's."""
+    """Change the names that guests of a subnet are asked for by. Fails if a new one is somebody else's."""
 
     subnet: str
     old: Mapping[str, str]

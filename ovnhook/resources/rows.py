@@ -19,8 +19,8 @@ from ovnhook.base import labels, uuids
 from ovnhook.base.errors import OvnhookError
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
 from ovnhook.ovsdb.owned import KIND, kind, own
-from ovnhook.resources import address
 from ovnhook.resources.changes import Registry
+from ovnhook.resources.subnet import address
 from ovnhook.resources.values import (
     Claim,
     External,

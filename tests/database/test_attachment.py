@@ -21,7 +21,6 @@ from ovnhook.base.errors import AlreadyExists, Conflict, Exhausted, InvalidReque
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.vswitch import Binding
 from ovnhook.domains import plan
-from ovnhook.resources import address
 from ovnhook.resources.changes import (
     AddLease,
     AddPort,
@@ -40,6 +39,7 @@ from ovnhook.resources.changes import (
     UpdatePort,
     UpdateSubnet,
 )
+from ovnhook.resources.subnet import address
 from ovnhook.resources.values import (
     Domain,
     Holding,

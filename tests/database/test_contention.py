@@ -21,8 +21,8 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Exhausted
 from ovnhook.databases.northbound import Northbound
-from ovnhook.resources import address
 from ovnhook.resources.changes import AddSubnet, Registry, SetRegistry
+from ovnhook.resources.subnet import address
 from ovnhook.resources.values import Domain, Interface, Kind, Subnet, Wish
 from tests.database.server import Cluster, Server, wait_for
 

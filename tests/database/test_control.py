@@ -373,7 +373,7 @@ def test_what_was_not_foreseen(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr("ovnhook.resources.subnet.make", fail)
+    monkeypatch.setattr("ovnhook.resources.subnet.rules.make", fail)
     error, _ = control.refused(1, "subnet", "create", "blue", "10.1.0.0/24")
     assert "secret" not in error
     assert "ZeroDivisionError: secret" in caplog.text

@@ -17,7 +17,8 @@ from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.base.deadline import Deadline
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
-from ovnhook.resources import router, subnet
+from ovnhook.resources.router import rules as router_rules
+from ovnhook.resources.subnet import rules as subnet_rules
 from tests.database.control import Control
 from tests.database.hosts import add_chassis
 
@@ -71,7 +72,7 @@ LIKELY: dict[str, list[Any]] = {
     "mtu": [0, 0, 1400],
     "page_size": [0, 1, 1000],
     "page_token": ["", "WyJibHVlIl0="],
-    "paths": [*subnet.SETTINGS, *router.SETTINGS],
+    "paths": [*subnet_rules.SETTINGS, *router_rules.SETTINGS],
 }
 """What goes through, by the name of the field."""
 

@@ -20,8 +20,8 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Exhausted
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import as_map, as_set, insert, key, mutate, ref
-from ovnhook.resources import topology
 from ovnhook.resources.changes import AddSubnet, Change, SetNetwork
+from ovnhook.resources.router import topology
 from ovnhook.resources.values import Domain, Interface, Kind, Network, Router, Subnet, Wish, isolated_subnet
 from tests.database.control import Control
 from tests.database.server import Dump, Server, wait_for

@@ -29,7 +29,7 @@ from ovnhook.domains import clientdomain
 from ovnhook.domains.clientdomain import Asked
 from ovnhook.engine.attach import Attachment
 from ovnhook.resources.state import Observed
-from ovnhook.resources.subnet import Underlay
+from ovnhook.resources.subnet.rules import Underlay
 from ovnhook.resources.values import Domain
 from tests.database.authority import Authority
 from tests.database.control import Control

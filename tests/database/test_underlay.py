@@ -15,7 +15,7 @@ from ovnhook.agent.host import Host
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases.vswitch import Vswitch
 from ovnhook.engine import underlay
-from ovnhook.resources.subnet import Underlay
+from ovnhook.resources.subnet.rules import Underlay
 from ovnhook.resources.values import Domain, Interface, Kind, Wish, isolated_subnet
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, tell

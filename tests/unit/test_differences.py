@@ -31,7 +31,7 @@ from ovnhook.diagnosis.differences import (
     strangers,
     subnets,
 )
-from ovnhook.resources import names
+from ovnhook.resources.subnet import names
 from ovnhook.resources.values import Claim, Domain, Holding, Interface, Keeper, Kind, Lease, Port, Tap, Wish
 
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")

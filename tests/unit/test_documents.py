@@ -17,7 +17,8 @@ from ovnhook.control.roles import RULES
 from ovnhook.databases import trust
 from ovnhook.domains import domainxml
 from ovnhook.pki.x509 import NODE, READER, ROLES
-from ovnhook.resources import rows, topology
+from ovnhook.resources import rows
+from ovnhook.resources.router import topology
 
 REPO = Path(__file__).parents[2]
 REFERENCE = REPO / "docs" / "reference"

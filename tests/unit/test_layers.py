@@ -121,7 +121,7 @@ def test_the_core_is_there() -> None:
 @pytest.mark.parametrize(
     ("file", "source", "fault"),
     [
-        ("resources/subnet.py", "from ovnhook.databases import northbound", "not below"),
+        ("resources/state.py", "from ovnhook.databases import northbound", "not below"),
         ("domains/plan.py", "from ovnhook.engine import attach", "not below"),
         ("domains/plan.py", "def f():\n    import ovnhook.agent.lifecycle as l", "not below"),
         ("agent/server.py", "from ovnhook.control import service", "not below"),

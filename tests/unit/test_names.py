@@ -6,7 +6,7 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook.resources import names
+from ovnhook.resources.subnet import names
 from ovnhook.resources.values import Lease
 
 

@@ -14,7 +14,6 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook.base.errors import NotFound
 from ovnhook.domains import migration, plan
 from ovnhook.domains.plan import Placement
-from ovnhook.resources import names
 from ovnhook.resources.changes import (
     AddLease,
     AddPort,
@@ -32,6 +31,7 @@ from ovnhook.resources.changes import (
     describe,
 )
 from ovnhook.resources.state import Observed
+from ovnhook.resources.subnet import names
 from ovnhook.resources.values import Claim, Domain, Holding, Interface, Kind, Lease, Port, Subnet, Wish
 
 SUBNETS = {

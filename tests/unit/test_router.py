@@ -15,9 +15,9 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
-from ovnhook.resources import router
 from ovnhook.resources.changes import Registry, SetGateways, SetNetwork, SetRegistry
-from ovnhook.resources.router import Leg
+from ovnhook.resources.router import rules as router_rules
+from ovnhook.resources.router.rules import Leg
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.values import External, InterfaceAddress, Network, Node, Router, Subnet
 
@@ -34,18 +34,18 @@ COUNTED = SetRegistry(REGISTRY, Registry(8, "blue", ID))
 
 def test_make() -> None:
     """A router without a leg, with one, with one on a VLAN and without SNAT; and back to what was written."""
-    assert router.make("lab", Leg()) == Router("lab")
-    assert router.make("gateway", LEG) == Router("gateway", BARE)
+    assert router_rules.make("lab", Leg()) == Router("lab")
+    assert router_rules.make("gateway", LEG) == Router("gateway", BARE)
     special = replace(LEG, vlan=42, no_snat=True)
-    made = router.make("gateway", special)
+    made = router_rules.make("gateway", special)
     assert made.external == replace(BARE, vlan=42, snat=False)
-    assert [router.leg(one) for one in (Router("lab"), GATEWAY, made)] == [Leg(), LEG, special]
+    assert [router_rules.leg(one) for one in (Router("lab"), GATEWAY, made)] == [Leg(), LEG, special]
     six = Leg("external", address6="2001:db8::10/64", next_hop6="2001:db8::1", snat6=True)
-    made = router.make("gateway", six)
+    made = router_rules.make("gateway", six)
     assert made.external
     assert made.external.next_hops == {InterfaceAddress(IPAddress("2001:db8::10"), 64): IPAddress("2001:db8::1")}
     assert (made.external.hides(4), made.external.hides(6)) == (True, True)
-    assert router.leg(made) == six
+    assert router_rules.leg(made) == six
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_make() -> None:
 def test_what_is_refused(settings: dict[str, Any], message: str) -> None:
     """When the router is made, and in the same words when it is set."""
     with pytest.raises(InvalidRequest) as caught:
-        router.make("gateway", replace(LEG, **settings))
+        router_rules.make("gateway", replace(LEG, **settings))
     assert message in caught.value.message
     with pytest.raises(InvalidRequest) as caught:
-        router.update("gateway", settings, ID, CLOUD)
+        router_rules.update("gateway", settings, ID, CLOUD)
     assert message in caught.value.message
 
 
@@ -85,65 +85,65 @@ def test_what_is_refused(settings: dict[str, Any], message: str) -> None:
 def test_names_that_are_refused(name: str) -> None:
     """They are subnets' rules: a colon is for our own rows."""
     with pytest.raises(InvalidRequest):
-        router.make(name, Leg())
+        router_rules.make(name, Leg())
 
 
 def test_create() -> None:
     """Counted; nothing when it is there; refused when it is another, somebody else's, or its address is taken."""
     lab = Router("lab")
-    assert router.create(lab, ID, CLOUD) == (COUNTED, SetNetwork(None, Network(lab)))
-    assert router.create(GATEWAY, ID, CLOUD) == ()
+    assert router_rules.create(lab, ID, CLOUD) == (COUNTED, SetNetwork(None, Network(lab)))
+    assert router_rules.create(GATEWAY, ID, CLOUD) == ()
     with pytest.raises(AlreadyExists, match="its physical network is external, not none"):
-        router.create(Router("gateway"), ID, CLOUD)
+        router_rules.create(Router("gateway"), ID, CLOUD)
     with pytest.raises(AlreadyExists, match="a logical router 'lab' exists that is not ovnhook's"):
-        router.create(lab, ID, CLOUD, name_is_foreign=True)
+        router_rules.create(lab, ID, CLOUD, name_is_foreign=True)
     with pytest.raises(AlreadyExists, match=r"address 203\.0\.113\.10 is that of router gateway"):
-        router.create(replace(GATEWAY, name="lab"), ID, CLOUD)
+        router_rules.create(replace(GATEWAY, name="lab"), ID, CLOUD)
     other = replace(GATEWAY, name="lab", external=replace(EXTERNAL, vlan=9))
-    assert router.create(other, ID, CLOUD)  # another network, then
+    assert router_rules.create(other, ID, CLOUD)  # another network, then
 
 
 def test_update() -> None:
     """Its subnets stay on it; the default router need not be there; another one must."""
     new = replace(GATEWAY, external=replace(EXTERNAL, vlan=5))
     changes = (COUNTED, SetNetwork(Network(GATEWAY, (BLUE,)), Network(new, (BLUE,))))
-    assert router.update("gateway", {"vlan": 5}, ID, CLOUD) == changes
-    assert router.update("gateway", {"vlan": 0}, ID, CLOUD) == ()
-    assert router.update("gateway", vars(Leg()), ID, CLOUD)[1] == SetNetwork(
+    assert router_rules.update("gateway", {"vlan": 5}, ID, CLOUD) == changes
+    assert router_rules.update("gateway", {"vlan": 0}, ID, CLOUD) == ()
+    assert router_rules.update("gateway", vars(Leg()), ID, CLOUD)[1] == SetNetwork(
         Network(GATEWAY, (BLUE,)), Network(Router("gateway"), (BLUE,))
     )
-    assert router.update("gateway", vars(LEG), ID, Cloud())[1] == SetNetwork(None, Network(GATEWAY))
+    assert router_rules.update("gateway", vars(LEG), ID, Cloud())[1] == SetNetwork(None, Network(GATEWAY))
     with pytest.raises(NotFound, match="there is no router 'lab'"):
-        router.update("lab", vars(LEG), ID, CLOUD)
+        router_rules.update("lab", vars(LEG), ID, CLOUD)
     with pytest.raises(InvalidRequest, match="'name' of a router can't be set"):
-        router.update("gateway", {"name": "x"}, ID, CLOUD)
+        router_rules.update("gateway", {"name": "x"}, ID, CLOUD)
     with pytest.raises(AlreadyExists, match=r"network 10\.0\.0\.0/8 overlaps with subnet blue"):
-        router.update("gateway", {"address": "10.9.0.1/8", "next_hop": "10.9.0.2"}, ID, CLOUD)
+        router_rules.update("gateway", {"address": "10.9.0.1/8", "next_hop": "10.9.0.2"}, ID, CLOUD)
 
 
 def test_the_mac_address_outside() -> None:
     """Of this cloud, for every router; given to those that have another one, and kept whatever else is set."""
     legacy = replace(EXTERNAL, mac=uuids.external_mac(None, "gateway"))
     before = Cloud(Registry(7, "blue"), (BLUE,), (Router("gateway", legacy), Router("inner")))
-    count, given = router.own_macs(ID, before)
+    count, given = router_rules.own_macs(ID, before)
     assert count == SetRegistry(Registry(7, "blue"), Registry(8, "blue", ID))
     assert given == SetNetwork(Network(Router("gateway", legacy), (BLUE,)), Network(GATEWAY, (BLUE,)))
-    assert router.own_macs(UUID(int=8), CLOUD) == ()
-    assert router.own_macs(ID, Cloud()) == ()
+    assert router_rules.own_macs(UUID(int=8), CLOUD) == ()
+    assert router_rules.own_macs(ID, Cloud()) == ()
     other = uuids.external_mac(UUID(int=8), "gateway")
     assert len({legacy.mac, EXTERNAL.mac, other, uuids.external_mac(ID, "lab")}) == 4
     assert {int(mac[:2], 16) & 0b11 for mac in (legacy.mac, EXTERNAL.mac, other)} == {0b10}
-    _, made = router.create(Router("lab", replace(BARE, vlan=9)), UUID(int=8), CLOUD)
+    _, made = router_rules.create(Router("lab", replace(BARE, vlan=9)), UUID(int=8), CLOUD)
     assert made == SetNetwork(None, Network(Router("lab", replace(BARE, vlan=9, mac=uuids.external_mac(ID, "lab")))))
 
 
 def test_delete() -> None:
     """Not while a subnet is on it."""
     with pytest.raises(InUse, match="router gateway is in use by subnet blue"):
-        router.delete("gateway", CLOUD)
-    assert router.delete("gateway", replace(CLOUD, subnets=())) == (COUNTED, SetNetwork(Network(GATEWAY), None))
+        router_rules.delete("gateway", CLOUD)
+    assert router_rules.delete("gateway", replace(CLOUD, subnets=())) == (COUNTED, SetNetwork(Network(GATEWAY), None))
     with pytest.raises(NotFound):
-        router.delete("lab", CLOUD)
+        router_rules.delete("lab", CLOUD)
 
 
 def hosts(*names: str, down: Collection[str] = (), networks: Collection[str] = ("external",)) -> list[Node]:
@@ -160,34 +160,34 @@ def test_gateways() -> None:
     """The one that has the leg is first and stays there; who can't any more is out; the order differs by router."""
     names = [f"gw{number}" for number in range(4)]
     all_ = hosts(*names)
-    first = router.gateways(GATEWAY, all_, (), "")
+    first = router_rules.gateways(GATEWAY, all_, (), "")
     assert sorted(first) == names
-    assert router.gateways(GATEWAY, all_, first, "") == first
-    assert router.gateways(GATEWAY, all_, first, first[2]) == (first[2], first[0], first[1], first[3])
-    assert router.gateways(GATEWAY, all_[:2], first, "gw3") == tuple(host for host in first if host in names[:2])
-    assert router.gateways(GATEWAY, [*all_, *hosts("gw9")], first, "") == (*first, "gw9")
+    assert router_rules.gateways(GATEWAY, all_, first, "") == first
+    assert router_rules.gateways(GATEWAY, all_, first, first[2]) == (first[2], first[0], first[1], first[3])
+    assert router_rules.gateways(GATEWAY, all_[:2], first, "gw3") == tuple(host for host in first if host in names[:2])
+    assert router_rules.gateways(GATEWAY, [*all_, *hosts("gw9")], first, "") == (*first, "gw9")
     others = [replace(GATEWAY, name=f"r{number}") for number in range(40)]
-    assert len({router.gateways(one, all_, (), "")[0] for one in others}) == len(names)
+    assert len({router_rules.gateways(one, all_, (), "")[0] for one in others}) == len(names)
 
 
 def test_who_can_be_a_gateway() -> None:
     """Who says so, and has a bridge for the router's network; none for a router that does not lead outside."""
     other, no_gateway = *hosts("gw2", networks=["else"]), Node("hv1", physical_networks=frozenset({"external"}))
-    assert [node.name for node in router.able(GATEWAY, [*hosts("gw1"), other, no_gateway])] == ["gw1"]
-    assert router.gateways(GATEWAY, [other, no_gateway], ("gw2", "hv1"), "gw2") == ()
-    assert router.able(Router("lab"), hosts("gw1")) == []
+    assert [node.name for node in router_rules.able(GATEWAY, [*hosts("gw1"), other, no_gateway])] == ["gw1"]
+    assert router_rules.gateways(GATEWAY, [other, no_gateway], ("gw2", "hv1"), "gw2") == ()
+    assert router_rules.able(Router("lab"), hosts("gw1")) == []
 
 
 def test_an_uplink_that_is_down() -> None:
     """Puts a host behind the others, also the one that has the leg; when it is back it stays there."""
     order = ("a", "b", "c")
-    assert router.gateways(GATEWAY, hosts(*order, down=["a"]), order, "a") == ("b", "c", "a")
-    assert router.gateways(GATEWAY, hosts(*order), ("b", "c", "a"), "b") == ("b", "c", "a")
-    assert router.gateways(GATEWAY, hosts(*order, down=["a", "b"]), ("b", "c", "a"), "b") == ("c", "b", "a")
-    assert router.gateways(GATEWAY, hosts(*order, down=order), ("b", "c", "a"), "b") == ("b", "c", "a")
-    assert router.gateways(GATEWAY, hosts(*order, "d", down=["d"]), order, "a") == ("a", "b", "c", "d")
+    assert router_rules.gateways(GATEWAY, hosts(*order, down=["a"]), order, "a") == ("b", "c", "a")
+    assert router_rules.gateways(GATEWAY, hosts(*order), ("b", "c", "a"), "b") == ("b", "c", "a")
+    assert router_rules.gateways(GATEWAY, hosts(*order, down=["a", "b"]), ("b", "c", "a"), "b") == ("c", "b", "a")
+    assert router_rules.gateways(GATEWAY, hosts(*order, down=order), ("b", "c", "a"), "b") == ("b", "c", "a")
+    assert router_rules.gateways(GATEWAY, hosts(*order, "d", down=["d"]), order, "a") == ("a", "b", "c", "d")
     elsewhere = replace(hosts("a", networks=["external", "else"])[0], uplinks_down=frozenset({"else"}))
-    assert router.gateways(GATEWAY, [elsewhere, *hosts("b")], ("a", "b"), "a") == ("a", "b")
+    assert router_rules.gateways(GATEWAY, [elsewhere, *hosts("b")], ("a", "b"), "a") == ("a", "b")
 
 
 @given(
@@ -205,18 +205,18 @@ def test_an_uplink_that_is_down() -> None:
 def test_anything_is_taken_or_refused(name: str, settings: dict[str, Any]) -> None:
     """Whatever is written, what is raised is for the person who wrote it."""
     with suppress(InvalidRequest):
-        router.make(name, Leg(**settings))
+        router_rules.make(name, Leg(**settings))
     for setting, value in settings.items():
         with suppress(InvalidRequest, AlreadyExists):
-            router.update("gateway", {setting: value}, ID, CLOUD)
+            router_rules.update("gateway", {setting: value}, ID, CLOUD)
 
 
 def test_move() -> None:
     """The host comes first, the others stay in order; nothing when it is; refused when it can't."""
     three = ("a", "b", "c")
-    assert router.move(GATEWAY, hosts(*three), "b", three) == (SetGateways("gateway", three, ("b", "a", "c")),)
-    assert router.move(GATEWAY, hosts(*three), "a", three) == ()
+    assert router_rules.move(GATEWAY, hosts(*three), "b", three) == (SetGateways("gateway", three, ("b", "a", "c")),)
+    assert router_rules.move(GATEWAY, hosts(*three), "a", three) == ()
     with pytest.raises(InvalidRequest, match="host 'x' can't be a gateway of router gateway"):
-        router.move(GATEWAY, hosts(*three), "x", three)
+        router_rules.move(GATEWAY, hosts(*three), "x", three)
     with pytest.raises(Unavailable, match="host b has no link to the physical network external that is up"):
-        router.move(GATEWAY, hosts(*three, down=["b"]), "b", three)
+        router_rules.move(GATEWAY, hosts(*three, down=["b"]), "b", three)

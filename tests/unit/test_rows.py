@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from netaddr import EUI, IPAddress, IPNetwork
 
 from ovnhook.ovsdb.operation import Row, as_map
-from ovnhook.resources import rows, topology
+from ovnhook.resources import rows
 from ovnhook.resources.changes import Registry
+from ovnhook.resources.router import topology
 from ovnhook.resources.values import (
     External,
     Floating,

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OvnhookError
-from ovnhook.resources import names, subnet
 from ovnhook.resources.changes import (
     AddSubnet,
     NeedNames,
@@ -25,7 +24,9 @@ from ovnhook.resources.changes import (
     UpdateSubnet,
 )
 from ovnhook.resources.state import Cloud
-from ovnhook.resources.subnet import Underlay, Wanted
+from ovnhook.resources.subnet import names
+from ovnhook.resources.subnet import rules as subnet_rules
+from ovnhook.resources.subnet.rules import Underlay, Wanted
 from ovnhook.resources.values import External, InterfaceAddress, Lease, Network, Range, Router, Subnet
 
 KNOWN = Underlay(1442, known=True)
@@ -52,13 +53,13 @@ def refused(kind: type[OvnhookError], action: Any, *arguments: Any, **more: Any)
 
 def test_what_is_not_said() -> None:
     """It is on the default router at its first address, addresses come from everywhere, the MTU from the underlay."""
-    made = subnet.make(Wanted("blue", "10.1.0.0/24"), KNOWN)
+    made = subnet_rules.make(Wanted("blue", "10.1.0.0/24"), KNOWN)
     assert made == Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway", mtu=1442)
 
 
 def test_what_is_said() -> None:
     """Every setting; ranges are put in order, names of DNS are lower case."""
-    made = subnet.make(
+    made = subnet_rules.make(
         Wanted(
             "blue",
             "10.1.0.0/24",
@@ -126,7 +127,7 @@ def test_what_is_said() -> None:
 )
 def test_networks_that_are_refused(cidr: str, message: str, hint: str) -> None:
     """Each with its reason."""
-    said, advice = refused(InvalidRequest, subnet.make, Wanted("blue", cidr), KNOWN)
+    said, advice = refused(InvalidRequest, subnet_rules.make, Wanted("blue", cidr), KNOWN)
     assert said.startswith("network ")
     assert message in said
     assert hint in advice
@@ -135,13 +136,13 @@ def test_networks_that_are_refused(cidr: str, message: str, hint: str) -> None:
 @pytest.mark.parametrize("cidr", ["10.0.0.0/12", "10.1.0.0/30", "203.0.113.0/24", "fd00::/64", "fd00::/126"])
 def test_networks_that_are_taken(cidr: str) -> None:
     """The largest, the smallest, public ones."""
-    assert str(subnet.make(Wanted("blue", cidr), KNOWN).cidr) == cidr
+    assert str(subnet_rules.make(Wanted("blue", cidr), KNOWN).cidr) == cidr
 
 
 @pytest.mark.parametrize("name", ["", "-blue", "blue-", "blue red", "bl/ue", "a" * 64, "blüe", "blue\n"])
 def test_names_that_are_refused(name: str) -> None:
     """What would be a nuisance in a command or a URL."""
-    said, advice = refused(InvalidRequest, subnet.make, Wanted(name, "10.1.0.0/24"), KNOWN)
+    said, advice = refused(InvalidRequest, subnet_rules.make, Wanted(name, "10.1.0.0/24"), KNOWN)
     assert " ".join(name.split()) in said
     assert "letters" in advice
 
@@ -188,51 +189,51 @@ def test_names_that_are_refused(name: str) -> None:
 )
 def test_settings_that_are_refused(settings: dict[str, Any], message: str) -> None:
     """When the subnet is made, and in the same words when it is set."""
-    assert message in refused(InvalidRequest, subnet.make, Wanted("blue", "10.1.0.0/24", **settings), KNOWN)[0]
-    assert message in refused(InvalidRequest, subnet.with_changes, BLUE, settings, KNOWN)[0]
+    assert message in refused(InvalidRequest, subnet_rules.make, Wanted("blue", "10.1.0.0/24", **settings), KNOWN)[0]
+    assert message in refused(InvalidRequest, subnet_rules.with_changes, BLUE, settings, KNOWN)[0]
 
 
 @pytest.mark.parametrize("setting", ["name", "cidr", "used", "colour"])
 def test_what_can_not_be_set(setting: str) -> None:
     """The name and the network stay; the refusal says what can be set."""
-    said, advice = refused(InvalidRequest, subnet.with_changes, BLUE, {setting: "x"}, KNOWN)
+    said, advice = refused(InvalidRequest, subnet_rules.with_changes, BLUE, {setting: "x"}, KNOWN)
     assert f"'{setting}'" in said
     assert "gateway, ranges, dns" in advice
 
 
 def test_an_unknown_underlay_sets_no_limit() -> None:
     """It can't be known here, so what the user says of it is believed; what is not said is as usual."""
-    assert subnet.make(Wanted("blue", "10.1.0.0/24", mtu=8942), Underlay()).mtu == 8942
-    assert subnet.make(Wanted("blue", "10.1.0.0/24"), Underlay()).mtu == 1442
-    assert subnet.make(Wanted("blue", "10.1.0.0/24"), Underlay(65000, known=True)).mtu == 9000
+    assert subnet_rules.make(Wanted("blue", "10.1.0.0/24", mtu=8942), Underlay()).mtu == 8942
+    assert subnet_rules.make(Wanted("blue", "10.1.0.0/24"), Underlay()).mtu == 1442
+    assert subnet_rules.make(Wanted("blue", "10.1.0.0/24"), Underlay(65000, known=True)).mtu == 9000
 
 
 def test_empty_settings_go_back() -> None:
     """To what they were if they had never been given."""
-    full = subnet.make(
+    full = subnet_rules.make(
         Wanted("blue", "10.1.0.0/24", "10.1.0.9", ("10.1.0.20-10.1.0.30",), ("10.1.0.53",), "x.example", 1300), KNOWN
     )
     empty = {"gateway": "", "ranges": (), "dns": (), "domain": "", "mtu": 0}
-    assert subnet.with_changes(full, empty, KNOWN) == subnet.make(Wanted("blue", "10.1.0.0/24"), KNOWN)
-    assert subnet.with_changes(full, {}, KNOWN) == full
+    assert subnet_rules.with_changes(full, empty, KNOWN) == subnet_rules.make(Wanted("blue", "10.1.0.0/24"), KNOWN)
+    assert subnet_rules.with_changes(full, {}, KNOWN) == full
 
 
 def test_create_counts() -> None:
     """Each change of subnets counts the registry on, so that two at a time can't both be."""
     wanted = Wanted("green", "10.2.0.0/24")
-    assert subnet.create(wanted, KNOWN, Cloud(REGISTRY, (BLUE,), (GATEWAY,))) == (
+    assert subnet_rules.create(wanted, KNOWN, Cloud(REGISTRY, (BLUE,), (GATEWAY,))) == (
         SetRegistry(REGISTRY, Registry(8, "blue")),
         AddSubnet(GREEN),
         SetNetwork(Network(GATEWAY, (BLUE,)), Network(GATEWAY, (BLUE, GREEN))),
     )
     made = replace(GREEN, default=True)
-    assert subnet.create(replace(wanted, default=True), KNOWN, Cloud()) == (
+    assert subnet_rules.create(replace(wanted, default=True), KNOWN, Cloud()) == (
         SetRegistry(None, Registry(1, "green")),
         AddSubnet(made),
         SetNetwork(None, Network(GATEWAY, (made,))),
     )
     alone = replace(GREEN, router="")
-    assert subnet.create(replace(wanted, router=""), KNOWN, CLOUD_OF_BLUE)[1:] == (AddSubnet(alone),)
+    assert subnet_rules.create(replace(wanted, router=""), KNOWN, CLOUD_OF_BLUE)[1:] == (AddSubnet(alone),)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +246,7 @@ def test_create_counts() -> None:
 )
 def test_create_what_is_already_so(wanted: Wanted) -> None:
     """Nothing is done; an MTU that follows the underlay is not compared with what the underlay is today."""
-    assert subnet.create(wanted, Underlay(1422), Cloud(REGISTRY, (replace(BLUE, mtu=1400), GREEN))) == ()
+    assert subnet_rules.create(wanted, Underlay(1422), Cloud(REGISTRY, (replace(BLUE, mtu=1400), GREEN))) == ()
 
 
 @pytest.mark.parametrize(
@@ -266,51 +267,53 @@ def test_create_what_is_already_so(wanted: Wanted) -> None:
 )
 def test_create_something_else_under_that_name(wanted: Wanted, message: str) -> None:
     """The refusal says what is different, and nothing else."""
-    said, _ = refused(AlreadyExists, subnet.create, wanted, KNOWN, CLOUD)
+    said, _ = refused(AlreadyExists, subnet_rules.create, wanted, KNOWN, CLOUD)
     assert said == f"subnet blue exists and is another: {message}"
 
 
 def test_create_what_exists_as_the_default() -> None:
     """A subnet that is not the default is not what was asked for."""
-    said, _ = refused(AlreadyExists, subnet.create, Wanted("green", "10.2.0.0/24", default=True), KNOWN, CLOUD)
+    said, _ = refused(AlreadyExists, subnet_rules.create, Wanted("green", "10.2.0.0/24", default=True), KNOWN, CLOUD)
     assert said.endswith("its default is no, not yes")
 
 
 @pytest.mark.parametrize("cidr", ["10.1.0.0/24", "10.1.0.128/25", "10.0.0.0/12"])
 def test_create_an_overlap(cidr: str) -> None:
     """The same network, a part of it, one around it."""
-    said, _ = refused(AlreadyExists, subnet.create, Wanted("red", cidr), KNOWN, CLOUD)
+    said, _ = refused(AlreadyExists, subnet_rules.create, Wanted("red", cidr), KNOWN, CLOUD)
     assert said.startswith(f"network {cidr} overlaps with subnet ")
 
 
 def test_create_a_second_default() -> None:
     """The present one is named, and how to have it."""
     wanted = Wanted("red", "10.3.0.0/24", default=True)
-    said, advice = refused(AlreadyExists, subnet.create, wanted, KNOWN, CLOUD)
+    said, advice = refused(AlreadyExists, subnet_rules.create, wanted, KNOWN, CLOUD)
     assert said == "subnet blue is the default subnet already"
     assert "ovnhook subnet set red --default" in advice
 
 
 def test_create_under_a_name_of_somebody_elses() -> None:
     """OVN lets two switches have one name; people would mix them up."""
-    said, _ = refused(AlreadyExists, subnet.create, Wanted("red", "10.3.0.0/24"), KNOWN, Cloud(), name_is_foreign=True)
+    said, _ = refused(
+        AlreadyExists, subnet_rules.create, Wanted("red", "10.3.0.0/24"), KNOWN, Cloud(), name_is_foreign=True
+    )
     assert said == "a logical switch 'red' exists that is not ovnhook's"
 
 
 def test_update() -> None:
     """Settings, the default, both, neither."""
     other = replace(GREEN, mtu=1400)
-    assert subnet.update(GREEN, GREEN, CLOUD, {}, []) == ()
-    assert subnet.update(GREEN, other, CLOUD, {}, []) == (
+    assert subnet_rules.update(GREEN, GREEN, CLOUD, {}, []) == ()
+    assert subnet_rules.update(GREEN, other, CLOUD, {}, []) == (
         SetRegistry(REGISTRY, Registry(8, "blue")),
         UpdateSubnet(GREEN, other),
         SetNetwork(Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE, other))),
     )
-    assert subnet.update(GREEN, replace(GREEN, default=True), CLOUD, {}, []) == (
+    assert subnet_rules.update(GREEN, replace(GREEN, default=True), CLOUD, {}, []) == (
         SetRegistry(REGISTRY, Registry(8, "green")),
     )
     both = replace(other, default=True)
-    assert subnet.update(GREEN, both, CLOUD, {}, []) == (
+    assert subnet_rules.update(GREEN, both, CLOUD, {}, []) == (
         SetRegistry(REGISTRY, Registry(8, "green")),
         UpdateSubnet(GREEN, both),
         SetNetwork(Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE, both))),
@@ -319,45 +322,51 @@ def test_update() -> None:
 
 def test_ipv6() -> None:
     """Beside IPv4 and alone; the router has the first address, DNS servers are told to those who can reach them."""
-    both = subnet.make(Wanted("both", "10.1.0.0/24", cidr6="fd00:1::/64", dns=("10.1.0.53", "fd00:1::53")), KNOWN)
+    both = subnet_rules.make(Wanted("both", "10.1.0.0/24", cidr6="fd00:1::/64", dns=("10.1.0.53", "fd00:1::53")), KNOWN)
     assert both.gateways == {
         IPNetwork("10.1.0.0/24"): IPAddress("10.1.0.1"),
         IPNetwork("fd00:1::/64"): IPAddress("fd00:1::1"),
     }
     assert [both.servers(version) for version in (4, 6)] == [(IPAddress("10.1.0.53"),), (IPAddress("fd00:1::53"),)]
-    bare = subnet.with_changes(both, {"dns": ()}, KNOWN)
+    bare = subnet_rules.with_changes(both, {"dns": ()}, KNOWN)
     assert [bare.servers(version) for version in (4, 6)] == [(IPAddress("10.1.0.1"),), (IPAddress("fd00:1::1"),)]
-    alone = subnet.make(Wanted("six", "fd00:6::/64", gateway="fd00:6::ff"), KNOWN)
+    alone = subnet_rules.make(Wanted("six", "fd00:6::/64", gateway="fd00:6::ff"), KNOWN)
     assert alone.gateways == {IPNetwork("fd00:6::/64"): IPAddress("fd00:6::ff")}
     assert alone.servers(4) == ()
-    assert subnet.with_changes(both, {"cidr6": ""}, KNOWN).gateways == {both.cidr: both.gateway}
+    assert subnet_rules.with_changes(both, {"cidr6": ""}, KNOWN).gateways == {both.cidr: both.gateway}
 
 
 def test_ipv6_that_comes_and_goes() -> None:
     """It may come to a subnet that is in use; to go, no guest may have an address of it."""
-    both = subnet.with_changes(BLUE, {"cidr6": "fd00:1::/64"}, KNOWN)
-    assert UpdateSubnet(BLUE, both) in subnet.update(BLUE, both, CLOUD, {}, [lease("10.1.0.8")])
+    both = subnet_rules.with_changes(BLUE, {"cidr6": "fd00:1::/64"}, KNOWN)
+    assert UpdateSubnet(BLUE, both) in subnet_rules.update(BLUE, both, CLOUD, {}, [lease("10.1.0.8")])
     with_it = replace(CLOUD, subnets=(both, GREEN))
-    said, _ = refused(InUse, subnet.update, both, BLUE, with_it, {}, [lease("10.1.0.8"), lease("fd00:1::8", "mail")])
+    said, _ = refused(
+        InUse, subnet_rules.update, both, BLUE, with_it, {}, [lease("10.1.0.8"), lease("fd00:1::8", "mail")]
+    )
     assert said == "address fd00:1::8 of fd00:1::/64 is leased to domain mail (52:54:00:00:00:01)"
-    assert UpdateSubnet(both, BLUE) in subnet.update(both, BLUE, with_it, {}, [lease("10.1.0.8")])
+    assert UpdateSubnet(both, BLUE) in subnet_rules.update(both, BLUE, with_it, {}, [lease("10.1.0.8")])
     wanted = Wanted("red", "10.3.0.0/24", cidr6="fd00:1::/64")
-    assert refused(AlreadyExists, subnet.create, wanted, KNOWN, with_it)[0].startswith("network fd00:1::/64 overlaps")
+    assert refused(AlreadyExists, subnet_rules.create, wanted, KNOWN, with_it)[0].startswith(
+        "network fd00:1::/64 overlaps"
+    )
 
 
 def test_update_to_a_leased_gateway() -> None:
     """The domain that has it is named."""
     new = replace(BLUE, gateway=IPAddress("10.1.0.9"))
-    said, advice = refused(InUse, subnet.update, BLUE, new, CLOUD, {}, [lease("10.1.0.8"), lease("10.1.0.9", "mail")])
+    said, advice = refused(
+        InUse, subnet_rules.update, BLUE, new, CLOUD, {}, [lease("10.1.0.8"), lease("10.1.0.9", "mail")]
+    )
     assert said == "gateway 10.1.0.9 is leased to domain mail (52:54:00:00:00:01)"
     assert "10.1.0.9" in advice
 
 
 def test_update_to_ranges_without_the_leases() -> None:
     """Leases outside stay."""
-    new = subnet.with_changes(BLUE, {"ranges": ("10.1.0.20-10.1.0.30",)}, KNOWN)
+    new = subnet_rules.with_changes(BLUE, {"ranges": ("10.1.0.20-10.1.0.30",)}, KNOWN)
     leases = [lease("10.1.0.8")]
-    changes = subnet.update(BLUE, new, CLOUD, names.records(leases, ""), leases)
+    changes = subnet_rules.update(BLUE, new, CLOUD, names.records(leases, ""), leases)
     assert [type(change) for change in changes] == [SetRegistry, UpdateSubnet, SetNetwork]
 
 
@@ -365,7 +374,7 @@ def test_update_of_the_domain() -> None:
     """The names of all that is leased end with it; what nobody has any more goes."""
     leases = [lease("10.1.0.8"), lease("10.1.0.9", "mail")]
     before = {**names.records(leases, "old.example"), "stale": "10.1.0.7"}
-    changes = subnet.update(BLUE, replace(BLUE, domain="new.example"), CLOUD, before, leases)
+    changes = subnet_rules.update(BLUE, replace(BLUE, domain="new.example"), CLOUD, before, leases)
     need, change = (one for one in changes if isinstance(one, NeedNames | SetNames))
     assert need == NeedNames("blue", before)
     assert change == SetNames("blue", before, names.records(leases, "new.example"))
@@ -373,17 +382,17 @@ def test_update_of_the_domain() -> None:
 
 def test_update_to_no_default() -> None:
     """There is one until it is deleted."""
-    refused(InvalidRequest, subnet.update, BLUE, replace(BLUE, default=False), CLOUD, {}, [])
+    refused(InvalidRequest, subnet_rules.update, BLUE, replace(BLUE, default=False), CLOUD, {}, [])
 
 
 def test_delete() -> None:
     """The default goes with the default subnet."""
-    assert subnet.delete(GREEN, CLOUD, [], []) == (
+    assert subnet_rules.delete(GREEN, CLOUD, [], []) == (
         SetRegistry(REGISTRY, Registry(8, "blue")),
         SetNetwork(Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE,))),
         RemoveSubnet(GREEN),
     )
-    assert subnet.delete(BLUE, CLOUD_OF_BLUE, [], []) == (
+    assert subnet_rules.delete(BLUE, CLOUD_OF_BLUE, [], []) == (
         SetRegistry(REGISTRY, Registry(8, "")),
         SetNetwork(Network(GATEWAY, (BLUE,)), None),
         RemoveSubnet(BLUE),
@@ -395,42 +404,45 @@ def test_another_router() -> None:
     lab = Router("lab")
     cloud = replace(CLOUD, routers=(GATEWAY, lab))
     moved = replace(GREEN, router="lab")
-    assert subnet.update(GREEN, moved, cloud, {}, [])[2:] == (
+    assert subnet_rules.update(GREEN, moved, cloud, {}, [])[2:] == (
         SetNetwork(Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE,))),
         SetNetwork(Network(lab), Network(lab, (moved,))),
     )
-    assert subnet.update(moved, GREEN, Cloud(REGISTRY, (BLUE, moved), (GATEWAY, lab)), {}, [])[2:] == (
+    assert subnet_rules.update(moved, GREEN, Cloud(REGISTRY, (BLUE, moved), (GATEWAY, lab)), {}, [])[2:] == (
         SetNetwork(Network(lab, (moved,)), Network(lab)),
         SetNetwork(Network(GATEWAY, (BLUE,)), Network(GATEWAY, (BLUE, GREEN))),
     )
     taken = Subnet("red", IPNetwork("10.2.0.0/16"), IPAddress("10.2.0.1"), "lab")
     crowded = Cloud(REGISTRY, (BLUE, GREEN, taken), (GATEWAY, lab))
-    assert "overlaps with subnet red" in refused(AlreadyExists, subnet.update, GREEN, moved, crowded, {}, [])[0]
-    assert refused(NotFound, subnet.update, GREEN, moved, CLOUD, {}, [])[0] == "there is no router 'lab'"
+    assert "overlaps with subnet red" in refused(AlreadyExists, subnet_rules.update, GREEN, moved, crowded, {}, [])[0]
+    assert refused(NotFound, subnet_rules.update, GREEN, moved, CLOUD, {}, [])[0] == "there is no router 'lab'"
 
 
 def test_the_external_network_is_no_subnet() -> None:
     """A router that has an address outside can't have the same network inside."""
     external = External("external", InterfaceAddress(IPAddress("10.2.0.1"), 16), IPAddress("10.2.0.9"))
     cloud = Cloud(REGISTRY, (), (Router("gateway", external),))
-    said, _ = refused(AlreadyExists, subnet.create, Wanted("green", "10.2.9.0/24"), KNOWN, cloud)
+    said, _ = refused(AlreadyExists, subnet_rules.create, Wanted("green", "10.2.9.0/24"), KNOWN, cloud)
     assert said == "network 10.2.9.0/24 overlaps with the external network 10.2.0.0/16 of router gateway"
 
 
 def test_delete_what_is_in_use() -> None:
     """What uses it is named: a few of the domains, or the ports that have no lease."""
     leases = [lease(f"10.1.0.{n}", f"web{n}") for n in range(2, 9)]
-    said, advice = refused(InUse, subnet.delete, BLUE, CLOUD, leases, ["x"])
+    said, advice = refused(InUse, subnet_rules.delete, BLUE, CLOUD, leases, ["x"])
     assert said == "subnet blue is in use by domains web2, web3, web4, web5, web6 and 2 more"
     assert "ovnhook lease list --subnet blue" in advice
-    assert "by domain web1" in refused(InUse, subnet.delete, BLUE, CLOUD, [lease("10.1.0.8")], [])[0]
-    assert "by ports a, b, without" in refused(InUse, subnet.delete, BLUE, CLOUD, [], ["b", "a"])[0]
+    assert "by domain web1" in refused(InUse, subnet_rules.delete, BLUE, CLOUD, [lease("10.1.0.8")], [])[0]
+    assert "by ports a, b, without" in refused(InUse, subnet_rules.delete, BLUE, CLOUD, [], ["b", "a"])[0]
 
 
 def test_find() -> None:
     """By its whole name."""
-    assert subnet.find("green", [BLUE, GREEN]) == GREEN
-    assert refused(NotFound, subnet.find, "gree", [BLUE, GREEN]) == ("there is no subnet 'gree'", "ovnhook subnet list")
+    assert subnet_rules.find("green", [BLUE, GREEN]) == GREEN
+    assert refused(NotFound, subnet_rules.find, "gree", [BLUE, GREEN]) == (
+        "there is no subnet 'gree'",
+        "ovnhook subnet list",
+    )
 
 
 @given(
@@ -450,7 +462,7 @@ def test_anything_is_taken_or_refused(name: str, cidr: str, settings: dict[str, 
     """Whatever is written, what is raised is for the person who wrote it."""
     for wanted in (Wanted(name, cidr, **settings), Wanted("blue", "10.1.0.0/24", **settings)):
         with suppress(InvalidRequest):
-            subnet.make(wanted, KNOWN)
+            subnet_rules.make(wanted, KNOWN)
     for setting, value in settings.items():
         with suppress(InvalidRequest):
-            subnet.with_changes(BLUE, {setting: value}, KNOWN)
+            subnet_rules.with_changes(BLUE, {setting: value}, KNOWN)

@@ -15,8 +15,9 @@ from ovnhook.control.services import leases, ports, routers, subnets
 from ovnhook.control.view import View
 from ovnhook.ovsdb.operation import Row, as_map
 from ovnhook.ovsdb.replica import Difference
-from ovnhook.resources import rows, topology
+from ovnhook.resources import rows
 from ovnhook.resources.changes import Registry
+from ovnhook.resources.router import topology
 from ovnhook.resources.values import Lease, Port, Router, Subnet
 
 MANY = 10_000

@@ -10,8 +10,9 @@ from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
 from ovnhook.databases.northbound import Northbound
-from ovnhook.resources import floating_ip, router
 from ovnhook.resources.changes import Change
+from ovnhook.resources.floating_ip import rules as floating_ip_rules
+from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.values import Floating
 
 
@@ -35,7 +36,7 @@ class FloatingAddresses:
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
             leases, ports = self._northbound.leases(deadline), self._northbound.ports(deadline)
-            return floating_ip.create(request.address, request.target, leases, ports, cloud)
+            return floating_ip_rules.create(request.address, request.target, leases, ports, cloud)
 
         carry_out(self._repairs, plan, f"floating address {request.address} leads to {request.target}", deadline)
         for one in self._northbound.cloud(deadline).floating:
@@ -48,7 +49,7 @@ class FloatingAddresses:
     ) -> api.ListFloatingAddressesResponse:
         """Show all, in pages."""
         cloud = self._northbound.cloud(deadline)
-        name = router.find(request.router, cloud).router.name if request.router else ""
+        name = router_rules.find(request.router, cloud).router.name if request.router else ""
         existing = [one for one in of_domain(cloud.floating, request.domain) if name in ("", one.router)]
         shown, token = page(
             existing, lambda one: (one.router, int(one.address)), request.page_size, request.page_token, message
@@ -61,7 +62,7 @@ class FloatingAddresses:
         """Let one lead nowhere."""
         carry_out(
             self._repairs,
-            lambda: floating_ip.delete(request.address, self._northbound.cloud(deadline)),
+            lambda: floating_ip_rules.delete(request.address, self._northbound.cloud(deadline)),
             f"floating address {request.address} leads nowhere",
             deadline,
         )

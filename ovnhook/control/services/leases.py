@@ -16,9 +16,9 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import plan
 from ovnhook.engine.attach import repeat
 from ovnhook.resources import naming
-from ovnhook.resources.address import is_ip
 from ovnhook.resources.changes import describe
-from ovnhook.resources.subnet import find
+from ovnhook.resources.subnet.address import is_ip
+from ovnhook.resources.subnet.rules import find
 from ovnhook.resources.values import Lease, Subnet
 
 _log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.engine.attach import Attachment
 from ovnhook.pki.x509 import Subject
 from ovnhook.resources import naming
-from ovnhook.resources.subnet import find
+from ovnhook.resources.subnet.rules import find
 from ovnhook.resources.values import Keeper, Port, Wish
 
 

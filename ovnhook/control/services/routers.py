@@ -18,8 +18,8 @@ from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
-from ovnhook.resources import router
 from ovnhook.resources.changes import Change
+from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.values import Network
 
 _log = logging.getLogger(__name__)
@@ -51,11 +51,13 @@ class Routers:
     def CreateRouter(self, request: api.CreateRouterRequest, deadline: Deadline) -> api.Router:
         """Make a router; succeed where it is there already."""
         asked = request.router
-        wanted = router.make(asked.name, router.Leg(**{name: getattr(asked, name) for name in router.SETTINGS}))
+        wanted = router_rules.make(
+            asked.name, router_rules.Leg(**{name: getattr(asked, name) for name in router_rules.SETTINGS})
+        )
 
         def plan() -> tuple[Change, ...]:
             foreign = self._northbound.is_foreign_router(asked.name, deadline)
-            return router.create(wanted, uuid4(), self._northbound.cloud(deadline), name_is_foreign=foreign)
+            return router_rules.create(wanted, uuid4(), self._northbound.cloud(deadline), name_is_foreign=foreign)
 
         if carry_out(self._repairs, plan, f"router {asked.name} is made", deadline):
             self._on_change(deadline.half(_PATIENCE))
@@ -68,7 +70,7 @@ class Routers:
     def ListRouters(self, request: api.ListRoutersRequest, deadline: Deadline) -> api.ListRoutersResponse:
         """Show all, in pages."""
         cloud = self._northbound.cloud(deadline)
-        messages = self._messages([router.find(one.name, cloud) for one in cloud.routers], deadline)
+        messages = self._messages([router_rules.find(one.name, cloud) for one in cloud.routers], deadline)
         shown, token = page(messages, lambda one: (one.name,), request.page_size, request.page_token, lambda one: one)
         return api.ListRoutersResponse(routers=shown, next_page_token=token)
 
@@ -76,13 +78,13 @@ class Routers:
         """Change what the mask names."""
         asked, paths = request.router, list(request.update_mask.paths)
         if not paths:
-            raise InvalidRequest("update_mask names nothing to set", f"it may name: {', '.join(router.SETTINGS)}")
+            raise InvalidRequest("update_mask names nothing to set", f"it may name: {', '.join(router_rules.SETTINGS)}")
         changes = {path: getattr(asked, path, None) for path in paths}
 
         def plan() -> tuple[Change, ...]:
             foreign = self._northbound.is_foreign_router(asked.name, deadline)
             cloud = self._northbound.cloud(deadline)
-            planned = router.update(asked.name, changes, uuid4(), cloud, name_is_foreign=foreign)
+            planned = router_rules.update(asked.name, changes, uuid4(), cloud, name_is_foreign=foreign)
             if not request.force:
                 refuse_cuts(planned, cloud, self._northbound, self._southbound, deadline)
             return planned
@@ -96,7 +98,7 @@ class Routers:
         """Delete one that no subnet is on."""
         carry_out(
             self._repairs,
-            lambda: router.delete(request.name, self._northbound.cloud(deadline)),
+            lambda: router_rules.delete(request.name, self._northbound.cloud(deadline)),
             f"router {request.name} is deleted",
             deadline,
         )
@@ -104,13 +106,13 @@ class Routers:
 
     def MoveGateway(self, request: api.MoveGatewayRequest, deadline: Deadline) -> api.Router:
         """Give a router's leg to a host that is ready for it, and wait until it has it."""
-        network = router.find(request.name, self._northbound.cloud(deadline))
+        network = router_rules.find(request.name, self._northbound.cloud(deadline))
         if network.router.external is None:
             raise InvalidRequest(f"router {request.name} does not lead outside", "ovnhook router set --help")
 
         def plan() -> tuple[Change, ...]:
             gateways = self._northbound.gateways(deadline).get(request.name, ())
-            return router.move(network.router, self._southbound.nodes(deadline), request.host, gateways)
+            return router_rules.move(network.router, self._southbound.nodes(deadline), request.host, gateways)
 
         if plan():
             self._await_flows(request.host, deadline)
@@ -152,7 +154,7 @@ class Routers:
             time.sleep(_PAUSE)
 
     def _get(self, name: str, deadline: Deadline) -> api.Router:
-        return self._messages([router.find(name, self._northbound.cloud(deadline))], deadline)[0]
+        return self._messages([router_rules.find(name, self._northbound.cloud(deadline))], deadline)[0]
 
     def _messages(self, networks: Sequence[Network], deadline: Deadline) -> list[api.Router]:
         gateways, active = self._northbound.gateways(deadline), self._active(deadline)
@@ -172,10 +174,10 @@ class Routers:
 
 def message(network: Network, gateways: Sequence[str], active: str) -> api.Router:
     """A router as the API shows it, with the hosts that can have its leg, and the one that has it."""
-    one, written = network.router, router.leg(network.router)
+    one, written = network.router, router_rules.leg(network.router)
     return api.Router(
         name=one.name,
-        **{name: getattr(written, name) for name in router.SETTINGS},
+        **{name: getattr(written, name) for name in router_rules.SETTINGS},
         subnets=[subnet.name for subnet in network.subnets],
         gateways=gateways,
         active_gateway=active if one.external and gateways else "",

@@ -16,9 +16,12 @@ from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
-from ovnhook.resources import address, router, rows, subnet
+from ovnhook.resources import rows
 from ovnhook.resources.changes import Change
-from ovnhook.resources.subnet import Underlay
+from ovnhook.resources.router import rules as router_rules
+from ovnhook.resources.subnet import address
+from ovnhook.resources.subnet import rules as subnet_rules
+from ovnhook.resources.subnet.rules import Underlay
 from ovnhook.resources.values import DEFAULT_ROUTER, Subnet
 
 _log = logging.getLogger(__name__)
@@ -52,7 +55,7 @@ class Subnets:
     def CreateSubnet(self, request: api.CreateSubnetRequest, deadline: Deadline) -> api.Subnet:
         """Make a subnet; succeed where it is there already."""
         asked = request.subnet
-        wanted = subnet.Wanted(
+        wanted = subnet_rules.Wanted(
             name=asked.name,
             cidr=asked.cidr,
             gateway=asked.gateway,
@@ -67,12 +70,12 @@ class Subnets:
         )
         carried = self._carried(deadline)
         # What is wrong in itself is told whether the database is there or not.
-        made = subnet.make(wanted, carried)
+        made = subnet_rules.make(wanted, carried)
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
             foreign = self._northbound.is_foreign_switch(wanted.name, deadline)
-            return subnet.create(wanted, carried, cloud, name_is_foreign=foreign)
+            return subnet_rules.create(wanted, carried, cloud, name_is_foreign=foreign)
 
         if carry_out(self._repairs, plan, f"subnet {wanted.name} ({wanted.cidr}) is made", deadline):
             ids = self._network_ids(deadline, logical_switch=str(made.uuid))
@@ -86,7 +89,7 @@ class Subnets:
     def ListSubnets(self, request: api.ListSubnetsRequest, deadline: Deadline) -> api.ListSubnetsResponse:
         """Show all, in pages."""
         cloud = self._northbound.cloud(deadline)
-        existing = router.find(request.router, cloud).subnets if request.router else cloud.subnets
+        existing = router_rules.find(request.router, cloud).subnets if request.router else cloud.subnets
         used = self._northbound.lease_counts(deadline)
         ids = self._network_ids(deadline) if existing else {}
         shown, token = page(
@@ -102,7 +105,7 @@ class Subnets:
         """Change what the mask names."""
         asked, paths = request.subnet, list(request.update_mask.paths)
         if not paths:
-            raise InvalidRequest("update_mask names nothing to set", f"it may name: {', '.join(subnet.SETTINGS)}")
+            raise InvalidRequest("update_mask names nothing to set", f"it may name: {', '.join(subnet_rules.SETTINGS)}")
         changes = {
             path: tuple(getattr(asked, path)) if path in _LISTS else getattr(asked, path, None) for path in paths
         }
@@ -113,11 +116,11 @@ class Subnets:
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
-            old = subnet.find(asked.name, cloud.subnets)
-            new = subnet.with_changes(old, changes, carried)
+            old = subnet_rules.find(asked.name, cloud.subnets)
+            new = subnet_rules.with_changes(old, changes, carried)
             named = self._northbound.names(old.name, deadline)
             leases = self._northbound.leases(deadline, subnet=old.name)
-            planned = subnet.update(old, new, cloud, named, leases)
+            planned = subnet_rules.update(old, new, cloud, named, leases)
             if not request.force:
                 refuse_cuts(planned, cloud, self._northbound, self._southbound, deadline)
             return planned
@@ -130,16 +133,16 @@ class Subnets:
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
-            gone = subnet.find(request.name, cloud.subnets)
+            gone = subnet_rules.find(request.name, cloud.subnets)
             leases = self._northbound.leases(deadline, subnet=gone.name)
             ports = [] if leases else self._northbound.port_names(gone.name, deadline)
-            return subnet.delete(gone, cloud, leases, ports)
+            return subnet_rules.delete(gone, cloud, leases, ports)
 
         carry_out(self._repairs, plan, f"subnet {request.name} is deleted", deadline)
         return api.DeleteSubnetResponse()
 
     def _get(self, name: str, deadline: Deadline) -> api.Subnet:
-        found = subnet.find(name, self._northbound.cloud(deadline).subnets)
+        found = subnet_rules.find(name, self._northbound.cloud(deadline).subnets)
         used = self._northbound.lease_counts(deadline, subnet=name)[name, found.cidr.version]
         ids = self._network_ids(deadline, logical_switch=str(found.uuid))
         return message(found, used, ids.get(found.uuid, 0))

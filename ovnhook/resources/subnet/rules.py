@@ -14,9 +14,9 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base.errors import AlreadyExists, Exhausted, InUse, InvalidRequest, NotFound
 from ovnhook.base.labels import SUBNET_NAME
-from ovnhook.resources import address, names
 from ovnhook.resources.changes import AddSubnet, Change, NeedNames, RemoveSubnet, SetNames, SetNetwork, UpdateSubnet
 from ovnhook.resources.state import Cloud
+from ovnhook.resources.subnet import address, names
 from ovnhook.resources.values import DEFAULT_ROUTER, Lease, Network, Range, Router, Subnet
 
 SETTINGS = ("gateway", "ranges", "dns", "domain", "mtu", "default", "router", "isolated", "cidr6")

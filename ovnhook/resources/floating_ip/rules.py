@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base.errors import AlreadyExists, InvalidRequest, NotFound
-from ovnhook.resources import address, naming
+from ovnhook.resources import naming
 from ovnhook.resources.changes import AddFloating, Change, RemoveFloating
 from ovnhook.resources.state import Cloud
+from ovnhook.resources.subnet import address
 from ovnhook.resources.values import Floating, Lease, Port
 
 

@@ -1,0 +1,1 @@
+"""A floating IP address, which leads to one lease. Pure."""

@@ -1,0 +1,1 @@
+"""A router with its subnets and its external gateway. Pure."""

@@ -1,0 +1,1 @@
+"""A subnet: a logical switch with its addresses, DHCP and names. Pure."""
