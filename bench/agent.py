@@ -28,8 +28,8 @@ from ovnhook.agent import libvirtfiles
 from ovnhook.base.config import AGENT_SOCKET
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import domainxml
+from ovnhook.domains.values import Domain
 from ovnhook.resources.changes import UpdatePort
-from ovnhook.resources.values import Domain
 
 _OWN = 100
 _FEW = "/run/ovn/few.sock"

@@ -11,11 +11,12 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.databases.northbound import Northbound, operations
 from ovnhook.domains import plan
 from ovnhook.domains.plan import Placement
+from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from ovnhook.resources.changes import Change
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet import rules as subnet_rules
-from ovnhook.resources.values import Domain, Interface, Kind, Subnet, Wish
+from ovnhook.resources.subnet.values import Subnet
 
 PORTS = 10_000
 HUNDRED = [f"10.10.{number}.0/24" for number in range(100)]

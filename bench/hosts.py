@@ -21,9 +21,9 @@ from lab.product import PYTHON, configure
 from ovnhook.agent.host import Host as Product
 from ovnhook.base.config import Config
 from ovnhook.databases.northbound import Northbound
+from ovnhook.domains.values import Domain
 from ovnhook.ovsdb.operation import as_set, mutate, select
 from ovnhook.resources.rows import PORT, SWITCH
-from ovnhook.resources.values import Domain
 
 HOOK = "/etc/libvirt/hooks/qemu.d/ovnhook"
 NORTHBOUND = "/run/ovn/ovnnb_db.sock"

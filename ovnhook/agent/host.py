@@ -18,10 +18,10 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.databases.vswitch import Binding, Vswitch
 from ovnhook.domains import plan
+from ovnhook.domains.values import Domain, Kind
 from ovnhook.engine import underlay
 from ovnhook.engine.attach import Attached, Attachment
 from ovnhook.ovsdb import tls
-from ovnhook.resources.values import Domain, Kind
 
 
 class Host:

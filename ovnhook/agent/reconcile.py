@@ -59,7 +59,7 @@ from ovnhook.diagnosis.differences import (
     with_claims,
 )
 from ovnhook.resources.changes import DropLease, SetNames
-from ovnhook.resources.values import Claim
+from ovnhook.resources.port.values import Claim
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from ovnhook.agent.hypervisor import Seen, Sight
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.diagnosis.differences import Difference, Domains, Leave, Running
 from ovnhook.domains import domainxml
-from ovnhook.resources.values import Domain
+from ovnhook.domains.values import Domain
 
 
 def running(seen: Sight, bridge: str) -> Domain:

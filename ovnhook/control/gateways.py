@@ -21,7 +21,7 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.resources.changes import SetGateways
 from ovnhook.resources.router import rules as router_rules
-from ovnhook.resources.values import Router
+from ovnhook.resources.router.values import Router
 
 _log = logging.getLogger(__name__)
 

@@ -18,8 +18,9 @@ from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Row
 from ovnhook.ovsdb.replica import Difference
 from ovnhook.resources import rows
+from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.router import topology
-from ovnhook.resources.values import Lease, Network
+from ovnhook.resources.router.values import Network
 
 _log = logging.getLogger(__name__)
 

@@ -39,11 +39,13 @@ from ovnhook.ovsdb.operation import (
 )
 from ovnhook.resources import rows
 from ovnhook.resources.changes import AddFloating
+from ovnhook.resources.floating_ip.values import Floating
 from ovnhook.resources.router import topology
 from ovnhook.resources.router.topology import Node
+from ovnhook.resources.router.values import Network, Router
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet import names
-from ovnhook.resources.values import Floating, Network, Router, Subnet
+from ovnhook.resources.subnet.values import Subnet
 
 _WHOLE = (
     rows.DHCP_OPTIONS,

@@ -19,8 +19,8 @@ from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Operation, Row, includes, key, map_of, select
 from ovnhook.resources import rows
+from ovnhook.resources.port.values import Claim
 from ovnhook.resources.subnet import names
-from ovnhook.resources.values import Claim
 
 _log = logging.getLogger(__name__)
 

@@ -62,9 +62,11 @@ from ovnhook.resources.changes import (
     UpdatePort,
     UpdateSubnet,
 )
+from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.values import Claim, Keeper, Port
 from ovnhook.resources.router import topology
 from ovnhook.resources.state import Cloud, Observed
-from ovnhook.resources.values import Claim, Holding, Keeper, Lease, Port, Subnet
+from ovnhook.resources.subnet.values import Subnet
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Row, as_set, delete, includes, map_of, mutate, select, set_keys, set_of
-from ovnhook.resources.values import Node
+from ovnhook.resources.chassis import Node
 
 _LEG = "cr-external:"
 """What northd calls the router port of a leg (ovsdb/topology.py) where it says which host has it."""

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
+from ovnhook.domains.values import Tap
 from ovnhook.ovsdb.connection import ConstraintViolation, Database
 from ovnhook.ovsdb.operation import (
     Operation,
@@ -25,7 +26,6 @@ from ovnhook.ovsdb.operation import (
     set_keys,
     set_of,
 )
-from ovnhook.resources.values import Tap
 
 # The types of interfaces that lead to no other machine by themselves, or by a tunnel over another interface.
 _NO_UPLINKS = frozenset(

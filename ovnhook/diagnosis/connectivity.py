@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from ovnhook.base.errors import InUse
 from ovnhook.resources.changes import Change, SetNetwork
+from ovnhook.resources.chassis import Node
+from ovnhook.resources.floating_ip.values import Floating
 from ovnhook.resources.router import rules as router_rules
+from ovnhook.resources.router.values import External, InterfaceAddress, Network, Router
 from ovnhook.resources.state import Cloud
-from ovnhook.resources.values import External, Floating, InterfaceAddress, Network, Node, Router
 
 _ANYWAY = "to do it anyway: --force"
 

@@ -15,8 +15,10 @@ from netaddr import IPAddress
 
 from ovnhook.base.errors import OvnhookError
 from ovnhook.domains import plan
+from ovnhook.domains.values import Domain, Interface, Tap, Unfit
+from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.values import Claim, Keeper, Port
 from ovnhook.resources.subnet import names
-from ovnhook.resources.values import Claim, Domain, Holding, Interface, Keeper, Lease, Port, Tap, Unfit
 
 _ON_ITS_WAY = 10.0  # seconds between the announcement of a migration and a domain at its destination, if not more
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 from ovnhook.base.text import quoted
 from ovnhook.ovsdb.serverstate import Server
+from ovnhook.resources.chassis import Node
+from ovnhook.resources.port.values import Port
 from ovnhook.resources.router import rules as router_rules
-from ovnhook.resources.values import Node, Port, Router
+from ovnhook.resources.router.values import Router
 
 BEAT = 30.0
 """Seconds between two times that an agent tells of its host though nothing is new."""

@@ -13,8 +13,10 @@ from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.base.labels import HOST_NAME, HOST_NAMES, MAC, SUBNET_NAME, SUBNET_NAMES
 from ovnhook.base.text import is_hidden
+from ovnhook.domains.values import Domain, Interface, Kind, Wish
+from ovnhook.resources.port.values import Keeper
 from ovnhook.resources.subnet import address
-from ovnhook.resources.values import Domain, Interface, Keeper, Kind, Wish, isolated_subnet
+from ovnhook.resources.subnet.values import isolated_subnet
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,255}")  # libvirt's own limits: a name of a domain is a name of files
 _MOST = 32  # interfaces of a domain

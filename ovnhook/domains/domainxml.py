@@ -15,7 +15,8 @@ from netaddr import INET_PTON, IPAddress, valid_ipv4, valid_ipv6
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.base.labels import HOST_NAME, HOST_NAMES, MAC, SUBNET_NAME, SUBNET_NAMES
 from ovnhook.domains.networkxml import LibvirtNetwork
-from ovnhook.resources.values import Domain, Interface, Kind, Unfit, Wish, isolated_subnet
+from ovnhook.domains.values import Domain, Interface, Kind, Unfit, Wish
+from ovnhook.resources.subnet.values import isolated_subnet
 
 _NAMESPACES = "urn:ovnhook:domain:"
 _NAMESPACE = f"{_NAMESPACES}1"

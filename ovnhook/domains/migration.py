@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ovnhook.resources.changes import Change, SetHolding, UpdateLease, UpdatePort
+from ovnhook.resources.lease.values import Holding
 from ovnhook.resources.state import Observed
-from ovnhook.resources.values import Holding
 
 
 def announce(observed: Observed, host: str) -> tuple[Change, ...]:

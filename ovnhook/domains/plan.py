@@ -16,6 +16,7 @@ from netaddr import IPAddress
 from ovnhook.base.errors import InUse, InvalidRequest, NotFound, Unrepaired
 from ovnhook.base.labels import SUBNET_NAME
 from ovnhook.domains import migration
+from ovnhook.domains.values import Domain, Interface, Kind, Unfit
 from ovnhook.resources.changes import (
     AddLease,
     AddPort,
@@ -32,9 +33,11 @@ from ovnhook.resources.changes import (
     UpdateLease,
     UpdatePort,
 )
+from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.values import Claim, Keeper, Port
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import names
-from ovnhook.resources.values import Claim, Domain, Holding, Interface, Keeper, Kind, Lease, Port, Subnet, Unfit
+from ovnhook.resources.subnet.values import Subnet
 
 
 @dataclass(frozen=True)

@@ -33,14 +33,16 @@ from ovnhook.base.text import quoted
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import migration, plan
 from ovnhook.domains.plan import Placement
+from ovnhook.domains.values import Domain, Interface
 from ovnhook.ovsdb.connection import ConstraintViolation
 from ovnhook.resources.changes import AddLease, Change, DropLease, RemovePort, SetNames, UpdateLease, describe
+from ovnhook.resources.port.values import Keeper, Port
 from ovnhook.resources.rows import server_mac
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import address, names
 from ovnhook.resources.subnet import rules as subnets
 from ovnhook.resources.subnet.rules import Underlay
-from ovnhook.resources.values import Domain, Interface, Keeper, Port, Subnet, is_isolated_subnet, isolated_subnet
+from ovnhook.resources.subnet.values import Subnet, is_isolated_subnet, isolated_subnet
 
 _log = logging.getLogger(__name__)
 

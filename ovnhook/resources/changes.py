@@ -9,7 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from ovnhook.resources.values import Claim, Floating, Holding, Lease, Network, Port, Subnet
+from ovnhook.resources.floating_ip.values import Floating
+from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.values import Claim, Port
+from ovnhook.resources.router.values import Network
+from ovnhook.resources.subnet.values import Subnet
 
 
 @dataclass(frozen=True)

@@ -20,19 +20,11 @@ from ovnhook.base.errors import OvnhookError
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
 from ovnhook.ovsdb.owned import KIND, kind, own
 from ovnhook.resources.changes import Registry
+from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.values import Claim, Keeper, Port
+from ovnhook.resources.router.values import External, InterfaceAddress, Router
 from ovnhook.resources.subnet import address
-from ovnhook.resources.values import (
-    Claim,
-    External,
-    Holding,
-    InterfaceAddress,
-    Keeper,
-    Lease,
-    Port,
-    Range,
-    Router,
-    Subnet,
-)
+from ovnhook.resources.subnet.values import Range, Subnet
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -9,7 +9,11 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook.resources.changes import Registry, SetRegistry
-from ovnhook.resources.values import Claim, Floating, Holding, Lease, Network, Port, Router, Subnet
+from ovnhook.resources.floating_ip.values import Floating
+from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.values import Claim, Port
+from ovnhook.resources.router.values import Network, Router
+from ovnhook.resources.subnet.values import Subnet
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.cli.main import main
 from ovnhook.control import server
-from ovnhook.resources.values import Domain, Interface, Kind, Wish
+from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from tests.database.server import Server
 
 MAC = "52:54:00:00:00:01"

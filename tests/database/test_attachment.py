@@ -21,6 +21,7 @@ from ovnhook.base.errors import AlreadyExists, Conflict, Exhausted, InvalidReque
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.vswitch import Binding
 from ovnhook.domains import plan
+from ovnhook.domains.values import Domain, Interface, Kind, Tap, Wish
 from ovnhook.resources.changes import (
     AddLease,
     AddPort,
@@ -39,20 +40,10 @@ from ovnhook.resources.changes import (
     UpdatePort,
     UpdateSubnet,
 )
+from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.values import Port
 from ovnhook.resources.subnet import address
-from ovnhook.resources.values import (
-    Domain,
-    Holding,
-    Interface,
-    Kind,
-    Lease,
-    Port,
-    Range,
-    Subnet,
-    Tap,
-    Wish,
-    isolated_subnet,
-)
+from ovnhook.resources.subnet.values import Range, Subnet, isolated_subnet
 from tests.database.server import Dump, Server, run
 
 DEFAULT = Subnet("default", IPNetwork("10.0.0.0/24"), IPAddress("10.0.0.1"), default=True)

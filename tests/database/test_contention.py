@@ -21,9 +21,10 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Exhausted
 from ovnhook.databases.northbound import Northbound
+from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from ovnhook.resources.changes import AddSubnet, Registry, SetRegistry
 from ovnhook.resources.subnet import address
-from ovnhook.resources.values import Domain, Interface, Kind, Subnet, Wish
+from ovnhook.resources.subnet.values import Subnet
 from tests.database.server import Cluster, Server, wait_for
 
 PROCESSES = 8

@@ -33,7 +33,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, OvnhookError
 from ovnhook.cli.main import main
 from ovnhook.control import server
-from ovnhook.resources.values import Domain, Interface, Kind, Wish
+from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from tests.database.control import MAC, Control
 from tests.database.server import Server, wait_for
 

@@ -10,7 +10,7 @@ from netaddr import IPAddress
 from lab.waiting import HANG
 from ovnhook.agent.host import Host
 from ovnhook.base.deadline import Deadline
-from ovnhook.resources.values import Domain, Interface, Kind, Wish
+from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from tests.database.control import Control
 
 OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")

@@ -14,8 +14,8 @@ from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict
 from ovnhook.databases.northbound import Northbound
+from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from ovnhook.resources.changes import SetHolding
-from ovnhook.resources.values import Domain, Interface, Kind, Wish
 from tests.database.control import MAC, Control
 from tests.database.hosts import add_chassis
 from tests.database.server import Server, wait_for

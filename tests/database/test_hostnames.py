@@ -11,9 +11,10 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook.agent.host import Host
 from ovnhook.base.errors import AlreadyExists
+from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from ovnhook.resources.changes import AddSubnet
 from ovnhook.resources.subnet import names
-from ovnhook.resources.values import Domain, Interface, Kind, Subnet, Wish
+from ovnhook.resources.subnet.values import Subnet
 from tests.database.control import Control
 from tests.database.test_attachment import MACS, WEB, World, hv1, hv2, soon, world
 from tests.database.test_running import attach, differing

@@ -7,8 +7,8 @@ from typing import Any
 from lab.waiting import HANG
 from ovnhook.agent.host import Host
 from ovnhook.base.deadline import Deadline
+from ovnhook.domains.values import Domain
 from ovnhook.ovsdb.operation import map_of, set_of
-from ovnhook.resources.values import Domain
 from tests.database.control import MAC, Control
 from tests.database.server import wait_for
 from tests.database.test_names import names

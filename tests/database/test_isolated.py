@@ -18,11 +18,13 @@ from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Exhausted
+from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import as_map, as_set, insert, key, mutate, ref
 from ovnhook.resources.changes import AddSubnet, Change, SetNetwork
 from ovnhook.resources.router import topology
-from ovnhook.resources.values import Domain, Interface, Kind, Network, Router, Subnet, Wish, isolated_subnet
+from ovnhook.resources.router.values import Network, Router
+from ovnhook.resources.subnet.values import Subnet, isolated_subnet
 from tests.database.control import Control
 from tests.database.server import Dump, Server, wait_for
 

@@ -10,10 +10,11 @@ from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists, Conflict
 from ovnhook.databases.northbound import Northbound
+from ovnhook.domains.values import Domain
 from ovnhook.ovsdb.operation import delete, key, mutate
 from ovnhook.resources.changes import ClaimMac, RemoveSubnet
+from ovnhook.resources.port.values import Claim
 from ovnhook.resources.rows import members, server_mac
-from ovnhook.resources.values import Claim, Domain
 from tests.database.control import Control
 from tests.database.hosts import add_chassis
 from tests.database.server import Server

@@ -15,8 +15,8 @@ from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists
+from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from ovnhook.ovsdb.operation import map_of, set_of
-from ovnhook.resources.values import Domain, Interface, Kind, Wish
 from tests.database.control import MAC, Control
 
 OTHER_MAC = "52:54:00:00:00:02"

@@ -16,9 +16,9 @@ from ovnhook.api.v1 import ovnhook_pb2_grpc
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.text import quoted
+from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import as_set, key, mutate
-from ovnhook.resources.values import Domain, Interface, Kind, Wish
 from tests.database.control import MAC, Control
 from tests.database.hosts import add_chassis
 

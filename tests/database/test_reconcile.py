@@ -25,9 +25,9 @@ from ovnhook.base.config import Config
 from ovnhook.base.errors import Conflict, Unavailable
 from ovnhook.databases.vswitch import Binding
 from ovnhook.diagnosis.differences import Difference, Found
+from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attached
 from ovnhook.ovsdb.operation import Row
-from ovnhook.resources.values import Domain
 from tests.database.test_attachment import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world
 
 __all__ = ["hv1", "hv2", "world"]  # the fixtures

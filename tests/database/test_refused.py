@@ -13,7 +13,7 @@ from ovnhook.agent.lifecycle import answer
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, OvnhookError, Unavailable
-from ovnhook.resources.values import Domain
+from ovnhook.domains.values import Domain
 from tests.database.server import Server
 from tests.database.test_attachment import MACS, MAIL, World, domain, interface, soon
 

@@ -12,7 +12,7 @@ from ovnhook.base import uuids
 from ovnhook.base.errors import Unavailable
 from ovnhook.control.repairs import Repairs
 from ovnhook.databases.northbound import Northbound
-from ovnhook.resources.values import Domain, Interface, Kind, Wish
+from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from tests.database.control import MAC, Control
 from tests.database.hosts import add_chassis
 from tests.database.server import Dump, wait_for

@@ -24,9 +24,11 @@ from ovnhook.diagnosis.differences import (
     well_named,
     with_claims,
 )
+from ovnhook.domains.values import Domain, Interface, Kind, Unfit
 from ovnhook.engine.attach import Attached
 from ovnhook.resources.changes import RemovePort
-from ovnhook.resources.values import Claim, Domain, Interface, Kind, Unfit, isolated_subnet
+from ovnhook.resources.port.values import Claim
+from ovnhook.resources.subnet.values import isolated_subnet
 from tests.database.test_attachment import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world
 
 __all__ = ["hv1", "hv2", "world"]  # the fixtures

@@ -14,9 +14,10 @@ from lab.waiting import HANG
 from ovnhook.agent.host import Host
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases.vswitch import Vswitch
+from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from ovnhook.engine import underlay
 from ovnhook.resources.subnet.rules import Underlay
-from ovnhook.resources.values import Domain, Interface, Kind, Wish, isolated_subnet
+from ovnhook.resources.subnet.values import isolated_subnet
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, tell
 from tests.database.server import Server

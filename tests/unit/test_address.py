@@ -11,7 +11,7 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.resources.subnet import address
-from ovnhook.resources.values import Range, Subnet
+from ovnhook.resources.subnet.values import Range, Subnet
 
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"))
 

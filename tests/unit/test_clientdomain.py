@@ -12,7 +12,7 @@ from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.domains import clientdomain
 from ovnhook.domains.clientdomain import Asked
-from ovnhook.resources.values import Keeper
+from ovnhook.resources.port.values import Keeper
 
 BOX = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
 

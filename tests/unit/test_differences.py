@@ -31,8 +31,10 @@ from ovnhook.diagnosis.differences import (
     strangers,
     subnets,
 )
+from ovnhook.domains.values import Domain, Interface, Kind, Tap, Wish
+from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.values import Claim, Keeper, Port
 from ovnhook.resources.subnet import names
-from ovnhook.resources.values import Claim, Domain, Holding, Interface, Keeper, Kind, Lease, Port, Tap, Wish
 
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
 GONE = UUID("7d1c2a35-86b4-4f10-b1a4-5f8a3c1be5d2")

@@ -18,10 +18,11 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook.base.errors import OvnhookError
 from ovnhook.domains import domainxml, networkxml, plan
 from ovnhook.domains.plan import Placement
+from ovnhook.domains.values import Domain, Interface
 from ovnhook.resources.changes import AddLease, AddPort, Change, ClaimMac, NeedSubnet, Registry, SetHolding, SetNames
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import address
-from ovnhook.resources.values import Domain, Interface, Subnet, isolated_subnet
+from ovnhook.resources.subnet.values import Subnet, isolated_subnet
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.xml"))

@@ -9,7 +9,8 @@ from netaddr import IPAddress
 
 from ovnhook.diagnosis.problems import Certificate, Database, Foreign, Leg, Observed, Pace, Problem, Use, problems, span
 from ovnhook.ovsdb.serverstate import Server
-from ovnhook.resources.values import External, InterfaceAddress, Node, Router
+from ovnhook.resources.chassis import Node
+from ovnhook.resources.router.values import External, InterfaceAddress, Router
 
 NOW = 1_000_000.0
 DAY = 86_400

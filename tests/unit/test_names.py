@@ -6,8 +6,8 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
+from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.subnet import names
-from ovnhook.resources.values import Lease
 
 
 def lease(host: str, address: str) -> Lease:

@@ -9,7 +9,8 @@ from netaddr import IPAddress
 
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.resources import naming
-from ovnhook.resources.values import Lease, Port
+from ovnhook.resources.lease.values import Lease
+from ovnhook.resources.port.values import Port
 
 WEB, DB = UUID(int=1), UUID(int=2)
 

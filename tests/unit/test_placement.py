@@ -6,7 +6,7 @@ import pytest
 
 from ovnhook.base.errors import InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.domains import domainxml
-from ovnhook.resources.values import Node
+from ovnhook.resources.chassis import Node
 from ovnhook.setup.drain.placement import emptiest_first, is_shared, others
 
 NOW = 1_000_000.0

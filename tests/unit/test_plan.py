@@ -14,6 +14,7 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook.base.errors import NotFound
 from ovnhook.domains import migration, plan
 from ovnhook.domains.plan import Placement
+from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from ovnhook.resources.changes import (
     AddLease,
     AddPort,
@@ -30,9 +31,11 @@ from ovnhook.resources.changes import (
     UpdatePort,
     describe,
 )
+from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import names
-from ovnhook.resources.values import Claim, Domain, Holding, Interface, Kind, Lease, Port, Subnet, Wish
+from ovnhook.resources.subnet.values import Subnet
 
 SUBNETS = {
     name: Subnet(name, IPNetwork(f"10.{n}.0.0/24"), IPAddress(f"10.{n}.0.1"), domain=f"{name}.example" if n else "")

@@ -16,10 +16,12 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
 from ovnhook.resources.changes import Registry, SetGateways, SetNetwork, SetRegistry
+from ovnhook.resources.chassis import Node
 from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.router.rules import Leg
+from ovnhook.resources.router.values import External, InterfaceAddress, Network, Router
 from ovnhook.resources.state import Cloud
-from ovnhook.resources.values import External, InterfaceAddress, Network, Node, Router, Subnet
+from ovnhook.resources.subnet.values import Subnet
 
 LEG = Leg("external", "203.0.113.10/24", "203.0.113.1")
 ID = UUID(int=7)

@@ -15,20 +15,12 @@ from netaddr import EUI, IPAddress, IPNetwork
 from ovnhook.ovsdb.operation import Row, as_map
 from ovnhook.resources import rows
 from ovnhook.resources.changes import Registry
+from ovnhook.resources.floating_ip.values import Floating
+from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.values import Keeper, Port
 from ovnhook.resources.router import topology
-from ovnhook.resources.values import (
-    External,
-    Floating,
-    Holding,
-    InterfaceAddress,
-    Keeper,
-    Lease,
-    Network,
-    Port,
-    Range,
-    Router,
-    Subnet,
-)
+from ovnhook.resources.router.values import External, InterfaceAddress, Network, Router
+from ovnhook.resources.subnet.values import Range, Subnet
 
 FLAGS = st.booleans()
 UUIDS = st.sampled_from([UUID(int=1), UUID(int=2)])

@@ -6,7 +6,7 @@ import pytest
 
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.domains import domainxml
-from ovnhook.resources.values import Kind
+from ovnhook.domains.values import Kind
 
 XML = """<domain id='3'><name>web1</name><uuid>b0b760f6-c243-4921-961b-fb38061dec03</uuid>
 <metadata><ovn:domain xmlns:ovn='urn:ovnhook:domain:1'>{metadata}</ovn:domain></metadata>

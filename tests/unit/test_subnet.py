@@ -23,11 +23,13 @@ from ovnhook.resources.changes import (
     SetRegistry,
     UpdateSubnet,
 )
+from ovnhook.resources.lease.values import Lease
+from ovnhook.resources.router.values import External, InterfaceAddress, Network, Router
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet import names
 from ovnhook.resources.subnet import rules as subnet_rules
 from ovnhook.resources.subnet.rules import Underlay, Wanted
-from ovnhook.resources.values import External, InterfaceAddress, Lease, Network, Range, Router, Subnet
+from ovnhook.resources.subnet.values import Range, Subnet
 
 KNOWN = Underlay(1442, known=True)
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway", default=True)

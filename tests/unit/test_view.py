@@ -17,8 +17,11 @@ from ovnhook.ovsdb.operation import Row, as_map
 from ovnhook.ovsdb.replica import Difference
 from ovnhook.resources import rows
 from ovnhook.resources.changes import Registry
+from ovnhook.resources.lease.values import Lease
+from ovnhook.resources.port.values import Port
 from ovnhook.resources.router import topology
-from ovnhook.resources.values import Lease, Port, Router, Subnet
+from ovnhook.resources.router.values import Router
+from ovnhook.resources.subnet.values import Subnet
 
 MANY = 10_000
 BLUE = Subnet(

@@ -11,9 +11,10 @@ from ovnhook.domains import clientdomain
 from ovnhook.domains.clientdomain import Asked
 from ovnhook.domains.domainxml import interface_xml
 from ovnhook.domains.plan import Placement, port_id
+from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
 from ovnhook.pki.x509 import NODE, Subject
-from ovnhook.resources.values import Domain, Keeper
+from ovnhook.resources.port.values import Keeper
 
 
 class Attachments:

@@ -12,8 +12,8 @@ from ovnhook.control.repairs import Repairs
 from ovnhook.databases.northbound import Northbound
 from ovnhook.resources.changes import Change
 from ovnhook.resources.floating_ip import rules as floating_ip_rules
+from ovnhook.resources.floating_ip.values import Floating
 from ovnhook.resources.router import rules as router_rules
-from ovnhook.resources.values import Floating
 
 
 class FloatingAddresses:

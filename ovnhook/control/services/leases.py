@@ -17,9 +17,10 @@ from ovnhook.domains import plan
 from ovnhook.engine.attach import repeat
 from ovnhook.resources import naming
 from ovnhook.resources.changes import describe
+from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.subnet.address import is_ip
 from ovnhook.resources.subnet.rules import find
-from ovnhook.resources.values import Lease, Subnet
+from ovnhook.resources.subnet.values import Subnet
 
 _log = logging.getLogger(__name__)
 

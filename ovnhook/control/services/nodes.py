@@ -18,8 +18,9 @@ from ovnhook.databases import inventory
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.diagnosis.problems import BEAT, span
+from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
-from ovnhook.resources.values import Domain, Node
+from ovnhook.resources.chassis import Node
 
 _log = logging.getLogger(__name__)
 

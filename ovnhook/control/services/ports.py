@@ -16,11 +16,12 @@ from ovnhook.control.pages import page
 from ovnhook.control.roles import check_host
 from ovnhook.control.services.attachments import Attachments
 from ovnhook.databases.northbound import Northbound
+from ovnhook.domains.values import Wish
 from ovnhook.engine.attach import Attachment
 from ovnhook.pki.x509 import Subject
 from ovnhook.resources import naming
+from ovnhook.resources.port.values import Keeper, Port
 from ovnhook.resources.subnet.rules import find
-from ovnhook.resources.values import Keeper, Port, Wish
 
 
 class Ports:

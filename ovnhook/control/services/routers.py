@@ -20,7 +20,7 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.resources.changes import Change
 from ovnhook.resources.router import rules as router_rules
-from ovnhook.resources.values import Network
+from ovnhook.resources.router.values import Network
 
 _log = logging.getLogger(__name__)
 

@@ -26,9 +26,10 @@ from ovnhook.ovsdb import server
 from ovnhook.pki import ipsec
 from ovnhook.pki.members import Members
 from ovnhook.pki.x509 import CONTROL, NODE, OPERATOR, Subject
+from ovnhook.resources.chassis import Node
+from ovnhook.resources.port.values import Port
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet import address
-from ovnhook.resources.values import Node, Port
 
 _PATIENCE = 2.0  # seconds that a database has to answer
 _SILENCE = 2.0  # seconds that northd and the hosts have

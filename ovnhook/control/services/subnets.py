@@ -19,10 +19,11 @@ from ovnhook.databases.southbound import Southbound
 from ovnhook.resources import rows
 from ovnhook.resources.changes import Change
 from ovnhook.resources.router import rules as router_rules
+from ovnhook.resources.router.values import DEFAULT_ROUTER
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet import rules as subnet_rules
 from ovnhook.resources.subnet.rules import Underlay
-from ovnhook.resources.values import DEFAULT_ROUTER, Subnet
+from ovnhook.resources.subnet.values import Subnet
 
 _log = logging.getLogger(__name__)
 

@@ -9,9 +9,11 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook.base.errors import AlreadyExists, InvalidRequest, NotFound
 from ovnhook.resources import naming
 from ovnhook.resources.changes import AddFloating, Change, RemoveFloating
+from ovnhook.resources.floating_ip.values import Floating
+from ovnhook.resources.lease.values import Lease
+from ovnhook.resources.port.values import Port
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet import address
-from ovnhook.resources.values import Floating, Lease, Port
 
 
 def create(text: str, target: str, leases: Iterable[Lease], ports: Iterable[Port], cloud: Cloud) -> tuple[Change, ...]:

@@ -18,9 +18,10 @@ from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
 from ovnhook.base.labels import SUBNET_NAME
 from ovnhook.resources.changes import Change, SetGateways, SetNetwork
+from ovnhook.resources.chassis import Node
+from ovnhook.resources.router.values import DEFAULT_ROUTER, External, InterfaceAddress, Network, Router
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet import address
-from ovnhook.resources.values import DEFAULT_ROUTER, External, InterfaceAddress, Network, Node, Router
 
 _PHYSICAL_NETWORK = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _LAST_VLAN = 4094  # IEEE 802.1Q

@@ -33,7 +33,9 @@ from ovnhook.ovsdb.operation import (
     update,
 )
 from ovnhook.resources import rows
-from ovnhook.resources.values import External, Floating, Network, Router, Subnet
+from ovnhook.resources.floating_ip.values import Floating
+from ovnhook.resources.router.values import External, Network, Router
+from ovnhook.resources.subnet.values import Subnet
 
 ROUTER = "Logical_Router"
 ROUTER_PORT = "Logical_Router_Port"

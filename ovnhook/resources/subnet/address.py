@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from netaddr import INET_PTON, IPAddress, IPNetwork, valid_ipv4, valid_ipv6
 
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.resources.values import Range, Subnet
+from ovnhook.resources.subnet.values import Range, Subnet
 
 WINDOWS = (8, 64)
 """How many candidates are looked up at a time before all leases of the subnet are read."""

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from netaddr import AddrFormatError, IPAddress
 
-from ovnhook.resources.values import Lease
+from ovnhook.resources.lease.values import Lease
 
 _LABEL = 63  # characters of a DNS label (RFC 1035, section 2.3.4)
 

@@ -15,9 +15,11 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook.base.errors import AlreadyExists, Exhausted, InUse, InvalidRequest, NotFound
 from ovnhook.base.labels import SUBNET_NAME
 from ovnhook.resources.changes import AddSubnet, Change, NeedNames, RemoveSubnet, SetNames, SetNetwork, UpdateSubnet
+from ovnhook.resources.lease.values import Lease
+from ovnhook.resources.router.values import DEFAULT_ROUTER, Network, Router
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet import address, names
-from ovnhook.resources.values import DEFAULT_ROUTER, Lease, Network, Range, Router, Subnet
+from ovnhook.resources.subnet.values import Range, Subnet
 
 SETTINGS = ("gateway", "ranges", "dns", "domain", "mtu", "default", "router", "isolated", "cidr6")
 """What of a subnet can be set; its name and its network stay."""

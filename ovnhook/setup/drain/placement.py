@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ovnhook.base.errors import InvalidRequest, NotFound, Unavailable
 from ovnhook.diagnosis.problems import STALE, span
-from ovnhook.resources.values import Node
+from ovnhook.resources.chassis import Node
 
 _SHARED = {
     *("nfs", "nfs4", "cifs", "smb3", "afs", "ceph", "gfs2", "ocfs2", "gpfs", "lustre", "beegfs", "pvfs2"),

@@ -1,0 +1,1 @@
+"""A lease: an address that an interface keeps for as long as its domain is defined. Pure."""

@@ -1,0 +1,1 @@
+"""A port: an interface of a running domain. Pure."""
