@@ -19,7 +19,7 @@ from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as stubs
 from ovnhook.base.config import CONTROL_SOCKET
 from ovnhook.ovsdb.owned import KIND
-from ovnhook.resources.rows import SWITCH
+from ovnhook.resources.tables import SWITCH
 
 _TIMES = 7
 _SUBNETS = 10  # made at a time

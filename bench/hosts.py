@@ -23,7 +23,7 @@ from ovnhook.base.config import Config
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.values import Domain
 from ovnhook.ovsdb.operation import as_set, mutate, select
-from ovnhook.resources.rows import PORT, SWITCH
+from ovnhook.resources.tables import PORT, SWITCH
 
 HOOK = "/etc/libvirt/hooks/qemu.d/ovnhook"
 NORTHBOUND = "/run/ovn/ovnnb_db.sock"

@@ -17,17 +17,23 @@ from ovnhook.control.services import floating_ips, leases, ports, routers, subne
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Row
 from ovnhook.ovsdb.replica import Difference
-from ovnhook.resources import rows
+from ovnhook.resources import tables
+from ovnhook.resources.lease.rows import read_lease
 from ovnhook.resources.lease.values import Lease
+from ovnhook.resources.port.rows import read_port
+from ovnhook.resources.reading import BrokenRow
+from ovnhook.resources.registry import read_registry
 from ovnhook.resources.router import topology
+from ovnhook.resources.router.rows import read_router
 from ovnhook.resources.router.values import Network
+from ovnhook.resources.subnet.rows import read_subnet
 
 _log = logging.getLogger(__name__)
 
 TABLES = {
-    rows.SWITCH: ("external_ids",),
-    rows.PORT: ("name", "addresses", "up", "external_ids"),
-    rows.DNS: ("records", "external_ids"),
+    tables.SWITCH: ("external_ids",),
+    tables.PORT: ("name", "addresses", "up", "external_ids"),
+    tables.DNS: ("records", "external_ids"),
     topology.ROUTER: ("external_ids",),
     topology.NAT: ("external_ip", "logical_ip", "external_ids"),
     topology.GATEWAY: ("chassis_name", "priority", "external_ids"),
@@ -152,7 +158,7 @@ def _part(row: Row | None) -> _Part | None:
     """What a row says of objects; None where it is none of ours, or broken, as in the lists."""
     try:
         return _read(row) if row else None
-    except rows.BrokenRow as error:
+    except BrokenRow as error:
         _log.warning("passed over: %s", error)
         return None
 
@@ -161,22 +167,22 @@ def _read(row: Row) -> _Part | None:
     ids = owned.own(row)
     match ids.get("kind"):
         case "registry" as kind:
-            default = rows.registry(row).default_subnet
+            default = read_registry(row).default_subnet
             return _Part(kind, default, (("subnet", default),))
         case "subnet" as kind:
-            subnet = rows.subnet(row, "")
+            subnet = read_subnet(row, "")
             return _Part(kind, subnet, (("subnet", subnet.name), ("router", subnet.router)))
         case "router" as kind:
-            router = rows.router(row)
+            router = read_router(row)
             return _Part(kind, router, (("router", router.name),))
         case "gateway" as kind:
             host = (row["chassis_name"], row["priority"])
             return _Part(kind, host, (("router", ids.get("router", "")),))
         case "lease" as kind:
-            lease = rows.lease(row)
+            lease = read_lease(row)
             return _Part(kind, lease, (("lease", _place(lease.subnet, lease.address)),), of=(("subnet", lease.subnet),))
         case "port" as kind:
-            port = rows.port(row)
+            port = read_port(row)
             held = (("lease", _place(port.subnet, address)) for address in port.addresses)
             return _Part(kind, port, (("port", str(port.uuid)), *held))
         case "floating" as kind:

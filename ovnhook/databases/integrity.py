@@ -37,18 +37,23 @@ from ovnhook.ovsdb.operation import (
     set_of,
     update,
 )
-from ovnhook.resources import rows
+from ovnhook.resources import tables
 from ovnhook.resources.changes import AddFloating
 from ovnhook.resources.floating_ip.values import Floating
+from ovnhook.resources.port.rows import port_columns
+from ovnhook.resources.reading import BrokenRow
+from ovnhook.resources.registry import read_registry, registry_columns
 from ovnhook.resources.router import topology
+from ovnhook.resources.router.rows import read_router
 from ovnhook.resources.router.topology import Node
 from ovnhook.resources.router.values import Network, Router
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet import names
+from ovnhook.resources.subnet.rows import read_subnet
 from ovnhook.resources.subnet.values import Subnet
 
 _WHOLE = (
-    rows.DHCP_OPTIONS,
+    tables.DHCP_OPTIONS,
     topology.ROUTER,
     topology.ROUTER_PORT,
     topology.ROUTE,
@@ -60,14 +65,14 @@ _WHOLE = (
 """Tables that are read as a whole; of those below, which hold guests' rows too, a part."""
 _OF_PORTS = ("router-peer", "external")
 _PARTS: tuple[Operation, ...] = (
-    select(rows.SWITCH, columns=["_uuid", "name", "dns_records", "external_ids"]),
-    *(select(rows.PORT, includes("external_ids", owned.kind(kind))) for kind in _OF_PORTS),
-    select(rows.DNS, includes("external_ids", owned.kind("names")), columns=["_uuid", "external_ids"]),
-    select(rows.DNS, key(uuids.REGISTRY), columns=["_uuid", "external_ids", "records"]),
+    select(tables.SWITCH, columns=["_uuid", "name", "dns_records", "external_ids"]),
+    *(select(tables.PORT, includes("external_ids", owned.kind(kind))) for kind in _OF_PORTS),
+    select(tables.DNS, includes("external_ids", owned.kind("names")), columns=["_uuid", "external_ids"]),
+    select(tables.DNS, key(uuids.REGISTRY), columns=["_uuid", "external_ids", "records"]),
 )
 _DERIVED = ("names", "dhcp", "router-port", "router-peer", "external", "isolated", "snat", "gateway")
 _PARENTS = (
-    (rows.SWITCH, "ports", rows.PORT),
+    (tables.SWITCH, "ports", tables.PORT),
     (topology.ROUTER, "ports", topology.ROUTER_PORT),
     (topology.ROUTER, "nat", topology.NAT),
     (topology.ROUTER, "policies", topology.POLICY),
@@ -193,40 +198,40 @@ class _Comparison:
         return Integrity(cloud, (*defects, *unfloated), tuple(self._guard()), runs)
 
     def _registry(self) -> tuple[Any, list[Defect]]:
-        row = self._there[rows.DNS].get(uuids.REGISTRY)
+        row = self._there[tables.DNS].get(uuids.REGISTRY)
         try:
             if row is not None:
-                return rows.registry(row), []
-        except rows.BrokenRow:
+                return read_registry(row), []
+        except BrokenRow:
             pass
         if row is None and self._known.cloud.registry is None:
             return None, []
         restored = self._known.cloud.count().new
         what = "the registry, which names the default subnet, is missing"
         if row is None:
-            operations = [insert(rows.DNS, uuids.REGISTRY, rows.registry_columns(restored))]
+            operations = [insert(tables.DNS, uuids.REGISTRY, registry_columns(restored))]
         else:
             what = "the registry, which names the default subnet, was changed"
-            operations = topology.put(rows.DNS, uuids.REGISTRY, {}, rows.registry_columns(restored))
+            operations = topology.put(tables.DNS, uuids.REGISTRY, {}, registry_columns(restored))
         return restored, [Defect(what, operations=tuple(operations))]
 
     def _subnets(self, default: str) -> dict[str, Subnet]:
         found: dict[str, Subnet] = {}
-        broken: dict[str, rows.BrokenRow] = {}
-        for row in self._of(rows.SWITCH, "subnet"):
+        broken: dict[str, BrokenRow] = {}
+        for row in self._of(tables.SWITCH, "subnet"):
             try:
-                subnet = rows.subnet(row, default)
+                subnet = read_subnet(row, default)
                 found[subnet.name] = subnet
                 self._defining.add(subnet.uuid)
-            except rows.BrokenRow as error:
+            except BrokenRow as error:
                 broken[row["_uuid"][1]] = error
-        for row in self._of(rows.DNS, "names"):
+        for row in self._of(tables.DNS, "names"):
             name = owned.own(row).get("subnet", "")
             if name in found or "cidr" not in owned.own(row):
                 continue
             try:
-                copy = rows.subnet({"external_ids": row["external_ids"]}, default)
-            except rows.BrokenRow:
+                copy = read_subnet({"external_ids": row["external_ids"]}, default)
+            except BrokenRow:
                 continue
             if uuids.names(copy.name) == UUID(row["_uuid"][1]):
                 found[copy.name] = copy
@@ -236,20 +241,20 @@ class _Comparison:
 
     def _routers(self, subnets: Mapping[str, Subnet]) -> list[Router]:
         found: dict[str, Router] = {}
-        broken: dict[str, rows.BrokenRow] = {}
+        broken: dict[str, BrokenRow] = {}
         for row in self._of(topology.ROUTER, "router"):
             try:
-                router = rows.router(row)
+                router = read_router(row)
                 found[router.name] = router
                 self._defining.add(router.uuid)
-            except rows.BrokenRow as error:
+            except BrokenRow as error:
                 broken[row["_uuid"][1]] = error
         for row in self._of(topology.GROUP, "external"):
             if owned.own(row).get("router", "") in found or "physical-network" not in owned.own(row):
                 continue
             try:
-                copy = rows.router({"external_ids": row["external_ids"]})
-            except rows.BrokenRow:
+                copy = read_router({"external_ids": row["external_ids"]})
+            except BrokenRow:
                 continue
             found[copy.name] = copy
             broken.pop(str(copy.uuid), None)
@@ -262,12 +267,12 @@ class _Comparison:
     def _floating(self, cloud: Cloud) -> tuple[tuple[Floating, ...], dict[UUID, str], list[Defect]]:
         """Floating addresses, also those that are lost as far as they are known, and the runs of their leases."""
         found: dict[UUID, Floating] = {}
-        broken: dict[UUID, rows.BrokenRow] = {}
+        broken: dict[UUID, BrokenRow] = {}
         for row in self._of(topology.NAT, "floating"):
             uuid = UUID(row["_uuid"][1])
             try:
                 found[uuid] = topology.floating(row)
-            except rows.BrokenRow as error:
+            except BrokenRow as error:
                 broken[uuid] = error
         before = self._known.cloud
         is_same = bool(cloud.registry and before.registry and cloud.registry.serial == before.registry.serial)
@@ -306,8 +311,8 @@ class _Comparison:
             operations = [insert(node.table, uuid, self._complete(uuid, node))]
             if node.parent:
                 table, owner, column = node.parent
-                operations.append(mutate(table, key(owner), [[column, "insert", rows.members(uuid)]]))
-            if node.table == rows.DHCP_OPTIONS:
+                operations.append(mutate(table, key(owner), [[column, "insert", tables.members(uuid)]]))
+            if node.table == tables.DHCP_OPTIONS:
                 operations += self._given(uuid, node)
             yield Defect(f"{words} is missing", operations=tuple(operations))
             return
@@ -321,7 +326,7 @@ class _Comparison:
             table, owner, column = node.parent
             parent = self._there[table].get(owner, {})
             if column in parent and str(uuid) not in self._referred(table, owner, column):
-                moved = mutate(table, key(owner), [[column, "insert", rows.members(uuid)]])
+                moved = mutate(table, key(owner), [[column, "insert", tables.members(uuid)]])
                 yield Defect(f"{words} is not in {table}", operations=(moved,))
 
     def _referred(self, table: str, owner: UUID, column: str) -> frozenset[str]:
@@ -334,7 +339,7 @@ class _Comparison:
     def _complete(self, uuid: UUID, node: Node) -> Row:
         """A row that is missing, with what only it knew as far as that is known elsewhere."""
         ids = owned.own(node.row)
-        if node.table != rows.DNS:
+        if node.table != tables.DNS:
             return node.row
         leases = self._database.leases(self._deadline, subnet=ids["subnet"])
         by_domain = {lease.domain: [one for one in leases if one.domain == lease.domain] for lease in leases}
@@ -346,10 +351,10 @@ class _Comparison:
     def _given(self, uuid: UUID, node: Node) -> Iterator[Operation]:
         """What gives the guests' ports their DHCP options back: a reference goes with what it refers to."""
         for port in self._database.ports(self._deadline, subnet=owned.own(node.row)["subnet"]):
-            columns = rows.port_columns(port)
+            columns = port_columns(port)
             for column in ("dhcpv4_options", "dhcpv6_options"):
                 if ref(uuid) in set_of(columns[column]):
-                    yield update(rows.PORT, key(port.uuid), {column: columns[column]})
+                    yield update(tables.PORT, key(port.uuid), {column: columns[column]})
 
     def _compare_names(self, cloud: Cloud) -> Iterator[Defect]:
         """Switches that do not refer to the names that their guests may ask for, or to others of ours."""
@@ -358,10 +363,10 @@ class _Comparison:
         for subnet in cloud.subnets:
             if subnet.router and not subnet.isolated:
                 shared.setdefault(subnet.router, set()).add(own[subnet.name])
-        ours = {row["_uuid"][1] for row in self._of(rows.DNS, "names")}
+        ours = {row["_uuid"][1] for row in self._of(tables.DNS, "names")}
         for subnet in cloud.subnets:
             wanted = {own[subnet.name]} | (set() if subnet.isolated else shared.get(subnet.router, set()))
-            row = self._there[rows.SWITCH].get(subnet.uuid)
+            row = self._there[tables.SWITCH].get(subnet.uuid)
             present = {one[1] for one in set_of(row["dns_records"])} if row else set()
             missing, more = wanted - present, (present & ours) - wanted
             mutations = [
@@ -371,7 +376,7 @@ class _Comparison:
             ]
             if mutations:
                 what = f"the switch of subnet {subnet.name} refers to other names than it is to: dns_records"
-                yield Defect(what, operations=(mutate(rows.SWITCH, key(subnet.uuid), mutations),))
+                yield Defect(what, operations=(mutate(tables.SWITCH, key(subnet.uuid), mutations),))
 
     def _compare_priorities(self, nodes: Mapping[UUID, Node]) -> Iterator[Defect]:
         """Gateways of one router that have the same priority: OVN needs an order (ovn-nb(5), HA_Chassis)."""
@@ -412,12 +417,12 @@ class _Comparison:
         return uuids.part("gateways", router) in nodes and uuid == topology.gateway(router, row["chassis_name"])
 
     def _guard(self) -> Iterator[Operation]:
-        row = self._there[rows.DNS].get(uuids.REGISTRY)
+        row = self._there[tables.DNS].get(uuids.REGISTRY)
         if row is None:
-            yield require(rows.DNS, [key(uuids.REGISTRY)], [], ["_uuid"])
+            yield require(tables.DNS, [key(uuids.REGISTRY)], [], ["_uuid"])
         else:
             ids = {name: value for name, value in map_of(row["external_ids"]).items() if name.startswith("ovnhook:")}
-            yield northbound.exists(rows.DNS, uuids.REGISTRY, includes("external_ids", ids))
+            yield northbound.exists(tables.DNS, uuids.REGISTRY, includes("external_ids", ids))
 
 
 def _is_alike(present: Floating | None, known: Floating) -> bool:
@@ -434,7 +439,7 @@ def _says(present: Any, wanted: Any) -> bool:
 
 def _apart(table: str, uuid: UUID) -> Iterable[Operation]:
     """What takes a row away from whatever refers to it."""
-    members = rows.members(uuid)
+    members = tables.members(uuid)
     for parent, column, child in _PARENTS:
         if child == table:
             yield mutate(parent, [column, "includes", members], [[column, "delete", members]])

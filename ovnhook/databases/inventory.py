@@ -18,9 +18,13 @@ from ovnhook.diagnosis.differences import Inventory, Known, claimed
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Operation, Row, includes, key, map_of, select
-from ovnhook.resources import rows
+from ovnhook.resources import tables
+from ovnhook.resources.lease.rows import read_holding, read_lease
+from ovnhook.resources.port.rows import read_claim, read_port
 from ovnhook.resources.port.values import Claim
+from ovnhook.resources.reading import BrokenRow
 from ovnhook.resources.subnet import names
+from ovnhook.resources.subnet.rows import SUBNET_COLUMNS, read_subnet
 
 _log = logging.getLogger(__name__)
 
@@ -41,17 +45,17 @@ def read(
         domains: of the subnets of which it is wanted whether their names have changed, the DNS domain.
     """
     wanted: list[Operation] = [
-        select(rows.PORT, includes("external_ids", owned.kind("port", host=host))),
-        select(rows.PORT, includes("external_ids", owned.kind("port", moving_to=host))),
-        select(rows.DNS, includes("external_ids", owned.kind("domain", host=host))),
-        select(rows.DNS, includes("external_ids", owned.kind("domain", moving_to=host))),
-        select(rows.DNS, includes("external_ids", owned.kind("lease", host=host))),
+        select(tables.PORT, includes("external_ids", owned.kind("port", host=host))),
+        select(tables.PORT, includes("external_ids", owned.kind("port", moving_to=host))),
+        select(tables.DNS, includes("external_ids", owned.kind("domain", host=host))),
+        select(tables.DNS, includes("external_ids", owned.kind("domain", moving_to=host))),
+        select(tables.DNS, includes("external_ids", owned.kind("lease", host=host))),
     ]
     for name, domain in domains.items():
         same = includes("external_ids", owned.kind("subnet", subnet=name, dns_domain=domain))
         wanted += [
-            select(rows.SWITCH, key(uuids.switch(name)), same, columns=["_uuid"]),
-            select(rows.DNS, key(uuids.names(name)), columns=["_version"]),
+            select(tables.SWITCH, key(uuids.switch(name)), same, columns=["_uuid"]),
+            select(tables.DNS, key(uuids.names(name)), columns=["_version"]),
         ]
     ports, coming, holdings, arriving, leases, *more = database.transact(wanted, deadline)
     versions = {
@@ -61,9 +65,9 @@ def read(
     }
     broken: list[OvnhookError] = []
     return Inventory(
-        ports={(port.domain, port.mac): port for port in _each(rows.port, (*ports, *coming), broken)},
-        holdings={holding.domain: holding for holding in _each(rows.holding, (*holdings, *arriving), broken)},
-        leases={(lease.subnet, lease.address): lease for lease in _each(rows.lease, leases, broken)},
+        ports={(port.domain, port.mac): port for port in _each(read_port, (*ports, *coming), broken)},
+        holdings={holding.domain: holding for holding in _each(read_holding, (*holdings, *arriving), broken)},
+        leases={(lease.subnet, lease.address): lease for lease in _each(read_lease, leases, broken)},
         broken=tuple(broken),
         versions=versions,
     )
@@ -88,18 +92,18 @@ def read_domain(
         deadline: when to give up.
     """
     broken: list[OvnhookError] = []
-    (found,) = database.transact([select(rows.DNS, key(uuids.domain(domain)))], deadline)
-    holding = next(_each(rows.holding, found, broken), None)
+    (found,) = database.transact([select(tables.DNS, key(uuids.domain(domain)))], deadline)
+    holding = next(_each(read_holding, found, broken), None)
     held = holding.leases if holding else ()
     every = sorted({*macs, *(mac for mac, _, _ in held)})
-    wanted = [select(rows.PORT, key(uuids.port(domain, mac))) for mac in every]
+    wanted = [select(tables.PORT, key(uuids.port(domain, mac))) for mac in every]
     found = [row for result in (database.transact(wanted, deadline) if wanted else ()) for row in result]
-    ports = list(_each(rows.port, found, broken))
+    ports = list(_each(read_port, found, broken))
     where = {*places, *((subnet, address) for _, subnet, address in held)}
     where |= {(port.subnet, address) for port in ports for address in port.addresses}
-    wanted = [select(rows.DNS, key(uuids.lease(subnet, str(address)))) for subnet, address in sorted(where)]
+    wanted = [select(tables.DNS, key(uuids.lease(subnet, str(address)))) for subnet, address in sorted(where)]
     found = [row for result in (database.transact(wanted, deadline) if wanted else ()) for row in result]
-    leases = [lease for lease in _each(rows.lease, found, broken) if lease.host == host]
+    leases = [lease for lease in _each(read_lease, found, broken) if lease.host == host]
     ours = holding is not None and host in (holding.host, holding.moving_to)
     there = Inventory(
         ports={(port.domain, port.mac): port for port in ports if host in (port.host, port.moving_to)},
@@ -116,9 +120,9 @@ def read_domain(
 def read_names(database: Database, host: str, subnet: str, deadline: Deadline) -> tuple[Inventory, Known]:
     """The same of the names of one subnet."""
     match = includes("external_ids", owned.kind("lease", host=host, subnet=subnet))
-    (found,) = database.transact([select(rows.DNS, match)], deadline)
+    (found,) = database.transact([select(tables.DNS, match)], deadline)
     broken: list[OvnhookError] = []
-    leases = {(lease.subnet, lease.address): lease for lease in _each(rows.lease, found, broken)}
+    leases = {(lease.subnet, lease.address): lease for lease in _each(read_lease, found, broken)}
     return Inventory(leases=leases, broken=tuple(broken)), look_up(database, [subnet], (), (), (), (), deadline)
 
 
@@ -143,26 +147,26 @@ def look_up(
         deadline: when to give up.
     """
     holders, pairs, wished, sized = list(domains), list(interfaces), list(claims), list(measured)
-    wanted = [select(rows.DNS, key(uuids.domain(domain))) for domain in holders]
-    wanted += [select(rows.PORT, key(uuids.port(domain, mac))) for domain, mac in pairs]
-    wanted += [select(rows.DNS, key(claim.uuid)) for claim in wished]
-    wanted += [select(rows.SWITCH, key(uuids.switch(name)), columns=rows.SUBNET_COLUMNS) for name in sized]
+    wanted = [select(tables.DNS, key(uuids.domain(domain))) for domain in holders]
+    wanted += [select(tables.PORT, key(uuids.port(domain, mac))) for domain, mac in pairs]
+    wanted += [select(tables.DNS, key(claim.uuid)) for claim in wished]
+    wanted += [select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET_COLUMNS) for name in sized]
     found = iter(database.transact(wanted, deadline) if wanted else ())
     known = Known()
     broken: list[OvnhookError] = []
-    holdings = [holding for _ in holders for holding in _each(rows.holding, next(found), broken)]
+    holdings = [holding for _ in holders for holding in _each(read_holding, next(found), broken)]
     known.holdings.update({holding.domain: holding for holding in holdings})
-    ports = [port for _ in pairs for port in _each(rows.port, next(found), broken)]
+    ports = [port for _ in pairs for port in _each(read_port, next(found), broken)]
     known.ports.update({(port.domain, port.mac): port for port in ports})
-    claimed = [claim for _ in wished for claim in _each(rows.claim, next(found), broken)]
+    claimed = [claim for _ in wished for claim in _each(read_claim, next(found), broken)]
     known.claims.update({(claim.subnet, claim.mac): claim for claim in claimed})
-    there = [subnet for _ in sized for subnet in _each(partial(rows.subnet, default=""), next(found), broken)]
+    there = [subnet for _ in sized for subnet in _each(partial(read_subnet, default=""), next(found), broken)]
     known.mtus.update({subnet.name: subnet.mtu for subnet in there})
     others = [claim for claim in claimed if claim not in wished]
-    wanted = [select(rows.PORT, key(uuids.port(claim.domain, claim.mac))) for claim in others]
+    wanted = [select(tables.PORT, key(uuids.port(claim.domain, claim.mac))) for claim in others]
     found = iter(database.transact(wanted, deadline) if wanted else ())
     for claim in others:
-        for port in _each(rows.port, next(found), broken):
+        for port in _each(read_port, next(found), broken):
             if port.subnet == claim.subnet:
                 known.rivals[port.subnet, port.mac] = port
     for name in subnets:
@@ -176,18 +180,18 @@ def _look_up_names(database: Database, name: str, known: Known, broken: list[Ovn
     """A subnet's names, and whether what they lead to is leased: a subnet at a time, for there can be very many."""
     switches, found = database.transact(
         [
-            select(rows.SWITCH, key(uuids.switch(name)), columns=rows.SUBNET_COLUMNS),
-            select(rows.DNS, key(uuids.names(name)), columns=["_version", "records"]),
+            select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET_COLUMNS),
+            select(tables.DNS, key(uuids.names(name)), columns=["_version", "records"]),
         ],
         deadline,
     )
-    for subnet in _each(partial(rows.subnet, default=""), switches if found else [], broken):
+    for subnet in _each(partial(read_subnet, default=""), switches if found else [], broken):
         records = map_of(found[0]["records"])
         places = sorted({place for record, value in records.items() for place in names.places(record, value)})
         leased: set[str] = set()
         for start in range(0, len(places), _AT_A_TIME):
             some = places[start : start + _AT_A_TIME]
-            wanted = [select(rows.DNS, key(uuids.lease(name, place)), columns=["_uuid"]) for place in some]
+            wanted = [select(tables.DNS, key(uuids.lease(name, place)), columns=["_uuid"]) for place in some]
             results = database.transact(wanted, deadline)
             leased |= {place for place, there in zip(some, results, strict=True) if there}
         known.domains[name] = subnet.domain
@@ -201,5 +205,5 @@ def _each(read: Callable[[Row], T], found: Iterable[Row], broken: list[OvnhookEr
     for row in found:
         try:
             yield read(row)
-        except rows.BrokenRow as error:
+        except BrokenRow as error:
             broken.append(error)

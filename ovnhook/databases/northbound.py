@@ -35,7 +35,7 @@ from ovnhook.ovsdb.operation import (
     set_of,
     update,
 )
-from ovnhook.resources import rows
+from ovnhook.resources import tables
 from ovnhook.resources.changes import (
     AddFloating,
     AddLease,
@@ -62,10 +62,35 @@ from ovnhook.resources.changes import (
     UpdatePort,
     UpdateSubnet,
 )
+from ovnhook.resources.lease.rows import (
+    holding_columns,
+    holding_ids,
+    holding_records,
+    lease_columns,
+    lease_ids,
+    lease_records,
+    read_holding,
+    read_lease,
+)
 from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.rows import (
+    ACTIVATION_STRATEGY,
+    PORT_COLUMNS,
+    REQUESTED_CHASSIS,
+    claim_columns,
+    port_columns,
+    port_ids,
+    port_options,
+    read_claim,
+    read_port,
+)
 from ovnhook.resources.port.values import Claim, Keeper, Port
+from ovnhook.resources.reading import BrokenRow
+from ovnhook.resources.registry import read_registry, registry_columns, registry_ids, registry_records
 from ovnhook.resources.router import topology
+from ovnhook.resources.router.rows import read_router, router_peer
 from ovnhook.resources.state import Cloud, Observed
+from ovnhook.resources.subnet.rows import SUBNET_COLUMNS, dhcp_options, read_subnet, subnet_ids
 from ovnhook.resources.subnet.values import Subnet
 
 _log = logging.getLogger(__name__)
@@ -73,7 +98,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _FOREIGN_PORTS = select(
-    rows.PORT,
+    tables.PORT,
     ["external_ids", "excludes", as_map(owned.kind("port"))],
     ["type", "!=", "router"],
     columns=["_uuid", "name", "addresses", "dynamic_addresses"],
@@ -95,7 +120,7 @@ class Stored:
     ports: tuple[Port, ...]
     leases: tuple[Lease, ...]
     lost: tuple[Port, ...] = ()
-    broken: tuple[rows.BrokenRow, ...] = ()
+    broken: tuple[BrokenRow, ...] = ()
 
 
 def _lost(ports: Iterable[Port], holdings: Iterable[Holding], claims: Iterable[Claim]) -> Iterator[Port]:
@@ -126,20 +151,20 @@ class Northbound:
         names, addresses = list(dict.fromkeys(subnets)), list(macs)
         registry, holding, *found = self.database.transact(
             [
-                select(rows.DNS, key(uuids.REGISTRY)),
-                select(rows.DNS, key(uuids.domain(domain))),
-                *(select(rows.PORT, key(uuids.port(domain, mac))) for mac in addresses),
-                *(select(rows.SWITCH, key(uuids.switch(name)), columns=rows.SUBNET_COLUMNS) for name in names),
+                select(tables.DNS, key(uuids.REGISTRY)),
+                select(tables.DNS, key(uuids.domain(domain))),
+                *(select(tables.PORT, key(uuids.port(domain, mac))) for mac in addresses),
+                *(select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET_COLUMNS) for name in names),
             ],
             deadline,
         )
-        state = rows.registry(registry[0]) if registry else None
+        state = read_registry(registry[0]) if registry else None
         default = state.default_subnet if state else ""
-        ports = [rows.port(row) for result in found[: len(addresses)] for row in result]
-        switches = [rows.subnet(row, default) for result in found[len(addresses) :] for row in result]
+        ports = [read_port(row) for result in found[: len(addresses)] for row in result]
+        switches = [read_subnet(row, default) for result in found[len(addresses) :] for row in result]
         return Observed(
             registry=state,
-            holding=rows.holding(holding[0]) if holding else None,
+            holding=read_holding(holding[0]) if holding else None,
             ports={port.mac: port for port in ports},
             subnets={subnet.name: subnet for subnet in switches},
         )
@@ -165,22 +190,22 @@ class Northbound:
             deadline: when to give up.
             pass_over: whether rows that are broken are passed over, for they are not what is asked about.
         """
-        wanted = [select(rows.DNS, key(uuids.lease(name, str(address)))) for name, address in places]
+        wanted = [select(tables.DNS, key(uuids.lease(name, str(address)))) for name, address in places]
         results = self.database.transact(wanted, deadline) if wanted else []
         found = [row for result in results for row in result]
-        leases = self._read(rows.lease, found) if pass_over else map(rows.lease, found)
+        leases = self._read(read_lease, found) if pass_over else map(read_lease, found)
         return {(lease.subnet, lease.address): lease for lease in leases}
 
     def reserved(
         self, places: Iterable[tuple[str, IPAddress]], macs: Iterable[tuple[str, str]], deadline: Deadline
     ) -> tuple[dict[tuple[str, IPAddress], Lease], dict[tuple[str, str], Claim]]:
         """The leases of some addresses, and the claims of some MAC addresses, by subnet: those that exist."""
-        leases = [select(rows.DNS, key(uuids.lease(name, str(address)))) for name, address in places]
-        claims = [select(rows.DNS, key(uuids.claim(name, mac))) for name, mac in macs]
+        leases = [select(tables.DNS, key(uuids.lease(name, str(address)))) for name, address in places]
+        claims = [select(tables.DNS, key(uuids.claim(name, mac))) for name, mac in macs]
         wanted = [*leases, *claims]
         results = self.database.transact(wanted, deadline) if wanted else []
-        leased = [rows.lease(row) for result in results[: len(leases)] for row in result]
-        claimed = [rows.claim(row) for result in results[len(leases) :] for row in result]
+        leased = [read_lease(row) for result in results[: len(leases)] for row in result]
+        claimed = [read_claim(row) for result in results[len(leases) :] for row in result]
         return (
             {(lease.subnet, lease.address): lease for lease in leased},
             {(claim.subnet, claim.mac): claim for claim in claimed},
@@ -188,34 +213,36 @@ class Northbound:
 
     def claimants(self, claims: Iterable[Claim], deadline: Deadline) -> dict[tuple[str, str], Port]:
         """The ports that claims are of, by subnet and MAC: those that exist there. A claim without one is void."""
-        wanted = [select(rows.PORT, key(uuids.port(claim.domain, claim.mac))) for claim in claims]
+        wanted = [select(tables.PORT, key(uuids.port(claim.domain, claim.mac))) for claim in claims]
         results = self.database.transact(wanted, deadline) if wanted else []
-        ports = [rows.port(row) for result in results for row in result]
+        ports = [read_port(row) for result in results for row in result]
         there = {(claim.subnet, claim.mac) for claim in claims}
         return {(port.subnet, port.mac): port for port in ports if (port.subnet, port.mac) in there}
 
     def leased_of(self, subnet: str, addresses: Iterable[IPAddress], deadline: Deadline) -> set[UUID]:
         """The lease rows' UUIDs of some addresses of a subnet, those that exist: less to read than `leases_at`."""
-        wanted = [select(rows.DNS, key(uuids.lease(subnet, str(address))), columns=["_uuid"]) for address in addresses]
+        wanted = [
+            select(tables.DNS, key(uuids.lease(subnet, str(address))), columns=["_uuid"]) for address in addresses
+        ]
         results = self.database.transact(wanted, deadline) if wanted else []
         return {UUID(row["_uuid"][1]) for result in results for row in result}
 
     def leased(self, subnet: str, deadline: Deadline) -> set[UUID]:
         """The lease rows' UUIDs of a whole subnet. The server looks at every row: not for the usual way."""
         match = includes("external_ids", owned.kind("lease", subnet=subnet))
-        (found,) = self.database.transact([select(rows.DNS, match, columns=["_uuid"])], deadline)
+        (found,) = self.database.transact([select(tables.DNS, match, columns=["_uuid"])], deadline)
         return {UUID(row["_uuid"][1]) for row in found}
 
     def subnets_named(self, names: Iterable[str], default: str, deadline: Deadline) -> dict[str, Subnet]:
         """Some subnets by name, those that exist; `default` is the name of the default subnet."""
-        wanted = [select(rows.SWITCH, key(uuids.switch(name)), columns=rows.SUBNET_COLUMNS) for name in names]
+        wanted = [select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET_COLUMNS) for name in names]
         found = self.database.transact(wanted, deadline)
-        subnets = [rows.subnet(row, default) for result in found for row in result]
+        subnets = [read_subnet(row, default) for result in found for row in result]
         return {subnet.name: subnet for subnet in subnets}
 
     def without_switch(self, names: Iterable[str], deadline: Deadline) -> frozenset[str]:
         """Those of some subnets that exist without a switch: a copy says so (ovnhook.databases.integrity)."""
-        wanted = [select(rows.DNS, key(uuids.names(name)), columns=["external_ids"]) for name in names]
+        wanted = [select(tables.DNS, key(uuids.names(name)), columns=["external_ids"]) for name in names]
         found = self.database.transact(wanted, deadline) if wanted else []
         copies = (owned.own(row) for result in found for row in result)
         return frozenset(copy.get("subnet", "") for copy in copies if "cidr" in copy)
@@ -224,19 +251,19 @@ class Northbound:
         """Every subnet, router and floating address, and the registry that they were read with."""
         registry, switches, routers, nats = self.database.transact(
             [
-                select(rows.DNS, key(uuids.REGISTRY)),
-                select(rows.SWITCH, includes("external_ids", owned.kind("subnet")), columns=rows.SUBNET_COLUMNS),
+                select(tables.DNS, key(uuids.REGISTRY)),
+                select(tables.SWITCH, includes("external_ids", owned.kind("subnet")), columns=SUBNET_COLUMNS),
                 select(topology.ROUTER, includes("external_ids", owned.kind("router"))),
                 select(topology.NAT, includes("external_ids", owned.kind("floating"))),
             ],
             deadline,
         )
-        state = rows.registry(registry[0]) if registry else None
+        state = read_registry(registry[0]) if registry else None
         default = state.default_subnet if state else ""
         return Cloud(
             registry=state,
-            subnets=tuple(sorted(self._read(rows.subnet, switches, default), key=lambda subnet: subnet.name)),
-            routers=tuple(sorted(self._read(rows.router, routers), key=lambda router: router.name)),
+            subnets=tuple(sorted(self._read(read_subnet, switches, default), key=lambda subnet: subnet.name)),
+            routers=tuple(sorted(self._read(read_router, routers), key=lambda router: router.name)),
             floating=tuple(sorted(self._read(topology.floating, nats), key=lambda one: (one.router, one.address))),
         )
 
@@ -270,14 +297,14 @@ class Northbound:
     def leases(self, deadline: Deadline, **ids: str) -> list[Lease]:
         """Every lease whose external_ids hold these (``subnet=``, ``hostname=``), by subnet and address."""
         match = includes("external_ids", owned.kind("lease", **ids))
-        (found,) = self.database.transact([select(rows.DNS, match)], deadline)
-        return sorted(self._read(rows.lease, found), key=lambda lease: (lease.subnet, lease.address))
+        (found,) = self.database.transact([select(tables.DNS, match)], deadline)
+        return sorted(self._read(read_lease, found), key=lambda lease: (lease.subnet, lease.address))
 
     def lease_counts(self, deadline: Deadline, **ids: str) -> Counter[tuple[str, int]]:
         """How many leases there are, by subnet and IP version, of those whose external_ids hold these."""
         match = includes("external_ids", owned.kind("lease", **ids))
         columns = ["records"] if "subnet" in ids else ["records", "external_ids"]
-        (found,) = self.database.transact([select(rows.DNS, match, columns=columns)], deadline)
+        (found,) = self.database.transact([select(tables.DNS, match, columns=columns)], deadline)
         return Counter(
             (ids.get("subnet") or owned.own(row).get("subnet", ""), 6 if ":" in address else 4)
             for row in found
@@ -287,22 +314,25 @@ class Northbound:
     def ports(self, deadline: Deadline, **ids: str) -> list[Port]:
         """Every port whose external_ids hold these (``subnet=``, ``domain=``, ``host=``), by domain and MAC."""
         match = includes("external_ids", owned.kind("port", **ids))
-        (found,) = self.database.transact([select(rows.PORT, match, columns=rows.PORT_COLUMNS)], deadline)
-        return sorted(self._read(rows.port, found), key=lambda port: (port.domain_name, port.mac))
+        (found,) = self.database.transact([select(tables.PORT, match, columns=PORT_COLUMNS)], deadline)
+        return sorted(self._read(read_port, found), key=lambda port: (port.domain_name, port.mac))
 
     def stored(self, deadline: Deadline) -> Stored:
         """All that domains have, in one transaction."""
         ports, leases, holdings, claims = self.database.transact(
             [
-                select(rows.PORT, includes("external_ids", owned.kind("port")), columns=rows.PORT_COLUMNS),
-                *(select(rows.DNS, includes("external_ids", owned.kind(kind))) for kind in ("lease", "domain", "mac")),
+                select(tables.PORT, includes("external_ids", owned.kind("port")), columns=PORT_COLUMNS),
+                *(
+                    select(tables.DNS, includes("external_ids", owned.kind(kind)))
+                    for kind in ("lease", "domain", "mac")
+                ),
             ],
             deadline,
         )
-        broken: list[rows.BrokenRow] = []
+        broken: list[BrokenRow] = []
         read = partial(self._read, broken=broken)
-        found, leased = tuple(read(rows.port, ports)), tuple(read(rows.lease, leases))
-        lost = _lost(found, read(rows.holding, holdings), read(rows.claim, claims))
+        found, leased = tuple(read(read_port, ports)), tuple(read(read_lease, leases))
+        lost = _lost(found, read(read_holding, holdings), read(read_claim, claims))
         return Stored(found, leased, tuple(lost), tuple(broken))
 
     def foreign_macs(self, macs: Collection[str], deadline: Deadline) -> list[tuple[str, str, str]]:
@@ -322,11 +352,11 @@ class Northbound:
             are not ours.
         """
         wanted = [
-            select(rows.PORT, includes("external_ids", owned.kind("port", mac=mac)), columns=rows.PORT_COLUMNS)
+            select(tables.PORT, includes("external_ids", owned.kind("port", mac=mac)), columns=PORT_COLUMNS)
             for mac in macs
         ]
         *found, others = self.database.transact([*wanted, _FOREIGN_PORTS], deadline)
-        ports = self._read(rows.port, (row for result in found for row in result))
+        ports = self._read(read_port, (row for result in found for row in result))
         foreign = self._on_subnets(others, macs, deadline)
         return {(port.subnet, port.mac): port for port in ports}, {(subnet, mac): name for subnet, mac, name in foreign}
 
@@ -342,8 +372,8 @@ class Northbound:
         ]
         wanted = [
             select(
-                rows.SWITCH,
-                ["ports", "includes", rows.members(uuid)],
+                tables.SWITCH,
+                ["ports", "includes", tables.members(uuid)],
                 includes("external_ids", owned.kind("subnet")),
                 columns=["external_ids"],
             )
@@ -359,7 +389,7 @@ class Northbound:
     def port_counts(self, deadline: Deadline, by: str = "host") -> Counter[str]:
         """How many ports there are on each host, or (``subnet``) on each subnet."""
         match = includes("external_ids", owned.kind("port"))
-        (found,) = self.database.transact([select(rows.PORT, match, columns=["external_ids"])], deadline)
+        (found,) = self.database.transact([select(tables.PORT, match, columns=["external_ids"])], deadline)
         return Counter(owned.own(row)[by] for row in found)
 
     def nb_cfg(self, deadline: Deadline) -> int:
@@ -370,11 +400,11 @@ class Northbound:
     def holdings(self, deadline: Deadline, **ids: str) -> list[Holding]:
         """What domains hold, of those whose external_ids hold these (``host=``)."""
         match = includes("external_ids", owned.kind("domain", **ids))
-        (found,) = self.database.transact([select(rows.DNS, match)], deadline)
-        return list(self._read(rows.holding, found))
+        (found,) = self.database.transact([select(tables.DNS, match)], deadline)
+        return list(self._read(read_holding, found))
 
     def _read(
-        self, read: Callable[..., T], found: Iterable[Row], *more: object, broken: list[rows.BrokenRow] | None = None
+        self, read: Callable[..., T], found: Iterable[Row], *more: object, broken: list[BrokenRow] | None = None
     ) -> Iterator[T]:
         """What rows of a whole table are; those that are broken are passed over, and logged once.
 
@@ -387,7 +417,7 @@ class Northbound:
         for row in found:
             try:
                 yield read(row, *more)
-            except rows.BrokenRow as error:
+            except BrokenRow as error:
                 if str(error) not in self._said:
                     _log.error("passed over: %s", error)
                 self._said.add(str(error))
@@ -396,28 +426,28 @@ class Northbound:
 
     def port_named(self, name: str, deadline: Deadline) -> tuple[bool, Port | None]:
         """Whether there is a port of that name (an iface-id), and the port where it is one of ours."""
-        (found,) = self.database.transact([select(rows.PORT, ["name", "==", name])], deadline)
+        (found,) = self.database.transact([select(tables.PORT, ["name", "==", name])], deadline)
         ours = [row for row in found if owned.own(row)]
-        return bool(found), rows.port(ours[0]) if ours else None
+        return bool(found), read_port(ours[0]) if ours else None
 
     def port_names(self, subnet: str, deadline: Deadline) -> list[str]:
         """The names of all ports on a subnet's logical switch, ours or not, but for that of its router."""
         uuid = key(uuids.switch(subnet))
-        (found,) = self.database.transact([select(rows.SWITCH, uuid, columns=["ports"])], deadline)
+        (found,) = self.database.transact([select(tables.SWITCH, uuid, columns=["ports"])], deadline)
         ports = [UUID(port[1]) for row in found for port in set_of(row["ports"])]
-        wanted = [select(rows.PORT, key(port), columns=["name"]) for port in ports]
+        wanted = [select(tables.PORT, key(port), columns=["name"]) for port in ports]
         results = self.database.transact(wanted, deadline)
         names = (row["name"] for result in results for row in result)
-        return sorted(name for name in names if not name.startswith(rows.router_peer("", subnet)))
+        return sorted(name for name in names if not name.startswith(router_peer("", subnet)))
 
     def names(self, subnet: str, deadline: Deadline) -> dict[str, str]:
         """All the names of a subnet, as its guests get them."""
-        (found,) = self.database.transact([select(rows.DNS, key(uuids.names(subnet)))], deadline)
+        (found,) = self.database.transact([select(tables.DNS, key(uuids.names(subnet)))], deadline)
         return {name: value for row in found for name, value in map_of(row["records"]).items()}
 
     def is_foreign_switch(self, name: str, deadline: Deadline) -> bool:
         """Whether a logical switch has that name that is not ours; the schema lets two have it."""
-        return self._is_foreign(rows.SWITCH, name, deadline)
+        return self._is_foreign(tables.SWITCH, name, deadline)
 
     def is_foreign_router(self, name: str, deadline: Deadline) -> bool:
         """Whether a logical router has that name that is not ours."""
@@ -471,7 +501,7 @@ def operations(change: Any) -> list[Operation]:
 
 @operations.register
 def _(change: NeedSubnet) -> list[Operation]:
-    return still(rows.SWITCH, change.subnet.uuid, rows.subnet_ids(change.subnet))
+    return still(tables.SWITCH, change.subnet.uuid, subnet_ids(change.subnet))
 
 
 @operations.register
@@ -481,65 +511,65 @@ def _(change: NeedLease) -> list[Operation]:
 
 @operations.register
 def _(change: AddLease) -> list[Operation]:
-    return [insert(rows.DNS, change.lease.uuid, rows.lease_columns(change.lease))]
+    return [insert(tables.DNS, change.lease.uuid, lease_columns(change.lease))]
 
 
 @operations.register
 def _(change: UpdateLease) -> list[Operation]:
     old, new = change.old, change.new
     mutations = [
-        *put_keys("external_ids", rows.lease_ids(old), rows.lease_ids(new)),
-        *put_keys("records", rows.lease_records(old), rows.lease_records(new)),
+        *put_keys("external_ids", lease_ids(old), lease_ids(new)),
+        *put_keys("records", lease_records(old), lease_records(new)),
     ]
     named = topology.name_floating(new.subnet, new.address, new.domain_name, new.mac)
-    return [_still_of(old), mutate(rows.DNS, key(old.uuid), mutations), named]
+    return [_still_of(old), mutate(tables.DNS, key(old.uuid), mutations), named]
 
 
 @operations.register
 def _(change: DropLease) -> list[Operation]:
     lease = change.lease
     floating = topology.unfloat(uuids.floating(lease.subnet, str(lease.address)))
-    return [_still_of(lease), delete(rows.DNS, key(lease.uuid)), floating]
+    return [_still_of(lease), delete(tables.DNS, key(lease.uuid)), floating]
 
 
 @operations.register
 def _(change: ClaimMac) -> list[Operation]:
     old, new = change.old, change.new
     if old is None:
-        return [insert(rows.DNS, new.uuid, rows.claim_columns(new))]
-    present = exists(rows.DNS, old.uuid, _of_domain(old))
+        return [insert(tables.DNS, new.uuid, claim_columns(new))]
+    present = exists(tables.DNS, old.uuid, _of_domain(old))
     if old.domain == new.domain:
         return [present]
     there = includes("external_ids", owned.kind("port", subnet=old.subnet))
-    gone = require(rows.PORT, [key(uuids.port(old.domain, old.mac)), there], [], ["_uuid"])
-    return [present, gone, *topology.put(rows.DNS, new.uuid, rows.claim_columns(old), rows.claim_columns(new))]
+    gone = require(tables.PORT, [key(uuids.port(old.domain, old.mac)), there], [], ["_uuid"])
+    return [present, gone, *topology.put(tables.DNS, new.uuid, claim_columns(old), claim_columns(new))]
 
 
 @operations.register
 def _(change: AddPort) -> list[Operation]:
     port = change.port
     row: Row = {
-        **rows.port_columns(port),
-        "options": as_map(rows.port_options(port)),
-        "external_ids": as_map(rows.port_ids(port)),
+        **port_columns(port),
+        "options": as_map(port_options(port)),
+        "external_ids": as_map(port_ids(port)),
     }
     named = (topology.name_floating(port.subnet, where, port.domain_name, port.mac) for where in port.addresses)
-    return [insert(rows.PORT, port.uuid, row), _join(port), *named]
+    return [insert(tables.PORT, port.uuid, row), _join(port), *named]
 
 
 @operations.register
 def _(change: UpdatePort) -> list[Operation]:
     old, new = change.old, change.new
     mutations = [
-        ["options", "delete", as_set([rows.REQUESTED_CHASSIS, rows.ACTIVATION_STRATEGY])],
-        ["options", "insert", as_map(rows.port_options(new))],
-        *put_keys("external_ids", rows.port_ids(old), rows.port_ids(new)),
+        ["options", "delete", as_set([REQUESTED_CHASSIS, ACTIVATION_STRATEGY])],
+        ["options", "insert", as_map(port_options(new))],
+        *put_keys("external_ids", port_ids(old), port_ids(new)),
     ]
     moves = [*_leave(old), _join(new)] if old.subnet != new.subnet else []
     return [
-        *still(rows.PORT, old.uuid, rows.port_ids(old)),
-        update(rows.PORT, key(old.uuid), rows.port_columns(new)),
-        mutate(rows.PORT, key(old.uuid), mutations),
+        *still(tables.PORT, old.uuid, port_ids(old)),
+        update(tables.PORT, key(old.uuid), port_columns(new)),
+        mutate(tables.PORT, key(old.uuid), mutations),
         *moves,
     ]
 
@@ -548,18 +578,18 @@ def _(change: UpdatePort) -> list[Operation]:
 def _(change: RemovePort) -> list[Operation]:
     # A port that no switch refers to is gone: Logical_Switch_Port is no root table.
     port = change.port
-    return [*still(rows.PORT, port.uuid, owned.kind("port", host=port.host, moving_to="")), *_leave(port)]
+    return [*still(tables.PORT, port.uuid, owned.kind("port", host=port.host, moving_to="")), *_leave(port)]
 
 
 @operations.register
 def _(change: DropClaim) -> list[Operation]:
-    return [delete(rows.DNS, key(change.claim.uuid), _of_domain(change.claim))]
+    return [delete(tables.DNS, key(change.claim.uuid), _of_domain(change.claim))]
 
 
 @operations.register
 def _(change: NeedNames) -> list[Operation]:
     row = {"records": as_map(change.records)}
-    return [require(rows.DNS, [key(uuids.names(change.subnet))], [row], ["records"])]
+    return [require(tables.DNS, [key(uuids.names(change.subnet))], [row], ["records"])]
 
 
 @operations.register
@@ -569,50 +599,50 @@ def _(change: SetNames) -> list[Operation]:
     new = dict(change.new.items() - change.old.items())
     # The server copies all the names of the subnet for each mutation.
     mutations = [["records", how, as_map(some)] for how, some in (("delete", gone), ("insert", new)) if some]
-    changed = mutate(rows.DNS, key(uuid), mutations)
+    changed = mutate(tables.DNS, key(uuid), mutations)
     # An insert leaves a key that is there as it is: the name is then somebody else's.
-    return [changed, exists(rows.DNS, uuid, includes("records", new))] if new else [changed]
+    return [changed, exists(tables.DNS, uuid, includes("records", new))] if new else [changed]
 
 
 @operations.register
 def _(change: SetHolding) -> list[Operation]:
     new, old = change.new, change.old
     if old is None:
-        return [insert(rows.DNS, new.uuid, rows.holding_columns(new))]
+        return [insert(tables.DNS, new.uuid, holding_columns(new))]
     mutations = [
-        *put_keys("external_ids", rows.holding_ids(old), rows.holding_ids(new)),
-        *put_keys("records", rows.holding_records(old), rows.holding_records(new)),
+        *put_keys("external_ids", holding_ids(old), holding_ids(new)),
+        *put_keys("records", holding_records(old), holding_records(new)),
     ]
-    return [*_still_held(old), mutate(rows.DNS, key(new.uuid), mutations)]
+    return [*_still_held(old), mutate(tables.DNS, key(new.uuid), mutations)]
 
 
 @operations.register
 def _(change: DropHolding) -> list[Operation]:
-    return [*_still_held(change.holding), delete(rows.DNS, key(change.holding.uuid))]
+    return [*_still_held(change.holding), delete(tables.DNS, key(change.holding.uuid))]
 
 
 @operations.register
 def _(change: SetRegistry) -> list[Operation]:
     if change.old is None:
-        return [insert(rows.DNS, uuids.REGISTRY, rows.registry_columns(change.new))]
+        return [insert(tables.DNS, uuids.REGISTRY, registry_columns(change.new))]
     old, new = change.old, change.new
     mutations = [
-        *put_keys("external_ids", rows.registry_ids(old), rows.registry_ids(new)),
-        *put_keys("records", rows.registry_records(old), rows.registry_records(new)),
+        *put_keys("external_ids", registry_ids(old), registry_ids(new)),
+        *put_keys("records", registry_records(old), registry_records(new)),
     ]
     return [
-        *still(rows.DNS, uuids.REGISTRY, rows.registry_ids(old)),
-        mutate(rows.DNS, key(uuids.REGISTRY), mutations),
+        *still(tables.DNS, uuids.REGISTRY, registry_ids(old)),
+        mutate(tables.DNS, key(uuids.REGISTRY), mutations),
     ]
 
 
 @operations.register
 def _(change: AddSubnet) -> list[Operation]:
     subnet = change.subnet
-    own = [["dns_records", "insert", rows.members(uuids.names(subnet.name))]]
+    own = [["dns_records", "insert", tables.members(uuids.names(subnet.name))]]
     return [
         *(insert(node.table, uuid, node.row) for uuid, node in topology.subnet_nodes(subnet).items()),
-        mutate(rows.SWITCH, key(subnet.uuid), own),
+        mutate(tables.SWITCH, key(subnet.uuid), own),
     ]
 
 
@@ -621,7 +651,7 @@ def _(change: UpdateSubnet) -> list[Operation]:
     old, new = change.old, change.new
     before, after = topology.subnet_nodes(old), topology.subnet_nodes(new)
     return [
-        *still(rows.SWITCH, old.uuid, rows.subnet_ids(old)),
+        *still(tables.SWITCH, old.uuid, subnet_ids(old)),
         *(
             operation
             for uuid in before.keys() & after.keys()
@@ -637,13 +667,13 @@ def _(change: RemoveSubnet) -> list[Operation]:
     subnet = change.subnet
     unused = includes("external_ids", owned.kind("lease", subnet=subnet.name))
     return [
-        *still(rows.SWITCH, subnet.uuid, rows.subnet_ids(subnet)),
-        require(rows.DNS, [unused], [], ["_uuid"]),
-        require(rows.SWITCH, [key(subnet.uuid)], [{"ports": ["set", []]}], ["ports"]),
-        delete(rows.SWITCH, key(subnet.uuid)),
-        delete(rows.DNS, key(uuids.names(subnet.name))),
-        delete(rows.DNS, includes("external_ids", owned.kind("mac", subnet=subnet.name))),  # what ports by hand left
-        *(delete(rows.DHCP_OPTIONS, key(uuid)) for uuid in rows.dhcp_options(subnet)),
+        *still(tables.SWITCH, subnet.uuid, subnet_ids(subnet)),
+        require(tables.DNS, [unused], [], ["_uuid"]),
+        require(tables.SWITCH, [key(subnet.uuid)], [{"ports": ["set", []]}], ["ports"]),
+        delete(tables.SWITCH, key(subnet.uuid)),
+        delete(tables.DNS, key(uuids.names(subnet.name))),
+        delete(tables.DNS, includes("external_ids", owned.kind("mac", subnet=subnet.name))),  # what ports by hand left
+        *(delete(tables.DHCP_OPTIONS, key(uuid)) for uuid in dhcp_options(subnet)),
     ]
 
 
@@ -662,9 +692,9 @@ def _(change: AddFloating) -> list[Operation]:
     one = change.floating
     lease = includes("external_ids", owned.kind("lease", domain=str(one.domain), mac=one.mac))
     return [
-        exists(rows.DNS, uuids.lease(one.subnet, str(one.inside)), lease),
+        exists(tables.DNS, uuids.lease(one.subnet, str(one.inside)), lease),
         insert(topology.NAT, one.uuid, topology.floating_row(one)),
-        mutate(topology.ROUTER, key(uuids.router(one.router)), [["nat", "insert", rows.members(one.uuid)]]),
+        mutate(topology.ROUTER, key(uuids.router(one.router)), [["nat", "insert", tables.members(one.uuid)]]),
     ]
 
 
@@ -687,15 +717,15 @@ def _(change: SetGateways) -> list[Operation]:
 
 
 def _join(port: Port) -> Operation:
-    return mutate(rows.SWITCH, key(uuids.switch(port.subnet)), [["ports", "insert", rows.members(port.uuid)]])
+    return mutate(tables.SWITCH, key(uuids.switch(port.subnet)), [["ports", "insert", tables.members(port.uuid)]])
 
 
 def _leave(port: Port) -> list[Operation]:
     """Take a port off its switch, with the claim of its MAC address."""
     claim = Claim(port.subnet, port.mac, port.domain)
     return [
-        mutate(rows.SWITCH, key(uuids.switch(port.subnet)), [["ports", "delete", rows.members(port.uuid)]]),
-        delete(rows.DNS, key(claim.uuid), _of_domain(claim)),
+        mutate(tables.SWITCH, key(uuids.switch(port.subnet)), [["ports", "delete", tables.members(port.uuid)]]),
+        delete(tables.DNS, key(claim.uuid), _of_domain(claim)),
     ]
 
 
@@ -719,13 +749,13 @@ def still(table: str, uuid: UUID, ids: Mapping[str, str]) -> list[Operation]:
 def _still_of(lease: Lease) -> Operation:
     """A lease must still be of the interface that it was read with."""
     ids = owned.kind("lease", domain=str(lease.domain), mac=lease.mac)
-    return exists(rows.DNS, lease.uuid, includes("external_ids", ids))
+    return exists(tables.DNS, lease.uuid, includes("external_ids", ids))
 
 
 def _still_held(holding: Holding) -> list[Operation]:
     """A domain must still hold just what was read: also nothing that was added since, which would be lost."""
-    records = {**rows.holding_records(holding), **dict(holding.others)}
+    records = {**holding_records(holding), **dict(holding.others)}
     return [
-        *still(rows.DNS, holding.uuid, rows.holding_ids(holding)),
-        exists(rows.DNS, holding.uuid, ["records", "==", as_map(records)]),
+        *still(tables.DNS, holding.uuid, holding_ids(holding)),
+        exists(tables.DNS, holding.uuid, ["records", "==", as_map(records)]),
     ]

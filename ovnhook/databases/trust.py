@@ -13,7 +13,7 @@ from ovnhook.databases.northbound import exists
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import as_map, as_set, includes, insert, key, map_of, mutate, require, select, set_keys
-from ovnhook.resources import rows
+from ovnhook.resources import tables
 
 _PAUSE = 0.05  # seconds at most, before it is tried again when somebody was faster
 
@@ -33,13 +33,13 @@ class Trust:
     def version(self, deadline: Deadline) -> str:
         """What is another one when the row is; "" where there is none."""
         where = key(uuids.TRUST)
-        (found,) = self._database.transact([select(rows.DNS, where, columns=["_version"])], deadline)
+        (found,) = self._database.transact([select(tables.DNS, where, columns=["_version"])], deadline)
         return found[0]["_version"][1] if found else ""
 
     def read(self, deadline: Deadline) -> dict[str, str]:
         """All pairs."""
         where = key(uuids.TRUST)
-        (found,) = self._database.transact([select(rows.DNS, where, columns=["records"])], deadline)
+        (found,) = self._database.transact([select(tables.DNS, where, columns=["records"])], deadline)
         return map_of(found[0]["records"]) if found else {}
 
     def change(
@@ -93,18 +93,18 @@ class Trust:
             ids = as_map(owned.kind("trust"))
             row = {"records": as_map(put), "external_ids": ids}
             try:
-                self._database.transact([insert(rows.DNS, uuids.TRUST, row)], deadline)
+                self._database.transact([insert(tables.DNS, uuids.TRUST, row)], deadline)
                 return
             except Conflict:  # it is there, and empty
                 pass
-        unchanged = [require(rows.DNS, [key(uuids.TRUST)], [{"records": as_map(present)}], ["records"])]
+        unchanged = [require(tables.DNS, [key(uuids.TRUST)], [{"records": as_map(present)}], ["records"])]
         mutations = [["records", "delete", as_set(gone)], *set_keys("records", put)]
         guards = [includes("records", needed)] if needed else []
         self._database.transact(
             [
                 *(unchanged if whole else []),
-                exists(rows.DNS, uuids.TRUST, *guards),
-                mutate(rows.DNS, key(uuids.TRUST), mutations),
+                exists(tables.DNS, uuids.TRUST, *guards),
+                mutate(tables.DNS, key(uuids.TRUST), mutations),
             ],
             deadline,
         )

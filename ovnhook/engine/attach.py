@@ -37,10 +37,10 @@ from ovnhook.domains.values import Domain, Interface
 from ovnhook.ovsdb.connection import ConstraintViolation
 from ovnhook.resources.changes import AddLease, Change, DropLease, RemovePort, SetNames, UpdateLease, describe
 from ovnhook.resources.port.values import Keeper, Port
-from ovnhook.resources.rows import server_mac
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import address, names
 from ovnhook.resources.subnet import rules as subnets
+from ovnhook.resources.subnet.rows import server_mac
 from ovnhook.resources.subnet.rules import Underlay
 from ovnhook.resources.subnet.values import Subnet, is_isolated_subnet, isolated_subnet
 

@@ -14,7 +14,8 @@ from ovnhook.domains.values import Domain
 from ovnhook.ovsdb.operation import delete, key, mutate
 from ovnhook.resources.changes import ClaimMac, RemoveSubnet
 from ovnhook.resources.port.values import Claim
-from ovnhook.resources.rows import members, server_mac
+from ovnhook.resources.subnet.rows import server_mac
+from ovnhook.resources.tables import members
 from tests.database.control import Control
 from tests.database.hosts import add_chassis
 from tests.database.server import Server

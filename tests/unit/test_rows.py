@@ -13,13 +13,18 @@ from hypothesis import strategies as st
 from netaddr import EUI, IPAddress, IPNetwork
 
 from ovnhook.ovsdb.operation import Row, as_map
-from ovnhook.resources import rows
 from ovnhook.resources.changes import Registry
 from ovnhook.resources.floating_ip.values import Floating
+from ovnhook.resources.lease.rows import holding_columns, lease_columns, read_holding, read_lease
 from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.rows import port_columns, port_ids, port_options, read_port
 from ovnhook.resources.port.values import Keeper, Port
+from ovnhook.resources.reading import BrokenRow
+from ovnhook.resources.registry import read_registry, registry_columns
 from ovnhook.resources.router import topology
+from ovnhook.resources.router.rows import read_router, router_ids
 from ovnhook.resources.router.values import External, InterfaceAddress, Network, Router
+from ovnhook.resources.subnet.rows import read_subnet, server_mac, subnet_ids
 from ovnhook.resources.subnet.values import Range, Subnet
 
 FLAGS = st.booleans()
@@ -120,18 +125,18 @@ REGISTRIES = st.builds(Registry, st.integers(0, 2), NAMES, st.none() | UUIDS)
 
 
 def _port_row(port: Port) -> Row:
-    options, ids = as_map(rows.port_options(port)), as_map(rows.port_ids(port))
-    return {**rows.port_columns(port), "options": options, "external_ids": ids, "up": False}
+    options, ids = as_map(port_options(port)), as_map(port_ids(port))
+    return {**port_columns(port), "options": options, "external_ids": ids, "up": False}
 
 
 WRITTEN: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Row], Callable[[Row], Any]]] = {
-    "router": (ROUTERS, lambda one: {"external_ids": as_map(rows.router_ids(one))}, rows.router),
-    "subnet": (SUBNETS, lambda one: {"external_ids": as_map(rows.subnet_ids(one))}, lambda row: rows.subnet(row, "")),
-    "lease": (LEASES, rows.lease_columns, rows.lease),
-    "port": (PORTS, _port_row, rows.port),
-    "holding": (HOLDINGS, rows.holding_columns, rows.holding),
+    "router": (ROUTERS, lambda one: {"external_ids": as_map(router_ids(one))}, read_router),
+    "subnet": (SUBNETS, lambda one: {"external_ids": as_map(subnet_ids(one))}, lambda row: read_subnet(row, "")),
+    "lease": (LEASES, lease_columns, read_lease),
+    "port": (PORTS, _port_row, read_port),
+    "holding": (HOLDINGS, holding_columns, read_holding),
     "floating": (FLOATING, topology.floating_row, topology.floating),
-    "registry": (REGISTRIES, rows.registry_columns, rows.registry),
+    "registry": (REGISTRIES, registry_columns, read_registry),
 }
 
 
@@ -173,7 +178,7 @@ def test_a_router_of_other_rows_has_other_operations(one: Router, other: Router)
     """And one of the same rows has none."""
     one = replace(one, name=other.name)
     operations = topology.operations(Network(one), Network(other))
-    assert bool(operations) is (rows.router_ids(one) != rows.router_ids(other))
+    assert bool(operations) is (router_ids(one) != router_ids(other))
 
 
 def test_a_network_with_host_bits_is_none_of_a_subnet() -> None:
@@ -181,21 +186,21 @@ def test_a_network_with_host_bits_is_none_of_a_subnet() -> None:
     with pytest.raises(ValueError, match=r"network 10\.0\.0\.5/24 has host bits set"):
         Subnet("blue", IPNetwork("10.0.0.5/24"), IPAddress("10.0.0.1"))
     blue = Subnet("blue", IPNetwork("10.0.0.0/24"), IPAddress("10.0.0.1"))
-    ids = {**rows.subnet_ids(blue), "ovnhook:cidr": "10.0.0.5/24"}
-    with pytest.raises(rows.BrokenRow):
-        rows.subnet({"external_ids": as_map(ids)}, "")
+    ids = {**subnet_ids(blue), "ovnhook:cidr": "10.0.0.5/24"}
+    with pytest.raises(BrokenRow):
+        read_subnet({"external_ids": as_map(ids)}, "")
 
 
 @given(st.integers(0, 2**64 - 1), st.sampled_from(["six", "blue"]))
 def test_link_local_addresses_of_a_port(host: int, subnet: str) -> None:
     """Any but those that have the first half of the MAC address of the subnet's router; none without IPv6."""
     port = Port("p", subnet, "52:54:00:00:00:01", (IPAddress("fd00::1"),), UUID(int=1), "web", "hv1")
-    allowed = [IPNetwork(text) for text in rows.port_columns(port)["port_security"].split()[2:]]
-    mac = rows.server_mac(Subnet(subnet, IPNetwork("fd00::/64"), IPAddress("fd00::1")))
+    allowed = [IPNetwork(text) for text in port_columns(port)["port_security"].split()[2:]]
+    mac = server_mac(Subnet(subnet, IPNetwork("fd00::/64"), IPAddress("fd00::1")))
     router = EUI(mac).ipv6_link_local()
     address = IPAddress((0xFE80 << 112) + host, 6)
     reserved = int(address) >> 40 == int(router) >> 40
     assert any(address in network for network in allowed) is not reserved
     assert not any(router in network for network in allowed)
     four = replace(port, addresses=(IPAddress("10.0.0.1"),))
-    assert rows.port_columns(four)["port_security"] == "52:54:00:00:00:01 10.0.0.1"
+    assert port_columns(four)["port_security"] == "52:54:00:00:00:01 10.0.0.1"

@@ -11,16 +11,22 @@ from uuid import UUID, uuid5
 import pytest
 from netaddr import IPAddress, IPNetwork
 
+from ovnhook.control import view as views
 from ovnhook.control.services import leases, ports, routers, subnets
 from ovnhook.control.view import View
 from ovnhook.ovsdb.operation import Row, as_map
 from ovnhook.ovsdb.replica import Difference
-from ovnhook.resources import rows
+from ovnhook.resources import tables
 from ovnhook.resources.changes import Registry
+from ovnhook.resources.lease.rows import lease_columns
 from ovnhook.resources.lease.values import Lease
+from ovnhook.resources.port.rows import port_columns, port_ids
 from ovnhook.resources.port.values import Port
+from ovnhook.resources.registry import registry_columns
 from ovnhook.resources.router import topology
+from ovnhook.resources.router.rows import router_ids
 from ovnhook.resources.router.values import Router
+from ovnhook.resources.subnet.rows import subnet_ids
 from ovnhook.resources.subnet.values import Subnet
 
 MANY = 10_000
@@ -52,18 +58,18 @@ def row_of(one: Any) -> tuple[str, str, Row]:
     """Table, UUID and row of a value, as the database tells them."""
     match one:
         case Lease():
-            return rows.DNS, str(one.uuid), rows.lease_columns(one)
+            return tables.DNS, str(one.uuid), lease_columns(one)
         case Port():
-            columns = rows.port_columns(one)
+            columns = port_columns(one)
             row = {"name": columns["name"], "addresses": columns["addresses"], "up": True}
-            return rows.PORT, str(one.uuid), {**row, "external_ids": as_map(rows.port_ids(one))}
+            return tables.PORT, str(one.uuid), {**row, "external_ids": as_map(port_ids(one))}
         case Subnet():
-            return rows.SWITCH, str(one.uuid), {"external_ids": as_map(rows.subnet_ids(one))}
+            return tables.SWITCH, str(one.uuid), {"external_ids": as_map(subnet_ids(one))}
         case Router():
-            ids = as_map(rows.router_ids(one))
+            ids = as_map(router_ids(one))
             return topology.ROUTER, str(uuid5(UUID(int=1), one.name)), {"external_ids": ids}
         case Registry():
-            return rows.DNS, "registry", {**rows.registry_columns(one)}
+            return tables.DNS, "registry", {**registry_columns(one)}
     raise AssertionError(one)
 
 
@@ -89,7 +95,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         monkeypatch.setattr(module, name, counting)
 
     for name in ("lease", "port", "subnet", "router", "registry"):
-        count(rows, name, f"read {name}")
+        count(views, f"read_{name}", f"read {name}")
     for module in (leases, ports, routers, subnets):
         count(module, "message", f"made {module.__name__.rpartition('.')[2]}")
     return calls
@@ -135,7 +141,7 @@ def test_a_port_costs_a_port(view: View, counted: Counter[str]) -> None:
 def test_a_subnet_costs_a_subnet(view: View, counted: Counter[str]) -> None:
     """However many leases are in it."""
     (table, uuid, _) = row_of(BLUE)
-    new = {"external_ids": as_map({**rows.subnet_ids(BLUE), "ovnhook:mtu": "1300"})}
+    new = {"external_ids": as_map({**subnet_ids(BLUE), "ovnhook:mtu": "1300"})}
     told = view.apply([Difference(table, uuid, row_of(BLUE)[2], new)])
     assert [(one.subnet.mtu, one.subnet.used, one.subnet.default) for one in told] == [(1300, MANY, True)]
     assert counted == {"read subnet": 1, "made subnets": 1, "made routers": 1}

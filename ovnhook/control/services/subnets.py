@@ -16,12 +16,12 @@ from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
-from ovnhook.resources import rows
 from ovnhook.resources.changes import Change
 from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.router.values import DEFAULT_ROUTER
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet import rules as subnet_rules
+from ovnhook.resources.subnet.rows import dhcp_options
 from ovnhook.resources.subnet.rules import Underlay
 from ovnhook.resources.subnet.values import Subnet
 
@@ -179,7 +179,7 @@ def message(one: Subnet, used: int, network_id: int) -> api.Subnet:
         capacity=address.capacity(one),
         network_id=network_id,
         logical_switch=str(one.uuid),
-        dhcp_options=[str(uuid) for uuid in rows.dhcp_options(one)],
+        dhcp_options=[str(uuid) for uuid in dhcp_options(one)],
         cidr6=str(one.cidr6 or ""),
         gateway6=str(one.gateway6 or ""),
         names=str(uuids.names(one.name)),

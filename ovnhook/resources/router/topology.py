@@ -32,9 +32,12 @@ from ovnhook.ovsdb.operation import (
     set_keys,
     update,
 )
-from ovnhook.resources import rows
+from ovnhook.resources import tables
 from ovnhook.resources.floating_ip.values import Floating
+from ovnhook.resources.reading import reader
+from ovnhook.resources.router.rows import router_ids, router_peer, router_port
 from ovnhook.resources.router.values import External, Network, Router
+from ovnhook.resources.subnet.rows import dhcp_options, names_row, server_mac, subnet_ids
 from ovnhook.resources.subnet.values import Subnet
 
 ROUTER = "Logical_Router"
@@ -81,7 +84,7 @@ def nodes(network: Network | None, without: Container[str] = ()) -> dict[UUID, N
     if network is None:
         return {}
     router = network.router
-    found = {router.uuid: Node(ROUTER, {"name": router.name, "external_ids": as_map(rows.router_ids(router))})}
+    found = {router.uuid: Node(ROUTER, {"name": router.name, "external_ids": as_map(router_ids(router))})}
     for subnet in network.subnets:
         if subnet.name not in without:
             found |= _joined(router, subnet)
@@ -97,9 +100,9 @@ def nodes(network: Network | None, without: Container[str] = ()) -> dict[UUID, N
 def subnet_nodes(subnet: Subnet) -> dict[UUID, Node]:
     """All rows of a subnet by itself, by UUID. Which names its switch refers to depends on its router."""
     return {
-        uuids.names(subnet.name): Node(rows.DNS, rows.names(subnet)),
-        subnet.uuid: Node(rows.SWITCH, {"name": subnet.name, "external_ids": as_map(rows.subnet_ids(subnet))}),
-        **{uuid: Node(rows.DHCP_OPTIONS, row) for uuid, row in rows.dhcp_options(subnet).items()},
+        uuids.names(subnet.name): Node(tables.DNS, names_row(subnet)),
+        subnet.uuid: Node(tables.SWITCH, {"name": subnet.name, "external_ids": as_map(subnet_ids(subnet))}),
+        **{uuid: Node(tables.DHCP_OPTIONS, row) for uuid, row in dhcp_options(subnet).items()},
     }
 
 
@@ -151,7 +154,7 @@ def gateways(router: str, old: tuple[str, ...], new: tuple[str, ...]) -> list[Op
             continue
         ids = as_map(owned.kind("gateway", router=router))
         found.append(insert(GATEWAY, uuid, {"chassis_name": chassis, "priority": priority, "external_ids": ids}))
-        found.append(mutate(GROUP, key(group), [["ha_chassis", "insert", rows.members(uuid)]]))
+        found.append(mutate(GROUP, key(group), [["ha_chassis", "insert", tables.members(uuid)]]))
     gone = as_set(ref(gateway(router, chassis)) for chassis in old if chassis not in new)
     found.append(mutate(GROUP, key(group), [["ha_chassis", "delete", gone]]))
     # The row is not ours, and an insert into a map leaves the keys that are there: what a person has set stays.
@@ -190,7 +193,7 @@ def name_floating(subnet: str, address: IPAddress, domain_name: str, mac: str) -
     return mutate(NAT, key(uuids.floating(subnet, str(address))), set_keys("external_ids", ids))
 
 
-@rows.reader
+@reader
 def floating(row: Row) -> Floating:
     """A NAT row as the floating address it is."""
     ids = owned.own(row)
@@ -207,7 +210,7 @@ def floating(row: Row) -> Floating:
 
 def unfloat(uuid: UUID) -> Operation:
     """Take a floating address's row away from whichever router has it, if there is one."""
-    return mutate(ROUTER, ["nat", "includes", rows.members(uuid)], [["nat", "delete", rows.members(uuid)]])
+    return mutate(ROUTER, ["nat", "includes", tables.members(uuid)], [["nat", "delete", tables.members(uuid)]])
 
 
 def priorities(chassis: Sequence[str]) -> dict[int, str]:
@@ -221,9 +224,9 @@ def _moves(
     """Take a row from where it was and put it where it belongs; a parent that goes takes it along."""
     found = []
     for parent, what in ((was, "delete"), (becomes, "insert")):
-        if parent and (what == "insert" or parent[0] == rows.SWITCH or parent[1] in after):
+        if parent and (what == "insert" or parent[0] == tables.SWITCH or parent[1] in after):
             table, owner, column = parent
-            found.append(mutate(table, key(owner), [[column, what, rows.members(uuid)]]))
+            found.append(mutate(table, key(owner), [[column, what, tables.members(uuid)]]))
     return found
 
 
@@ -241,15 +244,15 @@ def _names(old: Network | None, new: Network | None) -> list[Operation]:
         for name, switch in sorted(some.items()):
             if names := (some.keys() if name in alone else alone) - {name}:
                 members = as_set(ref(uuids.names(other)) for other in sorted(names))
-                found.append(mutate(rows.SWITCH, key(switch), [["dns_records", what, members]]))
+                found.append(mutate(tables.SWITCH, key(switch), [["dns_records", what, members]]))
     return found
 
 
 def _joined(router: Router, subnet: Subnet) -> dict[UUID, Node]:
     """The two ends of the wire between a router and a subnet: ovn-architecture(7), "Logical Routers"."""
     inside = {
-        "name": rows.router_port(router.name, subnet.name),
-        "mac": rows.server_mac(subnet),
+        "name": router_port(router.name, subnet.name),
+        "mac": server_mac(subnet),
         "networks": as_set(f"{gateway}/{cidr.prefixlen}" for cidr, gateway in subnet.gateways.items()),
         "ipv6_ra_configs": as_map(_advertisement(subnet) if subnet.network(6) else {}),
         "external_ids": as_map(owned.kind("router-port", router=router.name, subnet=subnet.name)),
@@ -257,9 +260,9 @@ def _joined(router: Router, subnet: Subnet) -> dict[UUID, Node]:
     return {
         uuids.part("router-port", router.name, subnet.name): Node(ROUTER_PORT, inside, (ROUTER, router.uuid, "ports")),
         uuids.part("router-peer", router.name, subnet.name): Node(
-            rows.PORT,
-            _peer(rows.router_peer(router.name, subnet.name), rows.router_port(router.name, subnet.name), router),
-            (rows.SWITCH, subnet.uuid, "ports"),
+            tables.PORT,
+            _peer(router_peer(router.name, subnet.name), router_port(router.name, subnet.name), router),
+            (tables.SWITCH, subnet.uuid, "ports"),
         ),
     }
 
@@ -280,7 +283,7 @@ def _isolated(router: Router, subnet: Subnet) -> dict[UUID, Node]:
     (the router's answers). A guest can't choose the ports; and as ports can only be tested for equality (ovn-sb(5),
     Logical_Flow, match) the others would have to be listed: this way no row says anything of another subnet.
     """
-    own, outside = f'"{rows.router_port(router.name, subnet.name)}"', f'"{_leg(router)}"'
+    own, outside = f'"{router_port(router.name, subnet.name)}"', f'"{_leg(router)}"'
     pairs = ((own, outside), (outside, own), (own, own))
     allowed = " || ".join(f"(inport == {one} && outport == {other})" for one, other in pairs)
     found = {}
@@ -331,7 +334,7 @@ def _outside(network: Network, external: External) -> dict[UUID, Node]:
     switch = uuids.part("external", router.name)
     group = uuids.part("gateways", router.name)
     ids = as_map(owned.kind("external", router=router.name))
-    copy = as_map(rows.router_ids(router) | owned.kind("external", router=router.name))  # ovnhook.databases.integrity
+    copy = as_map(router_ids(router) | owned.kind("external", router=router.name))  # ovnhook.databases.integrity
     name = _leg(router)
     localnet = {
         "name": f"localnet:{router.name}",
@@ -355,9 +358,9 @@ def _outside(network: Network, external: External) -> dict[UUID, Node]:
         "external_ids": ids,
     }
     return {
-        switch: Node(rows.SWITCH, {"name": name, "external_ids": ids}),
-        uuids.part("localnet", router.name): Node(rows.PORT, localnet, (rows.SWITCH, switch, "ports")),
-        uuids.part("external-peer", router.name): Node(rows.PORT, peer, (rows.SWITCH, switch, "ports")),
+        switch: Node(tables.SWITCH, {"name": name, "external_ids": ids}),
+        uuids.part("localnet", router.name): Node(tables.PORT, localnet, (tables.SWITCH, switch, "ports")),
+        uuids.part("external-peer", router.name): Node(tables.PORT, peer, (tables.SWITCH, switch, "ports")),
         group: Node(GROUP, {"name": f"ovnhook:{router.name}", "external_ids": copy}),
         uuids.part("external-port", router.name): Node(ROUTER_PORT, port, (ROUTER, router.uuid, "ports")),
         **{

@@ -1,0 +1,106 @@
+"""Rows of leases, and of what a domain holds: rows of DNS that no switch refers to, which northd passes over. Pure."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from netaddr import IPAddress
+
+from ovnhook.base import labels
+from ovnhook.ovsdb.operation import Row, as_map, map_of
+from ovnhook.ovsdb.owned import kind, own
+from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.values import Keeper
+from ovnhook.resources.reading import reader
+
+
+def lease_ids(lease: Lease) -> dict[str, str]:
+    """The external_ids of the DNS row of a lease."""
+    return kind(
+        "lease",
+        subnet=lease.subnet,
+        domain=str(lease.domain),
+        domain_name=lease.domain_name,
+        mac=lease.mac,
+        hostname=lease.hostname,
+        host=lease.host,
+        run=lease.run,
+        by_default="yes" if lease.by_default else "no",
+    )
+
+
+def lease_records(lease: Lease) -> dict[str, str]:
+    """The records of the DNS row of a lease."""
+    return {lease.hostname: str(lease.address)}
+
+
+def lease_columns(lease: Lease) -> Row:
+    """The DNS row of a lease."""
+    return {"records": as_map(lease_records(lease)), "external_ids": as_map(lease_ids(lease))}
+
+
+@reader
+def read_lease(row: Row) -> Lease:
+    """A DNS row as the lease it is."""
+    ids = own(row)
+    records = map_of(row["records"])
+    hostname = ids["hostname"] if ids.get("hostname") in records else min(records, default="")
+    return Lease(
+        subnet=ids["subnet"],
+        address=IPAddress(records[hostname]),
+        domain=UUID(ids["domain"]),
+        domain_name=ids.get("domain-name", ids["domain"]),
+        mac=ids["mac"],
+        hostname=hostname,
+        host=ids.get("host", ""),
+        run=ids.get("run", ""),
+        by_default=ids.get("by-default") == "yes",
+    )
+
+
+def holding_ids(holding: Holding) -> dict[str, str]:
+    """The external_ids of the DNS row of what a domain holds."""
+    return kind(
+        "domain",
+        domain=str(holding.domain),
+        domain_name=holding.domain_name,
+        host=holding.host,
+        kept_by=holding.kept_by.value,
+        moving_to=holding.moving_to,
+    )
+
+
+def holding_records(holding: Holding) -> dict[str, str]:
+    """What a domain holds, as records: by MAC, the subnet and the addresses."""
+    records: dict[str, str] = {}
+    for mac, subnet_name, where in holding.leases:
+        records[mac] = f"{records[mac]} {where}" if mac in records else f"{subnet_name} {where}"
+    return records
+
+
+def holding_columns(holding: Holding) -> Row:
+    """The DNS row of what a domain holds."""
+    return {"records": as_map(holding_records(holding)), "external_ids": as_map(holding_ids(holding))}
+
+
+@reader
+def read_holding(row: Row) -> Holding:
+    """A DNS row as the holding it is."""
+    ids = own(row)
+    leases = []
+    others = {}
+    for mac, value in map_of(row["records"]).items():
+        if not labels.MAC.fullmatch(mac):
+            others[mac] = value
+            continue
+        subnet_name, *addresses = value.split()
+        leases += [(mac, subnet_name, IPAddress(where)) for where in addresses]
+    return Holding(
+        domain=UUID(ids["domain"]),
+        domain_name=ids.get("domain-name", ids["domain"]),
+        host=ids.get("host", ""),
+        leases=tuple(sorted(leases)),
+        kept_by=Keeper(ids.get("kept-by", Keeper.LIBVIRT.value)),
+        moving_to=ids.get("moving-to", ""),
+        others=tuple(others.items()),
+    )

@@ -1,0 +1,140 @@
+"""Rows of a port and of the claim of its MAC address. Pure."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from uuid import UUID
+
+from netaddr import EUI, IPAddress, IPNetwork
+
+from ovnhook.base import uuids
+from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
+from ovnhook.ovsdb.owned import kind, own
+from ovnhook.resources.port.values import Claim, Keeper, Port
+from ovnhook.resources.reading import number_of, reader
+from ovnhook.resources.subnet.rows import _server_mac, dhcp_uuid
+
+REQUESTED_CHASSIS = "requested-chassis"
+
+ACTIVATION_STRATEGY = "activation-strategy"
+
+_LINK = 64  # length of the prefix of link-local addresses
+
+_RESERVED = _LINK + 24  # the same of those that only the router may have: the first half of its MAC address tells them
+
+_LARGEST_INDEX = 1_000_000  # of a domain's interface
+
+
+def port_ids(port: Port) -> dict[str, str]:
+    """A Logical_Switch_Port's external_ids."""
+    return kind(
+        "port",
+        domain=str(port.domain),
+        domain_name=port.domain_name,
+        mac=port.mac,
+        subnet=port.subnet,
+        host=port.host,
+        kept_by=port.kept_by.value,
+        moving_to=port.moving_to,
+        **({} if port.index is None else {"index": str(port.index)}),
+    )
+
+
+def port_columns(port: Port) -> Row:
+    """The columns of a Logical_Switch_Port that are wholly ours. Sender addresses other than these are dropped."""
+    addresses = _addresses(port)
+    return {
+        "name": port.id,
+        "addresses": addresses,
+        "port_security": _allowed(port),
+        **{
+            f"dhcpv{version}_options": as_set(
+                ref(dhcp_uuid(port.subnet, version)) for address in port.addresses if address.version == version
+            )
+            for version in (4, 6)
+        },
+    }
+
+
+def _addresses(port: Port) -> str:
+    return " ".join((port.mac, *map(str, port.addresses)))
+
+
+def _allowed(port: Port) -> str:
+    """A port's MAC and the sender addresses that it may use.
+
+    OVN adds the link-local address that is made of the MAC (RFC 4291, appendix A); many guests have another one, random
+    or stable and opaque (RFC 7217), and without it they hear no router. Any may be used but those that begin like the
+    router's: neighbours would take such a guest for the router.
+    """
+    if all(address.version == 4 for address in port.addresses):
+        return _addresses(port)
+    return " ".join((_addresses(port), *_link_local(port.subnet)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _link_local(subnet: str) -> tuple[str, ...]:
+    """The link-local network (RFC 4291, section 2.5.6) as networks, without that of a subnet's router's address."""
+    router = int(EUI(_server_mac(uuids.switch(subnet))).ipv6_link_local())
+    beside = ((router ^ (1 << (128 - length)), length) for length in range(_LINK + 1, _RESERVED + 1))
+    return tuple(str(IPNetwork(f"{IPAddress(other, 6)}/{length}").cidr) for other, length in beside)
+
+
+def port_options(port: Port) -> dict[str, str]:
+    """Keys of a Logical_Switch_Port's options: only the requested chassis may bind the port.
+
+    In a migration it is on both; the second one stays silent until the guest is heard there (ovn-nb(5),
+    options:activation-strategy), so that nothing arrives twice.
+    """
+    if not port.moving_to:
+        return {REQUESTED_CHASSIS: port.host}
+    return {REQUESTED_CHASSIS: f"{port.host},{port.moving_to}", ACTIVATION_STRATEGY: "rarp"}
+
+
+PORT_COLUMNS = ("_uuid", "name", "addresses", "up", "external_ids")
+"""What `port` reads of a Logical_Switch_Port; where there is more, it is looked at whether that is as it should be."""
+
+
+@reader
+def read_port(row: Row) -> Port:
+    """A Logical_Switch_Port as the port it is."""
+    ids = own(row)
+    addresses = min(set_of(row["addresses"]), key=lambda one: not one.startswith(ids["mac"]), default="").split()[1:]
+    found = Port(
+        id=row["name"],
+        subnet=ids["subnet"],
+        mac=ids["mac"],
+        addresses=tuple(map(IPAddress, addresses)),
+        domain=UUID(ids["domain"]),
+        domain_name=ids.get("domain-name", ids["domain"]),
+        host=ids.get("host", ""),
+        kept_by=Keeper(ids.get("kept-by", Keeper.LIBVIRT.value)),
+        moving_to=ids.get("moving-to", ""),
+        index=number_of(ids["index"], _LARGEST_INDEX) if "index" in ids else None,
+        up=row["up"] is True,
+    )
+    return found if _says(row, found) else replace(found, intact=False)
+
+
+def _says(row: Row, port: Port) -> bool:
+    """Whether those columns of a row that were read are those of a port."""
+    if row.keys() <= {*PORT_COLUMNS}:
+        return set_of(row["addresses"]) == [_addresses(port)]
+    columns = {name: set_of(value) for name, value in port_columns(port).items() if name in row}
+    if any(set_of(row[name]) != value for name, value in columns.items()):
+        return False
+    options = {REQUESTED_CHASSIS: "", ACTIVATION_STRATEGY: "", **port_options(port)}
+    return "options" not in row or all(map_of(row["options"]).get(key, "") == options[key] for key in options)
+
+
+def claim_columns(claim: Claim) -> Row:
+    """The DNS row of a claim."""
+    return {"external_ids": as_map(kind("mac", subnet=claim.subnet, mac=claim.mac, domain=str(claim.domain)))}
+
+
+@reader
+def read_claim(row: Row) -> Claim:
+    """A DNS row as the claim it is."""
+    ids = own(row)
+    return Claim(ids["subnet"], ids["mac"], UUID(ids["domain"]))

@@ -1,0 +1,89 @@
+"""Names and external_ids of a router's rows, and a router's row as a value. Pure."""
+
+from __future__ import annotations
+
+from netaddr import IPAddress, IPNetwork
+
+from ovnhook.base import labels, uuids
+from ovnhook.ovsdb.operation import Row
+from ovnhook.ovsdb.owned import kind, own
+from ovnhook.resources.reading import number_of, reader
+from ovnhook.resources.router.values import External, InterfaceAddress, Router
+from ovnhook.resources.subnet.values import Subnet
+
+_LAST_VLAN = 4094  # IEEE 802.1Q
+
+
+def router_port(router: str, subnet: str) -> str:
+    """The name of a router's port on a subnet.
+
+    It has both: ovn-controller 23.03 loses its way when a port moves from one router to another and keeps its name.
+    """
+    return f"subnet:{subnet}:{router}"
+
+
+def router_peer(router: str, subnet: str) -> str:
+    """The name of a subnet's switch port that a router is on."""
+    return f"router:{subnet}:{router}"
+
+
+def router_ids(router: Router) -> dict[str, str]:
+    """A Logical_Router's external_ids: all that a router is."""
+    ids = kind("router", router=router.name)
+    external = router.external
+    if external is None:
+        return ids
+    return ids | kind(
+        "router",
+        physical_network=external.physical_network,
+        address=str(external.address or ""),
+        next_hop=str(external.next_hop or ""),
+        vlan=str(external.vlan),
+        snat="yes" if external.snat else "no",
+        mtu=str(Subnet.mtu),  # for control services and agents of earlier versions, which can't do without it
+        address6=str(external.address6 or ""),
+        next_hop6=str(external.next_hop6 or ""),
+        snat6="yes" if external.snat6 else "no",
+        mac=external.mac,
+    )
+
+
+@reader
+def read_router(row: Row) -> Router:
+    """A Logical_Router as the router it is."""
+    ids = own(row)
+    if not ids.get("physical-network"):
+        return Router(ids["router"])
+    address4, hop4 = _way(ids.get("address"), ids.get("next-hop"), 4)
+    address6, hop6 = _way(ids.get("address6"), ids.get("next-hop6"), 6)
+    external = External(
+        physical_network=ids["physical-network"],
+        address=address4,
+        next_hop=hop4,
+        vlan=number_of(ids.get("vlan", "0"), _LAST_VLAN),
+        snat=ids.get("snat", "yes") == "yes",
+        address6=address6,
+        next_hop6=hop6,
+        snat6=ids.get("snat6") == "yes",
+        mac=_mac(ids.get("mac")) or uuids.external_mac(None, ids["router"]),  # without one: of an earlier version
+    )
+    return Router(ids["router"], external)
+
+
+def _way(text: str | None, hop: str | None, version: int) -> tuple[InterfaceAddress | None, IPAddress | None]:
+    """A router's address outside of an IP version, and the next hop."""
+    if not text:
+        return None, None
+    if not hop:
+        raise ValueError(f"address {text} has no next hop")
+    network, next_hop = IPNetwork(text), IPAddress(hop)  # the former checks the length
+    if {network.version, next_hop.version} != {version}:
+        raise ValueError(f"address {text} and next hop {hop} are not both of IPv{version}")
+    return InterfaceAddress(network.ip, network.prefixlen), next_hop
+
+
+def _mac(text: str | None) -> str:
+    """A MAC address; "" where there is none."""
+    if text and not labels.MAC.fullmatch(text):
+        raise ValueError(f"{text} is not a MAC address")
+    return text or ""

@@ -1,0 +1,139 @@
+"""Rows of a subnet in the northbound database (ovn-nb(5)), but for those of its router. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from netaddr import IPAddress, IPNetwork
+
+from ovnhook.base import uuids
+from ovnhook.ovsdb.operation import Row, as_map
+from ovnhook.ovsdb.owned import kind, own
+from ovnhook.resources.reading import member_of, network_of, number_of, reader
+from ovnhook.resources.subnet import address
+from ovnhook.resources.subnet.values import Range, Subnet
+
+_LARGEST_MTU = 65_535  # bytes: that of an IP packet
+
+_DHCP_LEASE_TIME = 3600  # seconds; a change of a subnet reaches its guests within half of it
+
+
+def _pool(text: str, networks: Iterable[IPNetwork | None]) -> Range:
+    """A range of addresses of one of some networks."""
+    first, last = map(IPAddress, text.split("-"))
+    if first > last or not any(network and first in network and last in network for network in networks):
+        raise ValueError(f"range {text} is not possible")
+    return Range(first, last)
+
+
+def subnet_ids(subnet: Subnet) -> dict[str, str]:
+    """A Logical_Switch's external_ids: all that a subnet is."""
+    return kind(
+        "subnet",
+        subnet=subnet.name,
+        cidr=str(subnet.cidr),
+        gateway=str(subnet.gateway),
+        router=subnet.router,
+        ranges=" ".join(str(pool) for pool in subnet.ranges),
+        dns=" ".join(str(server) for server in subnet.dns),
+        dns_domain=subnet.domain,
+        mtu=str(subnet.mtu),
+        isolated="yes" if subnet.isolated else "no",
+        cidr6=str(subnet.cidr6 or ""),
+        gateway6=str(subnet.gateway6 or ""),
+    )
+
+
+SUBNET_COLUMNS = ("_uuid", "external_ids")
+"""What `subnet` reads of a Logical_Switch: its ports can be ten thousand."""
+
+
+@reader
+def read_subnet(row: Row, default: str) -> Subnet:
+    """A Logical_Switch as the subnet it is; `default` is the name of the default subnet."""
+    ids = own(row)
+    cidr = network_of(ids["cidr"], 4, 6)
+    cidr6 = network_of(ids["cidr6"], 6) if ids.get("cidr6") else None
+    if cidr6 and cidr.version == 6:
+        raise ValueError(f"{cidr} and {cidr6} are both IPv6 networks")
+    return Subnet(
+        name=ids["subnet"],
+        cidr=cidr,
+        gateway=_gateway(ids.get("gateway"), cidr),
+        router=ids.get("router", Subnet.router),
+        ranges=tuple(_pool(pool, (cidr, cidr6)) for pool in ids.get("ranges", "").split()),
+        dns=tuple(map(IPAddress, ids.get("dns", "").split())),
+        domain=ids.get("dns-domain", Subnet.domain),
+        mtu=number_of(ids.get("mtu", str(Subnet.mtu)), _LARGEST_MTU),
+        default=ids["subnet"] == default,
+        isolated=ids.get("isolated") == "yes",
+        cidr6=cidr6,
+        gateway6=_gateway(ids.get("gateway6"), cidr6) if cidr6 else None,
+    )
+
+
+def _gateway(text: str | None, network: IPNetwork) -> IPAddress:
+    return member_of(text, network) if text else address.usable(network).first
+
+
+def dhcp_options(subnet: Subnet) -> dict[UUID, Row]:
+    """The DHCP_Options rows of a subnet, one for each of its networks, by UUID."""
+    return {
+        dhcp_uuid(subnet.name, network.version): {
+            "cidr": str(network),
+            "options": as_map(_dhcpv4(subnet, gateway) if network.version == 4 else _dhcpv6(subnet)),
+            "external_ids": as_map(kind("dhcp", subnet=subnet.name)),
+        }
+        for network, gateway in subnet.gateways.items()
+    }
+
+
+def dhcp_uuid(subnet: str, version: int) -> UUID:
+    """The DHCP_Options row of a subnet's addresses of an IP version."""
+    return uuids.dhcp_options(subnet) if version == 4 else uuids.dhcpv6_options(subnet)
+
+
+def _dhcpv4(subnet: Subnet, gateway: IPAddress) -> dict[str, str]:
+    """Without server_id, server_mac and lease_time northd serves nothing."""
+    options = {
+        "server_id": str(gateway),
+        "server_mac": server_mac(subnet),
+        "lease_time": str(_DHCP_LEASE_TIME),
+        "mtu": str(subnet.mtu),
+    }
+    if subnet.router:
+        options["router"] = str(gateway)
+    if servers := subnet.servers(4):
+        options["dns_server"] = _listed(servers)
+    if subnet.domain:
+        options["domain_name"] = f'"{subnet.domain}"'
+    return options
+
+
+def _dhcpv6(subnet: Subnet) -> dict[str, str]:
+    """The default route and the MTU are the router's to tell (RFC 4861): ovsdb/topology.py."""
+    options = {"server_id": server_mac(subnet)}
+    if servers := subnet.servers(6):
+        options["dns_server"] = _listed(servers)
+    if subnet.domain:
+        options["domain_search"] = f'"{subnet.domain}"'
+    return options
+
+
+def _listed(servers: Iterable[IPAddress]) -> str:
+    return f"{{{', '.join(map(str, servers))}}}"
+
+
+def names_row(subnet: Subnet) -> Row:
+    """The DNS row of a subnet, without names. It keeps a copy of what the subnet is (ovnhook.databases.integrity)."""
+    return {"external_ids": as_map(subnet_ids(subnet) | kind("names", subnet=subnet.name))}
+
+
+def server_mac(subnet: Subnet) -> str:
+    """The MAC that answers DHCP on a subnet: locally administered, the same for ever."""
+    return _server_mac(subnet.uuid)
+
+
+def _server_mac(switch: UUID) -> str:
+    return ":".join(f"{octet:02x}" for octet in (0x0A, *switch.bytes[:5]))
