@@ -241,11 +241,18 @@ class Northbound:
         return {subnet.name: subnet for subnet in subnets}
 
     def without_switch(self, names: Iterable[str], deadline: Deadline) -> frozenset[str]:
-        """Those of some subnets that exist without a switch: a copy says so (ovnhook.databases.integrity)."""
-        wanted = [select(tables.DNS, key(uuids.names(name)), columns=["external_ids"]) for name in names]
-        found = self.database.transact(wanted, deadline) if wanted else []
-        copies = (owned.own(row) for result in found for row in result)
-        return frozenset(copy.get("subnet", "") for copy in copies if "cidr" in copy)
+        """Those of some subnets that exist without a switch: a copy says so (ovnhook.databases.integrity).
+
+        One that was created since somebody looked for it has both.
+        """
+        asked = tuple(names)
+        switches = [select(tables.SWITCH, key(uuids.switch(name)), columns=["_uuid"]) for name in asked]
+        copies = [select(tables.DNS, key(uuids.names(name)), columns=["external_ids"]) for name in asked]
+        found = self.database.transact([*switches, *copies], deadline) if asked else []
+        pairs = zip(asked, found[: len(asked)], found[len(asked) :], strict=True)
+        return frozenset(
+            name for name, switch, copy in pairs if not switch and any("cidr" in owned.own(row) for row in copy)
+        )
 
     def cloud(self, deadline: Deadline) -> Cloud:
         """Every subnet, router and floating address, and the registry that they were read with."""

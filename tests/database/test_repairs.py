@@ -350,3 +350,11 @@ def test_a_floating_ip_goes_with_its_lease(cloud: Control) -> None:
     assert repairing.defects(soon()) == ()
     Host(cloud.config).attach(web(), soon())
     assert repairing.defects(soon()) == ()
+
+
+def test_a_subnet_that_was_created_a_moment_ago(cloud: Control) -> None:
+    """Who looked for it too early finds its copy and its switch now: nothing has to be repaired."""
+    northbound = Northbound(cloud.northbound.remote)
+    assert northbound.without_switch(["blue", "none"], soon()) == frozenset()
+    delete(cloud, f"Logical_Switch {uuids.switch('blue')}")
+    assert northbound.without_switch(["blue", "none"], soon()) == {"blue"}
