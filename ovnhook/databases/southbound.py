@@ -19,7 +19,7 @@ from ovnhook.ovsdb.operation import Row, as_set, delete, includes, map_of, mutat
 from ovnhook.resources.chassis import Node
 
 _LEG = "cr-external:"
-"""What northd calls the router port of a leg (ovsdb/topology.py) where it says which host has it."""
+"""What northd calls the router port of a leg (ovnhook.resources.router.topology) where it says which host has it."""
 
 _PREFIX = "ovnhook:"
 _AGENT, _SEEN, _OVS, _DOWN, _PROBLEMS, _MTU = "agent", "seen", "ovs", "uplinks-down", "problems", "mtu"

@@ -24,7 +24,7 @@ from ovnhook.resources.router.values import Network
 
 _log = logging.getLogger(__name__)
 
-_KEPT = 1.0  # seconds: longer than the others need to find a host dead (ovsdb/topology.py)
+_KEPT = 1.0  # seconds: longer than the others need to find a host dead (ovnhook.resources.router.topology)
 _PAUSE = 0.05  # seconds between two looks whether a gateway has moved
 _FLOWS_PATIENCE = 5.0  # seconds that a host has to tell that it is ready
 _PATIENCE = 2.0  # seconds that the southbound database has, which only tells what is shown

@@ -112,7 +112,7 @@ def _dhcpv4(subnet: Subnet, gateway: IPAddress) -> dict[str, str]:
 
 
 def _dhcpv6(subnet: Subnet) -> dict[str, str]:
-    """The default route and the MTU are the router's to tell (RFC 4861): ovsdb/topology.py."""
+    """The default route and the MTU are the router's to tell (RFC 4861): resources/router/topology.py."""
     options = {"server_id": server_mac(subnet)}
     if servers := subnet.servers(6):
         options["dns_server"] = _listed(servers)
