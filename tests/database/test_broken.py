@@ -127,3 +127,22 @@ def test_a_clients_port_that_was_deleted(cloud: Control, deleted: str) -> None:
         cloud.done(*shlex.split(hint.partition("; or: ")[2])[1:])
     assert [one for one in status(cloud) if " is missing" in one["what"]] == []
     assert "box" not in str(cloud.northbound.dump())
+
+
+def test_one_of_two_interfaces_of_a_client(cloud: Control) -> None:
+    """Status says how to delete the one that is missing; the name of the domain means both, and is refused."""
+    add_chassis(cloud.southbound, "hv1", options="", mappings="")
+    for mac in ("52:54:00:00:00:a1", "52:54:00:00:00:a2"):
+        cloud.done("port", "create", "box", "--host", "hv1", "--subnet", "blue", "--mac", mac)
+    gone, left = cloud.done("port", "list", "--domain", "box", "--format", "json").json
+    delete(cloud, f"Logical_Switch_Port {uuids.port(uuids.client_domain('box'), gone['mac'])}")
+    (hint,) = (one["hint"] for one in status(cloud) if " is missing" in one["what"])
+    said, choices = cloud.refused(2, "port", "delete", "box")
+    assert said.startswith("'box' is not one interface: ")
+    assert gone["mac"] in said
+    assert left["mac"] in said
+    assert choices == f"name one of them: {gone['mac']}, box/1"
+    cloud.done(*shlex.split(hint.partition("; or: ")[2])[1:])
+    assert [one["id"] for one in cloud.done("port", "list", "--domain", "box", "--format", "json").json] == [left["id"]]
+    assert [one for one in status(cloud) if " is missing" in one["what"]] == []
+    cloud.done("port", "delete", "box")

@@ -74,13 +74,7 @@ class Ports:
 
     def DeletePort(self, request: api.DeletePortRequest, deadline: Deadline, caller: Subject) -> api.DeletePortResponse:
         """End an interface that is not libvirt's."""
-        try:
-            port = self._named(request.id, deadline)
-        except NotFound:
-            lost = naming.meant(request.id, self._northbound.stored(deadline).lost)
-            if not lost:
-                raise
-            port = naming.single(request.id, lost)
+        port = self._named(request.id, deadline, lost=True)
         check_host(caller, port.host)  # should it become another's meanwhile, it is not removed
         if port.kept_by is Keeper.LIBVIRT:
             raise InUse(
@@ -90,12 +84,20 @@ class Ports:
         self._attachment.remove(port, deadline)
         return api.DeletePortResponse()
 
-    def _named(self, name: str, deadline: Deadline) -> Port:
-        """The port that a name means (ovnhook.resources.naming)."""
+    def _named(self, name: str, deadline: Deadline, *, lost: bool = False) -> Port:
+        """The port that a name means (ovnhook.resources.naming).
+
+        Args:
+            name: as it was typed.
+            deadline: when to give up.
+            lost: whether it may be one that somebody has deleted from its switch.
+        """
         taken, port = self._northbound.port_named(name, deadline)
         if port:
             return port
-        found = naming.meant(name, self._northbound.ports(deadline))
+        stored = self._northbound.stored(deadline) if lost else None
+        among = [*stored.ports, *stored.lost] if stored else self._northbound.ports(deadline)
+        found = sorted(naming.meant(name, among), key=lambda port: (port.domain_name, port.mac))
         if not found:
             but = ": the logical switch port of that name is not ovnhook's" if taken else ""
             raise NotFound(f"there is no port '{name}'{but}", "ovnhook port list")

@@ -232,14 +232,14 @@ class Status:
 
 
 def _lost(port: Port) -> tuple[str, str]:
-    """The defect that a client's port is that somebody has deleted, and what makes it anew."""
+    """The defect that a client's port is that somebody has deleted, and what makes it anew or ends it."""
     what = f"the port of interface {port.mac} of domain {port.domain_name} on subnet {port.subnet} is missing"
-    name = quoted(port.domain_name)
+    delete = f"ovnhook port delete {port.id}"  # not by the domain's name: it may have other interfaces
     if port.domain != uuids.client_domain(port.domain_name):
-        return what, f"its client can attach domain {port.domain} again; or: ovnhook port delete {name}"
+        return what, f"its client can attach domain {port.domain} again; or: {delete}"
     where = " ".join(f"--address {address}" for address in port.addresses)
-    create = f"ovnhook port create {name} --host {quoted(port.host)} --subnet {port.subnet} --mac {port.mac} {where}"
-    return what, f"{create}; or: ovnhook port delete {name}"
+    options = f"--host {quoted(port.host)} --subnet {port.subnet} --mac {port.mac} {where}"
+    return what, f"ovnhook port create {quoted(port.domain_name)} {options}; or: {delete}"
 
 
 def _errors(**errors: str) -> dict[str, str]:
