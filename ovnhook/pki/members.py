@@ -128,6 +128,9 @@ def text_of(value: str) -> str:
 def merged(*ledgers: Mapping[str, str], now: float) -> dict[str, str]:
     """All entries of some ledgers, without those that are gone and tokens whose time is over.
 
+    What others have said of one that is gone stays: control hosts of an earlier version would put it back again and
+    again. `read` passes over it.
+
     Args:
         ledgers: of entries with seals; where two have a key the later one is right.
         now: seconds since 1970.
@@ -138,8 +141,6 @@ def merged(*ledgers: Mapping[str, str], now: float) -> dict[str, str]:
     def stays(key: str, value: str) -> bool:
         kind = key.partition(" ")[0]
         if kind == _TOKEN and int(value.split(" ")[2]) < now:
-            return False
-        if kind in (_ACCEPTS, _SENDS) and key.split(" ")[1] in gone:
             return False
         return kind == _GONE or _mark(key) not in gone
 
@@ -177,7 +178,11 @@ def read(entries: Mapping[str, str]) -> Members:
                 found.append(Member(key, Subject(words[0], kind), anchor, address, ends))
         except (InvalidRequest, ValueError, IndexError):  # of another version of us, or no address
             continue
-    said = frozenset(key for key in entries if key.partition(" ")[0] in (_ACCEPTS, _SENDS))
+    said = frozenset(
+        key
+        for key in entries
+        if key.startswith((f"{_ACCEPTS} ", f"{_SENDS} ")) and f"{_GONE} {key.split(' ')[1]}" not in entries
+    )
     return Members(tuple(found), tuple(invitations), said)
 
 

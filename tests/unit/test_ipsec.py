@@ -97,6 +97,21 @@ def test_a_host_that_comes_back_as_another_one_begins_anew() -> None:
     assert (peer.accepts, peer.sends) == (False, False)
 
 
+def test_what_was_said_of_one_that_is_gone_is_not_taken_out() -> None:
+    """An earlier version would put it back at each look; nobody's word for it is taken."""
+    one, two = host(1), host(2)
+    entries = {
+        one.key: f"{one.address} seal",
+        two.key: f"{two.address} seal",
+        members.accepts(one, two): "- seal",
+        members.sends(two, one): "- seal",
+        f"gone {two.mark}": "- seal",
+    }
+    merged = members.merged(entries, now=0)
+    assert set(merged) == {one.key, members.accepts(one, two), f"gone {two.mark}"}
+    assert members.read(merged).said == frozenset()
+
+
 def test_hosts_of_two_families_have_no_associations() -> None:
     """They do not reach each other."""
     one, two = host(1), host(2, "2001:db8::2")
