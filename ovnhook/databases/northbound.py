@@ -97,14 +97,6 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_FOREIGN_PORTS = select(
-    tables.PORT,
-    ["external_ids", "excludes", as_map(owned.kind("port"))],
-    ["type", "!=", "router"],
-    columns=["_uuid", "name", "addresses", "dynamic_addresses"],
-)
-"""The ports that are not ovnhook's."""
-
 
 @dataclass(frozen=True)
 class Stored:
@@ -343,34 +335,17 @@ class Northbound:
         return Stored(found, leased, tuple(lost), tuple(broken))
 
     def foreign_macs(self, macs: Collection[str], deadline: Deadline) -> list[tuple[str, str, str]]:
-        """Ports on subnets' switches that are not ours and have one of these MACs: subnet, MAC and name of each."""
-        (found,) = self.database.transact([_FOREIGN_PORTS], deadline)
-        return self._on_subnets(found, macs, deadline)
+        """Ports on subnets' switches that are not ours and have one of these MACs: subnet, MAC and name of each.
 
-    def unclaimed(
-        self, macs: Collection[str], deadline: Deadline
-    ) -> tuple[dict[tuple[str, str], Port], dict[tuple[str, str], str]]:
-        """Ports that have these MACs, whether these are reserved or not, by subnet and MAC.
-
-        The server looks at every port: only for interfaces that have none.
-
-        Returns:
-            Those of ours, which versions before made without a claim; and the names of those on subnets' switches that
-            are not ours.
+        The server looks at every port: not for the usual way.
         """
-        wanted = [
-            select(tables.PORT, includes("external_ids", owned.kind("port", mac=mac)), columns=PORT_COLUMNS)
-            for mac in macs
-        ]
-        *found, others = self.database.transact([*wanted, _FOREIGN_PORTS], deadline)
-        ports = self._read(read_port, (row for result in found for row in result))
-        foreign = self._on_subnets(others, macs, deadline)
-        return {(port.subnet, port.mac): port for port in ports}, {(subnet, mac): name for subnet, mac, name in foreign}
-
-    def _on_subnets(
-        self, foreign: Iterable[Row], macs: Collection[str], deadline: Deadline
-    ) -> list[tuple[str, str, str]]:
-        """Those of some foreign ports that have one of these MACs on a subnet's switch: subnet, MAC and name."""
+        others = select(
+            tables.PORT,
+            ["external_ids", "excludes", as_map(owned.kind("port"))],
+            ["type", "!=", "router"],
+            columns=["_uuid", "name", "addresses", "dynamic_addresses"],
+        )
+        (foreign,) = self.database.transact([others], deadline)
         having = [
             (UUID(row["_uuid"][1]), word, row["name"])
             for row in foreign

@@ -291,12 +291,7 @@ class Attachment:
             deadline,
         )
         others = [claim for claim in claims.values() if claim.domain != domain.uuid]
-        rivals = self.northbound.claimants(others, deadline)
-        foreign: dict[tuple[str, str], str] = {}
-        if new := {interface.mac for interface, _ in may_go} - {*observed.ports}:
-            unclaimed, foreign = self.northbound.unclaimed(new, deadline)
-            rivals |= {place: port for place, port in unclaimed.items() if port.domain != domain.uuid}
-        return observed.having(leases=leases, claims=claims, rivals=rivals, foreign=foreign)
+        return observed.having(leases=leases, claims=claims, rivals=self.northbound.claimants(others, deadline))
 
     def _with_own_subnet(
         self, domain: Domain, observed: Observed, deadline: Deadline
@@ -553,11 +548,8 @@ def _check_fits(
 def _check_mac(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed) -> None:
     """Raise AlreadyExists if an interface would share its MAC address with another one of its subnet."""
     mac = interface.mac
-    place = (subnet.name, mac)
-    if rival := observed.rivals.get(place):
+    if rival := observed.rivals.get((subnet.name, mac)):
         whose = f"domain {rival.domain_name} on {rival.host}"
-    elif place in observed.foreign:
-        whose = f"port {observed.foreign[place]}, which is not ovnhook's"
     elif mac == server_mac(subnet):
         whose = "its gateway"
     else:

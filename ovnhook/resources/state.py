@@ -60,8 +60,7 @@ class Observed:
         unrepaired: the names of those that exist, and whose switch somebody has deleted.
         leases: those that were asked for and exist, by subnet and address.
         claims: those that were asked for and exist, by subnet and MAC.
-        rivals: the ports of other domains that have one of its MACs in one of these subnets, by subnet and MAC.
-        foreign: the names of ports that are not ours and have one there, likewise.
+        rivals: the ports of other domains that these claims are of.
     """
 
     registry: Registry | None = None
@@ -72,7 +71,6 @@ class Observed:
     leases: Mapping[tuple[str, IPAddress], Lease] = field(default_factory=dict)
     claims: Mapping[tuple[str, str], Claim] = field(default_factory=dict)
     rivals: Mapping[tuple[str, str], Port] = field(default_factory=dict)
-    foreign: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def having(
         self,
@@ -83,7 +81,6 @@ class Observed:
         leases: Mapping[tuple[str, IPAddress], Lease] | None = None,
         claims: Mapping[tuple[str, str], Claim] | None = None,
         rivals: Mapping[tuple[str, str], Port] | None = None,
-        foreign: Mapping[tuple[str, str], str] | None = None,
     ) -> Observed:
         """The same, with what was read later."""
         return replace(
@@ -94,5 +91,4 @@ class Observed:
             leases=self.leases if leases is None else leases,
             claims=self.claims if claims is None else claims,
             rivals=self.rivals if rivals is None else rivals,
-            foreign=self.foreign if foreign is None else foreign,
         )
