@@ -36,7 +36,7 @@ lint: deps ## ruff, mypy, shellcheck
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	shellcheck .ci/run packaging/build packaging/debian/tests/all-in-one packaging/debian/tests/command packaging/dependencies packaging/protos tests/newest tests/parts
+	shellcheck .ci/run packaging/build packaging/debian/tests/all-in-one packaging/debian/tests/command packaging/dependencies packaging/fence packaging/protos tests/newest tests/parts
 
 .PHONY: test-databases
 test-databases: deps ## the tests that need no guest, with Debian's and PyPI's dependencies side by side

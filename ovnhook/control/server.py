@@ -108,7 +108,8 @@ class Server:
         attachments = Attachments(attachment, southbound, config.integration_bridge)
         certificates = Certificates(self._trust, config)
         routers = Routers(northbound, southbound, self._gateways.look, self._repairs)
-        status = Status(northbound, southbound, self._members, self._remotes, self._gateways, self._repairs)
+        seen = self._members, self._is_fence_missing, self._remotes
+        status = Status(northbound, southbound, *seen, self._gateways, self._repairs)
         ours, health, reflection = ovnhook_pb2_grpc, health_pb2_grpc, reflection_pb2_grpc
         return [
             partial(ours.add_SubnetsServicer_to_server, Subnets(northbound, southbound, carried, self._repairs)),
@@ -128,6 +129,10 @@ class Server:
     def _members(self) -> Members:
         """Who is let in, as far as it is known."""
         return self._trust.members if self._trust else Members()
+
+    def _is_fence_missing(self) -> bool:
+        """Whether the kernel lacks what it is to do with packets between control hosts."""
+        return bool(self._trust and self._trust.packets.is_missing)
 
     def start(self) -> None:
         """Serve. If that fails, nothing of it goes on.

@@ -17,9 +17,10 @@ from pathlib import Path
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, InvalidConfig, NotFound, OvnhookError, Unavailable
 from ovnhook.control.loop import Loop
+from ovnhook.control.packets import Packets
 from ovnhook.databases.trust import Trust as Row
 from ovnhook.ovsdb import server
-from ovnhook.pki import fence, ipsec, keyfiles, members, x509
+from ovnhook.pki import keyfiles, members, x509
 from ovnhook.pki.members import Member, Members
 
 _log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Trust:
     Args:
         row: where control hosts tell each other.
         folder: the authority's directory.
-        loaded: what the kernel has of what is written for packets between control hosts.
+        loaded: the directory with what the kernel has of what is written for packets between control hosts.
 
     Raises:
         InvalidConfig: there is no authority, or this host has no certificate of it.
@@ -44,9 +45,8 @@ class Trust:
 
     def __init__(self, row: Row, folder: Path, loaded: Path = keyfiles.LOADED) -> None:
         self._row = row
-        self._loaded = loaded
-        self._packets: tuple[bytes, list[str]] = (b"", [])  # what is to be loaded, and what is said once it is
         self._files = keyfiles.AuthorityFiles(folder)
+        self.packets = Packets(self._files, loaded)
         self.authority = self._files.load()
         try:
             known = json.loads(keyfiles.read(self._files.ledger) or b"{}")
@@ -154,9 +154,7 @@ class Trust:
         That it is a control host, at the address that its certificate is for, and what it does with packets by now.
         """
         own, certificate = self._this()
-        text, said = self._packets
-        is_loaded = bool(said) and keyfiles.read(self._loaded) == text
-        return members.entries_of(own.key, own.address, certificate) | dict.fromkeys(said if is_loaded else (), "-")
+        return members.entries_of(own.key, own.address, certificate) | dict.fromkeys(self.packets.said, "-")
 
     def _this(self) -> tuple[Member, bytes]:
         """This host, and its certificate."""
@@ -176,18 +174,13 @@ class Trust:
         if set(before) - set(x509.split(databases)):
             keyfiles.write(self._files.cut, b"", keyfiles.SECRET)  # first: a cut that is due is not forgotten
         own, _ = self._this()
-        others = ipsec.peers(found, own)
-        packets = ipsec.script(self.authority, own.address, others).encode()
-        rules = fence.rules(found.servers.values(), [one.address for one in others if not one.sends]).encode()
-        for path, text, mode in (
-            (self._files.databases.ca, databases, keyfiles.PUBLIC),
-            (self._files.api.ca, found.bundle(self.authority.certificate, x509.ROLES), keyfiles.PUBLIC),
-            (self._files.ipsec, packets, keyfiles.SECRET),
-            (self._files.fence, rules, keyfiles.PUBLIC),
+        for path, text in (
+            (self._files.databases.ca, databases),
+            (self._files.api.ca, found.bundle(self.authority.certificate, x509.ROLES)),
         ):
             if keyfiles.read(path) != text:
-                keyfiles.write(path, text, mode)
-        self._packets = packets, ipsec.says(own, others)
+                keyfiles.write(path, text, keyfiles.PUBLIC)
+        self.packets.write(self.authority, found, own)
         self.members = found
         self._cut()
 
@@ -222,3 +215,4 @@ class Trust:
             self._said = str(error)
         except Exception:  # whatever it is, the next look may go well, and nobody else looks
             _log.exception("who is let in stays as it is, for a reason that was not foreseen")
+        self.packets.look(time.monotonic())

@@ -165,6 +165,7 @@ class Observed:
         foreign: rows that were taken out not long ago.
         follows_rows: whether this control host's northbound server listens where rows say.
         unauthenticated: control hosts that the others know by their addresses alone, though some could do better.
+        is_fence_missing: whether the kernel of this control host lacks what it is to do with packets of others.
     """
 
     now: float
@@ -179,6 +180,7 @@ class Observed:
     foreign: tuple[Foreign, ...] = ()
     follows_rows: bool = False
     unauthenticated: tuple[str, ...] = ()
+    is_fence_missing: bool = False
 
 
 def problems(seen: Observed) -> tuple[Problem, ...]:
@@ -245,6 +247,11 @@ def _listening(seen: Observed) -> Iterator[Problem]:
         yield Problem(
             "the northbound database's server on this host listens where its rows say, and every node can write these",
             "ovnhook node init --control (with --cluster where the databases are a cluster) ends that",
+        )
+    if seen.is_fence_missing:
+        yield Problem(
+            "this control host has not loaded its fence: others may reach the cluster's ports, members may not",
+            "systemctl status ovnhook-fence.service ovnhook-fence.path; systemctl start ovnhook-fence",
         )
     for name in seen.unauthenticated:
         yield Problem(

@@ -28,7 +28,7 @@ def rules(members: Iterable[str], plain: Iterable[str] = ()) -> str:
     """The rules: a file for ``nft -f``, which may be read again.
 
     Args:
-        members: the addresses of the control hosts.
+        members: the addresses of the other control hosts.
         plain: those of them that may not be able to authenticate what they send.
 
     Raises:
@@ -36,16 +36,18 @@ def rules(members: Iterable[str], plain: Iterable[str] = ()) -> str:
     """
     ports, table, own = f"{{ {', '.join(map(str, PORTS))} }}", " ".join(TABLE), f"ipsec in reqid {REQID}"
     open_ = set(map(plain_address, plain))
+    closed = set(map(plain_address, members)) - open_
     lines = [
         "iif lo accept",
         # Of IPv6 what is behind that header is looked at, too: what it authenticates comes by here again, without it.
         "ip6 nexthdr ah accept",
-        f"tcp dport {ports} {own} accept",
+        # Only where it is needed: a kernel that doesn't know it refuses all of the rules.
+        *([f"tcp dport {ports} {own} accept"] if closed else []),
         *(f"{source} tcp dport {ports} accept" for source in _sources(open_)),
         f"tcp dport {ports} drop",
     ]
     # What a control host answers, too: whom this host calls there has to be one.
-    for source in _sources({*map(plain_address, members)} - open_):
+    for source in _sources(closed):
         lines += [f"{source} tcp sport {ports} {own} accept", f"{source} tcp sport {ports} drop"]
     inside = "\n".join(f"        {line}" for line in lines)
     return f"""# Written by ovnhook-control, and read by ovnhook-fence.service.

@@ -108,6 +108,15 @@ def script(authority: Authority, own: str, others: Iterable[Peer]) -> str:
     lines = [
         "#!/bin/sh -e",
         "# Written by ovnhook-control, and run by ovnhook-fence.service.",
+        # What the rules will ask for once others have heard that this host accepts what is authenticated.
+        "nft -c -f - <<END",
+        "table inet ovnhook {",
+        "    chain input {",
+        "        type filter hook input priority filter",
+        f"        ipsec in reqid {REQID} accept",
+        "    }",
+        "}",
+        "END",
         # Not among those of the batch: ip exits after either of them.
         f"ip xfrm policy deleteall dir out priority {PRIORITY}",
         f"ip xfrm state deleteall reqid {REQID}",

@@ -13,8 +13,8 @@ from ovnhook.pki import x509
 AUTHORITY = Path("/var/lib/ovnhook/ca")
 """Where a control host has its authority."""
 
-LOADED = Path("/run/ovnhook-fence/loaded")
-"""What ovnhook-fence.service has run last of `AuthorityFiles.ipsec`."""
+LOADED = Path("/run/ovnhook-fence")
+"""Where ovnhook-fence.service leaves what the kernel has of `AuthorityFiles.fence` and `AuthorityFiles.ipsec`."""
 
 NODE = Path("/etc/ovnhook/certificates")
 """Where a host that has joined has what it shows others."""

@@ -30,4 +30,5 @@ def steps(files: AuthorityFiles) -> Iterator[Step]:
 
 
 def _begin() -> None:
-    run("systemctl", "enable", "--now", _UNIT)
+    run("systemctl", "enable", _UNIT)
+    holds("systemctl", "start", _UNIT)  # what is needed of it is looked at

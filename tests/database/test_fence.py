@@ -41,7 +41,9 @@ class Host:
 
     def load(self) -> None:
         """What ovnhook-fence.service does."""
-        shutil.copyfile(self.files.ipsec, self.loaded)
+        self.loaded.mkdir(exist_ok=True)
+        shutil.copyfile(self.files.ipsec, self.loaded / "loaded.ipsec")
+        shutil.copyfile(self.files.fence, self.loaded / "loaded.nft")
 
     @property
     def secures(self) -> set[str]:
@@ -121,7 +123,7 @@ def test_nobody_takes_it_back(hosts: list[Host]) -> None:
     look(services[1])
     assert [host.trusts for host in hosts] == [set()] * 3
     assert hosts[0].row.read(Deadline.after(HANG)).keys() == told.keys()
-    hosts[1].loaded.unlink()  # it was off
+    shutil.rmtree(hosts[1].loaded)  # it was off
     services[1] = hosts[1].start()
     look(services[1])
     assert hosts[1].trusts == set()
@@ -149,7 +151,7 @@ def test_one_that_is_removed_and_comes_back_with_another_key(hosts: list[Host]) 
     for one in (hosts[0].files.own.key, hosts[0].files.own.certificate):
         shutil.copy(one, hosts[2].files.folder)
     carry_out(authority.steps(hosts[2].files, "c3", ADDRESSES[2]), print)
-    hosts[2].loaded.unlink()
+    shutil.rmtree(hosts[2].loaded)
     services[2] = hosts[2].start()
     look(*services)
     assert [host.trusts for host in hosts] == [{ADDRESSES[2]}, {ADDRESSES[2]}, {ADDRESSES[0], ADDRESSES[1]}]

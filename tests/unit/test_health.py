@@ -67,6 +67,10 @@ def with_node(node: Node) -> Observed:
             "the northbound database's server on this host listens where its rows say, and every node can write these",
         ),
         (
+            replace(WELL, is_fence_missing=True),
+            "this control host has not loaded its fence: others may reach the cluster's ports, members may not",
+        ),
+        (
             replace(WELL, pace=Pace(None, {"gw1": None, "gw2": None, "hv1": None})),
             "ovn-northd does not answer: what is changed in the network does not reach the hosts",
         ),

@@ -28,8 +28,9 @@ def read(*hosts: Member, said: frozenset[str] = frozenset()) -> Members:
 def batch(own: Member, others: list[ipsec.Peer]) -> list[list[str]]:
     """What ip is told, as lists of words."""
     lines = ipsec.script(AUTHORITY, own.address, others).splitlines()
-    begin, end = lines.index("ip -batch - <<END"), lines.index("END")
-    assert lines[2:begin] == [
+    begin = lines.index("ip -batch - <<END")
+    end = lines.index("END", begin)
+    assert lines[begin - 2 : begin] == [
         f"ip xfrm policy deleteall dir out priority {ipsec.PRIORITY}",
         f"ip xfrm state deleteall reqid {fence.REQID}",
     ]

@@ -85,6 +85,7 @@ class Status:
         northbound: one of those who are asked.
         southbound: the other one.
         members: who is let in, as far as it is known.
+        is_fence_missing: whether the kernel lacks what it is to do with packets between control hosts.
         remotes: knows where the databases' servers listen, or None where they are not this host's.
         gateways: sets the routers' gateways, and says where it can't.
         repairs: finds rows that were deleted or changed.
@@ -95,6 +96,7 @@ class Status:
         northbound: Northbound,
         southbound: Southbound,
         members: Callable[[], Members],
+        is_fence_missing: Callable[[], bool],
         remotes: Remotes | None,
         gateways: Gateways,
         repairs: Repairs,
@@ -102,6 +104,7 @@ class Status:
         self._northbound = northbound
         self._southbound = southbound
         self._members = members
+        self._is_fence_missing = is_fence_missing
         self._measuring = threading.Lock()
         self._measured = _Measured(-FRESH)
         self._remotes = remotes
@@ -148,6 +151,7 @@ class Status:
             foreign=self._remotes.foreign if self._remotes else (),
             follows_rows=self._remotes.follows_rows if self._remotes else False,
             unauthenticated=tuple(ipsec.unauthenticated(self._members())),
+            is_fence_missing=self._is_fence_missing(),
         )
         around = Around(
             nb_cfg=measured.count,
