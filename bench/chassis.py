@@ -25,12 +25,14 @@ from bench.row import Row, told
 from lab import Cloud, Host
 from ovnhook.databases import inventory
 from ovnhook.databases.northbound import Northbound
-from ovnhook.diagnosis.differences import Domains, Named, compare, subnets, well_named
+from ovnhook.diagnosis.differences import compare, subnets, well_named
+from ovnhook.diagnosis.values import Domains
+from ovnhook.domains.inventory import Named
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
-from ovnhook.resources.subnet.rules import Underlay
+from ovnhook.resources.subnet.wanted import Underlay
 
 _HOSTS = 200
 _OF_ONE = crowd.PORTS // _HOSTS

@@ -10,13 +10,14 @@ from netaddr import IPAddress
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases.northbound import Northbound, operations
 from ovnhook.domains import plan
-from ovnhook.domains.plan import Placement
+from ovnhook.domains.choice import Placement
 from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from ovnhook.resources.changes import Change
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet import rules as subnet_rules
 from ovnhook.resources.subnet.values import Subnet
+from ovnhook.resources.subnet.wanted import Underlay, Wanted
 
 PORTS = 10_000
 HUNDRED = [f"10.10.{number}.0/24" for number in range(100)]
@@ -34,8 +35,8 @@ def soon() -> Deadline:
 def make_subnets(northbound: Northbound, cidrs: Sequence[str], *, router: str = "gateway") -> list[Subnet]:
     """Make subnets, as the control service does; the first one is the default."""
     for number, cidr in enumerate(cidrs):
-        wanted = subnet_rules.Wanted(f"net{number}", cidr, default=not number, router=router)
-        northbound.commit(subnet_rules.create(wanted, subnet_rules.Underlay(), northbound.cloud(soon())), soon())
+        wanted = Wanted(f"net{number}", cidr, default=not number, router=router)
+        northbound.commit(subnet_rules.create(wanted, Underlay(), northbound.cloud(soon())), soon())
     return sorted(northbound.cloud(soon()).subnets, key=lambda one: int(one.name.removeprefix("net")))
 
 

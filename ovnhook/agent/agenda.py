@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID
 
-from ovnhook.diagnosis.differences import Difference
+from ovnhook.diagnosis.values import Difference
 
 _MOST_EVENTS = 10_000
 _FIRST_RETRY = 2.0  # seconds

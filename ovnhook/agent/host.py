@@ -17,7 +17,7 @@ from ovnhook.base.errors import Unavailable
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.databases.vswitch import Binding, Vswitch
-from ovnhook.domains import plan
+from ovnhook.domains import choice, plan
 from ovnhook.domains.values import Domain, Kind
 from ovnhook.engine import underlay
 from ovnhook.engine.attach import Attached, Attachment
@@ -60,7 +60,7 @@ class Host:
         except Unavailable:
             # Nobody can say that it arrives from a host where it runs so. If it does, it stays there.
             if not running:
-                plan.refuse_unfit(domain)
+                choice.refuse_unfit(domain)
             raise
         if running:
             self.vswitch.unbind_others(domain.uuid, domain.macs, deadline)

@@ -31,6 +31,18 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.databases import inventory
 from ovnhook.diagnosis.differences import (
+    candidates,
+    claimed,
+    compare,
+    elsewhere,
+    leaving,
+    measured,
+    strangers,
+    subnets,
+    well_named,
+    with_claims,
+)
+from ovnhook.diagnosis.values import (
     Arrive,
     Attach,
     Detach,
@@ -42,22 +54,12 @@ from ovnhook.diagnosis.differences import (
     Keep,
     Leave,
     Mend,
-    Named,
     Rename,
     Stay,
     Unplug,
-    candidates,
-    claimed,
-    compare,
-    elsewhere,
-    leaving,
-    measured,
-    strangers,
-    subnets,
-    well_named,
     whose,
-    with_claims,
 )
+from ovnhook.domains.inventory import Named
 from ovnhook.resources.changes import DropLease, SetNames
 from ovnhook.resources.port.values import Claim
 

@@ -25,7 +25,7 @@ from ovnhook.agent.locks import DomainLocks
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, OvnhookError, Unavailable
-from ovnhook.diagnosis.differences import Found
+from ovnhook.diagnosis.values import Found
 from ovnhook.domains import domainxml
 
 _log = logging.getLogger(__name__)

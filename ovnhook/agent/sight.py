@@ -10,7 +10,7 @@ from uuid import UUID
 from ovnhook.agent import libvirtfiles
 from ovnhook.agent.hypervisor import Seen, Sight
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.diagnosis.differences import Difference, Domains, Leave, Running
+from ovnhook.diagnosis.values import Difference, Domains, Leave, Running
 from ovnhook.domains import domainxml
 from ovnhook.domains.values import Domain
 

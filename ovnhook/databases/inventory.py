@@ -14,7 +14,8 @@ from netaddr import IPAddress
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
-from ovnhook.diagnosis.differences import Inventory, Known, claimed
+from ovnhook.diagnosis.differences import claimed
+from ovnhook.domains.inventory import Inventory, Known
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Operation, Row, includes, key, map_of, select

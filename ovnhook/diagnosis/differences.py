@@ -6,289 +6,34 @@ Only what says that it is this host's is looked at, and nothing that a client of
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import MappingProxyType
-from typing import assert_never
 from uuid import UUID
 
-from netaddr import IPAddress
-
-from ovnhook.base.errors import OvnhookError
-from ovnhook.domains import plan
+from ovnhook.diagnosis.values import (
+    Arrive,
+    Attach,
+    Detach,
+    Difference,
+    Domains,
+    Forget,
+    GiveBack,
+    Keep,
+    Leave,
+    Mend,
+    Rename,
+    Stay,
+    Unplug,
+    uuid_of,
+)
+from ovnhook.domains import choice, plan
+from ovnhook.domains.inventory import Inventory, Known, Named
 from ovnhook.domains.values import Domain, Interface, Tap, Unfit
-from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.port.values import Claim, Keeper, Port
 from ovnhook.resources.subnet import names
 
 _ON_ITS_WAY = 10.0  # seconds between the announcement of a migration and a domain at its destination, if not more
-
-
-@dataclass(frozen=True)
-class Running:
-    """A domain that runs here, or is about to.
-
-    Attributes:
-        domain: as its live XML says; without interfaces where that makes no sense, which is told elsewhere.
-        taps: the devices of all its interfaces.
-        paused: whether it does not run at the moment, as while it arrives from another host.
-        migrates: whether libvirt is doing something long with it, as moving it to another host.
-        makes_sense: whether its XML could be understood.
-        hangs: whether its QEMU does not answer libvirt.
-    """
-
-    domain: Domain
-    taps: frozenset[str] = frozenset()
-    paused: bool = False
-    migrates: bool = False
-    makes_sense: bool = True
-    hangs: bool = False
-
-
-@dataclass(frozen=True)
-class Domains:
-    """What libvirt says.
-
-    Attributes:
-        running: the domains that run.
-        defined: those that are defined, which some of the former are.
-        unknown: why nothing is known of some, because libvirt does not answer for them, for example; None where that
-            is as it should be.
-    """
-
-    running: Mapping[UUID, Running]
-    defined: Mapping[UUID, Domain]
-    unknown: Mapping[UUID, Difference | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Inventory:
-    """What the northbound database has of this host.
-
-    Attributes:
-        ports: by domain and MAC; also those that are on their way here.
-        holdings: what domains hold, likewise.
-        leases: by subnet and address.
-        broken: why rows that say that they are this host's can't be read.
-        versions: of the names of those subnets that were asked for and have the DNS domain that was asked for: what
-            differs whenever one of them is written.
-    """
-
-    ports: Mapping[tuple[UUID, str], Port] = field(default_factory=dict)
-    holdings: Mapping[UUID, Holding] = field(default_factory=dict)
-    leases: Mapping[tuple[str, IPAddress], Lease] = field(default_factory=dict)
-    broken: tuple[OvnhookError, ...] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Known:
-    """What has to be known beside that.
-
-    Attributes:
-        holdings: of domains that are not in the inventory.
-        ports: of interfaces that are not.
-        names: the names of those subnets where they have to be looked at.
-        versions: of these.
-        domains: the DNS domain of each of them.
-        leased: which of the addresses are leased that the names of each lead to.
-        claims: of the MAC addresses of this host's ports, by subnet and MAC.
-        rivals: the ports of other domains that these are of.
-        mtus: of those subnets where interfaces set an MTU.
-    """
-
-    holdings: dict[UUID, Holding] = field(default_factory=dict)
-    ports: dict[tuple[UUID, str], Port] = field(default_factory=dict)
-    names: dict[str, dict[str, str]] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-    domains: dict[str, str] = field(default_factory=dict)
-    leased: dict[str, frozenset[str]] = field(default_factory=dict)
-    claims: dict[tuple[str, str], Claim] = field(default_factory=dict)
-    rivals: dict[tuple[str, str], Port] = field(default_factory=dict)
-    mtus: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Named:
-    """The names of a subnet when nothing was wrong with them.
-
-    Attributes:
-        version: of the names.
-        domain: the subnet's DNS domain.
-        leases: this host's there.
-    """
-
-    version: str
-    domain: str
-    leases: frozenset[Lease]
-
-
-@dataclass(frozen=True)
-class Attach:
-    """Give a running domain what it lacks."""
-
-    domain: Domain
-
-    def __str__(self) -> str:
-        return "attach the domain as it runs"
-
-
-@dataclass(frozen=True)
-class Detach:
-    """Take a domain's ports of this host away, or leave them to the other host of a migration."""
-
-    domain: Domain
-
-    def __str__(self) -> str:
-        return "take its ports of this host away"
-
-
-@dataclass(frozen=True)
-class Arrive:
-    """Make the ports of a domain that has migrated here this host's."""
-
-    domain: UUID
-
-    def __str__(self) -> str:
-        return "make its ports this host's alone"
-
-
-@dataclass(frozen=True)
-class Stay:
-    """Make the ports of a domain that does not migrate any more this host's alone."""
-
-    domain: UUID
-
-    def __str__(self) -> str:
-        return "make its ports this host's alone"
-
-
-@dataclass(frozen=True)
-class Forget:
-    """Give back all that a domain holds."""
-
-    domain: UUID
-
-    def __str__(self) -> str:
-        return "give its leases back"
-
-
-@dataclass(frozen=True)
-class Keep:
-    """Make what a domain holds fit to its definition."""
-
-    domain: Domain
-
-    def __str__(self) -> str:
-        return "make what it holds fit to its definition"
-
-
-@dataclass(frozen=True)
-class GiveBack:
-    """Give one lease back."""
-
-    lease: Lease
-
-    def __str__(self) -> str:
-        return f"give {self.lease.address} back"
-
-
-@dataclass(frozen=True)
-class Unplug:
-    """Take a port away from the integration bridge, if it is still what it was."""
-
-    device: str
-    tap: Tap
-
-    def __str__(self) -> str:
-        return f"take port {self.device} off the bridge"
-
-
-@dataclass(frozen=True)
-class Rename:
-    """Correct the names of a subnet."""
-
-    subnet: str
-    old: Mapping[str, str]
-    new: Mapping[str, str]
-
-    def __str__(self) -> str:
-        return "correct the name" if self.new else "remove the name"
-
-
-@dataclass(frozen=True)
-class Leave:
-    """Do nothing: a person has to.
-
-    Attributes:
-        hint: what.
-        of_cloud: whether the control service reports it too.
-    """
-
-    hint: str
-    of_cloud: bool = False
-
-    def __str__(self) -> str:
-        return f"nothing: {self.hint}"
-
-
-Mend = Attach | Detach | Arrive | Stay | Forget | Keep | GiveBack | Unplug | Rename | Leave
-
-
-def whose(mend: Mend) -> UUID | None:
-    """The domain that something is to be done for, if it is one."""
-    match mend:
-        case Attach(domain) | Detach(domain) | Keep(domain):
-            return domain.uuid
-        case Arrive(uuid) | Stay(uuid) | Forget(uuid):
-            return uuid
-        case GiveBack(lease):
-            return lease.domain
-        case Unplug(_, tap):
-            return _uuid(tap.domain)
-        case Rename() | Leave():
-            return None
-        case _:
-            assert_never(mend)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Something that is not as it should be.
-
-    Attributes:
-        domain: the name of the domain, or its UUID where nobody knows the name, or "".
-        interface: the MAC of its interface, or "".
-        what: in words; with the two above, what makes it the same one when it is seen again.
-        mend: what is done about it.
-        patience: seconds that it may be so before anything is done.
-    """
-
-    domain: str
-    interface: str
-    what: str
-    mend: Mend = field(compare=False)
-    patience: float = field(default=0.0, compare=False)
-
-    def __str__(self) -> str:
-        """As one line."""
-        where = [f"domain {self.domain}"] if self.domain else []
-        where += [f"interface {self.interface}"] if self.interface else []
-        return ": ".join((*where, self.what))
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a check says of a difference.
-
-    Attributes:
-        difference: which one.
-        mended: whether it has been mended.
-        error: why it could not be, or "".
-    """
-
-    difference: Difference
-    mended: bool = False
-    error: str = ""
 
 
 def subnets(inventory: Inventory, well: Mapping[str, Named] = MappingProxyType({})) -> set[str]:
@@ -369,7 +114,7 @@ def measured(inventory: Inventory, domains: Domains) -> set[str]:
 
 def candidates(inventory: Inventory, taps: Mapping[str, Tap]) -> dict[UUID, str]:
     """The domains that this host has something of, with their names, or the UUID where nobody knows the name."""
-    plugged = {uuid: str(uuid) for tap in taps.values() if (uuid := _uuid(tap.domain))}
+    plugged = {uuid: str(uuid) for tap in taps.values() if (uuid := uuid_of(tap.domain))}
     leased = {lease.domain: lease.domain_name for lease in inventory.leases.values()}
     bound = {port.domain: port.domain_name for port in inventory.ports.values()}
     return plugged | leased | bound | {uuid: one.domain_name for uuid, one in inventory.holdings.items()}
@@ -414,7 +159,7 @@ def compare(
                 yield Difference(run.domain.name, unfit.mac, unfit.what, Leave(hint))
     held = {(str(uuid), mac) for uuid, holding in inventory.holdings.items() for mac, _, _ in holding.leases}
     for device, tap in taps.items():
-        if _uuid(tap.domain) in domains.unknown:
+        if uuid_of(tap.domain) in domains.unknown:
             continue
         if (tap.ours or (tap.domain, tap.mac) in held) and not any(
             device in run.taps and str(uuid) == tap.domain for uuid, run in domains.running.items()
@@ -423,13 +168,6 @@ def compare(
             yield Difference("", "", what_tap, Unplug(device, tap))
     yield from _leases(certain, known, domains)
     yield from _names(inventory, known)
-
-
-def _uuid(said: str) -> UUID | None:
-    try:
-        return UUID(said)
-    except ValueError:
-        return None
 
 
 def _without(inventory: Inventory, domains: Container[UUID]) -> Inventory:
@@ -543,7 +281,7 @@ def _unfit(inventory: Inventory, known: Known, domain: Domain) -> Iterator[Unfit
     for interface in domain.interfaces:
         port = inventory.ports.get((domain.uuid, interface.mac))
         if port and port.subnet in known.mtus:
-            yield from filter(None, [plan.too_large(interface, port.subnet, known.mtus[port.subnet])])
+            yield from filter(None, [choice.too_large(interface, port.subnet, known.mtus[port.subnet])])
 
 
 def _lacks_mac(known: Known, domain: Domain, port: Port, attach: Attach) -> tuple[str, Mend] | None:

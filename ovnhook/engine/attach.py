@@ -31,8 +31,8 @@ from ovnhook.base.errors import (
 )
 from ovnhook.base.text import quoted
 from ovnhook.databases.northbound import Northbound
-from ovnhook.domains import migration, plan
-from ovnhook.domains.plan import Placement
+from ovnhook.domains import choice, migration, plan
+from ovnhook.domains.choice import Placement
 from ovnhook.domains.values import Domain, Interface
 from ovnhook.ovsdb.connection import ConstraintViolation
 from ovnhook.resources.changes import AddLease, Change, DropLease, RemovePort, SetNames, UpdateLease, describe
@@ -41,8 +41,8 @@ from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import address, names
 from ovnhook.resources.subnet import rules as subnets
 from ovnhook.resources.subnet.rows import server_mac
-from ovnhook.resources.subnet.rules import Underlay
 from ovnhook.resources.subnet.values import Subnet, is_isolated_subnet, isolated_subnet
+from ovnhook.resources.subnet.wanted import Underlay, Wanted, make
 
 _log = logging.getLogger(__name__)
 
@@ -214,7 +214,7 @@ class Attachment:
         self, domain: Domain, host: str, names_taken: Taken, deadline: Deadline, *, running: bool
     ) -> tuple[tuple[Change, ...], Attached | None, Observed]:
         """What makes the domain's own subnet, where each interface is to go (None: leave it alone), what there is."""
-        asking = {name for interface in domain.interfaces for name in plan.subnet_names(interface, "")}
+        asking = {name for interface in domain.interfaces for name in choice.subnet_names(interface, "")}
         macs = [interface.mac for interface in domain.interfaces]
         observed = self.northbound.observe(domain.uuid, macs, asking, deadline)
         ports = observed.ports.values()
@@ -230,7 +230,7 @@ class Attachment:
             return (), None, observed
         default = observed.registry.default_subnet if observed.registry else ""
         held = observed.holding.leases if observed.holding else ()
-        more = {name for interface in domain.interfaces for name in plan.subnet_names(interface, default)}
+        more = {name for interface in domain.interfaces for name in choice.subnet_names(interface, default)}
         more = (more | {name for _, name, _ in held}) - asking
         if more:
             found = self.northbound.subnets_named(more, default, deadline)
@@ -249,8 +249,8 @@ class Attachment:
         refused: list[OvnhookError] = []
         for interface in domain.interfaces:
             try:
-                usual = plan.kept_subnet(domain, interface, observed) or default
-                subnet = plan.place(interface, usual, observed.subnets, observed.unrepaired)
+                usual = choice.kept_subnet(domain, interface, observed) or default
+                subnet = choice.place(interface, usual, observed.subnets, observed.unrepaired)
                 if is_isolated_subnet(subnet.name) and subnet.name != isolated_subnet(domain.uuid):
                     raise InvalidRequest(
                         f"subnet {subnet.name} is another domain's own", "ovnhook subnet create --help"
@@ -280,7 +280,7 @@ class Attachment:
             (interface, name)
             for interface in domain.interfaces
             for name in {
-                *plan.subnet_names(interface, default),
+                *choice.subnet_names(interface, default),
                 *(name for mac, name, _ in held if mac == interface.mac),
             }
         ]
@@ -308,11 +308,11 @@ class Attachment:
         carried = self._carried(deadline)
         foreign = self.northbound.is_foreign_switch(name, deadline)
         try:
-            wanted = subnets.Wanted(name, str(subnets.carve(self._pool, cloud)), isolated=True)
+            wanted = Wanted(name, str(subnets.carve(self._pool, cloud)), isolated=True)
             changes = subnets.create(wanted, carried, cloud, name_is_foreign=foreign)
         except OvnhookError as error:
             raise error.within(f"domain {domain.name}: interface {asking[0]}") from error
-        return changes, observed.having(subnets={**observed.subnets, name: subnets.make(wanted, carried)})
+        return changes, observed.having(subnets={**observed.subnets, name: make(wanted, carried)})
 
     def _roll_back(self, domain: Domain, host: str, deadline: Deadline) -> tuple[Change, ...]:
         changes = plan.roll_back(domain, host, self._observe(domain, deadline))
@@ -350,7 +350,7 @@ class Attachment:
         for wanted in interface.wish.addresses:
             address.check(subnet, wanted)
             there = observed.leases.get((subnet.name, wanted))
-            if there and not plan.may_have(there, domain, interface):
+            if there and not choice.may_have(there, domain, interface):
                 raise AlreadyExists(
                     f"address {wanted} of subnet {subnet.name} is leased to domain {there.domain_name} ({there.mac})"
                 )
@@ -510,7 +510,7 @@ class Attachment:
 def _named(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed, taken: Taken) -> Interface:
     """An interface with the host name that it is to have in its subnet."""
     others = taken.get(subnet.name, ())
-    name = plan.host_name(domain, interface.wish.hostname, subnet, observed.leases.values(), others)
+    name = choice.host_name(domain, interface.wish.hostname, subnet, observed.leases.values(), others)
     return replace(interface, wish=replace(interface.wish, hostname=name))
 
 
@@ -522,7 +522,7 @@ def _accepted(domain: Domain, observed: Observed, *, runs: bool) -> Domain:
     """
     if runs:
         return plan.settled(domain, observed)
-    plan.refuse_unfit(domain)
+    choice.refuse_unfit(domain)
     return domain
 
 
@@ -538,7 +538,7 @@ def _check_fits(
         _check_mac(domain, interface, subnet, observed)
     held = observed.holding.leases if observed.holding else ()
     known = {*observed.ports, *(mac for mac, _, _ in held)}
-    for unfit in plan.unfit(domain, interface, subnet):
+    for unfit in choice.unfit(domain, interface, subnet):
         if not (runs and interface.mac in known):
             raise InvalidRequest(unfit.what, unfit.hint)
         if arrives:

@@ -18,7 +18,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
 from ovnhook.resources.router import rules as router_rules
-from ovnhook.resources.subnet import rules as subnet_rules
+from ovnhook.resources.subnet.wanted import SETTINGS
 from tests.database.control import Control
 from tests.database.hosts import add_chassis
 
@@ -72,7 +72,7 @@ LIKELY: dict[str, list[Any]] = {
     "mtu": [0, 0, 1400],
     "page_size": [0, 1, 1000],
     "page_token": ["", "WyJibHVlIl0="],
-    "paths": [*subnet_rules.SETTINGS, *router_rules.SETTINGS],
+    "paths": [*SETTINGS, *router_rules.SETTINGS],
 }
 """What goes through, by the name of the field."""
 

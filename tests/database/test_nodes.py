@@ -18,7 +18,7 @@ from ovnhook.agent.node import Teller
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases.southbound import Southbound
 from ovnhook.databases.vswitch import Vswitch
-from ovnhook.resources.subnet.rules import Underlay
+from ovnhook.resources.subnet.wanted import Underlay
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, give_leg, start_northd, tell, told
 from tests.database.server import SOUTHBOUND_SCHEMA, Server, looked_at, run, wait_for

@@ -24,7 +24,7 @@ from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.errors import Conflict, Unavailable
 from ovnhook.databases.vswitch import Binding
-from ovnhook.diagnosis.differences import Difference, Found
+from ovnhook.diagnosis.values import Difference, Found
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attached
 from ovnhook.ovsdb.operation import Row

@@ -30,7 +30,7 @@ from ovnhook.domains.clientdomain import Asked
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
 from ovnhook.resources.state import Observed
-from ovnhook.resources.subnet.rules import Underlay
+from ovnhook.resources.subnet.wanted import Underlay
 from tests.database.authority import Authority
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, start_northd

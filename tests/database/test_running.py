@@ -12,9 +12,6 @@ from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.databases import inventory
 from ovnhook.diagnosis.differences import (
-    Domains,
-    Named,
-    Running,
     claimed,
     compare,
     elsewhere,
@@ -24,6 +21,8 @@ from ovnhook.diagnosis.differences import (
     well_named,
     with_claims,
 )
+from ovnhook.diagnosis.values import Domains, Running
+from ovnhook.domains.inventory import Named
 from ovnhook.domains.values import Domain, Interface, Kind, Unfit
 from ovnhook.engine.attach import Attached
 from ovnhook.resources.changes import RemovePort

@@ -16,8 +16,8 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.databases.vswitch import Vswitch
 from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from ovnhook.engine import underlay
-from ovnhook.resources.subnet.rules import Underlay
 from ovnhook.resources.subnet.values import isolated_subnet
+from ovnhook.resources.subnet.wanted import Underlay
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, tell
 from tests.database.server import Server

@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress
 
-from ovnhook.diagnosis.differences import (
+from ovnhook.diagnosis.differences import claimed, compare, elsewhere, strangers, subnets
+from ovnhook.diagnosis.values import (
     Arrive,
     Attach,
     Detach,
@@ -17,20 +18,14 @@ from ovnhook.diagnosis.differences import (
     Domains,
     Forget,
     GiveBack,
-    Inventory,
     Keep,
-    Known,
     Leave,
     Rename,
     Running,
     Stay,
     Unplug,
-    claimed,
-    compare,
-    elsewhere,
-    strangers,
-    subnets,
 )
+from ovnhook.domains.inventory import Inventory, Known
 from ovnhook.domains.values import Domain, Interface, Kind, Tap, Wish
 from ovnhook.resources.lease.values import Holding, Lease
 from ovnhook.resources.port.values import Claim, Keeper, Port

@@ -16,8 +16,8 @@ from lxml import etree
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base.errors import OvnhookError
-from ovnhook.domains import domainxml, networkxml, plan
-from ovnhook.domains.plan import Placement
+from ovnhook.domains import choice, domainxml, networkxml, plan
+from ovnhook.domains.choice import Placement
 from ovnhook.domains.values import Domain, Interface
 from ovnhook.resources.changes import AddLease, AddPort, Change, ClaimMac, NeedSubnet, Registry, SetHolding, SetNames
 from ovnhook.resources.state import Observed
@@ -104,7 +104,7 @@ def _lines(xml: bytes) -> Iterator[str]:
         foreign = [mac for mac in domain.macs if mac not in {interface.mac for interface in domain.interfaces}]
         if foreign:
             yield f"left alone: {' '.join(foreign)}"
-        plan.refuse_unfit(domain)
+        choice.refuse_unfit(domain)
         placements = [_place(domain, interface) for interface in domain.interfaces]
         changes = plan.attach(domain, "hv1", placements, OBSERVED) if placements else ()
         yield from map(_change, changes)
@@ -120,13 +120,13 @@ def _lines(xml: bytes) -> Iterator[str]:
 def _place(domain: Domain, interface: Interface) -> Placement:
     """The subnet that it goes to, and what it asks for or the first address that comes to mind."""
     try:
-        subnet = plan.place(interface, "default", SUBNETS)
+        subnet = choice.place(interface, "default", SUBNETS)
         for wanted in interface.wish.addresses:
             address.check(subnet, wanted)
     except OvnhookError as error:
         raise error.within(f"domain {domain.name}: interface {interface.mac}") from error
     first = next(address.candidates(subnet, subnet.cidr, f"{domain.uuid}/{interface.mac}"))
-    name = plan.host_name(domain, interface.wish.hostname, subnet, (), ())
+    name = choice.host_name(domain, interface.wish.hostname, subnet, (), ())
     named = replace(interface, wish=replace(interface.wish, hostname=name))
     return Placement(named, subnet, interface.wish.addresses or (first,))
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base.errors import NotFound
-from ovnhook.domains import migration, plan
-from ovnhook.domains.plan import Placement
+from ovnhook.domains import choice, migration, plan
+from ovnhook.domains.choice import Placement
 from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from ovnhook.resources.changes import (
     AddLease,
@@ -473,7 +473,7 @@ NETWORK = Interface(MACS[0], Kind.NETWORK, network="blue")
 )
 def test_where_an_interface_goes(interface: Interface, default: str, subnet: str) -> None:
     """Metadata, then portgroup, then a subnet named like the network, then the default one."""
-    assert plan.place(interface, default, SUBNETS).name == subnet
+    assert choice.place(interface, default, SUBNETS).name == subnet
 
 
 @pytest.mark.parametrize(
@@ -491,4 +491,4 @@ def test_an_interface_that_can_go_nowhere(
 ) -> None:
     """It is told which name leads to no subnet, and never put on another one."""
     with pytest.raises(error, match=said):
-        plan.place(interface, default, SUBNETS)
+        choice.place(interface, default, SUBNETS)

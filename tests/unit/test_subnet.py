@@ -28,8 +28,8 @@ from ovnhook.resources.router.values import External, InterfaceAddress, Network,
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet import names
 from ovnhook.resources.subnet import rules as subnet_rules
-from ovnhook.resources.subnet.rules import Underlay, Wanted
 from ovnhook.resources.subnet.values import Range, Subnet
+from ovnhook.resources.subnet.wanted import Underlay, Wanted, make, with_changes
 
 KNOWN = Underlay(1442, known=True)
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway", default=True)
@@ -55,13 +55,13 @@ def refused(kind: type[OvnhookError], action: Any, *arguments: Any, **more: Any)
 
 def test_what_is_not_said() -> None:
     """It is on the default router at its first address, addresses come from everywhere, the MTU from the underlay."""
-    made = subnet_rules.make(Wanted("blue", "10.1.0.0/24"), KNOWN)
+    made = make(Wanted("blue", "10.1.0.0/24"), KNOWN)
     assert made == Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway", mtu=1442)
 
 
 def test_what_is_said() -> None:
     """Every setting; ranges are put in order, names of DNS are lower case."""
-    made = subnet_rules.make(
+    made = make(
         Wanted(
             "blue",
             "10.1.0.0/24",
@@ -129,7 +129,7 @@ def test_what_is_said() -> None:
 )
 def test_networks_that_are_refused(cidr: str, message: str, hint: str) -> None:
     """Each with its reason."""
-    said, advice = refused(InvalidRequest, subnet_rules.make, Wanted("blue", cidr), KNOWN)
+    said, advice = refused(InvalidRequest, make, Wanted("blue", cidr), KNOWN)
     assert said.startswith("network ")
     assert message in said
     assert hint in advice
@@ -138,13 +138,13 @@ def test_networks_that_are_refused(cidr: str, message: str, hint: str) -> None:
 @pytest.mark.parametrize("cidr", ["10.0.0.0/12", "10.1.0.0/30", "203.0.113.0/24", "fd00::/64", "fd00::/126"])
 def test_networks_that_are_taken(cidr: str) -> None:
     """The largest, the smallest, public ones."""
-    assert str(subnet_rules.make(Wanted("blue", cidr), KNOWN).cidr) == cidr
+    assert str(make(Wanted("blue", cidr), KNOWN).cidr) == cidr
 
 
 @pytest.mark.parametrize("name", ["", "-blue", "blue-", "blue red", "bl/ue", "a" * 64, "blüe", "blue\n"])
 def test_names_that_are_refused(name: str) -> None:
     """What would be a nuisance in a command or a URL."""
-    said, advice = refused(InvalidRequest, subnet_rules.make, Wanted(name, "10.1.0.0/24"), KNOWN)
+    said, advice = refused(InvalidRequest, make, Wanted(name, "10.1.0.0/24"), KNOWN)
     assert " ".join(name.split()) in said
     assert "letters" in advice
 
@@ -191,33 +191,33 @@ def test_names_that_are_refused(name: str) -> None:
 )
 def test_settings_that_are_refused(settings: dict[str, Any], message: str) -> None:
     """When the subnet is made, and in the same words when it is set."""
-    assert message in refused(InvalidRequest, subnet_rules.make, Wanted("blue", "10.1.0.0/24", **settings), KNOWN)[0]
-    assert message in refused(InvalidRequest, subnet_rules.with_changes, BLUE, settings, KNOWN)[0]
+    assert message in refused(InvalidRequest, make, Wanted("blue", "10.1.0.0/24", **settings), KNOWN)[0]
+    assert message in refused(InvalidRequest, with_changes, BLUE, settings, KNOWN)[0]
 
 
 @pytest.mark.parametrize("setting", ["name", "cidr", "used", "colour"])
 def test_what_can_not_be_set(setting: str) -> None:
     """The name and the network stay; the refusal says what can be set."""
-    said, advice = refused(InvalidRequest, subnet_rules.with_changes, BLUE, {setting: "x"}, KNOWN)
+    said, advice = refused(InvalidRequest, with_changes, BLUE, {setting: "x"}, KNOWN)
     assert f"'{setting}'" in said
     assert "gateway, ranges, dns" in advice
 
 
 def test_an_unknown_underlay_sets_no_limit() -> None:
     """It can't be known here, so what the user says of it is believed; what is not said is as usual."""
-    assert subnet_rules.make(Wanted("blue", "10.1.0.0/24", mtu=8942), Underlay()).mtu == 8942
-    assert subnet_rules.make(Wanted("blue", "10.1.0.0/24"), Underlay()).mtu == 1442
-    assert subnet_rules.make(Wanted("blue", "10.1.0.0/24"), Underlay(65000, known=True)).mtu == 9000
+    assert make(Wanted("blue", "10.1.0.0/24", mtu=8942), Underlay()).mtu == 8942
+    assert make(Wanted("blue", "10.1.0.0/24"), Underlay()).mtu == 1442
+    assert make(Wanted("blue", "10.1.0.0/24"), Underlay(65000, known=True)).mtu == 9000
 
 
 def test_empty_settings_go_back() -> None:
     """To what they were if they had never been given."""
-    full = subnet_rules.make(
+    full = make(
         Wanted("blue", "10.1.0.0/24", "10.1.0.9", ("10.1.0.20-10.1.0.30",), ("10.1.0.53",), "x.example", 1300), KNOWN
     )
     empty = {"gateway": "", "ranges": (), "dns": (), "domain": "", "mtu": 0}
-    assert subnet_rules.with_changes(full, empty, KNOWN) == subnet_rules.make(Wanted("blue", "10.1.0.0/24"), KNOWN)
-    assert subnet_rules.with_changes(full, {}, KNOWN) == full
+    assert with_changes(full, empty, KNOWN) == make(Wanted("blue", "10.1.0.0/24"), KNOWN)
+    assert with_changes(full, {}, KNOWN) == full
 
 
 def test_create_counts() -> None:
@@ -324,23 +324,23 @@ def test_update() -> None:
 
 def test_ipv6() -> None:
     """Beside IPv4 and alone; the router has the first address, DNS servers are told to those who can reach them."""
-    both = subnet_rules.make(Wanted("both", "10.1.0.0/24", cidr6="fd00:1::/64", dns=("10.1.0.53", "fd00:1::53")), KNOWN)
+    both = make(Wanted("both", "10.1.0.0/24", cidr6="fd00:1::/64", dns=("10.1.0.53", "fd00:1::53")), KNOWN)
     assert both.gateways == {
         IPNetwork("10.1.0.0/24"): IPAddress("10.1.0.1"),
         IPNetwork("fd00:1::/64"): IPAddress("fd00:1::1"),
     }
     assert [both.servers(version) for version in (4, 6)] == [(IPAddress("10.1.0.53"),), (IPAddress("fd00:1::53"),)]
-    bare = subnet_rules.with_changes(both, {"dns": ()}, KNOWN)
+    bare = with_changes(both, {"dns": ()}, KNOWN)
     assert [bare.servers(version) for version in (4, 6)] == [(IPAddress("10.1.0.1"),), (IPAddress("fd00:1::1"),)]
-    alone = subnet_rules.make(Wanted("six", "fd00:6::/64", gateway="fd00:6::ff"), KNOWN)
+    alone = make(Wanted("six", "fd00:6::/64", gateway="fd00:6::ff"), KNOWN)
     assert alone.gateways == {IPNetwork("fd00:6::/64"): IPAddress("fd00:6::ff")}
     assert alone.servers(4) == ()
-    assert subnet_rules.with_changes(both, {"cidr6": ""}, KNOWN).gateways == {both.cidr: both.gateway}
+    assert with_changes(both, {"cidr6": ""}, KNOWN).gateways == {both.cidr: both.gateway}
 
 
 def test_ipv6_that_comes_and_goes() -> None:
     """It may come to a subnet that is in use; to go, no guest may have an address of it."""
-    both = subnet_rules.with_changes(BLUE, {"cidr6": "fd00:1::/64"}, KNOWN)
+    both = with_changes(BLUE, {"cidr6": "fd00:1::/64"}, KNOWN)
     assert UpdateSubnet(BLUE, both) in subnet_rules.update(BLUE, both, CLOUD, {}, [lease("10.1.0.8")])
     with_it = replace(CLOUD, subnets=(both, GREEN))
     said, _ = refused(
@@ -366,7 +366,7 @@ def test_update_to_a_leased_gateway() -> None:
 
 def test_update_to_ranges_without_the_leases() -> None:
     """Leases outside stay."""
-    new = subnet_rules.with_changes(BLUE, {"ranges": ("10.1.0.20-10.1.0.30",)}, KNOWN)
+    new = with_changes(BLUE, {"ranges": ("10.1.0.20-10.1.0.30",)}, KNOWN)
     leases = [lease("10.1.0.8")]
     changes = subnet_rules.update(BLUE, new, CLOUD, names.records(leases, ""), leases)
     assert [type(change) for change in changes] == [SetRegistry, UpdateSubnet, SetNetwork]
@@ -464,7 +464,7 @@ def test_anything_is_taken_or_refused(name: str, cidr: str, settings: dict[str, 
     """Whatever is written, what is raised is for the person who wrote it."""
     for wanted in (Wanted(name, cidr, **settings), Wanted("blue", "10.1.0.0/24", **settings)):
         with suppress(InvalidRequest):
-            subnet_rules.make(wanted, KNOWN)
+            make(wanted, KNOWN)
     for setting, value in settings.items():
         with suppress(InvalidRequest):
-            subnet_rules.with_changes(BLUE, {setting: value}, KNOWN)
+            with_changes(BLUE, {setting: value}, KNOWN)

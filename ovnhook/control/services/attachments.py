@@ -8,9 +8,10 @@ from ovnhook.base.errors import InUse, NotFound
 from ovnhook.control.roles import check_host
 from ovnhook.databases.southbound import Southbound
 from ovnhook.domains import clientdomain
+from ovnhook.domains.choice import Placement
 from ovnhook.domains.clientdomain import Asked
 from ovnhook.domains.domainxml import interface_xml
-from ovnhook.domains.plan import Placement, port_id
+from ovnhook.domains.plan import port_id
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
 from ovnhook.pki.x509 import NODE, Subject

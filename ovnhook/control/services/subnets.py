@@ -22,8 +22,8 @@ from ovnhook.resources.router.values import DEFAULT_ROUTER
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet import rules as subnet_rules
 from ovnhook.resources.subnet.rows import dhcp_options
-from ovnhook.resources.subnet.rules import Underlay
 from ovnhook.resources.subnet.values import Subnet
+from ovnhook.resources.subnet.wanted import SETTINGS, Underlay, Wanted, make, with_changes
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Subnets:
     def CreateSubnet(self, request: api.CreateSubnetRequest, deadline: Deadline) -> api.Subnet:
         """Make a subnet; succeed where it is there already."""
         asked = request.subnet
-        wanted = subnet_rules.Wanted(
+        wanted = Wanted(
             name=asked.name,
             cidr=asked.cidr,
             gateway=asked.gateway,
@@ -71,7 +71,7 @@ class Subnets:
         )
         carried = self._carried(deadline)
         # What is wrong in itself is told whether the database is there or not.
-        made = subnet_rules.make(wanted, carried)
+        made = make(wanted, carried)
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
@@ -106,7 +106,7 @@ class Subnets:
         """Change what the mask names."""
         asked, paths = request.subnet, list(request.update_mask.paths)
         if not paths:
-            raise InvalidRequest("update_mask names nothing to set", f"it may name: {', '.join(subnet_rules.SETTINGS)}")
+            raise InvalidRequest("update_mask names nothing to set", f"it may name: {', '.join(SETTINGS)}")
         changes = {
             path: tuple(getattr(asked, path)) if path in _LISTS else getattr(asked, path, None) for path in paths
         }
@@ -118,7 +118,7 @@ class Subnets:
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
             old = subnet_rules.find(asked.name, cloud.subnets)
-            new = subnet_rules.with_changes(old, changes, carried)
+            new = with_changes(old, changes, carried)
             named = self._northbound.names(old.name, deadline)
             leases = self._northbound.leases(deadline, subnet=old.name)
             planned = subnet_rules.update(old, new, cloud, named, leases)
