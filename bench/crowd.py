@@ -8,7 +8,8 @@ from uuid import UUID, uuid5
 from netaddr import IPAddress
 
 from ovnhook.base.deadline import Deadline
-from ovnhook.databases.northbound import Northbound, operations
+from ovnhook.databases.northbound import Northbound
+from ovnhook.databases.operations import operations_of
 from ovnhook.domains import plan
 from ovnhook.domains.choice import Placement
 from ovnhook.domains.values import Domain, Interface, Kind, Wish
@@ -74,7 +75,7 @@ def attach(
         placement = Placement(one.interfaces[0], on, (where,))
         made += plan.attach(one, host.format(number % hosts), [placement], Observed(subnets={on.name: on}))
         if (number + 1) % _BATCH == 0 or number + 1 == len(some):
-            northbound.database.transact([operation for change in made for operation in operations(change)], soon())
+            northbound.database.transact([operation for change in made for operation in operations_of(change)], soon())
             made = []
 
 

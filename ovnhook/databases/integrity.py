@@ -16,8 +16,8 @@ from uuid import UUID
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
-from ovnhook.databases import northbound
 from ovnhook.databases.northbound import Northbound
+from ovnhook.databases.operations import exists, operations_of
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import (
     Operation,
@@ -287,7 +287,7 @@ class _Comparison:
                 continue  # it has gone with its lease
             words = f"floating IP {one.address} of domain {one.domain_name}"
             if one.uuid not in self._there[topology.NAT]:
-                operations = northbound.operations(AddFloating(one))
+                operations = operations_of(AddFloating(one))
                 defects.append(Defect(f"{words} is missing", operations=tuple(operations)))
             else:
                 operations = topology.put(topology.NAT, one.uuid, {}, topology.floating_row(one))
@@ -393,7 +393,7 @@ class _Comparison:
             wanted = {name: priority for priority, name in topology.priorities(chassis).items()}
             for uuid, row in hosts:
                 # A move of the gateway meanwhile sets them itself.
-                operations.append(northbound.exists(topology.GATEWAY, uuid, ["priority", "==", row["priority"]]))
+                operations.append(exists(topology.GATEWAY, uuid, ["priority", "==", row["priority"]]))
                 operations.append(update(topology.GATEWAY, key(uuid), {"priority": wanted[row["chassis_name"]]}))
             what = f"gateways of router {router} have the same priority: {', '.join(sorted(chassis))}"
             yield Defect(what, operations=tuple(operations))
@@ -422,7 +422,7 @@ class _Comparison:
             yield require(tables.DNS, [key(uuids.REGISTRY)], [], ["_uuid"])
         else:
             ids = {name: value for name, value in map_of(row["external_ids"]).items() if name.startswith("ovnhook:")}
-            yield northbound.exists(tables.DNS, uuids.REGISTRY, includes("external_ids", ids))
+            yield exists(tables.DNS, uuids.REGISTRY, includes("external_ids", ids))
 
 
 def _is_alike(present: Floating | None, known: Floating) -> bool:

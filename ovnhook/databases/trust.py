@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, NotFound
-from ovnhook.databases.northbound import exists
+from ovnhook.databases.operations import exists
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import as_map, as_set, includes, insert, key, map_of, mutate, require, select, set_keys
