@@ -14,7 +14,8 @@ from ovnhook.base.config import Config
 from ovnhook.cli.main import command
 from ovnhook.control.roles import RULES
 from ovnhook.domains import domainxml
-from ovnhook.pki.x509 import NODE, READER, ROLES
+from ovnhook.pki import ipsec
+from ovnhook.pki.x509 import NODE, READER, ROLES, Authority
 
 REPO = Path(__file__).parents[2]
 REFERENCE = REPO / "docs" / "reference"
@@ -72,6 +73,13 @@ def test_every_kind_of_row_is_described() -> None:
     written = {found for source in sources for found in re.findall(r'kind\(\s*"([\w-]+)"', source)}
     described = set(re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE))
     assert described == written
+
+
+def test_what_is_taken_away_by_hand_is_what_was_set() -> None:
+    """Before an older version that authenticates no packets goes on without."""
+    page = (REPO / "docs" / "how-to" / "upgrade.md").read_text()
+    for line in ipsec.script(Authority.new(), "192.0.2.1", []).splitlines():
+        assert "deleteall" not in line or f"\n{line}\n" in page
 
 
 def test_every_role_is_described() -> None:
