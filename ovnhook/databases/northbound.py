@@ -72,11 +72,22 @@ class Stored:
     broken: tuple[BrokenRow, ...] = ()
 
 
-def _lost(ports: Iterable[Port], holdings: Iterable[Holding], claims: Iterable[Claim]) -> Iterator[Port]:
-    """Ports that are gone though nobody has detached them: the MAC address is given back with the port."""
+def _lost(
+    ports: Iterable[Port], unreadable: Collection[UUID], holdings: Iterable[Holding], claims: Iterable[Claim]
+) -> Iterator[Port]:
+    """Ports that are gone though nobody has detached them: the MAC address is given back with the port.
+
+    Args:
+        ports: those that are there.
+        unreadable: the UUIDs of ports that are there and can't be read.
+        holdings: what domains hold.
+        claims: the MAC addresses that are reserved for ports.
+    """
     held = {holding.domain: holding for holding in holdings if holding.kept_by is Keeper.CLIENT}
     there = {(port.subnet, port.mac, port.domain) for port in ports}
     for claim in claims:
+        if uuids.port(claim.domain, claim.mac) in unreadable:
+            continue
         if claim.domain in held and (claim.subnet, claim.mac, claim.domain) not in there:
             of = held[claim.domain]
             addresses = tuple(where for mac, name, where in of.leases if (mac, name) == (claim.mac, claim.subnet))
@@ -288,7 +299,8 @@ class Northbound:
         broken: list[BrokenRow] = []
         read = partial(self._read, broken=broken)
         found, leased = tuple(read(read_port, ports)), tuple(read(read_lease, leases))
-        lost = _lost(found, read(read_holding, holdings), read(read_claim, claims))
+        unreadable = {UUID(row["_uuid"][1]) for row in ports} - {port.uuid for port in found}
+        lost = _lost(found, unreadable, read(read_holding, holdings), read(read_claim, claims))
         return Stored(found, leased, tuple(lost), tuple(broken))
 
     def foreign_macs(self, macs: Collection[str], deadline: Deadline) -> list[tuple[str, str, str]]:

@@ -57,15 +57,21 @@ _READ = {"holding": "domain", "claim": "mac"}
 
 
 def _cure(kind: str, uuid: str) -> str:
-    """What a person has to do about a row that can't be read: what domains have is made anew by whoever runs them."""
-    anew = "the agent of the host that runs the domain makes it anew"
+    """What a person has to do about a row that can't be read: what domains have is made anew by whoever runs them.
+
+    That is an agent, or a client of the API; which of them can't be told, for not every kind of row says so.
+    """
+    anew = "the agent of its domain's host makes it anew, or its client that attaches the interface again"
     match kind:
         case "port":
             return f"ovn-nbctl lsp-del {uuid}: {anew}"
         case "mac":
             return f"ovn-nbctl destroy {DNS} {uuid}: {anew}"
-        case "lease" | "domain":
-            return f"ovn-nbctl destroy {DNS} {uuid}: {anew}, or its next start does, which may give it another address"
+        case "lease":
+            return f"ovn-nbctl destroy {DNS} {uuid}: {anew}, or its next start, which may give it another address"
+        case "domain":
+            left = "of a domain that is off, release its addresses before it starts: ovnhook lease release ADDRESS"
+            return f"ovn-nbctl destroy {DNS} {uuid}: {anew}; {left}"
     table = {"subnet": SWITCH, "router": "Logical_Router", "floating": "NAT"}.get(kind, DNS)
     return f"ovn-nbctl list {table} {uuid}; put its external_ids right, or remove those of ovnhook"
 

@@ -146,3 +146,45 @@ def test_one_of_two_interfaces_of_a_client(cloud: Control) -> None:
     assert [one["id"] for one in cloud.done("port", "list", "--domain", "box", "--format", "json").json] == [left["id"]]
     assert [one for one in status(cloud) if " is missing" in one["what"]] == []
     cloud.done("port", "delete", "box")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_clients(cloud: Control, kind: str) -> None:
+    """No agent makes them anew: the client does that attaches its interfaces again. Nothing is told twice."""
+    add_chassis(cloud.southbound, "hv1", options="", mappings="")
+    create = [
+        ("port", "create", "box", "--host", "hv1", "--subnet", "blue", "--mac", f"52:54:00:00:00:a{number}")
+        for number in (1, 2)
+    ]
+    others = {*ours(cloud.northbound, kind)}
+    for arguments in create:
+        cloud.done(*arguments)
+    before = state(cloud)
+    spoilt = {*ours(cloud.northbound, kind)} - others
+    for where in spoilt:
+        spoil(cloud, where, "ovnhook:domain")
+    assert len(broken(cloud)) == len(spoilt)
+    assert [one for one in status(cloud) if " is missing" in one["what"] and one["what"] not in broken(cloud)] == []
+    for hint in broken(cloud).values():
+        assert "client" in hint
+        obey(cloud, hint)
+    for arguments in create:
+        cloud.done(*arguments)
+    assert broken(cloud) == {}
+    assert state(cloud) | {"NB_Global": {}} == before | {"NB_Global": {}}
+
+
+def test_what_a_domain_held_that_is_off(cloud: Control) -> None:
+    """Nobody knows any more that the domain has it: its addresses are to be released, as is said, and it starts."""
+    before = state(cloud)
+    Host(cloud.config).detach(web(), soon())
+    (where,) = ours(cloud.northbound, "domain")
+    spoil(cloud, where, "ovnhook:domain")
+    (hint,) = broken(cloud).values()
+    obey(cloud, hint)
+    *_, release = hint.partition(": ovnhook ")
+    for lease in cloud.done("lease", "list", "--domain", "web1", "--format", "json").json:
+        cloud.done(*release.replace("ADDRESS", lease["address"]).split())
+    Host(cloud.config).attach(web(), soon())
+    cloud.done("floating-ip", "create", "203.0.113.20", "web1")
+    assert state(cloud) | {"NB_Global": {}} == before | {"NB_Global": {}}

@@ -65,7 +65,7 @@ class Ports:
             names = {lease.hostname for lease in known.leases.values() if lease.mac == there.mac}
             wish = interface.wish if request.interface.hostname else replace(interface.wish, hostname="".join(names))
             _check_same(there, wish, names, interface.interface_id, request.host)
-            wish = replace(wish, subnet=there.subnet, isolated=False)
+            wish = replace(wish, subnet=there.subnet, addresses=there.addresses, isolated=False)
             domain = replace(domain, interfaces=(replace(interface, wish=wish),))
         held = known.holding.leases if known.holding else ()
         whole = replace(domain, macs=tuple(dict.fromkeys([*(mac for mac, _, _ in held), *domain.macs])))
@@ -112,7 +112,7 @@ def _check_same(there: Port, wish: Wish, names: set[str], port_id: str, host: st
             ("host", there.host, host, there.host != host),
             ("subnet", there.subnet, wish.subnet, wish.subnet not in ("", there.subnet)),
             ("address", _words(there.addresses), _words(wish.addresses), not {*wish.addresses} <= {*there.addresses}),
-            ("host name", " ".join(names), wish.hostname, wish.hostname not in names),
+            ("host name", " ".join(names), wish.hostname, bool(names) and wish.hostname not in names),
             ("id", there.id, port_id, port_id not in ("", there.id)),
         )
         if differs
