@@ -83,9 +83,7 @@ class Teller:
         southbound = self._at(outside.southbound)
         now = time.monotonic()
         if now >= self._next_measure:
-            carried = underlay.read(self._vswitch, deadline, logging.DEBUG)  # it would be told again and again
-            self._mtu = carried.mtu if carried.known else 0
-            self._next_measure = now + BEAT
+            self._measure(deadline.half(_PATIENCE))
         report = Report(__version__, outside.version, down, self._problems(), self._mtu)
         if report == self._told and now >= self._next_check:
             self._next_check = now + random.uniform(0.5, 1.0) * _CHECK
@@ -105,6 +103,16 @@ class Teller:
             self._next_beat = now + BEAT - time.time() % BEAT + random.uniform(0, _SPREAD)
         wait = _GLANCE if outside.uplinks else random.uniform(0.5, 1.0) * _CHECK
         return min(wait, max(0.0, self._next_beat - now))
+
+    def _measure(self, deadline: Deadline) -> None:
+        """Look what the tunnels carry; what was known stays as long as nothing can be learned."""
+        self._next_measure = time.monotonic() + _CHECK
+        try:
+            self._mtu = underlay.measure(self._vswitch, deadline)
+        except Unavailable as error:
+            _log.debug("what this host's tunnels carry is not known anew: %s", error)  # again and again
+            return
+        self._next_measure = time.monotonic() + BEAT
 
     def _at(self, remotes: str) -> Southbound:
         """The southbound database, which may have another place than before."""

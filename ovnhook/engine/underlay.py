@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -25,35 +24,40 @@ _OUTER = {4: 20, 6: 40}
 _TUNNEL = {"geneve": 8 + 8 + 8 + 14, "vxlan": 8 + 8 + 14}
 
 
-def read(vswitch: Vswitch, deadline: Deadline, level: int = logging.WARNING) -> Underlay:
-    """The underlay as this host's Open vSwitch and kernel know it; what they don't is taken to be as usual.
-
-    Args:
-        vswitch: this host's.
-        deadline: when to give up.
-        level: at which it is logged that they don't know.
-    """
+def read(vswitch: Vswitch, deadline: Deadline) -> Underlay:
+    """The underlay as this host's Open vSwitch and kernel know it; what they don't is taken to be as usual."""
     soon = deadline.half(_PATIENCE)
+    kind, address, mtu = "geneve", "", None
     try:
         kind, address = vswitch.encapsulation(soon)
+        mtu = _interface_mtu(address, soon)
+        why: object = f"no interface that leads to other hosts has {address}" if address else ""
     except Unavailable as error:
-        _log.log(level, "the underlay's MTU is taken to be %d: %s", _USUAL_MTU, error)
-        kind, address = "geneve", ""
-    try:
-        version = ipaddress.ip_address(address).version
-    except ValueError:
-        version = 4
-    mtu = _interface_mtu(address, soon, level) if address else None
-    overhead = _OUTER[version] + _TUNNEL.get(kind, max(_TUNNEL.values()))
-    return Underlay((mtu or _USUAL_MTU) - overhead, known=mtu is not None)
+        why = error
+    if mtu is None and why:
+        _log.warning("the underlay's MTU is taken to be %d: %s", _USUAL_MTU, why)
+    return Underlay((mtu or _USUAL_MTU) - _overhead(kind, address), known=mtu is not None)
+
+
+def measure(vswitch: Vswitch, deadline: Deadline) -> int:
+    """Bytes of a guest's IP packet that this host's tunnels carry, or 0 where no interface has their address.
+
+    Raises:
+        Unavailable: Open vSwitch or the kernel did not answer: nothing has been learned.
+    """
+    kind, address = vswitch.encapsulation(deadline)
+    mtu = _interface_mtu(address, deadline)
+    return 0 if mtu is None else mtu - _overhead(kind, address)
 
 
 def of_cloud(told: Callable[[Deadline], Mapping[str, int]], vswitch: Vswitch, deadline: Deadline) -> Underlay:
-    """The underlay as the host has it that has the smallest MTU: the same whatever host is asked.
+    """The underlay as the host has it that has the smallest MTU, as far as hosts have told, and this one.
+
+    Agents of earlier versions tell nothing: this host's may be the only figure of those that have not been upgraded.
 
     Args:
         told: what the agents say that their hosts carry, by host, those that know it.
-        vswitch: this host's, which is asked where nobody has told.
+        vswitch: this host's.
         deadline: when to give up.
     """
     try:
@@ -61,27 +65,36 @@ def of_cloud(told: Callable[[Deadline], Mapping[str, int]], vswitch: Vswitch, de
     except Unavailable as error:
         _log.warning("the underlay's MTU is taken to be this host's: %s", error)
         mtus = {}
+    own = read(vswitch, deadline)
     if not mtus:
-        return read(vswitch, deadline)
+        return own
     host = min(mtus, key=lambda host: (mtus[host], host))
+    if own.known and own.mtu < mtus[host]:
+        return own
     return Underlay(mtus[host], known=True, host=host)
 
 
-def _interface_mtu(address: str, deadline: Deadline, level: int) -> int | None:
-    """The MTU of the interface that has an address (ip-address(8)), or None.
+def _overhead(kind: str, address: str) -> int:
+    """Bytes that a tunnel from an address puts around a guest's IP packet; those of IPv4 where there is none."""
+    return _OUTER[6 if ":" in address else 4] + _TUNNEL.get(kind, max(_TUNNEL.values()))
+
+
+def _interface_mtu(address: str, deadline: Deadline) -> int | None:
+    """The MTU of the interface that has an address (ip-address(8)), or None where there is none.
 
     A loopback interface carries anything and leads to no other host: it says nothing.
+
+    Raises:
+        Unavailable: ``ip`` did not say.
     """
     import subprocess  # noqa: PLC0415  (the hook's own process loads this file, and most often asks nothing)
 
+    if not address:
+        return None
     command = ["ip", "-json", "address", "show", "to", address]
     try:
         done = subprocess.run(command, capture_output=True, check=True, timeout=deadline.remaining)
         found = [interface for interface in json.loads(done.stdout or "[]") if interface.get("addr_info")]
-        if found and "LOOPBACK" not in found[0]["flags"]:
-            return int(found[0]["mtu"])
-        why: object = f"{address} is on a loopback interface" if found else f"no interface has {address}"
+        return int(found[0]["mtu"]) if found and "LOOPBACK" not in found[0]["flags"] else None
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
-        why = error
-    _log.log(level, "the underlay's MTU is taken to be %d: %s", _USUAL_MTU, why)
-    return None
+        raise Unavailable(f"the interface with {address} is not known: {error}") from error

@@ -16,9 +16,9 @@ from ovnhook.agent import host as hosts
 from ovnhook.agent import node
 from ovnhook.agent.node import Teller
 from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Unavailable
 from ovnhook.databases.southbound import Southbound
 from ovnhook.databases.vswitch import Vswitch
-from ovnhook.resources.subnet.wanted import Underlay
 from tests.database.control import Control
 from tests.database.hosts import add_chassis, give_leg, start_northd, tell, told
 from tests.database.server import SOUTHBOUND_SCHEMA, Server, looked_at, run, wait_for
@@ -75,16 +75,34 @@ def down(southbound: Server) -> str | None:
 class TestTeller:
     """What an agent tells."""
 
-    def test_the_mtu(self, host: Host, southbound: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-        """As far as it is known, and anew when it is another one."""
-        carried = [Underlay()]
-        monkeypatch.setattr("ovnhook.engine.underlay.read", lambda *_: carried[-1])
+    def test_the_mtu(self, southbound: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As far as it is known, and anew when it is another one; a look that fails takes nothing back."""
+        carried: list[int | Unavailable] = [0]
+        fails = Unavailable("slow")
+        looks = threading.Semaphore(0)
+
+        def measure(*_: object) -> int:
+            latest = carried[-1]
+            if latest is fails:
+                looks.release()
+            if isinstance(latest, Unavailable):
+                raise latest
+            return latest
+
+        monkeypatch.setattr("ovnhook.engine.underlay.measure", measure)
         monkeypatch.setattr(node, "BEAT", 0.1)
+        monkeypatch.setattr(node, "_CHECK", 0.1)
         add_chassis(southbound, "hv1")
         wait_for(lambda: told(southbound, "hv1").get("ovnhook:mtu") == "")
         for mtu in (1442, 8942):
-            carried.append(Underlay(mtu, known=True))
-            wait_for(lambda: told(southbound, "hv1")["ovnhook:mtu"] == str(carried[-1].mtu))
+            carried.append(mtu)
+            wait_for(lambda: told(southbound, "hv1")["ovnhook:mtu"] == str(carried[-1]))
+        carried.append(fails)
+        for _ in range(3):
+            assert looks.acquire(timeout=HANG)
+            assert told(southbound, "hv1")["ovnhook:mtu"] == "8942"
+        carried.append(0)
+        wait_for(lambda: told(southbound, "hv1")["ovnhook:mtu"] == "")
 
     def test_it_tells(self, southbound: Server) -> None:
         """As soon as ovn-controller has made the host's row, whose other keys stay, and of no other host."""

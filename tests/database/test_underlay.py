@@ -13,6 +13,7 @@ import pytest
 from lab.waiting import HANG
 from ovnhook.agent.host import Host
 from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Unavailable
 from ovnhook.databases.vswitch import Vswitch
 from ovnhook.domains.values import Domain, Interface, Kind, Wish
 from ovnhook.engine import underlay
@@ -101,7 +102,7 @@ def test_a_limit_reaches_the_user(ip: Path, control: Control) -> None:
     assert control.done("subnet", "create", "blue", "10.1.0.0/24", "--format", "json").json["mtu"] == 1350
 
 
-@pytest.mark.parametrize("own", [1500, 9000])
+@pytest.mark.parametrize("own", [8990, 9000])
 def test_every_host_has_a_say(ip: Path, control: Control, own: int) -> None:
     """Whichever control host is asked: the smallest that agents have told counts, and a refusal says whose."""
     found = [{"ifname": "eth0", "flags": ["UP"], "mtu": own, "addr_info": [{"local": "192.0.2.1"}]}]
@@ -117,6 +118,18 @@ def test_every_host_has_a_say(ip: Path, control: Control, own: int) -> None:
     assert control.done("subnet", "set", "blue", "--mtu", "0", "--format", "json").json["mtu"] == 1392
     control.southbound.stop()
     assert control.done("subnet", "create", "red", "10.3.0.0/24", "--format", "json").json["mtu"] == own - 58
+
+
+def test_a_host_that_tells_while_others_do_not_yet(ip: Path, control: Control) -> None:
+    """One that was upgraded first, and carries more: what the host knows that is asked counts as well."""
+    found = [{"ifname": "eth0", "flags": ["UP"], "mtu": 1500, "addr_info": [{"local": "192.0.2.1"}]}]
+    Path(f"{ip}.192.0.2.1").write_text(json.dumps(found))
+    configure(control.config.vswitch, {"ovn-encap-ip": "192.0.2.1"})
+    for name, mtu in (("hv1", "8942"), ("hv2", "")):
+        add_chassis(control.southbound, name, told={"mtu": mtu})
+    assert control.done("subnet", "create", "blue", "10.1.0.0/24", "--format", "json").json["mtu"] == 1442
+    said, _ = control.refused(2, "subnet", "create", "green", "10.2.0.0/24", "--mtu", "1443")
+    assert said == "MTU 1443 is more than the underlay carries, 1442 bytes"
 
 
 def test_a_domains_own_subnet(control: Control) -> None:
@@ -145,3 +158,21 @@ def configure(remote: str, ids: dict[str, str]) -> None:
     if pairs:
         command = ["ovs-vsctl", "--no-wait", f"--db={remote}", "set", "Open_vSwitch", ".", *pairs]
         subprocess.run(command, check=True, timeout=HANG)
+
+
+def test_what_is_measured(ip: Path, vswitch: Server) -> None:
+    """Nothing is said of an address that no interface has; a look that fails says nothing at all."""
+    own = Vswitch(vswitch.remote, "br-int")
+    assert underlay.measure(own, Deadline.after(HANG)) == 0
+    configure(vswitch.remote, {"ovn-encap-ip": "192.0.2.1"})
+    Path(f"{ip}.192.0.2.1").write_text("[]")
+    assert underlay.measure(own, Deadline.after(HANG)) == 0
+    found = [{"ifname": "eth0", "flags": ["UP"], "mtu": 9000, "addr_info": [{"local": "192.0.2.1"}]}]
+    Path(f"{ip}.192.0.2.1").write_text(json.dumps(found))
+    assert underlay.measure(own, Deadline.after(HANG)) == 8942
+    for said in ("nonsense", '[{"addr_info": [{}], "flags": []}]'):
+        Path(f"{ip}.192.0.2.1").write_text(said)
+        with pytest.raises(Unavailable, match=r"192\.0\.2\.1"):
+            underlay.measure(own, Deadline.after(HANG))
+    with pytest.raises(Unavailable):
+        underlay.measure(Vswitch("unix:/nonexistent/s", "br-int"), Deadline.after(HANG))
