@@ -22,6 +22,7 @@ from ovnhook.domains.values import Domain, Kind
 from ovnhook.engine import underlay
 from ovnhook.engine.attach import Attached, Attachment
 from ovnhook.ovsdb import tls
+from ovnhook.ovsdb.connection import is_address
 
 
 class Host:
@@ -107,8 +108,15 @@ class Host:
         self.attachment.forget(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
 
     def _told(self, deadline: Deadline) -> dict[str, int]:
-        """What the agents of all hosts say that their tunnels carry."""
-        southbound = Southbound.of_host(self.vswitch.outside(deadline).southbound)
+        """What the agents of all hosts say that their tunnels carry.
+
+        Raises:
+            Unavailable: also where Open vSwitch names the database, which could not be asked by the deadline.
+        """
+        remotes = self.vswitch.outside(deadline).southbound
+        if not all(map(is_address, remotes.split(","))):
+            raise Unavailable(f"external_ids:ovn-remote of Open vSwitch is {remotes!r}, and not addresses with ports")
+        southbound = Southbound.of_host(remotes)
         try:
             return southbound.mtus(deadline)
         finally:

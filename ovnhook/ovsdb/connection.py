@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import logging
 import os
 import random
@@ -145,13 +146,29 @@ class Database:
         for remote in list(self._order):
             # One server that is silent must leave time for the others.
             patience = deadline.remaining / (len(self._order) - len(failures))
-            error, stream = ovs.stream.Stream.open_block(ovs.stream.Stream.open(remote), timeout=int(patience * 1000))
+            try:
+                opened = ovs.stream.Stream.open(remote)
+            except (ValueError, OverflowError) as wrong:  # ovn-remote may be anything
+                failures.append(f"{remote}: {wrong}")
+                continue
+            error, stream = ovs.stream.Stream.open_block(opened, timeout=int(patience * 1000))
             if not error:
                 with self._lock:
                     self._order.sort(key=lambda other: other != remote)
                 return ovs.jsonrpc.Connection(stream), False
             failures.append(f"{remote}: {reason(error)}")
         raise Unavailable(f"{self.name}: {'; '.join(failures)}")
+
+
+def is_address(remote: str) -> bool:
+    """Whether a remote is a socket or an IP address with a port: a name would be looked up, whatever the deadline."""
+    kind, _, where = remote.strip().partition(":")
+    host, _, port = where.rpartition(":")
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return kind == "unix"
+    return port.isdecimal()
 
 
 def round_trip(

@@ -19,7 +19,7 @@ from lab.waiting import HANG
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, OvnhookError, Unavailable
 from ovnhook.engine.attach import repeat
-from ovnhook.ovsdb.connection import ConstraintViolation, Database
+from ovnhook.ovsdb.connection import ConstraintViolation, Database, is_address
 from ovnhook.ovsdb.operation import Operation, insert, key, mutate, ref, require, update
 from ovnhook.ovsdb.operation import select as read
 from ovnhook.ovsdb.replica import Replica
@@ -51,6 +51,33 @@ def test_rows_come_back_by_operation(northbound: Server) -> None:
         [_switch(ROW), read("Logical_Switch", columns=["name"]), read("DNS")], _soon()
     )
     assert found == [[], [{"name": "blue"}], []]
+
+
+@pytest.mark.parametrize("remote", ["ssl:192.0.2.1", "tcp:192.0.2.1:sb", "tcp::1", "tcp:192.0.2.1:66420", "nonsense"])
+def test_remotes_that_are_none(northbound: Server, remote: str) -> None:
+    """They are named, and keep nobody from those that are some."""
+    with pytest.raises(Unavailable, match=remote):
+        Database(remote, "OVN_Northbound").transact([read("DNS")], _soon())
+    both = Database(f"{remote},{northbound.remote}", "OVN_Northbound")
+    both._order = [remote, northbound.remote]
+    assert both.transact([read("DNS")], _soon()) == [[]]
+
+
+@pytest.mark.parametrize(
+    ("remote", "is_one"),
+    [
+        ("unix:/run/ovn/ovnsb_db.sock", True),
+        (" ssl:192.0.2.1:6642", True),
+        ("tcp:[2001:db8::1]:6642", True),
+        ("ssl:192.0.2.1", False),
+        ("ssl:control.example:6642", False),
+        ("tcp:192.0.2.1:sb", False),
+        ("", False),
+    ],
+)
+def test_what_is_an_address(remote: str, *, is_one: bool) -> None:
+    """Nothing that has to be looked up is."""
+    assert is_address(remote) is is_one
 
 
 @pytest.fixture

@@ -146,6 +146,19 @@ def test_a_domains_own_subnet(control: Control) -> None:
         control.southbound.stop()
 
 
+@pytest.mark.parametrize("remote", ["ssl:192.0.2.1", "tcp:control.example:6642", "tcp:127.0.0.1:1,tcp:x:1", "x"])
+def test_a_database_that_can_not_be_asked(control: Control, remote: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A name is not looked up, which takes as long as it takes, and a mistake is no reason not to start."""
+
+    configure(control.config.vswitch, {"ovn-remote": remote})
+    wish = Wish(isolated_subnet(UUID(int=1)), isolated=True)
+    interface = Interface("52:54:00:00:00:01", Kind.BRIDGE, wish)
+    Host(control.config).attach(Domain(UUID(int=1), "web1", 1, (interface,), (interface.mac,)), Deadline.after(HANG))
+    name = isolated_subnet(UUID(int=1))
+    assert control.done("subnet", "show", name, "--format", "json").json["mtu"] == 1442
+    assert f"ovn-remote of Open vSwitch is {remote!r}" in caplog.text
+
+
 def read(vswitch: Server, ids: dict[str, str]) -> Underlay:
     """What is known with these external_ids."""
     configure(vswitch.remote, ids)
