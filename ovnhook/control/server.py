@@ -94,6 +94,7 @@ class Server:
             self._listeners.append(listener.of_newcomers(config, [add], roles.anybody))
         self._loops = [self._gateways.loop, self._repairs.loop, Loop("sweeper", self._sweep, _SWEEP)]
         self._loops += [one.loop for one in (self._trust, self._remotes) if one]
+        self._loops += [self._trust.prober] if self._trust else []
         self.liveness = Liveness([*(one.name for one in self._loops), *(one.where for one in self._listeners)], clock)
         for loop in self._loops:
             loop.beat = self.liveness.beat(loop.name)
@@ -108,7 +109,7 @@ class Server:
         attachments = Attachments(attachment, southbound, config.integration_bridge)
         certificates = Certificates(self._trust, config)
         routers = Routers(northbound, southbound, self._gateways.look, self._repairs)
-        seen = self._members, self._is_fence_missing, self._remotes
+        seen = self._members, self._trust.packets if self._trust else None, self._remotes
         status = Status(northbound, southbound, *seen, self._gateways, self._repairs)
         ours, health, reflection = ovnhook_pb2_grpc, health_pb2_grpc, reflection_pb2_grpc
         return [
@@ -129,10 +130,6 @@ class Server:
     def _members(self) -> Members:
         """Who is let in, as far as it is known."""
         return self._trust.members if self._trust else Members()
-
-    def _is_fence_missing(self) -> bool:
-        """Whether the kernel lacks what it is to do with packets between control hosts."""
-        return bool(self._trust and self._trust.packets.is_missing)
 
     def start(self) -> None:
         """Serve. If that fails, nothing of it goes on.

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, InvalidConfig, NotFound, OvnhookError, Unavailable
+from ovnhook.control import packets
 from ovnhook.control.loop import Loop
-from ovnhook.control.packets import Packets
 from ovnhook.databases.trust import Trust as Row
 from ovnhook.ovsdb import server
 from ovnhook.pki import keyfiles, members, x509
@@ -26,6 +26,7 @@ from ovnhook.pki.members import Member, Members
 _log = logging.getLogger(__name__)
 
 _PERIOD = 1.0  # seconds between two looks
+_PROBE = 10.0  # seconds between two attempts to see whether authenticated packets pass
 _PATIENCE = 5.0  # seconds for one look
 Decide = Callable[[Members], Iterable[str]]
 _DATABASES = ("/run/ovn/ovnnb_db.ctl", "/run/ovn/ovnsb_db.ctl")  # of this host, as Debian has them
@@ -38,15 +39,22 @@ class Trust:
         row: where control hosts tell each other.
         folder: the authority's directory.
         loaded: the directory with what the kernel has of what is written for packets between control hosts.
+        answers: whether a control host, the second one, answers what the first one authenticates.
 
     Raises:
         InvalidConfig: there is no authority, or this host has no certificate of it.
     """
 
-    def __init__(self, row: Row, folder: Path, loaded: Path = keyfiles.LOADED) -> None:
+    def __init__(
+        self,
+        row: Row,
+        folder: Path,
+        loaded: Path = keyfiles.LOADED,
+        answers: Callable[[str, str], bool] = packets.answers,
+    ) -> None:
         self._row = row
         self._files = keyfiles.AuthorityFiles(folder)
-        self.packets = Packets(self._files, loaded)
+        self.packets = packets.Packets(self._files, loaded, answers)
         self.authority = self._files.load()
         try:
             known = json.loads(keyfiles.read(self._files.ledger) or b"{}")
@@ -59,6 +67,7 @@ class Trust:
         self._lock = threading.Lock()
         self.members = Members()
         self.loop = Loop("trust", self._survive, _PERIOD)
+        self.prober = Loop("packets", self.probe, _PROBE)
 
     def begin(self) -> None:
         """Write the files, and look once."""
@@ -74,6 +83,12 @@ class Trust:
                 self._registered = own
                 self._version = version
             return self.members
+
+    def probe(self) -> None:
+        """See whether authenticated packets pass to other control hosts; the files say so afterwards."""
+        if self.packets.probe():
+            with self._lock:
+                self._write()
 
     def change(
         self,

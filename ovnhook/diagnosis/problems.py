@@ -166,6 +166,7 @@ class Observed:
         follows_rows: whether this control host's northbound server listens where rows say.
         unauthenticated: control hosts that the others know by their addresses alone, though some could do better.
         is_fence_missing: whether the kernel of this control host lacks what it is to do with packets of others.
+        unanswered: control hosts that do not answer what this one authenticates, though they could.
     """
 
     now: float
@@ -181,6 +182,7 @@ class Observed:
     follows_rows: bool = False
     unauthenticated: tuple[str, ...] = ()
     is_fence_missing: bool = False
+    unanswered: tuple[str, ...] = ()
 
 
 def problems(seen: Observed) -> tuple[Problem, ...]:
@@ -252,6 +254,11 @@ def _listening(seen: Observed) -> Iterator[Problem]:
         yield Problem(
             "this control host has not loaded its fence: others may reach the cluster's ports, members may not",
             "systemctl status ovnhook-fence.service ovnhook-fence.path; systemctl start ovnhook-fence",
+        )
+    for name in seen.unanswered:
+        yield Problem(
+            f"control host {name} does not answer authenticated packets: IP protocol 51 does not pass, or it is off",
+            "firewalls between it and this host, and on both: nft add rule inet filter input meta l4proto ah accept",
         )
     for name in seen.unauthenticated:
         yield Problem(

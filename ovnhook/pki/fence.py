@@ -17,6 +17,9 @@ NORTHBOUND_RAFT, SOUTHBOUND_RAFT, SOUTHBOUND_NORTHD = 6643, 6644, 16642
 PORTS = (NORTHBOUND_RAFT, SOUTHBOUND_RAFT, SOUTHBOUND_NORTHD)
 """The ports that are for control hosts alone."""
 
+PROBE = 16643
+"""The port from which a control host calls another one to see whether authenticated packets pass between them."""
+
 REQID = 0x6F766E68
 """What marks packets that were authenticated with our keys, and the security associations that do so."""
 
@@ -24,12 +27,13 @@ TABLE = ("inet", "ovnhook")
 """The table of the rules; those of others are left alone."""
 
 
-def rules(members: Iterable[str], plain: Iterable[str] = ()) -> str:
+def rules(members: Iterable[str], plain: Iterable[str] = (), probed: Iterable[str] = ()) -> str:
     """The rules: a file for ``nft -f``, which may be read again.
 
     Args:
         members: the addresses of the other control hosts.
         plain: those of them that may not be able to authenticate what they send.
+        probed: those of them whose answers are no answers unless they are authenticated, to what comes from `PROBE`.
 
     Raises:
         ValueError: one is no address, or has a scope.
@@ -49,6 +53,9 @@ def rules(members: Iterable[str], plain: Iterable[str] = ()) -> str:
     # What a control host answers, too: whom this host calls there has to be one.
     for source in _sources(closed):
         lines += [f"{source} tcp sport {ports} {own} accept", f"{source} tcp sport {ports} drop"]
+    for source in _sources(open_ & set(map(plain_address, probed))):
+        answer = f"{source} tcp sport {NORTHBOUND_RAFT} tcp dport {PROBE}"
+        lines += [f"{answer} {own} accept", f"{answer} drop"]
     inside = "\n".join(f"        {line}" for line in lines)
     return f"""# Written by ovnhook-control, and read by ovnhook-fence.service.
 table {table}

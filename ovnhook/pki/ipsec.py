@@ -7,11 +7,11 @@ kept secret, and kept from being sent again, by TLS inside of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ovnhook.pki import members
-from ovnhook.pki.fence import PORTS, REQID
+from ovnhook.pki.fence import NORTHBOUND_RAFT, PORTS, PROBE, REQID
 from ovnhook.pki.members import Member, Members
 from ovnhook.pki.x509 import Address, Authority, plain_address
 
@@ -29,22 +29,37 @@ class Peer:
     Attributes:
         address: that it is reached at.
         known: what is known of it.
-        accepts: whether it accepts what this host authenticates, so that this host may send nothing else.
+        accepts: whether it accepts what this host authenticates.
         sends: whether it authenticates all that it sends to this host, which may accept nothing else.
+        is_accepted: whether this host has said that it accepts what the other one authenticates.
+        passes: whether authenticated packets pass between them: a firewall may drop them.
     """
 
     address: str
     known: tuple[Member, ...]
     accepts: bool
     sends: bool
+    is_accepted: bool
+    passes: bool
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether this host may send it nothing that is not authenticated."""
+        return self.accepts and self.passes
+
+    @property
+    def is_probed(self) -> bool:
+        """Whether all is there to see that authenticated packets pass, and nobody has."""
+        return self.accepts and self.is_accepted and not self.passes
 
 
-def peers(found: Members, own: Member) -> list[Peer]:
+def peers(found: Members, own: Member, passes: Collection[str] = ()) -> list[Peer]:
     """The other control hosts.
 
     Args:
         found: all who are let in.
         own: this host.
+        passes: addresses of those from which authenticated answers have come.
     """
     by_address: dict[str, list[Member]] = {}
     for one in found.found:
@@ -56,6 +71,9 @@ def peers(found: Members, own: Member) -> list[Peer]:
             tuple(known),
             accepts=all(found.accepts(one, own) for one in known),
             sends=all(found.sends(one, own) for one in known),
+            is_accepted=all(found.accepts(own, one) for one in known),
+            # What was said once holds, also after this host has begun anew.
+            passes=address in passes or all(found.sends(own, one) for one in known),
         )
         for address, known in by_address.items()
     ]
@@ -66,7 +84,7 @@ def says(own: Member, others: Iterable[Peer]) -> list[str]:
     return [
         entry(own, one)
         for other in others
-        for entry in (members.accepts, *([members.sends] if other.accepts else []))
+        for entry in (members.accepts, *([members.sends] if other.is_secured else []))
         for one in other.known
     ]
 
@@ -103,7 +121,7 @@ def script(authority: Authority, own: str, others: Iterable[Peer]) -> str:
     """
     here = plain_address(own)
     found = sorted(
-        (there, other.accepts) for other in others if (there := plain_address(other.address)).version == here.version
+        (there, _selected(other)) for other in others if (there := plain_address(other.address)).version == here.version
     )
     lines = [
         "#!/bin/sh -e",
@@ -124,10 +142,17 @@ def script(authority: Authority, own: str, others: Iterable[Peer]) -> str:
     ]
     for there, _ in found:
         lines += [_association(authority, here, there), _association(authority, there, here)]
-    for there, accepts in found:
-        if accepts:
-            lines += [_policy(here, there, f"{side}port {port}") for port in PORTS for side in ("s", "d")]
+    for there, ports in found:
+        lines += [_policy(here, there, one) for one in ports]
     return "\n".join([*lines, "END", ""])
+
+
+def _selected(other: Peer) -> list[str]:
+    """The ports whose packets to another host are authenticated: all, or those by which is seen that they pass."""
+    if other.is_secured:
+        return [f"{side}port {port}" for port in PORTS for side in ("s", "d")]
+    own, its = f"sport {PROBE} dport {NORTHBOUND_RAFT}", f"sport {NORTHBOUND_RAFT} dport {PROBE}"
+    return [own, its] if other.accepts else []
 
 
 def _association(authority: Authority, source: Address, target: Address) -> str:

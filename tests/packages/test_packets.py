@@ -49,6 +49,11 @@ with socket.create_connection((sys.argv[1], 6643)) as server:
         server.sendall(line.encode())
         print(server.recv(100).decode(), end="", flush=True)
 """
+_PROBE = """
+import sys
+from ovnhook.control.packets import answers
+print(answers(*sys.argv[1:]))
+"""
 _SHORT = 10  # seconds, after which a connection is taken for one that is refused
 
 
@@ -62,6 +67,7 @@ class Hosts:
     folder: Path
     authority: Authority = field(default_factory=Authority.new)
     said: set[str] = field(default_factory=set)
+    passes: dict[str, set[str]] = field(default_factory=dict)
 
     def member(self, address: str) -> Member:
         """A control host, as all know it."""
@@ -73,13 +79,20 @@ class Hosts:
         own = self.member(address)
         entries = {one.key: f"{one.address} seal" for one in map(self.member, self.control)}
         found = members.read(entries | dict.fromkeys(self.said, "- seal"))
-        others = ipsec.peers(found, own)
+        passes = self.passes.setdefault(address, set())
+        others = ipsec.peers(found, own, passes)
         rules, script = self.folder / "rules", self.folder / "script"
-        rules.write_text(fence.rules(self.control, [one.address for one in others if not one.sends]))
+        known, plain = [one.address for one in others], [one.address for one in others if not one.sends]
+        rules.write_text(fence.rules(known, plain, [one.address for one in others if one.is_probed]))
         script.write_text(ipsec.script(self.authority, address, others))
         assert self.network.run(address, "nft", "-f", str(rules)) == ""
         assert self.network.run(address, "sh", str(script)) == ""
         self.said |= set(ipsec.says(own, others))
+        passes |= {one.address for one in others if one.is_probed and self.answers(address, one.address)}
+
+    def answers(self, source: str, target: str) -> bool:
+        """Whether one control host answers another one where both have to authenticate what they send."""
+        return self.network.run(source, "/usr/bin/python3", "-c", _PROBE, source, target) == "True\n"
 
     def reaches(self, source: str, target: str, port: int = PORTS[0], *, wait: float = HANG, length: int = 1) -> bool:
         """Whether somebody has an answer at a port."""
@@ -131,7 +144,7 @@ def get_there(hosts: Hosts) -> None:
     )
     assert line.stdin is not None
     assert line.stdout is not None
-    for turn in (one, two, one, two, one, two):
+    for turn in (one, two) * 5:
         hosts.load(turn)
         line.stdin.write(f"{turn}\n")
         line.stdin.flush()
@@ -170,3 +183,32 @@ def take_an_address(hosts: Hosts) -> None:
     hosts.load(two)
     assert hosts.reaches(two, one)
     assert hosts.reaches(one, two)
+
+
+@pytest.mark.parametrize("form", ["192.0.2.{}", "2001:db8::{}"])
+def test_an_answer_counts_if_both_ways_are_authenticated(network: Network, form: str, tmp_path: Path) -> None:
+    """By the rules and by the policies, each alone: all that has not to be authenticated yet goes on as it was."""
+    with made(network, form, tmp_path) as hosts:
+        one, two = hosts.control
+        assert hosts.answers(one, two)
+        network.run(one, "nft", "-f", str(_written(tmp_path, fence.rules([two], [two], [two]))))
+        assert not hosts.answers(one, two)
+        assert hosts.reached(one, two) == hosts.reached(two, one) == [*PORTS, 6641]
+        network.run(one, "nft", "delete", "table", *fence.TABLE)
+
+        # What the one that calls sends, and what the one that is called does; there are no associations.
+        for here, there, port in ((one, two, "dport 6643"), (two, one, "sport 6643")):
+            peer = ipsec.Peer(there, (hosts.member(there),), accepts=True, sends=False, is_accepted=True, passes=False)
+            lines = ipsec.script(hosts.authority, here, [peer]).splitlines()
+            (policy,) = [line for line in lines if line.startswith("xfrm policy add ") and port in line]
+            assert hosts.answers(one, two)
+            assert network.run(here, "ip", "-batch", str(_written(tmp_path, f"{policy}\n"))) == ""
+            assert not hosts.answers(one, two)
+            assert hosts.reached(one, two) == hosts.reached(two, one) == [*PORTS, 6641]
+            network.run(here, "ip", "xfrm", "policy", "deleteall", "dir", "out", "priority", str(ipsec.PRIORITY))
+
+
+def _written(folder: Path, text: str) -> Path:
+    path = folder / "written"
+    path.write_text(text)
+    return path

@@ -15,11 +15,11 @@ from ovnhook.pki.x509 import Authority
 def test_nft_understands_them(hosts: list[str]) -> None:
     """Whether packets of all control hosts are authenticated, or of some, or of none."""
     for plain in (hosts, hosts[:1], []):
-        text = fence.rules(hosts, plain)
+        text = fence.rules(hosts, plain, hosts)
         done = subprocess.run(["nft", "-c", "-f", "-"], input=text, text=True, capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         assert text.index("accept") < text.index("drop")
-        assert fence.rules(reversed(hosts), reversed(plain)) == text
+        assert fence.rules(reversed(hosts), reversed(plain), reversed(hosts)) == text
 
 
 def test_whose_address_is_enough() -> None:

@@ -67,6 +67,10 @@ def with_node(node: Node) -> Observed:
             "the northbound database's server on this host listens where its rows say, and every node can write these",
         ),
         (
+            replace(WELL, unanswered=("c2",)),
+            "control host c2 does not answer authenticated packets: IP protocol 51 does not pass, or it is off",
+        ),
+        (
             replace(WELL, is_fence_missing=True),
             "this control host has not loaded its fence: others may reach the cluster's ports, members may not",
         ),

@@ -52,7 +52,7 @@ def test_two_hosts_have_the_same_associations(addresses: tuple[str, str]) -> Non
 def test_all_that_control_hosts_alone_may_do_is_authenticated() -> None:
     """Once the other one accepts it: what this host asks there, and what it answers."""
     one, two = host(1), host(2)
-    (peer,) = ipsec.peers(read(one, two, said=frozenset({members.accepts(two, one)})), one)
+    (peer,) = ipsec.peers(read(one, two, said=frozenset({members.accepts(two, one)})), one, {two.address})
     policies = [" ".join(words) for words in batch(one, [peer]) if words[:3] == ["xfrm", "policy", "add"]]
     ports = [re.search(r"src 192.0.2.1 dst 192.0.2.2 proto tcp (.port \d+) dir out", line) for line in policies]
     assert {found.group(1) for found in ports if found} == {
@@ -61,23 +61,49 @@ def test_all_that_control_hosts_alone_may_do_is_authenticated() -> None:
     assert all(line.endswith("mode transport level required") for line in policies)
 
 
+def test_nothing_else_is_authenticated_before_it_is_known_to_pass() -> None:
+    """A call of one host from a port of its own, and the answer to the other's."""
+    one, two = host(1), host(2)
+    found = read(one, two, said=frozenset({members.accepts(two, one)}))
+    (peer,) = ipsec.peers(found, one)
+    policies = [" ".join(words) for words in batch(one, [peer]) if words[:3] == ["xfrm", "policy", "add"]]
+    assert [line.partition(" dir out")[0].partition("proto tcp ")[2] for line in policies] == [
+        "sport 16643 dport 6643",
+        "sport 6643 dport 16643",
+    ]
+    assert members.sends(one, two) not in ipsec.says(one, [peer])
+    assert not peer.is_probed  # its answer is not let in yet, and would be no proof
+    found = read(one, two, said=frozenset({members.accepts(two, one), members.accepts(one, two)}))
+    assert ipsec.peers(found, one)[0].is_probed
+    (peer,) = ipsec.peers(found, one, {two.address})
+    assert not peer.is_probed
+    assert members.sends(one, two) in ipsec.says(one, [peer])
+    again = read(one, two, said=found.said | {members.sends(one, two)})
+    assert ipsec.peers(again, one)[0].is_secured  # after a start of its control service, whoever is off
+
+
 def test_nobody_is_cut_off_while_hosts_are_upgraded_one_by_one() -> None:
     """Whatever the order in which hosts load what they have, and hear what others say, each accepts what is sent."""
     hosts = [host(1), host(2), host(3)]
     said: frozenset[str] = frozenset()
     loaded: dict[str, list[ipsec.Peer]] = {}
-    for turn in (0, 1, 0, 2, 2, 1, 0, 0, 1, 2, 2, 1, 0):
+    passes: dict[str, set[str]] = {one.address: set() for one in hosts}
+    for turn in (0, 1, 0, 2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0, 1, 2):
         own = hosts[turn]
-        loaded[own.address] = ipsec.peers(read(*hosts, said=said), own)
+        loaded[own.address] = ipsec.peers(read(*hosts, said=said), own, passes[own.address])
         said |= set(ipsec.says(own, loaded[own.address]))
+        for other in loaded[own.address]:
+            back = next((one for one in loaded.get(other.address, ()) if one.address == own.address), None)
+            if other.is_probed and back and back.accepts:
+                passes[own.address].add(other.address)
         late = ipsec.unauthenticated(read(*hosts, said=said))
         assert set(late) >= {one.subject.name for one in hosts if one.address not in loaded}
         for here, others in loaded.items():
             for other in others:
                 back = next((one for one in loaded.get(other.address, ()) if one.address == here), None)
                 assert not other.accepts or back  # what is authenticated is understood
-                assert not other.sends or (back and back.accepts)  # what isn't, isn't sent
-    assert all(one.accepts and one.sends for others in loaded.values() for one in others)
+                assert not other.sends or (back and back.is_secured)  # what isn't, isn't sent
+    assert all(one.is_secured and one.sends for others in loaded.values() for one in others)
     assert ipsec.unauthenticated(read(*hosts, said=said)) == []
     assert ipsec.unauthenticated(read(*hosts)) == []
 

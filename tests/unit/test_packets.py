@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from ovnhook.control.packets import Packets
+from ovnhook.control.packets import Packets, answers
 from ovnhook.pki import fence, ipsec, members, x509
 from ovnhook.pki.keyfiles import AuthorityFiles
 from ovnhook.pki.members import Member
@@ -36,7 +37,8 @@ class Host:
         self.commands.joinpath("sleep").symlink_to("/bin/true")
         self.let("nft", "exit 0")
         self.let("ip", 'cat >/dev/null; echo "ip $*" >>did')
-        self.packets = Packets(self.files, self.loaded)
+        self.answering: set[str] = set()
+        self.packets = Packets(self.files, self.loaded, lambda _, other: other in self.answering)
 
     def let(self, command: str, script: str) -> None:
         """Let a command do something."""
@@ -157,6 +159,49 @@ def test_associations_that_are_gone_are_missed_by_who_has_promised_them(made: Ho
     made.packets.look(0)
     made.packets.look(60)
     assert made.packets.is_missing
+
+
+def test_authenticated_packets_that_do_not_pass(made: Host) -> None:
+    """Nothing else is authenticated, and it is told; an answer counts only where the kernel lets in no other one."""
+    one, two = host(1), host(2)
+    said = frozenset({members.accepts(one, two), members.accepts(two, one)})
+    made.write(1, 2, said=said)
+    rules = made.files.fence.read_text()
+    answer = "ip saddr { 192.0.2.2 } tcp sport 6643 tcp dport 16643"
+    assert f"{answer} ipsec in reqid {fence.REQID} accept\n        {answer} drop\n" in rules
+    made.answering = {two.address}
+    assert not made.packets.probe()  # as nothing is loaded
+    made.load()
+    made.answering = set()
+    told = []
+    for _ in range(4):
+        told.append(made.packets.unanswered)
+        assert not made.packets.probe()
+    assert told == [(), (), (), ("c2",)]
+    made.answering = {two.address}
+    assert made.packets.probe()
+    made.write(1, 2, said=said)
+    assert made.packets.unanswered == ()
+    assert answer not in made.files.fence.read_text()
+    assert members.sends(one, two) not in made.packets.said
+    made.load()
+    assert members.sends(one, two) in made.packets.said
+    assert not made.packets.probe()
+
+
+def test_a_host_is_called_from_the_port_that_policies_name() -> None:
+    """Again and again, and whether or not there is an answer."""
+    with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as server:
+        patch.setattr(fence, "NORTHBOUND_RAFT", server.getsockname()[1])
+        with socket.create_server(("127.0.0.2", 0)) as other:
+            patch.setattr(fence, "PROBE", other.getsockname()[1])
+        for _ in range(2):
+            assert answers("127.0.0.2", "127.0.0.1")
+            connection, address = server.accept()
+            connection.close()
+            assert address == ("127.0.0.2", fence.PROBE)
+        server.close()
+        assert not answers("127.0.0.2", "127.0.0.1")
 
 
 def test_nft_checks_what_it_will_be_asked_for() -> None:

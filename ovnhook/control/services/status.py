@@ -16,6 +16,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.base.text import quoted
 from ovnhook.control.gateways import Gateways
+from ovnhook.control.packets import Packets
 from ovnhook.control.remotes import Remotes
 from ovnhook.control.repairs import Repairs
 from ovnhook.control.services.nodes import Around, message
@@ -85,7 +86,7 @@ class Status:
         northbound: one of those who are asked.
         southbound: the other one.
         members: who is let in, as far as it is known.
-        is_fence_missing: whether the kernel lacks what it is to do with packets between control hosts.
+        packets: what is done with packets between control hosts, or None where the authority is elsewhere.
         remotes: knows where the databases' servers listen, or None where they are not this host's.
         gateways: sets the routers' gateways, and says where it can't.
         repairs: finds rows that were deleted or changed.
@@ -96,7 +97,7 @@ class Status:
         northbound: Northbound,
         southbound: Southbound,
         members: Callable[[], Members],
-        is_fence_missing: Callable[[], bool],
+        packets: Packets | None,
         remotes: Remotes | None,
         gateways: Gateways,
         repairs: Repairs,
@@ -104,7 +105,7 @@ class Status:
         self._northbound = northbound
         self._southbound = southbound
         self._members = members
-        self._is_fence_missing = is_fence_missing
+        self._packets = packets
         self._measuring = threading.Lock()
         self._measured = _Measured(-FRESH)
         self._remotes = remotes
@@ -151,7 +152,8 @@ class Status:
             foreign=self._remotes.foreign if self._remotes else (),
             follows_rows=self._remotes.follows_rows if self._remotes else False,
             unauthenticated=tuple(ipsec.unauthenticated(self._members())),
-            is_fence_missing=self._is_fence_missing(),
+            is_fence_missing=self._packets.is_missing if self._packets else False,
+            unanswered=self._packets.unanswered if self._packets else (),
         )
         around = Around(
             nb_cfg=measured.count,
