@@ -34,6 +34,9 @@ A message is waited for until its thread has a turn, also where it is there alre
 half-open for a moment.
 """
 
+SETTLED = 1.0
+"""Seconds after which a call is half-open for its caller's sake, and not because its thread has had no turn yet."""
+
 _SILENCE = 60.0  # seconds between two lines of the log about callers that have too many calls
 
 
@@ -73,6 +76,7 @@ class Call:
         self.kind = kind
         self.cancel = cancel
         self.ends: float | None = None
+        self.waits_since = 0.0
         self.holders = 2  # gRPC, and the thread that answers: a client that cancels does not free the thread
         self._clock = clock
 
@@ -132,6 +136,7 @@ class Admission:
         """Note that a call waits for its first message."""
         with self._lock:
             call.expect(MESSAGE)
+            call.waits_since = self._clock()
             self._half_open[id(call)] = call
             excess = self._excess()
         _cancel(excess)
@@ -170,7 +175,7 @@ class Admission:
                 del self._each[call.caller, call.kind]
 
     def _make_room(self, caller: str, kind: Kind, limit: Limit) -> list[Call]:
-        """Refuse one call more than there may be, or return a half-open one that has to go for it."""
+        """Refuse one call more than there may be, or return one that has to go for it: half-open, and for a while."""
         if limit.each is not None and self._each[caller, kind] >= limit.each:
             rivals = [one for one in self._half_open.values() if (one.caller, one.kind) == (caller, kind)]
             words = f"{caller} has {limit.each} {kind.value} open already"
@@ -179,9 +184,11 @@ class Admission:
             words = f"{limit.total} {kind.value} are open already, of all clients together"
         else:
             return []
-        for one in rivals[:1]:
-            del self._half_open[id(one)]
-            return [one]
+        settled = self._clock() - SETTLED
+        for one in rivals:
+            if one.waits_since <= settled:
+                del self._half_open[id(one)]
+                return [one]
         self._tell(words)
         raise Exhausted(words, "wait until one has ended")
 

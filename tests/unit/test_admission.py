@@ -7,7 +7,9 @@ from typing import cast
 import grpc
 import pytest
 
-from ovnhook.control.admission import HALF_OPEN, Admission, Call, Kind
+from ovnhook.base.errors import Exhausted
+from ovnhook.control.admission import HALF_OPEN, SETTLED, Admission, Call, Kind, Limit
+from tests.unit.test_agenda import Clock
 
 
 class Context:
@@ -75,3 +77,19 @@ def test_many_with_one_each(half_open: int | None) -> None:
     for one in callers:
         one.call()
     assert [any(one.cancelled) for one in callers] == [half_open is not None] + [False] * HALF_OPEN
+
+
+@pytest.mark.parametrize("limit", [Limit(each=16), Limit(total=16)])
+def test_one_more_than_there_may_be(limit: Limit) -> None:
+    """It is refused while the others may only wait for their threads' turn; later the oldest of these goes for it."""
+    clock = Clock()
+    admission = Admission({Kind.SHORT: limit}, clock=clock)
+    ann = Caller(admission, "ann")
+    first, *_ = ann.call(16)
+    with pytest.raises(Exhausted, match="16 calls"):
+        ann.call()
+    clock.now += SETTLED
+    admission.proceed(first, None)
+    ann.contexts.pop()
+    ann.call()
+    assert ann.cancelled == [False, True] + [False] * 15
