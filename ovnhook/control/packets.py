@@ -57,12 +57,13 @@ class Packets:
             found: all who are let in.
             own: this host.
         """
+        self._passes &= set(found.servers.values())  # another host may come to the address of one that has gone
         others = ipsec.peers(found, own, self._passes)
-        self._own, self._probed = own.address, [one for one in others if one.is_probed]
+        probed = [one for one in others if one.is_probed]
         rules = fence.rules(
             [one.address for one in others],
             [one.address for one in others if not one.sends],
-            [one.address for one in self._probed],
+            [one.address for one in probed],
         )
         self._wanted = {
             self._script: (ipsec.script(authority, own.address, others).encode(), keyfiles.SECRET),
@@ -72,6 +73,7 @@ class Packets:
             if keyfiles.read(path) != text:
                 keyfiles.write(path, text, mode)
                 self._since, self._pause = None, _FIRST
+        self._own, self._probed = own.address, probed  # last: `probe` looks whether that is loaded
         self._says = ipsec.says(own, others)
         self._is_alone = not others
         self._is_relied_on = any(found.accepts(own, one) for other in others for one in other.known)
@@ -101,9 +103,9 @@ class Packets:
 
         Only then does a host authenticate all that it sends: a firewall that drops them cuts nobody off.
         """
+        probed = self._probed  # first: another thread may write meanwhile
         if not all(map(self._is_loaded, self._wanted)):
             return False  # an answer would prove nothing
-        probed = self._probed
         passes = {one.address for one in probed if self._answers(self._own, one.address)}
         self._failures.update(one.address for one in probed if one.address not in passes)
         self._passes |= passes

@@ -188,6 +188,10 @@ def test_authenticated_packets_that_do_not_pass(made: Host) -> None:
     assert members.sends(one, two) in made.packets.said
     assert not made.packets.probe()
 
+    made.write(1)
+    made.write(1, 2, said=said)
+    assert answer in made.files.fence.read_text()
+
 
 def test_a_host_is_called_from_the_port_that_policies_name() -> None:
     """Again and again, and whether or not there is an answer."""
