@@ -95,6 +95,7 @@ SITE = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib
 install: ## the library and the command, below /usr/local
 	packaging/protos
 	install -d $(DESTDIR)$(SITE) $(DESTDIR)/usr/local/bin
+	rm -rf $(DESTDIR)$(SITE)/ovnhook
 	cp -r --no-preserve=ownership ovnhook $(DESTDIR)$(SITE)/
 	find $(DESTDIR)$(SITE)/ovnhook -name __pycache__ -exec rm -r {} +
 	install -m 755 packaging/ovnhook $(DESTDIR)/usr/local/bin/ovnhook

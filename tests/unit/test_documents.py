@@ -131,3 +131,44 @@ def test_the_list_of_decisions_has_every_one() -> None:
     lines = (folder / "README.md").read_text().splitlines()
     for page in folder.glob("0*.md"):
         assert f"- [{page.read_text().splitlines()[0].removeprefix('# ')}]({page.name})" in lines
+
+
+FILES = sorted(path for folder in ("ovnhook", "lab", "bench", "tests") for path in (REPO / folder).rglob("*.py"))
+NAMED = re.compile(r"(?<![\w./-])ovnhook(?:\.[a-z_]\w*)+|(?<![\w./-])(?:[a-z_]\w*/)+[a-z_0-9]+\.py\b")
+OTHER = re.compile(r"ovnhook\.(conf|proto|toml|v1|__file__)\b")
+
+
+def exists(name: str) -> bool:
+    """Whether there is such a module, a path of it, or something in it."""
+    if "/" in name:
+        return any((folder / name).is_file() for folder in (REPO, REPO / "ovnhook"))
+    folder, *parts = REPO, *name.split(".")
+    for number, part in enumerate(parts):
+        if (module := folder / f"{part}.py").is_file():
+            return all(inside in module.read_text() for inside in parts[number + 1 : number + 2])
+        folder /= part
+        if not folder.is_dir():
+            return False
+    return True
+
+
+def test_modules_that_are_named_are_there() -> None:
+    """Comments, docstrings and documents do not go on naming what has moved."""
+    fancied = {"test_layers.py", "test_parts.py", "CHANGELOG.md"}  # they name what never was, or was once
+    named = {
+        (str(file.relative_to(REPO)), name)
+        for file in [*DOCUMENTS, *FILES]
+        if file.name not in fancied
+        for name in NAMED.findall(file.read_text())
+    }
+    assert len(named) > len(FILES)
+    assert sorted((file, name) for file, name in named if not (OTHER.match(name) or exists(name))) == []
+
+
+def test_functions_that_the_architecture_names_are_there() -> None:
+    """Each as ``module.function``."""
+    page = (REPO / "docs" / "explanation" / "architecture.md").read_text()
+    modules = {path.stem: path.read_text() for path in (REPO / "ovnhook").rglob("*.py")}
+    named = re.findall(r"`([a-z]+)\.([a-z_]+)`", page)
+    assert named
+    assert [f"{module}.{name}" for module, name in named if f"def {name}(" not in modules.get(module, "")] == []
