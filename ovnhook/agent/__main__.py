@@ -9,11 +9,11 @@ import threading
 
 from sdnotify import SystemdNotifier
 
+from ovnhook.agent.hooks import Server
 from ovnhook.agent.host import Host
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.node import Teller
 from ovnhook.agent.reconcile import Reconciler
-from ovnhook.agent.server import Server
 from ovnhook.base import logs
 from ovnhook.base.config import AGENT_SOCKET, load
 from ovnhook.base.errors import OvnhookError

@@ -1,6 +1,6 @@
 """What libvirt says of this host: which domains there are, and when one goes or changes.
 
-A domain about which libvirt does not answer delays nothing that is asked about the others (ovnhook.agent.calls).
+A domain about which libvirt does not answer delays nothing that is asked about the others (ovnhook.agent.libvirtcalls).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from uuid import UUID
 
 import libvirt
 
-from ovnhook.agent.calls import Calls, NoAnswer
+from ovnhook.agent.libvirtcalls import Calls, NoAnswer
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
 

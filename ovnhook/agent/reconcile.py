@@ -22,9 +22,9 @@ from uuid import UUID
 
 from ovnhook.agent import sight
 from ovnhook.agent.agenda import Agenda, Event, Failures, Scan
-from ovnhook.agent.calls import NoAnswer
 from ovnhook.agent.host import Host
 from ovnhook.agent.hypervisor import Hypervisor, Listeners, Seen, Sight
+from ovnhook.agent.libvirtcalls import NoAnswer
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline

@@ -20,8 +20,8 @@ from ovnhook.base.errors import OvnhookError
 from ovnhook.base.liveness import Liveness
 from ovnhook.control import listener, roles
 from ovnhook.control.gateways import Gateways
+from ovnhook.control.guard import Remotes
 from ovnhook.control.loop import Loop
-from ovnhook.control.remotes import Remotes
 from ovnhook.control.repairs import Repairs
 from ovnhook.control.services.attachments import Attachments
 from ovnhook.control.services.certificates import Certificates

@@ -19,7 +19,7 @@ from ovnhook.base.errors import Conflict, InvalidConfig, NotFound, OvnhookError,
 from ovnhook.control import packets
 from ovnhook.control.loop import Loop
 from ovnhook.databases.trust import Trust as Row
-from ovnhook.ovsdb import server
+from ovnhook.ovsdb import appctl
 from ovnhook.pki import keyfiles, members, x509
 from ovnhook.pki.members import Member, Members
 
@@ -208,7 +208,7 @@ class Trust:
             return
         for socket in _DATABASES:
             try:
-                server.cut_connections(socket, Deadline.after(_PATIENCE / 2))
+                appctl.cut_connections(socket, Deadline.after(_PATIENCE / 2))
             except OvnhookError as error:
                 if str(error) != self._said:
                     _log.error("somebody is let in no more, and may be connected still: %s", error)

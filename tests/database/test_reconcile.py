@@ -15,9 +15,9 @@ pytest.importorskip("libvirt")  # which PyPI's newest needs libvirt's headers fo
 
 from lab.waiting import HANG
 from ovnhook.agent import reconcile
-from ovnhook.agent.calls import NoAnswer
 from ovnhook.agent.host import Host
 from ovnhook.agent.hypervisor import Seen, Sight
+from ovnhook.agent.libvirtcalls import NoAnswer
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.reconcile import Reconciler
 from ovnhook.base import uuids

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ovnhook.base.deadline import Deadline
-from ovnhook.control.remotes import Remotes
-from ovnhook.ovsdb import server
+from ovnhook.control.guard import Remotes
+from ovnhook.ovsdb import appctl
 from ovnhook.ovsdb.connection import Database
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki.x509 import Authority
@@ -85,7 +85,7 @@ def test_a_foreign_row_is_taken_out_and_told(host: Host, tool: str, target: str)
 def test_what_nodes_need_is_put_back_where_the_server_follows_rows(host: Host) -> None:
     """Also where our own row was bent to lead elsewhere."""
     files = [str(host.files.key), str(host.files.certificate), str(host.files.ca)]
-    server.list_remotes(f"{host.northbound.directory}/c", Deadline.after(20))
+    appctl.list_remotes(f"{host.northbound.directory}/c", Deadline.after(20))
     host.look()
     assert host.remotes.follows_rows
     assert host.nbctl("get-connection").split() == ["pssl:6641"]

@@ -17,9 +17,9 @@ from uuid import UUID
 import pytest
 
 from lab.waiting import HANG
+from ovnhook.agent.hooks import BUSY, Server
 from ovnhook.agent.host import Host
 from ovnhook.agent.locks import DomainLocks
-from ovnhook.agent.server import BUSY, Server
 from ovnhook.base import logs
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
@@ -167,17 +167,17 @@ def test_a_name_makes_no_line_of_its_own(agent: Agent, capsys: pytest.CaptureFix
     """Whatever the XML says: the log has one line for one request."""
     handler = logging.StreamHandler()
     handler.setFormatter(logs.OneLine())
-    logger = logging.getLogger("ovnhook.agent.server")
+    logger = logging.getLogger("ovnhook.agent.hooks")
     logger.addHandler(handler)
     try:
         with agent.locks.hold(WEB, Deadline.after(60)):
-            xml = OURS.replace(b"web1", b"web1&#10;INFO ovnhook.agent.server: start of domain mail: done\xc2\x9b")
+            xml = OURS.replace(b"web1", b"web1&#10;INFO ovnhook.agent.hooks: start of domain mail: done\xc2\x9b")
             agent.ask(b"prepare %f\n%s" % (time.monotonic() - 17.5, xml))
     finally:
         logger.removeHandler(handler)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.isprintable()
-    assert "domain web1\\nINFO ovnhook.agent.server: start of domain mail: done\\x9b" in line
+    assert "domain web1\\nINFO ovnhook.agent.hooks: start of domain mail: done\\x9b" in line
 
 
 def test_a_traceback_makes_no_message() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab.waiting import HANG
-from ovnhook.agent.calls import Calls, NoAnswer
+from ovnhook.agent.libvirtcalls import Calls, NoAnswer
 
 
 class Connection:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ovnhook.agent.server import BUSY
+from ovnhook.agent.hooks import BUSY
 from ovnhook.cli.commands import check
 from ovnhook.cli.main import main
 

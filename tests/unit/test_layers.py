@@ -114,7 +114,7 @@ def test_the_core_is_there() -> None:
         "domains/plan.py",
         "databases/northbound.py",
         "engine/attach.py",
-        "agent/server.py",
+        "agent/hooks.py",
     } <= set(FILES)
 
 
@@ -124,7 +124,7 @@ def test_the_core_is_there() -> None:
         ("resources/state.py", "from ovnhook.databases import northbound", "not below"),
         ("domains/plan.py", "from ovnhook.engine import attach", "not below"),
         ("domains/plan.py", "def f():\n    import ovnhook.agent.lifecycle as l", "not below"),
-        ("agent/server.py", "from ovnhook.control import service", "not below"),
+        ("agent/hooks.py", "from ovnhook.control import service", "not below"),
         ("control/service.py", "from ovnhook.agent import server", "not below"),
         ("resources/state.py", "from . import changes", "whole name"),
         ("resources/state.py", "import os.path", "pure"),
@@ -148,7 +148,7 @@ def test_a_wrong_import_is_told(file: str, source: str, fault: str) -> None:
     ("file", "source"),
     [
         (
-            "agent/server.py",
+            "agent/hooks.py",
             "import libvirt, os\nfrom ovnhook.agent import reconcile\nfrom ovnhook.domains import plan",
         ),
         ("api/client.py", "import grpc\nfrom ovnhook.api.v1 import subnet_pb2"),

@@ -16,14 +16,14 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.base.text import quoted
 from ovnhook.control.gateways import Gateways
+from ovnhook.control.guard import Remotes
 from ovnhook.control.packets import Packets
-from ovnhook.control.remotes import Remotes
 from ovnhook.control.repairs import Repairs
 from ovnhook.control.services.nodes import Around, message
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.diagnosis import problems
-from ovnhook.ovsdb import server
+from ovnhook.ovsdb import appctl
 from ovnhook.pki import ipsec
 from ovnhook.pki.members import Members
 from ovnhook.pki.x509 import CONTROL, NODE, OPERATOR, Subject
@@ -122,7 +122,7 @@ class Status:
         sides = {"northbound": self._northbound.database, "southbound": self._southbound.database}
         with ThreadPoolExecutor() as pool:
             asked = [
-                (side, pool.submit(server.ask, remote.strip(), database.name, Deadline.after(share)))
+                (side, pool.submit(appctl.ask, remote.strip(), database.name, Deadline.after(share)))
                 for side, database in sides.items()
                 for remote in database.remotes.split(",")
             ]

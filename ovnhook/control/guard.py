@@ -12,7 +12,7 @@ from ovnhook.base.errors import OvnhookError
 from ovnhook.control.loop import Loop
 from ovnhook.databases import connections as rows
 from ovnhook.diagnosis.problems import Foreign
-from ovnhook.ovsdb import server
+from ovnhook.ovsdb import appctl
 from ovnhook.ovsdb.connection import Database
 from ovnhook.pki import keyfiles, remotes, x509
 
@@ -49,7 +49,7 @@ class Remotes:
 
     def look(self, deadline: Deadline) -> None:
         """Take out what is not ours, and put in again what is."""
-        listening = server.list_remotes(self._control, deadline)
+        listening = appctl.list_remotes(self._control, deadline)
         self.follows_rows = _BY_ROWS in listening
         shown = remotes.Keys(str(self._files.key), str(self._files.certificate), str(self._files.ca))
         for database in self._databases:
