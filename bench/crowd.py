@@ -12,7 +12,7 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.operations import operations_of
 from ovnhook.domains import plan
 from ovnhook.domains.choice import Placement
-from ovnhook.domains.values import Domain, Interface, Kind, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
 from ovnhook.resources.changes import Change
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import address
@@ -50,7 +50,9 @@ def _domain(number: int) -> Domain:
     uuid = uuid5(_NAMESPACE, str(number))
     mac = "52:54:" + ":".join(f"{octet:02x}" for octet in number.to_bytes(4, "big"))
     name = f"other{number}"
-    return Domain(uuid, name, 1, (Interface(mac, Kind.BRIDGE, Wish(hostname=name), str(uuid5(uuid, mac))),), (mac,))
+    return Domain(
+        uuid, name, 1, (Interface(mac, InterfaceType.BRIDGE, Wish(hostname=name), str(uuid5(uuid, mac))),), (mac,)
+    )
 
 
 def attach(

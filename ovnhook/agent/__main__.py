@@ -9,7 +9,7 @@ import threading
 
 from sdnotify import SystemdNotifier
 
-from ovnhook.agent.hooks import Server
+from ovnhook.agent.hooks import HookServer
 from ovnhook.agent.host import Host
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.node import Teller
@@ -37,7 +37,9 @@ def main() -> int:
         liveness = Liveness(("hook", "reconcile", "node"))
         reconciler = Reconciler(config, host, domains, liveness.beat("reconcile"))
         teller = Teller(host.vswitch, lambda: reconciler.problems, liveness.beat("node"))
-        server = Server(AGENT_SOCKET, config, host, domains, reconciler.wake, reconciler.check, liveness.beat("hook"))
+        server = HookServer(
+            AGENT_SOCKET, config, host, domains, reconciler.wake, reconciler.check, liveness.beat("hook")
+        )
     except OvnhookError as error:
         _log.error("%s", error)
         return error.exit_code

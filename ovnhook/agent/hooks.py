@@ -42,7 +42,7 @@ BUSY = b"busy\n"
 """The whole answer to a request that is one too many."""
 
 
-class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+class HookServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     """Serves the hook until it is shut down.
 
     Args:
@@ -132,7 +132,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 class _Request(socketserver.BaseRequestHandler):
-    server: Server
+    server: HookServer
     request: socket.socket
 
     def handle(self) -> None:

@@ -18,7 +18,7 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.databases.vswitch import Binding, Vswitch
 from ovnhook.domains import choice, plan
-from ovnhook.domains.values import Domain, Kind
+from ovnhook.domains.values import Domain, InterfaceType
 from ovnhook.engine import underlay
 from ovnhook.engine.attach import Attached, Attachment
 from ovnhook.ovsdb import tls
@@ -127,5 +127,5 @@ def _bindings(domain: Domain, *, running: bool) -> Iterator[Binding]:
     """The taps that are there. At a start libvirt plugs some of them by itself, into the right port."""
     for interface in domain.interfaces:
         if interface.device:
-            libvirts = not running and interface.kind is Kind.BRIDGE and interface.interface_id != ""
+            libvirts = not running and interface.kind is InterfaceType.BRIDGE and interface.interface_id != ""
             yield Binding(interface.device, plan.port_id(domain, interface), interface.mac, domain.uuid, libvirts)

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import libvirt
 
-from ovnhook.agent.libvirtcalls import Calls, NoAnswer
+from ovnhook.agent.libvirtcalls import LibvirtCalls, NoAnswer
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
 
@@ -114,7 +114,7 @@ class Hypervisor:
         self._connection: libvirt.virConnect | None = None
         self._listening: list[int] = []  # what libvirt calls our listening to its events
         self._lock = threading.Lock()
-        self._calls: Calls[libvirt.virConnect] = Calls(_connect, listeners.answers)
+        self._calls: LibvirtCalls[libvirt.virConnect] = LibvirtCalls(_connect, listeners.answers)
         self._names: dict[UUID, str] = {}
         self._order: dict[UUID, int] = {}
         libvirt.registerErrorHandler(lambda _context, _error: None, None)  # each error is raised as well

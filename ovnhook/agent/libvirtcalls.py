@@ -25,7 +25,7 @@ _OPEN = "open"
 T = TypeVar("T")
 
 
-class Connection(Protocol):
+class LibvirtConnection(Protocol):
     """What is needed of a libvirt.virConnect."""
 
     def isAlive(self) -> bool:  # noqa: N802
@@ -35,14 +35,14 @@ class Connection(Protocol):
         """End it."""
 
 
-C = TypeVar("C", bound=Connection)
+C = TypeVar("C", bound=LibvirtConnection)
 
 
 class NoAnswer(Unavailable):
     """libvirt has not answered in time. Whatever else is asked may be answered."""
 
 
-class Calls(Generic[C]):
+class LibvirtCalls(Generic[C]):
     """Makes calls, each of which ends in time. Safe to share between threads.
 
     Args:

@@ -15,7 +15,7 @@ from sdnotify import SystemdNotifier
 from ovnhook.base import logs
 from ovnhook.base.config import CONTROL_SOCKET, PATH, load
 from ovnhook.base.errors import OvnhookError
-from ovnhook.control.server import Server
+from ovnhook.control.server import ControlServer
 
 _log = logging.getLogger("ovnhook.control")
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         config = load(given.config)
-        server = Server(given.socket, config)
+        server = ControlServer(given.socket, config)
         server.start()
     except OvnhookError as error:
         _log.error("%s", error)

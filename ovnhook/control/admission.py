@@ -40,7 +40,7 @@ SETTLED = 1.0
 _SILENCE = 60.0  # seconds between two lines of the log about callers that have too many calls
 
 
-class Kind(Enum):
+class CallKind(Enum):
     """The kinds of calls that are counted by themselves."""
 
     SHORT = "calls"
@@ -71,7 +71,7 @@ class Call:
         clock: the monotonic time.
     """
 
-    def __init__(self, caller: str, kind: Kind, cancel: Callable[[], object], clock: Callable[[], float]) -> None:
+    def __init__(self, caller: str, kind: CallKind, cancel: Callable[[], object], clock: Callable[[], float]) -> None:
         self.caller = caller
         self.kind = kind
         self.cancel = cancel
@@ -96,7 +96,7 @@ class Admission:
 
     def __init__(
         self,
-        limits: Mapping[Kind, Limit],
+        limits: Mapping[CallKind, Limit],
         half_open: int | None = HALF_OPEN,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -106,11 +106,11 @@ class Admission:
         self._lock = threading.Lock()
         self._calls: dict[int, Call] = {}
         self._half_open: dict[int, Call] = {}
-        self._each: Counter[tuple[str, Kind]] = Counter()
-        self._total: Counter[Kind] = Counter()
+        self._each: Counter[tuple[str, CallKind]] = Counter()
+        self._total: Counter[CallKind] = Counter()
         self._said = -_SILENCE
 
-    def admit(self, caller: str, kind: Kind, context: grpc.ServicerContext) -> Call:
+    def admit(self, caller: str, kind: CallKind, context: grpc.ServicerContext) -> Call:
         """Let a call in; it is counted until gRPC has ended it and `leave` was called.
 
         Args:
@@ -174,7 +174,7 @@ class Admission:
             if not self._each[call.caller, call.kind]:
                 del self._each[call.caller, call.kind]
 
-    def _make_room(self, caller: str, kind: Kind, limit: Limit) -> list[Call]:
+    def _make_room(self, caller: str, kind: CallKind, limit: Limit) -> list[Call]:
         """Refuse one call more than there may be, or return one that has to go for it: half-open, and for a while."""
         if limit.each is not None and self._each[caller, kind] >= limit.each:
             rivals = [one for one in self._half_open.values() if (one.caller, one.kind) == (caller, kind)]

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from ovnhook.api import hints, messages
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, OvnhookError
-from ovnhook.control.admission import SEND, Admission, Call, Kind
+from ovnhook.control.admission import SEND, Admission, Call, CallKind
 from ovnhook.control.roles import NOBODY, RULES, Identify, Rule, counted_as
 from ovnhook.pki.x509 import Subject
 
@@ -36,7 +36,7 @@ Stream = Callable[[Any, grpc.ServicerContext], Iterator[Any]]
 """A method that answers with a stream; what goes wrong is raised."""
 
 
-class Calls(grpc.ServerInterceptor):  # type: ignore[misc]
+class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
     """Makes of an Answer or Stream what gRPC calls: it is given the client's deadline, and its errors become statuses.
 
     The methods of other services (health, reflection) are given the context in place of a deadline.
@@ -99,7 +99,7 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[misc]
         context: grpc.ServicerContext,
     ) -> Iterator[Any]:
         stream: Stream = handler.stream_stream or handler.unary_stream
-        with _statuses(name, context), self._admitted(name, rule, context, Kind.STREAM) as (_, call):
+        with _statuses(name, context), self._admitted(name, rule, context, CallKind.STREAM) as (_, call):
             request = self._all(call, requests) if handler.request_streaming else self._next(call, requests)
             if request is None:
                 raise InvalidRequest("the request has no message")
@@ -111,12 +111,12 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[misc]
 
     @contextmanager
     def _admitted(
-        self, name: str, rule: Rule, context: grpc.ServicerContext, kind: Kind | None = None
+        self, name: str, rule: Rule, context: grpc.ServicerContext, kind: CallKind | None = None
     ) -> Iterator[tuple[Subject, Call]]:
         """Let a call in, if its caller may make it, for as long as it is answered."""
         caller = self._identify(context)
         rule.check(caller, name)
-        kind = kind or (Kind.LONG if rule.long else Kind.SHORT)
+        kind = kind or (CallKind.LONG if rule.long else CallKind.SHORT)
         call = self._admission.admit(counted_as(caller, context), kind, context)
         try:
             yield caller, call

@@ -8,7 +8,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.diagnosis import connectivity
-from ovnhook.diagnosis.connectivity import Use
+from ovnhook.diagnosis.connectivity import GatewayUse
 from ovnhook.resources.changes import Change
 from ovnhook.resources.state import Cloud
 
@@ -37,8 +37,8 @@ def refuse_removal(host: str, northbound: Northbound, southbound: Southbound, de
     connectivity.refuse_removal(host, cloud, _use(cloud, northbound, southbound, deadline))
 
 
-def _use(cloud: Cloud, northbound: Northbound, southbound: Southbound, deadline: Deadline) -> Use:
-    return Use(
+def _use(cloud: Cloud, northbound: Northbound, southbound: Southbound, deadline: Deadline) -> GatewayUse:
+    return GatewayUse(
         nodes=southbound.nodes(deadline),
         active=southbound.active(deadline),
         guests=northbound.port_counts(deadline, by="subnet"),

@@ -15,8 +15,8 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
 from ovnhook.control import probe, tcp
-from ovnhook.control.admission import HALF_OPEN, Admission, Kind, Limit
-from ovnhook.control.calls import Calls
+from ovnhook.control.admission import HALF_OPEN, Admission, CallKind, Limit
+from ovnhook.control.calls import CallInterceptor
 from ovnhook.control.roles import Identify
 
 LONG = 8
@@ -25,7 +25,7 @@ LONG = 8
 STREAMS = 32
 """How many streams of a listener there may be at a time."""
 
-EACH = {Kind.SHORT: 16, Kind.LONG: 2, Kind.STREAM: 8}
+EACH = {CallKind.SHORT: 16, CallKind.LONG: 2, CallKind.STREAM: 8}
 """How many calls of each kind one client may have at a time over TCP, or one host that has no certificate yet.
 
 Root, on the unix socket, may have any number.
@@ -78,7 +78,7 @@ class Listener:
         where: str,
         services: Services,
         identify: Identify,
-        limits: dict[Kind, Limit],
+        limits: dict[CallKind, Limit],
         bind: Callable[[grpc.Server], None],
         tls: Callable[[], ssl.SSLContext] | None = None,
         options: Sequence[tuple[str, int]] = (),
@@ -92,7 +92,7 @@ class Listener:
         )
         self._server = grpc.server(
             self._threads,
-            interceptors=[Calls(identify, self.admission)],
+            interceptors=[CallInterceptor(identify, self.admission)],
             options=[*_OPTIONS, *options],
             maximum_concurrent_rpcs=_QUEUE,
         )
@@ -142,7 +142,7 @@ def of_root(path: Path, services: Services, identify: Identify) -> Listener:
         if not bound:
             raise OvnhookError(f"can't serve on {path}")
 
-    limits = {Kind.LONG: Limit(total=LONG), Kind.STREAM: Limit(total=STREAMS)}
+    limits = {CallKind.LONG: Limit(total=LONG), CallKind.STREAM: Limit(total=STREAMS)}
     return Listener(str(path), services, identify, limits, bind, half_open=None)
 
 
@@ -154,7 +154,7 @@ def of_clients(config: Config, services: Services, identify: Identify) -> Listen
         services: what it serves.
         identify: says who calls.
     """
-    totals = {Kind.LONG: LONG, Kind.STREAM: STREAMS}
+    totals = {CallKind.LONG: LONG, CallKind.STREAM: STREAMS}
     limits = {kind: Limit(each, totals.get(kind)) for kind, each in EACH.items()}
     options = [*_OPTIONS_OF_TCP, ("grpc.max_connection_idle_ms", 300_000)]
 
@@ -179,5 +179,5 @@ def of_newcomers(config: Config, services: Services, identify: Identify) -> List
         tcp.listen(server, config.enrolment, config, mutual=False)
 
     options = [*_OPTIONS_OF_TCP, ("grpc.max_connection_idle_ms", 10_000)]
-    limits, tls = {Kind.SHORT: Limit(EACH[Kind.SHORT])}, partial(probe.context, None)
+    limits, tls = {CallKind.SHORT: Limit(EACH[CallKind.SHORT])}, partial(probe.context, None)
     return Listener(config.enrolment, services, identify, limits, bind, tls, options, _ENROL)

@@ -39,7 +39,7 @@ from ovnhook.control.services.watches import Changes
 from ovnhook.control.trust import Trust
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
-from ovnhook.databases.trust import Trust as TrustRow
+from ovnhook.databases.trust import TrustRow
 from ovnhook.databases.vswitch import Vswitch
 from ovnhook.engine import underlay
 from ovnhook.engine.attach import Attachment
@@ -50,7 +50,7 @@ _PROBE = 5.0  # seconds between two calls of our own listeners
 _SWEEP = 1.0  # seconds between two looks for calls that are overdue
 
 
-class Server:
+class ControlServer:
     """Serves the API from when it is started until it is stopped.
 
     Args:

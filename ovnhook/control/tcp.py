@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 _Stamp = tuple[tuple[int, int, int], ...]
 
 
-class Certificates:
+class TcpCredentials:
     """The service's certificate and key, and who signs its clients', as they are on disk.
 
     Args:
@@ -101,7 +101,7 @@ def listen(server: grpc.Server, where: str, config: Config, *, mutual: bool = Tr
     """
     try:
         if config.certificate:
-            bound = server.add_secure_port(where, Certificates(config, mutual=mutual).credentials)
+            bound = server.add_secure_port(where, TcpCredentials(config, mutual=mutual).credentials)
         else:
             bound = server.add_insecure_port(where)
     except RuntimeError as error:  # from newer versions of grpc

@@ -18,7 +18,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, InvalidConfig, NotFound, OvnhookError, Unavailable
 from ovnhook.control import packets
 from ovnhook.control.loop import Loop
-from ovnhook.databases.trust import Trust as Row
+from ovnhook.databases.trust import TrustRow as Row
 from ovnhook.ovsdb import appctl
 from ovnhook.pki import keyfiles, members, x509
 from ovnhook.pki.members import Member, Members

@@ -16,7 +16,7 @@ from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.control.services import floating_ips, leases, ports, routers, subnets
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Row
-from ovnhook.ovsdb.replica import Difference
+from ovnhook.ovsdb.replica import RowDifference
 from ovnhook.resources import tables
 from ovnhook.resources.lease.rows import read_lease
 from ovnhook.resources.lease.values import Lease
@@ -76,7 +76,7 @@ class View:
         self._leased: Counter[tuple[str, int]] = Counter()
         self._objects: dict[_Key, Any] = {}
 
-    def apply(self, differences: Iterable[Difference]) -> list[api.Change]:
+    def apply(self, differences: Iterable[RowDifference]) -> list[api.Change]:
         """Take up a change of the database: how objects change with it, those first that others need.
 
         What goes is told before what comes, and in the opposite order.

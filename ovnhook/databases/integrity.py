@@ -45,7 +45,7 @@ from ovnhook.resources.reading import BrokenRow
 from ovnhook.resources.registry import read_registry, registry_columns
 from ovnhook.resources.router import topology
 from ovnhook.resources.router.rows import read_router
-from ovnhook.resources.router.topology import Node
+from ovnhook.resources.router.topology import RowNode
 from ovnhook.resources.router.values import Network, Router
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet import names
@@ -304,7 +304,7 @@ class _Comparison:
         """The rows of a table that are of some kinds of ours."""
         return (row for row in self._there[table].values() if owned.own(row).get("kind") in kinds)
 
-    def _compare(self, uuid: UUID, node: Node) -> Iterator[Defect]:
+    def _compare(self, uuid: UUID, node: RowNode) -> Iterator[Defect]:
         row = self._there[node.table].get(uuid)
         words = _words(node)
         if row is None:
@@ -336,7 +336,7 @@ class _Comparison:
             self._references[place] = frozenset(one[1] for one in set_of(self._there[table][owner][column]))
         return self._references[place]
 
-    def _complete(self, uuid: UUID, node: Node) -> Row:
+    def _complete(self, uuid: UUID, node: RowNode) -> Row:
         """A row that is missing, with what only it knew as far as that is known elsewhere."""
         ids = owned.own(node.row)
         if node.table != tables.DNS:
@@ -348,7 +348,7 @@ class _Comparison:
             records |= names.records(some, ids.get("dns-domain", ""))
         return {**node.row, "records": as_map(records)}
 
-    def _given(self, uuid: UUID, node: Node) -> Iterator[Operation]:
+    def _given(self, uuid: UUID, node: RowNode) -> Iterator[Operation]:
         """What gives the guests' ports their DHCP options back: a reference goes with what it refers to."""
         for port in self._database.ports(self._deadline, subnet=owned.own(node.row)["subnet"]):
             columns = port_columns(port)
@@ -378,7 +378,7 @@ class _Comparison:
                 what = f"the switch of subnet {subnet.name} refers to other names than it is to: dns_records"
                 yield Defect(what, operations=(mutate(tables.SWITCH, key(subnet.uuid), mutations),))
 
-    def _compare_priorities(self, nodes: Mapping[UUID, Node]) -> Iterator[Defect]:
+    def _compare_priorities(self, nodes: Mapping[UUID, RowNode]) -> Iterator[Defect]:
         """Gateways of one router that have the same priority: OVN needs an order (ovn-nb(5), HA_Chassis)."""
         orders: dict[str, list[tuple[UUID, Row]]] = {}
         for uuid, row in self._there[topology.GATEWAY].items():
@@ -398,7 +398,7 @@ class _Comparison:
             what = f"gateways of router {router} have the same priority: {', '.join(sorted(chassis))}"
             yield Defect(what, operations=tuple(operations))
 
-    def _left_over(self, nodes: Mapping[UUID, Node]) -> Iterator[Defect]:
+    def _left_over(self, nodes: Mapping[UUID, RowNode]) -> Iterator[Defect]:
         """Rows of what is no more."""
         for table, found in self._there.items():
             for uuid, row in found.items():
@@ -408,11 +408,11 @@ class _Comparison:
                 if ids["kind"] == "gateway" and self._is_gateway(uuid, row, nodes):
                     continue
                 yield Defect(
-                    f"{_words(Node(table, row))} is left over",
+                    f"{_words(RowNode(table, row))} is left over",
                     operations=(*_apart(table, uuid), delete(table, key(uuid))),
                 )
 
-    def _is_gateway(self, uuid: UUID, row: Row, nodes: Mapping[UUID, Node]) -> bool:
+    def _is_gateway(self, uuid: UUID, row: Row, nodes: Mapping[UUID, RowNode]) -> bool:
         router = owned.own(row).get("router", "")
         return uuids.part("gateways", router) in nodes and uuid == topology.gateway(router, row["chassis_name"])
 
@@ -445,7 +445,7 @@ def _apart(table: str, uuid: UUID) -> Iterable[Operation]:
             yield mutate(parent, [column, "includes", members], [[column, "delete", members]])
 
 
-def _words(node: Node) -> str:
+def _words(node: RowNode) -> str:
     """Which row, for people: the table is OVN's, the rest tells of what it is."""
     ids = owned.own(node.row)
     named = f" {node.row['name']}" if node.row.get("name") else ""

@@ -18,7 +18,7 @@ from ovnhook.resources import tables
 _PAUSE = 0.05  # seconds at most, before it is tried again when somebody was faster
 
 
-class Trust:
+class TrustRow:
     """The row's pairs: a text that says who (``node hv1``, ``control c1``, ``token …``), and what is known of it.
 
     Args:

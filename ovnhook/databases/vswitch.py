@@ -64,7 +64,7 @@ class Binding:
 
 
 @dataclass(frozen=True)
-class Outside:
+class OvsHost:
     """What this host has to do with other hosts: ovn-controller(8) for the keys of Open_vSwitch's external_ids.
 
     Attributes:
@@ -115,7 +115,7 @@ class Vswitch:
         kinds = ids.get("ovn-encap-type", "geneve").split(",")
         return ("geneve" if "geneve" in kinds else kinds[0]), ids.get("ovn-encap-ip", "").split(",")[0]
 
-    def outside(self, deadline: Deadline) -> Outside:
+    def outside(self, deadline: Deadline) -> OvsHost:
         """Where the southbound database is, and which uplinks are up; how many taps there are doesn't matter."""
         (found,) = self.database.transact([select("Open_vSwitch", columns=["external_ids", "ovs_version"])], deadline)
         row = found[0] if found else {"external_ids": ["map", []], "ovs_version": ["set", []]}
@@ -123,7 +123,7 @@ class Vswitch:
         pairs = [pair.strip().partition(":") for pair in ids.get("ovn-bridge-mappings", "").split(",")]
         bridges = {network: bridge for network, _, bridge in pairs if network}
         up = {bridge: self._has_uplink(bridge, deadline) for bridge in bridges.values()}
-        return Outside(
+        return OvsHost(
             southbound=ids.get("ovn-remote", ""),
             version="".join(set_of(row["ovs_version"])),
             uplinks={network: up[bridge] for network, bridge in bridges.items()},

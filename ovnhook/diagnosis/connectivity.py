@@ -21,7 +21,7 @@ _ANYWAY = "to do it anyway: --force"
 
 
 @dataclass(frozen=True)
-class Use:
+class GatewayUse:
     """External connectivity as it is now, as far as the hosts and the databases say.
 
     Attributes:
@@ -61,7 +61,7 @@ def cuts(changes: Sequence[Change]) -> tuple[Cut, ...]:
     return tuple(cut for one in networks if one.old for cut in _of_network(one.old, one.new, joined))
 
 
-def refuse(some: Sequence[Cut], use: Use) -> None:
+def refuse(some: Sequence[Cut], use: GatewayUse) -> None:
     """Refuse what would cut off guests or floating IPs, and what no gateway host could serve afterwards.
 
     Raises:
@@ -86,7 +86,7 @@ def refuse(some: Sequence[Cut], use: Use) -> None:
             raise InUse(f"router {before.name}: {cut.why}; {_loss(cut, use)}", _ANYWAY)
 
 
-def refuse_removal(host: str, cloud: Cloud, use: Use) -> None:
+def refuse_removal(host: str, cloud: Cloud, use: GatewayUse) -> None:
     """Refuse to forget a host that has a router's external gateway where no other host can take it.
 
     Raises:
@@ -146,13 +146,13 @@ def _network(one: Router) -> str:
     return one.external.physical_network if one.external else ""
 
 
-def _users(cut: Cut, use: Use) -> tuple[int, int]:
+def _users(cut: Cut, use: GatewayUse) -> tuple[int, int]:
     """How many guests and floating IPs lose their connection."""
     floating = [one for one in use.floating if one.router == cut.router.name and one.subnet in cut.subnets]
     return sum(use.guests.get(subnet, 0) for subnet in cut.subnets), len(floating)
 
 
-def _loss(cut: Cut, use: Use) -> str:
+def _loss(cut: Cut, use: GatewayUse) -> str:
     guests, floating = _users(cut, use)
     host = use.active.get(cut.router.name)
     by = f"by gateway host {host}" if host else "which no gateway host has now"

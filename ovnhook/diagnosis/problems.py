@@ -42,7 +42,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Database:
+class DatabaseState:
     """One of the two databases.
 
     Attributes:
@@ -70,7 +70,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Leg:
+class RouterGateway:
     """A router's way outside.
 
     Attributes:
@@ -87,7 +87,7 @@ class Leg:
 
 
 @dataclass(frozen=True)
-class Use:
+class SubnetUse:
     """How many of the addresses are leased that a subnet has for interfaces that ask for none."""
 
     subnet: str
@@ -111,7 +111,7 @@ class SharedMac:
 
 
 @dataclass(frozen=True)
-class Defect:
+class RowProblem:
     """A row of the northbound database that is not as it is to be, and what a person has to do, or ""."""
 
     what: str
@@ -149,7 +149,7 @@ class Foreign:
 
 
 @dataclass(frozen=True)
-class Observed:
+class CloudState:
     """What could be seen of a cloud; what could not be read is empty, and its database has an error.
 
     Attributes:
@@ -170,13 +170,13 @@ class Observed:
     """
 
     now: float
-    databases: tuple[Database, ...] = ()
+    databases: tuple[DatabaseState, ...] = ()
     pace: Pace | None = None
     nodes: tuple[Node, ...] = ()
-    legs: tuple[Leg, ...] = ()
-    uses: tuple[Use, ...] = ()
+    legs: tuple[RouterGateway, ...] = ()
+    uses: tuple[SubnetUse, ...] = ()
     shared_macs: tuple[SharedMac, ...] = ()
-    defects: tuple[Defect, ...] = ()
+    defects: tuple[RowProblem, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     foreign: tuple[Foreign, ...] = ()
     follows_rows: bool = False
@@ -185,7 +185,7 @@ class Observed:
     unanswered: tuple[str, ...] = ()
 
 
-def problems(seen: Observed) -> tuple[Problem, ...]:
+def problems(seen: CloudState) -> tuple[Problem, ...]:
     """All that is wrong, the gravest first: what stops everything, what stops traffic, what may come to that."""
     hosts_known = not any(database.error for database in seen.databases if database.name == "southbound")
     return (
@@ -210,7 +210,7 @@ def span(seconds: float) -> str:
     return f"{seconds / 86_400:.0f} d"
 
 
-def _unread(databases: Sequence[Database]) -> Iterator[Problem]:
+def _unread(databases: Sequence[DatabaseState]) -> Iterator[Problem]:
     for database in databases:
         if database.error:
             unit = f"ovn-ovsdb-server-{database.name[0]}b"
@@ -220,7 +220,7 @@ def _unread(databases: Sequence[Database]) -> Iterator[Problem]:
             )
 
 
-def _servers(databases: Sequence[Database]) -> Iterator[Problem]:
+def _servers(databases: Sequence[DatabaseState]) -> Iterator[Problem]:
     """What is wrong with single servers of a database that can be read."""
     for database in databases:
         unit = f"ovn-ovsdb-server-{database.name[0]}b"
@@ -237,7 +237,7 @@ def _servers(databases: Sequence[Database]) -> Iterator[Problem]:
                 )
 
 
-def _listening(seen: Observed) -> Iterator[Problem]:
+def _listening(seen: CloudState) -> Iterator[Problem]:
     """Attempts to let the databases' servers listen or connect elsewhere, and what may succeed."""
     for one in seen.foreign:
         yield Problem(
@@ -275,7 +275,7 @@ def _northd(pace: Pace | None) -> Iterator[Problem]:
         )
 
 
-def _defects(defects: Sequence[Defect]) -> Iterator[Problem]:
+def _defects(defects: Sequence[RowProblem]) -> Iterator[Problem]:
     repair = "the control service repairs it within a minute; if it stays: journalctl -u ovnhook-control"
     for defect in defects[:_SHOWN]:
         yield Problem(f"northbound database: {defect.what}", defect.hint or repair)
@@ -283,7 +283,7 @@ def _defects(defects: Sequence[Defect]) -> Iterator[Problem]:
         yield Problem(f"northbound database: {len(defects) - _SHOWN} more rows are not as they are to be", repair)
 
 
-def _leg(leg: Leg, nodes: Sequence[Node]) -> Iterator[Problem]:
+def _leg(leg: RouterGateway, nodes: Sequence[Node]) -> Iterator[Problem]:
     name, external = leg.router.name, leg.router.external
     network = external.physical_network if external else ""
     if leg.error:
@@ -315,7 +315,7 @@ def _leg(leg: Leg, nodes: Sequence[Node]) -> Iterator[Problem]:
         )
 
 
-def _host(node: Node, seen: Observed) -> Iterator[Problem]:
+def _host(node: Node, seen: CloudState) -> Iterator[Problem]:
     name = node.name
     known = seen.pace is not None and seen.pace.northd is not None
     is_silent = known and seen.pace is not None and seen.pace.nodes.get(name) is None
@@ -393,7 +393,7 @@ def _certificate(one: Certificate, now: float) -> Iterator[Problem]:
         )
 
 
-def _subnets(uses: Sequence[Use]) -> Iterator[Problem]:
+def _subnets(uses: Sequence[SubnetUse]) -> Iterator[Problem]:
     for use in sorted(uses, key=lambda use: use.used < use.capacity):
         if use.used < _NEARLY * use.capacity:
             continue

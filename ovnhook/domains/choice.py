@@ -9,7 +9,7 @@ from netaddr import IPAddress
 
 from ovnhook.base.errors import InvalidRequest, NotFound, Unrepaired
 from ovnhook.base.labels import SUBNET_NAME
-from ovnhook.domains.values import Domain, Interface, Kind, Unfit
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Unfit
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import names
@@ -37,7 +37,7 @@ def subnet_names(interface: Interface, default: str) -> tuple[str, ...]:
         return (interface.wish.subnet,)
     if interface.portgroup:
         return (interface.portgroup,)
-    if interface.kind is Kind.NETWORK and interface.network:
+    if interface.kind is InterfaceType.NETWORK and interface.network:
         return (interface.network, default) if default else (interface.network,)
     return (default,) if default else ()
 

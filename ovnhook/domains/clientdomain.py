@@ -13,7 +13,7 @@ from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.base.labels import HOST_NAME, HOST_NAMES, MAC, SUBNET_NAME, SUBNET_NAMES
 from ovnhook.base.text import is_hidden
-from ovnhook.domains.values import Domain, Interface, Kind, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
 from ovnhook.resources.port.values import Keeper
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet.values import isolated_subnet
@@ -104,7 +104,7 @@ def _interface(asked: Asked, number: int, domain: Domain) -> Interface:
         raise InvalidRequest(f"{where}: {' '.join(asked.addresses)}: one IPv4 and one IPv6 address at most")
     return Interface(
         mac=mac,
-        kind=Kind.BRIDGE,
+        kind=InterfaceType.BRIDGE,
         wish=Wish(
             subnet=isolated_subnet(domain.uuid) if asked.isolated else asked.subnet,
             isolated=asked.isolated,

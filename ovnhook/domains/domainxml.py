@@ -15,7 +15,7 @@ from netaddr import INET_PTON, IPAddress, valid_ipv4, valid_ipv6
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.base.labels import HOST_NAME, HOST_NAMES, MAC, SUBNET_NAME, SUBNET_NAMES
 from ovnhook.domains.networkxml import LibvirtNetwork
-from ovnhook.domains.values import Domain, Interface, Kind, Unfit, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Unfit, Wish
 from ovnhook.resources.subnet.values import isolated_subnet
 
 _NAMESPACES = "urn:ovnhook:domain:"
@@ -192,17 +192,17 @@ def _interfaces(
         yield _interface(element, kind, mac, wish or for_others or Wish(), network)
 
 
-def _kind(element: etree._Element, bridge: str, *, named: bool) -> Kind | None:
+def _kind(element: etree._Element, bridge: str, *, named: bool) -> InterfaceType | None:
     """How an interface comes to us, or None where it is not ours."""
     if element.get("type") == "ethernet":
-        return Kind.ETHERNET if named else None
+        return InterfaceType.ETHERNET if named else None
     source, virtualport = element.find("source"), element.find("virtualport")
     if element.get("type") != "bridge" or source is None or source.get("bridge") != bridge:
         return None
     if virtualport is None or virtualport.get("type") != "openvswitch":
         return None
     # A network that has resolved to a bridge is printed as type='bridge' with the network's name beside it.
-    return Kind.NETWORK if source.get("network") else Kind.BRIDGE
+    return InterfaceType.NETWORK if source.get("network") else InterfaceType.BRIDGE
 
 
 def _unfit(elements: list[etree._Element], bridge: str, network: Networks, wishes: dict[int, Wish]) -> Iterator[Unfit]:
@@ -249,13 +249,13 @@ def _is_unresolved(element: etree._Element) -> bool:
     return element.get("type") == "network" and (source is None or not source.get("bridge"))
 
 
-def _interface(element: etree._Element, kind: Kind, mac: str, wish: Wish, network: Networks) -> Interface:
+def _interface(element: etree._Element, kind: InterfaceType, mac: str, wish: Wish, network: Networks) -> Interface:
     source, target = element.find("source"), element.find("target")
     name, portgroup = ("", "") if source is None else (source.get("network", ""), source.get("portgroup", ""))
     if name and not portgroup and not wish.subnet:
         portgroup = there.default_portgroup if (there := network(name)) else ""
     # What libvirt prints as the interfaceid of a network's interface is new at each start.
-    parameters = element.find("virtualport/parameters") if kind is Kind.BRIDGE else None
+    parameters = element.find("virtualport/parameters") if kind is InterfaceType.BRIDGE else None
     return Interface(
         mac=mac,
         kind=kind,

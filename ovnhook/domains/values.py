@@ -12,7 +12,7 @@ from ovnhook.base import uuids
 from ovnhook.resources.port.values import Keeper
 
 
-class Kind(Enum):
+class InterfaceType(Enum):
     """How libvirt connects an interface: the ``type`` attribute of ``<interface>``."""
 
     BRIDGE = "bridge"
@@ -53,7 +53,7 @@ class Interface:
     """
 
     mac: str
-    kind: Kind
+    kind: InterfaceType
     wish: Wish = Wish()
     interface_id: str = ""
     device: str = ""

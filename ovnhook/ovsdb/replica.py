@@ -27,7 +27,7 @@ _SERVER = "_Server"  # the server's own database: ovsdb-server(7), "Server Datab
 
 
 @dataclass(frozen=True)
-class Difference:
+class RowDifference:
     """What became of a row: `old` is None for one that was made, `new` for one that is gone."""
 
     table: str
@@ -57,7 +57,7 @@ class Replica:
         self._good_at = time.monotonic()
         self._synced = False
 
-    def follow(self, stop: threading.Event) -> Iterator[list[Difference]]:
+    def follow(self, stop: threading.Event) -> Iterator[list[RowDifference]]:
         """What differs from what was told before: first all rows there are, then each change as one list.
 
         After an outage that is what has changed meanwhile: a server that was started again tells only what there is.
@@ -98,7 +98,7 @@ class Replica:
         poller.timer_wait(_PAUSE)
         poller.block()
 
-    def _take(self, message: ovs.jsonrpc.Message) -> list[Difference] | None:
+    def _take(self, message: ovs.jsonrpc.Message) -> list[RowDifference] | None:
         """What a message of the server changes; None where it says nothing of the tables."""
         if message.type == ovs.jsonrpc.Message.T_NOTIFY and message.method == "update":
             database, updates = message.params
@@ -123,17 +123,17 @@ class Replica:
             self._session.force_reconnect()
         return None
 
-    def _replace(self, initial: Mapping[str, Any]) -> list[Difference]:
+    def _replace(self, initial: Mapping[str, Any]) -> list[RowDifference]:
         """Take what there is for all that there is."""
         rows = {(table, uuid): row["new"] for table, found in initial.items() for uuid, row in found.items()}
         changed = [key for key in {**self._rows, **rows} if self._rows.get(key) != rows.get(key)]
         return [self._set(*key, rows.get(key)) for key in changed]
 
-    def _set(self, table: str, uuid: str, new: Row | None) -> Difference:
+    def _set(self, table: str, uuid: str, new: Row | None) -> RowDifference:
         old = self._rows.pop((table, uuid), None)
         if new is not None:
             self._rows[table, uuid] = new
-        return Difference(table, uuid, old, new)
+        return RowDifference(table, uuid, old, new)
 
     def _check(self, databases: Mapping[str, Any]) -> bool:
         """Whether a server is to be asked.

@@ -61,7 +61,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Difference:
+class DatabaseDifference:
     """What a database has to have changed.
 
     Attributes:
@@ -121,7 +121,7 @@ def check_fits(then: Snapshot, now: Snapshot) -> None:
             )
 
 
-def difference(then: Snapshot, now: Snapshot) -> Difference:
+def difference(then: Snapshot, now: Snapshot) -> DatabaseDifference:
     """What has to change so that a database is as it was.
 
     Rows that are not ovnhook's are brought back where they are missing, and else left as they are.
@@ -149,10 +149,10 @@ def difference(then: Snapshot, now: Snapshot) -> Difference:
             if uuid not in then.rows.get(table, {}) and _kind(row) not in ("", _STAYS)
         })
     }  # fmt: skip
-    return Difference(missing, changed, later)
+    return DatabaseDifference(missing, changed, later)
 
 
-def operations(change: Difference, now: Snapshot) -> list[Operation]:
+def operations(change: DatabaseDifference, now: Snapshot) -> list[Operation]:
     """The difference as one transaction, which fails if rows have come or gone since `now`."""
     return [
         *(

@@ -26,7 +26,7 @@ class Api(Protocol):
 
 
 @dataclass(frozen=True)
-class Outside:
+class ExternalGateway:
     """The router's place in the network outside.
 
     Attributes:
@@ -48,7 +48,7 @@ class Outside:
         }
 
 
-def outside(cidr: str, next_hop: str) -> Outside:
+def outside(cidr: str, next_hop: str) -> ExternalGateway:
     """The router's place outside, as somebody wrote it.
 
     Raises:
@@ -65,10 +65,10 @@ def outside(cidr: str, next_hop: str) -> Outside:
         )
     if hop not in own.network or hop == own.ip:
         raise InvalidRequest(f"the next hop {next_hop} is no other address in {own.network}")
-    return Outside(cidr, next_hop)
+    return ExternalGateway(cidr, next_hop)
 
 
-def steps(api: Api, subnet: str, leg: Outside | None) -> Iterator[Step]:
+def steps(api: Api, subnet: str, leg: ExternalGateway | None) -> Iterator[Step]:
     """The default subnet, and the way outside if there is to be one.
 
     Args:
@@ -121,7 +121,7 @@ def _router(api: Api) -> dict[str, Any]:
         return {}
 
 
-def _check_leg(api: Api, leg: Outside) -> None:
+def _check_leg(api: Api, leg: ExternalGateway) -> None:
     present = _router(api)
     if present.get("physical_network") and not leg.fields.items() <= present.items():
         where = present["address"] or present["address6"]
@@ -131,6 +131,6 @@ def _check_leg(api: Api, leg: Outside) -> None:
         )
 
 
-def _lead(api: Api, leg: Outside) -> None:
+def _lead(api: Api, leg: ExternalGateway) -> None:
     mask = {"paths": list(leg.fields)}
     api.call("UpdateRouter", router={"name": _ROUTER, **leg.fields}, update_mask=mask)

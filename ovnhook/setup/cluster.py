@@ -37,7 +37,7 @@ _NO = 2  # the exit status of ovsdb-tool(1) that means no; 1 is an error
 
 
 @dataclass(frozen=True)
-class Member:
+class ClusterMember:
     """A control host of the cluster.
 
     Attributes:
@@ -108,7 +108,7 @@ _DATABASES = (
 )
 
 
-def steps(member: Member) -> Iterator[Step]:
+def steps(member: ClusterMember) -> Iterator[Step]:
     """Both databases of this host are members, listen by TLS, and northd finds whoever leads.
 
     The first member keeps all that its databases have. One that joins has what the cluster has; what it had before is
@@ -207,7 +207,7 @@ def _is_clustered(database: _Database) -> bool:
     return holds("ovsdb-tool", "db-is-clustered", str(database.file), no=_NO)
 
 
-def _options(member: Member) -> dict[str, str]:
+def _options(member: ClusterMember) -> dict[str, str]:
     """What ovn-ctl(8) is to be told."""
     shown = {"key": member.files.key, "cert": member.files.certificate, "ca-cert": member.files.ca}
     told: dict[str, str] = {}
@@ -273,7 +273,7 @@ def _check_empty(database: _Database) -> None:
         )
 
 
-def _convert(database: _Database, member: Member) -> None:
+def _convert(database: _Database, member: ClusterMember) -> None:
     """Make the file a member's, as a whole or not at all."""
     _do("stop", database.unit)
     file = database.file
@@ -290,7 +290,7 @@ def _convert(database: _Database, member: Member) -> None:
     new.replace(file)
 
 
-def _runs(database: _Database, member: Member) -> Step:
+def _runs(database: _Database, member: ClusterMember) -> Step:
     restart = partial(_do, "restart", database.unit)
     key = f"--private-key={member.files.key}"
     return runs_with(database.unit, f"{database.unit} runs as a member's", database.pid, restart, key)
@@ -361,7 +361,7 @@ def _targets(database: _Database, address: str) -> dict[str, str]:
     return {_target(port, address): role for port, role in database.listens.items()}
 
 
-def _leaders(database: _Database, member: Member) -> str:
+def _leaders(database: _Database, member: ClusterMember) -> str:
     """Where northd looks for the leader."""
     return ",".join(_at(address, database.asked) for address in sorted(member.members))
 

@@ -25,7 +25,7 @@ RENEWAL = "ovnhook-renew.timer"
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ControlOptions:
     """What an administrator asks for.
 
     Attributes:
@@ -40,12 +40,12 @@ class Wishes:
     name: str
     address: str
     subnet: str
-    leg: cloud.Outside | None
+    leg: cloud.ExternalGateway | None
     cluster: bool
     token: Token | None
 
 
-def steps(wishes: Wishes, config: Config, api: Door, door: Door) -> Iterator[Step]:
+def steps(wishes: ControlOptions, config: Config, api: Door, door: Door) -> Iterator[Step]:
     """The steps, each to be carried out before the next one is asked for.
 
     Args:
@@ -86,14 +86,14 @@ def steps(wishes: Wishes, config: Config, api: Door, door: Door) -> Iterator[Ste
     yield from cloud.steps(api, wishes.subnet, wishes.leg)
 
 
-def _member(wishes: Wishes, address: str, files: AuthorityFiles, api: Door) -> Iterator[Step]:
+def _member(wishes: ControlOptions, address: str, files: AuthorityFiles, api: Door) -> Iterator[Step]:
     """The databases are members of a cluster."""
     known = enrolment.hosts(wishes.token) if wishes.token else others(api)
     members = tuple(dict.fromkeys([*known, address]))
     if not files.databases.ca.exists():
         keyfiles.write(files.databases.ca, files.own.certificate.read_bytes(), keyfiles.PUBLIC)
     joins = known[0] if wishes.token else ""
-    yield from cluster.steps(cluster.Member(address, joins, members, files.databases))
+    yield from cluster.steps(cluster.ClusterMember(address, joins, members, files.databases))
 
 
 def others(api: Door) -> list[str]:

@@ -13,7 +13,7 @@ from ovnhook.setup.step import Step
 
 
 @dataclass(frozen=True)
-class Wishes:
+class HostOptions:
     """What an administrator asks for.
 
     Attributes:
@@ -30,10 +30,10 @@ class Wishes:
     address: str
     subnet: str
     interface: str
-    leg: cloud.Outside | None
+    leg: cloud.ExternalGateway | None
 
 
-def all_in_one(wishes: Wishes, config: Config, api: cloud.Api) -> Iterator[Step]:
+def all_in_one(wishes: HostOptions, config: Config, api: cloud.Api) -> Iterator[Step]:
     """The steps, each to be carried out before the next one is asked for.
 
     Raises:

@@ -22,7 +22,7 @@ from ovnhook.setup.step import Step
 
 
 @dataclass(frozen=True)
-class Wishes:
+class MemberOptions:
     """What an administrator asks for.
 
     Attributes:
@@ -36,7 +36,7 @@ class Wishes:
     interface: str
 
 
-def join(token: Token, wishes: Wishes, config: Config, door: Door) -> Iterator[Step]:
+def join(token: Token, wishes: MemberOptions, config: Config, door: Door) -> Iterator[Step]:
     """The steps, each to be carried out before the next one is asked for.
 
     Raises:

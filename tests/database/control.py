@@ -20,7 +20,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.cli.main import main
 from ovnhook.control import server
-from ovnhook.domains.values import Domain, Interface, Kind, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
 from tests.database.server import Server
 
 MAC = "52:54:00:00:00:01"
@@ -61,7 +61,7 @@ class Control:
         self.config = Config(
             northbound=northbound.remote, southbound=southbound.remote, vswitch=make_host("hv1").remote
         )
-        self.service = server.Server(path, self.config)
+        self.service = server.ControlServer(path, self.config)
         self.service.start()
         self._capture = capture
 
@@ -92,7 +92,7 @@ class Control:
     def attach(self, name: str, subnet: str, address: str = "", mac: str = MAC) -> Domain:
         """Let a domain start on hv1."""
         wish = Wish(subnet, addresses=(IPAddress(address),) if address else (), hostname=name)
-        domain = Domain(uuids.switch(name), name, 1, (Interface(mac, Kind.BRIDGE, wish),), (mac,))
+        domain = Domain(uuids.switch(name), name, 1, (Interface(mac, InterfaceType.BRIDGE, wish),), (mac,))
         Host(self.config).attach(domain, Deadline.after(HANG))
         return domain
 

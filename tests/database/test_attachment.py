@@ -21,7 +21,7 @@ from ovnhook.base.errors import AlreadyExists, Conflict, Exhausted, InvalidReque
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.vswitch import Binding
 from ovnhook.domains import plan
-from ovnhook.domains.values import Domain, Interface, Kind, Tap, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Tap, Wish
 from ovnhook.resources.changes import (
     AddLease,
     AddPort,
@@ -63,7 +63,7 @@ def soon() -> Deadline:
 def interface(mac: str = MACS[0], subnet: str = "", address: str = "", *, id: str = "", tap: str = "") -> Interface:
     """An interface of ``type='bridge'``."""
     wish = Wish(subnet, addresses=tuple(map(IPAddress, address.split())))
-    return Interface(mac, Kind.BRIDGE, wish, interface_id=id, device=tap)
+    return Interface(mac, InterfaceType.BRIDGE, wish, interface_id=id, device=tap)
 
 
 def domain(*interfaces: Interface, uuid: UUID = WEB, name: str = "web1", run: int = 1) -> Domain:
@@ -741,7 +741,7 @@ def test_a_tap_of_type_ethernet_is_plugged_and_unplugged(world: World, hv1: Host
     """libvirt attaches it to nothing: we make its port on the bridge, and take it away again."""
     vswitch = world.vswitches["hv1"]
     before = vswitch.dump()
-    wanted = domain(replace(interface(tap="vnet-7.1"), kind=Kind.ETHERNET))
+    wanted = domain(replace(interface(tap="vnet-7.1"), kind=InterfaceType.ETHERNET))
     hv1.attach(wanted, soon())
     rows = vswitch.dump()
     (tap,) = (row for row in rows["Interface"].values() if row["name"] == "vnet-7.1")
@@ -755,8 +755,8 @@ def test_a_tap_of_type_ethernet_is_plugged_and_unplugged(world: World, hv1: Host
     assert vswitch.dump() == before
 
 
-@pytest.mark.parametrize("kind", [Kind.NETWORK, Kind.BRIDGE])
-def test_a_tap_with_an_id_of_libvirts_making_gets_ours(world: World, hv1: Host, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [InterfaceType.NETWORK, InterfaceType.BRIDGE])
+def test_a_tap_with_an_id_of_libvirts_making_gets_ours(world: World, hv1: Host, kind: InterfaceType) -> None:
     """A network's interface has a new id at each start: the tap is told our port's name."""
     vswitch = world.vswitches["hv1"]
     _plug_as_libvirt(vswitch, "vnet0", "made-up")

@@ -36,10 +36,10 @@ from ovnhook.base.errors import (
     Unavailable,
 )
 from ovnhook.control import trust
-from ovnhook.control.server import Server
+from ovnhook.control.server import ControlServer
 from ovnhook.control.services.certificates import Certificates
 from ovnhook.control.trust import Trust
-from ovnhook.databases.trust import Trust as Row
+from ovnhook.databases.trust import TrustRow as Row
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import key, select
@@ -79,7 +79,7 @@ class Cloud:
     northbound: str
     folder: Path
     control: Control
-    service: Server
+    service: ControlServer
     config: Config
     invited: float = 0.0
 
@@ -155,7 +155,7 @@ def cloud(
         ca=str(files.api.ca),
     )
     path = directory / "run" / "own.sock"
-    service = Server(path, config)
+    service = ControlServer(path, config)
     service.start()
     nbctl = ("ovn-nbctl", f"--db={control.northbound.remote}")
     run(*nbctl, "set-ssl", str(shown.key), str(shown.certificate), str(shown.ca))
@@ -450,7 +450,7 @@ def test_a_cloud_of_an_earlier_version(cloud: Cloud) -> None:
     cloud.service.stop()
     write(cloud, old)
     cloud.files.ledger.write_text(json.dumps(old))
-    cloud.service = Server(cloud.path, cloud.config)
+    cloud.service = ControlServer(cloud.path, cloud.config)
     cloud.service.start()
     assert entries(cloud) == old
     second = cloud.enrol(token)
@@ -558,12 +558,12 @@ def test_without_an_authority(control: Control) -> None:
 def test_an_authority_that_is_none(control: Control, directory: Path) -> None:
     """The service does not start, and says why."""
     with pytest.raises(InvalidConfig, match="No such file"):
-        Server(directory / "run" / "x.sock", replace(control.config, authority=str(directory / "none"))).start()
+        ControlServer(directory / "run" / "x.sock", replace(control.config, authority=str(directory / "none"))).start()
     files = AuthorityFiles(directory / "ca")
     carry_out(setup.steps(files, "c1", "127.0.0.1"), print)
     files.ledger.write_text("{")
     with pytest.raises(InvalidConfig, match=r"ledger\.json: .*mv it away"):
-        Server(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder))).start()
+        ControlServer(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder))).start()
     files.own.key.write_bytes(x509.new_key())
     with pytest.raises(InvalidConfig, match="not that of its certificate"):
-        Server(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder))).start()
+        ControlServer(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder))).start()

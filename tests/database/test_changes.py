@@ -210,7 +210,7 @@ def while_away(control: Control) -> Iterator[Config]:
     place.mkdir()
     aside = databases.Server(place, databases.NORTHBOUND_SCHEMA, control.northbound.directory / "db")
     config = replace(control.config, northbound=aside.remote)
-    service = server.Server(place / "control.sock", config)
+    service = server.ControlServer(place / "control.sock", config)
     service.start()
     try:
         yield config
@@ -427,7 +427,7 @@ def test_a_cluster_that_loses_a_server(
 ) -> None:
     """Is watched by one of the others, and nothing is missed or told twice."""
     config = Config(northbound=",".join(cluster.remotes), southbound=southbound.remote, vswitch="unix:/nonexistent/s")
-    service = server.Server(directory / "control.sock", config)
+    service = server.ControlServer(directory / "control.sock", config)
     service.start()
     try:
         with grpc.insecure_channel(f"unix:{directory}/control.sock") as own:
@@ -449,7 +449,7 @@ def test_a_server_that_is_alone(
 ) -> None:
     """It knows nothing of what changes, and is left; the log says so once."""
     config = Config(northbound=cluster.servers[0].remote, southbound=southbound.remote, vswitch="unix:/nonexistent/s")
-    service = server.Server(directory / "control.sock", config)
+    service = server.ControlServer(directory / "control.sock", config)
     service.start()
     try:
         with grpc.insecure_channel(f"unix:{directory}/control.sock") as own:

@@ -70,7 +70,7 @@ def test_an_existing_cloud_is_given_one(control: Control, directory: Path) -> No
     control.done("subnet", "create", "blue", "10.1.0.0/24")
     control.done("router", "set", "gateway", *OUTSIDE)
     first = cloud_id(control)
-    other = server.Server(directory / "other" / "control.sock", control.config)
+    other = server.ControlServer(directory / "other" / "control.sock", control.config)
     try:
         for _ in range(3):
             make_legacy(control)

@@ -33,7 +33,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, OvnhookError
 from ovnhook.cli.main import main
 from ovnhook.control import server
-from ovnhook.domains.values import Domain, Interface, Kind, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
 from tests.database.control import MAC, Control
 from tests.database.server import Server, wait_for
 
@@ -246,7 +246,7 @@ def test_to_release_a_lease(control: Control) -> None:
     """Not while the domain runs; with the entry in what the domain holds, and nothing else of it."""
     control.done("subnet", "create", "blue", "10.1.0.0/24")
     wishes = [Wish("blue", addresses=(IPAddress(f"10.1.0.{n}"),), hostname="web1") for n in (20, 21)]
-    interfaces = tuple(Interface(f"52:54:00:00:00:0{n}", Kind.BRIDGE, wish) for n, wish in enumerate(wishes))
+    interfaces = tuple(Interface(f"52:54:00:00:00:0{n}", InterfaceType.BRIDGE, wish) for n, wish in enumerate(wishes))
     domain = Domain(UUID(int=7), "web1", 1, interfaces, tuple(one.mac for one in interfaces))
     attachment = Host(control.config)
     attachment.attach(domain, Deadline.after(HANG))
@@ -474,7 +474,7 @@ def test_only_root_may_open_the_socket(control: Control) -> None:
 def test_a_second_service_is_refused(control: Control) -> None:
     """In one line; the first one goes on."""
     with pytest.raises(OvnhookError, match=f"another control service serves on {control.path}"):
-        server.Server(control.path, control.config).start()
+        server.ControlServer(control.path, control.config).start()
     control.done("subnet", "list")
 
 
@@ -482,7 +482,7 @@ def test_a_second_service_is_refused(control: Control) -> None:
 def test_where_nobody_can_serve(path: str) -> None:
     """In one line."""
     with pytest.raises(OvnhookError, match="can't serve on /"):
-        server.Server(Path(path), Config()).start()
+        server.ControlServer(Path(path), Config()).start()
 
 
 class TestProcess:

@@ -8,7 +8,7 @@ import pytest
 
 from ovnhook.base.config import Config
 from ovnhook.base.errors import Unavailable
-from ovnhook.setup.drain.drain import Wishes, drain
+from ovnhook.setup.drain.drain import DrainOptions, drain
 from tests.database.server import Server
 
 
@@ -17,6 +17,6 @@ def test_a_host_whose_southbound_database_is_not_named(northbound: Server, vswit
     config = replace(Config(), northbound=northbound.remote, vswitch=vswitch.remote)
     said: list[str] = []
     with pytest.raises(Unavailable, match="Open vSwitch has no external_ids:ovn-remote") as caught:
-        drain(Wishes("hv1", (), "qemu+ssh://root@{node}/system", 1), config, said.append)
+        drain(DrainOptions("hv1", (), "qemu+ssh://root@{node}/system", 1), config, said.append)
     assert caught.value.hint == "ovs-vsctl set open . external-ids:ovn-remote=…"
     assert said == []

@@ -13,7 +13,7 @@ from lab.waiting import HANG
 from ovnhook.base.deadline import Deadline
 from ovnhook.control import trust
 from ovnhook.control.trust import Trust
-from ovnhook.databases.trust import Trust as Row
+from ovnhook.databases.trust import TrustRow as Row
 from ovnhook.ovsdb.connection import Database
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki.keyfiles import AuthorityFiles

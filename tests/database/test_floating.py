@@ -10,7 +10,7 @@ from netaddr import IPAddress
 from lab.waiting import HANG
 from ovnhook.agent.host import Host
 from ovnhook.base.deadline import Deadline
-from ovnhook.domains.values import Domain, Interface, Kind, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
 from tests.database.control import Control
 
 OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
@@ -89,7 +89,7 @@ def test_what_is_refused(cloud: Control, status: int, arguments: str, error: str
     cloud.attach("web5", "blue", "10.1.0.15", "52:54:00:00:00:05")
     macs = ("52:54:00:00:00:31", "52:54:00:00:00:32")
     wishes = [Wish("blue", addresses=(IPAddress(f"10.1.0.{mac[-2:]}"),), hostname=f"h{mac[-2:]}") for mac in macs]
-    interfaces = tuple(Interface(mac, Kind.BRIDGE, wish) for mac, wish in zip(macs, wishes, strict=True))
+    interfaces = tuple(Interface(mac, InterfaceType.BRIDGE, wish) for mac, wish in zip(macs, wishes, strict=True))
     Host(cloud.config).attach(Domain(UUID(int=9), "twice", 1, interfaces, macs), Deadline.after(HANG))
     assert error in cloud.refused(status, "floating-ip", *arguments.split())[0]
 

@@ -21,7 +21,7 @@ from ovnhook.api.client import Client
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as services
 from ovnhook.base.errors import Exhausted, NotFound, Unavailable
-from ovnhook.control.admission import Kind
+from ovnhook.control.admission import CallKind
 from ovnhook.control.listener import EACH, STREAMS
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki import token as tokens
@@ -190,7 +190,7 @@ def test_many_calls_at_once(cloud: Cloud) -> None:
 
 def test_many_calls_of_one_at_once(cloud: Cloud) -> None:
     """Those that are one too many are refused, and none is cancelled in the place of them."""
-    ann, most = cloud.issue("ann", "reader"), 2 * EACH[Kind.SHORT]
+    ann, most = cloud.issue("ann", "reader"), 2 * EACH[CallKind.SHORT]
     own = [("grpc.use_local_subchannel_pool", 1), ("grpc.ssl_target_name_override", x509.SERVER_NAME)]
     said: list[str] = []
     with ExitStack() as stack, ThreadPoolExecutor(most) as pool:

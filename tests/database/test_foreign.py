@@ -14,7 +14,7 @@ from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict
 from ovnhook.databases.northbound import Northbound
-from ovnhook.domains.values import Domain, Interface, Kind, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
 from ovnhook.resources.changes import SetHolding
 from tests.database.control import MAC, Control
 from tests.database.hosts import add_chassis
@@ -37,7 +37,11 @@ def soon() -> Deadline:
 def web(address: str = "10.1.0.20", hostname: str = "web1", name: str = "web1", *macs: str) -> Domain:
     """A domain with one interface on blue, or several."""
     interfaces = tuple(
-        Interface(mac, Kind.BRIDGE, Wish("blue", addresses=(IPAddress(address),) if mac == MAC else (), hostname=name))
+        Interface(
+            mac,
+            InterfaceType.BRIDGE,
+            Wish("blue", addresses=(IPAddress(address),) if mac == MAC else (), hostname=name),
+        )
         for mac in (MAC, *macs)
     )
     first = replace(interfaces[0], wish=replace(interfaces[0].wish, hostname=hostname))
@@ -262,7 +266,7 @@ def test_a_value_that_means_nothing(cloud: Control, kind: str, name: str, value:
     cloud.done("subnet", "create", "green", "10.3.0.0/24", "--no-router")
     cloud.done("router", "create", "lab")
     host = Host(cloud.config)
-    there = Interface(SECOND, Kind.BRIDGE, Wish("green", hostname="mail"))
+    there = Interface(SECOND, InterfaceType.BRIDGE, Wish("green", hostname="mail"))
     host.attach(Domain(UUID(int=7), "mail", 1, (there,), (SECOND,)), soon())
     of = {"ovnhook:router": "gateway"} if kind == "router" else {"ovnhook:subnet": "blue"}
     where = next(where for where, ids in ours(cloud.northbound, kind).items() if of.items() <= ids.items())

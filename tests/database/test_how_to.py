@@ -14,7 +14,7 @@ import pytest
 import ovnhook
 from lab.waiting import HANG
 from ovnhook.base.config import load
-from ovnhook.control.server import Server
+from ovnhook.control.server import ControlServer
 from tests.database.control import Control
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "use-the-api.md").read_text()
@@ -81,7 +81,7 @@ def test_from_other_hosts(control: Control, directory: Path, port: int) -> None:
     configuration = directory / "ovnhook.toml"
     databases = "".join(f'{name} = "{getattr(control.config, name)}"\n' for name in ("northbound", "southbound"))
     configuration.write_text(databases + as_here(blocks("toml")[0]))
-    service = Server(directory / "run" / "other.sock", load(configuration))
+    service = ControlServer(directory / "run" / "other.sock", load(configuration))
     service.start()
     try:
         (line,) = python(as_here(blocks("python")[2]), directory).splitlines()

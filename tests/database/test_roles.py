@@ -22,7 +22,7 @@ from ovnhook.api.v1 import ovnhook_pb2_grpc as services
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import PermissionDenied
 from ovnhook.control.roles import RULES
-from ovnhook.control.server import Server
+from ovnhook.control.server import ControlServer
 from ovnhook.control.services import status
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import clientdomain
@@ -92,7 +92,7 @@ def clients(control: Control, authority: Authority, directory: Path, port: int) 
         private_key=str(key),
         ca=str(authority.certificate),
     )
-    service = Server(directory / "run" / "tls.sock", config)
+    service = ControlServer(directory / "run" / "tls.sock", config)
     service.start()
     made = Clients(control, authority, config.listen)
     yield made
@@ -175,7 +175,7 @@ def test_on_the_control_host(control: Control) -> None:
 @pytest.mark.usefixtures("_impatient")
 def test_in_the_clear(control: Control, directory: Path, port: int) -> None:
     """So is who is served in the clear, which is on this host."""
-    service = Server(directory / "run" / "clear.sock", replace(control.config, listen=f"127.0.0.1:{port}"))
+    service = ControlServer(directory / "run" / "clear.sock", replace(control.config, listen=f"127.0.0.1:{port}"))
     service.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         assert denied(channel) == set()

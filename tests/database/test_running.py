@@ -23,7 +23,7 @@ from ovnhook.diagnosis.differences import (
 )
 from ovnhook.diagnosis.values import Domains, Running
 from ovnhook.domains.inventory import Named
-from ovnhook.domains.values import Domain, Interface, Kind, Unfit
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Unfit
 from ovnhook.engine.attach import Attached
 from ovnhook.resources.changes import RemovePort
 from ovnhook.resources.port.values import Claim
@@ -67,7 +67,7 @@ def differing(
 
 def test_an_interface_is_plugged_in_and_out(world: World, hv1: Host) -> None:
     """Out again it has no port; its lease stays as long as the definition has it. The last one takes all with it."""
-    first, second = interface(tap="vnet0"), replace(interface(MACS[1], tap="vnet1"), kind=Kind.ETHERNET)
+    first, second = interface(tap="vnet0"), replace(interface(MACS[1], tap="vnet1"), kind=InterfaceType.ETHERNET)
     hv1.attach(domain(first), soon())
     both, alone = domain(first, second), domain(first)
     attach(hv1, both)
@@ -290,7 +290,7 @@ def test_a_name_or_an_id_that_is_taken_keeps_no_other_interface_from_its_port(wo
 
 def test_a_tap_is_unplugged_only_as_long_as_it_is_what_was_seen(world: World, hv1: Host) -> None:
     """Its name may be another guest's by now."""
-    hv1.attach(domain(replace(interface(tap="vnet0"), kind=Kind.ETHERNET)), soon())
+    hv1.attach(domain(replace(interface(tap="vnet0"), kind=InterfaceType.ETHERNET)), soon())
     (tap,) = hv1.vswitch.taps(soon()).values()
     hv1.vswitch.unplug("vnet0", replace(tap, iface_id="another"), soon())
     assert hv1.vswitch.taps(soon()) == {"vnet0": tap}

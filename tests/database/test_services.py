@@ -16,7 +16,7 @@ import pytest
 from lab.waiting import HANG
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as services
-from ovnhook.control.server import Server
+from ovnhook.control.server import ControlServer
 from tests.database.control import Control
 
 SERVICES, CLIENTS, ROUNDS = 3, 9, 20
@@ -33,7 +33,7 @@ def channels(control: Control, directory: Path) -> Iterator[list[grpc.Channel]]:
         paths = [control.path]
         for number in range(1, SERVICES):
             paths.append(directory / f"{number}.sock")
-            service = Server(paths[-1], control.config)
+            service = ControlServer(paths[-1], control.config)
             stack.callback(service.stop)
             service.start()
         yield [

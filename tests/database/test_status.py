@@ -211,7 +211,7 @@ def test_a_cluster(
     control.config = type(control.config)(
         northbound=",".join(cluster.remotes), southbound=southbound.remote, vswitch=control.config.vswitch
     )
-    control.service = server.Server(control.path, control.config)
+    control.service = server.ControlServer(control.path, control.config)
     control.service.start()
     try:
         start_northd(cluster.servers[0], southbound)
@@ -240,7 +240,7 @@ def test_the_control_service_away(control: Control) -> None:
     done = control.ovnhook("status")
     assert (done.status, done.out) == (7, "")
     assert "the control service is not running" in done.error
-    control.service = server.Server(control.path, control.config)
+    control.service = server.ControlServer(control.path, control.config)
     control.service.start()
 
 

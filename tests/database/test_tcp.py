@@ -15,7 +15,7 @@ from lab.waiting import HANG
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
 from ovnhook.base.config import Config, load
 from ovnhook.base.errors import InvalidConfig, OvnhookError
-from ovnhook.control.server import Server
+from ovnhook.control.server import ControlServer
 from tests.database import server as databases
 from tests.database.authority import Authority
 from tests.database.server import run
@@ -39,12 +39,12 @@ def configuration(
 
 
 @pytest.fixture
-def serve(directory: Path) -> Iterator[Callable[[Config], Server]]:
+def serve(directory: Path) -> Iterator[Callable[[Config], ControlServer]]:
     """Serve as configured; the service is stopped after the test."""
-    started: list[Server] = []
+    started: list[ControlServer] = []
 
-    def begin(config: Config) -> Server:
-        started.append(Server(directory / "run" / "control.sock", config))
+    def begin(config: Config) -> ControlServer:
+        started.append(ControlServer(directory / "run" / "control.sock", config))
         started[-1].start()
         return started[-1]
 
@@ -69,7 +69,7 @@ def secure(config: Config, ca: Path, pair: tuple[Path, Path] | None = None) -> g
 
 
 def test_who_is_served(
-    configuration: Config, serve: Callable[[Config], Server], authority: Authority, directory: Path
+    configuration: Config, serve: Callable[[Config], ControlServer], authority: Authority, directory: Path
 ) -> None:
     """Who has a certificate of the service's CA that is valid, and nobody else."""
     serve(configuration)
@@ -90,7 +90,7 @@ def test_who_is_served(
 
 
 def test_the_unix_socket_is_served_beside_it(
-    configuration: Config, serve: Callable[[Config], Server], directory: Path
+    configuration: Config, serve: Callable[[Config], ControlServer], directory: Path
 ) -> None:
     """Without a certificate: who may open it is root."""
     serve(configuration)
@@ -98,7 +98,7 @@ def test_the_unix_socket_is_served_beside_it(
 
 
 def test_a_renewed_certificate(
-    configuration: Config, serve: Callable[[Config], Server], authority: Authority, directory: Path,
+    configuration: Config, serve: Callable[[Config], ControlServer], authority: Authority, directory: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     """Is taken up by the next connection, and another CA as well; files that don't go together are not."""
@@ -157,12 +157,12 @@ def test_files_that_are_wrong(
     else:
         path.write_bytes(content)
     with pytest.raises(InvalidConfig) as caught:
-        Server(directory / "run" / "control.sock", configuration).start()
+        ControlServer(directory / "run" / "control.sock", configuration).start()
     assert caught.value.message.startswith(f"{name} {path}: {said}")
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1", "localhost", "[::1]"])
-def test_in_the_clear(configuration: Config, serve: Callable[[Config], Server], listen: str, port: int) -> None:
+def test_in_the_clear(configuration: Config, serve: Callable[[Config], ControlServer], listen: str, port: int) -> None:
     """This host alone is served."""
     if "::1" in listen and not Path("/proc/net/if_inet6").exists():
         pytest.skip("this machine has no IPv6")
@@ -177,7 +177,7 @@ def test_an_address_that_is_taken(configuration: Config, directory: Path, port: 
         other.bind(("127.0.0.1", port))
         other.listen()
         with pytest.raises(OvnhookError, match=f"can't listen on 127.0.0.1:{port}"):
-            Server(directory / "run" / "control.sock", configuration).start()
+            ControlServer(directory / "run" / "control.sock", configuration).start()
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,9 @@ def test_what_means_nothing(tmp_path: Path, text: str) -> None:
         load(path)
 
 
-def test_no_key_is_left_behind(configuration: Config, serve: Callable[[Config], Server], directory: Path) -> None:
+def test_no_key_is_left_behind(
+    configuration: Config, serve: Callable[[Config], ControlServer], directory: Path
+) -> None:
     """The key is in its own file, and nowhere else."""
     key = Path(configuration.private_key).read_bytes()
     serve(configuration)

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from ovnhook.base.errors import Exhausted
-from ovnhook.control.admission import HALF_OPEN, SETTLED, Admission, Call, Kind, Limit
+from ovnhook.control.admission import HALF_OPEN, SETTLED, Admission, Call, CallKind, Limit
 from tests.unit.test_agenda import Clock
 
 
@@ -39,7 +39,7 @@ class Caller:
         for _ in range(times):
             self.contexts.append(Context())
             context = cast("grpc.ServicerContext", self.contexts[-1])
-            made.append(self._admission.admit(self._name, Kind.SHORT, context))
+            made.append(self._admission.admit(self._name, CallKind.SHORT, context))
             self._admission.wait(made[-1])
         return made
 
@@ -83,7 +83,7 @@ def test_many_with_one_each(half_open: int | None) -> None:
 def test_one_more_than_there_may_be(limit: Limit) -> None:
     """It is refused while the others may only wait for their threads' turn; later the oldest of these goes for it."""
     clock = Clock()
-    admission = Admission({Kind.SHORT: limit}, clock=clock)
+    admission = Admission({CallKind.SHORT: limit}, clock=clock)
     ann = Caller(admission, "ann")
     first, *_ = ann.call(16)
     with pytest.raises(Exhausted, match="16 calls"):

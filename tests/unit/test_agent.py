@@ -17,7 +17,7 @@ from uuid import UUID
 import pytest
 
 from lab.waiting import HANG
-from ovnhook.agent.hooks import BUSY, Server
+from ovnhook.agent.hooks import BUSY, HookServer
 from ovnhook.agent.host import Host
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.base import logs
@@ -42,7 +42,7 @@ class Agent:
         self.beats = threading.Semaphore(0)
         host = cast("Host", None)
         config = Config(deadline=60.0)
-        self.server = Server(self.path, config, host, self.locks, lambda: None, self.check, self.beats.release)
+        self.server = HookServer(self.path, config, host, self.locks, lambda: None, self.check, self.beats.release)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def check(self, *, repair: bool) -> list[Any]:

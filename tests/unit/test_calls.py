@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab.waiting import HANG
-from ovnhook.agent.libvirtcalls import Calls, NoAnswer
+from ovnhook.agent.libvirtcalls import LibvirtCalls, NoAnswer
 
 
 class Connection:
@@ -34,7 +34,7 @@ class Libvirt:
         self.connections: list[Connection] = []
         self.go_on = threading.Event()
         self.answered = threading.Semaphore(0)
-        self.calls: Calls[Connection] = Calls(self.connect, self.answered.release)
+        self.calls: LibvirtCalls[Connection] = LibvirtCalls(self.connect, self.answered.release)
         self.refuses = self.hangs = False
 
     def connect(self) -> Connection:

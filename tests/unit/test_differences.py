@@ -26,7 +26,7 @@ from ovnhook.diagnosis.values import (
     Unplug,
 )
 from ovnhook.domains.inventory import Inventory, Known
-from ovnhook.domains.values import Domain, Interface, Kind, Tap, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Tap, Wish
 from ovnhook.resources.lease.values import Holding, Lease
 from ovnhook.resources.port.values import Claim, Keeper, Port
 from ovnhook.resources.subnet import names
@@ -37,7 +37,7 @@ MAC, OTHER = "52:54:00:00:00:01", "52:54:00:00:00:02"
 ADDRESS = IPAddress("10.1.0.5")
 FREE = IPAddress("10.1.0.9")
 
-INTERFACE = Interface(MAC, Kind.BRIDGE, Wish(hostname="web1"), "if-1", "vnet0")
+INTERFACE = Interface(MAC, InterfaceType.BRIDGE, Wish(hostname="web1"), "if-1", "vnet0")
 WEB1 = Domain(WEB, "web1", 1, (INTERFACE,), (MAC,))
 PORT = Port("if-1", "blue", MAC, (ADDRESS,), WEB, "web1", "hv1")
 LEASE = Lease("blue", ADDRESS, WEB, "web1", MAC, "web1", "hv1", "hv1/1")

@@ -7,7 +7,18 @@ from dataclasses import replace
 import pytest
 from netaddr import IPAddress
 
-from ovnhook.diagnosis.problems import Certificate, Database, Foreign, Leg, Observed, Pace, Problem, Use, problems, span
+from ovnhook.diagnosis.problems import (
+    Certificate,
+    CloudState,
+    DatabaseState,
+    Foreign,
+    Pace,
+    Problem,
+    RouterGateway,
+    SubnetUse,
+    problems,
+    span,
+)
 from ovnhook.ovsdb.serverstate import Server
 from ovnhook.resources.chassis import Node
 from ovnhook.resources.router.values import External, InterfaceAddress, Router
@@ -23,21 +34,21 @@ GW1 = Node(
 GW2 = replace(GW1, name="gw2")
 HV1 = Node("hv1", agent="1.0", agent_seen=int(NOW) - 5)
 ALONE = Server("unix:/nb", model="standalone", connected=True, leader=True)
-WELL = Observed(
+WELL = CloudState(
     now=NOW,
     databases=(
-        Database("northbound", (ALONE,)),
-        Database("southbound", (replace(ALONE, remote="unix:/sb"),)),
+        DatabaseState("northbound", (ALONE,)),
+        DatabaseState("southbound", (replace(ALONE, remote="unix:/sb"),)),
     ),
     pace=Pace(3, {"gw1": 5, "gw2": 5, "hv1": 9}),
     nodes=(GW1, GW2, HV1),
-    legs=(Leg(ROUTER, ("gw1", "gw2"), "gw1"),),
-    uses=(Use("blue", 89, 100), Use("green", 0, 5)),
+    legs=(RouterGateway(ROUTER, ("gw1", "gw2"), "gw1"),),
+    uses=(SubnetUse("blue", 89, 100), SubnetUse("green", 0, 5)),
     certificates=(Certificate("hv1", "node", NOW + 16 * DAY),),
 )
 
 
-def told(seen: Observed) -> list[str]:
+def told(seen: CloudState) -> list[str]:
     """What is wrong; each with a hint."""
     found = problems(seen)
     assert all(one.hint and "\n" not in one.what + one.hint for one in found)
@@ -47,10 +58,10 @@ def told(seen: Observed) -> list[str]:
 def test_all_is_well() -> None:
     """Then nothing is said; nor where nothing is."""
     assert problems(WELL) == ()
-    assert problems(Observed(NOW)) == ()
+    assert problems(CloudState(NOW)) == ()
 
 
-def with_node(node: Node) -> Observed:
+def with_node(node: Node) -> CloudState:
     """All is well but for this one."""
     return replace(WELL, nodes=tuple(node if one.name == node.name else one for one in WELL.nodes))
 
@@ -114,7 +125,7 @@ def with_node(node: Node) -> Observed:
             "router gateway leads nowhere: no gateway host has a bridge for the physical network external",
         ),
         (
-            replace(WELL, legs=(Leg(ROUTER, ("gw1", "gw2")),)),
+            replace(WELL, legs=(RouterGateway(ROUTER, ("gw1", "gw2")),)),
             "router gateway leads nowhere: no gateway host (gw1, gw2) has taken its traffic",
         ),
         (
@@ -125,23 +136,26 @@ def with_node(node: Node) -> Observed:
             replace(WELL, certificates=(Certificate("c1", "control", NOW - 3 * DAY),)),
             "host c1: its certificate as control ended 3 d ago",
         ),
-        (replace(WELL, uses=(Use("blue", 90, 100),)), "subnet blue is nearly full: 90 of 100 addresses are leased"),
-        (replace(WELL, uses=(Use("blue", 100, 100),)), "subnet blue is full: 100 of 100 addresses are leased"),
         (
-            replace(WELL, databases=(Database("northbound", (ALONE, Server("tcp:x", "no answer in time"))),)),
+            replace(WELL, uses=(SubnetUse("blue", 90, 100),)),
+            "subnet blue is nearly full: 90 of 100 addresses are leased",
+        ),
+        (replace(WELL, uses=(SubnetUse("blue", 100, 100),)), "subnet blue is full: 100 of 100 addresses are leased"),
+        (
+            replace(WELL, databases=(DatabaseState("northbound", (ALONE, Server("tcp:x", "no answer in time"))),)),
             "the northbound database: its server tcp:x does not answer: no answer in time",
         ),
         (
-            replace(WELL, databases=(Database("northbound", (ALONE, Server("tcp:x", model="clustered"))),)),
+            replace(WELL, databases=(DatabaseState("northbound", (ALONE, Server("tcp:x", model="clustered"))),)),
             "the northbound database: its server tcp:x is cut off from its cluster",
         ),
         (
-            replace(WELL, databases=(Database("northbound", (Server("tcp:x", "refused"),), "OVN: refused"),)),
+            replace(WELL, databases=(DatabaseState("northbound", (Server("tcp:x", "refused"),), "OVN: refused"),)),
             "the northbound database can't be read: OVN: refused",
         ),
     ],
 )
-def test_each_problem(seen: Observed, words: str) -> None:
+def test_each_problem(seen: CloudState, words: str) -> None:
     """Is told by itself, once."""
     assert told(seen) == [words]
 
@@ -158,26 +172,26 @@ def test_all_links_outside_are_down() -> None:
 
 def test_what_is_not_known_is_not_told() -> None:
     """While the southbound database is away nothing is said of hosts and of who has which leg."""
-    away = Database("southbound", (Server("unix:/sb", "refused"),), "refused")
-    seen = replace(WELL, databases=(away,), pace=None, nodes=(), legs=(Leg(ROUTER, ("gw1",)),))
+    away = DatabaseState("southbound", (Server("unix:/sb", "refused"),), "refused")
+    seen = replace(WELL, databases=(away,), pace=None, nodes=(), legs=(RouterGateway(ROUTER, ("gw1",)),))
     assert told(seen) == ["the southbound database can't be read: refused"]
 
 
 def test_the_order() -> None:
     """What stops everything, what stops traffic, what may come to that."""
-    seen = Observed(
+    seen = CloudState(
         now=NOW,
-        databases=(Database("northbound", (ALONE, Server("tcp:x", "no answer in time"))),),
+        databases=(DatabaseState("northbound", (ALONE, Server("tcp:x", "no answer in time"))),),
         pace=Pace(3, {"gw1": None, "gw2": 4, "hv1": 4}),
         nodes=(GW1, replace(GW2, agent=""), HV1),
-        legs=(Leg(ROUTER, ("gw1", "gw2")),),
-        uses=(Use("blue", 9, 10), Use("green", 10, 10)),
+        legs=(RouterGateway(ROUTER, ("gw1", "gw2")),),
+        uses=(SubnetUse("blue", 9, 10), SubnetUse("green", 10, 10)),
     )
     order = ["router gateway", "host gw1", "host gw2", "the northbound", "subnet green", "subnet blue"]
     said = told(seen)
     assert len(said) == len(order)
     assert all(words.startswith(first) for words, first in zip(said, order, strict=True))
-    dead = replace(seen, databases=(Database("northbound", error="x"),), pace=Pace(None, {}))
+    dead = replace(seen, databases=(DatabaseState("northbound", error="x"),), pace=Pace(None, {}))
     assert [words.split(":")[0] for words in told(dead)][:2] == [
         "the northbound database can't be read",
         "ovn-northd does not answer",
@@ -186,7 +200,7 @@ def test_the_order() -> None:
 
 def test_hints_name_the_unit() -> None:
     """Of the database that is meant."""
-    (problem,) = problems(Observed(NOW, databases=(Database("southbound", error="x"),)))
+    (problem,) = problems(CloudState(NOW, databases=(DatabaseState("southbound", error="x"),)))
     assert isinstance(problem, Problem)
     assert "ovn-ovsdb-server-sb" in problem.hint
 

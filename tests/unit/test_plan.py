@@ -14,7 +14,7 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook.base.errors import NotFound
 from ovnhook.domains import choice, migration, plan
 from ovnhook.domains.choice import Placement
-from ovnhook.domains.values import Domain, Interface, Kind, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
 from ovnhook.resources.changes import (
     AddLease,
     AddPort,
@@ -148,7 +148,7 @@ Places = Sequence[tuple[str, str, int]]
 def _domain(
     places: Places, *, run: int = 1, uuid: UUID = WEB, name: str = "web1", others: Sequence[str] = ()
 ) -> Domain:
-    interfaces = tuple(Interface(mac, Kind.BRIDGE, Wish(hostname=name)) for mac, _, _ in places)
+    interfaces = tuple(Interface(mac, InterfaceType.BRIDGE, Wish(hostname=name)) for mac, _, _ in places)
     return Domain(uuid, name, run, interfaces, (*(mac for mac, _, _ in places), *others))
 
 
@@ -454,15 +454,15 @@ def test_what_happens_to_an_interface_can_be_read_in_the_log(places: Places) -> 
         assert silent or describe(change).startswith("domain web1: ")
 
 
-NETWORK = Interface(MACS[0], Kind.NETWORK, network="blue")
+NETWORK = Interface(MACS[0], InterfaceType.NETWORK, network="blue")
 
 
 @pytest.mark.parametrize(
     ("interface", "default", "subnet"),
     [
-        (Interface(MACS[0], Kind.BRIDGE), "default", "default"),
-        (Interface(MACS[0], Kind.BRIDGE, Wish(subnet="green")), "default", "green"),
-        (Interface(MACS[0], Kind.ETHERNET), "default", "default"),
+        (Interface(MACS[0], InterfaceType.BRIDGE), "default", "default"),
+        (Interface(MACS[0], InterfaceType.BRIDGE, Wish(subnet="green")), "default", "green"),
+        (Interface(MACS[0], InterfaceType.ETHERNET), "default", "default"),
         (NETWORK, "default", "blue"),
         (NETWORK, "", "blue"),
         (replace(NETWORK, network="libvirts-own"), "default", "default"),
@@ -479,8 +479,8 @@ def test_where_an_interface_goes(interface: Interface, default: str, subnet: str
 @pytest.mark.parametrize(
     ("interface", "default", "error", "said"),
     [
-        (Interface(MACS[0], Kind.BRIDGE), "", NotFound, "no default subnet"),
-        (Interface(MACS[0], Kind.BRIDGE, Wish(subnet="red")), "default", NotFound, "'red'"),
+        (Interface(MACS[0], InterfaceType.BRIDGE), "", NotFound, "no default subnet"),
+        (Interface(MACS[0], InterfaceType.BRIDGE, Wish(subnet="red")), "default", NotFound, "'red'"),
         (replace(NETWORK, portgroup="red"), "default", NotFound, "portgroup 'red' of network 'blue'"),
         (replace(NETWORK, network="red"), "", NotFound, "no default subnet"),
     ],

@@ -6,7 +6,7 @@ import pytest
 
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.domains import domainxml
-from ovnhook.domains.values import Kind
+from ovnhook.domains.values import InterfaceType
 
 XML = """<domain id='3'><name>web1</name><uuid>b0b760f6-c243-4921-961b-fb38061dec03</uuid>
 <metadata><ovn:domain xmlns:ovn='urn:ovnhook:domain:1'>{metadata}</ovn:domain></metadata>
@@ -28,7 +28,7 @@ def test_metadata_for_an_interface_that_is_not_there(name: str) -> None:
     with pytest.raises(InvalidRequest, match="domain web1: metadata: "):
         domainxml.parse(xml, "br-int", unknown)
     (interface,) = domainxml.parse(xml, "br-int", unknown, running=True).interfaces
-    assert (interface.kind, interface.wish.subnet) == (Kind.BRIDGE, "blue")
+    assert (interface.kind, interface.wish.subnet) == (InterfaceType.BRIDGE, "blue")
 
 
 def test_other_faults_of_the_metadata_are_no_better_while_it_runs() -> None:

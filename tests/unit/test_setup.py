@@ -287,8 +287,8 @@ def test_a_member_does_not_join_anew_because_its_file_could_not_be_read(
     monkeypatch.setattr(listening, "_FOLDER", tmp_path)
     files = keyfiles.AuthorityFiles(tmp_path).databases
     for member in (
-        cluster.Member("192.0.2.1", "", ("192.0.2.1",), files),
-        cluster.Member("192.0.2.2", "192.0.2.1", (), files),
+        cluster.ClusterMember("192.0.2.1", "", ("192.0.2.1",), files),
+        cluster.ClusterMember("192.0.2.2", "192.0.2.1", (), files),
     ):
         with pytest.raises(OvnhookError):
             carry_out(cluster.steps(member), print)

@@ -152,10 +152,10 @@ def init(
     _check_root("ovnhook node init …")
     own = sockets.gethostname()
     if control:
-        asked = controls.Wishes(name or own.partition(".")[0], address, subnet, leg, cluster, given)
+        asked = controls.ControlOptions(name or own.partition(".")[0], address, subnet, leg, cluster, given)
         _carry_out(controls.steps(asked, load(), Client(socket or CONTROL_SOCKET), Client(None)))
     else:
-        wishes = host.Wishes(own, name, address, subnet, external_interface, leg)
+        wishes = host.HostOptions(own, name, address, subnet, external_interface, leg)
         _carry_out(host.all_in_one(wishes, load(), Client(socket or CONTROL_SOCKET)))
 
 
@@ -210,7 +210,7 @@ def join(socket: Path | None, *, token: str, gateway: bool, external_interface: 
         raise click.UsageError("--external-interface goes with --gateway")
     given = _read_token(token)
     _check_root("ovnhook node join …")
-    wishes = member.Wishes(address, gateway, external_interface)
+    wishes = member.MemberOptions(address, gateway, external_interface)
     _carry_out(member.join(given, wishes, load(), Client(socket)))
 
 
@@ -312,7 +312,7 @@ def drain(*, name: str, to: tuple[str, ...], uri: str, timeout: float) -> None:
     from ovnhook.setup.drain import drain as draining
 
     _check_root("ovnhook node drain …")
-    draining.drain(draining.Wishes(name, to, uri, timeout), load(), say)
+    draining.drain(draining.DrainOptions(name, to, uri, timeout), load(), say)
 
 
 def _carry_out(steps: Iterable[Step]) -> None:

@@ -48,10 +48,10 @@ class _Stored:
 
     cloud: Cloud
     gateways: dict[str, tuple[str, ...]]
-    uses: tuple[problems.Use, ...]
+    uses: tuple[problems.SubnetUse, ...]
     shared_macs: tuple[problems.SharedMac, ...]
     ports: Counter[str]
-    defects: tuple[problems.Defect, ...]
+    defects: tuple[problems.RowProblem, ...]
 
 
 @dataclass(frozen=True)
@@ -132,10 +132,12 @@ class Status:
             hosts, hosts_error = _attempt(lambda: self._hosts(Deadline.after(share)))
             servers = [(side, one.result()) for side, one in asked]
         errors = {**measured.errors, **_errors(northbound=stored_error, southbound=hosts_error)}
-        observed = problems.Observed(
+        observed = problems.CloudState(
             now=time.time(),
             databases=tuple(
-                problems.Database(side, tuple(one for where, one in servers if where == side), errors.get(side, ""))
+                problems.DatabaseState(
+                    side, tuple(one for where, one in servers if where == side), errors.get(side, "")
+                )
                 for side in sides
             ),
             pace=measured.pace if hosts else None,
@@ -178,10 +180,10 @@ class Status:
         return _Stored(
             cloud=cloud,
             gateways=self._northbound.gateways(deadline),
-            uses=tuple(problems.Use(one.name, used[one.name], address.capacity(one)) for one in cloud.subnets),
+            uses=tuple(problems.SubnetUse(one.name, used[one.name], address.capacity(one)) for one in cloud.subnets),
             shared_macs=problems.shared_macs(stored.ports, foreign),
             ports=Counter(port.host for port in stored.ports),
-            defects=tuple(problems.Defect(what, hint) for what, hint in defects),
+            defects=tuple(problems.RowProblem(what, hint) for what, hint in defects),
         )
 
     def _hosts(self, deadline: Deadline) -> _Hosts:
@@ -261,16 +263,18 @@ def _attempt(ask: Callable[[], T]) -> tuple[T | None, str]:
         return None, str(error)
 
 
-def _legs(stored: _Stored, hosts: _Hosts | None, failures: Mapping[str, str]) -> tuple[problems.Leg, ...]:
+def _legs(stored: _Stored, hosts: _Hosts | None, failures: Mapping[str, str]) -> tuple[problems.RouterGateway, ...]:
     active = hosts.active if hosts else {}
     routers = (one for one in stored.cloud.routers if one.external)
     return tuple(
-        problems.Leg(one, stored.gateways.get(one.name, ()), active.get(one.name, ""), failures.get(one.name, ""))
+        problems.RouterGateway(
+            one, stored.gateways.get(one.name, ()), active.get(one.name, ""), failures.get(one.name, "")
+        )
         for one in routers
     )
 
 
-def _answer(seen: problems.Observed, around: Around) -> api.GetStatusResponse:
+def _answer(seen: problems.CloudState, around: Around) -> api.GetStatusResponse:
     found = problems.problems(seen)
     return api.GetStatusResponse(
         ok=not found,

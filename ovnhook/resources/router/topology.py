@@ -60,7 +60,7 @@ _PROBES = {"bfd-min-rx": "200", "bfd-min-tx": "200", "bfd-mult": "3"}
 
 
 @dataclass(frozen=True)
-class Node:
+class RowNode:
     """A row, and where it belongs.
 
     Attributes:
@@ -74,7 +74,7 @@ class Node:
     parent: tuple[str, UUID, str] | None = None
 
 
-def nodes(network: Network | None, without: Container[str] = ()) -> dict[UUID, Node]:
+def nodes(network: Network | None, without: Container[str] = ()) -> dict[UUID, RowNode]:
     """All rows of a router, by UUID, but for the gateway hosts of its leg outside, which change by themselves.
 
     Args:
@@ -84,7 +84,7 @@ def nodes(network: Network | None, without: Container[str] = ()) -> dict[UUID, N
     if network is None:
         return {}
     router = network.router
-    found = {router.uuid: Node(ROUTER, {"name": router.name, "external_ids": as_map(router_ids(router))})}
+    found = {router.uuid: RowNode(ROUTER, {"name": router.name, "external_ids": as_map(router_ids(router))})}
     for subnet in network.subnets:
         if subnet.name not in without:
             found |= _joined(router, subnet)
@@ -97,12 +97,12 @@ def nodes(network: Network | None, without: Container[str] = ()) -> dict[UUID, N
     return found
 
 
-def subnet_nodes(subnet: Subnet) -> dict[UUID, Node]:
+def subnet_nodes(subnet: Subnet) -> dict[UUID, RowNode]:
     """All rows of a subnet by itself, by UUID. Which names its switch refers to depends on its router."""
     return {
-        uuids.names(subnet.name): Node(tables.DNS, names_row(subnet)),
-        subnet.uuid: Node(tables.SWITCH, {"name": subnet.name, "external_ids": as_map(subnet_ids(subnet))}),
-        **{uuid: Node(tables.DHCP_OPTIONS, row) for uuid, row in dhcp_options(subnet).items()},
+        uuids.names(subnet.name): RowNode(tables.DNS, names_row(subnet)),
+        subnet.uuid: RowNode(tables.SWITCH, {"name": subnet.name, "external_ids": as_map(subnet_ids(subnet))}),
+        **{uuid: RowNode(tables.DHCP_OPTIONS, row) for uuid, row in dhcp_options(subnet).items()},
     }
 
 
@@ -219,7 +219,7 @@ def priorities(chassis: Sequence[str]) -> dict[int, str]:
 
 
 def _moves(
-    uuid: UUID, was: tuple[str, UUID, str] | None, becomes: tuple[str, UUID, str] | None, after: Mapping[UUID, Node]
+    uuid: UUID, was: tuple[str, UUID, str] | None, becomes: tuple[str, UUID, str] | None, after: Mapping[UUID, RowNode]
 ) -> list[Operation]:
     """Take a row from where it was and put it where it belongs; a parent that goes takes it along."""
     found = []
@@ -248,7 +248,7 @@ def _names(old: Network | None, new: Network | None) -> list[Operation]:
     return found
 
 
-def _joined(router: Router, subnet: Subnet) -> dict[UUID, Node]:
+def _joined(router: Router, subnet: Subnet) -> dict[UUID, RowNode]:
     """The two ends of the wire between a router and a subnet: ovn-architecture(7), "Logical Routers"."""
     inside = {
         "name": router_port(router.name, subnet.name),
@@ -258,8 +258,10 @@ def _joined(router: Router, subnet: Subnet) -> dict[UUID, Node]:
         "external_ids": as_map(owned.kind("router-port", router=router.name, subnet=subnet.name)),
     }
     return {
-        uuids.part("router-port", router.name, subnet.name): Node(ROUTER_PORT, inside, (ROUTER, router.uuid, "ports")),
-        uuids.part("router-peer", router.name, subnet.name): Node(
+        uuids.part("router-port", router.name, subnet.name): RowNode(
+            ROUTER_PORT, inside, (ROUTER, router.uuid, "ports")
+        ),
+        uuids.part("router-peer", router.name, subnet.name): RowNode(
             tables.PORT,
             _peer(router_peer(router.name, subnet.name), router_port(router.name, subnet.name), router),
             (tables.SWITCH, subnet.uuid, "ports"),
@@ -276,7 +278,7 @@ def _advertisement(subnet: Subnet) -> dict[str, str]:
     return {"address_mode": "dhcpv6_stateful", "mtu": str(subnet.mtu), "send_periodic": "true", **_ADVERTISED}
 
 
-def _isolated(router: Router, subnet: Subnet) -> dict[UUID, Node]:
+def _isolated(router: Router, subnet: Subnet) -> dict[UUID, RowNode]:
     """What keeps a subnet and the router's others apart, wherever a packet says that it comes from or goes to.
 
     What comes or goes by the subnet's port is dropped, unless the other port is the external gateway's, or the same one
@@ -298,7 +300,7 @@ def _isolated(router: Router, subnet: Subnet) -> dict[UUID, Node]:
             "external_ids": as_map(owned.kind("isolated", router=router.name, subnet=subnet.name)),
         }
         uuid = uuids.part(which, router.name, subnet.name)
-        found[uuid] = Node(POLICY, row, (ROUTER, router.uuid, "policies"))
+        found[uuid] = RowNode(POLICY, row, (ROUTER, router.uuid, "policies"))
     return found
 
 
@@ -328,7 +330,7 @@ def _leg(router: Router) -> str:
     return f"external:{router.name}"
 
 
-def _outside(network: Network, external: External) -> dict[UUID, Node]:
+def _outside(network: Network, external: External) -> dict[UUID, RowNode]:
     """The leg: a switch with the physical network on it, the router's port there, and the default route."""
     router = network.router
     switch = uuids.part("external", router.name)
@@ -358,13 +360,13 @@ def _outside(network: Network, external: External) -> dict[UUID, Node]:
         "external_ids": ids,
     }
     return {
-        switch: Node(tables.SWITCH, {"name": name, "external_ids": ids}),
-        uuids.part("localnet", router.name): Node(tables.PORT, localnet, (tables.SWITCH, switch, "ports")),
-        uuids.part("external-peer", router.name): Node(tables.PORT, peer, (tables.SWITCH, switch, "ports")),
-        group: Node(GROUP, {"name": f"ovnhook:{router.name}", "external_ids": copy}),
-        uuids.part("external-port", router.name): Node(ROUTER_PORT, port, (ROUTER, router.uuid, "ports")),
+        switch: RowNode(tables.SWITCH, {"name": name, "external_ids": ids}),
+        uuids.part("localnet", router.name): RowNode(tables.PORT, localnet, (tables.SWITCH, switch, "ports")),
+        uuids.part("external-peer", router.name): RowNode(tables.PORT, peer, (tables.SWITCH, switch, "ports")),
+        group: RowNode(GROUP, {"name": f"ovnhook:{router.name}", "external_ids": copy}),
+        uuids.part("external-port", router.name): RowNode(ROUTER_PORT, port, (ROUTER, router.uuid, "ports")),
         **{
-            uuids.part(_ROUTES[hop.version], router.name): Node(
+            uuids.part(_ROUTES[hop.version], router.name): RowNode(
                 ROUTE,
                 {"ip_prefix": _EVERYWHERE[hop.version], "nexthop": str(hop), "output_port": name, "external_ids": ids},
                 (ROUTER, router.uuid, "static_routes"),
@@ -374,7 +376,7 @@ def _outside(network: Network, external: External) -> dict[UUID, Node]:
     }
 
 
-def _snat(router: Router, external: External, subnet: Subnet) -> dict[UUID, Node]:
+def _snat(router: Router, external: External, subnet: Subnet) -> dict[UUID, RowNode]:
     """What shows a subnet's guests outside with the router's address."""
     found = {}
     for address in external.next_hops:
@@ -387,7 +389,7 @@ def _snat(router: Router, external: External, subnet: Subnet) -> dict[UUID, Node
                 "external_ids": as_map(owned.kind("snat", router=router.name, subnet=subnet.name)),
             }
             uuid = uuids.part(_SNATS[address.version], router.name, subnet.name)
-            found[uuid] = Node(NAT, row, (ROUTER, router.uuid, "nat"))
+            found[uuid] = RowNode(NAT, row, (ROUTER, router.uuid, "nat"))
     return found
 
 

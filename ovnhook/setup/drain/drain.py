@@ -35,7 +35,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Wishes:
+class DrainOptions:
     """What an administrator asks for.
 
     Attributes:
@@ -61,7 +61,7 @@ class _Guest:
     is_saved: bool
 
 
-def drain(wishes: Wishes, config: Config, say: Say) -> None:
+def drain(wishes: DrainOptions, config: Config, say: Say) -> None:
     """Move all domains away; it may be repeated at any time.
 
     Args:
@@ -109,7 +109,7 @@ def _there(node: str) -> str:
     return f"ssh {quoted(node)} ovnhook node drain {quoted(node)}"
 
 
-def _is_reached(name: str, wishes: Wishes, say: Say) -> bool:
+def _is_reached(name: str, wishes: DrainOptions, say: Say) -> bool:
     """Whether a node has a libvirt that can be asked from here.
 
     Raises:
@@ -134,7 +134,7 @@ class _Drain:
         say: is told each step.
     """
 
-    def __init__(self, wishes: Wishes, interfaces: dict[str, int], say: Say) -> None:
+    def __init__(self, wishes: DrainOptions, interfaces: dict[str, int], say: Say) -> None:
         self._wishes = wishes
         self._interfaces = interfaces
         self._say = say
