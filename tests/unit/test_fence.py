@@ -18,8 +18,21 @@ def test_nft_understands_them(hosts: list[str]) -> None:
         text = fence.rules(hosts, plain, hosts)
         done = subprocess.run(["nft", "-c", "-f", "-"], input=text, text=True, capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
-        assert text.index("accept") < text.index("drop")
+        _check_order(text)
         assert fence.rules(reversed(hosts), reversed(plain), reversed(hosts)) == text
+
+
+def _check_order(text: str) -> None:
+    """Who may reach the ports comes before all others are kept from them, and so do answers that are authenticated."""
+    lines = [line.strip() for line in text.splitlines() if " dport " in line or " sport " in line]
+    reach = [line for line in lines if " sport " not in line]
+    answers = [line for line in lines if " sport " in line]
+    assert reach[-1] == "tcp dport { 6643, 6644, 16642 } drop"
+    assert all(line.endswith(" accept") for line in reach[:-1])
+    own = f" ipsec in reqid {fence.REQID} accept"
+    assert all(" saddr " in line or line.endswith(own) for line in reach[:-1])
+    assert [line.removesuffix(own) for line in answers[::2]] == [line.removesuffix(" drop") for line in answers[1::2]]
+    assert all(line.endswith(own) for line in answers[::2])
 
 
 def test_whose_address_is_enough() -> None:
