@@ -21,8 +21,7 @@ from ovnhook.api.client import Client
 from ovnhook.api.v1 import ovnhook_pb2 as api
 from ovnhook.api.v1 import ovnhook_pb2_grpc as services
 from ovnhook.base.errors import Exhausted, NotFound, Unavailable
-from ovnhook.control.admission import CallKind
-from ovnhook.control.listener import EACH, STREAMS
+from ovnhook.control.listener import STREAMS
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki import token as tokens
 from ovnhook.pki.keyfiles import AuthorityFiles, Files
@@ -186,30 +185,6 @@ def test_many_calls_at_once(cloud: Cloud) -> None:
             for channel in channels:
                 stack.enter_context(channel)
             assert [one for said in pool.map(call, channels) for one in said] == []
-
-
-def test_many_calls_of_one_at_once(cloud: Cloud) -> None:
-    """Those that are one too many are refused, and none is cancelled in the place of them."""
-    ann, most = cloud.issue("ann", "reader"), 2 * EACH[CallKind.SHORT]
-    own = [("grpc.use_local_subchannel_pool", 1), ("grpc.ssl_target_name_override", x509.SERVER_NAME)]
-    said: list[str] = []
-    with ExitStack() as stack, ThreadPoolExecutor(most) as pool:
-        stubs = [
-            services.SubnetsStub(stack.enter_context(grpc.secure_channel(cloud.api, credentials(ann), own)))
-            for _ in range(most)
-        ]
-        ready = threading.Barrier(most)
-
-        def call(stub: services.SubnetsStub) -> None:
-            for _ in range(10):
-                ready.wait(HANG)
-                try:
-                    stub.ListSubnets(api.ListSubnetsRequest(), timeout=HANG)
-                except grpc.RpcError as error:
-                    said.append(error.code().name)
-
-        list(pool.map(call, stubs))
-    assert {*said} <= {"RESOURCE_EXHAUSTED"}
 
 
 def test_one_who_watches_a_lot(cloud: Cloud) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +18,9 @@ from lab.waiting import HANG
 from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
 from ovnhook.base.config import Config, load
 from ovnhook.base.errors import InvalidConfig, OvnhookError
+from ovnhook.control import admission
+from ovnhook.control.admission import CallKind
+from ovnhook.control.listener import EACH
 from ovnhook.control.server import ControlServer
 from tests.database import server as databases
 from tests.database.authority import Authority
@@ -61,11 +67,13 @@ def ask(channel: grpc.Channel) -> ovnhook_pb2.ListSubnetsResponse:
     return answer
 
 
-def secure(config: Config, ca: Path, pair: tuple[Path, Path] | None = None) -> grpc.Channel:
+def secure(
+    config: Config, ca: Path, pair: tuple[Path, Path] | None = None, options: Sequence[tuple[str, int]] = ()
+) -> grpc.Channel:
     """A channel with TLS: who is trusted, and the client's certificate and key."""
     certificate, key = (path.read_bytes() for path in pair) if pair else (None, None)
     credentials = grpc.ssl_channel_credentials(ca.read_bytes(), key, certificate)
-    return grpc.secure_channel(config.listen, credentials)
+    return grpc.secure_channel(config.listen, credentials, options)
 
 
 def test_who_is_served(
@@ -95,6 +103,35 @@ def test_the_unix_socket_is_served_beside_it(
     """Without a certificate: who may open it is root."""
     serve(configuration)
     assert not ask(grpc.insecure_channel(f"unix:{directory}/run/control.sock")).subnets
+
+
+def test_many_calls_of_one_at_once(
+    configuration: Config,
+    serve: Callable[[Config], ControlServer],
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those that are one too many are refused, and none is cancelled whose message may only wait for its thread."""
+    monkeypatch.setattr(admission, "SETTLED", 10 * HANG)
+    serve(configuration)
+    most, pair = 2 * EACH[CallKind.SHORT], authority.sign("client")
+    ready = threading.Barrier(most)
+    said: list[grpc.StatusCode] = []
+
+    def call(channel: grpc.Channel) -> None:
+        stub = ovnhook_pb2_grpc.SubnetsStub(channel)
+        for _ in range(10):
+            ready.wait(HANG)
+            try:
+                stub.ListSubnets(ovnhook_pb2.ListSubnetsRequest(), timeout=HANG)
+            except grpc.RpcError as error:
+                said.append(error.code())
+
+    with ExitStack() as stack, ThreadPoolExecutor(most) as pool:
+        alone = [("grpc.use_local_subchannel_pool", 1)]
+        channels = [stack.enter_context(secure(configuration, authority.certificate, pair, alone)) for _ in range(most)]
+        list(pool.map(call, channels))
+    assert {*said} <= {grpc.StatusCode.RESOURCE_EXHAUSTED}
 
 
 def test_a_renewed_certificate(
