@@ -11,7 +11,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
 from ovnhook.control.loop import Loop
 from ovnhook.databases import connections as rows
-from ovnhook.diagnosis.problems import Foreign
+from ovnhook.diagnosis.cloudstate import Foreign
 from ovnhook.ovsdb import appctl
 from ovnhook.ovsdb.connection import Database
 from ovnhook.pki import keyfiles, remotes, x509

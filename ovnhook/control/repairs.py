@@ -13,7 +13,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, OvnhookError
 from ovnhook.control.loop import Loop
 from ovnhook.databases import integrity
-from ovnhook.databases.integrity import Defect, Integrity
+from ovnhook.databases.defects import Defect, Integrity
 from ovnhook.databases.northbound import Northbound
 
 _log = logging.getLogger(__name__)

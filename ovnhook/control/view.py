@@ -18,6 +18,7 @@ from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Row
 from ovnhook.ovsdb.replica import RowDifference
 from ovnhook.resources import tables
+from ovnhook.resources.floating_ip.rows import read_floating
 from ovnhook.resources.lease.rows import read_lease
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.port.rows import read_port
@@ -186,7 +187,7 @@ def _read(row: Row) -> _Part | None:
             held = (("lease", _place(port.subnet, address)) for address in port.addresses)
             return _Part(kind, port, (("port", str(port.uuid)), *held))
         case "floating" as kind:
-            one = topology.floating(row)
+            one = read_floating(row)
             return _Part(kind, one, (("floating_address", str(one.uuid)),))
     return None
 

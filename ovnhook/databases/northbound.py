@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -15,6 +14,7 @@ from netaddr import IPAddress
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases.operations import operations_of
+from ovnhook.databases.stored import Stored, lost_ports
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import (
@@ -31,6 +31,7 @@ from ovnhook.resources.changes import (
     Change,
     DropLease,
 )
+from ovnhook.resources.floating_ip.rows import read_floating
 from ovnhook.resources.lease.rows import (
     read_holding,
     read_lease,
@@ -41,7 +42,7 @@ from ovnhook.resources.port.rows import (
     read_claim,
     read_port,
 )
-from ovnhook.resources.port.values import Claim, Keeper, Port
+from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.reading import BrokenRow
 from ovnhook.resources.registry import read_registry
 from ovnhook.resources.router import topology
@@ -53,46 +54,6 @@ from ovnhook.resources.subnet.values import Subnet
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What domains have.
-
-    Attributes:
-        ports: all of them.
-        leases: all of them.
-        lost: ports of clients that somebody has deleted, as far as is known: libvirt's are made anew by agents.
-        broken: why rows of these, of holdings and of claims can't be read.
-    """
-
-    ports: tuple[Port, ...]
-    leases: tuple[Lease, ...]
-    lost: tuple[Port, ...] = ()
-    broken: tuple[BrokenRow, ...] = ()
-
-
-def _lost(
-    ports: Iterable[Port], unreadable: Collection[UUID], holdings: Iterable[Holding], claims: Iterable[Claim]
-) -> Iterator[Port]:
-    """Ports that are gone though nobody has detached them: the MAC address is given back with the port.
-
-    Args:
-        ports: those that are there.
-        unreadable: the UUIDs of ports that are there and can't be read.
-        holdings: what domains hold.
-        claims: the MAC addresses that are reserved for ports.
-    """
-    held = {holding.domain: holding for holding in holdings if holding.kept_by is Keeper.CLIENT}
-    there = {(port.subnet, port.mac, port.domain) for port in ports}
-    for claim in claims:
-        if uuids.port(claim.domain, claim.mac) in unreadable:
-            continue
-        if claim.domain in held and (claim.subnet, claim.mac, claim.domain) not in there:
-            of = held[claim.domain]
-            addresses = tuple(where for mac, name, where in of.leases if (mac, name) == (claim.mac, claim.subnet))
-            name = str(uuids.port(claim.domain, claim.mac))
-            yield Port(name, claim.subnet, claim.mac, addresses, claim.domain, of.domain_name, of.host, Keeper.CLIENT)
 
 
 class Northbound:
@@ -231,7 +192,7 @@ class Northbound:
             registry=state,
             subnets=tuple(sorted(self._read(read_subnet, switches, default), key=lambda subnet: subnet.name)),
             routers=tuple(sorted(self._read(read_router, routers), key=lambda router: router.name)),
-            floating=tuple(sorted(self._read(topology.floating, nats), key=lambda one: (one.router, one.address))),
+            floating=tuple(sorted(self._read(read_floating, nats), key=lambda one: (one.router, one.address))),
         )
 
     def gateways(self, deadline: Deadline) -> dict[str, tuple[str, ...]]:
@@ -300,7 +261,7 @@ class Northbound:
         read = partial(self._read, broken=broken)
         found, leased = tuple(read(read_port, ports)), tuple(read(read_lease, leases))
         unreadable = {UUID(row["_uuid"][1]) for row in ports} - {port.uuid for port in found}
-        lost = _lost(found, unreadable, read(read_holding, holdings), read(read_claim, claims))
+        lost = lost_ports(found, unreadable, read(read_holding, holdings), read(read_claim, claims))
         return Stored(found, leased, tuple(lost), tuple(broken))
 
     def foreign_macs(self, macs: Collection[str], deadline: Deadline) -> list[tuple[str, str, str]]:
@@ -432,7 +393,7 @@ class Northbound:
         done = self.database.transact(
             [*outside, *(operation for change in changes for operation in operations_of(change))], deadline
         )
-        for one in self._read(topology.floating, (row for found in done[: len(outside)] for row in found)):
+        for one in self._read(read_floating, (row for found in done[: len(outside)] for row in found)):
             _log.warning(
                 "domain %s: floating address %s is gone with %s of subnet %s, which it led to",
                 *(one.domain_name, one.address, one.inside, one.subnet),

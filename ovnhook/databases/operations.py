@@ -51,6 +51,7 @@ from ovnhook.resources.changes import (
     UpdatePort,
     UpdateSubnet,
 )
+from ovnhook.resources.floating_ip.rows import floating_row, name_floating, unfloat
 from ovnhook.resources.lease.rows import (
     holding_columns,
     holding_ids,
@@ -107,14 +108,14 @@ def _(change: UpdateLease) -> list[Operation]:
         *put_keys("external_ids", lease_ids(old), lease_ids(new)),
         *put_keys("records", lease_records(old), lease_records(new)),
     ]
-    named = topology.name_floating(new.subnet, new.address, new.domain_name, new.mac)
+    named = name_floating(new.subnet, new.address, new.domain_name, new.mac)
     return [_still_of(old), mutate(tables.DNS, key(old.uuid), mutations), named]
 
 
 @operations_of.register
 def _(change: DropLease) -> list[Operation]:
     lease = change.lease
-    floating = topology.unfloat(uuids.floating(lease.subnet, str(lease.address)))
+    floating = unfloat(uuids.floating(lease.subnet, str(lease.address)))
     return [_still_of(lease), delete(tables.DNS, key(lease.uuid)), floating]
 
 
@@ -139,7 +140,7 @@ def _(change: AddPort) -> list[Operation]:
         "options": as_map(port_options(port)),
         "external_ids": as_map(port_ids(port)),
     }
-    named = (topology.name_floating(port.subnet, where, port.domain_name, port.mac) for where in port.addresses)
+    named = (name_floating(port.subnet, where, port.domain_name, port.mac) for where in port.addresses)
     return [insert(tables.PORT, port.uuid, row), _join(port), *named]
 
 
@@ -279,7 +280,7 @@ def _(change: AddFloating) -> list[Operation]:
     lease = includes("external_ids", owned.kind("lease", domain=str(one.domain), mac=one.mac))
     return [
         exists(tables.DNS, uuids.lease(one.subnet, str(one.inside)), lease),
-        insert(topology.NAT, one.uuid, topology.floating_row(one)),
+        insert(topology.NAT, one.uuid, floating_row(one)),
         mutate(topology.ROUTER, key(uuids.router(one.router)), [["nat", "insert", tables.members(one.uuid)]]),
     ]
 
@@ -287,7 +288,7 @@ def _(change: AddFloating) -> list[Operation]:
 @operations_of.register
 def _(change: RemoveFloating) -> list[Operation]:
     one = change.floating
-    return [exists(topology.NAT, one.uuid, ["external_ip", "==", str(one.address)]), topology.unfloat(one.uuid)]
+    return [exists(topology.NAT, one.uuid, ["external_ip", "==", str(one.address)]), unfloat(one.uuid)]
 
 
 @operations_of.register

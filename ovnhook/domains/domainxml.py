@@ -19,13 +19,17 @@ from ovnhook.domains.values import Domain, Interface, InterfaceType, Unfit, Wish
 from ovnhook.resources.subnet.values import isolated_subnet
 
 _NAMESPACES = "urn:ovnhook:domain:"
+
 _NAMESPACE = f"{_NAMESPACES}1"
+
 _ATTRIBUTES = ("mac", "index", "subnet", "isolated", "address", "hostname")
+
 _MOST_TAGS = 100_000
+
 _NO_DOMAIN = "this is not the XML of a libvirt domain"
+
 # Everything that the hook parses comes from libvirtd, but the metadata in it is a user's.
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
-
 
 Networks = Callable[[str], LibvirtNetwork | None]
 """Tells a libvirt network by its name; None where nothing is known of it."""
@@ -388,22 +392,3 @@ def _addresses(value: str | None, where: str) -> tuple[IPAddress, ...]:
     if len({address.version for address in addresses}) < len(addresses):
         raise InvalidRequest(f"{where}: address='{value}': one IPv4 and one IPv6 address at most")
     return tuple(addresses)
-
-
-def interface_xml(interface_id: str, mac: str, bridge: str, mtu: int) -> str:
-    """An ``<interface>`` element that libvirt binds to a port by itself.
-
-    Args:
-        interface_id: the port's, a UUID.
-        mac: the MAC address.
-        bridge: name of the integration bridge.
-        mtu: bytes.
-    """
-    element = etree.Element("interface", type="bridge")
-    etree.SubElement(element, "mac", address=mac)
-    etree.SubElement(element, "source", bridge=bridge)
-    port = etree.SubElement(element, "virtualport", type="openvswitch")
-    etree.SubElement(port, "parameters", interfaceid=interface_id)
-    etree.SubElement(element, "mtu", size=str(mtu))
-    etree.SubElement(element, "model", type="virtio")
-    return str(etree.tostring(element, encoding="unicode", pretty_print=True))

@@ -10,7 +10,7 @@ import pytest
 from lab.waiting import HANG
 from ovnhook.agent.host import Host
 from ovnhook.base import uuids
-from ovnhook.databases.integrity import Integrity
+from ovnhook.databases.defects import Integrity
 from ovnhook.resources.reading import BrokenRow
 from tests.database.control import Control
 from tests.database.hosts import add_chassis

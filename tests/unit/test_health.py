@@ -7,18 +7,8 @@ from dataclasses import replace
 import pytest
 from netaddr import IPAddress
 
-from ovnhook.diagnosis.problems import (
-    Certificate,
-    CloudState,
-    DatabaseState,
-    Foreign,
-    Pace,
-    Problem,
-    RouterGateway,
-    SubnetUse,
-    problems,
-    span,
-)
+from ovnhook.diagnosis.cloudstate import Certificate, CloudState, DatabaseState, Foreign, Pace, RouterGateway, SubnetUse
+from ovnhook.diagnosis.problems import Problem, problems, span
 from ovnhook.ovsdb.serverstate import Server
 from ovnhook.resources.chassis import Node
 from ovnhook.resources.router.values import External, InterfaceAddress, Router

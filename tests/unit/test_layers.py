@@ -44,7 +44,7 @@ OWNERS = {
     "ovsdbapp": ("ovsdb/",),
     "libvirt": ("agent/",),
     "grpc": ("control/", "api/"),
-    "lxml": ("domains/domainxml.py", "domains/networkxml.py"),
+    "lxml": ("domains/domainxml.py", "domains/interfacexml.py", "domains/networkxml.py"),
     "cryptography": ("pki/x509.py",),
 }
 """Who alone may import a library, as the beginning of the file's path."""

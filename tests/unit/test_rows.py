@@ -14,6 +14,7 @@ from netaddr import EUI, IPAddress, IPNetwork
 
 from ovnhook.ovsdb.operation import Row, as_map
 from ovnhook.resources.changes import Registry
+from ovnhook.resources.floating_ip.rows import floating_row, read_floating
 from ovnhook.resources.floating_ip.values import Floating
 from ovnhook.resources.lease.rows import holding_columns, lease_columns, read_holding, read_lease
 from ovnhook.resources.lease.values import Holding, Lease
@@ -135,7 +136,7 @@ WRITTEN: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Row], Callable[
     "lease": (LEASES, lease_columns, read_lease),
     "port": (PORTS, _port_row, read_port),
     "holding": (HOLDINGS, holding_columns, read_holding),
-    "floating": (FLOATING, topology.floating_row, topology.floating),
+    "floating": (FLOATING, floating_row, read_floating),
     "registry": (REGISTRIES, registry_columns, read_registry),
 }
 

@@ -10,7 +10,7 @@ from ovnhook.databases.southbound import Southbound
 from ovnhook.domains import clientdomain
 from ovnhook.domains.choice import Placement
 from ovnhook.domains.clientdomain import Asked
-from ovnhook.domains.domainxml import interface_xml
+from ovnhook.domains.interfacexml import interface_xml
 from ovnhook.domains.plan import port_id
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment

@@ -22,7 +22,7 @@ from ovnhook.control.repairs import Repairs
 from ovnhook.control.services.nodes import Around, message
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
-from ovnhook.diagnosis import problems
+from ovnhook.diagnosis import cloudstate, problems
 from ovnhook.ovsdb import appctl
 from ovnhook.pki import ipsec
 from ovnhook.pki.members import Members
@@ -48,10 +48,10 @@ class _Stored:
 
     cloud: Cloud
     gateways: dict[str, tuple[str, ...]]
-    uses: tuple[problems.SubnetUse, ...]
-    shared_macs: tuple[problems.SharedMac, ...]
+    uses: tuple[cloudstate.SubnetUse, ...]
+    shared_macs: tuple[cloudstate.SharedMac, ...]
     ports: Counter[str]
-    defects: tuple[problems.RowProblem, ...]
+    defects: tuple[cloudstate.RowProblem, ...]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class _Measured:
 
     begun: float
     count: int | None = None
-    pace: problems.Pace | None = None
+    pace: cloudstate.Pace | None = None
     errors: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -132,10 +132,10 @@ class Status:
             hosts, hosts_error = _attempt(lambda: self._hosts(Deadline.after(share)))
             servers = [(side, one.result()) for side, one in asked]
         errors = {**measured.errors, **_errors(northbound=stored_error, southbound=hosts_error)}
-        observed = problems.CloudState(
+        observed = cloudstate.CloudState(
             now=time.time(),
             databases=tuple(
-                problems.DatabaseState(
+                cloudstate.DatabaseState(
                     side, tuple(one for where, one in servers if where == side), errors.get(side, "")
                 )
                 for side in sides
@@ -147,7 +147,7 @@ class Status:
             shared_macs=stored.shared_macs if stored else (),
             defects=stored.defects if stored else (),
             certificates=tuple(
-                problems.Certificate(one.subject.name, one.subject.role, one.ends)
+                cloudstate.Certificate(one.subject.name, one.subject.role, one.ends)
                 for one in self._members().found
                 if one.ends and one.subject.role in (CONTROL, NODE)
             ),
@@ -180,10 +180,10 @@ class Status:
         return _Stored(
             cloud=cloud,
             gateways=self._northbound.gateways(deadline),
-            uses=tuple(problems.SubnetUse(one.name, used[one.name], address.capacity(one)) for one in cloud.subnets),
+            uses=tuple(cloudstate.SubnetUse(one.name, used[one.name], address.capacity(one)) for one in cloud.subnets),
             shared_macs=problems.shared_macs(stored.ports, foreign),
             ports=Counter(port.host for port in stored.ports),
-            defects=tuple(problems.RowProblem(what, hint) for what, hint in defects),
+            defects=tuple(cloudstate.RowProblem(what, hint) for what, hint in defects),
         )
 
     def _hosts(self, deadline: Deadline) -> _Hosts:
@@ -218,10 +218,10 @@ class Status:
         pace, error = _attempt(lambda: self._pace(count, patience))
         return _Measured(begun, count, pace, _errors(southbound=error))
 
-    def _pace(self, count: int, patience: float) -> problems.Pace:
+    def _pace(self, count: int, patience: float) -> cloudstate.Pace:
         """Wait for northd and the hosts, as ``ovn-nbctl --wait=hv sync`` does, and tell how long each took."""
         if not count:
-            return problems.Pace()  # the row that is counted in is made by northd, which has never run
+            return cloudstate.Pace()  # the row that is counted in is made by northd, which has never run
         counted_at = time.monotonic()
         northd: int | None = None
         nodes: dict[str, int | None] = {}
@@ -235,7 +235,7 @@ class Status:
                 if nodes.get(name) is None:
                     nodes[name] = took if answered >= count else None
             if not waited.remaining or (northd is not None and None not in nodes.values()):
-                return problems.Pace(northd, nodes)
+                return cloudstate.Pace(northd, nodes)
             time.sleep(_PAUSE)
 
 
@@ -263,18 +263,18 @@ def _attempt(ask: Callable[[], T]) -> tuple[T | None, str]:
         return None, str(error)
 
 
-def _legs(stored: _Stored, hosts: _Hosts | None, failures: Mapping[str, str]) -> tuple[problems.RouterGateway, ...]:
+def _legs(stored: _Stored, hosts: _Hosts | None, failures: Mapping[str, str]) -> tuple[cloudstate.RouterGateway, ...]:
     active = hosts.active if hosts else {}
     routers = (one for one in stored.cloud.routers if one.external)
     return tuple(
-        problems.RouterGateway(
+        cloudstate.RouterGateway(
             one, stored.gateways.get(one.name, ()), active.get(one.name, ""), failures.get(one.name, "")
         )
         for one in routers
     )
 
 
-def _answer(seen: problems.CloudState, around: Around) -> api.GetStatusResponse:
+def _answer(seen: cloudstate.CloudState, around: Around) -> api.GetStatusResponse:
     found = problems.problems(seen)
     return api.GetStatusResponse(
         ok=not found,
@@ -306,7 +306,7 @@ def _answer(seen: problems.CloudState, around: Around) -> api.GetStatusResponse:
     )
 
 
-def _northd(pace: problems.Pace | None) -> api.Northd:
+def _northd(pace: cloudstate.Pace | None) -> api.Northd:
     if pace is None or pace.northd is None:
         return api.Northd()
     took = [node for node in pace.nodes.values() if node is not None]

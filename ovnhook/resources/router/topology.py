@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from netaddr import IPAddress
-
 from ovnhook.base import uuids
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import (
@@ -29,32 +27,41 @@ from ovnhook.ovsdb.operation import (
     mutate,
     put_keys,
     ref,
-    set_keys,
     update,
 )
 from ovnhook.resources import tables
-from ovnhook.resources.floating_ip.values import Floating
-from ovnhook.resources.reading import reader
 from ovnhook.resources.router.rows import router_ids, router_peer, router_port
 from ovnhook.resources.router.values import External, Network, Router
 from ovnhook.resources.subnet.rows import dhcp_options, names_row, server_mac, subnet_ids
 from ovnhook.resources.subnet.values import Subnet
 
 ROUTER = "Logical_Router"
+
 ROUTER_PORT = "Logical_Router_Port"
+
 ROUTE = "Logical_Router_Static_Route"
+
 NAT = "NAT"
+
 POLICY = "Logical_Router_Policy"
+
 GROUP = "HA_Chassis_Group"
+
 GATEWAY = "HA_Chassis"
 
 _ISOLATION = 1000  # the policies' priority, and the next one: a person's own may be above or below
+
 _BEFORE = ("isolated-from", "isolated-to")  # the policies of earlier versions, which list all other subnets
+
 _EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
+
 _ROUTES = {4: "default-route", 6: "default-route6"}
+
 _SNATS = {4: "snat", 6: "snat6"}
+
 _ADVERTISED = {"max_interval": "10", "min_interval": "3"}
 """Seconds between a router's advertisements (ovn-nb(5), ipv6_ra_configs): the longest and the shortest pause."""
+
 _PROBES = {"bfd-min-rx": "200", "bfd-min-tx": "200", "bfd-mult": "3"}
 """How gateways watch each other, in ms (ovn-nb(5), NB_Global options): one is known to be dead after three in a row."""
 
@@ -167,50 +174,6 @@ def gateways(router: str, old: tuple[str, ...], new: tuple[str, ...]) -> list[Op
 def gateway(router: str, chassis: str) -> UUID:
     """The HA_Chassis row of a host for a router."""
     return uuids.part("gateway", router, chassis)
-
-
-def floating_row(one: Floating) -> Row:
-    """The NAT row of a floating address."""
-    ids = owned.kind(
-        "floating",
-        router=one.router,
-        subnet=one.subnet,
-        domain=str(one.domain),
-        domain_name=one.domain_name,
-        mac=one.mac,
-    )
-    return {
-        "type": "dnat_and_snat",
-        "external_ip": str(one.address),
-        "logical_ip": str(one.inside),
-        "external_ids": as_map(ids),
-    }
-
-
-def name_floating(subnet: str, address: IPAddress, domain_name: str, mac: str) -> Operation:
-    """Write the domain's present name into the floating address of a leased one, if there is one."""
-    ids = owned.kind("floating", domain_name=domain_name, mac=mac)
-    return mutate(NAT, key(uuids.floating(subnet, str(address))), set_keys("external_ids", ids))
-
-
-@reader
-def floating(row: Row) -> Floating:
-    """A NAT row as the floating address it is."""
-    ids = owned.own(row)
-    return Floating(
-        address=IPAddress(row["external_ip"]),
-        router=ids["router"],
-        subnet=ids["subnet"],
-        inside=IPAddress(row["logical_ip"]),
-        domain=UUID(ids["domain"]),
-        domain_name=ids.get("domain-name", ids["domain"]),
-        mac=ids["mac"],
-    )
-
-
-def unfloat(uuid: UUID) -> Operation:
-    """Take a floating address's row away from whichever router has it, if there is one."""
-    return mutate(ROUTER, ["nat", "includes", tables.members(uuid)], [["nat", "delete", tables.members(uuid)]])
 
 
 def priorities(chassis: Sequence[str]) -> dict[int, str]:

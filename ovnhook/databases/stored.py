@@ -1,0 +1,52 @@
+"""What the northbound database has of domains, and what is missing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from ovnhook.base import uuids
+from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.values import Claim, Keeper, Port
+from ovnhook.resources.reading import BrokenRow
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What domains have.
+
+    Attributes:
+        ports: all of them.
+        leases: all of them.
+        lost: ports of clients that somebody has deleted, as far as is known: libvirt's are made anew by agents.
+        broken: why rows of these, of holdings and of claims can't be read.
+    """
+
+    ports: tuple[Port, ...]
+    leases: tuple[Lease, ...]
+    lost: tuple[Port, ...] = ()
+    broken: tuple[BrokenRow, ...] = ()
+
+
+def lost_ports(
+    ports: Iterable[Port], unreadable: Collection[UUID], holdings: Iterable[Holding], claims: Iterable[Claim]
+) -> Iterator[Port]:
+    """Ports that are gone though nobody has detached them: the MAC address is given back with the port.
+
+    Args:
+        ports: those that are there.
+        unreadable: the UUIDs of ports that are there and can't be read.
+        holdings: what domains hold.
+        claims: the MAC addresses that are reserved for ports.
+    """
+    held = {holding.domain: holding for holding in holdings if holding.kept_by is Keeper.CLIENT}
+    there = {(port.subnet, port.mac, port.domain) for port in ports}
+    for claim in claims:
+        if uuids.port(claim.domain, claim.mac) in unreadable:
+            continue
+        if claim.domain in held and (claim.subnet, claim.mac, claim.domain) not in there:
+            of = held[claim.domain]
+            addresses = tuple(where for mac, name, where in of.leases if (mac, name) == (claim.mac, claim.subnet))
+            name = str(uuids.port(claim.domain, claim.mac))
+            yield Port(name, claim.subnet, claim.mac, addresses, claim.domain, of.domain_name, of.host, Keeper.CLIENT)
