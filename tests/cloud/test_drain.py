@@ -175,6 +175,7 @@ def test_one_that_takes_too_long(world: World) -> None:
     assert "moved      late to hv2" in done.stdout.splitlines()
     assert names(world.hv1) == ["early"]
     settled(world, "early", world.hv1)
+    assert world.domain_state(world.hv1, "early") == "running"
     slow.reach(Guest(world.hv2, "late").wait_address())
 
 
