@@ -70,9 +70,9 @@ class Guest:
     def is_stuck(self) -> bool:
         """Whether its kernel says that it does nothing any more.
 
-        Live migration under QEMU's emulation of a CPU (TCG) may lose what the guest writes, if its thread is taken off
-        the CPU between the look at the page's dirty flag and the write: on a busy machine about one migration of a few
-        hundred. The driver of the network card then looks for ever for a buffer that its ring does not have.
+        Seen after live migration under QEMU's emulation of a CPU (TCG) on a busy machine, about once in some hundreds:
+        the driver of the network card looks for ever for a buffer that its ring does not have. Most likely a write of
+        the guest was lost, whose thread was taken off the CPU between the look at the page's dirty flag and the write.
         """
         if not self.running:
             return False

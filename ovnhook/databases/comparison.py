@@ -48,7 +48,6 @@ from ovnhook.resources.subnet.rows import read_subnet
 from ovnhook.resources.subnet.values import Subnet
 
 _DERIVED = ("names", "dhcp", "router-port", "router-peer", "external", "isolated", "snat", "gateway")
-
 _PARENTS = (
     (tables.SWITCH, "ports", tables.PORT),
     (topology.ROUTER, "ports", topology.ROUTER_PORT),

@@ -31,11 +31,8 @@ STALE = 3 * BEAT
 """Seconds after which an agent that has not told is not there."""
 
 _SKEW = 60.0  # seconds that a host's clock may be ahead: more is no delay of anything
-
 _SHOWN = 20  # rows that are named one by one
-
 _NEARLY = 0.9  # of a subnet's addresses
-
 _SOON = 15 * 86_400.0  # seconds before a certificate ends: it should have been renewed twice as long ago
 
 

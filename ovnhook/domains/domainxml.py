@@ -19,13 +19,9 @@ from ovnhook.domains.values import Domain, Interface, InterfaceType, Unfit, Wish
 from ovnhook.resources.subnet.values import isolated_subnet
 
 _NAMESPACES = "urn:ovnhook:domain:"
-
 _NAMESPACE = f"{_NAMESPACES}1"
-
 _ATTRIBUTES = ("mac", "index", "subnet", "isolated", "address", "hostname")
-
 _MOST_TAGS = 100_000
-
 _NO_DOMAIN = "this is not the XML of a libvirt domain"
 
 # Everything that the hook parses comes from libvirtd, but the metadata in it is a user's.

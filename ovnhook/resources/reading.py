@@ -20,9 +20,7 @@ from ovnhook.ovsdb.owned import KIND
 from ovnhook.resources.tables import DNS, SWITCH
 
 P = ParamSpec("P")
-
 T = TypeVar("T")
-
 _LARGEST = {4: 8, 6: 32}  # prefix lengths of networks that a row is believed to mean
 
 

@@ -8,19 +8,12 @@ from uuid import UUID
 from ovnhook.ovsdb.operation import as_set, ref
 
 DOMAIN = "ovnhook:domain"
-
 HOST = "ovnhook:host"
-
 MAC = "ovnhook:mac"
-
 SUBNET = "ovnhook:subnet"
-
 SWITCH = "Logical_Switch"
-
 PORT = "Logical_Switch_Port"
-
 DHCP_OPTIONS = "DHCP_Options"
-
 DNS = "DNS"  # names; and leases, holdings, claims, the registry: northd passes over DNS rows that no switch refers to
 
 

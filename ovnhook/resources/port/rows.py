@@ -13,16 +13,12 @@ from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
 from ovnhook.ovsdb.owned import kind, own
 from ovnhook.resources.port.values import Claim, Keeper, Port
 from ovnhook.resources.reading import number_of, reader
-from ovnhook.resources.subnet.rows import _server_mac, dhcp_uuid
+from ovnhook.resources.subnet.rows import dhcp_uuid, mac_of_switch
 
 REQUESTED_CHASSIS = "requested-chassis"
-
 ACTIVATION_STRATEGY = "activation-strategy"
-
 _LINK = 64  # length of the prefix of link-local addresses
-
 _RESERVED = _LINK + 24  # the same of those that only the router may have: the first half of its MAC address tells them
-
 _LARGEST_INDEX = 1_000_000  # of a domain's interface
 
 
@@ -76,7 +72,7 @@ def _allowed(port: Port) -> str:
 @functools.lru_cache(maxsize=1024)
 def _link_local(subnet: str) -> tuple[str, ...]:
     """The link-local network (RFC 4291, section 2.5.6) as networks, without that of a subnet's router's address."""
-    router = int(EUI(_server_mac(uuids.switch(subnet))).ipv6_link_local())
+    router = int(EUI(mac_of_switch(uuids.switch(subnet))).ipv6_link_local())
     beside = ((router ^ (1 << (128 - length)), length) for length in range(_LINK + 1, _RESERVED + 1))
     return tuple(str(IPNetwork(f"{IPAddress(other, 6)}/{length}").cidr) for other, length in beside)
 

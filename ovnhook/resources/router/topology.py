@@ -36,29 +36,17 @@ from ovnhook.resources.subnet.rows import dhcp_options, names_row, server_mac, s
 from ovnhook.resources.subnet.values import Subnet
 
 ROUTER = "Logical_Router"
-
 ROUTER_PORT = "Logical_Router_Port"
-
 ROUTE = "Logical_Router_Static_Route"
-
 NAT = "NAT"
-
 POLICY = "Logical_Router_Policy"
-
 GROUP = "HA_Chassis_Group"
-
 GATEWAY = "HA_Chassis"
-
 _ISOLATION = 1000  # the policies' priority, and the next one: a person's own may be above or below
-
 _BEFORE = ("isolated-from", "isolated-to")  # the policies of earlier versions, which list all other subnets
-
 _EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
-
 _ROUTES = {4: "default-route", 6: "default-route6"}
-
 _SNATS = {4: "snat", 6: "snat6"}
-
 _ADVERTISED = {"max_interval": "10", "min_interval": "3"}
 """Seconds between a router's advertisements (ovn-nb(5), ipv6_ra_configs): the longest and the shortest pause."""
 

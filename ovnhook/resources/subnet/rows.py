@@ -15,7 +15,6 @@ from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet.values import Range, Subnet
 
 _LARGEST_MTU = 65_535  # bytes: that of an IP packet
-
 _DHCP_LEASE_TIME = 3600  # seconds; a change of a subnet reaches its guests within half of it
 
 
@@ -132,8 +131,9 @@ def names_row(subnet: Subnet) -> Row:
 
 def server_mac(subnet: Subnet) -> str:
     """The MAC that answers DHCP on a subnet: locally administered, the same for ever."""
-    return _server_mac(subnet.uuid)
+    return mac_of_switch(subnet.uuid)
 
 
-def _server_mac(switch: UUID) -> str:
+def mac_of_switch(switch: UUID) -> str:
+    """The same, by the UUID of the subnet's logical switch."""
     return ":".join(f"{octet:02x}" for octet in (0x0A, *switch.bytes[:5]))

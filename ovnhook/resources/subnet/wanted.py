@@ -19,17 +19,11 @@ SETTINGS = ("gateway", "ranges", "dns", "domain", "mtu", "default", "router", "i
 """What of a subnet can be set; its name and its network stay."""
 
 _LARGEST = {4: 12, 6: 64}  # prefix lengths: a million addresses; one link's network (RFC 4291, section 2.5.1)
-
 _SMALLEST = {4: 30, 6: 126}  # prefix lengths: a gateway and a guest
-
 _SMALLEST_MTU = {4: 576, 6: 1280}  # bytes: what every host accepts (RFC 791; RFC 8200, section 5)
-
 _BITS = {4: 32, 6: 128}  # of an address
-
 _LARGEST_MTU = 9000  # bytes: the largest that switches and NICs commonly agree on
-
 NAMED = 5  # how many users of a subnet a refusal names
-
 _NOT_FOR_HOSTS = {
     "0.0.0.0/8": "means 'this network' (RFC 1122)",
     "127.0.0.0/8": "is loopback",
@@ -47,7 +41,6 @@ _PRIVATE = {
 }
 
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-
 _DNS_DOMAIN = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*{_LABEL}")
 
 
