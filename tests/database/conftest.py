@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.database.authority import Authority
-from tests.database.control import Control
-from tests.database.server import NORTHBOUND_SCHEMA, SOUTHBOUND_SCHEMA, VSWITCH_SCHEMA, Cluster, Server, run
+from tests.database.control_service import Control
+from tests.database.openssl import Authority
+from tests.database.ovsdb_server import NORTHBOUND_SCHEMA, SOUTHBOUND_SCHEMA, VSWITCH_SCHEMA, Cluster, Server, run
 
 
 @pytest.fixture

@@ -1,0 +1,376 @@
+"""The agent's reconciler on real databases; libvirt's answers are the test's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+pytest.importorskip("libvirt")  # which PyPI's newest needs libvirt's headers for
+
+from lab.waiting import HANG
+from ovnhook.agent import reconcile
+from ovnhook.agent.host import Host
+from ovnhook.agent.hypervisor import Seen, Sight
+from ovnhook.agent.libvirtcalls import NoAnswer
+from ovnhook.agent.locks import DomainLocks
+from ovnhook.agent.reconcile import Reconciler
+from ovnhook.base import uuids
+from ovnhook.base.config import Config
+from ovnhook.base.errors import Conflict, Unavailable
+from ovnhook.databases.vswitch import Binding
+from ovnhook.diagnosis.values import Difference, Found
+from ovnhook.domains.values import Domain
+from ovnhook.engine.attach import Attached
+from ovnhook.ovsdb.operation import Row
+from tests.database.engine.test_attach import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world
+
+__all__ = ["hv1", "hv2", "world"]  # the fixtures
+
+ONE = domain(interface(MACS[0], tap="vnet0"))
+TWO = domain(interface(MACS[1], tap="vnet1"), uuid=MAIL, name="mail")
+
+
+def xml(one: Domain) -> bytes:
+    """The XML of a domain that runs."""
+    interfaces = "".join(
+        f"<interface type='bridge'><mac address='{each.mac}'/><source bridge='br-int'/>"
+        f"<virtualport type='openvswitch'/><target dev='{each.device}'/></interface>"
+        for each in one.interfaces
+    )
+    name = f"<name>{one.name}</name><uuid>{one.uuid}</uuid>"
+    return f"<domain id='{one.id}'>{name}<devices>{interfaces}</devices></domain>".encode()
+
+
+class Libvirt:
+    """What a host's libvirt says."""
+
+    def __init__(self, *running: Domain) -> None:
+        self.seen = {one.uuid: Sight(live=xml(one), definition=xml(one)) for one in running}
+        self.silent: dict[UUID, str] = {}
+        self.after_list: Callable[[], object] = lambda: None
+
+    def domains(self, known: Mapping[UUID, str], moving: Collection[UUID], between: Mapping[UUID, float]) -> Seen:
+        """All of them."""
+        del known, moving, between
+        seen = Seen({uuid: one for uuid, one in self.seen.items() if uuid not in self.silent}, self.silent)
+        self.after_list()
+        return seen
+
+    def domain(self, uuid: UUID, *, is_moving: bool = False) -> Sight | None:
+        """One of them."""
+        del is_moving
+        if uuid in self.silent:
+            raise NoAnswer("libvirt does not answer")
+        return self.seen.get(uuid)
+
+    def hanging(self, between: Mapping[UUID, float]) -> frozenset[UUID]:
+        """None."""
+        del between
+        return frozenset()
+
+
+class Clock:
+    """The time, which the test may let pass."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def monotonic(self) -> float:
+        """As time.monotonic()."""
+        return time.monotonic() + self.ahead
+
+    def sleep(self, seconds: float) -> None:
+        """As time.sleep(), at once."""
+        self.ahead += seconds
+
+
+class Agent:
+    """A reconciler with that libvirt."""
+
+    def __init__(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.host = host
+        self.libvirt = Libvirt(ONE, TWO)
+        self.clock = Clock()
+        self.locks = DomainLocks()
+        monkeypatch.setattr(reconcile, "time", self.clock)
+        monkeypatch.setattr(reconcile, "Hypervisor", lambda _: self.libvirt)
+        self.reconciler = Reconciler(Config(), host, self.locks, lambda: None)
+
+    @property
+    def problems(self) -> list[str]:
+        """What others are told."""
+        return [*self.reconciler.problems]
+
+    def scan(self) -> None:
+        """Compare, and repair what is seen for the second time."""
+        self.reconciler.scan()
+        self.clock.ahead += 60
+
+    def differences(self) -> list[Difference]:
+        """What a check finds."""
+        return [found.difference for found in self.reconciler.check(repair=False)]
+
+    def repair(self) -> list[Found]:
+        """What a check with repair says."""
+        return self.reconciler.check(repair=True)
+
+
+@pytest.fixture
+def agent(hv1: Host, monkeypatch: pytest.MonkeyPatch) -> Agent:
+    """With two domains that run and have all that they should have."""
+    hv1.attach(ONE, soon())
+    hv1.attach(TWO, soon())
+    return Agent(hv1, monkeypatch)
+
+
+def lose_port(world: World, domain: UUID, mac: str) -> None:
+    """Somebody deletes a port."""
+    port = ["uuid", str(uuids.port(domain, mac))]
+    switch = {"op": "mutate", "table": "Logical_Switch", "where": [], "mutations": [["ports", "delete", port]]}
+    world.server.transact(switch)
+
+
+def macs(world: World) -> set[str]:
+    """Of the ports that there are."""
+    return {port.mac for port in world.ports}
+
+
+def test_a_slow_scan_repairs_as_well(world: World, agent: Agent) -> None:
+    """However long libvirt takes: what is repaired is read again just before."""
+    agent.libvirt.after_list = lambda: agent.clock.sleep(45)
+    lose_port(world, WEB, MACS[0])
+    agent.scan()
+    assert macs(world) == {MACS[1]}  # seen once
+    agent.scan()
+    assert macs(world) == {MACS[0], MACS[1]}
+
+
+def test_what_is_not_so_any_more_is_not_repaired(world: World, agent: Agent) -> None:
+    """A domain that has ended since the scan gets no port."""
+    lose_port(world, WEB, MACS[0])
+    agent.scan()
+    agent.libvirt.after_list = lambda: agent.libvirt.seen.pop(WEB)
+    agent.scan()
+    assert macs(world) == {MACS[1]}
+
+
+@pytest.mark.parametrize("stubborn", [WEB, MAIL], ids=["first", "last"])
+def test_one_that_fails_holds_up_no_other(
+    world: World, agent: Agent, monkeypatch: pytest.MonkeyPatch, stubborn: UUID
+) -> None:
+    """Whichever stands first; it is said once, told to others when it stays so, and repaired when that is possible."""
+    attach, tries = agent.host.attach, []
+
+    def fail(one: Domain, *given: Any, **more: Any) -> Any:
+        if one.uuid == stubborn:
+            tries.append(one)
+            raise Conflict("rows changed")
+        return attach(one, *given, **more)
+
+    monkeypatch.setattr(agent.host, "attach", fail)
+    for one, mac in ((WEB, MACS[0]), (MAIL, MACS[1])):
+        lose_port(world, one, mac)
+    agent.scan()
+    agent.scan()
+    assert macs(world) == {MACS[0], MACS[1]} - {MACS[0] if stubborn == WEB else MACS[1]}
+    assert agent.problems == []
+    for _ in range(4):
+        agent.scan()
+    assert len(tries) == 5
+    assert len(agent.problems) == 1
+    monkeypatch.setattr(agent.host, "attach", attach)
+    agent.scan()
+    agent.scan()
+    assert macs(world) == {MACS[0], MACS[1]}
+    assert agent.problems == []
+
+
+def test_a_repair_that_repairs_nothing_is_none(world: World, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read again after it, and not said to be repaired."""
+    lose_port(world, WEB, MACS[0])
+    monkeypatch.setattr(agent.host, "attach", lambda *_, **__: Attached())
+    (found,) = agent.repair()
+    assert (found.mended, found.error) == (False, "it is still so after the repair")
+
+
+def test_silence_about_one_domain_holds_up_no_other(world: World, agent: Agent) -> None:
+    """Nothing is done for that one, whatever it may lack or have too much; it is named."""
+    for one, mac in ((WEB, MACS[0]), (MAIL, MACS[1])):
+        lose_port(world, one, mac)
+    agent.libvirt.silent = {WEB: "web1"}
+    agent.scan()
+    agent.scan()
+    assert macs(world) == {MACS[1]}
+    assert agent.problems == ["domain web1: libvirt does not answer for it"]
+    assert [str(one) for one in agent.differences()] == ["domain web1: libvirt does not answer for it"]
+    agent.libvirt.silent = {}
+    agent.scan()
+    agent.scan()
+    assert macs(world) == {MACS[0], MACS[1]}
+    assert agent.problems == []
+
+
+def test_a_qemu_that_hangs_is_named(world: World, agent: Agent) -> None:
+    """What it lacks is repaired all the same: that is no matter of QEMU's."""
+    lose_port(world, WEB, MACS[0])
+    agent.libvirt.seen[WEB] = replace(agent.libvirt.seen[WEB], hangs=True)
+    agent.scan()
+    agent.scan()
+    assert macs(world) == {MACS[0], MACS[1]}
+    assert agent.problems == ["domain web1: its QEMU does not answer libvirt"]
+
+
+def test_one_that_cannot_be_read_holds_up_no_other(world: World, agent: Agent) -> None:
+    """XML of a domain that is none, or more than can be one."""
+    lose_port(world, MAIL, MACS[1])
+    agent.libvirt.seen[WEB] = Sight(live=b"<domain>")
+    agent.scan()
+    agent.scan()
+    assert macs(world) == {MACS[0], MACS[1]}
+    (said,) = agent.problems
+    assert "not the XML of a libvirt domain" in said
+
+
+def test_the_hooks_work_is_not_undone(world: World, agent: Agent) -> None:
+    """Not while it is at work on the domain, nor by what was seen before."""
+    agent.libvirt.seen.pop(WEB)
+    before = world.exact()
+    with agent.locks.hold(WEB, soon()):
+        found = agent.repair()
+    assert {one.error for one in found} == {f"domain {WEB} is busy: another operation on it has not ended"}
+    agent.libvirt.after_list = lambda: agent.locks.note(WEB, "prepare")
+    assert world.exact() == before
+
+
+def test_a_domain_that_starts_is_not_asked_about(world: World, agent: Agent) -> None:
+    """A question would wait for other hooks, and libvirt's other work for the question; when it has started it is."""
+    lose_port(world, WEB, MACS[0])
+    agent.scan()
+    agent.locks.note(WEB, "prepare")
+    assert agent.locks.between().keys() == {WEB}
+    agent.libvirt.domain = lambda *_, **__: pytest.fail("it was asked")  # type: ignore[method-assign]
+    agent.scan()
+    assert macs(world) == {MACS[1]}
+    assert {one.error for one in agent.repair()} == {"libvirt is starting or ending it"}
+    del agent.libvirt.domain
+    agent.locks.settle(WEB)
+    agent.scan()
+    agent.scan()
+    assert macs(world) == {MACS[0], MACS[1]}
+
+
+def test_a_check_does_not_wait_for_ever(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a scan that does not end, for example."""
+    monkeypatch.setattr(reconcile, "_CHECK", 0.05)
+    held = threading.Event()
+    done = threading.Event()
+
+    def wait() -> None:
+        held.set()
+        done.wait(HANG)
+
+    agent.libvirt.after_list = wait
+    scan = threading.Thread(target=agent.reconciler.scan)
+    scan.start()
+    assert held.wait(HANG)
+    try:
+        with pytest.raises(Unavailable, match="another scan of this host has not ended"):
+            agent.repair()
+    finally:
+        done.set()
+        scan.join(HANG)
+
+
+def lease(world: World) -> Any:
+    """The row of the first domain's lease, as a condition."""
+    (found,) = (one for one in world.leases if one.domain == WEB)
+    return ["_uuid", "==", ["uuid", str(found.uuid)]]
+
+
+def update(table: str, where: Any, **row: Any) -> Row:
+    """An operation that changes a row."""
+    return {"op": "update", "table": table, "where": [where], "row": row}
+
+
+def names(*mutation: Any) -> Row:
+    """An operation that changes the names of the default subnet."""
+    where = ["_uuid", "==", ["uuid", str(uuids.names("default"))]]
+    return {"op": "mutate", "table": "DNS", "where": [where], "mutations": [["records", *mutation]]}
+
+
+def change(world: World, *operations: Row) -> None:
+    """Change rows of the northbound database."""
+    world.server.transact(*operations)
+
+
+def ids(where: Any, table: str = "DNS", **values: str) -> Row:
+    """An operation that sets keys of a row's external_ids."""
+    pairs = {f"ovnhook:{key.replace('_', '-')}": value for key, value in values.items()}
+    mutations = [["external_ids", "delete", ["set", [*pairs]]], ["external_ids", "insert", ["map", [*pairs.items()]]]]
+    return {"op": "mutate", "table": table, "where": [where], "mutations": mutations}
+
+
+PORT: Any = ["_uuid", "==", ["uuid", str(uuids.port(WEB, MACS[0]))]]
+HOLDING: Any = ["_uuid", "==", ["uuid", str(uuids.domain(WEB))]]
+ACCIDENTS: dict[str, Callable[[World, Agent], object]] = {
+    "port deleted": lambda world, _: lose_port(world, WEB, MACS[0]),
+    "port security off": lambda world, _: change(world, update("Logical_Switch_Port", PORT, port_security=["set", []])),
+    "port renamed": lambda world, _: change(world, update("Logical_Switch_Port", PORT, name="other")),
+    "lease deleted": lambda world, _: change(world, {"op": "delete", "table": "DNS", "where": [lease(world)]}),
+    "lease renamed": lambda world, _: change(
+        world, update("DNS", lease(world), records=["map", [["other", world.addresses[MACS[0]]]]])
+    ),
+    "name gone": lambda world, _: change(world, names("delete", ["set", ["web1"]])),
+    "name of nothing": lambda world, _: change(world, names("insert", ["map", [["stray", "10.0.0.99"]]])),
+    "domain destroyed": lambda world, agent: agent.libvirt.seen.update({WEB: Sight(definition=xml(ONE))}),
+    "domain undefined": lambda world, agent: agent.libvirt.seen.pop(WEB),
+    "domain renamed": lambda world, agent: agent.libvirt.seen.update(
+        {WEB: Sight(definition=xml(replace(ONE, name="www")))}
+    ),
+    "unplugged": lambda world, agent: agent.libvirt.seen.update(
+        {WEB: Sight(live=xml(domain()), definition=xml(domain()))}
+    ),
+    "going nowhere": lambda world, _: change(
+        world, ids(HOLDING, moving_to="hv2"), ids(PORT, "Logical_Switch_Port", moving_to="hv2")
+    ),
+    "tap of another port": lambda world, agent: agent.host.vswitch.database.transact(
+        [
+            {
+                "op": "mutate",
+                "table": "Interface",
+                "where": [["name", "==", "vnet0"]],
+                "mutations": [
+                    ["external_ids", "delete", ["set", ["iface-id"]]],
+                    ["external_ids", "insert", ["map", [["iface-id", "wrong"]]]],
+                ],
+            }
+        ],
+        soon(),
+    ),
+    "tap left over": lambda world, agent: agent.host.vswitch.bind(
+        [Binding("vnet9", "gone", "52:54:00:00:00:99", UUID(int=9))], soon()
+    ),
+}
+
+
+@pytest.mark.parametrize("accident", ACCIDENTS)
+@pytest.mark.parametrize("by", ["check", "scan"])
+def test_every_accident_is_repaired(world: World, agent: Agent, accident: str, by: str) -> None:
+    """What a scan sees is seen by key as well, before the repair and, if it failed, after it."""
+    assert agent.differences() == []
+    ACCIDENTS[accident](world, agent)
+    assert agent.differences() != []
+    if by == "check":
+        assert [one.error for one in agent.repair() if not one.mended] == []
+    else:
+        for _ in range(4):
+            agent.scan()
+    if agent.differences() and by == "check":  # what the first repair has made visible
+        assert [one.error for one in agent.repair() if not one.mended] == []
+    assert agent.differences() == []

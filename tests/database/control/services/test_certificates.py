@@ -1,0 +1,569 @@
+"""Who is let in: tokens, certificates of the service's own authority, revocation. Real databases, real TLS."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from lab.waiting import HANG
+from ovnhook.api.client import Client
+from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
+from ovnhook.base import uuids
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import (
+    AlreadyExists,
+    InUse,
+    InvalidConfig,
+    InvalidRequest,
+    NotFound,
+    OvnhookError,
+    PermissionDenied,
+    Unavailable,
+)
+from ovnhook.control import trust
+from ovnhook.control.server import ControlServer
+from ovnhook.control.services.certificates import Certificates
+from ovnhook.control.trust import Trust
+from ovnhook.databases.trust import TrustRow as Row
+from ovnhook.ovsdb import tls
+from ovnhook.ovsdb.connection import Database
+from ovnhook.ovsdb.operation import key, select
+from ovnhook.pki import keyfiles, x509
+from ovnhook.pki import token as tokens
+from ovnhook.pki.keyfiles import AuthorityFiles, Files
+from ovnhook.setup import authority as setup
+from ovnhook.setup.step import carry_out
+from tests.database.control_service import Control, Done
+from tests.database.ovsdb_server import run, wait_for
+from tests.database.southbound_rows import add_chassis
+
+KIND = ["ovnhook:kind", "trust"]
+
+
+@dataclass
+class Cloud:
+    """A control host with an authority: its service by TLS, and its northbound database, which listens by TLS too.
+
+    Attributes:
+        path: of the service's socket.
+        client: root's, on the control host.
+        files: of the authority.
+        api: where the service is.
+        northbound: where the database is.
+        folder: for what others have.
+        control: the databases.
+        service: the control service.
+        config: its settings.
+        invited: when a token was made last.
+    """
+
+    path: Path
+    client: Client
+    files: AuthorityFiles
+    api: str
+    northbound: str
+    folder: Path
+    control: Control
+    service: ControlServer
+    config: Config
+    invited: float = 0.0
+
+    def invite(self, name: str) -> tokens.Token:
+        """A token for a host."""
+        self.invited = time.time()
+        return tokens.parse(self.client.call("CreateToken", name=name)["token"])
+
+    def ovnhook(self, *arguments: str) -> Done:
+        """Run the command as root on the control host."""
+        return self.control.ovnhook("--socket", str(self.path), *arguments)
+
+    def enrol(self, token: tokens.Token) -> Files:
+        """Join with a token; what the host has then."""
+        made = keyfiles.node(self.folder / f"{token.name}-{token.digest[:6]}")
+        keyfiles.write(made.key, x509.new_key(), keyfiles.SECRET)
+        ca = self.files.own.certificate.read_bytes()
+        answer = Client(None).enrol(token, ca, x509.request(made.key.read_bytes()), "192.0.2.9")
+        keyfiles.write(made.ca, ca, keyfiles.PUBLIC)
+        keyfiles.write(made.certificate, answer["certificate"].encode(), keyfiles.PUBLIC)
+        assert answer["authority_key"] == ""
+        return made
+
+    def let_in(self, shown: Files) -> bool:
+        """Whether the service lets in who shows this."""
+        return Client(None).is_let_in([self.api], shown)
+
+    def database(self, shown: Files) -> Database:
+        """The database, for who shows this."""
+        tls.show(
+            Config(
+                database_certificate=str(shown.certificate),
+                database_private_key=str(shown.key),
+                database_ca=str(shown.ca),
+            )
+        )
+        return Database(self.northbound, "OVN_Northbound")
+
+    def served(self, shown: Files) -> bool:
+        """Whether the database serves who shows this."""
+        database = self.database(shown)
+        try:
+            return database.transact([select("Logical_Switch")], Deadline.after(HANG)) == [[]]
+        except Unavailable:
+            return False
+        finally:
+            database.close()
+
+
+def stored(cloud: Cloud) -> dict[str, Any]:
+    """All rows but those in which the server itself says who is connected."""
+    return {table: found for table, found in cloud.control.northbound.dump().items() if table != "Connection"}
+
+
+@pytest.fixture
+def cloud(
+    control: Control, directory: Path, make_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cloud]:
+    """One, set up as "ovnhook node init --control" does it."""
+    sockets = [f"{one.directory}/c" for one in (control.northbound, control.southbound)]
+    monkeypatch.setattr(trust, "_DATABASES", sockets)
+    files = AuthorityFiles(directory / "ca")
+    carry_out(setup.steps(files, "c1", "127.0.0.1"), print)
+    shown = files.databases
+    api, door, database = (make_port() for _ in range(3))
+    config = replace(
+        control.config,
+        authority=str(files.folder),
+        listen=f"127.0.0.1:{api}",
+        enrolment=f"127.0.0.1:{door}",
+        certificate=str(files.api.certificate),
+        private_key=str(files.api.key),
+        ca=str(files.api.ca),
+    )
+    path = directory / "run" / "own.sock"
+    service = ControlServer(path, config)
+    service.start()
+    nbctl = ("ovn-nbctl", f"--db={control.northbound.remote}")
+    run(*nbctl, "set-ssl", str(shown.key), str(shown.certificate), str(shown.ca))
+    run(*nbctl, "set-connection", f"pssl:{database}:127.0.0.1")
+    places = (f"127.0.0.1:{api}", f"ssl:127.0.0.1:{database}", directory / "others")
+    made = Cloud(path, Client(path), files, *places, control, service, config)
+    yield made
+    made.service.stop()
+    tls.show(Config())
+
+
+def test_a_token_lets_one_host_in_once(cloud: Cloud) -> None:
+    """It has its certificate then, for the service and the database; the token is good for nothing more."""
+    token = cloud.invite("hv1")
+    assert token.fingerprint == x509.fingerprint(cloud.files.own.certificate.read_bytes())
+    assert token.secret not in str(cloud.control.northbound.dump())
+    shown = cloud.enrol(token)
+    assert x509.subject_of(shown.certificate.read_bytes()) == x509.Subject("hv1", x509.NODE)
+    assert cloud.let_in(shown)
+    wait_for(lambda: cloud.served(shown))
+    with pytest.raises(PermissionDenied, match="was used already"):
+        cloud.enrol(token)
+    found = cloud.client.pages("ListCertificates", "certificates")
+    assert [(one["role"], one["name"]) for one in found] == [("control", "c1"), ("node", "hv1")]
+    ends = int(x509.expires(shown.certificate.read_bytes()).timestamp())
+    assert [one["expires"] for one in found][1] == ends
+    assert time.strftime("%Y-%m-%d", time.gmtime(ends)) in cloud.ovnhook("certificate", "list").out
+
+
+def test_a_certificate_that_was_not_renewed_is_told(cloud: Cloud) -> None:
+    """By the status, with the host; one that has been renewed is not."""
+    assert "certificate" not in cloud.ovnhook("status").out
+    shown = cloud.files.databases
+    request = x509.request(shown.key.read_bytes())
+    short = cloud.files.load().issue_server(request, "c1", ["127.0.0.1"], timedelta(days=14))
+    keyfiles.replace_certificate(shown, short)
+    cloud.invite("hv1")  # has looked
+    assert (
+        "problem: host c1: its certificate as control ends in 14 d, and was not renewed" in cloud.ovnhook("status").out
+    )
+    carry_out(setup.steps(cloud.files, "c1", "127.0.0.2"), print)
+    cloud.invite("hv1")
+    assert "certificate" not in cloud.ovnhook("status").out
+
+
+def test_of_many_hosts_with_one_token_one_gets_in(cloud: Cloud) -> None:
+    """The others are told; no second certificate is good."""
+    token = cloud.invite("hv1")
+
+    def tried(_: int) -> Files | None:
+        other = replace(cloud, folder=cloud.folder / os.urandom(4).hex())
+        try:
+            return other.enrol(token)
+        except PermissionDenied:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        made = [one for one in pool.map(tried, range(8)) if one]
+    assert len(made) == 1
+    assert cloud.let_in(made[0])
+
+
+def expired(cloud: Cloud, token: tokens.Token) -> tokens.Token:
+    """A token, when its time is over."""
+    wait_for(lambda: time.time() > cloud.invited + 3)
+    return token
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda cloud, token: replace(token, secret=tokens.new_secret()),
+        lambda cloud, token: cloud.invite("hv1") and token,
+        expired,
+    ],
+    ids=["guessed", "another was made", "expired"],
+)
+def test_no_other_token_does(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Cloud, tokens.Token], tokens.Token]
+) -> None:
+    """One that was guessed, that another one has replaced, or whose time is over."""
+    monkeypatch.setattr(tokens, "LIFETIME", 1)
+    token = spoil(cloud, cloud.invite("hv1"))
+    with pytest.raises(PermissionDenied, match="was used already, has expired, or never was one"):
+        cloud.enrol(token)
+
+
+@pytest.mark.parametrize("secret", ["", "x", "x" * 100_000, "a\nb", "ä"])
+def test_nonsense_at_the_door(cloud: Cloud, secret: str) -> None:
+    """Nobody gets in with it, and it is told as any other token."""
+    before = cloud.control.northbound.dump()
+    with pytest.raises(PermissionDenied, match="never was one"):
+        cloud.enrol(replace(cloud.invite("hv1"), secret=secret))
+    assert [*cloud.control.northbound.dump()["DNS"]] == [*before["DNS"]]
+
+
+def test_whom_the_door_is_for(cloud: Cloud) -> None:
+    """Where hosts join nothing else is served, and where all else is nobody comes without a certificate."""
+    ca = cloud.files.own.certificate.read_bytes()
+    token = cloud.invite("hv1")
+    with pytest.raises(Unavailable):
+        Client(None).enrol(replace(token, servers=[cloud.api]), ca, x509.request(x509.new_key()), "")
+    shown = cloud.enrol(token)
+    with pytest.raises(OvnhookError, match="does not know this"):
+        Client(None).is_let_in(token.servers, shown)
+
+
+def test_who_is_revoked_is_let_in_no_more(cloud: Cloud) -> None:
+    """From the next call on, whatever connection it comes by; the others stay. Joining anew does not bring it back."""
+    add_chassis(cloud.control.southbound, "hv2")
+    first, second = cloud.enrol(cloud.invite("hv1")), cloud.enrol(cloud.invite("hv2"))
+    wait_for(lambda: cloud.served(first) and cloud.served(second))
+    database = cloud.database(first)
+    assert database.transact([select("Logical_Switch")], Deadline.after(HANG)) == [[]]
+
+    cloud.client.call("RemoveNode", name="hv1")
+    wait_for(database.tend)  # the connection that was open has ended
+    assert not cloud.served(first)
+    database.close()
+    assert not cloud.let_in(first)
+    assert cloud.let_in(second)
+    assert cloud.served(second)
+
+    again = cloud.enrol(cloud.invite("hv1"))
+    wait_for(lambda: cloud.served(again))
+    assert cloud.let_in(again)
+    assert not cloud.let_in(first)
+    assert not cloud.served(first)
+    assert cloud.served(again)
+
+
+def test_a_control_host_shows_its_new_certificate(cloud: Cloud) -> None:
+    """The service and the database, to who comes after it was renewed; again, when it is renewed once more."""
+    shown = cloud.files.databases
+    authority = cloud.files.load()
+    ports = [int(where.rpartition(":")[2]) for where in (cloud.api, cloud.northbound)]
+    for _ in range(3):
+        request = x509.request(shown.key.read_bytes())
+        made = authority.issue_server(request, "c1", ["127.0.0.1"])
+        keyfiles.replace_certificate(shown, made)
+        for port in ports:
+            wait_for(lambda: ssl.get_server_certificate(("127.0.0.1", port)).encode() == x509.split(made)[0])  # noqa: B023
+
+
+def test_a_control_host_that_moves(cloud: Cloud) -> None:
+    """Tokens lead to where its certificate is for, from its next one on."""
+    assert [where.rpartition(":")[0] for where in cloud.invite("hv1").servers] == ["127.0.0.1"]
+    carry_out(setup.steps(cloud.files, "c1", "127.0.0.2"), print)
+    assert [where.rpartition(":")[0] for where in cloud.invite("hv1").servers] == ["127.0.0.2"]
+
+
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [
+        ("CreateToken", {"name": "hv1"}),
+        ("IssueCertificate", {"name": "ann", "role": "reader"}),
+        ("RenewCertificate", {}),
+        ("ListCertificates", {}),
+        ("RevokeCertificate", {"name": "ann", "role": "reader"}),
+    ],
+)
+def test_a_database_that_is_silent(cloud: Cloud, method: str, fields: dict[str, str]) -> None:
+    """The client hears of it in time, and nothing is written when the database goes on."""
+    before = stored(cloud)
+    cloud.control.northbound.pause()
+    try:
+        with pytest.raises(Unavailable):
+            Client(cloud.path, 0.4).call(method, **fields)
+    finally:
+        cloud.control.northbound.resume()
+    assert stored(cloud) == before
+
+
+def test_people(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An operator and a reader come near the service, by their roles, and never near a database."""
+    monkeypatch.chdir(tmp_path)
+    for name, role in (("alice", "operator"), ("bob", "reader")):
+        done = cloud.ovnhook("certificate", "create", name, "--role", role)
+        assert (done.status, done.error) == (0, "")
+        assert (tmp_path / f"{name}.key").stat().st_mode & 0o777 == 0o600
+        shown = Files(tmp_path / f"{name}.pem", tmp_path / f"{name}.key", tmp_path / "ca.pem")
+        assert cloud.let_in(shown)
+        assert not cloud.served(shown)
+    done = cloud.ovnhook("certificate", "create", "bob", "--role", "reader")
+    assert "there is a file bob.key" in done.error
+    with pytest.raises(AlreadyExists, match="reader bob has a certificate"):
+        cloud.client.call("IssueCertificate", name="bob", role="reader", request=x509.request(x509.new_key()).decode())
+    cloud.client.call("RevokeCertificate", name="bob", role="reader")
+    assert not cloud.let_in(shown)
+    with pytest.raises(NotFound, match="reader bob has no certificate"):
+        cloud.client.call("RevokeCertificate", name="bob", role="reader")
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "kind"),
+    [
+        ("CreateToken", {"name": "../x"}, InvalidRequest),
+        ("CreateToken", {"name": ""}, InvalidRequest),
+        ("CreateToken", {"name": "alice", "role": "operator"}, InvalidRequest),
+        ("IssueCertificate", {"name": "hv1", "role": "node"}, InvalidRequest),
+        ("IssueCertificate", {"name": "alice", "role": "operator", "request": "x"}, InvalidRequest),
+        ("RevokeCertificate", {"name": "nobody", "role": "operator"}, NotFound),
+        ("RenewCertificate", {"request": "x"}, NotFound),
+    ],
+)
+def test_what_is_refused(cloud: Cloud, method: str, fields: dict[str, str], kind: type[OvnhookError]) -> None:
+    """And nothing is changed."""
+    before = stored(cloud)
+    with pytest.raises(kind):
+        cloud.client.call(method, **fields)
+    assert stored(cloud) == before
+
+
+def entries(cloud: Cloud) -> dict[str, str]:
+    """What the database has of who is let in."""
+    (row,) = (row for row in cloud.control.northbound.dump()["DNS"].values() if KIND in row["external_ids"][1])
+    return dict(row["records"][1])
+
+
+def write(cloud: Cloud, found: dict[str, str]) -> None:
+    """Bring entries into the database, as somebody does who may write to it."""
+    pairs = [[key, value] for key, value in found.items()]
+    mutations = [["records", "delete", ["set", [*found]]], ["records", "insert", ["map", pairs]]]
+    change = {"op": "mutate", "table": "DNS", "where": [key(uuids.TRUST)], "mutations": mutations}
+    cloud.control.northbound.transact(change)
+
+
+def test_nobody_lets_himself_in_who_may_write_to_the_database(cloud: Cloud) -> None:
+    """Neither by an anchor nor by a token, nor as a control host: the seal is missing, or another's."""
+    node = cloud.enrol(cloud.invite("hv1"))
+    other = x509.Authority.new()
+    eve = x509.Subject("eve", x509.OPERATOR)
+    anchor, secret = other.anchor(eve), x509.new_key()
+    shown = keyfiles.node(cloud.folder / "eve")
+    keyfiles.write(shown.key, secret, keyfiles.SECRET)
+    keyfiles.write(shown.certificate, other.issue(x509.request(secret), eve, anchor), keyfiles.PUBLIC)
+    keyfiles.write(shown.ca, cloud.files.own.certificate.read_bytes(), keyfiles.PUBLIC)
+    fake = replace(cloud.invite("hv2"), secret=tokens.new_secret(), role=x509.CONTROL)
+    stolen = next(value for name, value in entries(cloud).items() if name.startswith("node hv1 "))
+    sound = entries(cloud)
+    plain = {
+        x509.name_of(anchor): anchor.decode(),
+        f"token {fake.digest}": "control evil 4000000000",
+        "control 0evil 1": "192.0.2.66",
+        "operator eve 1": stolen,
+        "nonsense": "",
+    }
+    write(cloud, plain | {name: f"{value} {other.seal(name, value)}" for name, value in plain.items()} | {"x y": "z"})
+    wait_for(lambda: entries(cloud) == sound)
+    with pytest.raises(PermissionDenied, match="never was one"):
+        cloud.enrol(fake)
+    assert not cloud.let_in(shown)
+    assert cloud.let_in(node)
+    assert len(x509.split(cloud.files.api.ca.read_bytes())) == 2
+
+
+def earlier(cloud: Cloud, found: dict[str, str]) -> dict[str, str]:
+    """Entries with the seals of an earlier version."""
+    secret = cloud.files.load().key
+    values = {name: value.rpartition(" ")[0] for name, value in found.items()}
+    return {
+        name: f"{value} {hmac.new(secret, f'{name}{chr(10)}{value}'.encode(), hashlib.sha256).hexdigest()}"
+        for name, value in values.items()
+    }
+
+
+@pytest.mark.parametrize("seal", [earlier, lambda _, found: found], ids=["earlier", "present"])
+def test_a_seal_is_of_one_key_and_one_value(
+    cloud: Cloud, seal: Callable[[Cloud, dict[str, str]], dict[str, str]]
+) -> None:
+    """A genuine entry whose value begins later, and whose key ends later for that, is nobody's: no ghost is listed."""
+    node = cloud.enrol(cloud.invite("hv1"))
+    sound = seal(cloud, entries(cloud))
+    write(cloud, sound)
+    ghosts = {}
+    for name, value in sound.items():
+        first, *rest = value.split("\n")
+        for place in range(1, len(rest) + 1):
+            ghosts["\n".join((name, first, *rest[: place - 1]))] = "\n".join(rest[place - 1 :])
+    assert len(ghosts) > 5
+    write(cloud, ghosts)
+    wait_for(lambda: entries(cloud) == sound)
+    assert [one["name"] for one in cloud.client.pages("ListCertificates", "certificates")] == ["c1", "hv1"]
+    assert "\n-----BEGIN CERTIFICATE-----" not in cloud.files.ledger.read_text()
+    assert cloud.let_in(node)
+
+
+def test_a_cloud_of_an_earlier_version(cloud: Cloud) -> None:
+    """Its entries keep their seals, and all they are good for: a token lets in, a node stays let in, or is shut out."""
+    first, token = cloud.enrol(cloud.invite("hv1")), cloud.invite("hv2")
+    old = earlier(cloud, entries(cloud))
+    cloud.service.stop()
+    write(cloud, old)
+    cloud.files.ledger.write_text(json.dumps(old))
+    cloud.service = ControlServer(cloud.path, cloud.config)
+    cloud.service.start()
+    assert entries(cloud) == old
+    second = cloud.enrol(token)
+    assert cloud.let_in(first)
+    assert cloud.let_in(second)
+    cloud.client.call("RevokeCertificate", name="hv1", role="node")
+    assert not cloud.let_in(first)
+    assert cloud.let_in(second)
+
+
+def test_two_control_hosts_issue_one_name(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that looked before the other one wrote is refused when it writes; so is an older token."""
+    row = Row(Database(cloud.control.northbound.remote, "OVN_Northbound"))
+    other = Certificates(Trust(row, cloud.files.folder), Config(enrolment="127.0.0.1:1"))
+    write_row = row.change
+    meanwhile: list[Callable[[], object]] = []
+
+    def late(*arguments: Any, **more: Any) -> None:
+        while meanwhile:
+            meanwhile.pop()()
+        write_row(*arguments, **more)
+
+    monkeypatch.setattr(row, "change", late)
+
+    def alice() -> dict[str, str]:
+        return {"name": "alice", "role": "operator", "request": x509.request(x509.new_key()).decode()}
+
+    meanwhile.append(lambda: cloud.client.call("IssueCertificate", **alice()))
+    with pytest.raises(AlreadyExists, match="operator alice has a certificate"):
+        other.IssueCertificate(ovnhook_pb2.IssueCertificateRequest(**alice()), Deadline.after(HANG))
+    listed = [one["name"] for one in cloud.client.pages("ListCertificates", "certificates")]
+    assert listed.count("alice") == 1
+
+    made: list[tokens.Token] = []
+    meanwhile.append(lambda: made.append(cloud.invite("hv1")))
+    last = other.CreateToken(ovnhook_pb2.CreateTokenRequest(name="hv1"), Deadline.after(HANG)).token
+    with pytest.raises(PermissionDenied, match="was used already"):
+        cloud.enrol(made[0])
+    assert cloud.let_in(cloud.enrol(replace(made[0], secret=tokens.parse(last).secret)))
+
+
+def test_what_is_gone_stays_gone(cloud: Cloud) -> None:
+    """Whoever brings an old state back, of one entry or of all; and who has joined since is let in still."""
+    first = cloud.enrol(cloud.invite("hv1"))
+    token = cloud.invite("hv2")
+    old = entries(cloud)
+    second = cloud.enrol(token)
+    cloud.client.call("RevokeCertificate", name="hv1", role="node")
+    sound = entries(cloud)
+    write(cloud, old)
+    wait_for(lambda: entries(cloud) == sound)
+    cloud.control.northbound.transact({"op": "delete", "table": "DNS", "where": [key(uuids.TRUST)]})
+    wait_for(lambda: "trust" in str(cloud.control.northbound.dump().get("DNS")) and entries(cloud) == sound)
+    assert not cloud.let_in(first)
+    assert not cloud.served(first)
+    assert cloud.let_in(second)
+    assert cloud.served(second)
+    with pytest.raises(PermissionDenied, match="was used already"):
+        cloud.enrol(token)
+
+
+def test_a_stream_ends_with_who_listens(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever is let in no more hears of no change since."""
+    monkeypatch.chdir(tmp_path)
+    assert cloud.ovnhook("certificate", "create", "bob", "--role", "reader").status == 0
+    files = [(tmp_path / name).read_bytes() for name in ("ca.pem", "bob.key", "bob.pem")]
+    options = [("grpc.ssl_target_name_override", x509.SERVER_NAME)]
+    with grpc.secure_channel(cloud.api, grpc.ssl_channel_credentials(*files), options) as channel:
+        stream = ovnhook_pb2_grpc.ChangesStub(channel).WatchChanges(
+            ovnhook_pb2.WatchChangesRequest(existing=True), timeout=HANG
+        )
+        assert next(stream).type == ovnhook_pb2.Change.SYNCED
+        cloud.client.call("RevokeCertificate", name="bob", role="reader")
+        assert cloud.ovnhook("subnet", "create", "secret", "10.9.0.0/24").status == 0
+        with pytest.raises(grpc.RpcError) as ended:
+            next(stream)
+        assert ended.value.code() == grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_a_database_that_can_not_be_cut_off(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and tried until it can; all else goes on, also after a restart of the service."""
+    first = cloud.enrol(cloud.invite("hv1"))
+    silent = cloud.folder / "silent"
+    right = trust._DATABASES
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(silent))
+        listener.listen()
+        monkeypatch.setattr(trust, "_PATIENCE", 0.4)
+        monkeypatch.setattr(trust, "_DATABASES", (str(silent),))
+        cloud.client.call("RevokeCertificate", name="hv1", role="node")
+        assert cloud.files.cut.exists()
+        assert not cloud.let_in(first)
+        assert cloud.enrol(cloud.invite("hv2"))
+    monkeypatch.setattr(trust, "_DATABASES", right)
+    wait_for(lambda: not cloud.files.cut.exists())
+
+
+def test_without_an_authority(control: Control) -> None:
+    """It is said what to do."""
+    for method, fields in (("CreateToken", {"name": "hv1"}), ("ListCertificates", {})):
+        with pytest.raises(InUse, match="no certificate authority"):
+            control.client().call(method, **fields)
+
+
+def test_an_authority_that_is_none(control: Control, directory: Path) -> None:
+    """The service does not start, and says why."""
+    with pytest.raises(InvalidConfig, match="No such file"):
+        ControlServer(directory / "run" / "x.sock", replace(control.config, authority=str(directory / "none"))).start()
+    files = AuthorityFiles(directory / "ca")
+    carry_out(setup.steps(files, "c1", "127.0.0.1"), print)
+    files.ledger.write_text("{")
+    with pytest.raises(InvalidConfig, match=r"ledger\.json: .*mv it away"):
+        ControlServer(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder))).start()
+    files.own.key.write_bytes(x509.new_key())
+    with pytest.raises(InvalidConfig, match="not that of its certificate"):
+        ControlServer(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder))).start()

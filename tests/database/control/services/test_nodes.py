@@ -1,0 +1,291 @@
+"""Hosts: what their agents tell of them, on real databases, and how they are shown."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab.waiting import HANG
+from ovnhook import __version__
+from ovnhook.agent import host as hosts
+from ovnhook.agent import node
+from ovnhook.agent.node import Teller
+from ovnhook.api.client import Client
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Unavailable
+from ovnhook.control import calls
+from ovnhook.databases.southbound import Southbound
+from ovnhook.databases.vswitch import Vswitch
+from tests.database.control_service import Control
+from tests.database.ovsdb_server import SOUTHBOUND_SCHEMA, Server, looked_at, run, wait_for
+from tests.database.southbound_rows import add_chassis, give_leg, start_northd, tell, told
+
+MADE = {"ovnhook:agent": __version__, "ovnhook:ovs": "3.1.0", "ovnhook:uplinks-down": "", "ovnhook:mtu": ""}
+
+
+class Host:
+    """The Open vSwitch of a host, as its administrator sees it."""
+
+    def __init__(self, vswitch: Server) -> None:
+        self.vswitch = vswitch
+
+    def vsctl(self, *arguments: str) -> None:
+        """Change something; no ovs-vswitchd carries it out."""
+        run("ovs-vsctl", "--no-wait", f"--db={self.vswitch.remote}", *arguments)
+
+    def link(self, interface: str, state: str) -> None:
+        """Let an interface have another state, as ovs-vswitchd would say."""
+        self.vsctl("set", "Interface", interface, f"link_state={state}")
+
+
+@pytest.fixture
+def host(vswitch: Server, southbound: Server) -> Host:
+    """A host with a bridge to the outside, whose link is up."""
+    made = Host(vswitch)
+    made.vsctl(
+        *("set", "Open_vSwitch", ".", "ovs_version=3.1.0", "external_ids:ovn-bridge-mappings=external:br-ex"),
+        f'external_ids:ovn-remote="{southbound.remote}"',
+    )
+    made.vsctl("add-br", "br-ex", "--", "add-port", "br-ex", "eth1")
+    made.link("eth1", "up")
+    return made
+
+
+@pytest.fixture
+def teller(host: Host) -> Iterator[Teller]:
+    """The agent's part that tells, running."""
+    made = Teller(Vswitch(host.vswitch.remote, "br-int"))
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    yield made
+    made.stop()
+    thread.join(HANG)
+    assert not thread.is_alive()
+
+
+def down(southbound: Server) -> str | None:
+    """What hv1's agent says of its uplinks."""
+    return told(southbound, "hv1").get("ovnhook:uplinks-down")
+
+
+@pytest.mark.usefixtures("teller")
+class TestTeller:
+    """What an agent tells."""
+
+    def test_the_mtu(self, southbound: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As far as it is known, and anew when it is another one; a look that fails takes nothing back."""
+        carried: list[int | Unavailable] = [0]
+        fails = Unavailable("slow")
+        looks = threading.Semaphore(0)
+
+        def measure(*_: object) -> int:
+            latest = carried[-1]
+            if latest is fails:
+                looks.release()
+            if isinstance(latest, Unavailable):
+                raise latest
+            return latest
+
+        monkeypatch.setattr("ovnhook.engine.underlay.measure", measure)
+        monkeypatch.setattr(node, "BEAT", 0.1)
+        monkeypatch.setattr(node, "_CHECK", 0.1)
+        add_chassis(southbound, "hv1")
+        wait_for(lambda: told(southbound, "hv1").get("ovnhook:mtu") == "")
+        for mtu in (1442, 8942):
+            carried.append(mtu)
+            wait_for(lambda: told(southbound, "hv1")["ovnhook:mtu"] == str(carried[-1]))
+        carried.append(fails)
+        for _ in range(3):
+            assert looks.acquire(timeout=HANG)
+            assert told(southbound, "hv1")["ovnhook:mtu"] == "8942"
+        carried.append(0)
+        wait_for(lambda: told(southbound, "hv1")["ovnhook:mtu"] == "")
+
+    def test_it_tells(self, southbound: Server) -> None:
+        """As soon as ovn-controller has made the host's row, whose other keys stay, and of no other host."""
+        add_chassis(southbound, "hv2", told={"agent": "0"})
+        add_chassis(southbound, "hv1", told={"theirs": "stays"})
+        wait_for(lambda: "ovnhook:agent" in told(southbound, "hv1"))
+        found = told(southbound, "hv1")
+        assert abs(int(found.pop("ovnhook:seen")) - time.time()) < 2 * HANG
+        assert found == {**MADE, "ovnhook:theirs": "stays"}
+        assert told(southbound, "hv2") == {"ovnhook:agent": "0"}
+        (row,) = (row for row in southbound.dump()["Chassis_Private"].values() if row["name"] == "hv1")
+        assert row["nb_cfg"] == 1_000_000
+
+    def test_uplinks(self, host: Host, southbound: Server) -> None:
+        """Down is what has no link up that leads outside; neither a patch port, a tunnel nor a guest's tap does."""
+        add_chassis(southbound, "hv1")
+        wait_for(lambda: down(southbound) == "")
+        host.link("eth1", "down")
+        wait_for(lambda: down(southbound) == "external")
+        tap = 'external_ids:attached-mac="52:54:00:00:00:01"'
+        for number, what in enumerate(("type=patch", "type=internal", "type=geneve", tap)):
+            name = f"if{number}"
+            host.vsctl("add-port", "br-ex", name, "--", "set", "Interface", name, what)
+            host.link(name, "up")
+        host.vsctl("set", "Open_vSwitch", ".", "ovs_version=3.1.1")
+        wait_for(lambda: told(southbound, "hv1")["ovnhook:ovs"] == "3.1.1")  # by a look that saw these interfaces too
+        assert down(southbound) == "external"
+        host.vsctl("add-bond", "br-ex", "bond0", "eth2", "eth3")
+        host.link("eth3", "up")
+        wait_for(lambda: down(southbound) == "")
+        host.vsctl("set", "Open_vSwitch", ".", 'external_ids:ovn-bridge-mappings="external:br-ex,b:br-b,a:br-a"')
+        wait_for(lambda: down(southbound) == "a b")
+        host.vsctl("del-br", "br-ex")
+        wait_for(lambda: down(southbound) == "a b external")
+
+    def test_a_row_that_is_made_anew(self, southbound: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        """ovn-controller was stopped and started: it is told again, long before it would be anyway."""
+        monkeypatch.setattr(node, "BEAT", 1e12)
+        add_chassis(southbound, "hv1")
+        wait_for(lambda: down(southbound) == "")
+        southbound.transact(
+            *({"op": "delete", "table": t, "where": []} for t in ("Chassis", "Chassis_Private", "Encap"))
+        )
+        add_chassis(southbound, "hv1")
+        wait_for(lambda: down(southbound) == "")
+
+    def test_the_database_goes_and_comes_back(
+        self, host: Host, southbound: Server, teller: Teller, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What has changed meanwhile is told then; the log has the outage once."""
+        add_chassis(southbound, "hv1")
+        wait_for(lambda: down(southbound) == "")
+        caplog.clear()
+        southbound.stop()
+        host.link("eth1", "down")
+        wait_for(lambda: "can't be told" in caplog.text)
+        looked_at(teller, "_look")
+        assert caplog.text.count("can't be told") == 1
+        southbound.start()
+        wait_for(lambda: down(southbound) == "external")
+
+    def test_the_database_moves(
+        self, host: Host, southbound: Server, make_server: Callable[[str, Path], Server]
+    ) -> None:
+        """It is told where ovn-controller is told that it is."""
+        add_chassis(southbound, "hv1")
+        wait_for(lambda: down(southbound) == "")
+        other = make_server("sb2", SOUTHBOUND_SCHEMA)
+        add_chassis(other, "hv1")
+        host.vsctl("set", "Open_vSwitch", ".", f'external_ids:ovn-remote="{other.remote}"')
+        wait_for(lambda: down(other) == "")
+
+
+def test_a_node_is_shown(control: Control) -> None:
+    """With all that it says of itself, and what is on it."""
+    seen = int(time.time())
+    add_chassis(
+        control.southbound,
+        "hv1",
+        told={"agent": "1.2", "seen": str(seen), "ovs": "3.1.0", "uplinks-down": "external", "mtu": "1442"},
+    )
+    add_chassis(control.southbound, "hv2", options="", mappings="", nb_cfg=0)
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    control.attach("web1", "blue")
+    give_leg(control.southbound, "gateway", "hv1")
+    first, second = control.done("node", "list", "--format", "json").json
+    (end,) = first.pop("encapsulations")
+    assert end["type"] == "geneve"
+    assert first.pop("agent_seen") < 2 * HANG
+    assert first == {
+        "name": "hv1",
+        "hostname": "hv1.example",
+        "is_gateway": True,
+        "physical_networks": ["external"],
+        "uplinks_down": ["external"],
+        "agent_version": "1.2",
+        "ovs_version": "3.1.0",
+        "ovn_behind": 0,
+        "ovn_seen": None,
+        "ports": 1,
+        "active_for": ["gateway"],
+        "mtu": 1442,
+    }
+    assert control.done("node", "show", "hv2", "--format", "json").json == second
+    assert (second["is_gateway"], second["agent_version"], second["agent_seen"]) == (False, "", None)
+    shown = control.done("node", "show", "hv2").out
+    assert "agent seen         never\n" in shown
+    assert f"encapsulations     geneve {second['encapsulations'][0]['ip']}\n" in shown
+    assert control.done("node", "list").table[0][:3] == ["NAME", "GATEWAY", "AGENT"]
+    assert control.refused(3, "node", "show", "hv9") == ("there is no node 'hv9'", "ovnhook node list")
+
+
+def test_hosts_of_another_cloud(control: Control) -> None:
+    """OVN interconnection lists them too; they are none of ours."""
+    add_chassis(control.southbound, "far", options="")
+    config = ["map", [["is-remote", "true"]]]
+    control.southbound.transact({"op": "update", "table": "Chassis", "where": [], "row": {"other_config": config}})
+    add_chassis(control.southbound, "hv1")
+    assert [row["name"] for row in control.done("node", "list", "--format", "json").json] == ["hv1"]
+
+
+class TestRemove:
+    """A host that is gone for good."""
+
+    @pytest.fixture
+    def cloud(self, control: Control) -> Control:
+        """web1 and web2 ran on hv1, which is silent; hv2 answers."""
+        start_northd(control.northbound, control.southbound)
+        add_chassis(control.southbound, "hv1", nb_cfg=0, told={"agent": "1", "seen": str(int(time.time()) - 100)})
+        add_chassis(control.southbound, "hv2")
+        control.done("subnet", "create", "blue", "10.1.0.0/24")
+        return control
+
+    def test_all_of_it_is_forgotten(self, cloud: Control) -> None:
+        """Its rows in both databases, those of stopped domains too; nothing of another host is touched."""
+        cloud.attach("web1", "blue")
+        cloud.stop(cloud.attach("web2", "blue", mac="52:54:00:00:00:02"))
+        other = cloud.southbound.dump()
+        cloud.done("node", "remove", "hv1")
+        cloud.done("subnet", "delete", "blue")
+        cloud.clear()
+        left = cloud.southbound.dump()
+        assert [row["name"] for row in left["Chassis"].values()] == ["hv2"]
+        for table in ("Encap", "Chassis", "Chassis_Private"):
+            key = "chassis_name" if table == "Encap" else "name"
+            assert left[table] == {uuid: row for uuid, row in other[table].items() if row[key] == "hv2"}
+        assert cloud.refused(3, "node", "remove", "hv1") == ("there is no node 'hv1'", "ovnhook node list")
+
+    def test_what_went_on_elsewhere_stays(self, cloud: Control, make_host: Callable[[str], Server]) -> None:
+        """A domain that another host has started since keeps its address."""
+        domain = cloud.attach("web1", "blue", "10.1.0.9")
+        cloud.stop(domain)
+        there = replace(cloud.config, vswitch=make_host("hv2").remote)
+        hosts.Host(there).attach(domain, Deadline.after(HANG))
+        cloud.done("node", "remove", "hv1")
+        (row,) = cloud.done("port", "list", "--format", "json").json
+        assert (row["host"], row["addresses"]) == ("hv2", ["10.1.0.9"])
+
+    def test_what_is_left_of_one_without_a_chassis(self, cloud: Control) -> None:
+        """Somebody removed its chassis by hand, or this ended half way."""
+        cloud.attach("web1", "blue")
+        Southbound(cloud.southbound.remote).remove("hv1", Deadline.after(HANG))
+        cloud.done("node", "remove", "hv1")
+        assert cloud.done("lease", "list", "--format", "json").json == []
+
+    def test_one_that_is_there_is_refused(self, cloud: Control) -> None:
+        """Its guests may be running: by its agent's word, or its ovn-controller's answer."""
+        cloud.attach("web1", "blue")
+        tell(cloud.southbound, "hv1", seen=str(int(time.time())))
+        said, hint = cloud.refused(5, "node", "remove", "hv1")
+        assert said.startswith("node hv1 is there: its agent told of it ")
+        assert "systemctl disable --now ovnhook-agent ovn-host" in hint
+        done = cloud.ovnhook("node", "remove", "hv2")
+        assert (done.status, done.error.splitlines()[0]) == (5, "error: node hv2 is there: its ovn-controller answers")
+        assert len(cloud.done("port", "list", "--format", "json").json) == 1
+
+
+def test_no_host_is_removed_while_northd_is_silent(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then no host answers."""
+    monkeypatch.setattr(calls, "_MOST_PATIENCE", 2.0)
+    start_northd(control.northbound, control.southbound, answers=False)
+    add_chassis(control.southbound, "hv1", nb_cfg=0)
+    with pytest.raises(Unavailable, match="ovn-northd does not answer in time: whether node hv1 is there"):
+        Client(control.path, HANG).call("RemoveNode", name="hv1")

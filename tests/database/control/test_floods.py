@@ -1,0 +1,332 @@
+"""Clients that try to keep the service from everybody else: root is served, the others as well, and it all recovers."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from lab.waiting import HANG
+from ovnhook.api.client import Client
+from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.v1 import ovnhook_pb2_grpc as services
+from ovnhook.base.errors import Exhausted, NotFound, Unavailable
+from ovnhook.control.listener import STREAMS
+from ovnhook.pki import keyfiles, x509
+from ovnhook.pki import token as tokens
+from ovnhook.pki.keyfiles import AuthorityFiles, Files
+from tests.database.control_process import Service
+from tests.database.control_service import Control
+from tests.database.openssl import control_host
+from tests.database.ovsdb_server import wait_for
+from tests.database.raw_clients import CLIENT_HELLO, CONTINUATION, PING, RST_STREAM, SETTINGS, Connections, Http2
+
+LIST_NODES = "/ovnhook.v1.Nodes/ListNodes"
+ENROL = "/ovnhook.v1.Enrolment/Enrol"
+THREADS = 250
+"""Far more than a service has, and far less than the floods would make."""
+
+WATCH = "/ovnhook.v1.Changes/WatchChanges"
+
+
+@dataclass
+class Cloud:
+    """A control host with an authority.
+
+    Attributes:
+        service: that serves.
+        files: of the authority.
+        api: where clients are served.
+        door: where hosts join.
+        folder: for what others have.
+    """
+
+    service: Service
+    files: AuthorityFiles
+    api: str
+    door: str
+    folder: Path
+    joined: int = 0
+
+    def root(self) -> Client:
+        """Root's client."""
+        return Client(self.service.path, HANG)
+
+    def issue(self, name: str, role: str) -> Files:
+        """The files of somebody who is let in."""
+        made = keyfiles.node(self.folder / name)
+        keyfiles.write(made.key, x509.new_key(), keyfiles.SECRET)
+        request = x509.request(made.key.read_bytes()).decode()
+        answer = self.root().call("IssueCertificate", name=name, role=role, request=request)
+        keyfiles.write(made.certificate, answer["certificate"].encode(), keyfiles.PUBLIC)
+        keyfiles.write(made.ca, answer["ca"].encode(), keyfiles.PUBLIC)
+        return made
+
+    def join(self) -> bool:
+        """Let another host join."""
+        self.joined += 1
+        token = tokens.parse(self.root().call("CreateToken", name=f"hv{self.joined}")["token"])
+        request = x509.request(x509.new_key())
+        try:
+            answer = Client(None).enrol(token, self.files.own.certificate.read_bytes(), request, "192.0.2.9")
+        except (Unavailable, Exhausted):
+            return False
+        return bool(answer["certificate"])
+
+    def let_in(self, shown: Files) -> bool:
+        """Whether somebody is served over TCP."""
+        return Client(None).is_let_in([self.api], shown)
+
+    def connect(self, shown: Files, settings: dict[int, int] | None = None) -> Http2:
+        """A connection of somebody who is let in."""
+        return Http2(self.api, shown.ca, (shown.certificate, shown.key), settings)
+
+    def all_served(self, shown: Files) -> None:
+        """Root at once; who is let in, and who joins, however long that takes on a busy machine."""
+        assert self.root().call("ListSubnets")["subnets"] == []
+        wait_for(lambda: self.let_in(shown))
+        wait_for(self.join)
+
+
+def credentials(shown: Files) -> grpc.ChannelCredentials:
+    """What somebody who is let in shows."""
+    return grpc.ssl_channel_credentials(*(path.read_bytes() for path in (shown.ca, shown.key, shown.certificate)))
+
+
+@pytest.fixture
+def cloud(control: Control, directory: Path, make_port: Callable[[], int]) -> Iterator[Cloud]:
+    """One, set up as "ovnhook node init --control" does it."""
+    files = AuthorityFiles(directory / "ca")
+    config = control_host(files, control.config, make_port)
+    service = Service(directory / "own" / "control.sock", config)
+    yield Cloud(service, files, config.listen, config.enrolment, directory / "others")
+    service.stop()
+
+
+def test_connections_that_say_nothing(cloud: Cloud) -> None:
+    """Of somebody without a certificate, at both ports: nobody else notices, and all of them are gone in the end."""
+    shown = cloud.issue("ann", "operator")
+    before = cloud.service.files
+    held = [Connections(where, 5000, CLIENT_HELLO) for where in (cloud.api, cloud.door)]
+    try:
+        cloud.all_served(shown)
+    finally:
+        for one in held:
+            one.close()
+    wait_for(lambda: cloud.service.files < before + 50)
+    cloud.all_served(shown)
+
+
+def test_half_open_calls(cloud: Cloud) -> None:
+    """Of one with a certificate, of many, and of strangers where hosts join, with a part of a message or without.
+
+    Nobody is kept from anything; and whoever does it is revoked by root meanwhile, and served no more.
+    """
+    ann, *eves = cloud.issue("ann", "operator"), *(cloud.issue(f"eve{number}", "reader") for number in range(12))
+    with ExitStack() as stack:
+        for number in range(30):
+            connection = stack.enter_context(cloud.connect(eves[max(0, number - 18)]))
+            for _ in range(10):
+                connection.call(LIST_NODES)
+                connection.call(WATCH)
+        cloud.all_served(ann)
+        for _ in range(20):
+            connection = stack.enter_context(Http2(cloud.door, cloud.files.own.certificate))
+            for _ in range(10):
+                connection.send(0, 0, connection.call(ENROL), b"\0\0\0\0\x10half")
+        cloud.all_served(ann)
+        cloud.root().call("RevokeCertificate", name="eve0", role="reader")
+        assert not cloud.let_in(eves[0])
+        cloud.all_served(ann)
+        assert cloud.service.threads < THREADS
+    cloud.all_served(ann)
+
+
+def test_many_calls_at_once(cloud: Cloud) -> None:
+    """Of root, and of as many clients: each is answered, though many messages wait for their threads' turn."""
+    shown = [cloud.issue(f"ann{number}", "reader") for number in range(8)]  # each may have 16
+    ready = threading.Barrier(60)
+
+    def call(channel: grpc.Channel) -> list[str]:
+        said = []
+        stub = services.SubnetsStub(channel)
+        stub.ListSubnets(api.ListSubnetsRequest(), timeout=HANG)
+        ready.wait(HANG)
+        for _ in range(10):
+            try:
+                stub.ListSubnets(api.ListSubnetsRequest(), timeout=HANG)
+            except grpc.RpcError as error:
+                said.append(error.code().name)
+        return said
+
+    own = ("grpc.use_local_subchannel_pool", 1)
+    for kind in ("root", "clients"):
+        with ExitStack() as stack, ThreadPoolExecutor(60) as pool:
+            channels = [
+                grpc.insecure_channel(f"unix:{cloud.service.path}", [own])
+                if kind == "root"
+                else grpc.secure_channel(
+                    cloud.api,
+                    credentials(shown[number % len(shown)]),
+                    [own, ("grpc.ssl_target_name_override", x509.SERVER_NAME)],
+                )
+                for number in range(60)
+            ]
+            for channel in channels:
+                stack.enter_context(channel)
+            assert [one for said in pool.map(call, channels) for one in said] == []
+
+
+def test_one_who_watches_a_lot(cloud: Cloud) -> None:
+    """Has so many streams and no more; root and the others have theirs."""
+    ann, eve = cloud.issue("ann", "reader"), cloud.issue("eve", "reader")
+    kept: list[Any] = []
+
+    def watch(stack: ExitStack, shown: Files) -> bool:
+        options = (("grpc.ssl_target_name_override", x509.SERVER_NAME), ("grpc.use_local_subchannel_pool", 1))
+        channel = stack.enter_context(grpc.secure_channel(cloud.api, credentials(shown), options))
+        return begin(channel)
+
+    def begin(channel: grpc.Channel) -> bool:
+        kept.append(services.ChangesStub(channel).WatchChanges(api.WatchChangesRequest(), timeout=HANG))
+        try:
+            return bool(next(kept[-1]).type == api.Change.SYNCED)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise
+            return False
+
+    with ExitStack() as stack:
+        assert [watch(stack, eve) for _ in range(20)] == [True] * 8 + [False] * 12
+        assert watch(stack, ann)
+        with grpc.insecure_channel(f"unix:{cloud.service.path}") as channel:
+            assert all(begin(channel) for _ in range(STREAMS))
+
+
+def test_messages_of_any_size(cloud: Cloud) -> None:
+    """What is too large, or is when it is decompressed, is refused before it costs anything; by anybody."""
+    ann = cloud.issue("ann", "operator")
+    before = cloud.service.memory
+    bomb = gzip.compress(bytes(1 << 27), 9)
+    message = b"\1" + struct.pack(">I", len(bomb)) + bomb
+    with ExitStack() as stack:
+        for _ in range(4):
+            newcomer = Http2(cloud.door, cloud.files.own.certificate)
+            for method, connection in ((LIST_NODES, cloud.connect(ann)), (ENROL, newcomer)):
+                stack.enter_context(connection)
+                stream = connection.call(method, ("grpc-encoding", "gzip"))
+                with suppress(OSError):
+                    for place in range(0, len(message), 16384):
+                        connection.send(0, 0, stream, message[place : place + 16384])
+        cloud.all_served(ann)
+    files = (path.read_bytes() for path in (ann.ca, ann.key, ann.certificate))
+    options = [("grpc.ssl_target_name_override", x509.SERVER_NAME)]
+    with grpc.secure_channel(cloud.api, grpc.ssl_channel_credentials(*files), options) as channel:
+        request, stub = api.GetNodeRequest(name="x" * (16 << 20)), services.NodesStub(channel)
+        for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip, grpc.Compression.Deflate):
+            with pytest.raises(grpc.RpcError) as caught:
+                stub.GetNode(request, compression=compression, timeout=HANG)
+            assert caught.value.code().name in ("RESOURCE_EXHAUSTED", "UNIMPLEMENTED")
+    cloud.all_served(ann)
+    assert cloud.service.memory < before + 200
+
+
+def ping(connection: Http2) -> None:
+    """Ask for a sign of life."""
+    connection.send(PING, 0, 0, bytes(8))
+
+
+def settle(connection: Http2) -> None:
+    """Change the settings."""
+    connection.send(SETTINGS, 0, 0, struct.pack(">HI", 4, 65535))
+
+
+def reset(connection: Http2) -> None:
+    """Begin a call, and take it back."""
+    connection.send(RST_STREAM, 0, connection.call(LIST_NODES), bytes(4))
+
+
+def go_on(connection: Http2) -> None:
+    """Go on with headers that never end."""
+    connection.send(CONTINUATION, 0, 1, (b"\0\x01a\x7f\x81\x7f" + b"x" * 16384)[:16384])
+
+
+def say_much(connection: Http2) -> None:
+    """Begin a call with much metadata."""
+    connection.call(LIST_NODES, *((f"a{number}", "x" * 100) for number in range(100)))
+
+
+def test_frames_without_end(cloud: Cloud) -> None:
+    """Nobody else notices."""
+    ann, eve = cloud.issue("ann", "operator"), cloud.issue("eve", "reader")
+    before = cloud.service.memory
+
+    def send(frame: Callable[[Http2], None]) -> None:
+        with suppress(OSError), cloud.connect(eve) as connection:
+            connection.read()
+            for _ in range(500):
+                frame(connection)
+
+    for frame in (ping, settle, reset, go_on, say_much):
+        flood = threading.Thread(target=send, args=(frame,))
+        flood.start()
+        cloud.all_served(ann)
+        flood.join()
+    cloud.all_served(ann)
+    assert cloud.service.memory < before + 200
+
+
+def test_answers_that_nobody_reads(cloud: Cloud) -> None:
+    """Of calls and streams, by a client whose window is shut."""
+    ann, eve = cloud.issue("ann", "operator"), cloud.issue("eve", "reader")
+    with ExitStack() as stack:
+        for method in (LIST_NODES, WATCH, "/ovnhook.v1.Status/GetStatus"):
+            for _ in range(4):
+                connection = stack.enter_context(cloud.connect(eve, settings={4: 0}))
+                for _ in range(20):
+                    connection.send(0, 1, connection.call(method), bytes(5))
+        cloud.all_served(ann)
+        with pytest.raises(NotFound):
+            Client(cloud.service.path).call("MoveGateway", name="none", host="hv1")
+
+
+def test_strangers_leave_no_line_in_the_journal(cloud: Cloud) -> None:
+    """Whoever fails to shake hands does not fill it."""
+    ann = cloud.issue("ann", "operator")
+    before = cloud.service.journal.read_text()
+    for where in (cloud.api, cloud.door):
+        for first in (CLIENT_HELLO, b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", bytes(100)):
+            Connections(where, 50, first).close()
+    for _ in range(20):
+        with suppress(OSError), Http2(cloud.api, cloud.files.own.certificate) as nobody:
+            nobody.ended()
+    assert cloud.let_in(ann)
+    said = cloud.service.journal.read_text().removeprefix(before).splitlines()
+    assert [line for line in said if not line.endswith(" was renewed")] == []  # as it was, when ann was let in
+
+
+def test_requests_of_the_standard_services_that_are_none(control: Control, caplog: pytest.LogCaptureFixture) -> None:
+    """Reflection and health say so, as our own do, and the log has no traceback."""
+    chance = random.Random(1)
+    methods = ["grpc.health.v1.Health/Check", "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"]
+    found = set()
+    with control.channel() as channel:
+        for number in range(200):
+            requests = iter([chance.randbytes(1 + number % 40)])
+            try:
+                list(channel.stream_stream(f"/{methods[number % 2]}")(requests, timeout=HANG))
+            except grpc.RpcError as error:
+                found.add(error.code().name)
+    assert found <= {"INVALID_ARGUMENT", "NOT_FOUND"}
+    assert "INVALID_ARGUMENT" in found
+    assert "Traceback" not in caplog.text

@@ -1,0 +1,131 @@
+"""A control service on a real database, and the command as a user of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import grpc
+import pytest
+from netaddr import IPAddress
+
+from lab.waiting import HANG
+from ovnhook.agent.host import Host
+from ovnhook.api.client import Client
+from ovnhook.base import uuids
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.cli.main import main
+from ovnhook.control import server
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
+from tests.database.ovsdb_server import Server
+
+MAC = "52:54:00:00:00:01"
+
+
+class Done(NamedTuple):
+    """What a command said."""
+
+    status: int
+    out: str
+    error: str
+
+    @property
+    def table(self) -> list[list[str]]:
+        """The words of each line."""
+        return [line.split() for line in self.out.splitlines()]
+
+    @property
+    def json(self) -> Any:
+        """What it said in JSON."""
+        return json.loads(self.out)
+
+
+class Control:
+    """A control service, and the command as a user of it."""
+
+    def __init__(
+        self,
+        path: Path,
+        northbound: Server,
+        southbound: Server,
+        make_host: Callable[[str], Server],
+        capture: pytest.CaptureFixture[str],
+    ) -> None:
+        self.path = path
+        self.northbound = northbound
+        self.southbound = southbound
+        self.config = Config(
+            northbound=northbound.remote, southbound=southbound.remote, vswitch=make_host("hv1").remote
+        )
+        self.service = server.ControlServer(path, self.config)
+        self.service.start()
+        self._capture = capture
+
+    def ovnhook(self, *arguments: str) -> Done:
+        """Run the command."""
+        self._capture.readouterr()
+        status = main(["--socket", str(self.path), *arguments])
+        return Done(status, *self._capture.readouterr())
+
+    def done(self, *arguments: str) -> Done:
+        """Run the command, which succeeds and has nothing to complain of."""
+        done = self.ovnhook(*arguments)
+        assert (done.status, done.error) == (0, "")
+        return done
+
+    def refused(self, status: int, *arguments: str) -> tuple[str, str]:
+        """Run the command, which fails and changes nothing; the error and the hint."""
+        before = self.northbound.dump(versions=True)
+        done = self.ovnhook(*arguments)
+        assert self.northbound.dump(versions=True) == before
+        assert (done.status, done.out) == (status, "")
+        error, *hints = done.error.splitlines()
+        assert len(hints) <= 1
+        assert error.startswith("error: ")
+        assert all(hint.startswith("hint: ") for hint in hints)
+        return error.removeprefix("error: "), hints[0].removeprefix("hint: ") if hints else ""
+
+    def attach(self, name: str, subnet: str, address: str = "", mac: str = MAC) -> Domain:
+        """Let a domain start on hv1."""
+        wish = Wish(subnet, addresses=(IPAddress(address),) if address else (), hostname=name)
+        domain = Domain(uuids.switch(name), name, 1, (Interface(mac, InterfaceType.BRIDGE, wish),), (mac,))
+        Host(self.config).attach(domain, Deadline.after(HANG))
+        return domain
+
+    def stop(self, domain: Domain) -> None:
+        """Let it end."""
+        Host(self.config).detach(domain, Deadline.after(HANG))
+
+    def clear(self) -> None:
+        """Take everything away, as an administrator does; nothing of it is left."""
+
+        def listed(noun: str) -> Any:
+            return self.done(noun, "list", "--format", "json").json
+
+        for row in listed("port"):
+            if row["kept_by"] == "client":
+                self.done("port", "delete", row["id"])
+        for uuid in {row["domain"] for row in listed("lease")}:
+            Host(self.config).forget(UUID(uuid), Deadline.after(HANG))
+        for row in listed("floating-ip"):
+            self.done("floating-ip", "delete", row["address"])
+        for row in listed("subnet"):
+            self.done("subnet", "delete", row["name"])
+        for row in listed("router"):
+            self.done("router", "delete", row["name"])
+        left = {table: [*found.values()] for table, found in self.northbound.dump().items() if found}
+        for registry in left.pop("DNS"):
+            assert dict(registry["external_ids"][1])["ovnhook:kind"] == "registry"
+        assert set(left) <= {"NB_Global"}
+
+    def client(self) -> Client:
+        """A client, as the command has it."""
+        return Client(self.path)
+
+    def channel(self) -> grpc.Channel:
+        """A client's channel."""
+        return grpc.insecure_channel(f"unix:{self.path}")

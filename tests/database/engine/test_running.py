@@ -1,0 +1,378 @@
+"""Domains while they run, or are off: interfaces plugged in and out, other definitions, rows that somebody changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ovnhook.agent.host import Host
+from ovnhook.base import uuids
+from ovnhook.base.errors import InvalidRequest
+from ovnhook.databases import inventory
+from ovnhook.diagnosis.differences import (
+    claimed,
+    compare,
+    elsewhere,
+    measured,
+    strangers,
+    subnets,
+    well_named,
+    with_claims,
+)
+from ovnhook.diagnosis.values import Domains, Running
+from ovnhook.domains.inventory import Named
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Unfit
+from ovnhook.engine.attach import Attached
+from ovnhook.resources.changes import RemovePort
+from ovnhook.resources.port.values import Claim
+from ovnhook.resources.subnet.values import isolated_subnet
+from tests.database.engine.test_attach import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world
+
+__all__ = ["hv1", "hv2", "world"]  # the fixtures
+
+
+def attach(host: Host, wanted: Domain) -> Attached:
+    """Let a domain that runs have what it lacks."""
+    return host.attach(wanted, soon(), running=True)
+
+
+def differing(
+    world: World,
+    host: Host,
+    *running: Domain,
+    well: dict[str, Named] | None = None,
+    claims: set[Claim] | None = None,
+) -> list[str]:
+    """What differs on hv1, if these domains run there and are defined so; two are kept from one look to the next."""
+    database = world.northbound.database
+    well = {} if well is None else well
+    there = inventory.read(database, "hv1", soon(), {subnet: named.domain for subnet, named in well.items()})
+    taps = frozenset(one.device for each in running for one in each.interfaces)
+    domains = Domains({one.uuid: Running(one, taps) for one in running}, {one.uuid: one for one in running})
+    claims = set() if claims is None else claims
+    mine = claimed("hv1", there)
+    wanted = subnets(there, well), strangers(there), elsewhere(there, domains), mine - claims
+    known = inventory.look_up(database, *wanted, measured(there, domains), soon())
+    right = with_claims(known, mine, claims)
+    claims.clear()
+    claims.update(right)
+    found = list(compare("hv1", there, known, host.vswitch.taps(soon()), domains))
+    now = well_named(there, known, found, well)
+    well.clear()
+    well.update(now)
+    return [one.what for one in found]
+
+
+def test_an_interface_is_plugged_in_and_out(world: World, hv1: Host) -> None:
+    """Out again it has no port; its lease stays as long as the definition has it. The last one takes all with it."""
+    first, second = interface(tap="vnet0"), replace(interface(MACS[1], tap="vnet1"), kind=InterfaceType.ETHERNET)
+    hv1.attach(domain(first), soon())
+    both, alone = domain(first, second), domain(first)
+    attach(hv1, both)
+    assert [port.mac for port in world.ports] == [*MACS[:2]]
+    assert hv1.vswitch.taps(soon()).keys() == {"vnet0", "vnet1"}
+    assert differing(world, hv1, both) == []
+    leases = world.leases
+    attach(hv1, replace(alone, spare=(MACS[1],)))
+    assert [port.mac for port in world.ports] == [MACS[0]]
+    assert hv1.vswitch.taps(soon()).keys() == {"vnet0"}
+    assert world.leases == leases
+    attach(hv1, both)
+    assert world.leases == leases
+    attach(hv1, alone)
+    assert [lease.mac for lease in world.leases] == [MACS[0]]
+    attach(hv1, domain())
+    assert (world.ports, world.leases, world.northbound.holdings(soon())) == ([], [], [])
+    attach(hv1, domain())
+
+
+def test_what_runs_stays_where_it_is(world: World, hv1: Host) -> None:
+    """Another subnet and address wait for the next start; another host name does not."""
+    hv1.attach(domain(interface()), soon())
+    (port,) = world.ports
+    wanted = domain(interface(subnet="blue", address="10.1.0.20"))
+    named = replace(
+        wanted, interfaces=tuple(replace(one, wish=replace(one.wish, hostname="db")) for one in wanted.interfaces)
+    )
+    attached = attach(hv1, named)
+    (said,) = attached.put_off
+    assert said.startswith(f"domain web1: interface {MACS[0]}: subnet 'blue', address 10.1.0.20 of its metadata")
+    assert f"until then it has {port.addresses[0]} on subnet default" in said
+    assert world.ports == [port]
+    assert [lease.hostname for lease in world.leases] == ["db"]
+    assert "db" in world.northbound.names("default", soon())
+    assert attach(hv1, domain(interface())).put_off == ()
+    hv1.attach(wanted, soon())
+    assert world.addresses == {MACS[0]: "10.1.0.20"}
+
+
+def test_one_that_cannot_be_attached_keeps_no_other_from_it(world: World, hv1: Host, hv2: Host) -> None:
+    """It is told why; when that is put right it is attached."""
+    hv2.attach(domain(interface(MACS[5], "blue", "10.1.0.20"), uuid=MAIL, name="mail"), soon())
+    wanted = domain(interface(MACS[0], "blue", "10.1.0.20"), interface(MACS[1], "nowhere"), interface(MACS[2]))
+    refused = attach(hv1, wanted).refused
+    assert [str(error).split(": ")[1] for error in refused] == [f"interface {mac}" for mac in MACS[:2]]
+    assert "is leased to domain mail" in str(refused[0])
+    assert "there is no subnet 'nowhere' (ovnhook subnet list)" in str(refused[1])
+    assert [port.mac for port in world.ports if port.domain == WEB] == [MACS[2]]
+    hv2.detach(Domain(MAIL, "mail"), soon())
+    hv2.forget(MAIL, soon())
+    assert len(attach(hv1, wanted).refused) == 1
+    assert world.addresses[MACS[0]] == "10.1.0.20"
+
+
+def test_a_definition_that_changes(world: World, hv1: Host, hv2: Host) -> None:
+    """Leases of interfaces that it has no more are given back, others are known by its name; other hosts do nothing."""
+    hv1.attach(domain(interface(), interface(MACS[1], "blue")), soon())
+    before = world.exact()
+    renamed = Domain(WEB, "web2", macs=(MACS[1],))
+    hv1.keep(renamed, soon())
+    assert world.exact() == before  # it runs
+    hv1.detach(renamed, soon())
+    stopped = world.exact()
+    hv2.keep(renamed, soon())
+    assert world.exact() == stopped
+    hv1.keep(renamed, soon())
+    assert [(lease.mac, lease.domain_name) for lease in world.leases] == [(MACS[1], "web2")]
+    assert [holding.domain_name for holding in world.northbound.holdings(soon())] == ["web2"]
+    assert world.northbound.names("default", soon()) == {}
+    kept = world.exact()
+    hv1.keep(renamed, soon())
+    assert world.exact() == kept
+    hv1.keep(Domain(WEB, "web2"), soon())
+    assert (world.leases, world.northbound.holdings(soon())) == ([], [])
+
+
+def test_a_domains_own_subnet_goes_with_its_last_lease(world: World, hv1: Host) -> None:
+    """Also when it is defined anew without the interface."""
+    own = replace(interface(), wish=replace(interface().wish, isolated=True, subnet=isolated_subnet(WEB)))
+    hv1.attach(domain(own, interface(MACS[1])), soon())
+    hv1.detach(Domain(WEB, "web1"), soon())
+    hv1.keep(Domain(WEB, "web1", macs=(MACS[1],)), soon())
+    assert isolated_subnet(WEB) not in world.northbound.subnets_named([isolated_subnet(WEB)], "", soon())
+    assert [lease.mac for lease in world.leases] == [MACS[1]]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"port_security": ["set", []]},
+        {"dhcpv4_options": ["set", []]},
+        {"addresses": f"{MACS[0]} 10.0.0.250"},
+        {"options": ["map", []]},
+        {"options": ["map", [["requested-chassis", "hv9"]]]},
+        {"options": ["map", [["requested-chassis", "hv1"], ["activation-strategy", "rarp"]]]},
+        {"name": "another"},
+    ],
+    ids=" ".join,
+)
+def test_a_port_that_somebody_changed(world: World, hv1: Host, row: dict[str, Any]) -> None:
+    """Whatever it is, it is seen, and mended by attaching the domain as it runs; keys of others' options stay."""
+    wanted = domain(interface(tap="vnet0"))
+    hv1.attach(wanted, soon())
+    assert differing(world, hv1, wanted) == []
+    before = world.server.dump()
+    where = [["_uuid", "==", ["uuid", str(uuids.port(WEB, MACS[0]))]]]
+    world.server.transact({"op": "update", "table": "Logical_Switch_Port", "where": where, "row": row})
+    (what,) = differing(world, hv1, wanted)
+    assert "port" in what
+    attach(hv1, wanted)
+    assert world.server.dump() == before
+    assert differing(world, hv1, wanted) == []
+
+
+def test_a_look_at_a_sound_host_writes_nothing(world: World, hv1: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And asks no more of the database than one transaction, however many domains there are, if it was so before."""
+    hosts = [
+        domain(interface(mac, tap=f"vnet{n}"), uuid=uuid, name=f"vm{n}")
+        for n, (uuid, mac) in enumerate(((WEB, MACS[0]), (MAIL, MACS[1])))
+    ]
+    for one in hosts:
+        hv1.attach(one, soon())
+    before = world.exact()
+    counted: list[Any] = []
+    transact = world.northbound.database.transact
+
+    def count(*given: Any) -> Any:
+        counted.append(given)
+        return transact(*given)
+
+    well: dict[str, Named] = {}
+    claims: set[Claim] = set()
+    assert differing(world, hv1, *hosts, well=well, claims=claims) == []
+    monkeypatch.setattr(world.northbound.database, "transact", count)
+    assert differing(world, hv1, *hosts, well=well, claims=claims) == []
+    assert len(counted) == 1
+    assert world.exact() == before
+
+
+def test_names_are_looked_at_again_when_something_was_written(world: World, hv1: Host, hv2: Host) -> None:
+    """Names, this host's leases, the subnet's DNS domain: what is wrong is seen, and stays so until it is mended."""
+    one = domain(interface(tap="vnet0"))
+    hv1.attach(one, soon())
+    well: dict[str, Named] = {}
+
+    def found() -> list[str]:
+        return differing(world, hv1, one, well=well)
+
+    assert found() == []
+    hv2.attach(domain(interface(MACS[1]), uuid=MAIL, name="mail"), soon())
+    assert found() == []
+    assert well.keys() == {"default"}
+    names = {"op": "mutate", "table": "DNS", "where": [["_uuid", "==", ["uuid", str(uuids.names("default"))]]]}
+    for record, value in (("gone", "10.0.0.77"), ("web1", "10.0.0.78")):
+        before = world.northbound.names("default", soon())
+        wrong = {**names, "mutations": [["records", "delete", ["set", [record]]]]}
+        world.server.transact(wrong, {**names, "mutations": [["records", "insert", ["map", [[record, value]]]]]})
+        assert len(found()) == 1
+        assert len(found()) == 1
+        back: list[Any] = [["records", "delete", ["set", [record]]]]
+        if record in before:
+            back.append(["records", "insert", ["map", [[record, before[record]]]]])
+        world.server.transact({**names, "mutations": back})
+        assert found() == []
+    ids = {"op": "mutate", "table": "Logical_Switch", "where": [["name", "==", "default"]]}
+    other: list[Any] = [["external_ids", "delete", ["set", ["ovnhook:dns-domain"]]]]
+    other.append(["external_ids", "insert", ["map", [["ovnhook:dns-domain", "example"]]]])
+    world.server.transact({**ids, "mutations": other})
+    assert found() != []
+
+
+def test_a_migration_that_is_given_up(world: World, hv1: Host, hv2: Host) -> None:
+    """The destination died and says nothing: the source has its ports back; leases follow who has the domain."""
+    wanted = domain(interface(tap="vnet0"))
+    hv1.attach(wanted, soon())
+    before = world.server.dump()
+    hv2.announce(wanted, soon())
+    hv1.stay(WEB, soon())
+    assert world.server.dump() == before
+    hv2.stay(WEB, soon())
+    assert world.server.dump() == before
+    hv2.announce(wanted, soon())
+    hv2.arrive(WEB, soon())
+    assert [lease.host for lease in world.leases] == ["hv2"]
+
+
+def test_rows_that_make_no_sense_are_told_and_keep_no_other_from_being_mended(world: World, hv1: Host) -> None:
+    """Somebody has written them, or another version: a person has to decide."""
+    hv1.attach(domain(interface(tap="vnet0")), soon())
+    for kind in ("lease", "domain"):
+        ids = ["map", [["ovnhook:kind", kind], ["ovnhook:host", "hv1"]]]
+        world.server.transact({"op": "insert", "table": "DNS", "row": {"external_ids": ids}})
+    where = [["_uuid", "==", ["uuid", str(uuids.port(WEB, MACS[0]))]]]
+    world.server.transact(
+        {"op": "update", "table": "Logical_Switch_Port", "where": where, "row": {"addresses": "unknown"}}
+    )
+    said = differing(world, hv1, domain(interface(tap="vnet0")))
+    assert sum(f"with ovnhook:kind={kind} can't be read: " in one for kind in ("lease", "domain") for one in said) == 2
+    assert len(said) == 3
+
+
+def test_a_name_or_an_id_that_is_taken_keeps_no_other_interface_from_its_port(world: World, hv1: Host) -> None:
+    """Nor the interface itself from the port that it has already."""
+    hv1.attach(domain(interface(MACS[3]), uuid=MAIL, name="mail"), soon())
+    (theirs,) = world.ports
+    first = interface(tap="vnet0")
+    hv1.attach(domain(first), soon())
+    before = {port.mac: port for port in world.ports}
+    named = replace(first, wish=replace(first.wish, hostname="mail"))
+    copied, other = interface(MACS[1], id=theirs.id, tap="vnet1"), interface(MACS[2], tap="vnet2")
+    attached = attach(hv1, domain(named, copied, other))
+    assert [placement.interface.mac for placement in attached.placements] == [MACS[2]]
+    name, id_ = map(str, attached.refused)
+    assert f"interface {MACS[0]}: host name 'mail' of subnet default is that of domain mail" in name
+    assert f"interface {MACS[1]}: interfaceid {theirs.id} belongs to domain mail on hv1" in id_
+    after = {port.mac: port for port in world.ports}
+    assert after == {**before, MACS[2]: after[MACS[2]]}
+
+
+def test_a_tap_is_unplugged_only_as_long_as_it_is_what_was_seen(world: World, hv1: Host) -> None:
+    """Its name may be another guest's by now."""
+    hv1.attach(domain(replace(interface(tap="vnet0"), kind=InterfaceType.ETHERNET)), soon())
+    (tap,) = hv1.vswitch.taps(soon()).values()
+    hv1.vswitch.unplug("vnet0", replace(tap, iface_id="another"), soon())
+    assert hv1.vswitch.taps(soon()) == {"vnet0": tap}
+    hv1.vswitch.unplug("vnet0", tap, soon())
+    assert hv1.vswitch.taps(soon()) == {}
+    hv1.vswitch.unplug("vnet0", tap, soon())
+
+
+TAGGED = Unfit(MACS[0], "its <vlan> (tag 42) has no meaning for a port of OVN", "take <vlan> out")
+
+
+def unfit(*interfaces: Interface) -> Domain:
+    """A domain whose first interface has a VLAN tag and an MTU that is too large."""
+    first, *others = interfaces
+    return replace(domain(replace(first, mtu=1500), *others), unfit=(TAGGED,))
+
+
+def test_no_start_with_what_no_port_can_give(world: World, hv1: Host) -> None:
+    """Neither the interface with it nor the others are attached, nor where no interface is ours."""
+    before = world.exact()
+    for one in (unfit(interface(), interface(MACS[1])), replace(domain(), macs=MACS[:1], unfit=(TAGGED,))):
+        with pytest.raises(InvalidRequest, match=f"^domain web1: interface {MACS[0]}: its <vlan>"):
+            hv1.attach(one, soon())
+    assert world.exact() == before
+
+
+def test_no_start_with_it_while_the_database_is_away(world: World, hv1: Host) -> None:
+    """That it is no migration can't be said then: one that is stays where it is, as a start does that is none."""
+    world.server.stop()
+    with pytest.raises(InvalidRequest, match="its <vlan>"):
+        hv1.attach(unfit(interface()), soon())
+
+
+def test_what_started_with_it_migrates(world: World, hv1: Host, hv2: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """An earlier version let it start. It arrives, with its port, its addresses and its subnet, and is logged."""
+    started = domain(interface(tap="vnet0"), interface(MACS[1], tap="vnet1"))
+    hv1.attach(started, soon())
+    addresses = world.addresses
+    comes = unfit(interface(), interface(MACS[1]))
+    hv2.announce(comes, soon())
+    assert hv2.attach(comes, soon()).arrives
+    assert {(port.host, port.moving_to) for port in world.ports} == {("hv1", "hv2")}
+    assert "take <vlan> out" in caplog.text
+    assert "<mtu size='1500'/> is more than the 1442 bytes of subnet default" in caplog.text
+    hv2.arrive(WEB, soon())
+    assert {port.host for port in world.ports} == {"hv2"}
+    assert world.addresses == addresses
+    assert attach(hv2, comes).refused == ()
+    hv2.detach(comes, soon())
+    with pytest.raises(InvalidRequest, match="its <vlan>"):  # its next start
+        hv2.attach(comes, soon())
+
+
+def test_a_migration_changes_no_subnet(world: World, hv1: Host, hv2: Host) -> None:
+    """Metadata, or a default portgroup, that says otherwise by now waits for the next start, here as there."""
+    hv1.attach(domain(interface()), soon())
+    addresses = world.addresses
+    hv2.announce(Domain(WEB, "web1"), soon())
+    for other in (interface(subnet="blue"), interface(subnet="red"), replace(interface(), portgroup="blue")):
+        assert hv2.attach(domain(other), soon()).arrives
+        assert [port.subnet for port in world.ports] == ["default"]
+        assert world.addresses == addresses
+
+
+def test_what_runs_with_it_is_reported(world: World, hv1: Host) -> None:
+    """It keeps its network, its port comes back when somebody has deleted it, and the difference says what to do."""
+    hv1.attach(domain(interface()), soon())
+    runs = unfit(interface())
+    assert attach(hv1, runs).refused == ()
+    large = "its <mtu size='1500'/> is more than the 1442 bytes of subnet default"
+    assert differing(world, hv1, runs) == [TAGGED.what, large]
+    (port,) = world.ports
+    world.northbound.commit([RemovePort(port)], soon())
+    assert attach(hv1, runs).refused == ()
+    assert [port.mac for port in world.ports] == [MACS[0]]
+    fits = domain(replace(interface(), mtu=1442))
+    assert differing(world, hv1, fits) == []
+
+
+def test_what_is_plugged_in_with_it_is_refused(world: World, hv1: Host) -> None:
+    """The domain's other interfaces keep their network; this one has none, and the error says why."""
+    hv1.attach(domain(interface(MACS[1])), soon())
+    (refused,) = attach(hv1, unfit(interface(), interface(MACS[1]))).refused
+    assert str(refused).startswith(f"domain web1: interface {MACS[0]}: its <vlan>")
+    assert [port.mac for port in world.ports] == [MACS[1]]

@@ -1,0 +1,50 @@
+"""Somebody who signs certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ovnhook.base.config import Config
+from ovnhook.pki.keyfiles import AuthorityFiles
+from ovnhook.setup import authority as setup
+from ovnhook.setup.step import carry_out
+from tests.database.ovsdb_server import run
+
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+
+
+class Authority:
+    """Somebody who signs certificates, with OpenSSL, in a directory."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self.certificate, self._key = directory / f"{name}.pem", directory / f"{name}.key"
+        self._directory = directory
+        files = ("-keyout", str(self._key), "-out", str(self.certificate))
+        run("openssl", "req", "-x509", *NEW_KEY, "-days", "30", "-subj", f"/CN={name}", *files)
+
+    def sign(self, name: str, role: str = "reader", days: int = 30) -> tuple[Path, Path]:
+        """The files of a certificate for 127.0.0.1 and of its key, made anew; without a role it says none."""
+        certificate, key, request = (self._directory / f"{name}.{end}" for end in ("pem", "key", "csr"))
+        files = ("-keyout", str(key), "-out", str(request))
+        extension = ("-addext", "subjectAltName=IP:127.0.0.1")
+        run("openssl", "req", *NEW_KEY, "-subj", f"{role and f'/OU={role}'}/CN={name}", *extension, *files)
+        signer = ("-CA", str(self.certificate), "-CAkey", str(self._key), "-copy_extensions", "copy")
+        run("openssl", "x509", "-req", "-in", str(request), *signer, "-days", str(days), "-out", f"{certificate}.new")
+        Path(f"{certificate}.new").replace(certificate)
+        return certificate, key
+
+
+def control_host(files: AuthorityFiles, config: Config, make_port: Callable[[], int]) -> Config:
+    """Make an authority as "ovnhook node init --control" does, and the configuration that serves with it over TCP."""
+    carry_out(setup.steps(files, "c1", "127.0.0.1"), print)
+    return replace(
+        config,
+        authority=str(files.folder),
+        listen=f"127.0.0.1:{make_port()}",
+        enrolment=f"127.0.0.1:{make_port()}",
+        certificate=str(files.api.certificate),
+        private_key=str(files.api.key),
+        ca=str(files.api.ca),
+    )

@@ -1,0 +1,128 @@
+"""The agent's process and systemd's watchdog: its loops are the test's, and so is the clock."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("libvirt")
+
+from lab.waiting import HANG
+from ovnhook.agent import __main__ as agent
+from ovnhook.base.config import Config
+from ovnhook.base.liveness import Liveness
+from tests.unit.clock import Clock
+
+
+class Loops:
+    """The three loops of an agent, of which each can be stopped; and how often the process looked at them."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.standing: set[str] = set()
+        self.looks = threading.Semaphore(0)
+        self.end = threading.Event()
+        self.northbound = self.vswitch = self.database = self
+
+    def loop(self, name: str, beat: Callable[[], None]) -> Any:
+        """One of them."""
+
+        def run() -> None:
+            while not self.end.wait(0.001):
+                if name not in self.standing:
+                    beat()
+
+        return SimpleNamespace(
+            **dict.fromkeys(("run", "serve_forever"), run),
+            **dict.fromkeys(("stop", "shutdown"), self.end.set),
+            problems=(),
+            wake=None,
+            check=None,
+        )
+
+    def tend(self) -> bool:
+        """As a database's."""
+        self.looks.release()
+        return False
+
+
+@pytest.fixture
+def systemd(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """What systemd is told."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
+        made.bind("")  # an abstract name of the kernel's choice
+        monkeypatch.setenv("NOTIFY_SOCKET", "@" + made.getsockname()[1:].decode())
+        made.settimeout(60)
+        yield made
+
+
+def heard(systemd: socket.socket) -> list[bytes]:
+    """All that it was told and has not read."""
+    systemd.setblocking(False)
+    found = []
+    try:
+        while True:
+            found.append(systemd.recv(100))
+    except BlockingIOError:
+        systemd.settimeout(60)
+    return found
+
+
+@pytest.mark.parametrize("name", ["hook", "reconcile", "node"])
+def test_a_loop_that_stands_still_starves_the_watchdog(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, systemd: socket.socket, name: str
+) -> None:
+    """Whichever it is, and however well the others go on; if it goes on again nothing has happened."""
+    loops = Loops()
+    monkeypatch.setattr(agent, "_TEND", 0.002)
+    monkeypatch.setattr(agent, "AGENT_SOCKET", tmp_path / "s")
+    monkeypatch.setattr(agent, "load", Config)
+    monkeypatch.setattr(agent, "Host", lambda _: loops)
+    monkeypatch.setattr(agent, "Liveness", lambda names: Liveness(names, loops.clock))
+    monkeypatch.setattr(agent, "Reconciler", lambda *given: loops.loop("reconcile", given[-1]))
+    monkeypatch.setattr(agent, "Teller", lambda *given: loops.loop("node", given[-1]))
+    monkeypatch.setattr(agent, "HookServer", lambda *given: loops.loop("hook", given[-1]))
+    seen: list[str] = []
+
+    def play() -> None:
+        try:
+            assert systemd.recv(100) == b"READY=1"
+            for _ in range(3):
+                assert systemd.recv(100) == b"WATCHDOG=1"
+            loops.standing.add(name)
+            look(2)
+            loops.clock.now += 61
+            look(2)  # one of them may have begun before
+            heard(systemd)
+            look(20)
+            assert heard(systemd) == []
+            loops.standing.clear()
+            assert systemd.recv(100) == b"WATCHDOG=1"
+            seen.append("all")
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def look(times: int) -> None:
+        while loops.looks.acquire(blocking=False):
+            pass
+        for _ in range(2 * times):  # of two databases each
+            assert loops.looks.acquire(timeout=HANG)
+
+    player = threading.Thread(target=play)
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
+    player.start()
+    try:
+        assert agent.main() == 0
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+        player.join(60)
+    assert seen == ["all"]
