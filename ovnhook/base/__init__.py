@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, deadlines, configuration, text. It knows no noun."""
+"""Foundations without any resource kind: errors, deadlines, configuration, text."""

@@ -1,4 +1,4 @@
-"""What ``/etc/ovnhook/ovnhook.toml`` says. Without the file everything has a default that works on one machine."""
+"""Configuration file ``/etc/ovnhook/ovnhook.toml``. All keys are optional; the defaults suit a single machine."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ PATH = Path("/etc/ovnhook/ovnhook.toml")
 AGENT_SOCKET = Path("/run/ovnhook/agent.sock")
 CONTROL_SOCKET = Path("/run/ovnhook/control.sock")
 
+_TYPES = {str: "string", float: "number"}
 _DEADLINES = (4.0, 60.0)
 _POOLS = (8, 28)  # prefix lengths
 _PORTS = 65536
@@ -24,29 +25,28 @@ _DATABASE_TLS = ("database_certificate", "database_private_key", "database_ca")
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of a host.
+    """Settings of a host. An empty string disables an optional setting.
 
     Attributes:
-        northbound: where the OVN northbound database is: ``unix:/path``, ``tcp:host:port`` or ``ssl:host:port``,
-            several with commas.
-        southbound: where the OVN southbound database is, which the control service reads.
-        vswitch: where this host's Open vSwitch database is.
-        integration_bridge: interfaces on this bridge are ours.
-        isolated_pool: the IPv4 network that domains' own subnets are carved from.
-        on_unavailable: what becomes of a domain's start while the database is out of reach: ``start`` it, and heal its
-            network later, or ``refuse`` it.
-        deadline: seconds that a start may be held up in all, whatever happens.
-        listen: where the control service serves beside its unix socket: ``HOST:PORT``, or "" for nowhere.
-        certificate: path of its certificate for that, or "" to serve in the clear, which only loopback may have.
-        private_key: path of the certificate's key.
-        ca: path of the certificates of those who sign its clients'.
-        authority: the directory of the certificate authority's key and of what is made with it, or "" where none is.
-        enrolment: where hosts join with a token: ``HOST:PORT``, or "" for nowhere.
-        control: where the commands reach the control service: ``HOST:PORT``, several with commas, or "" for the unix
-            socket of this host's.
-        database_certificate: path of the certificate that databases at ``ssl:`` are shown, or "".
-        database_private_key: path of its key.
-        database_ca: path of the certificates of those who sign the databases'.
+        northbound: remotes of the OVN northbound database, separated by commas: ``unix:/path``, ``tcp:host:port`` or
+            ``ssl:host:port``.
+        southbound: remotes of the OVN southbound database, for the control service.
+        vswitch: remote of this host's Open vSwitch database.
+        integration_bridge: bridge whose interfaces ovnhook manages.
+        isolated_pool: IPv4 network that isolated domains' subnets are allocated from.
+        on_unavailable: ``start`` a domain while the database is unavailable and repair its network later, or
+            ``refuse`` the start.
+        deadline: longest total delay of a start, in seconds.
+        listen: TCP listener of the control service, ``HOST:PORT``.
+        certificate: path of the listener's certificate; without it only a loopback address is allowed, in plaintext.
+        private_key: path of the certificate's private key.
+        ca: path of the CA certificates for client authentication.
+        authority: directory of the certificate authority.
+        enrolment: listener for hosts that join with a token, ``HOST:PORT``.
+        control: addresses of remote control services, ``HOST:PORT`` separated by commas; "": the local unix socket.
+        database_certificate: path of the client certificate for databases at ``ssl:``.
+        database_private_key: path of its private key.
+        database_ca: path of the CA certificates for the databases' server certificates.
     """
 
     northbound: str = "unix:/run/ovn/ovnnb_db.sock"
@@ -69,15 +69,20 @@ class Config:
 
     @property
     def call_deadline(self) -> float:
-        """Seconds for one call of the hook: a start makes two that may have to wait, ``prepare`` and ``start``."""
+        """Timeout of one hook call in seconds: a start has two that may wait, ``prepare`` and ``start``."""
         return self.deadline / 2
 
 
 def load(path: Path = PATH) -> Config:
-    """Read the configuration file.
+    """Read the configuration file; without one, return the defaults.
+
+    Example::
+
+        config = load()
+        northbound = Northbound(config.northbound)
 
     Raises:
-        InvalidConfig: it can't be read, isn't TOML, or has a key or value that means nothing.
+        InvalidConfig: the file is unreadable or not TOML, or a key or value is invalid.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -92,17 +97,17 @@ def load(path: Path = PATH) -> Config:
     types = {field.name: type(field.default) for field in dataclasses.fields(Config)}
     for name, value in values.items():
         if name not in types:
-            raise InvalidConfig(f"{path}: unknown key '{name}'", f"known are: {', '.join(types)}")
+            raise InvalidConfig(f"{path}: unknown key '{name}'", f"known keys: {', '.join(types)}")
         if types[name] is float and type(value) is int:
             values[name] = float(value)
         elif type(value) is not types[name]:
-            raise InvalidConfig(f"{path}: {name} = {value!r}: a {types[name].__name__} is wanted")
+            raise InvalidConfig(f"{path}: {name} = {value!r}: expected a {_TYPES[types[name]]}")
     config = Config(**values)
     if config.on_unavailable not in ("start", "refuse"):
-        raise InvalidConfig(f"{path}: on_unavailable = {config.on_unavailable!r}: 'start' or 'refuse' is wanted")
+        raise InvalidConfig(f"{path}: on_unavailable = {config.on_unavailable!r}: expected 'start' or 'refuse'")
     if not _DEADLINES[0] <= config.deadline <= _DEADLINES[1]:
         raise InvalidConfig(
-            f"{path}: deadline = {config.deadline:g}: {_DEADLINES[0]:g} to {_DEADLINES[1]:g} seconds are wanted"
+            f"{path}: deadline = {config.deadline:g}: expected {_DEADLINES[0]:g} to {_DEADLINES[1]:g} seconds"
         )
     _check_pool(path, config.isolated_pool)
     for names in (_TLS, _DATABASE_TLS):
@@ -118,11 +123,9 @@ def _check_remotes(path: Path, config: Config) -> None:
         for remote in getattr(config, name).split(","):
             where = f"{path}: {name} = {remote!r}"
             if not remote.strip().startswith(("unix:/", "tcp:", "ssl:")):
-                raise InvalidConfig(f"{where}: unix:/PATH, tcp:HOST:PORT or ssl:HOST:PORT is wanted")
+                raise InvalidConfig(f"{where}: expected unix:/PATH, tcp:HOST:PORT or ssl:HOST:PORT")
             if remote.strip().startswith("ssl:") and not config.database_certificate:
-                raise InvalidConfig(
-                    f"{where}: there is no certificate to show there", f"set {', '.join(_DATABASE_TLS)}"
-                )
+                raise InvalidConfig(f"{where}: needs a client certificate", f"set {', '.join(_DATABASE_TLS)}")
 
 
 def _check_pool(path: Path, text: str) -> None:
@@ -131,7 +134,7 @@ def _check_pool(path: Path, text: str) -> None:
     except ValueError as error:
         raise InvalidConfig(f"{path}: isolated_pool = {text!r}: {error}") from error
     if not _POOLS[0] <= pool.prefixlen <= _POOLS[1]:
-        raise InvalidConfig(f"{path}: isolated_pool = {text!r}: a /{_POOLS[0]} to /{_POOLS[1]} is wanted")
+        raise InvalidConfig(f"{path}: isolated_pool = {text!r}: expected a /{_POOLS[0]} to /{_POOLS[1]}")
 
 
 def _check_tls(path: Path, config: Config, names: Sequence[str]) -> None:
@@ -144,7 +147,7 @@ def _check_tls(path: Path, config: Config, names: Sequence[str]) -> None:
     for name in names:
         value = getattr(config, name)
         if value and not value.startswith("/"):
-            raise InvalidConfig(f"{path}: {name} = {value!r}: a path from / on is wanted")
+            raise InvalidConfig(f"{path}: {name} = {value!r}: expected an absolute path")
 
 
 def _check_listen(path: Path, config: Config) -> None:
@@ -154,7 +157,7 @@ def _check_listen(path: Path, config: Config) -> None:
     if config.listen and not config.certificate and not _is_loopback(_host(path, "listen", config.listen)):
         port = config.listen.rpartition(":")[2]
         raise InvalidConfig(
-            f"{path}: listen = {config.listen!r}: in the clear only a loopback address is served",
+            f"{path}: listen = {config.listen!r}: without TLS only a loopback address is allowed",
             f"listen on 127.0.0.1:{port}, or set {', '.join(_TLS)} for mutual TLS",
         )
     for remote in filter(None, config.control.split(",")):
@@ -163,21 +166,21 @@ def _check_listen(path: Path, config: Config) -> None:
 
 def _check_enrolment(path: Path, config: Config) -> None:
     if config.authority and not config.authority.startswith("/"):
-        raise InvalidConfig(f"{path}: authority = {config.authority!r}: a path from / on is wanted")
+        raise InvalidConfig(f"{path}: authority = {config.authority!r}: expected an absolute path")
     if config.enrolment and not (config.authority and config.certificate):
         raise InvalidConfig(
-            f"{path}: enrolment = {config.enrolment!r}: there is nothing to let hosts in with",
+            f"{path}: enrolment = {config.enrolment!r}: needs a certificate authority and a server certificate",
             f"set authority, {', '.join(_TLS)}: ovnhook node init --control does",
         )
     if config.control and not config.database_certificate:
         raise InvalidConfig(
-            f"{path}: control = {config.control!r}: there is no certificate to show there",
+            f"{path}: control = {config.control!r}: needs a client certificate",
             f"set {', '.join(_DATABASE_TLS)}",
         )
 
 
 def _host(path: Path, name: str, value: str) -> str:
-    """The host of what is to be ``HOST:PORT``."""
+    """Host part of a ``HOST:PORT`` setting."""
     host, _, port = value.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if (
@@ -185,12 +188,12 @@ def _host(path: Path, name: str, value: str) -> str:
         or (":" in host and not bracketed)
         or not (port.isascii() and port.isdigit() and 0 < int(port) < _PORTS and len(port) <= 5)
     ):
-        raise InvalidConfig(f"{path}: {name} = {value!r}: HOST:PORT or [IPV6]:PORT is wanted")
+        raise InvalidConfig(f"{path}: {name} = {value!r}: expected HOST:PORT or [IPV6]:PORT")
     return host[1:-1] if bracketed else host
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether nobody but this host reaches an address; of names, only one is sure to be that."""
+    """Test for a loopback address. Of host names only ``localhost`` is trusted to be one."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

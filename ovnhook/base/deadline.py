@@ -1,4 +1,4 @@
-"""A moment after which waiting is over. Every wait in ovnhook is given one."""
+"""Deadlines on the monotonic clock. Every wait in ovnhook has one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ovnhook.base.errors import Unavailable
 
-_WORTH_SAYING = 0.05  # seconds
+_NEGLIGIBLE = 0.05  # seconds: shorter steps are left out of messages
 
 
 def _now() -> float:
@@ -18,21 +18,26 @@ def _now() -> float:
 
 @dataclass(frozen=True)
 class Deadline:
-    """A moment on the monotonic clock, which all processes of a host share.
+    """A deadline of an operation and its steps, valid in all processes of a host.
+
+    Example::
+
+        deadline = Deadline.after(2.5)
+        rows = database.transact(operations, deadline.within(1.0))  # one step: at most 1 s, never past the deadline
 
     Attributes:
-        at: seconds, as ``time.monotonic()`` counts them.
-        began: when the work began that has to end by then.
-        spent: seconds that each step of it has waited for something else, by its name; parts of it share this.
+        at: time of expiry, as ``time.monotonic()``.
+        started_at: start of the operation.
+        waited: seconds waited for each step, by its name; shared with the deadlines of steps.
     """
 
     at: float
-    began: float = field(default_factory=_now, compare=False)
-    spent: dict[str, float] = field(default_factory=dict, compare=False)
+    started_at: float = field(default_factory=_now, compare=False)
+    waited: dict[str, float] = field(default_factory=dict, compare=False)
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
-        """The moment that many seconds from now."""
+        """Deadline that many seconds from now."""
         return cls(time.monotonic() + seconds)
 
     @property
@@ -41,37 +46,37 @@ class Deadline:
         return max(0.0, self.at - time.monotonic())
 
     def within(self, seconds: float) -> Deadline:
-        """An earlier moment for a part of the work: that many seconds from now, or this one."""
-        return Deadline(min(self.at, time.monotonic() + seconds), self.began, self.spent)
+        """Deadline of a step: `seconds` from now, and not after this one."""
+        return Deadline(min(self.at, time.monotonic() + seconds), self.started_at, self.waited)
 
     def half(self, most: float) -> Deadline:
-        """The moment when half of the time left is over, `most` seconds from now at the latest."""
+        """Deadline of a step: half of the time left, and at most `most` seconds."""
         return self.within(min(most, self.remaining / 2))
 
     @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
-        """Count the time until the end of the block as a wait for something else."""
+    def waiting(self, step: str) -> Iterator[None]:
+        """Count the time until the end of the block as waited for a step."""
         start = time.monotonic()
         try:
             yield
         finally:
-            self.spent[what] = self.spent.get(what, 0.0) + time.monotonic() - start
+            self.waited[step] = self.waited.get(step, 0.0) + time.monotonic() - start
 
-    def check(self, what: str) -> None:
-        """Raise Unavailable if the moment has passed; `what` says what was being done."""
+    def check(self, step: str) -> None:
+        """Raise Unavailable if the deadline has passed."""
         if not self.remaining:
-            raise Unavailable(f"{what}: no time left{self.account()}")
+            raise Unavailable(f"{step}: deadline exceeded{self.time_spent()}")
 
-    def account(self) -> str:
-        """Return what the time was spent with, in words, or "" where that was next to nothing."""
-        own = time.monotonic() - self.began - sum(self.spent.values())
-        is_slow = own > sum(self.spent.values())
-        steps = {**self.spent, "its own work" if is_slow else "this host's own work": own}
-        said = ", ".join(
+    def time_spent(self) -> str:
+        """Time spent per step, as the end of an error message; "" if negligible."""
+        own = time.monotonic() - self.started_at - sum(self.waited.values())
+        is_slow = own > sum(self.waited.values())
+        steps = {**self.waited, "local processing": own}
+        text = ", ".join(
             f"{step} took {seconds:.1f} s"
             for step, seconds in sorted(steps.items(), key=lambda step: -step[1])
-            if seconds >= _WORTH_SAYING
+            if seconds >= _NEGLIGIBLE
         )
-        if not said:
+        if not text:
             return ""
-        return f": this host was too slow: {said}" if is_slow else f": {said}"
+        return f": this host was too slow: {text}" if is_slow else f": {text}"

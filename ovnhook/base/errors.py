@@ -1,19 +1,20 @@
-"""The one error tree, and the one place that says what becomes of an error.
+"""Error tree, with the exit status, gRPC status and log level of each error.
 
     OvnhookError
-    ├── InvalidRequest       what was asked is wrong in itself (bad value, unknown attribute)
-    │   └── InvalidConfig    the same, said of ovnhook.toml
-    ├── NotFound             what was named does not exist
-    ├── AlreadyExists        a name, address or interface id belongs to something else
-    ├── InUse                it can't be done while something depends on it
-    ├── PermissionDenied     who asks may not do that
-    ├── Exhausted            no address is left, or no room for what a watcher is still to be told
-    └── Unavailable          database, agent or service out of reach, or too slow: try again
-        ├── Unrepaired       a row of ours that it needs was deleted, and is not repaired yet
-        └── Conflict         somebody else changed the rows in between: read again and repeat
+    ├── InvalidRequest       invalid argument, whatever the state of the cloud
+    │   └── InvalidConfig    invalid ovnhook.toml
+    ├── NotFound             no such object
+    ├── AlreadyExists        name, address or interface ID taken
+    ├── InUse                failed precondition: other objects depend on it
+    ├── PermissionDenied     not allowed for the caller's role
+    ├── Exhausted            no free address, or a watcher's queue is full
+    └── Unavailable          database, agent or service unreachable or too slow: retry
+        ├── Unrepaired       a required row was deleted and is not repaired yet
+        └── Conflict         concurrent change: read again and retry
 
-`exit_code` is what the command line and the hook end with, `status` the name of the gRPC status, and `log_level`
-the level at which a survived error is logged (one of :mod:`logging`'s names).
+Example::
+
+    raise NotFound(f"no subnet '{name}'", "ovnhook subnet list")
 """
 
 from __future__ import annotations
@@ -22,11 +23,16 @@ from typing import ClassVar
 
 
 class OvnhookError(Exception):
-    """Something that a person has to read: one line, and optionally what to do about it.
+    """An error message for a person, optionally with a hint.
+
+    Attributes:
+        exit_code: exit status of the command line and the hook.
+        status: name of the gRPC status code.
+        log_level: log level of an error that is not fatal, as in :mod:`logging`.
 
     Args:
-        message: one line that names the thing and the value.
-        hint: what the reader may do, or nothing.
+        message: one line that names the object and the value.
+        hint: a remedy, such as a command to type.
     """
 
     exit_code: ClassVar[int] = 1
@@ -39,62 +45,62 @@ class OvnhookError(Exception):
         self.hint = hint
 
     def within(self, context: str) -> OvnhookError:
-        """The same error with where it happened in front: ``domain web1: interface 52:54:…: message``."""
+        """Copy of the error with a context in front: ``domain web1: interface 52:54:…: message``."""
         return type(self)(f"{context}: {self.message}", self.hint)
 
     def __str__(self) -> str:
-        """The error as one line, the hint in brackets."""
+        """One line, with the hint in brackets."""
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
 class InvalidRequest(OvnhookError):
-    """What was asked is wrong in itself, whatever the state of the cloud."""
+    """Invalid argument, whatever the state of the cloud."""
 
     exit_code = 2
     status = "INVALID_ARGUMENT"
 
 
 class InvalidConfig(InvalidRequest):
-    """The configuration file can't be read or says something that has no meaning."""
+    """Unreadable or invalid configuration file."""
 
 
 class NotFound(OvnhookError):
-    """What was named does not exist."""
+    """No such object."""
 
     exit_code = 3
     status = "NOT_FOUND"
 
 
 class AlreadyExists(OvnhookError):
-    """A name, an address or an interface id belongs to something else."""
+    """Name, address or interface ID that belongs to another object."""
 
     exit_code = 4
     status = "ALREADY_EXISTS"
 
 
 class InUse(OvnhookError):
-    """It can't be done while something else depends on it."""
+    """Failed precondition: other objects depend on it."""
 
     exit_code = 5
     status = "FAILED_PRECONDITION"
 
 
 class PermissionDenied(OvnhookError):
-    """Who asks may not do that, whatever the state of the cloud."""
+    """Request that the caller's role does not allow."""
 
     exit_code = 9
     status = "PERMISSION_DENIED"
 
 
 class Exhausted(OvnhookError):
-    """No address is left to give, or no room for what a watcher is still to be told."""
+    """No free address, or a watcher's queue is full."""
 
     exit_code = 6
     status = "RESOURCE_EXHAUSTED"
 
 
 class Unavailable(OvnhookError):
-    """A database, agent or service is out of reach or did not answer in time. Trying again may help."""
+    """Database, agent or service that is unreachable or did not answer in time. A retry may succeed."""
 
     exit_code = 7
     status = "UNAVAILABLE"
@@ -102,10 +108,10 @@ class Unavailable(OvnhookError):
 
 
 class Unrepaired(Unavailable):
-    """A row of ours that it needs was deleted, and is not repaired yet."""
+    """Required row that was deleted and is not repaired yet."""
 
 
 class Conflict(Unavailable):
-    """Rows changed between reading and writing, so nothing was written: read them again and repeat."""
+    """Concurrent change between read and write; nothing was written. Read again and retry."""
 
     status = "ABORTED"

@@ -1,4 +1,4 @@
-"""What a MAC address, the name of a host and that of a subnet may be, as patterns and in words for a person. Pure."""
+"""Syntax of MAC addresses, host names and subnet names, as patterns and as text for messages. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signs of life of a process's loops, for systemd's watchdog (sd_notify(3), ``WATCHDOG=1``)."""
+"""Heartbeats of a process's loops, for systemd's watchdog (sd_notify(3), ``WATCHDOG=1``)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-_LIMIT = 60.0  # seconds; every wait of a loop has a shorter deadline
+_TIMEOUT = 60.0  # seconds; every wait of a loop has a shorter deadline
 
 
 class Liveness:
-    """When each loop of a process has last gone on. Safe to share between threads.
+    """Last heartbeat of each loop of a process. Thread-safe.
 
     Args:
-        loops: their names.
-        clock: seconds, as ``time.monotonic()`` counts them.
+        loops: names of the loops.
+        clock: returns the time in seconds.
     """
 
     def __init__(self, loops: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
@@ -24,13 +24,13 @@ class Liveness:
         self._last = dict.fromkeys(loops, clock())
 
     def beat(self, loop: str) -> Callable[[], None]:
-        """Return what a loop calls each time that it goes on."""
+        """Return the function that a loop calls once per iteration."""
         return partial(self._beat, loop)
 
     def stuck(self) -> list[str]:
-        """The loops that have not gone on for longer than any of their waits may take."""
+        """Loops whose last heartbeat is older than any of their waits may take."""
         with self._lock:
-            return sorted(loop for loop, last in self._last.items() if self._clock() - last > _LIMIT)
+            return sorted(loop for loop, last in self._last.items() if self._clock() - last > _TIMEOUT)
 
     def _beat(self, loop: str) -> None:
         with self._lock:

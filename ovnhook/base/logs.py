@@ -1,4 +1,4 @@
-"""How the services log: to stderr, which systemd hands to the journal, one line for one message."""
+"""Logging of the services: one line per message on stderr, which systemd forwards to the journal."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ _FORMAT = "%(levelname)s %(name)s: %(message)s"
 
 
 class OneLine(logging.Formatter):
-    """Messages whose values can't make lines of their own; lines of a traceback are marked as such."""
+    """Formatter that keeps a message on one line, whatever its values, and marks the lines of a traceback."""
 
     def __init__(self) -> None:
         super().__init__(_FORMAT)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        """Return the message as one line."""
+        """Format the message as one line."""
         return visible(super().formatMessage(record))
 
     def formatException(  # noqa: N802
         self,
         ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None],
     ) -> str:
-        """Return a traceback."""
+        """Format a traceback."""
         return "\n".join(f"| {visible(line)}" for line in super().formatException(ei).splitlines())
 
 
 def to_stderr() -> None:
-    """Log from now on."""
+    """Configure the root logger."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine())
     logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -1,6 +1,6 @@
-"""Text as a terminal shows it and as a shell reads it. Pure.
+"""Escaping of text for terminals and shells. Pure.
 
-Names come from whoever defines domains, and from databases that others write to: a terminal must not obey them.
+Names come from domain XML and databases that others write: a terminal must not interpret them.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ import shlex
 import unicodedata
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-"""Unicode's categories of what a terminal obeys instead of showing it: control and format characters and the like."""
+"""Unicode categories of control, format and other characters that a terminal interprets."""
 
 _PLAIN = re.compile(r"[\w@%+=:,./][\w@%+=:,./-]*")  # as in shlex, and letters of all languages
 
 
 def visible(text: str) -> str:
-    r"""A text on one line, with what a terminal would not show escaped as in Python: ``\x1b``, ``\u202e``."""
+    r"""Text on one line, with control characters escaped as in Python: ``\x1b``, ``\u202e``."""
     if text.isprintable():
         return text
     return "".join(ascii(one)[1:-1] if is_hidden(one) else one for one in text)
 
 
 def is_hidden(text: str) -> bool:
-    """Whether there is a character in a text that a terminal would not show."""
+    """Test for characters that a terminal interprets instead of showing them."""
     return not text.isprintable() and any(unicodedata.category(one) in _HIDDEN for one in text)
 
 
 def quoted(word: str) -> str:
-    """A word as it is typed into a shell: in quotes where it needs them."""
+    """Word quoted for a shell where needed."""
     return word if _PLAIN.fullmatch(word) else shlex.quote(word)

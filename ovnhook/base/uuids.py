@@ -1,8 +1,8 @@
-"""The UUID of every row that ovnhook makes, derived from what the row is.
+"""Row UUIDs, derived from names and addresses.
 
-A row's UUID can be chosen at insert, and it is the table's primary key. Deriving it from a name or an address makes
-that name or address unique in the database without a lock: the second insert fails with ``duplicate uuid``. It also
-makes every look-up one by key, whatever the number of rows (docs/explanation/decisions/0002).
+A row's UUID is the table's primary key and can be chosen at insert. Deriving it from a name or an address makes that
+unique without a lock, because a second insert fails with ``duplicate uuid``, and every look-up one by key
+(docs/explanation/decisions/0002).
 """
 
 from __future__ import annotations
@@ -13,77 +13,77 @@ from uuid import UUID, uuid5
 _NAMESPACE = UUID("26b8fb0f-c0a4-5837-9c94-be09e1ac2ccc")
 
 REGISTRY = uuid5(_NAMESPACE, "registry")
-"""The one row that arbitrates between concurrent changes of subnets, and names the default subnet."""
+"""Registry row: serializes concurrent changes of subnets, and names the default subnet."""
 
 TRUST = uuid5(_NAMESPACE, "trust")
-"""The one row that says who is let in: nodes, operators and readers, control hosts, and tokens."""
+"""Trust row: trusted clients, control hosts and join tokens."""
 
 
 def switch(subnet: str) -> UUID:
-    """The Logical_Switch row of a subnet."""
+    """Logical_Switch row of a subnet."""
     return uuid5(_NAMESPACE, f"switch/{subnet}")
 
 
 def dhcp_options(subnet: str) -> UUID:
-    """The DHCP_Options row of a subnet's IPv4 addresses."""
+    """DHCP_Options row of a subnet's IPv4 addresses."""
     return uuid5(_NAMESPACE, f"dhcpv4/{subnet}")
 
 
 def names(subnet: str) -> UUID:
-    """The DNS row that guests' questions for the names of a subnet are answered from."""
+    """DNS row with the records of a subnet."""
     return uuid5(_NAMESPACE, f"names/{subnet}")
 
 
 def dhcpv6_options(subnet: str) -> UUID:
-    """The DHCP_Options row of a subnet's IPv6 addresses."""
+    """DHCP_Options row of a subnet's IPv6 addresses."""
     return uuid5(_NAMESPACE, f"dhcpv6/{subnet}")
 
 
 def lease(subnet: str, address: str) -> UUID:
-    """The DNS row that keeps an address (in its canonical spelling) of a subnet for one interface."""
+    """DNS row of a lease: an address, in its canonical form, reserved in a subnet."""
     return uuid5(_NAMESPACE, f"lease/{subnet}/{address}")
 
 
 def floating(subnet: str, address: str) -> UUID:
-    """The NAT row of the address outside that leads to a leased one: one for each lease."""
+    """NAT row of the floating IP of a lease."""
     return uuid5(_NAMESPACE, f"floating/{subnet}/{address}")
 
 
 def domain(domain: UUID) -> UUID:
-    """The DNS row that lists a domain's leases, so that they are found without a search."""
+    """DNS row that indexes a domain's leases, so that they are found without a search."""
     return uuid5(_NAMESPACE, f"domain/{domain}")
 
 
 def client_domain(name: str) -> UUID:
-    """A domain that a client of the API names without a UUID."""
+    """UUID of a domain that an API client names without one."""
     return uuid5(_NAMESPACE, f"client/{name}")
 
 
 def interface(domain: UUID, number: int) -> UUID:
-    """An interface of a domain, by its number: what its MAC address is made of where a client gives none."""
+    """UUID of a domain's interface, by its number: source of its MAC address if the API client gives none."""
     return uuid5(_NAMESPACE, f"interface/{domain}/{number}")
 
 
 def port(domain: UUID, mac: str) -> UUID:
-    """The Logical_Switch_Port row of the interface with this MAC (lower case) of a domain."""
+    """Logical_Switch_Port row of a domain's interface, by its MAC address in lower case."""
     return uuid5(_NAMESPACE, f"port/{domain}/{mac}")
 
 
 def claim(subnet: str, mac: str) -> UUID:
-    """The DNS row that reserves a MAC address (lower case) of a subnet for the port that has it."""
+    """DNS row of a MAC reservation: a MAC address, in lower case, of one port of a subnet."""
     return uuid5(_NAMESPACE, f"mac/{subnet}/{mac}")
 
 
 def router(name: str) -> UUID:
-    """The Logical_Router row of a router."""
+    """Logical_Router row of a router."""
     return uuid5(_NAMESPACE, f"router/{name}")
 
 
 def external_mac(cloud: UUID | None, router: str) -> str:
-    """The MAC address of a router's external gateway port: locally administered, the cloud's own.
+    """MAC address of a router's external gateway port: locally administered, unique to the cloud.
 
     Args:
-        cloud: the cloud's id; None: as versions without one derived it, the same in every cloud.
+        cloud: the cloud's ID; None: the address that versions without cloud IDs derived, the same in every cloud.
         router: name of the router.
     """
     source = uuid5(cloud, f"external-mac/{router}") if cloud else uuid5(_NAMESPACE, f"router/{router}")
@@ -91,5 +91,5 @@ def external_mac(cloud: UUID | None, router: str) -> str:
 
 
 def part(what: str, router: str, of: str = "") -> UUID:
-    """A row that a router needs for itself, or for one subnet or one host (`of`)."""
+    """Row that is part of a router, such as a port or policy; `of` a subnet or host where there is one for each."""
     return uuid5(_NAMESPACE, f"{what}/{router}/{of}" if of else f"{what}/{router}")

@@ -87,8 +87,8 @@ class Database:
             self._give_up(connection)
             if was_idle and reply != errno.ETIMEDOUT:
                 continue  # it had ended before, and nobody could know: the network was away
-            account = deadline.account() if reply == errno.ETIMEDOUT else ""
-            raise Unavailable(f"{self.name} at {self.remotes}: {reason(reply)}{account}")
+            spent = deadline.time_spent() if reply == errno.ETIMEDOUT else ""
+            raise Unavailable(f"{self.name} at {self.remotes}: {reason(reply)}{spent}")
         self._keep(connection)
         if reply.type == ovs.jsonrpc.Message.T_ERROR:
             raise Unavailable(f"{self.name} at {self.remotes}: {reply.error}")

@@ -121,7 +121,7 @@ def test_a_database_by_tls_needs_a_certificate(tmp_path: Path) -> None:
     """The three files of it are given, or said to be missing."""
     file = tmp_path / "ovnhook.toml"
     file.write_text('northbound = "unix:/s,ssl:192.0.2.10:6641"')
-    with pytest.raises(InvalidConfig, match="there is no certificate to show there"):
+    with pytest.raises(InvalidConfig, match="needs a client certificate"):
         load(file)
     file.write_text('database_certificate = "/c"')
     with pytest.raises(InvalidConfig, match="database_private_key and database_ca are missing"):

@@ -32,7 +32,7 @@ def test_a_slow_database_is_to_blame(clock: Clock) -> None:
     clock.now += 0.5
     said = over(whole)
     assert said == (
-        "OVN_Northbound at unix:/db: no time left: Open_vSwitch took 2.5 s, this host's own work took 0.5 s"
+        "OVN_Northbound at unix:/db: deadline exceeded: Open_vSwitch took 2.5 s, local processing took 0.5 s"
     )
 
 
@@ -43,8 +43,8 @@ def test_a_slow_host_is_to_blame(clock: Clock) -> None:
         clock.now += 0.25
     clock.now += 6
     assert over(whole) == (
-        "OVN_Northbound at unix:/db: no time left: this host was too slow:"
-        " its own work took 6.0 s, loading ovnhook took 4.0 s, Open_vSwitch took 0.2 s"
+        "OVN_Northbound at unix:/db: deadline exceeded: this host was too slow:"
+        " local processing took 6.0 s, loading ovnhook took 4.0 s, Open_vSwitch took 0.2 s"
     )
 
 
