@@ -15,8 +15,7 @@ from bench import crowd
 from bench.hosts import sites
 from bench.row import Row, Target, compare
 from lab.product import install_service
-from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.api.v1 import ovnhook_pb2_grpc as stubs
+from ovnhook.api.v1 import ports_pb2, ports_pb2_grpc, subnets_pb2, subnets_pb2_grpc
 from ovnhook.base.config import CONTROL_SOCKET
 from ovnhook.ovsdb.owned import KIND
 from ovnhook.resources.tables import SWITCH
@@ -66,8 +65,8 @@ def _rate(work: Any) -> float:
 
 
 def _make(channel: grpc.Channel, number: int) -> None:
-    asked = api.Subnet(name=f"made{number}", cidr=_cidr(number), router="gateway")
-    stubs.SubnetsStub(channel).CreateSubnet(api.CreateSubnetRequest(subnet=asked), timeout=_PATIENCE)
+    asked = subnets_pb2.Subnet(name=f"made{number}", cidr=_cidr(number), router="gateway")
+    subnets_pb2_grpc.SubnetsStub(channel).CreateSubnet(subnets_pb2.CreateSubnetRequest(subnet=asked), timeout=_PATIENCE)
 
 
 def _make_plainly(plain: Any, number: int) -> None:
@@ -97,7 +96,9 @@ def _list(channel: grpc.Channel) -> float:
     began = time.perf_counter()
     found, token = 0, None
     while token != "":
-        page = stubs.PortsStub(channel).ListPorts(api.ListPortsRequest(page_token=token or ""), timeout=_PATIENCE)
+        page = ports_pb2_grpc.PortsStub(channel).ListPorts(
+            ports_pb2.ListPortsRequest(page_token=token or ""), timeout=_PATIENCE
+        )
         found, token = found + len(page.ports), page.next_page_token
     took = time.perf_counter() - began
     if found != crowd.PORTS:

@@ -201,10 +201,10 @@ def _call(channel: grpc.Channel, where: str, patience: float, method: str, field
     import grpc
 
     from ovnhook.api import messages
-    from ovnhook.api.v1 import ovnhook_pb2
+    from ovnhook.api.protos import message_class
 
     found = _method(method)
-    request, response = (getattr(ovnhook_pb2, kind.name) for kind in (found.input_type, found.output_type))
+    request, response = message_class(found.input_type), message_class(found.output_type)
     try:
         asked = request(**fields)
     except (ValueError, TypeError) as error:  # a number that is too large, or an argument that is no text
@@ -244,9 +244,9 @@ def _told(error: grpc.RpcError, where: str, patience: float) -> OvnhookError:
 
 def _method(name: str) -> MethodDescriptor:
     """A method of one of our services."""
-    from ovnhook.api.v1 import ovnhook_pb2
+    from ovnhook.api.protos import PROTOS
 
-    services = ovnhook_pb2.DESCRIPTOR.services_by_name.values()
+    services = (service for proto in PROTOS for service in proto.DESCRIPTOR.services_by_name.values())
     (service,) = (service for service in services if name in service.methods_by_name)
     return service.methods_by_name[name]
 

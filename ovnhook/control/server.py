@@ -14,7 +14,20 @@ from netaddr import IPNetwork
 
 from ovnhook.api.grpc.health.v1 import health_pb2, health_pb2_grpc
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
+from ovnhook.api.protos import PROTOS
+from ovnhook.api.v1 import (
+    attachments_pb2_grpc,
+    certificates_pb2_grpc,
+    changes_pb2_grpc,
+    enrolment_pb2_grpc,
+    floating_ips_pb2_grpc,
+    leases_pb2_grpc,
+    nodes_pb2_grpc,
+    ports_pb2_grpc,
+    routers_pb2_grpc,
+    status_pb2_grpc,
+    subnets_pb2_grpc,
+)
 from ovnhook.base.config import Config
 from ovnhook.base.errors import OvnhookError
 from ovnhook.base.liveness import Liveness
@@ -80,7 +93,7 @@ class ControlServer:
         databases = self._northbound.database, self._southbound.database
         self._remotes = Remotes(*databases, Path(config.authority)) if self._trust and is_own else None
         self._changes = Changes(config.northbound)
-        protos = (ovnhook_pb2, health_pb2, reflection_pb2)
+        protos = (*PROTOS, health_pb2, reflection_pb2)
         found = [one.full_name for proto in protos for one in proto.DESCRIPTOR.services_by_name.values()]
         names = [one for one in found if one != "ovnhook.v1.Enrolment"]
         self._health = Health(self._northbound, names)
@@ -90,7 +103,7 @@ class ControlServer:
             identify = partial(roles.trusted_caller_of, self._members) if self._trust else roles.caller_of
             self._listeners.append(listener.of_clients(config, services, identify))
         if self._trust and config.enrolment:
-            add = partial(ovnhook_pb2_grpc.add_EnrolmentServicer_to_server, Enrolment(self._trust))
+            add = partial(enrolment_pb2_grpc.add_EnrolmentServicer_to_server, Enrolment(self._trust))
             self._listeners.append(listener.of_newcomers(config, [add], roles.anybody))
         self._loops = [self._gateways.loop, self._repairs.loop, Loop("sweeper", self._sweep, _SWEEP)]
         self._loops += [one.loop for one in (self._trust, self._remotes) if one]
@@ -111,20 +124,26 @@ class ControlServer:
         routers = Routers(northbound, southbound, self._gateways.look, self._repairs)
         seen = self._members, self._trust.packets if self._trust else None, self._remotes
         status = Status(northbound, southbound, *seen, self._gateways, self._repairs)
-        ours, health, reflection = ovnhook_pb2_grpc, health_pb2_grpc, reflection_pb2_grpc
         return [
-            partial(ours.add_SubnetsServicer_to_server, Subnets(northbound, southbound, carried, self._repairs)),
-            partial(ours.add_RoutersServicer_to_server, routers),
-            partial(ours.add_FloatingAddressesServicer_to_server, FloatingAddresses(northbound, self._repairs)),
-            partial(ours.add_LeasesServicer_to_server, Leases(northbound)),
-            partial(ours.add_AttachmentsServicer_to_server, attachments),
-            partial(ours.add_PortsServicer_to_server, Ports(northbound, attachment, attachments)),
-            partial(ours.add_NodesServicer_to_server, Nodes(northbound, southbound, attachment, certificates)),
-            partial(ours.add_StatusServicer_to_server, status),
-            partial(ours.add_CertificatesServicer_to_server, certificates),
-            partial(ours.add_ChangesServicer_to_server, self._changes),
-            partial(health.add_HealthServicer_to_server, self._health),
-            partial(reflection.add_ServerReflectionServicer_to_server, Reflection(names)),
+            partial(
+                subnets_pb2_grpc.add_SubnetsServicer_to_server, Subnets(northbound, southbound, carried, self._repairs)
+            ),
+            partial(routers_pb2_grpc.add_RoutersServicer_to_server, routers),
+            partial(
+                floating_ips_pb2_grpc.add_FloatingAddressesServicer_to_server,
+                FloatingAddresses(northbound, self._repairs),
+            ),
+            partial(leases_pb2_grpc.add_LeasesServicer_to_server, Leases(northbound)),
+            partial(attachments_pb2_grpc.add_AttachmentsServicer_to_server, attachments),
+            partial(ports_pb2_grpc.add_PortsServicer_to_server, Ports(northbound, attachment, attachments)),
+            partial(
+                nodes_pb2_grpc.add_NodesServicer_to_server, Nodes(northbound, southbound, attachment, certificates)
+            ),
+            partial(status_pb2_grpc.add_StatusServicer_to_server, status),
+            partial(certificates_pb2_grpc.add_CertificatesServicer_to_server, certificates),
+            partial(changes_pb2_grpc.add_ChangesServicer_to_server, self._changes),
+            partial(health_pb2_grpc.add_HealthServicer_to_server, self._health),
+            partial(reflection_pb2_grpc.add_ServerReflectionServicer_to_server, Reflection(names)),
         ]
 
     def _members(self) -> Members:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.v1 import changes_pb2
 from ovnhook.control.services import floating_ips, leases, ports, routers, subnets
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Row
@@ -77,7 +77,7 @@ class View:
         self._leased: Counter[tuple[str, int]] = Counter()
         self._objects: dict[_Key, Any] = {}
 
-    def apply(self, differences: Iterable[RowDifference]) -> list[api.Change]:
+    def apply(self, differences: Iterable[RowDifference]) -> list[changes_pb2.Change]:
         """Take up a change of the database: how objects change with it, those first that others need.
 
         What goes is told before what comes, and in the opposite order.
@@ -97,16 +97,16 @@ class View:
             if now is not None:
                 self._objects[key] = now
             if before is not None and now is None:
-                gone.append(api.Change(type=api.Change.DELETED, **{key[0]: before}))
+                gone.append(changes_pb2.Change(type=changes_pb2.Change.DELETED, **{key[0]: before}))
             elif before != now:
-                kind = api.Change.UPDATED if before is not None else api.Change.CREATED
-                come.append(api.Change(type=kind, **{key[0]: now}))
+                kind = changes_pb2.Change.UPDATED if before is not None else changes_pb2.Change.CREATED
+                come.append(changes_pb2.Change(type=kind, **{key[0]: now}))
         return [*reversed(gone), *come]
 
-    def existing(self) -> Iterator[api.Change]:
+    def existing(self) -> Iterator[changes_pb2.Change]:
         """Everything there is now, whatever is applied before it is read, those first that others need."""
         found = sorted(self._objects.items(), key=lambda item: _order(item[0]))
-        return (api.Change(type=api.Change.EXISTING, **{kind: one}) for (kind, _), one in found)
+        return (changes_pb2.Change(type=changes_pb2.Change.EXISTING, **{kind: one}) for (kind, _), one in found)
 
     def _put(self, place: _Place, part: _Part) -> None:
         self._parts[place] = part

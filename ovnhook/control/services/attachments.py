@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.v1 import attachments_pb2 as api
+from ovnhook.api.v1 import ports_pb2
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InUse, NotFound
 from ovnhook.control.roles import check_host
@@ -50,7 +51,7 @@ class Attachments:
         (self._attachment.forget if request.forget else self._attachment.detach)(domain, request.host, deadline)
         return api.DetachResponse()
 
-    def one(self, request: api.CreatePortRequest) -> Domain:
+    def one(self, request: ports_pb2.CreatePortRequest) -> Domain:
         """The domain of a request for one port, with that interface.
 
         Raises:

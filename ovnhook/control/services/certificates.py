@@ -7,7 +7,7 @@ import socket
 import time
 from contextlib import suppress
 
-from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.v1 import certificates_pb2 as api
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.v1 import enrolment_pb2 as api
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NotFound, PermissionDenied
 from ovnhook.control.trust import Trust

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.v1 import floating_ips_pb2 as api
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NotFound
 from ovnhook.control.changes import carry_out

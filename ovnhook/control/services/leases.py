@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from netaddr import IPAddress
 
-from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.v1 import leases_pb2 as api
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, NotFound
 from ovnhook.control.filters import of_domain

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.v1 import nodes_pb2 as api
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InUse, NotFound, Unavailable
 from ovnhook.base.text import quoted

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from netaddr import IPAddress
 
-from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.v1 import attachments_pb2
+from ovnhook.api.v1 import ports_pb2 as api
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, InUse, NotFound
 from ovnhook.base.text import quoted
@@ -55,7 +56,9 @@ class Ports:
         """Show one."""
         return message(self._named(request.id, deadline))
 
-    def CreatePort(self, request: api.CreatePortRequest, deadline: Deadline, caller: Subject) -> api.AttachedInterface:
+    def CreatePort(
+        self, request: api.CreatePortRequest, deadline: Deadline, caller: Subject
+    ) -> attachments_pb2.AttachedInterface:
         """Attach one interface; succeed where it is attached just so already."""
         check_host(caller, request.host)
         domain = self._attachments.one(request)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import uuid4
 
-from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.v1 import routers_pb2 as api
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, Unavailable

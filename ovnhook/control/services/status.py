@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.v1 import status_pb2 as api
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable

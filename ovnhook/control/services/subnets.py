@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from uuid import UUID
 
-from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.v1 import subnets_pb2 as api
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, Unavailable

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import grpc
 
-from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.v1 import changes_pb2 as api
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Exhausted, InvalidRequest, OvnhookError, Unavailable
 from ovnhook.control.calls import patience

@@ -13,7 +13,7 @@ import pytest
 
 from ovnhook.api import client
 from ovnhook.api.client import Client
-from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.protos import PROTOS
 from ovnhook.base.config import Config
 from ovnhook.base.errors import AlreadyExists, InvalidRequest, Unavailable
 from ovnhook.cli.commands import certificate
@@ -27,7 +27,8 @@ __all__ = ["cloud"]  # the fixture
 
 METHODS = {
     f"/{service.full_name}/{method.name}": method
-    for service in api.DESCRIPTOR.services_by_name.values()
+    for proto in PROTOS
+    for service in proto.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
 
@@ -154,7 +155,7 @@ def test_a_host_that_takes_all_the_time(failing: Failing, operator: Callable[...
 
 def test_what_the_proto_says() -> None:
     """Every method that only looks says so; those that can't be repeated say nothing."""
-    levels = api.DESCRIPTOR.services_by_name["Subnets"].methods_by_name["GetSubnet"].GetOptions().DESCRIPTOR
+    levels = METHODS["/ovnhook.v1.Subnets/GetSubnet"].GetOptions().DESCRIPTOR
     names = levels.fields_by_name["idempotency_level"].enum_type.values_by_number
     found = {name: names[method.GetOptions().idempotency_level].name for name, method in METHODS.items()}
     looking = (roles.READS, roles.READS_AND_WAITS)

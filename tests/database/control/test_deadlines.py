@@ -9,14 +9,16 @@ from typing import Any
 import grpc
 import pytest
 
-from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.protos import PROTOS, message_class
+from ovnhook.api.v1 import leases_pb2, routers_pb2, subnets_pb2
 from ovnhook.control import calls
 from tests.database.control_service import Control
 from tests.database.ovsdb_server import wait_for
 
 METHODS = [
     method
-    for service in api.DESCRIPTOR.services_by_name.values()
+    for proto in PROTOS
+    for service in proto.DESCRIPTOR.services_by_name.values()
     for method in service.methods
     if not method.server_streaming
     and method.name not in ("GetNode", "GetStatus")
@@ -28,11 +30,13 @@ Those about certificates, which need an authority, are in test_certificates.py.
 """
 
 REQUESTS = {
-    "CreateSubnet": api.CreateSubnetRequest(subnet=api.Subnet(name="green", cidr="10.2.0.0/24")),
-    "UpdateSubnet": api.UpdateSubnetRequest(subnet=api.Subnet(name="blue", mtu=1300), update_mask={"paths": ["mtu"]}),
-    "DeleteSubnet": api.DeleteSubnetRequest(name="blue"),
-    "CreateRouter": api.CreateRouterRequest(router=api.Router(name="lab")),
-    "ReleaseLease": api.ReleaseLeaseRequest(address="10.1.0.11"),
+    "CreateSubnet": subnets_pb2.CreateSubnetRequest(subnet=subnets_pb2.Subnet(name="green", cidr="10.2.0.0/24")),
+    "UpdateSubnet": subnets_pb2.UpdateSubnetRequest(
+        subnet=subnets_pb2.Subnet(name="blue", mtu=1300), update_mask={"paths": ["mtu"]}
+    ),
+    "DeleteSubnet": subnets_pb2.DeleteSubnetRequest(name="blue"),
+    "CreateRouter": routers_pb2.CreateRouterRequest(router=routers_pb2.Router(name="lab")),
+    "ReleaseLease": leases_pb2.ReleaseLeaseRequest(address="10.1.0.11"),
 }
 """What would change something; the other methods are called with nothing."""
 
@@ -48,11 +52,11 @@ def channel(control: Control) -> Iterator[grpc.Channel]:
 
 def status(channel: grpc.Channel, method: Any, timeout: float | None) -> str:
     """How a call ends."""
-    request = REQUESTS.get(method.name, getattr(api, method.input_type.name)())
+    request = REQUESTS.get(method.name, message_class(method.input_type)())
     call = channel.unary_unary(
         f"/{method.containing_service.full_name}/{method.name}",
         request_serializer=type(request).SerializeToString,
-        response_deserializer=getattr(api, method.output_type.name).FromString,
+        response_deserializer=message_class(method.output_type).FromString,
     )
     try:
         call(request, timeout=timeout)

@@ -18,8 +18,7 @@ import pytest
 
 from lab.waiting import HANG
 from ovnhook.api.client import Client
-from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.api.v1 import ovnhook_pb2_grpc as services
+from ovnhook.api.v1 import changes_pb2, changes_pb2_grpc, nodes_pb2, nodes_pb2_grpc, subnets_pb2, subnets_pb2_grpc
 from ovnhook.base.errors import Exhausted, NotFound, Unavailable
 from ovnhook.control.listener import STREAMS
 from ovnhook.pki import keyfiles, x509
@@ -159,12 +158,12 @@ def test_many_calls_at_once(cloud: Cloud) -> None:
 
     def call(channel: grpc.Channel) -> list[str]:
         said = []
-        stub = services.SubnetsStub(channel)
-        stub.ListSubnets(api.ListSubnetsRequest(), timeout=HANG)
+        stub = subnets_pb2_grpc.SubnetsStub(channel)
+        stub.ListSubnets(subnets_pb2.ListSubnetsRequest(), timeout=HANG)
         ready.wait(HANG)
         for _ in range(10):
             try:
-                stub.ListSubnets(api.ListSubnetsRequest(), timeout=HANG)
+                stub.ListSubnets(subnets_pb2.ListSubnetsRequest(), timeout=HANG)
             except grpc.RpcError as error:
                 said.append(error.code().name)
         return said
@@ -198,9 +197,9 @@ def test_one_who_watches_a_lot(cloud: Cloud) -> None:
         return begin(channel)
 
     def begin(channel: grpc.Channel) -> bool:
-        kept.append(services.ChangesStub(channel).WatchChanges(api.WatchChangesRequest(), timeout=HANG))
+        kept.append(changes_pb2_grpc.ChangesStub(channel).WatchChanges(changes_pb2.WatchChangesRequest(), timeout=HANG))
         try:
-            return bool(next(kept[-1]).type == api.Change.SYNCED)
+            return bool(next(kept[-1]).type == changes_pb2.Change.SYNCED)
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
                 raise
@@ -232,7 +231,7 @@ def test_messages_of_any_size(cloud: Cloud) -> None:
     files = (path.read_bytes() for path in (ann.ca, ann.key, ann.certificate))
     options = [("grpc.ssl_target_name_override", x509.SERVER_NAME)]
     with grpc.secure_channel(cloud.api, grpc.ssl_channel_credentials(*files), options) as channel:
-        request, stub = api.GetNodeRequest(name="x" * (16 << 20)), services.NodesStub(channel)
+        request, stub = nodes_pb2.GetNodeRequest(name="x" * (16 << 20)), nodes_pb2_grpc.NodesStub(channel)
         for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip, grpc.Compression.Deflate):
             with pytest.raises(grpc.RpcError) as caught:
                 stub.GetNode(request, compression=compression, timeout=HANG)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from lab.waiting import HANG
-from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.protos import PROTOS, message_class
 from ovnhook.base.deadline import Deadline
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
@@ -24,7 +24,8 @@ from tests.database.southbound_rows import add_chassis
 
 METHODS = [
     method
-    for service in api.DESCRIPTOR.services_by_name.values()
+    for proto in PROTOS
+    for service in proto.DESCRIPTOR.services_by_name.values()
     for method in service.methods
     if service.name != "Enrolment"  # where hosts join: test_certificates.py
 ]
@@ -121,7 +122,7 @@ def messages(kind: Any, *, tame: bool) -> st.SearchStrategy[dict[str, Any]]:
 
 def encoded(method: MethodDescriptor) -> st.SearchStrategy[bytes]:
     """Requests of a method as they are sent: most of them right, some with what nobody knows, some no messages."""
-    make = getattr(api, method.input_type.name)
+    make = message_class(method.input_type)
 
     def tame() -> st.SearchStrategy[bytes]:
         return messages(method.input_type, tame=True).map(lambda fields: make(**fields).SerializeToString())
@@ -171,7 +172,7 @@ class World:
     def call(self, method: MethodDescriptor, request: bytes) -> tuple[str, str]:
         """Send a request: the status and the words; of a stream, those of its beginning."""
         path = f"/{method.containing_service.full_name}/{method.name}"
-        decode = getattr(api, method.output_type.name).FromString
+        decode = message_class(method.output_type).FromString
         try:
             if method.server_streaming:
                 stream = self._channel.unary_stream(path, response_deserializer=decode)(request, timeout=HANG)
@@ -232,7 +233,7 @@ def places(kind: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_each_text(world: World, method: MethodDescriptor) -> None:
     """In a request that is likely but for it."""
-    make = getattr(api, method.input_type.name)
+    make = message_class(method.input_type)
     for path in places(method.input_type):
         for text in (*LONG, *BROKEN):
             request = make()

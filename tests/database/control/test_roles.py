@@ -17,8 +17,18 @@ from netaddr import IPNetwork
 from lab.waiting import HANG
 from ovnhook.api.grpc.health.v1 import health_pb2
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2
-from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.api.v1 import ovnhook_pb2_grpc as services
+from ovnhook.api.protos import PROTOS
+from ovnhook.api.v1 import (
+    attachments_pb2,
+    attachments_pb2_grpc,
+    ports_pb2,
+    ports_pb2_grpc,
+    status_pb2,
+    status_pb2_grpc,
+    subnets_pb2,
+    subnets_pb2_grpc,
+)
+from ovnhook.api.v1.attachments_pb2 import Interface
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import PermissionDenied
 from ovnhook.control.roles import RULES
@@ -38,7 +48,7 @@ from tests.unit.control.test_roles import READING
 
 METHODS = [
     method
-    for proto in (api, health_pb2, reflection_pb2)
+    for proto in (*PROTOS, health_pb2, reflection_pb2)
     for service in proto.DESCRIPTOR.services_by_name.values()
     for method in service.methods
     if service.name != "Enrolment"  # where hosts join, and nobody has a certificate: test_certificates.py
@@ -152,8 +162,8 @@ def test_a_status_for_who_only_reads(clients: Clients, monkeypatch: pytest.Monke
     start_northd(northbound, clients.control.southbound)
 
     def counted(role: str) -> int:
-        request = api.GetStatusRequest()
-        assert services.StatusStub(clients.channel("ann", role)).GetStatus(request, timeout=HANG).northd.active
+        request = status_pb2.GetStatusRequest()
+        assert status_pb2_grpc.StatusStub(clients.channel("ann", role)).GetStatus(request, timeout=HANG).northd.active
         (row,) = northbound.dump()["NB_Global"].values()
         return int(row["nb_cfg"])
 
@@ -213,8 +223,8 @@ def refusal(answer: Callable[[], Any]) -> tuple[str, str]:
 )
 def test_certificates_that_say_no_role(clients: Clients, name: str, role: str, why: str) -> None:
     """Nothing is served, and the hint says how such a certificate is made."""
-    stub = services.SubnetsStub(clients.channel(name, role))
-    said, hint = refusal(partial(stub.ListSubnets, api.ListSubnetsRequest(), timeout=HANG))
+    stub = subnets_pb2_grpc.SubnetsStub(clients.channel(name, role))
+    said, hint = refusal(partial(stub.ListSubnets, subnets_pb2.ListSubnetsRequest(), timeout=HANG))
     assert said == f"the client's certificate does not say who it is and what it may do: {why}"
     assert "/OU=ROLE/CN=NAME" in hint
 
@@ -223,26 +233,26 @@ class Node:
     """What somebody asks for the domain called box."""
 
     def __init__(self, channel: grpc.Channel) -> None:
-        self._attachments = services.AttachmentsStub(channel)
-        self._ports = services.PortsStub(channel)
+        self._attachments = attachments_pb2_grpc.AttachmentsStub(channel)
+        self._ports = ports_pb2_grpc.PortsStub(channel)
 
     def attach(self, host: str, *macs: str) -> list[str]:
         """Its interfaces; the ports' ids."""
-        asked = api.AttachRequest(name="box", host=host, interfaces=[api.Interface(mac=mac) for mac in macs])
+        asked = attachments_pb2.AttachRequest(name="box", host=host, interfaces=[Interface(mac=mac) for mac in macs])
         return [one.id for one in self._attachments.Attach(asked, timeout=HANG).interfaces]
 
     def detach(self, host: str, *, forget: bool = False) -> None:
         """All that it has there."""
-        self._attachments.Detach(api.DetachRequest(name="box", host=host, forget=forget), timeout=HANG)
+        self._attachments.Detach(attachments_pb2.DetachRequest(name="box", host=host, forget=forget), timeout=HANG)
 
     def create(self, host: str, mac: str) -> str:
         """One interface; the port's id."""
-        asked = api.CreatePortRequest(name="box", host=host, interface=api.Interface(mac=mac))
+        asked = ports_pb2.CreatePortRequest(name="box", host=host, interface=Interface(mac=mac))
         return str(self._ports.CreatePort(asked, timeout=HANG).id)
 
     def delete(self, port: str) -> None:
         """One interface."""
-        self._ports.DeletePort(api.DeletePortRequest(id=port), timeout=HANG)
+        self._ports.DeletePort(ports_pb2.DeletePortRequest(id=port), timeout=HANG)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from ovnhook.agent.host import Host
 from ovnhook.api.client import Client
 from ovnhook.api.grpc.health.v1 import health_pb2, health_pb2_grpc
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
+from ovnhook.api.v1 import subnets_pb2, subnets_pb2_grpc
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
@@ -357,9 +357,9 @@ def test_masks_that_are_refused(control: Control, paths: list[str]) -> None:
 def test_errors_of_the_api(control: Control) -> None:
     """gRPC's status, the message, and the hint in the metadata, for clients that aren't ours."""
     with control.channel() as channel:
-        stub = ovnhook_pb2_grpc.SubnetsStub(channel)
+        stub = subnets_pb2_grpc.SubnetsStub(channel)
         with pytest.raises(grpc.RpcError) as caught:
-            stub.GetSubnet(ovnhook_pb2.GetSubnetRequest(name="blüe"), timeout=HANG)
+            stub.GetSubnet(subnets_pb2.GetSubnetRequest(name="blüe"), timeout=HANG)
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     assert caught.value.details() == "there is no subnet 'blüe'"
     assert ("ovnhook-hint", "ovnhook subnet list") in [tuple(pair) for pair in caught.value.trailing_metadata()]
@@ -397,7 +397,7 @@ def test_a_database_that_is_silent(control: Control) -> None:
     control.done("subnet", "list")
     control.northbound.pause()
     with control.channel() as channel, pytest.raises(grpc.RpcError) as caught:
-        ovnhook_pb2_grpc.SubnetsStub(channel).ListSubnets(ovnhook_pb2.ListSubnetsRequest(), timeout=1)
+        subnets_pb2_grpc.SubnetsStub(channel).ListSubnets(subnets_pb2.ListSubnetsRequest(), timeout=1)
     control.northbound.resume()
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert "OVN_Northbound" in caught.value.details()
@@ -544,7 +544,7 @@ class TestProcess:
         socket = directory / "run" / "control.sock"
         assert process.stderr.readline() == f"INFO ovnhook.control: serving on {socket} and 127.0.0.1:{port}\n"
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            listed = ovnhook_pb2_grpc.SubnetsStub(channel).ListSubnets(ovnhook_pb2.ListSubnetsRequest(), timeout=HANG)
+            listed = subnets_pb2_grpc.SubnetsStub(channel).ListSubnets(subnets_pb2.ListSubnetsRequest(), timeout=HANG)
         assert list(listed.subnets) == []
 
     def test_a_configuration_that_means_nothing(

@@ -14,8 +14,14 @@ import grpc
 import pytest
 
 from lab.waiting import HANG
-from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.api.v1 import ovnhook_pb2_grpc as services
+from ovnhook.api.v1 import (
+    floating_ips_pb2,
+    floating_ips_pb2_grpc,
+    routers_pb2,
+    routers_pb2_grpc,
+    subnets_pb2,
+    subnets_pb2_grpc,
+)
 from ovnhook.control.server import ControlServer
 from tests.database.control_service import Control
 
@@ -61,27 +67,29 @@ def at_once(channels: list[grpc.Channel], do: Do) -> tuple[list[Any], Counter[st
 
 def create_subnet(channel: grpc.Channel, name: str, cidr: str) -> Any:
     """Make one."""
-    request = api.CreateSubnetRequest(subnet=api.Subnet(name=name, cidr=cidr))
-    return services.SubnetsStub(channel).CreateSubnet(request, timeout=HANG)
+    request = subnets_pb2.CreateSubnetRequest(subnet=subnets_pb2.Subnet(name=name, cidr=cidr))
+    return subnets_pb2_grpc.SubnetsStub(channel).CreateSubnet(request, timeout=HANG)
 
 
 def delete_subnet(channel: grpc.Channel, name: str) -> Any:
     """Delete one."""
-    return services.SubnetsStub(channel).DeleteSubnet(api.DeleteSubnetRequest(name=name), timeout=HANG)
+    return subnets_pb2_grpc.SubnetsStub(channel).DeleteSubnet(subnets_pb2.DeleteSubnetRequest(name=name), timeout=HANG)
 
 
 def create_router(channel: grpc.Channel, name: str, host: int) -> Any:
     """Make one that leads outside."""
-    router = api.Router(
+    router = routers_pb2.Router(
         name=name, physical_network="external", address=f"203.0.113.{host}/24", next_hop="203.0.113.254"
     )
-    return services.RoutersStub(channel).CreateRouter(api.CreateRouterRequest(router=router), timeout=HANG)
+    return routers_pb2_grpc.RoutersStub(channel).CreateRouter(
+        routers_pb2.CreateRouterRequest(router=router), timeout=HANG
+    )
 
 
 def create_floating(channel: grpc.Channel, address: str, target: str) -> Any:
     """Make one."""
-    request = api.CreateFloatingAddressRequest(address=address, target=target)
-    return services.FloatingAddressesStub(channel).CreateFloatingAddress(request, timeout=HANG)
+    request = floating_ips_pb2.CreateFloatingAddressRequest(address=address, target=target)
+    return floating_ips_pb2_grpc.FloatingAddressesStub(channel).CreateFloatingAddress(request, timeout=HANG)
 
 
 CONFLICTS: dict[str, Do] = {
@@ -106,9 +114,9 @@ def test_one_wins(control: Control, channels: list[grpc.Channel], what: str) -> 
     answers, refused = at_once(channels, CONFLICTS[what])
     assert (len(answers), refused) == (1, {"ALREADY_EXISTS": CLIENTS - 1})
     kinds = {
-        api.Subnet: ("subnet", "name"),
-        api.Router: ("router", "name"),
-        api.FloatingAddress: ("floating-ip", "address"),
+        subnets_pb2.Subnet: ("subnet", "name"),
+        routers_pb2.Router: ("router", "name"),
+        floating_ips_pb2.FloatingAddress: ("floating-ip", "address"),
     }
     noun, key = kinds[type(answers[0])]
     there = {row[key] for row in control.done(noun, "list", "--format", "json").json}

@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from lab.waiting import HANG
-from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
+from ovnhook.api.v1 import subnets_pb2, subnets_pb2_grpc
 from ovnhook.base.config import Config, load
 from ovnhook.base.errors import InvalidConfig, OvnhookError
 from ovnhook.control import admission
@@ -59,11 +59,11 @@ def serve(directory: Path) -> Iterator[Callable[[Config], ControlServer]]:
         service.stop()
 
 
-def ask(channel: grpc.Channel) -> ovnhook_pb2.ListSubnetsResponse:
+def ask(channel: grpc.Channel) -> subnets_pb2.ListSubnetsResponse:
     """Call the service, and close the channel."""
     with channel:
-        stub = ovnhook_pb2_grpc.SubnetsStub(channel)
-        answer: ovnhook_pb2.ListSubnetsResponse = stub.ListSubnets(ovnhook_pb2.ListSubnetsRequest(), timeout=HANG)
+        stub = subnets_pb2_grpc.SubnetsStub(channel)
+        answer: subnets_pb2.ListSubnetsResponse = stub.ListSubnets(subnets_pb2.ListSubnetsRequest(), timeout=HANG)
     return answer
 
 
@@ -119,11 +119,11 @@ def test_many_calls_of_one_at_once(
     said: list[grpc.StatusCode] = []
 
     def call(channel: grpc.Channel) -> None:
-        stub = ovnhook_pb2_grpc.SubnetsStub(channel)
+        stub = subnets_pb2_grpc.SubnetsStub(channel)
         for _ in range(10):
             ready.wait(HANG)
             try:
-                stub.ListSubnets(ovnhook_pb2.ListSubnetsRequest(), timeout=HANG)
+                stub.ListSubnets(subnets_pb2.ListSubnetsRequest(), timeout=HANG)
             except grpc.RpcError as error:
                 said.append(error.code())
 

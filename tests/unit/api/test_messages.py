@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from ovnhook.api import hints, messages
-from ovnhook.api.v1 import ovnhook_pb2 as api
+from ovnhook.api.v1 import status_pb2
 
 Field = descriptor_pb2.FieldDescriptorProto
 TYPES = {
@@ -100,9 +100,9 @@ def test_every_text(every: Any) -> None:
 
 def test_messages_of_the_api() -> None:
     """As they were: all fields in the order of the proto, optional ones that are not set as None."""
-    use = api.SubnetUse(subnet="blue", used=3)
-    found = messages.plain(api.GetStatusResponse(ok=True, northd=api.Northd(active=True), subnets=[use]))
-    assert list(found) == [field.name for field in api.GetStatusResponse.DESCRIPTOR.fields]
+    use = status_pb2.SubnetUse(subnet="blue", used=3)
+    found = messages.plain(status_pb2.GetStatusResponse(ok=True, northd=status_pb2.Northd(active=True), subnets=[use]))
+    assert list(found) == [field.name for field in status_pb2.GetStatusResponse.DESCRIPTOR.fields]
     assert (found["ok"], found["northd"]["hosts_ms"], found["problems"]) == (True, None, [])
     assert found["subnets"] == [{"subnet": "blue", "used": 3, "capacity": 0}]
 

@@ -13,8 +13,8 @@ import pytest
 from lxml import etree
 
 from lab.waiting import HANG
-from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.api.v1 import ovnhook_pb2_grpc
+from ovnhook.api.v1 import attachments_pb2, attachments_pb2_grpc, ports_pb2, ports_pb2_grpc
+from ovnhook.api.v1.attachments_pb2 import Interface
 from ovnhook.base import uuids
 from tests.database.control.services.test_routers import ours
 from tests.database.control_service import Control
@@ -33,18 +33,22 @@ def ready(control: Control) -> Control:
     return control
 
 
-def attach(control: Control, *interfaces: api.Interface, host: str = "hv1", **more: Any) -> list[api.AttachedInterface]:
+def attach(
+    control: Control, *interfaces: Interface, host: str = "hv1", **more: Any
+) -> list[attachments_pb2.AttachedInterface]:
     """Attach the domain called box."""
     with control.channel() as channel:
-        stub = ovnhook_pb2_grpc.AttachmentsStub(channel)
-        request = api.AttachRequest(name="box", host=host, interfaces=interfaces, **more)
+        stub = attachments_pb2_grpc.AttachmentsStub(channel)
+        request = attachments_pb2.AttachRequest(name="box", host=host, interfaces=interfaces, **more)
         return list(stub.Attach(request, timeout=HANG).interfaces)
 
 
 def detach(control: Control, host: str = "hv1", **more: Any) -> None:
     """Detach it."""
     with control.channel() as channel:
-        ovnhook_pb2_grpc.AttachmentsStub(channel).Detach(api.DetachRequest(name="box", host=host, **more), timeout=HANG)
+        attachments_pb2_grpc.AttachmentsStub(channel).Detach(
+            attachments_pb2.DetachRequest(name="box", host=host, **more), timeout=HANG
+        )
 
 
 def ports(control: Control) -> list[dict[str, Any]]:
@@ -60,7 +64,10 @@ def leases(control: Control) -> list[str]:
 def test_attach_and_detach(ready: Control) -> None:
     """What comes back is what is in OVN; it may be repeated; leases stay until the domain is forgotten."""
     nothing = ours(ready.northbound.dump())
-    asked = (api.Interface(addresses=["10.1.0.20"]), api.Interface(isolated=True, hostname="inner"))
+    asked = (
+        Interface(addresses=["10.1.0.20"]),
+        Interface(isolated=True, hostname="inner"),
+    )
     first, second = given = attach(ready, *asked)
     assert (first.subnet, list(first.addresses), first.mtu) == ("blue", ["10.1.0.20"], 1442)
     assert second.subnet == f"isolated-{uuids.client_domain('box')}"
@@ -97,10 +104,10 @@ def test_attach_and_detach(ready: Control) -> None:
 
 def test_a_domain_that_moves_and_changes(ready: Control) -> None:
     """The ports follow it to another host; what it has no interface for any more is given back."""
-    _, second = attach(ready, api.Interface(), api.Interface())
-    attach(ready, api.Interface(), api.Interface(), host="hv2")
+    _, second = attach(ready, Interface(), Interface())
+    attach(ready, Interface(), Interface(), host="hv2")
     assert {port["host"] for port in ports(ready)} == {"hv2"}
-    (left,) = attach(ready, api.Interface(mac=second.mac), host="hv2")
+    (left,) = attach(ready, Interface(mac=second.mac), host="hv2")
     assert left == second
     assert [port["id"] for port in ports(ready)] == [second.id]
     assert leases(ready) == list(second.addresses)
@@ -109,10 +116,11 @@ def test_a_domain_that_moves_and_changes(ready: Control) -> None:
 def test_a_domain_on_two_hosts(ready: Control) -> None:
     """Forgotten on one, it keeps what runs on the other, whose it is then."""
     with ready.channel() as channel:
-        stub = ovnhook_pb2_grpc.PortsStub(channel)
+        stub = ports_pb2_grpc.PortsStub(channel)
         first, second = (
             stub.CreatePort(
-                api.CreatePortRequest(name="box", host=host, interface=api.Interface(mac=mac)), timeout=HANG
+                ports_pb2.CreatePortRequest(name="box", host=host, interface=Interface(mac=mac)),
+                timeout=HANG,
             )
             for host, mac in (("hv2", "52:54:00:00:00:0a"), ("hv1", "52:54:00:00:00:0b"))
         )
@@ -130,16 +138,20 @@ def test_a_domain_on_two_hosts(ready: Control) -> None:
         ({"host": "hv9"}, "NOT_FOUND", "there is no host 'hv9'"),
         ({"domain": "box"}, "INVALID_ARGUMENT", "domain 'box' is not a UUID"),
         ({"interfaces": []}, "INVALID_ARGUMENT", "domain box: 0 interfaces: 1 to 32 are wanted"),
-        ({"interfaces": [api.Interface(subnet="red")]}, "NOT_FOUND", "there is no subnet 'red'"),
-        ({"interfaces": [api.Interface(addresses=["10.2.0.1"])]}, "INVALID_ARGUMENT", "not a host address of subnet"),
+        ({"interfaces": [Interface(subnet="red")]}, "NOT_FOUND", "there is no subnet 'red'"),
+        (
+            {"interfaces": [Interface(addresses=["10.2.0.1"])]},
+            "INVALID_ARGUMENT",
+            "not a host address of subnet",
+        ),
     ],
 )
 def test_what_is_refused(ready: Control, request_: dict[str, Any], status: str, words: str) -> None:
     """With the standard code, and nothing is left."""
     before = ready.northbound.dump(versions=True)
-    request = {"name": "box", "host": "hv1", "interfaces": [api.Interface()], **request_}
+    request = {"name": "box", "host": "hv1", "interfaces": [Interface()], **request_}
     with ready.channel() as channel, pytest.raises(grpc.RpcError) as refused:
-        ovnhook_pb2_grpc.AttachmentsStub(channel).Attach(api.AttachRequest(**request), timeout=HANG)
+        attachments_pb2_grpc.AttachmentsStub(channel).Attach(attachments_pb2.AttachRequest(**request), timeout=HANG)
     assert refused.value.code().name == status
     assert words in refused.value.details()
     assert ready.northbound.dump(versions=True) == before
@@ -149,7 +161,7 @@ def test_a_domain_that_libvirt_runs(ready: Control) -> None:
     """It is libvirt's to end; once it is stopped a client may have it, and libvirt may have it back."""
     domain = ready.attach("web1", "blue")
     uuid = str(domain.uuid)
-    for call in (partial(attach, ready, api.Interface(), domain=uuid), partial(detach, ready, domain=uuid)):
+    for call in (partial(attach, ready, Interface(), domain=uuid), partial(detach, ready, domain=uuid)):
         with pytest.raises(grpc.RpcError) as refused:
             call()
         assert refused.value.code().name == "FAILED_PRECONDITION"
@@ -159,7 +171,7 @@ def test_a_domain_that_libvirt_runs(ready: Control) -> None:
         ready.refused(5, "port", "delete", port["id"])[0] == f"port {port['id']} is of domain web1, which runs on hv1"
     )
     ready.stop(domain)
-    attach(ready, api.Interface(mac=port["mac"]), domain=str(domain.uuid))
+    attach(ready, Interface(mac=port["mac"]), domain=str(domain.uuid))
     (there,) = ports(ready)
     assert (there["addresses"], there["kept_by"]) == (port["addresses"], "client")
     ready.attach("web1", "blue")

@@ -21,7 +21,7 @@ import pytest
 
 from lab.waiting import HANG
 from ovnhook.api.client import Client
-from ovnhook.api.v1 import ovnhook_pb2, ovnhook_pb2_grpc
+from ovnhook.api.v1 import certificates_pb2, changes_pb2, changes_pb2_grpc
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
@@ -480,13 +480,13 @@ def test_two_control_hosts_issue_one_name(cloud: Cloud, monkeypatch: pytest.Monk
 
     meanwhile.append(lambda: cloud.client.call("IssueCertificate", **alice()))
     with pytest.raises(AlreadyExists, match="operator alice has a certificate"):
-        other.IssueCertificate(ovnhook_pb2.IssueCertificateRequest(**alice()), Deadline.after(HANG))
+        other.IssueCertificate(certificates_pb2.IssueCertificateRequest(**alice()), Deadline.after(HANG))
     listed = [one["name"] for one in cloud.client.pages("ListCertificates", "certificates")]
     assert listed.count("alice") == 1
 
     made: list[tokens.Token] = []
     meanwhile.append(lambda: made.append(cloud.invite("hv1")))
-    last = other.CreateToken(ovnhook_pb2.CreateTokenRequest(name="hv1"), Deadline.after(HANG)).token
+    last = other.CreateToken(certificates_pb2.CreateTokenRequest(name="hv1"), Deadline.after(HANG)).token
     with pytest.raises(PermissionDenied, match="was used already"):
         cloud.enrol(made[0])
     assert cloud.let_in(cloud.enrol(replace(made[0], secret=tokens.parse(last).secret)))
@@ -519,10 +519,10 @@ def test_a_stream_ends_with_who_listens(cloud: Cloud, monkeypatch: pytest.Monkey
     files = [(tmp_path / name).read_bytes() for name in ("ca.pem", "bob.key", "bob.pem")]
     options = [("grpc.ssl_target_name_override", x509.SERVER_NAME)]
     with grpc.secure_channel(cloud.api, grpc.ssl_channel_credentials(*files), options) as channel:
-        stream = ovnhook_pb2_grpc.ChangesStub(channel).WatchChanges(
-            ovnhook_pb2.WatchChangesRequest(existing=True), timeout=HANG
+        stream = changes_pb2_grpc.ChangesStub(channel).WatchChanges(
+            changes_pb2.WatchChangesRequest(existing=True), timeout=HANG
         )
-        assert next(stream).type == ovnhook_pb2.Change.SYNCED
+        assert next(stream).type == changes_pb2.Change.SYNCED
         cloud.client.call("RevokeCertificate", name="bob", role="reader")
         assert cloud.ovnhook("subnet", "create", "secret", "10.9.0.0/24").status == 0
         with pytest.raises(grpc.RpcError) as ended:

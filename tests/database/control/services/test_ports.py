@@ -11,8 +11,7 @@ from netaddr import IPAddress
 
 from lab.waiting import HANG
 from ovnhook.agent.host import Host
-from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.api.v1 import ovnhook_pb2_grpc
+from ovnhook.api.v1 import ports_pb2, ports_pb2_grpc
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.text import quoted
@@ -72,7 +71,7 @@ def test_one_port(cloud: Control, name: str, mac: str) -> None:
     assert shown["mac"] == mac
     assert cloud.done("port", "show", shown["id"], "--format", "json").json == shown
     with cloud.channel() as channel:
-        port = ovnhook_pb2_grpc.PortsStub(channel).GetPort(api.GetPortRequest(id=name), timeout=HANG)
+        port = ports_pb2_grpc.PortsStub(channel).GetPort(ports_pb2.GetPortRequest(id=name), timeout=HANG)
     assert (port.id, port.mac) == (shown["id"], mac)
     assert cloud.done("floating-ip", "create", "203.0.113.20", name, "--format", "json").json["mac"] == mac
     assert cloud.refused(5, "port", "delete", name)[0] == f"port {shown['id']} is of domain " + (
@@ -89,7 +88,7 @@ def test_a_hint_is_a_command(cloud: Control, name: str) -> None:
     assert hint == f"virsh destroy {quoted(name)}"
     assert shlex.split(hint)[-1] == name
     with cloud.channel() as channel, pytest.raises(grpc.RpcError) as refused:
-        ovnhook_pb2_grpc.PortsStub(channel).DeletePort(api.DeletePortRequest(id=name), timeout=20)
+        ports_pb2_grpc.PortsStub(channel).DeletePort(ports_pb2.DeletePortRequest(id=name), timeout=20)
     assert dict(refused.value.trailing_metadata())["ovnhook-hint-bin"].decode() == hint
 
 
@@ -115,7 +114,7 @@ def test_several_ports(cloud: Control) -> None:
         for choice in hint.removeprefix("name one of them: ").split(", "):
             assert cloud.done("port", "show", choice, "--format", "json").json["domain_name"] == "two"
     with cloud.channel() as channel, pytest.raises(grpc.RpcError) as refused:
-        ovnhook_pb2_grpc.PortsStub(channel).GetPort(api.GetPortRequest(id="two"), timeout=HANG)
+        ports_pb2_grpc.PortsStub(channel).GetPort(ports_pb2.GetPortRequest(id="two"), timeout=HANG)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert BLUE in refused.value.details()
 

@@ -17,8 +17,20 @@ import pytest
 from lab.waiting import HANG
 from ovnhook.agent.host import Host
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2_grpc
-from ovnhook.api.v1 import ovnhook_pb2 as api
-from ovnhook.api.v1 import ovnhook_pb2_grpc as services
+from ovnhook.api.v1 import (
+    changes_pb2,
+    changes_pb2_grpc,
+    floating_ips_pb2,
+    floating_ips_pb2_grpc,
+    leases_pb2,
+    leases_pb2_grpc,
+    ports_pb2,
+    ports_pb2_grpc,
+    routers_pb2,
+    routers_pb2_grpc,
+    subnets_pb2,
+    subnets_pb2_grpc,
+)
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.control import calls, listener, server
@@ -32,12 +44,16 @@ from tests.database.ovsdb_server import wait_for
 
 OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
 END = "the-end"
-LISTS = {
-    "subnet": ("ListSubnets", "subnets"),
-    "router": ("ListRouters", "routers"),
-    "floating_address": ("ListFloatingAddresses", "floating_addresses"),
-    "lease": ("ListLeases", "leases"),
-    "port": ("ListPorts", "ports"),
+LISTS: dict[str, tuple[Any, Any, str]] = {
+    "subnet": (subnets_pb2_grpc.SubnetsStub, subnets_pb2.ListSubnetsRequest, "subnets"),
+    "router": (routers_pb2_grpc.RoutersStub, routers_pb2.ListRoutersRequest, "routers"),
+    "floating_address": (
+        floating_ips_pb2_grpc.FloatingAddressesStub,
+        floating_ips_pb2.ListFloatingAddressesRequest,
+        "floating_addresses",
+    ),
+    "lease": (leases_pb2_grpc.LeasesStub, leases_pb2.ListLeasesRequest, "leases"),
+    "port": (ports_pb2_grpc.PortsStub, ports_pb2.ListPortsRequest, "ports"),
 }
 Words = tuple[str, str, str]
 
@@ -48,15 +64,15 @@ class Watch:
     def __init__(
         self, channel: grpc.Channel, *kinds: Any, existing: bool = False, timeout: float | None = HANG
     ) -> None:
-        request = api.WatchChangesRequest(kinds=kinds, existing=existing)
-        self.call = services.ChangesStub(channel).WatchChanges(request, timeout=timeout)
+        request = changes_pb2.WatchChangesRequest(kinds=kinds, existing=existing)
+        self.call = changes_pb2_grpc.ChangesStub(channel).WatchChanges(request, timeout=timeout)
         self.known: dict[tuple[str, str], Any] = {}
 
     def begin(self) -> list[Words]:
         """What is told of what exists."""
         told: list[Words] = []
         for change in self.call:
-            if change.type == api.Change.SYNCED:
+            if change.type == changes_pb2.Change.SYNCED:
                 assert change.WhichOneof("object") is None
                 return told
             told.append(self.take(change))
@@ -77,12 +93,12 @@ class Watch:
         one = getattr(change, kind)
         names = {"subnet": "name", "router": "name", "floating_address": "address", "port": "id"}
         name = getattr(one, names[kind]) if kind in names else f"{one.subnet} {one.address}"
-        words = (api.Change.Type.Name(change.type), kind, name)
+        words = (changes_pb2.Change.Type.Name(change.type), kind, name)
         before = self.known.pop((kind, name), None)
-        if change.type == api.Change.DELETED:
+        if change.type == changes_pb2.Change.DELETED:
             assert before == one, words
         else:
-            assert (before is not None) == (change.type == api.Change.UPDATED), words
+            assert (before is not None) == (change.type == changes_pb2.Change.UPDATED), words
             assert before != one, words
             self.known[kind, name] = one
         return words
@@ -90,13 +106,9 @@ class Watch:
     def agrees(self, control: Control) -> None:
         """What it knows is what the lists say."""
         with control.channel() as channel:
-            for kind, (method, rows) in LISTS.items():
-                stub = next(
-                    stub
-                    for service in api.DESCRIPTOR.services_by_name
-                    if hasattr(stub := getattr(services, f"{service}Stub")(channel), method)
-                )
-                listed = getattr(getattr(stub, method)(getattr(api, f"{method}Request")(), timeout=HANG), rows)
+            for kind, (stub, request, rows) in LISTS.items():
+                method = getattr(stub(channel), request.__name__.removesuffix("Request"))
+                listed = getattr(method(request(), timeout=HANG), rows)
                 known = [one for (other, _), one in self.known.items() if other == kind]
                 assert sorted(known, key=str) == sorted(listed, key=str)
 
@@ -187,7 +199,7 @@ def test_what_exists(control: Control, channel: grpc.Channel) -> None:
         ("EXISTING", "floating_address", "203.0.113.20"),
     ]
     watch.agrees(control)
-    kinds = (api.WatchChangesRequest.SUBNETS, api.WatchChangesRequest.PORTS)
+    kinds = (changes_pb2.WatchChangesRequest.SUBNETS, changes_pb2.WatchChangesRequest.PORTS)
     second = Watch(channel, *kinds, existing=True)
     assert [kind for _, kind, _ in second.begin()] == ["subnet", "port"]
     third = Watch(channel)
@@ -234,10 +246,10 @@ def test_a_database_that_was_away(control: Control, channel: grpc.Channel) -> No
         while_away(control) as config,
         grpc.insecure_channel(f"unix:{control.northbound.directory}/aside/control.sock") as own,
     ):
-        stub = services.SubnetsStub(own)
-        stub.DeleteSubnet(api.DeleteSubnetRequest(name="blue"), timeout=HANG)
-        subnet = api.Subnet(name="green", mtu=1400)
-        stub.UpdateSubnet(api.UpdateSubnetRequest(subnet=subnet, update_mask={"paths": ["mtu"]}), timeout=HANG)
+        stub = subnets_pb2_grpc.SubnetsStub(own)
+        stub.DeleteSubnet(subnets_pb2.DeleteSubnetRequest(name="blue"), timeout=HANG)
+        subnet = subnets_pb2.Subnet(name="green", mtu=1400)
+        stub.UpdateSubnet(subnets_pb2.UpdateSubnetRequest(subnet=subnet, update_mask={"paths": ["mtu"]}), timeout=HANG)
         Host(config).detach(domain, Deadline.after(HANG))
     changed = [
         ("DELETED", "port", str(domain.port_uuid(MAC))),
@@ -284,13 +296,13 @@ def test_many_changes_by_many(control: Control, channel: grpc.Channel) -> None:
 
     def work(number: int) -> None:
         with control.channel() as own:
-            stub = services.SubnetsStub(own)
+            stub = subnets_pb2_grpc.SubnetsStub(own)
             for turn in range(5):
                 name = f"s{number}-{turn}"
-                subnet = api.Subnet(name=name, cidr=f"10.{number}.{turn}.0/24", router="")
-                stub.CreateSubnet(api.CreateSubnetRequest(subnet=subnet), timeout=HANG)
+                subnet = subnets_pb2.Subnet(name=name, cidr=f"10.{number}.{turn}.0/24", router="")
+                stub.CreateSubnet(subnets_pb2.CreateSubnetRequest(subnet=subnet), timeout=HANG)
                 if turn % 2:
-                    stub.DeleteSubnet(api.DeleteSubnetRequest(name=name), timeout=HANG)
+                    stub.DeleteSubnet(subnets_pb2.DeleteSubnetRequest(name=name), timeout=HANG)
 
     workers = [threading.Thread(target=work, args=[number]) for number in range(4)]
     for worker in workers:
@@ -431,10 +443,10 @@ def test_a_cluster_that_loses_a_server(
     service.start()
     try:
         with grpc.insecure_channel(f"unix:{directory}/control.sock") as own:
-            watch, stub = Watch(own, api.WatchChangesRequest.SUBNETS), services.SubnetsStub(own)
+            watch, stub = Watch(own, changes_pb2.WatchChangesRequest.SUBNETS), subnets_pb2_grpc.SubnetsStub(own)
             watch.begin()
             for number, server_ in enumerate([*cluster.servers, None]):
-                subnet = api.Subnet(name=f"s{number}", cidr=f"10.{number}.0.0/24")
+                subnet = subnets_pb2.Subnet(name=f"s{number}", cidr=f"10.{number}.0.0/24")
                 wait_for(partial(made, stub, subnet))
                 assert watch.until("CREATED", "subnet", subnet.name) == [("CREATED", "subnet", subnet.name)]
                 if server_:
@@ -453,9 +465,9 @@ def test_a_server_that_is_alone(
     service.start()
     try:
         with grpc.insecure_channel(f"unix:{directory}/control.sock") as own:
-            watch, stub = Watch(own, api.WatchChangesRequest.SUBNETS), services.SubnetsStub(own)
+            watch, stub = Watch(own, changes_pb2.WatchChangesRequest.SUBNETS), subnets_pb2_grpc.SubnetsStub(own)
             watch.begin()
-            subnet = api.Subnet(name="blue", cidr="10.1.0.0/24")
+            subnet = subnets_pb2.Subnet(name="blue", cidr="10.1.0.0/24")
             wait_for(partial(made, stub, subnet))
             watch.until("CREATED", "subnet", "blue")
             for other in cluster.servers[1:]:
@@ -463,7 +475,7 @@ def test_a_server_that_is_alone(
             wait_for(lambda: "is out of reach: what changes" in caplog.text)
             for other in cluster.servers[1:]:
                 other.start(wait=False)
-            subnet = api.Subnet(name="green", cidr="10.2.0.0/24")
+            subnet = subnets_pb2.Subnet(name="green", cidr="10.2.0.0/24")
             wait_for(partial(made, stub, subnet))
             assert watch.until("CREATED", "subnet", "green") == [("CREATED", "subnet", "green")]
             assert caplog.text.count("is out of reach: what changes") == 1
@@ -488,10 +500,10 @@ def test_which_server_is_asked() -> None:
     assert replica._check({})
 
 
-def made(stub: services.SubnetsStub, subnet: api.Subnet) -> bool:
+def made(stub: subnets_pb2_grpc.SubnetsStub, subnet: subnets_pb2.Subnet) -> bool:
     """Whether a subnet could be made."""
     with contextlib.suppress(grpc.RpcError):
-        return bool(stub.CreateSubnet(api.CreateSubnetRequest(subnet=subnet), timeout=HANG).name)
+        return bool(stub.CreateSubnet(subnets_pb2.CreateSubnetRequest(subnet=subnet), timeout=HANG).name)
     return False
 
 
