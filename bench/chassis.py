@@ -25,9 +25,9 @@ from bench.row import Row, told
 from lab import Cloud, Host
 from ovnhook.databases import inventory
 from ovnhook.databases.northbound import Northbound
-from ovnhook.diagnosis.differences import compare, subnets, well_named
+from ovnhook.diagnosis.differences import compare, consistent_names, subnets_to_check
 from ovnhook.diagnosis.values import Domains
-from ovnhook.domains.inventory import Named
+from ovnhook.domains.inventory import ConsistentNames
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
 from ovnhook.ovsdb.connection import Database
@@ -84,7 +84,7 @@ def _restarted(control: Host, northbound: Northbound, domains: list[Domain]) -> 
 
 def _looked(control: Host, northbound: Northbound) -> Iterator[Row]:
     """What it takes when an agent compares: the first time, and when nothing has changed since."""
-    well: list[dict[str, Named]] = [{} for _ in range(_LOOKING)]
+    well: list[dict[str, ConsistentNames]] = [{} for _ in range(_LOOKING)]
     for what in ("first look", "usual look, one a minute"):
         before = _took(control)["nb"]
         for number in range(_LOOKING):
@@ -93,13 +93,13 @@ def _looked(control: Host, northbound: Northbound) -> Iterator[Row]:
         yield told("chassis", f"an agent's {what}: processor time of {_DATABASES['nb']}", [took], "ms", runs=_LOOKING)
 
 
-def _look(northbound: Northbound, host: str, well: dict[str, Named]) -> None:
+def _look(northbound: Northbound, host: str, well: dict[str, ConsistentNames]) -> None:
     """What an agent reads of the northbound database."""
     domains = {subnet: named.domain for subnet, named in well.items()}
     there = inventory.read(northbound.database, host, crowd.soon(), domains)
-    known = inventory.look_up(northbound.database, subnets(there, well), (), (), (), (), crowd.soon())
+    known = inventory.look_up(northbound.database, subnets_to_check(there, well), (), (), (), (), crowd.soon())
     found = list(compare(host, there, known, {}, Domains({}, {})))
-    now = well_named(there, known, found, well)
+    now = consistent_names(there, known, found, well)
     well.clear()
     well.update(now)
 

@@ -12,7 +12,7 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.operations import operations_of
 from ovnhook.domains import plan
 from ovnhook.domains.choice import Placement
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.resources.changes import Change
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import address
@@ -51,7 +51,11 @@ def _domain(number: int) -> Domain:
     mac = "52:54:" + ":".join(f"{octet:02x}" for octet in number.to_bytes(4, "big"))
     name = f"other{number}"
     return Domain(
-        uuid, name, 1, (Interface(mac, InterfaceType.BRIDGE, Wish(hostname=name), str(uuid5(uuid, mac))),), (mac,)
+        uuid,
+        name,
+        1,
+        (Interface(mac, InterfaceType.BRIDGE, InterfaceRequest(hostname=name), str(uuid5(uuid, mac))),),
+        (mac,),
     )
 
 

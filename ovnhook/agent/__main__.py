@@ -12,8 +12,8 @@ from sdnotify import SystemdNotifier
 from ovnhook.agent.hooks import HookServer
 from ovnhook.agent.host import Host
 from ovnhook.agent.locks import DomainLocks
-from ovnhook.agent.node import Teller
 from ovnhook.agent.reconcile import Reconciler
+from ovnhook.agent.report import HostReporter
 from ovnhook.base import logs
 from ovnhook.base.config import AGENT_SOCKET, load
 from ovnhook.base.errors import OvnhookError
@@ -36,7 +36,7 @@ def main() -> int:
         domains = DomainLocks()
         liveness = Liveness(("hook", "reconcile", "node"))
         reconciler = Reconciler(config, host, domains, liveness.beat("reconcile"))
-        teller = Teller(host.vswitch, lambda: reconciler.problems, liveness.beat("node"))
+        reporter = HostReporter(host.vswitch, lambda: reconciler.problems, liveness.beat("node"))
         server = HookServer(
             AGENT_SOCKET, config, host, domains, reconciler.wake, reconciler.check, liveness.beat("hook")
         )
@@ -45,7 +45,7 @@ def main() -> int:
         return error.exit_code
     threading.Thread(target=server.serve_forever, name="hook", daemon=True).start()
     threading.Thread(target=reconciler.run, name="reconcile", daemon=True).start()
-    threading.Thread(target=teller.run, name="node", daemon=True).start()
+    threading.Thread(target=reporter.run, name="node", daemon=True).start()
     _log.info("serving on %s", AGENT_SOCKET)
     systemd = SystemdNotifier()  # sd_notify(3); says nothing where nobody listens
     systemd.notify("READY=1")
@@ -60,7 +60,7 @@ def main() -> int:
         lost = [database.tend() for database in (host.northbound.database, host.vswitch.database)]
         if any(lost):
             reconciler.wake()
-    teller.stop()
+    reporter.stop()
     systemd.notify("STOPPING=1")
     server.shutdown()
     AGENT_SOCKET.unlink(missing_ok=True)

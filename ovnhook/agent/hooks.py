@@ -25,7 +25,7 @@ from ovnhook.agent.locks import DomainLocks
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, OvnhookError, Unavailable
-from ovnhook.diagnosis.values import Found
+from ovnhook.diagnosis.values import CheckResult
 from ovnhook.domains import domainxml
 
 _log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class HookServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         host: Host,
         domains: DomainLocks,
         on_unavailable: Callable[[], None],
-        check: Callable[..., Sequence[Found]],
+        check: Callable[..., Sequence[CheckResult]],
         beat: Callable[[], None],
     ) -> None:
         self.config = config
@@ -184,15 +184,15 @@ class _Request(socketserver.BaseRequestHandler):
         return bytes(data)
 
 
-def _shown(found: Found) -> dict[str, Any]:
+def _shown(found: CheckResult) -> dict[str, Any]:
     """A difference as the command shows it."""
     one = found.difference
     return {
         "domain": one.domain,
         "interface": one.interface,
         "difference": one.what,
-        "mend": str(one.mend),
-        "mended": found.mended,
+        "repair": str(one.repair),
+        "repaired": found.repaired,
         "error": found.error,
     }
 

@@ -53,7 +53,7 @@ class Host:
         Raises:
             InvalidRequest, NotFound, AlreadyExists, Exhausted: the domain asks for something that can't be.
         """
-        if not (domain.interfaces or domain.unfit or running):
+        if not (domain.interfaces or domain.unsupported or running):
             return Attached()
         try:
             host = self.vswitch.chassis(deadline)
@@ -61,7 +61,7 @@ class Host:
         except Unavailable:
             # Nobody can say that it arrives from a host where it runs so. If it does, it stays there.
             if not running:
-                choice.refuse_unfit(domain)
+                choice.refuse_unsupported(domain)
             raise
         if running:
             self.vswitch.unbind_others(domain.uuid, domain.macs, deadline)

@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Sight:
+class DomainState:
     """What is seen of a domain.
 
     Attributes:
@@ -65,7 +65,7 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Seen:
+class DomainStates:
     """What is seen of a host.
 
     Attributes:
@@ -74,7 +74,7 @@ class Seen:
         between: those that it is starting or ending: it was not asked about them.
     """
 
-    domains: Mapping[UUID, Sight]
+    domains: Mapping[UUID, DomainState]
     silent: Mapping[UUID, str] = field(default_factory=dict)
     between: frozenset[UUID] = frozenset()
 
@@ -121,7 +121,9 @@ class Hypervisor:
         libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=_run_events, name="libvirt-events", daemon=True).start()
 
-    def domains(self, known: Mapping[UUID, str], moving: Collection[UUID], between: Mapping[UUID, float]) -> Seen:
+    def domains(
+        self, known: Mapping[UUID, str], moving: Collection[UUID], between: Mapping[UUID, float]
+    ) -> DomainStates:
         """All domains as they are now.
 
         Args:
@@ -143,7 +145,7 @@ class Hypervisor:
                 unlisted = error
         late = {uuid: asked.get(uuid, str(uuid)) for uuid, seconds in between.items() if seconds > _LONG}
         asked = {uuid: name for uuid, name in asked.items() if uuid not in between}
-        found: dict[UUID, Sight] = {}
+        found: dict[UUID, DomainState] = {}
         silent: dict[UUID, str] = {}
         deadline = Deadline.after(_ALL)
         # Last those that did not answer the last time, for only so many calls may wait for an answer at once; first
@@ -160,9 +162,9 @@ class Hypervisor:
         if unlisted and not found:
             raise unlisted
         there = {uuid: one for uuid, one in found.items() if one.live or one.definition}
-        return Seen(there, silent | late, frozenset(between) - late.keys())
+        return DomainStates(there, silent | late, frozenset(between) - late.keys())
 
-    def domain(self, uuid: UUID, *, is_moving: bool = False) -> Sight | None:
+    def domain(self, uuid: UUID, *, is_moving: bool = False) -> DomainState | None:
         """One of them, or None where there is none.
 
         Raises:
@@ -286,7 +288,7 @@ def _hangs(domain: libvirt.virDomain) -> bool:
     return bool(state == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED and since >= _HANGS)
 
 
-def _look_up(uuid: UUID, connection: libvirt.virConnect, *, is_moving: bool) -> Sight:
+def _look_up(uuid: UUID, connection: libvirt.virConnect, *, is_moving: bool) -> DomainState:
     """A domain as it is; empty where there is none, or it went meanwhile."""
     definition = b""
     try:
@@ -294,9 +296,9 @@ def _look_up(uuid: UUID, connection: libvirt.virConnect, *, is_moving: bool) -> 
         definition = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE).encode() if domain.isPersistent() else b""
         if not domain.isActive():
             saved = domain.managedSaveGetXMLDesc().encode() if domain.hasManagedSaveImage() else b""
-            return Sight(definition=definition, saved=saved)
+            return DomainState(definition=definition, saved=saved)
         state, live = domain.state()[0], domain.XMLDesc()
-        return Sight(
+        return DomainState(
             live.encode(),
             definition,
             paused=state == libvirt.VIR_DOMAIN_PAUSED,
@@ -306,10 +308,10 @@ def _look_up(uuid: UUID, connection: libvirt.virConnect, *, is_moving: bool) -> 
         )
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID:
-            return Sight(definition=definition)
+            return DomainState(definition=definition)
         if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
             raise
-        return Sight()
+        return DomainState()
 
 
 def _is_busy(domain: libvirt.virDomain) -> bool:

@@ -20,10 +20,10 @@ from functools import partial
 from typing import assert_never
 from uuid import UUID
 
-from ovnhook.agent import sight
+from ovnhook.agent import domainstates
 from ovnhook.agent.agenda import Agenda, Event, Failures, Scan
 from ovnhook.agent.host import Host
-from ovnhook.agent.hypervisor import Hypervisor, Listeners, Seen, Sight
+from ovnhook.agent.hypervisor import DomainState, DomainStates, Hypervisor, Listeners
 from ovnhook.agent.libvirtcalls import NoAnswer
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.base.config import Config
@@ -31,35 +31,35 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.databases import inventory
 from ovnhook.diagnosis.differences import (
-    candidates,
-    claimed,
     compare,
-    elsewhere,
-    leaving,
-    measured,
-    strangers,
-    subnets,
-    well_named,
+    consistent_names,
+    foreign_domains,
+    interfaces_without_port,
+    known_domains,
+    outgoing_migrations,
+    required_claims,
+    subnets_to_check,
+    subnets_with_mtu,
     with_claims,
 )
 from ovnhook.diagnosis.values import (
     Arrive,
     Attach,
+    CheckResult,
     Detach,
     Difference,
     Domains,
     Forget,
-    Found,
-    GiveBack,
     Keep,
-    Leave,
-    Mend,
+    ManualRepair,
+    ReleaseLease,
     Rename,
+    Repair,
     Stay,
     Unplug,
-    whose,
+    domain_of,
 )
-from ovnhook.domains.inventory import Named
+from ovnhook.domains.inventory import ConsistentNames
 from ovnhook.resources.changes import DropLease, SetNames
 from ovnhook.resources.port.values import Claim
 
@@ -112,7 +112,7 @@ class Reconciler:
         self._hanging: frozenset[UUID] | None = frozenset()
         self._said = ""
         self._failed_scans = 0
-        self._well: dict[str, Named] = {}  # the names of subnets when they were right
+        self._well: dict[str, ConsistentNames] = {}  # the names of subnets when they were right
         self._claims: set[Claim] = set()  # of this host's ports, when they were right
         self._next_anew = 0.0
         self.problems: tuple[str, ...] = ()
@@ -155,7 +155,7 @@ class Reconciler:
             self._agenda.scan_within(_SOON)
         self._hanging = hanging
 
-    def check(self, *, repair: bool) -> list[Found]:
+    def check(self, *, repair: bool) -> list[CheckResult]:
         """What is seen in each of two scans; with `repair` each difference is repaired, or it is said why not.
 
         Raises:
@@ -167,7 +167,7 @@ class Reconciler:
             time.sleep(_AGAIN)
             seen = {*found}
             found = [difference for difference in self._differences(deadline, anew=True) if difference in seen]
-        return [self._repaired(one, deadline) if repair else Found(one) for one in found]
+        return [self._repaired(one, deadline) if repair else CheckResult(one) for one in found]
 
     def _follow(self, event: Event, uuid: UUID) -> None:
         """Do what an event asks for; a failure is logged, and a scan follows."""
@@ -202,7 +202,7 @@ class Reconciler:
         if seen is None:
             return
         if seen.live:
-            domain = sight.running(seen, self._config.integration_bridge)
+            domain = domainstates.running(seen, self._config.integration_bridge)
             with self._hold(uuid, looked) as deadline:
                 attached = self._host.attach(domain, deadline, running=True)
             for error in attached.refused:
@@ -211,7 +211,7 @@ class Reconciler:
                 for words in attached.put_off:
                     _log.warning("%s", words)
         elif seen.definition:
-            domain = sight.defined(seen, self._config.integration_bridge)
+            domain = domainstates.defined(seen, self._config.integration_bridge)
             with self._hold(uuid, looked) as deadline:
                 self._host.keep(domain, deadline)
 
@@ -232,12 +232,16 @@ class Reconciler:
         known = self._seen
         self._seen = {one: known.get(one, looked) for one in differences}
         self._failures.keep(differences)
-        ripe = [one for one in differences if one in known and looked - known[one] >= one.patience]
+        ripe = [one for one in differences if one in known and looked - known[one] >= one.grace_period]
         self._repair_all(self._failures.due(ripe))
         self.problems = tuple(
             str(one)
             for one in ripe
-            if (not one.mend.of_cloud if isinstance(one.mend, Leave) else self._failures.times(one) >= _STUBBORN)
+            if (
+                not one.repair.of_cloud
+                if isinstance(one.repair, ManualRepair)
+                else self._failures.times(one) >= _STUBBORN
+            )
         )
         if self._domains.between() or any(not self._failures.times(one) for one in differences):
             return _SOON
@@ -251,8 +255,8 @@ class Reconciler:
                 break
             self._beat()
             began = time.monotonic()
-            if not self._failures.times(difference) and not isinstance(difference.mend, Leave):
-                _log.warning("repairing: %s: %s", difference, difference.mend)
+            if not self._failures.times(difference) and not isinstance(difference.repair, ManualRepair):
+                _log.warning("repairing: %s: %s", difference, difference.repair)
             try:
                 self._repair(difference)
             except OvnhookError as error:
@@ -280,28 +284,33 @@ class Reconciler:
             there = inventory.read(northbound, host, Deadline.after(_TIMEOUT), domain_names)
             taps = vswitch.taps(Deadline.after(_TIMEOUT))
             between = self._domains.between()
-            seen = self._hypervisor.domains(candidates(there, taps), leaving(host, there), between)
-            domains, senseless = sight.domains(seen, self._config.integration_bridge)
-            for error in senseless:
+            seen = self._hypervisor.domains(known_domains(there, taps), outgoing_migrations(host, there), between)
+            domains, invalid = domainstates.domains(seen, self._config.integration_bridge)
+            for error in invalid:
                 _log.error("%s", error)
-            claims = claimed(host, there)
-            wanted = subnets(there, self._well), strangers(there), elsewhere(there, domains), claims - self._claims
-            known = inventory.look_up(northbound, *wanted, measured(there, domains), Deadline.after(_TIMEOUT))
+            claims = required_claims(host, there)
+            wanted = (
+                subnets_to_check(there, self._well),
+                foreign_domains(there),
+                interfaces_without_port(there, domains),
+                claims - self._claims,
+            )
+            known = inventory.look_up(northbound, *wanted, subnets_with_mtu(there, domains), Deadline.after(_TIMEOUT))
             self._claims = with_claims(known, claims, self._claims)
             found = list(compare(host, there, known, taps, domains))
-            self._well = well_named(there, known, found, self._well)
+            self._well = consistent_names(there, known, found, self._well)
             return found
         finally:
             self._scanning.release()
 
-    def _repaired(self, difference: Difference, deadline: Deadline) -> Found:
-        _log.warning("repairing, as asked: %s: %s", difference, difference.mend)
+    def _repaired(self, difference: Difference, deadline: Deadline) -> CheckResult:
+        _log.warning("repairing, as asked: %s: %s", difference, difference.repair)
         try:
             deadline.check("this check has lasted long enough: ask again")
             self._repair(difference)
         except OvnhookError as error:
-            return Found(difference, error=str(error))
-        return Found(difference, mended=True)
+            return CheckResult(difference, error=str(error))
+        return CheckResult(difference, repaired=True)
 
     def _repair(self, difference: Difference) -> None:
         """Do what repairs a difference, if it is still there, and see whether it did.
@@ -310,7 +319,7 @@ class Reconciler:
             Unavailable: a database, or libvirt, is out of reach, or a hook works on the domain.
             OvnhookError: it can't be done, or not by us.
         """
-        domain = whose(difference.mend)
+        domain = domain_of(difference.repair)
         looked = time.monotonic()
         # Before the domain is held: libvirt may wait for a hook that waits for the domain.
         domains = self._state(domain, difference) if domain else Domains({}, {})
@@ -318,16 +327,16 @@ class Reconciler:
             now = self._still(difference, domains, deadline)
             if now is None:
                 return
-            self._do(now.mend, deadline)
+            self._do(now.repair, deadline)
             if self._still(difference, domains, Deadline.after(_TIMEOUT)):
                 raise OvnhookError("it is still so after the repair")
 
     def _state(self, domain: UUID, difference: Difference) -> Domains:
-        seen = self._ask(domain, is_moving=isinstance(difference.mend, Stay))
+        seen = self._ask(domain, is_moving=isinstance(difference.repair, Stay))
         found = {domain: seen} if seen else {}
-        return sight.domains(Seen(found), self._config.integration_bridge)[0]
+        return domainstates.domains(DomainStates(found), self._config.integration_bridge)[0]
 
-    def _ask(self, domain: UUID, *, is_moving: bool = False) -> Sight | None:
+    def _ask(self, domain: UUID, *, is_moving: bool = False) -> DomainState | None:
         """What libvirt says of one domain.
 
         Raises:
@@ -340,23 +349,23 @@ class Reconciler:
     def _still(self, difference: Difference, domains: Domains, deadline: Deadline) -> Difference | None:
         """A difference as it is now, by reading nothing but what it is about; None where it is gone."""
         northbound, vswitch = self._host.northbound.database, self._host.vswitch
-        host, mend = vswitch.chassis(deadline), difference.mend
-        domain = whose(mend)
-        if isinstance(mend, Rename):
-            there, known = inventory.read_names(northbound, host, mend.subnet, deadline)
+        host, repair = vswitch.chassis(deadline), difference.repair
+        domain = domain_of(repair)
+        if isinstance(repair, Rename):
+            there, known = inventory.read_names(northbound, host, repair.subnet, deadline)
         elif domain:
             known_to_libvirt = (*(run.domain for run in domains.running.values()), *domains.defined.values())
-            macs = {mac for one in known_to_libvirt for mac in (*one.macs, *one.spare)}
+            macs = {mac for one in known_to_libvirt for mac in (*one.macs, *one.defined_only_macs)}
             macs |= {difference.interface} - {""}
-            places = [(mend.lease.subnet, mend.lease.address)] if isinstance(mend, GiveBack) else []
+            places = [(repair.lease.subnet, repair.lease.address)] if isinstance(repair, ReleaseLease) else []
             there, known = inventory.read_domain(northbound, host, domain, macs, places, deadline)
         else:
             return difference  # nothing can be read anew: a person has to do it
         found = compare(host, there, known, vswitch.taps(deadline), domains)
         return next((one for one in found if one == difference), None)
 
-    def _do(self, mend: Mend, deadline: Deadline) -> None:
-        match mend:
+    def _do(self, repair: Repair, deadline: Deadline) -> None:
+        match repair:
             case Attach(domain):
                 if refused := self._host.attach(domain, deadline, running=True).refused:
                     raise refused[0]  # the others are differences of their own
@@ -370,16 +379,16 @@ class Reconciler:
                 self._host.forget(uuid, deadline)
             case Keep(domain):
                 self._host.keep(domain, deadline)
-            case GiveBack(lease):
+            case ReleaseLease(lease):
                 self._host.attachment.commit([DropLease(lease)], deadline)
             case Rename(subnet, old, new):
                 self._host.attachment.commit([SetNames(subnet, old, new)], deadline)
             case Unplug(device, tap):
                 self._host.vswitch.unplug(device, tap, deadline)
-            case Leave(hint):
+            case ManualRepair(hint):
                 raise OvnhookError("it is not for the agent to repair", hint)
             case _:
-                assert_never(mend)
+                assert_never(repair)
 
     @contextmanager
     def _hold(self, domain: UUID, looked: float = float("inf")) -> Iterator[Deadline]:

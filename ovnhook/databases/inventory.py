@@ -14,8 +14,8 @@ from netaddr import IPAddress
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
-from ovnhook.diagnosis.differences import claimed
-from ovnhook.domains.inventory import Inventory, Known
+from ovnhook.diagnosis.differences import required_claims
+from ovnhook.domains.inventory import Inventory, RelatedRows
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Operation, Row, includes, key, map_of, select
@@ -81,7 +81,7 @@ def read_domain(
     macs: Iterable[str],
     places: Iterable[tuple[str, IPAddress]],
     deadline: Deadline,
-) -> tuple[Inventory, Known]:
+) -> tuple[Inventory, RelatedRows]:
     """The same of one domain, by key.
 
     Args:
@@ -112,13 +112,13 @@ def read_domain(
         leases={(lease.subnet, lease.address): lease for lease in leases},
         broken=tuple(broken),
     )
-    known = look_up(database, (), (), (), claimed(host, there), (), deadline)
+    known = look_up(database, (), (), (), required_claims(host, there), (), deadline)
     known.ports.update({(port.domain, port.mac): port for port in ports if (port.domain, port.mac) not in there.ports})
     known.holdings.update({domain: holding} if holding and not ours else {})
     return there, known
 
 
-def read_names(database: Database, host: str, subnet: str, deadline: Deadline) -> tuple[Inventory, Known]:
+def read_names(database: Database, host: str, subnet: str, deadline: Deadline) -> tuple[Inventory, RelatedRows]:
     """The same of the names of one subnet."""
     match = includes("external_ids", owned.kind("lease", host=host, subnet=subnet))
     (found,) = database.transact([select(tables.DNS, match)], deadline)
@@ -135,7 +135,7 @@ def look_up(
     claims: Iterable[Claim],
     measured: Iterable[str],
     deadline: Deadline,
-) -> Known:
+) -> RelatedRows:
     """What has to be known beside that, by key: the server looks at no row but those that are wanted.
 
     Args:
@@ -153,7 +153,7 @@ def look_up(
     wanted += [select(tables.DNS, key(claim.uuid)) for claim in wished]
     wanted += [select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET_COLUMNS) for name in sized]
     found = iter(database.transact(wanted, deadline) if wanted else ())
-    known = Known()
+    known = RelatedRows()
     broken: list[OvnhookError] = []
     holdings = [holding for _ in holders for holding in _each(read_holding, next(found), broken)]
     known.holdings.update({holding.domain: holding for holding in holdings})
@@ -177,7 +177,9 @@ def look_up(
     return known
 
 
-def _look_up_names(database: Database, name: str, known: Known, broken: list[OvnhookError], deadline: Deadline) -> None:
+def _look_up_names(
+    database: Database, name: str, known: RelatedRows, broken: list[OvnhookError], deadline: Deadline
+) -> None:
     """A subnet's names, and whether what they lead to is leased: a subnet at a time, for there can be very many."""
     switches, found = database.transact(
         [

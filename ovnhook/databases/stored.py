@@ -8,7 +8,7 @@ from uuid import UUID
 
 from ovnhook.base import uuids
 from ovnhook.resources.lease.values import Holding, Lease
-from ovnhook.resources.port.values import Claim, Keeper, Port
+from ovnhook.resources.port.values import Claim, Owner, Port
 from ovnhook.resources.reading import BrokenRow
 
 
@@ -40,7 +40,7 @@ def lost_ports(
         holdings: what domains hold.
         claims: the MAC addresses that are reserved for ports.
     """
-    held = {holding.domain: holding for holding in holdings if holding.kept_by is Keeper.CLIENT}
+    held = {holding.domain: holding for holding in holdings if holding.kept_by is Owner.CLIENT}
     there = {(port.subnet, port.mac, port.domain) for port in ports}
     for claim in claims:
         if uuids.port(claim.domain, claim.mac) in unreadable:
@@ -49,4 +49,4 @@ def lost_ports(
             of = held[claim.domain]
             addresses = tuple(where for mac, name, where in of.leases if (mac, name) == (claim.mac, claim.subnet))
             name = str(uuids.port(claim.domain, claim.mac))
-            yield Port(name, claim.subnet, claim.mac, addresses, claim.domain, of.domain_name, of.host, Keeper.CLIENT)
+            yield Port(name, claim.subnet, claim.mac, addresses, claim.domain, of.domain_name, of.host, Owner.CLIENT)

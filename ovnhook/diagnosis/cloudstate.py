@@ -126,7 +126,7 @@ class CloudState:
         databases: both.
         pace: None where nobody could be asked.
         nodes: all hosts.
-        legs: of all routers that lead outside.
+        router_gateways: of all routers that lead outside.
         uses: of all subnets.
         shared_macs: of all subnets.
         defects: rows of ovnhook's that somebody has deleted or changed.
@@ -142,7 +142,7 @@ class CloudState:
     databases: tuple[DatabaseState, ...] = ()
     pace: Pace | None = None
     nodes: tuple[Node, ...] = ()
-    legs: tuple[RouterGateway, ...] = ()
+    router_gateways: tuple[RouterGateway, ...] = ()
     uses: tuple[SubnetUse, ...] = ()
     shared_macs: tuple[SharedMac, ...] = ()
     defects: tuple[RowProblem, ...] = ()

@@ -17,26 +17,26 @@ from ovnhook.diagnosis.values import (
     Difference,
     Domains,
     Forget,
-    GiveBack,
     Keep,
-    Leave,
-    Mend,
+    ManualRepair,
+    ReleaseLease,
     Rename,
+    Repair,
     Stay,
     Unplug,
     uuid_of,
 )
 from ovnhook.domains import choice, plan
-from ovnhook.domains.inventory import Inventory, Known, Named
-from ovnhook.domains.values import Domain, Interface, Tap, Unfit
+from ovnhook.domains.inventory import ConsistentNames, Inventory, RelatedRows
+from ovnhook.domains.values import Domain, Interface, Tap, Unsupported
 from ovnhook.resources.lease.values import Lease
-from ovnhook.resources.port.values import Claim, Keeper, Port
+from ovnhook.resources.port.values import Claim, Owner, Port
 from ovnhook.resources.subnet import names
 
 _ON_ITS_WAY = 10.0  # seconds between the announcement of a migration and a domain at its destination, if not more
 
 
-def subnets(inventory: Inventory, well: Mapping[str, Named] = MappingProxyType({})) -> set[str]:
+def subnets_to_check(inventory: Inventory, well: Mapping[str, ConsistentNames] = MappingProxyType({})) -> set[str]:
     """The subnets whose names have to be looked at: those where something is other than when all was well."""
     leases = _by_subnet(inventory)
     return {
@@ -48,15 +48,15 @@ def subnets(inventory: Inventory, well: Mapping[str, Named] = MappingProxyType({
     }
 
 
-def well_named(
-    inventory: Inventory, known: Known, found: Iterable[Difference], well: Mapping[str, Named]
-) -> dict[str, Named]:
+def consistent_names(
+    inventory: Inventory, known: RelatedRows, found: Iterable[Difference], well: Mapping[str, ConsistentNames]
+) -> dict[str, ConsistentNames]:
     """The subnets with whose names nothing is wrong: those that were looked at, and those that are as they were."""
-    wrong = {one.mend.subnet for one in found if isinstance(one.mend, Rename)}
+    wrong = {one.repair.subnet for one in found if isinstance(one.repair, Rename)}
     leases = _by_subnet(inventory)
-    same = _concerned(inventory) - subnets(inventory, well)
+    same = _concerned(inventory) - subnets_to_check(inventory, well)
     looked = {
-        subnet: Named(version, known.domains[subnet], leases.get(subnet, frozenset()))
+        subnet: ConsistentNames(version, known.domains[subnet], leases.get(subnet, frozenset()))
         for subnet, version in known.versions.items()
         if subnet not in wrong
     }
@@ -76,19 +76,19 @@ def _by_subnet(inventory: Inventory) -> dict[str, frozenset[Lease]]:
     return {subnet: frozenset(leases) for subnet, leases in found.items()}
 
 
-def strangers(inventory: Inventory) -> set[UUID]:
+def foreign_domains(inventory: Inventory) -> set[UUID]:
     """The domains of which it has to be known what they hold, as they are another host's, or nobody's."""
     leased = {lease.domain for lease in inventory.leases.values()}
     return leased - inventory.holdings.keys()
 
 
-def claimed(host: str, inventory: Inventory) -> set[Claim]:
+def required_claims(host: str, inventory: Inventory) -> set[Claim]:
     """The claims that there have to be: of the MAC addresses of this host's ports."""
-    ports = (port for port in inventory.ports.values() if port.host == host and port.kept_by is Keeper.LIBVIRT)
+    ports = (port for port in inventory.ports.values() if port.host == host and port.kept_by is Owner.LIBVIRT)
     return {Claim(port.subnet, port.mac, port.domain) for port in ports}
 
 
-def with_claims(known: Known, wanted: set[Claim], there: set[Claim]) -> set[Claim]:
+def with_claims(known: RelatedRows, wanted: set[Claim], there: set[Claim]) -> set[Claim]:
     """Add claims that were there before to what is known, and return all that are as wanted.
 
     Args:
@@ -100,19 +100,19 @@ def with_claims(known: Known, wanted: set[Claim], there: set[Claim]) -> set[Clai
     return wanted & {*known.claims.values()}
 
 
-def elsewhere(inventory: Inventory, domains: Domains) -> set[tuple[UUID, str]]:
+def interfaces_without_port(inventory: Inventory, domains: Domains) -> set[tuple[UUID, str]]:
     """The interfaces whose ports have to be known, as they are another host's, or missing."""
     running = {(uuid, one.mac) for uuid, run in domains.running.items() for one in run.domain.interfaces}
     return running - inventory.ports.keys()
 
 
-def measured(inventory: Inventory, domains: Domains) -> set[str]:
+def subnets_with_mtu(inventory: Inventory, domains: Domains) -> set[str]:
     """The subnets whose MTU has to be known, as the XML of an interface there sets one."""
     setting = {(uuid, one.mac) for uuid, run in domains.running.items() for one in run.domain.interfaces if one.mtu}
     return {inventory.ports[interface].subnet for interface in setting & inventory.ports.keys()}
 
 
-def candidates(inventory: Inventory, taps: Mapping[str, Tap]) -> dict[UUID, str]:
+def known_domains(inventory: Inventory, taps: Mapping[str, Tap]) -> dict[UUID, str]:
     """The domains that this host has something of, with their names, or the UUID where nobody knows the name."""
     plugged = {uuid: str(uuid) for tap in taps.values() if (uuid := uuid_of(tap.domain))}
     leased = {lease.domain: lease.domain_name for lease in inventory.leases.values()}
@@ -120,43 +120,43 @@ def candidates(inventory: Inventory, taps: Mapping[str, Tap]) -> dict[UUID, str]
     return plugged | leased | bound | {uuid: one.domain_name for uuid, one in inventory.holdings.items()}
 
 
-def leaving(host: str, inventory: Inventory) -> set[UUID]:
+def outgoing_migrations(host: str, inventory: Inventory) -> set[UUID]:
     """The domains that migrate to another host, or were to."""
     return {uuid for uuid, holding in inventory.holdings.items() if holding.moving_to and holding.host == host}
 
 
 def compare(
-    host: str, inventory: Inventory, known: Known, taps: Mapping[str, Tap], domains: Domains
+    host: str, inventory: Inventory, known: RelatedRows, taps: Mapping[str, Tap], domains: Domains
 ) -> Iterator[Difference]:
     """Everything on a host that is not as it should be.
 
     Args:
         host: its chassis.
         inventory: what was read of it, before `domains`: what a domain has only got since is not missed by it.
-        known: what was read for that (`subnets`, `strangers`, `elsewhere`, `claimed`, `measured`).
+        known: what was read for that (`foreign_domains` and the like).
         taps: of its Open vSwitch, read before `domains` too.
         domains: of its libvirt.
     """
     for error in inventory.broken:
-        yield Difference("", "", error.message, Leave(error.hint, of_cloud=True))
+        yield Difference("", "", error.message, ManualRepair(error.hint, of_cloud=True))
     yield from filter(None, domains.unknown.values())
     for run in domains.running.values():
         if run.hangs:
             hint = f"virsh domcontrol {run.domain.name}; is its QEMU stopped, or its storage away?"
-            yield Difference(run.domain.name, "", "its QEMU does not answer libvirt", Leave(hint))
+            yield Difference(run.domain.name, "", "its QEMU does not answer libvirt", ManualRepair(hint))
     certain = _without(inventory, domains.unknown)
     yield from _left_over(host, certain, domains)
     yield from _moving(host, certain, domains)
     for uuid, run in domains.running.items():
         holding = inventory.holdings.get(uuid)
-        if run.makes_sense and not (holding and holding.moving_to):
+        if run.is_valid and not (holding and holding.moving_to):
             for interface in run.domain.interfaces:
                 what = _lacks(host, inventory, known, taps, run.domain, interface)
                 if what:
                     yield Difference(run.domain.name, interface.mac, *what)
-            for unfit in _unfit(inventory, known, run.domain):
-                hint = f"virsh edit {run.domain.name}: {unfit.hint}; then shut it down and start it again"
-                yield Difference(run.domain.name, unfit.mac, unfit.what, Leave(hint))
+            for unsupported in _unsupported(inventory, known, run.domain):
+                hint = f"virsh edit {run.domain.name}: {unsupported.hint}; then shut it down and start it again"
+                yield Difference(run.domain.name, unsupported.mac, unsupported.what, ManualRepair(hint))
     held = {(str(uuid), mac) for uuid, holding in inventory.holdings.items() for mac, _, _ in holding.leases}
     for device, tap in taps.items():
         if uuid_of(tap.domain) in domains.unknown:
@@ -183,33 +183,33 @@ def _without(inventory: Inventory, domains: Container[UUID]) -> Inventory:
 def _left_over(host: str, inventory: Inventory, domains: Domains) -> Iterator[Difference]:
     """What is there of domains, or interfaces, that are not."""
     for (uuid, mac), port in inventory.ports.items():
-        if port.host != host or port.kept_by is not Keeper.LIBVIRT:
+        if port.host != host or port.kept_by is not Owner.LIBVIRT:
             continue
         run = domains.running.get(uuid)
         if run is None:
             gone = Domain(uuid, port.domain_name, macs=(mac,))
             yield Difference(port.domain_name, mac, f"port {port.id} is there, the domain does not run", Detach(gone))
-        elif run.makes_sense and mac not in run.domain.macs and not port.moving_to:
+        elif run.is_valid and mac not in run.domain.macs and not port.moving_to:
             yield Difference(
                 port.domain_name, mac, f"port {port.id} is there, the interface is not", Attach(run.domain)
             )
     for uuid, holding in inventory.holdings.items():
-        if holding.host != host or holding.kept_by is not Keeper.LIBVIRT or holding.moving_to:
+        if holding.host != host or holding.kept_by is not Owner.LIBVIRT or holding.moving_to:
             continue
         run, defined = domains.running.get(uuid), domains.defined.get(uuid)
         if run is None and defined is None:
             yield Difference(holding.domain_name, "", "it has leases, and does not exist", Forget(uuid))
             continue
         if run:
-            mend: Mend = Attach(run.domain)
-            macs, name = (*run.domain.macs, *run.domain.spare), run.domain.name
+            repair: Repair = Attach(run.domain)
+            macs, name = (*run.domain.macs, *run.domain.defined_only_macs), run.domain.name
         elif defined:
-            mend, macs, name = Keep(defined), defined.macs, defined.name
+            repair, macs, name = Keep(defined), defined.macs, defined.name
         for mac in sorted({mac for mac, _, _ in holding.leases} - {*macs}):
-            if run is None or run.makes_sense:
-                yield Difference(name, mac, "it has a lease, the interface does not exist", mend)
+            if run is None or run.is_valid:
+                yield Difference(name, mac, "it has a lease, the interface does not exist", repair)
         if holding.domain_name != name and run is None:
-            yield Difference(name, "", f"what it holds is said to be of {holding.domain_name}", mend)
+            yield Difference(name, "", f"what it holds is said to be of {holding.domain_name}", repair)
 
 
 def _moving(host: str, inventory: Inventory, domains: Domains) -> Iterator[Difference]:
@@ -221,7 +221,9 @@ def _moving(host: str, inventory: Inventory, domains: Domains) -> Iterator[Diffe
         elif holding.moving_to == host and run is None:
             gone = Detach(Domain(uuid, name))
             # Other hooks of the host may take their time before libvirt lists the domain.
-            yield Difference(name, "", f"it was to come from {holding.host} and has not", gone, patience=_ON_ITS_WAY)
+            yield Difference(
+                name, "", f"it was to come from {holding.host} and has not", gone, grace_period=_ON_ITS_WAY
+            )
         elif holding.moving_to and holding.host == host and run and not run.migrates:
             yield Difference(name, "", f"it was to go to {holding.moving_to} and has not", Stay(uuid))
         elif holding.moving_to and holding.host == host and run is None:
@@ -232,11 +234,11 @@ def _moving(host: str, inventory: Inventory, domains: Domains) -> Iterator[Diffe
 def _lacks(
     host: str,
     inventory: Inventory,
-    known: Known,
+    known: RelatedRows,
     taps: Mapping[str, Tap],
     domain: Domain,
     interface: Interface,
-) -> tuple[str, Mend] | None:
+) -> tuple[str, Repair] | None:
     """What an interface of a running domain lacks, the first thing that there is."""
     wanted = plan.port_id(domain, interface)
     attach = Attach(domain)
@@ -245,7 +247,7 @@ def _lacks(
         other = known.ports.get((domain.uuid, interface.mac))
         if other:
             hint = f"destroy it on {other.host} or here"
-            return f"it runs here, and its port {other.id} is that of {other.host}", Leave(hint)
+            return f"it runs here, and its port {other.id} is that of {other.host}", ManualRepair(hint)
         return f"it has no port {wanted}", attach
     if port.moving_to:
         return None
@@ -264,7 +266,7 @@ def _lacks(
         lease = inventory.leases.get((port.subnet, where))
         if lease is None or not lease.is_held_by(domain.uuid, interface.mac):
             return f"{where} of subnet {port.subnet} is not leased to it", attach
-        asked = interface.wish.hostname
+        asked = interface.request.hostname
         if lease.hostname != asked and (asked or not names.is_derived(lease.hostname, domain.name, domain.uuid)):
             wanted_name = asked or f"one of the domain's name {domain.name}"
             return f"its host name is {lease.hostname} instead of {wanted_name}", attach
@@ -275,39 +277,39 @@ def _lacks(
     return _lacks_mac(known, domain, port, attach)
 
 
-def _unfit(inventory: Inventory, known: Known, domain: Domain) -> Iterator[Unfit]:
+def _unsupported(inventory: Inventory, known: RelatedRows, domain: Domain) -> Iterator[Unsupported]:
     """What a running domain's XML asks for and does not get: an earlier version let it start, or the subnet changed."""
-    yield from domain.unfit
+    yield from domain.unsupported
     for interface in domain.interfaces:
         port = inventory.ports.get((domain.uuid, interface.mac))
         if port and port.subnet in known.mtus:
             yield from filter(None, [choice.too_large(interface, port.subnet, known.mtus[port.subnet])])
 
 
-def _lacks_mac(known: Known, domain: Domain, port: Port, attach: Attach) -> tuple[str, Mend] | None:
+def _lacks_mac(known: RelatedRows, domain: Domain, port: Port, attach: Attach) -> tuple[str, Repair] | None:
     """A MAC address that is not reserved for a port: a version before made it, or its subnet has another one."""
     place = (port.subnet, port.mac)
     if rival := known.rivals.get(place):
         hint = f"give one of the two another MAC address: virsh edit {domain.name}, and start it again"
-        whose = f"domain {rival.domain_name} on {rival.host}"
-        return f"its MAC address is also that of {whose} in subnet {port.subnet}", Leave(hint)
+        owner = f"domain {rival.domain_name} on {rival.host}"
+        return f"its MAC address is also that of {owner} in subnet {port.subnet}", ManualRepair(hint)
     claim = known.claims.get(place)
     if claim is None or claim.domain != domain.uuid:
         return f"its MAC address is not reserved in subnet {port.subnet}", attach
     return None
 
 
-def _leases(inventory: Inventory, known: Known, domains: Domains) -> Iterator[Difference]:
+def _leases(inventory: Inventory, known: RelatedRows, domains: Domains) -> Iterator[Difference]:
     """Leases that nobody holds."""
     for (subnet, where), lease in inventory.leases.items():
         holding = inventory.holdings.get(lease.domain) or known.holdings.get(lease.domain)
         held = holding and (lease.mac, subnet, where) in holding.leases
         if not held and lease.domain not in domains.running:
             what = f"{where} of subnet {subnet} is leased, and the domain does not hold it"
-            yield Difference(lease.domain_name, lease.mac, what, GiveBack(lease))
+            yield Difference(lease.domain_name, lease.mac, what, ReleaseLease(lease))
 
 
-def _names(inventory: Inventory, known: Known) -> Iterator[Difference]:
+def _names(inventory: Inventory, known: RelatedRows) -> Iterator[Difference]:
     """Names of this host's domains that guests do not find, and names of nothing that they do."""
     leases = _by_subnet(inventory)
     for subnet, there in sorted(known.names.items()):

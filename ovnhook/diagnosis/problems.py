@@ -57,7 +57,12 @@ def problems(seen: CloudState) -> tuple[Problem, ...]:
         *_northd(seen.pace),
         *_listening(seen),
         *_defects(seen.defects),
-        *(problem for leg in seen.legs if hosts_known for problem in _leg(leg, seen.nodes)),
+        *(
+            problem
+            for gateway in seen.router_gateways
+            if hosts_known
+            for problem in _router_gateway(gateway, seen.nodes)
+        ),
         *(problem for node in seen.nodes for problem in _host(node, seen)),
         *map(_shared_mac, seen.shared_macs),
         *(problem for one in seen.certificates for problem in _certificate(one, seen.now)),
@@ -147,15 +152,15 @@ def _defects(defects: Sequence[RowProblem]) -> Iterator[Problem]:
         yield Problem(f"northbound database: {len(defects) - _SHOWN} more rows are not as they are to be", repair)
 
 
-def _leg(leg: RouterGateway, nodes: Sequence[Node]) -> Iterator[Problem]:
-    name, external = leg.router.name, leg.router.external
+def _router_gateway(gateway: RouterGateway, nodes: Sequence[Node]) -> Iterator[Problem]:
+    name, external = gateway.router.name, gateway.router.external
     network = external.physical_network if external else ""
-    if leg.error:
+    if gateway.error:
         yield Problem(
-            f"router {name}: its gateways can't be set: {leg.error}",
+            f"router {name}: its gateways can't be set: {gateway.error}",
             f"on the control host: journalctl -u ovnhook-control; ovn-nbctl list HA_Chassis_Group ovnhook:{name}",
         )
-    able = [node.name for node in router_rules.able(leg.router, nodes)]
+    able = [node.name for node in router_rules.able(gateway.router, nodes)]
     if not able:
         if any(node.is_gateway for node in nodes):
             yield Problem(
@@ -167,12 +172,12 @@ def _leg(leg: RouterGateway, nodes: Sequence[Node]) -> Iterator[Problem]:
                 f"router {name} leads nowhere: no host says that it can be a gateway",
                 "on the gateway host: ovs-vsctl set open . external_ids:ovn-cms-options=enable-chassis-as-gw",
             )
-    elif len(router_rules.down(leg.router, nodes)) == len(able):
+    elif len(router_rules.down(gateway.router, nodes)) == len(able):
         yield Problem(
             f"router {name} leads nowhere: no gateway host ({', '.join(able)}) has a link to {network} that is up",
             "see below what is said of them",
         )
-    elif not leg.active:
+    elif not gateway.active:
         yield Problem(
             f"router {name} leads nowhere: no gateway host ({', '.join(able)}) has taken its traffic",
             "on them: systemctl status ovn-controller; do they reach each other's tunnel addresses?",

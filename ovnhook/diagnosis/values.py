@@ -20,7 +20,7 @@ class Running:
         taps: the devices of all its interfaces.
         paused: whether it does not run at the moment, as while it arrives from another host.
         migrates: whether libvirt is doing something long with it, as moving it to another host.
-        makes_sense: whether its XML could be understood.
+        is_valid: whether its XML could be understood.
         hangs: whether its QEMU does not answer libvirt.
     """
 
@@ -28,7 +28,7 @@ class Running:
     taps: frozenset[str] = frozenset()
     paused: bool = False
     migrates: bool = False
-    makes_sense: bool = True
+    is_valid: bool = True
     hangs: bool = False
 
 
@@ -109,7 +109,7 @@ class Keep:
 
 
 @dataclass(frozen=True)
-class GiveBack:
+class ReleaseLease:
     """Give one lease back."""
 
     lease: Lease
@@ -142,7 +142,7 @@ class Rename:
 
 
 @dataclass(frozen=True)
-class Leave:
+class ManualRepair:
     """Do nothing: a person has to.
 
     Attributes:
@@ -157,24 +157,24 @@ class Leave:
         return f"nothing: {self.hint}"
 
 
-Mend = Attach | Detach | Arrive | Stay | Forget | Keep | GiveBack | Unplug | Rename | Leave
+Repair = Attach | Detach | Arrive | Stay | Forget | Keep | ReleaseLease | Unplug | Rename | ManualRepair
 
 
-def whose(mend: Mend) -> UUID | None:
+def domain_of(repair: Repair) -> UUID | None:
     """The domain that something is to be done for, if it is one."""
-    match mend:
+    match repair:
         case Attach(domain) | Detach(domain) | Keep(domain):
             return domain.uuid
         case Arrive(uuid) | Stay(uuid) | Forget(uuid):
             return uuid
-        case GiveBack(lease):
+        case ReleaseLease(lease):
             return lease.domain
         case Unplug(_, tap):
             return uuid_of(tap.domain)
-        case Rename() | Leave():
+        case Rename() | ManualRepair():
             return None
         case _:
-            assert_never(mend)
+            assert_never(repair)
 
 
 @dataclass(frozen=True)
@@ -185,15 +185,15 @@ class Difference:
         domain: the name of the domain, or its UUID where nobody knows the name, or "".
         interface: the MAC of its interface, or "".
         what: in words; with the two above, what makes it the same one when it is seen again.
-        mend: what is done about it.
-        patience: seconds that it may be so before anything is done.
+        repair: what is done about it.
+        grace_period: seconds that it may be so before anything is done.
     """
 
     domain: str
     interface: str
     what: str
-    mend: Mend = field(compare=False)
-    patience: float = field(default=0.0, compare=False)
+    repair: Repair = field(compare=False)
+    grace_period: float = field(default=0.0, compare=False)
 
     def __str__(self) -> str:
         """As one line."""
@@ -203,17 +203,17 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Found:
+class CheckResult:
     """What a check says of a difference.
 
     Attributes:
         difference: which one.
-        mended: whether it has been mended.
+        repaired: whether it has been repaired.
         error: why it could not be, or "".
     """
 
     difference: Difference
-    mended: bool = False
+    repaired: bool = False
     error: str = ""
 
 

@@ -9,7 +9,7 @@ from netaddr import IPAddress
 
 from ovnhook.base.errors import InvalidRequest, NotFound, Unrepaired
 from ovnhook.base.labels import SUBNET_NAME
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Unfit
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Unsupported
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import names
@@ -33,8 +33,8 @@ def subnet_names(interface: Interface, default: str) -> tuple[str, ...]:
         interface: whose metadata, portgroup and network decide, in that order.
         default: the name of the default subnet, or "".
     """
-    if interface.wish.subnet:
-        return (interface.wish.subnet,)
+    if interface.request.subnet:
+        return (interface.request.subnet,)
     if interface.portgroup:
         return (interface.portgroup,)
     if interface.kind is InterfaceType.NETWORK and interface.network:
@@ -73,8 +73,8 @@ def place(interface: Interface, default: str, subnets: Mapping[str, Subnet], unr
                 f"the logical switch of subnet {name} is missing",
                 "the control service makes it anew within a minute: ovnhook status",
             )
-    if interface.wish.subnet:
-        raise NotFound(f"there is no subnet '{interface.wish.subnet}'", "ovnhook subnet list")
+    if interface.request.subnet:
+        raise NotFound(f"there is no subnet '{interface.request.subnet}'", "ovnhook subnet list")
     if interface.portgroup:
         can_be = SUBNET_NAME.fullmatch(interface.portgroup)
         raise NotFound(
@@ -86,19 +86,19 @@ def place(interface: Interface, default: str, subnets: Mapping[str, Subnet], unr
     raise NotFound("it names no subnet and there is no default subnet", "ovnhook subnet create NAME CIDR --default")
 
 
-def refuse_unfit(domain: Domain) -> None:
+def refuse_unsupported(domain: Domain) -> None:
     """Raise InvalidRequest if the XML of an interface asks for what no port of OVN can give."""
-    for one in domain.unfit:
+    for one in domain.unsupported:
         raise InvalidRequest(f"domain {domain.name}: interface {one.mac}: {one.what}", one.hint)
 
 
-def unfit(domain: Domain, interface: Interface, subnet: Subnet) -> tuple[Unfit, ...]:
+def unsupported(domain: Domain, interface: Interface, subnet: Subnet) -> tuple[Unsupported, ...]:
     """What the XML of an interface asks for that its port on a subnet can't give."""
-    found = (*domain.unfit, too_large(interface, subnet.name, subnet.mtu))
+    found = (*domain.unsupported, too_large(interface, subnet.name, subnet.mtu))
     return tuple(one for one in found if one and one.mac == interface.mac)
 
 
-def too_large(interface: Interface, subnet: str, mtu: int) -> Unfit | None:
+def too_large(interface: Interface, subnet: str, mtu: int) -> Unsupported | None:
     """An MTU that lets a guest send what no tunnel carries.
 
     Args:
@@ -108,7 +108,7 @@ def too_large(interface: Interface, subnet: str, mtu: int) -> Unfit | None:
     """
     if interface.mtu <= mtu:
         return None
-    return Unfit(
+    return Unsupported(
         interface.mac,
         f"its <mtu size='{interface.mtu}'/> is more than the {mtu} bytes of subnet {subnet}",
         f"write <mtu size='{mtu}'/>, or leave it out: DHCP tells the guest",
@@ -135,7 +135,7 @@ def host_name(domain: Domain, asked: str, subnet: Subnet, leases: Iterable[Lease
 
 def may_have(lease: Lease, domain: Domain, interface: Interface) -> bool:
     """Whether an interface may be given a lease that it asks for: its own, or one of its domain that is left free."""
-    others = {*domain.macs, *domain.spare} - {
+    others = {*domain.macs, *domain.defined_only_macs} - {
         attached.mac for attached in domain.interfaces
     }  # these are attached later, if at all
     return lease.is_held_by(domain.uuid, interface.mac) or (lease.domain == domain.uuid and lease.mac not in others)

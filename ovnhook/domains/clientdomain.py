@@ -13,8 +13,8 @@ from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.base.labels import HOST_NAME, HOST_NAMES, MAC, SUBNET_NAME, SUBNET_NAMES
 from ovnhook.base.text import is_hidden
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
-from ovnhook.resources.port.values import Keeper
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
+from ovnhook.resources.port.values import Owner
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet.values import isolated_subnet
 
@@ -25,7 +25,7 @@ _GROUP = 0x01  # of a MAC address's first octet (IEEE 802)
 
 
 @dataclass(frozen=True)
-class Asked:
+class ClientInterface:
     """An interface as a client describes it; what is empty is left to us.
 
     Attributes:
@@ -57,10 +57,10 @@ def identify(uuid: str, name: str) -> Domain:
     """
     if not _NAME.fullmatch(name) and not (uuid and not name):
         raise InvalidRequest(f"name {name[:80]!r} is not one that a domain can have", "1 to 255 characters, no slash")
-    return Domain(_uuid(uuid, "domain") if uuid else uuids.client_domain(name), name, kept_by=Keeper.CLIENT)
+    return Domain(_uuid(uuid, "domain") if uuid else uuids.client_domain(name), name, kept_by=Owner.CLIENT)
 
 
-def make(uuid: str, name: str, interfaces: Iterable[Asked]) -> Domain:
+def make(uuid: str, name: str, interfaces: Iterable[ClientInterface]) -> Domain:
     """The domain with its interfaces, every value checked.
 
     Args:
@@ -81,10 +81,10 @@ def make(uuid: str, name: str, interfaces: Iterable[Asked]) -> Domain:
     for mac in macs:
         if macs.count(mac) > 1:
             raise InvalidRequest(f"domain {name}: interface {mac}: two interfaces have this MAC address")
-    return Domain(domain.uuid, name, interfaces=tuple(made), macs=macs, kept_by=Keeper.CLIENT)
+    return Domain(domain.uuid, name, interfaces=tuple(made), macs=macs, kept_by=Owner.CLIENT)
 
 
-def _interface(asked: Asked, number: int, domain: Domain) -> Interface:
+def _interface(asked: ClientInterface, number: int, domain: Domain) -> Interface:
     mac = asked.mac.lower() or _mac(domain, number)
     where = f"domain {domain.name}: interface {asked.mac or number}"
     if not MAC.fullmatch(mac) or int(mac[:2], 16) & _GROUP or mac == _NOBODY:
@@ -105,7 +105,7 @@ def _interface(asked: Asked, number: int, domain: Domain) -> Interface:
     return Interface(
         mac=mac,
         kind=InterfaceType.BRIDGE,
-        wish=Wish(
+        request=InterfaceRequest(
             subnet=isolated_subnet(domain.uuid) if asked.isolated else asked.subnet,
             isolated=asked.isolated,
             addresses=addresses,

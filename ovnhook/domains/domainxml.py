@@ -15,7 +15,7 @@ from netaddr import INET_PTON, IPAddress, valid_ipv4, valid_ipv6
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.base.labels import HOST_NAME, HOST_NAMES, MAC, SUBNET_NAME, SUBNET_NAMES
 from ovnhook.domains.networkxml import LibvirtNetwork
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Unfit, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType, Unsupported
 from ovnhook.resources.subnet.values import isolated_subnet
 
 _NAMESPACES = "urn:ovnhook:domain:"
@@ -71,14 +71,14 @@ def parse(xml: bytes, bridge: str, network: Networks, *, running: bool = False) 
     domain = identify(xml)
     elements = root.findall("devices/interface")
     try:
-        wishes = _wishes(root, elements, bridge, domain, running=running)
+        requests = _requests(root, elements, bridge, domain, running=running)
         return Domain(
             uuid=domain.uuid,
             name=domain.name,
             id=domain.id,
-            interfaces=tuple(_interfaces(elements, bridge, network, *wishes)),
+            interfaces=tuple(_interfaces(elements, bridge, network, *requests)),
             macs=domain.macs,
-            unfit=tuple(_unfit(elements, bridge, network, wishes[0])),
+            unsupported=tuple(_unsupported(elements, bridge, network, requests[0])),
         )
     except InvalidRequest as error:
         raise error.within(f"domain {domain.name}") from error
@@ -132,11 +132,11 @@ def asked_hostnames(xml: bytes, bridge: str) -> dict[str, str]:
     root = _root(xml)
     elements = root.findall("devices/interface")
     try:
-        wishes, for_others = _wishes(root, elements, bridge, identify(xml), running=True)
+        requests, for_others = _requests(root, elements, bridge, identify(xml), running=True)
     except InvalidRequest:
         return {}
-    found = ((_mac(element), wishes.get(index, for_others)) for index, element in enumerate(elements))
-    return {mac: wish.hostname for mac, wish in found if wish and wish.hostname}
+    found = ((_mac(element), requests.get(index, for_others)) for index, element in enumerate(elements))
+    return {mac: request.hostname for mac, request in found if request and request.hostname}
 
 
 def _root(xml: bytes) -> etree._Element:
@@ -170,15 +170,19 @@ def _mac(element: etree._Element) -> str:
 
 
 def _interfaces(
-    elements: list[etree._Element], bridge: str, network: Networks, wishes: dict[int, Wish], for_others: Wish | None
+    elements: list[etree._Element],
+    bridge: str,
+    network: Networks,
+    requests: dict[int, InterfaceRequest],
+    for_others: InterfaceRequest | None,
 ) -> Iterator[Interface]:
     seen: set[str] = set()
     for index, element in enumerate(elements):
-        wish = wishes.get(index)
-        kind = _kind(element, bridge, named=wish is not None)
+        request = requests.get(index)
+        kind = _kind(element, bridge, named=request is not None)
         mac = _mac(element)
         if kind is None:
-            if wish and not _is_unresolved(element) and not _is_bare(element, bridge, network):
+            if request and not _is_unresolved(element) and not _is_bare(element, bridge, network):
                 raise InvalidRequest(
                     f"interface {mac}: the metadata names it, but it is not on bridge '{bridge}'",
                     "only an interface on that bridge with <virtualport type='openvswitch'/> can have a subnet",
@@ -189,7 +193,7 @@ def _interfaces(
         if mac in seen:
             raise InvalidRequest(f"interface {mac}: two interfaces have this MAC address")
         seen.add(mac)
-        yield _interface(element, kind, mac, wish or for_others or Wish(), network)
+        yield _interface(element, kind, mac, request or for_others or InterfaceRequest(), network)
 
 
 def _kind(element: etree._Element, bridge: str, *, named: bool) -> InterfaceType | None:
@@ -205,7 +209,9 @@ def _kind(element: etree._Element, bridge: str, *, named: bool) -> InterfaceType
     return InterfaceType.NETWORK if source.get("network") else InterfaceType.BRIDGE
 
 
-def _unfit(elements: list[etree._Element], bridge: str, network: Networks, wishes: dict[int, Wish]) -> Iterator[Unfit]:
+def _unsupported(
+    elements: list[etree._Element], bridge: str, network: Networks, requests: dict[int, InterfaceRequest]
+) -> Iterator[Unsupported]:
     """What the XML of interfaces asks for that they can't have."""
     for index, element in enumerate(elements):
         source, mac = element.find("source"), _mac(element)
@@ -214,15 +220,15 @@ def _unfit(elements: list[etree._Element], bridge: str, network: Networks, wishe
             where = (
                 f"to libvirt network {name}: virsh net-edit {name}" if name else f"beside <source bridge='{bridge}'/>"
             )
-            yield Unfit(
+            yield Unsupported(
                 mac,
                 f"it is on bridge '{bridge}' without <virtualport type='openvswitch'/>",
                 f"add <virtualport type='openvswitch'/> {where}",
             )
-        elif element.find("vlan") is not None and _kind(element, bridge, named=index in wishes):
+        elif element.find("vlan") is not None and _kind(element, bridge, named=index in requests):
             tags = " ".join(tag.get("id", "") for tag in element.findall("vlan/tag"))
             where = f" of the domain or of libvirt network {name}" if name else ""
-            yield Unfit(
+            yield Unsupported(
                 mac,
                 f"its <vlan> (tag {tags}) has no meaning for a port of OVN",
                 f"take <vlan> out{where}; <ovn:interface mac='{mac}' subnet='NAME'/> in the metadata says which network"
@@ -249,17 +255,19 @@ def _is_unresolved(element: etree._Element) -> bool:
     return element.get("type") == "network" and (source is None or not source.get("bridge"))
 
 
-def _interface(element: etree._Element, kind: InterfaceType, mac: str, wish: Wish, network: Networks) -> Interface:
+def _interface(
+    element: etree._Element, kind: InterfaceType, mac: str, request: InterfaceRequest, network: Networks
+) -> Interface:
     source, target = element.find("source"), element.find("target")
     name, portgroup = ("", "") if source is None else (source.get("network", ""), source.get("portgroup", ""))
-    if name and not portgroup and not wish.subnet:
+    if name and not portgroup and not request.subnet:
         portgroup = there.default_portgroup if (there := network(name)) else ""
     # What libvirt prints as the interfaceid of a network's interface is new at each start.
     parameters = element.find("virtualport/parameters") if kind is InterfaceType.BRIDGE else None
     return Interface(
         mac=mac,
         kind=kind,
-        wish=wish,
+        request=request,
         interface_id="" if parameters is None else parameters.get("interfaceid", ""),
         device="" if target is None else target.get("dev", ""),
         network=name,
@@ -274,9 +282,9 @@ def _mtu(element: etree._Element) -> int:
     return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
 
 
-def _wishes(
+def _requests(
     root: etree._Element, elements: list[etree._Element], bridge: str, domain: Domain, *, running: bool
-) -> tuple[dict[int, Wish], Wish | None]:
+) -> tuple[dict[int, InterfaceRequest], InterfaceRequest | None]:
     """What the metadata asks for: by the interface's index, and for all that it does not name."""
     named: dict[int, etree._Element] = {}
     for_others: list[etree._Element] = []
@@ -304,8 +312,8 @@ def _wishes(
     if len(for_others) > 1:
         raise InvalidRequest(f"{where}: two <interface> elements of the metadata are for all that no other names")
     return (
-        {index: _wish(element, f"interface {_mac(elements[index])}", domain) for index, element in named.items()},
-        _wish(for_others[0], where, domain) if for_others else None,
+        {index: _request(element, f"interface {_mac(elements[index])}", domain) for index, element in named.items()},
+        _request(for_others[0], where, domain) if for_others else None,
     )
 
 
@@ -353,7 +361,7 @@ def _index(element: etree._Element, elements: list[etree._Element]) -> int | Non
     return None
 
 
-def _wish(element: etree._Element, where: str, domain: Domain) -> Wish:
+def _request(element: etree._Element, where: str, domain: Domain) -> InterfaceRequest:
     for name in map(str, element.attrib):
         if name not in _ATTRIBUTES:
             raise InvalidRequest(f"{where}: unknown attribute '{name}'", f"known are: {', '.join(_ATTRIBUTES)}")
@@ -369,7 +377,7 @@ def _wish(element: etree._Element, where: str, domain: Domain) -> Wish:
     label = element.get("hostname")
     if label is not None and not HOST_NAME.fullmatch(label.lower()):
         raise InvalidRequest(f"{where}: hostname='{label}' is not a DNS label", HOST_NAMES)
-    return Wish(
+    return InterfaceRequest(
         subnet=isolated_subnet(domain.uuid) if isolated == "yes" else subnet or "",
         isolated=isolated == "yes",
         addresses=_addresses(element.get("address"), where),

@@ -34,7 +34,7 @@ class Inventory:
 
 
 @dataclass(frozen=True)
-class Known:
+class RelatedRows:
     """What has to be known beside that.
 
     Attributes:
@@ -61,7 +61,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Named:
+class ConsistentNames:
     """The names of a subnet when nothing was wrong with them.
 
     Attributes:

@@ -34,7 +34,7 @@ from ovnhook.resources.changes import (
     UpdatePort,
 )
 from ovnhook.resources.lease.values import Holding, Lease
-from ovnhook.resources.port.values import Claim, Keeper, Port
+from ovnhook.resources.port.values import Claim, Owner, Port
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import names
 
@@ -43,7 +43,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
     """The changes that give a domain's interfaces their ports and leases.
 
     Args:
-        domain: whose `macs` and `spare` also say which of its ports and leases are of interfaces that are gone.
+        domain: its `macs` and `defined_only_macs` also tell which of its ports and leases belong to removed interfaces.
         host: the chassis that the domain runs on.
         placements: one for each interface to attach.
         observed: what there is, with the leases and subnets that the placements and the holding name.
@@ -57,7 +57,9 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
     placed = {placement.interface.mac for placement in placements}
     before = observed.holding.leases if observed.holding else ()
     # Leases of interfaces that are not attached now (another kind, later in the start) stay as they are.
-    held = [entry for entry in before if entry[0] in (*domain.macs, *domain.spare) and entry[0] not in placed]
+    held = [
+        entry for entry in before if entry[0] in (*domain.macs, *domain.defined_only_macs) and entry[0] not in placed
+    ]
     for placement in placements:
         mac, subnet = placement.interface.mac, placement.subnet
         for address in placement.addresses:
@@ -68,7 +70,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
                 domain=domain.uuid,
                 domain_name=domain.name,
                 mac=mac,
-                hostname=placement.interface.wish.hostname,
+                hostname=placement.interface.request.hostname,
                 host=owner,
                 run=run_of(domain, host),
                 by_default=placement.by_default,
@@ -114,7 +116,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
 
 def _index(domain: Domain, mac: str, there: Port | None) -> int | None:
     """The place of an interface among its domain's; a client, which may attach them one by one, does not change it."""
-    if domain.kept_by is Keeper.CLIENT and there and there.index is not None:
+    if domain.kept_by is Owner.CLIENT and there and there.index is not None:
         return there.index
     return domain.macs.index(mac) if mac in domain.macs else None
 
@@ -153,8 +155,8 @@ def settled(domain: Domain, observed: Observed) -> Domain:
         if port is None:
             return interface
         known = tuple(address for mac, subnet, address in held if (mac, subnet) == (port.mac, port.subnet))
-        there = replace(interface.wish, subnet=port.subnet, isolated=False, addresses=known or port.addresses)
-        return replace(interface, wish=there)
+        there = replace(interface.request, subnet=port.subnet, isolated=False, addresses=known or port.addresses)
+        return replace(interface, request=there)
 
     return replace(domain, interfaces=tuple(map(stay, domain.interfaces)))
 
@@ -163,11 +165,11 @@ def put_off(domain: Domain, observed: Observed) -> tuple[str, ...]:
     """What the metadata of a running domain asks for that has to wait for its next start, in words."""
     found = []
     for interface in domain.interfaces:
-        wish, port = interface.wish, observed.ports.get(interface.mac)
+        request, port = interface.request, observed.ports.get(interface.mac)
         if port is None:
             continue
-        wanted = [f"subnet '{wish.subnet}'"] if wish.subnet not in ("", port.subnet) else []
-        wanted += [f"address {address}" for address in wish.addresses if address not in port.addresses]
+        wanted = [f"subnet '{request.subnet}'"] if request.subnet not in ("", port.subnet) else []
+        wanted += [f"address {address}" for address in request.addresses if address not in port.addresses]
         if wanted:
             has = " ".join(map(str, port.addresses))
             found.append(

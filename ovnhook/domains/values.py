@@ -9,7 +9,7 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook.base import uuids
-from ovnhook.resources.port.values import Keeper
+from ovnhook.resources.port.values import Owner
 
 
 class InterfaceType(Enum):
@@ -21,7 +21,7 @@ class InterfaceType(Enum):
 
 
 @dataclass(frozen=True)
-class Wish:
+class InterfaceRequest:
     """What a domain's metadata asks for one interface. Empty: whatever is usual.
 
     Attributes:
@@ -44,7 +44,7 @@ class Interface:
     Attributes:
         mac: the MAC address.
         kind: how libvirt connects it.
-        wish: what the domain's metadata says of it.
+        request: what the domain's metadata says of it.
         interface_id: the ``interfaceid`` that the domain itself keeps, or "" where libvirt makes one up at each start.
         device: the tap on this host (``vnet3``), known from the ``start`` hook on, else "".
         network: the libvirt network it comes from, else "".
@@ -54,7 +54,7 @@ class Interface:
 
     mac: str
     kind: InterfaceType
-    wish: Wish = Wish()
+    request: InterfaceRequest = InterfaceRequest()
     interface_id: str = ""
     device: str = ""
     network: str = ""
@@ -63,7 +63,7 @@ class Interface:
 
 
 @dataclass(frozen=True)
-class Unfit:
+class Unsupported:
     """What the XML of an interface asks for that no port of OVN can give.
 
     Attributes:
@@ -87,8 +87,8 @@ class Domain:
         id: libvirt's number of this run on this host, or -1 when the XML is not of a running domain.
         interfaces: those that are ours, in the order of the XML.
         macs: those of every interface, ours or not: a port of any other MAC is of an interface that is gone.
-        spare: those that it does not have now and may have again, because its definition has them: their leases stay.
-        unfit: what keeps interfaces from a start, ours or those that were meant to be.
+        defined_only_macs: those that only its stored definition has, not the running domain; their leases are kept.
+        unsupported: what keeps interfaces from a start, ours or those that were meant to be.
         kept_by: who says when it ends.
         hostnames: (MAC, host name) of those interfaces whose metadata asks for one; only of a domain that is off.
     """
@@ -98,9 +98,9 @@ class Domain:
     id: int = -1
     interfaces: tuple[Interface, ...] = ()
     macs: tuple[str, ...] = ()
-    spare: tuple[str, ...] = ()
-    unfit: tuple[Unfit, ...] = ()
-    kept_by: Keeper = Keeper.LIBVIRT
+    defined_only_macs: tuple[str, ...] = ()
+    unsupported: tuple[Unsupported, ...] = ()
+    kept_by: Owner = Owner.LIBVIRT
     hostnames: tuple[tuple[str, str], ...] = ()
 
     def port_uuid(self, mac: str) -> UUID:

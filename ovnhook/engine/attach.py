@@ -36,7 +36,7 @@ from ovnhook.domains.choice import Placement
 from ovnhook.domains.values import Domain, Interface
 from ovnhook.ovsdb.connection import ConstraintViolation
 from ovnhook.resources.changes import AddLease, Change, DropLease, RemovePort, SetNames, UpdateLease, describe
-from ovnhook.resources.port.values import Keeper, Port
+from ovnhook.resources.port.values import Owner, Port
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import address, names
 from ovnhook.resources.subnet import rules as subnets
@@ -122,7 +122,7 @@ class Attachment:
             return (*made, *plan.attach(domain, host, found.placements, observed))
 
         try:
-            self._commit(make, deadline, taken, {interface.wish.hostname for interface in domain.interfaces})
+            self._commit(make, deadline, taken, {interface.request.hostname for interface in domain.interfaces})
         except ConstraintViolation as error:
             raise self._name_owner(domain, error, deadline) from error
         return attached
@@ -219,7 +219,7 @@ class Attachment:
         observed = self.northbound.observe(domain.uuid, macs, asking, deadline)
         ports = observed.ports.values()
         arrives = any(port.moving_to == host for port in ports)
-        named = {interface.mac: interface.wish.subnet for interface in domain.interfaces}
+        named = {interface.mac: interface.request.subnet for interface in domain.interfaces}
         put_off: tuple[str, ...] = ()
         if running:
             if _is_elsewhere(observed, host):
@@ -284,7 +284,7 @@ class Attachment:
                 *(name for mac, name, _ in held if mac == interface.mac),
             }
         ]
-        asked = {(name, where) for interface, name in may_go for where in interface.wish.addresses}
+        asked = {(name, where) for interface, name in may_go for where in interface.request.addresses}
         leases, claims = self.northbound.reserved(
             asked | {(name, where) for _, name, where in held},
             {(name, interface.mac) for interface, name in may_go},
@@ -298,7 +298,7 @@ class Attachment:
     ) -> tuple[tuple[Change, ...], Observed]:
         """What makes the domain's own subnet, where an interface asks for it and it is not there; observed with it."""
         name = isolated_subnet(domain.uuid)
-        asking = [interface.mac for interface in domain.interfaces if interface.wish.isolated]
+        asking = [interface.mac for interface in domain.interfaces if interface.request.isolated]
         if not asking or name in observed.subnets or name in observed.unrepaired:
             return (), observed
         cloud = self.northbound.cloud(deadline)
@@ -347,7 +347,7 @@ class Attachment:
         deadline: Deadline,
     ) -> tuple[IPAddress, ...]:
         """Of each of the subnet's networks what the interface asks for, else what it has, else what is free."""
-        for wanted in interface.wish.addresses:
+        for wanted in interface.request.addresses:
             address.check(subnet, wanted)
             there = observed.leases.get((subnet.name, wanted))
             if there and not choice.may_have(there, domain, interface):
@@ -356,7 +356,7 @@ class Attachment:
                 )
             if wanted in taken:
                 raise AlreadyExists(f"address {wanted} is given to another interface of this domain")
-        known = [*interface.wish.addresses]
+        known = [*interface.request.addresses]
         for mac, name, held in observed.holding.leases if observed.holding else ():
             there = observed.leases.get((name, held))
             ours = there is None or there.is_held_by(domain.uuid, mac)
@@ -451,7 +451,7 @@ class Attachment:
         self, domain: Domain, interface: Interface, subnet: Subnet, observed: Observed, deadline: Deadline
     ) -> None:
         """Raise AlreadyExists if an interface of a running domain alone would make its transaction fail."""
-        name = interface.wish.hostname
+        name = interface.request.hostname
         leases = [lease for lease in observed.leases.values() if lease.is_held_by(domain.uuid, interface.mac)]
         error: OvnhookError | None = None
         if name and name not in (lease.hostname for lease in leases if lease.subnet == subnet.name):
@@ -510,8 +510,8 @@ class Attachment:
 def _named(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed, taken: Taken) -> Interface:
     """An interface with the host name that it is to have in its subnet."""
     others = taken.get(subnet.name, ())
-    name = choice.host_name(domain, interface.wish.hostname, subnet, observed.leases.values(), others)
-    return replace(interface, wish=replace(interface.wish, hostname=name))
+    name = choice.host_name(domain, interface.request.hostname, subnet, observed.leases.values(), others)
+    return replace(interface, request=replace(interface.request, hostname=name))
 
 
 def _accepted(domain: Domain, observed: Observed, *, runs: bool) -> Domain:
@@ -522,7 +522,7 @@ def _accepted(domain: Domain, observed: Observed, *, runs: bool) -> Domain:
     """
     if runs:
         return plan.settled(domain, observed)
-    choice.refuse_unfit(domain)
+    choice.refuse_unsupported(domain)
     return domain
 
 
@@ -538,11 +538,13 @@ def _check_fits(
         _check_mac(domain, interface, subnet, observed)
     held = observed.holding.leases if observed.holding else ()
     known = {*observed.ports, *(mac for mac, _, _ in held)}
-    for unfit in choice.unfit(domain, interface, subnet):
+    for unsupported in choice.unsupported(domain, interface, subnet):
         if not (runs and interface.mac in known):
-            raise InvalidRequest(unfit.what, unfit.hint)
+            raise InvalidRequest(unsupported.what, unsupported.hint)
         if arrives:
-            _log.warning("domain %s: interface %s: %s: %s", domain.name, unfit.mac, unfit.what, unfit.hint)
+            _log.warning(
+                "domain %s: interface %s: %s: %s", domain.name, unsupported.mac, unsupported.what, unsupported.hint
+            )
 
 
 def _check_mac(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed) -> None:
@@ -555,7 +557,7 @@ def _check_mac(domain: Domain, interface: Interface, subnet: Subnet, observed: O
     else:
         return
     another = "leave it out, or choose another one"
-    if domain.kept_by is Keeper.LIBVIRT:
+    if domain.kept_by is Owner.LIBVIRT:
         another = f"virsh edit {domain.name}: take <mac address='{mac}'/> out, libvirt makes a new one"
     raise AlreadyExists(f"MAC address {mac} of subnet {subnet.name} is that of {whose}", another)
 

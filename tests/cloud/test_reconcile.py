@@ -71,7 +71,7 @@ def test_whatever_differs_is_told_and_mended(world: World) -> None:
     assert seen(world) == broken
 
     done = hv1.run(["ovnhook", "check", "--repair", "--format", "yaml"])
-    assert done.stdout.count("mended: true") == done.stdout.count("difference:") > 0
+    assert done.stdout.count("repaired: true") == done.stdout.count("difference:") > 0
     assert seen(world) == sound
     assert hv1.run(["ovnhook", "check"]).stdout == "nothing differs\n"
 

@@ -20,7 +20,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.cli.main import main
 from ovnhook.control import server
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from tests.database.ovsdb_server import Server
 
 MAC = "52:54:00:00:00:01"
@@ -91,8 +91,8 @@ class Control:
 
     def attach(self, name: str, subnet: str, address: str = "", mac: str = MAC) -> Domain:
         """Let a domain start on hv1."""
-        wish = Wish(subnet, addresses=(IPAddress(address),) if address else (), hostname=name)
-        domain = Domain(uuids.switch(name), name, 1, (Interface(mac, InterfaceType.BRIDGE, wish),), (mac,))
+        request = InterfaceRequest(subnet, addresses=(IPAddress(address),) if address else (), hostname=name)
+        domain = Domain(uuids.switch(name), name, 1, (Interface(mac, InterfaceType.BRIDGE, request),), (mac,))
         Host(self.config).attach(domain, Deadline.after(HANG))
         return domain
 

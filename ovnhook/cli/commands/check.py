@@ -21,14 +21,14 @@ _PATIENCE = 60.0  # seconds for the answer; each thing to be mended has a few
 _COLUMNS = {
     "DOMAIN": lambda row: text(row["domain"]),
     "INTERFACE": lambda row: text(row["interface"]),
-    "WHAT DIFFERS": lambda row: row["difference"],
+    "DIFFERENCE": lambda row: row["difference"],
 }
-_WOULD = {**_COLUMNS, "WHAT MENDS IT": lambda row: row["mend"]}
-_DONE = {**_COLUMNS, "WHAT WAS DONE": lambda row: row["mend"] if row["mended"] else f"not mended: {row['error']}"}
+_WOULD = {**_COLUMNS, "REPAIR": lambda row: row["repair"]}
+_DONE = {**_COLUMNS, "RESULT": lambda row: row["repair"] if row["repaired"] else f"not repaired: {row['error']}"}
 
 
 @click.command()
-@click.option("--repair", is_flag=True, help="Mend it now, and tell what was done.")
+@click.option("--repair", is_flag=True, help="Repair it now, and tell what was done.")
 @format_option
 def check(*, repair: bool, format_: str) -> int:
     """Show what differs on this hypervisor between libvirt, OVN and Open vSwitch.
@@ -48,7 +48,7 @@ def check(*, repair: bool, format_: str) -> int:
         show_list(found, _DONE if repair else _WOULD, format_)
     else:
         click.echo("nothing differs")
-    return _DIFFERS if any(not row["mended"] for row in found) else 0
+    return _DIFFERS if any(not row["repaired"] for row in found) else 0
 
 
 def _ask(operation: str) -> list[dict[str, Any]]:

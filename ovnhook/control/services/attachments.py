@@ -10,13 +10,13 @@ from ovnhook.control.roles import check_host
 from ovnhook.databases.southbound import Southbound
 from ovnhook.domains import clientdomain
 from ovnhook.domains.choice import Placement
-from ovnhook.domains.clientdomain import Asked
+from ovnhook.domains.clientdomain import ClientInterface
 from ovnhook.domains.interfacexml import interface_xml
 from ovnhook.domains.plan import port_id
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
 from ovnhook.pki.x509 import NODE, Subject
-from ovnhook.resources.port.values import Keeper
+from ovnhook.resources.port.values import Owner
 
 
 class Attachments:
@@ -46,7 +46,7 @@ class Attachments:
         self._refuse_libvirts(domain, deadline)
         if request.forget:
             for holding in self._attachment.northbound.holdings(deadline, domain=str(domain.uuid)):
-                if holding.kept_by is Keeper.LIBVIRT:
+                if holding.kept_by is Owner.LIBVIRT:
                     raise InUse(f"domain {holding.domain_name} is libvirt's", "virsh undefine ends its leases")
         (self._attachment.forget if request.forget else self._attachment.detach)(domain, request.host, deadline)
         return api.DetachResponse()
@@ -88,12 +88,12 @@ class Attachments:
 
     def _refuse_libvirts(self, domain: Domain, deadline: Deadline) -> None:
         for port in self._attachment.northbound.ports(deadline, domain=str(domain.uuid)):
-            if port.kept_by is Keeper.LIBVIRT:
+            if port.kept_by is Owner.LIBVIRT:
                 raise InUse(f"domain {port.domain_name} is libvirt's, on {port.host}", "virsh destroy, and try again")
 
 
-def _asked(interface: api.Interface) -> Asked:
-    return Asked(
+def _asked(interface: api.Interface) -> ClientInterface:
+    return ClientInterface(
         mac=interface.mac,
         subnet=interface.subnet,
         isolated=interface.isolated,

@@ -17,11 +17,11 @@ from ovnhook.control.pages import page
 from ovnhook.control.roles import check_host
 from ovnhook.control.services.attachments import Attachments
 from ovnhook.databases.northbound import Northbound
-from ovnhook.domains.values import Wish
+from ovnhook.domains.values import InterfaceRequest
 from ovnhook.engine.attach import Attachment
 from ovnhook.pki.x509 import Subject
 from ovnhook.resources import naming
-from ovnhook.resources.port.values import Keeper, Port
+from ovnhook.resources.port.values import Owner, Port
 from ovnhook.resources.subnet.rules import find
 
 
@@ -66,10 +66,12 @@ class Ports:
         known = self._northbound.observe_held(domain.uuid, domain.macs, deadline)
         if there := known.ports.get(interface.mac):
             names = {lease.hostname for lease in known.leases.values() if lease.mac == there.mac}
-            wish = interface.wish if request.interface.hostname else replace(interface.wish, hostname="".join(names))
-            _check_same(there, wish, names, interface.interface_id, request.host)
-            wish = replace(wish, subnet=there.subnet, addresses=there.addresses, isolated=False)
-            domain = replace(domain, interfaces=(replace(interface, wish=wish),))
+            asked = (
+                interface.request if request.interface.hostname else replace(interface.request, hostname="".join(names))
+            )
+            _check_same(there, asked, names, interface.interface_id, request.host)
+            asked = replace(asked, subnet=there.subnet, addresses=there.addresses, isolated=False)
+            domain = replace(domain, interfaces=(replace(interface, request=asked),))
         held = known.holding.leases if known.holding else ()
         whole = replace(domain, macs=tuple(dict.fromkeys([*(mac for mac, _, _ in held), *domain.macs])))
         (placement,) = self._attachments.attach(whole, request.host, deadline, caller)
@@ -79,7 +81,7 @@ class Ports:
         """End an interface that is not libvirt's."""
         port = self._named(request.id, deadline, lost=True)
         check_host(caller, port.host)  # should it become another's meanwhile, it is not removed
-        if port.kept_by is Keeper.LIBVIRT:
+        if port.kept_by is Owner.LIBVIRT:
             raise InUse(
                 f"port {port.id} is of domain {port.domain_name}, which runs on {port.host}",
                 f"virsh destroy {quoted(port.domain_name)}",
@@ -107,15 +109,15 @@ class Ports:
         return naming.single(name, found)
 
 
-def _check_same(there: Port, wish: Wish, names: set[str], port_id: str, host: str) -> None:
+def _check_same(there: Port, asked: InterfaceRequest, names: set[str], port_id: str, host: str) -> None:
     """Raise AlreadyExists if an interface is attached in another way, or with other names, than is asked for."""
     differences = [
         f"its {what} is {is_}, not {wanted}"
         for what, is_, wanted, differs in (
             ("host", there.host, host, there.host != host),
-            ("subnet", there.subnet, wish.subnet, wish.subnet not in ("", there.subnet)),
-            ("address", _words(there.addresses), _words(wish.addresses), not {*wish.addresses} <= {*there.addresses}),
-            ("host name", " ".join(names), wish.hostname, bool(names) and wish.hostname not in names),
+            ("subnet", there.subnet, asked.subnet, asked.subnet not in ("", there.subnet)),
+            ("address", _words(there.addresses), _words(asked.addresses), not {*asked.addresses} <= {*there.addresses}),
+            ("host name", " ".join(names), asked.hostname, bool(names) and asked.hostname not in names),
             ("id", there.id, port_id, port_id not in ("", there.id)),
         )
         if differs

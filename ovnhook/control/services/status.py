@@ -142,7 +142,7 @@ class Status:
             ),
             pace=measured.pace if hosts else None,
             nodes=hosts.nodes if hosts else (),
-            legs=_legs(stored, hosts, self._gateways.failures) if stored else (),
+            router_gateways=_legs(stored, hosts, self._gateways.failures) if stored else (),
             uses=stored.uses if stored else (),
             shared_macs=stored.shared_macs if stored else (),
             defects=stored.defects if stored else (),
@@ -300,7 +300,7 @@ def _answer(seen: cloudstate.CloudState, around: Around) -> api.GetStatusRespons
                 gateways=leg.gateways,
                 active_gateway=leg.active,
             )
-            for leg in seen.legs
+            for leg in seen.router_gateways
         ],
         subnets=[api.SubnetUse(subnet=use.subnet, used=use.used, capacity=use.capacity) for use in seen.uses],
     )

@@ -10,7 +10,7 @@ from ovnhook.base import labels
 from ovnhook.ovsdb.operation import Row, as_map, map_of
 from ovnhook.ovsdb.owned import kind, own
 from ovnhook.resources.lease.values import Holding, Lease
-from ovnhook.resources.port.values import Keeper
+from ovnhook.resources.port.values import Owner
 from ovnhook.resources.reading import reader
 
 
@@ -100,7 +100,7 @@ def read_holding(row: Row) -> Holding:
         domain_name=ids.get("domain-name", ids["domain"]),
         host=ids.get("host", ""),
         leases=tuple(sorted(leases)),
-        kept_by=Keeper(ids.get("kept-by", Keeper.LIBVIRT.value)),
+        kept_by=Owner(ids.get("kept-by", Owner.LIBVIRT.value)),
         moving_to=ids.get("moving-to", ""),
         others=tuple(others.items()),
     )

@@ -8,7 +8,7 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook.base import uuids
-from ovnhook.resources.port.values import Keeper
+from ovnhook.resources.port.values import Owner
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Holding:
     domain_name: str
     host: str
     leases: tuple[tuple[str, str, IPAddress], ...]
-    kept_by: Keeper = Keeper.LIBVIRT
+    kept_by: Owner = Owner.LIBVIRT
     moving_to: str = ""
     others: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 

@@ -11,7 +11,7 @@ from netaddr import EUI, IPAddress, IPNetwork
 from ovnhook.base import uuids
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
 from ovnhook.ovsdb.owned import kind, own
-from ovnhook.resources.port.values import Claim, Keeper, Port
+from ovnhook.resources.port.values import Claim, Owner, Port
 from ovnhook.resources.reading import number_of, reader
 from ovnhook.resources.subnet.rows import dhcp_uuid, mac_of_switch
 
@@ -105,7 +105,7 @@ def read_port(row: Row) -> Port:
         domain=UUID(ids["domain"]),
         domain_name=ids.get("domain-name", ids["domain"]),
         host=ids.get("host", ""),
-        kept_by=Keeper(ids.get("kept-by", Keeper.LIBVIRT.value)),
+        kept_by=Owner(ids.get("kept-by", Owner.LIBVIRT.value)),
         moving_to=ids.get("moving-to", ""),
         index=number_of(ids["index"], _LARGEST_INDEX) if "index" in ids else None,
         up=row["up"] is True,

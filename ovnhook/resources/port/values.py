@@ -11,7 +11,7 @@ from netaddr import IPAddress
 from ovnhook.base import uuids
 
 
-class Keeper(Enum):
+class Owner(Enum):
     """Who says when a domain ends: its host's libvirt, or the client that attached it over gRPC."""
 
     LIBVIRT = "libvirt"
@@ -44,7 +44,7 @@ class Port:
     domain: UUID
     domain_name: str
     host: str
-    kept_by: Keeper = Keeper.LIBVIRT
+    kept_by: Owner = Owner.LIBVIRT
     moving_to: str = ""
     index: int | None = None
     intact: bool = True

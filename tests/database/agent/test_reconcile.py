@@ -16,7 +16,7 @@ pytest.importorskip("libvirt")  # which PyPI's newest needs libvirt's headers fo
 from lab.waiting import HANG
 from ovnhook.agent import reconcile
 from ovnhook.agent.host import Host
-from ovnhook.agent.hypervisor import Seen, Sight
+from ovnhook.agent.hypervisor import DomainState, DomainStates
 from ovnhook.agent.libvirtcalls import NoAnswer
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.reconcile import Reconciler
@@ -24,7 +24,7 @@ from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.errors import Conflict, Unavailable
 from ovnhook.databases.vswitch import Binding
-from ovnhook.diagnosis.values import Difference, Found
+from ovnhook.diagnosis.values import CheckResult, Difference
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attached
 from ovnhook.ovsdb.operation import Row
@@ -51,18 +51,20 @@ class Libvirt:
     """What a host's libvirt says."""
 
     def __init__(self, *running: Domain) -> None:
-        self.seen = {one.uuid: Sight(live=xml(one), definition=xml(one)) for one in running}
+        self.seen = {one.uuid: DomainState(live=xml(one), definition=xml(one)) for one in running}
         self.silent: dict[UUID, str] = {}
         self.after_list: Callable[[], object] = lambda: None
 
-    def domains(self, known: Mapping[UUID, str], moving: Collection[UUID], between: Mapping[UUID, float]) -> Seen:
+    def domains(
+        self, known: Mapping[UUID, str], moving: Collection[UUID], between: Mapping[UUID, float]
+    ) -> DomainStates:
         """All of them."""
         del known, moving, between
-        seen = Seen({uuid: one for uuid, one in self.seen.items() if uuid not in self.silent}, self.silent)
+        seen = DomainStates({uuid: one for uuid, one in self.seen.items() if uuid not in self.silent}, self.silent)
         self.after_list()
         return seen
 
-    def domain(self, uuid: UUID, *, is_moving: bool = False) -> Sight | None:
+    def domain(self, uuid: UUID, *, is_moving: bool = False) -> DomainState | None:
         """One of them."""
         del is_moving
         if uuid in self.silent:
@@ -116,7 +118,7 @@ class Agent:
         """What a check finds."""
         return [found.difference for found in self.reconciler.check(repair=False)]
 
-    def repair(self) -> list[Found]:
+    def repair(self) -> list[CheckResult]:
         """What a check with repair says."""
         return self.reconciler.check(repair=True)
 
@@ -196,7 +198,7 @@ def test_a_repair_that_repairs_nothing_is_none(world: World, agent: Agent, monke
     lose_port(world, WEB, MACS[0])
     monkeypatch.setattr(agent.host, "attach", lambda *_, **__: Attached())
     (found,) = agent.repair()
-    assert (found.mended, found.error) == (False, "it is still so after the repair")
+    assert (found.repaired, found.error) == (False, "it is still so after the repair")
 
 
 def test_silence_about_one_domain_holds_up_no_other(world: World, agent: Agent) -> None:
@@ -229,7 +231,7 @@ def test_a_qemu_that_hangs_is_named(world: World, agent: Agent) -> None:
 def test_one_that_cannot_be_read_holds_up_no_other(world: World, agent: Agent) -> None:
     """XML of a domain that is none, or more than can be one."""
     lose_port(world, MAIL, MACS[1])
-    agent.libvirt.seen[WEB] = Sight(live=b"<domain>")
+    agent.libvirt.seen[WEB] = DomainState(live=b"<domain>")
     agent.scan()
     agent.scan()
     assert macs(world) == {MACS[0], MACS[1]}
@@ -328,13 +330,13 @@ ACCIDENTS: dict[str, Callable[[World, Agent], object]] = {
     ),
     "name gone": lambda world, _: change(world, names("delete", ["set", ["web1"]])),
     "name of nothing": lambda world, _: change(world, names("insert", ["map", [["stray", "10.0.0.99"]]])),
-    "domain destroyed": lambda world, agent: agent.libvirt.seen.update({WEB: Sight(definition=xml(ONE))}),
+    "domain destroyed": lambda world, agent: agent.libvirt.seen.update({WEB: DomainState(definition=xml(ONE))}),
     "domain undefined": lambda world, agent: agent.libvirt.seen.pop(WEB),
     "domain renamed": lambda world, agent: agent.libvirt.seen.update(
-        {WEB: Sight(definition=xml(replace(ONE, name="www")))}
+        {WEB: DomainState(definition=xml(replace(ONE, name="www")))}
     ),
     "unplugged": lambda world, agent: agent.libvirt.seen.update(
-        {WEB: Sight(live=xml(domain()), definition=xml(domain()))}
+        {WEB: DomainState(live=xml(domain()), definition=xml(domain()))}
     ),
     "going nowhere": lambda world, _: change(
         world, ids(HOLDING, moving_to="hv2"), ids(PORT, "Logical_Switch_Port", moving_to="hv2")
@@ -367,10 +369,10 @@ def test_every_accident_is_repaired(world: World, agent: Agent, accident: str, b
     ACCIDENTS[accident](world, agent)
     assert agent.differences() != []
     if by == "check":
-        assert [one.error for one in agent.repair() if not one.mended] == []
+        assert [one.error for one in agent.repair() if not one.repaired] == []
     else:
         for _ in range(4):
             agent.scan()
     if agent.differences() and by == "check":  # what the first repair has made visible
-        assert [one.error for one in agent.repair() if not one.mended] == []
+        assert [one.error for one in agent.repair() if not one.repaired] == []
     assert agent.differences() == []

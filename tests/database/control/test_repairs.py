@@ -12,7 +12,7 @@ from ovnhook.base import uuids
 from ovnhook.base.errors import Unavailable
 from ovnhook.control.repairs import Repairs
 from ovnhook.databases.northbound import Northbound
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from tests.database.control_service import MAC, Control
 from tests.database.databases.test_foreign import OUTSIDE, SECOND, gateways, ours, put, soon, web
 from tests.database.ovsdb_server import Dump, wait_for
@@ -288,7 +288,9 @@ def test_a_domain_starts_while_its_switch_is_missing(cloud: Control) -> None:
 def test_a_domain_starts_while_the_switch_of_its_own_subnet_is_missing(cloud: Control) -> None:
     """It is not made a second time."""
     repairing, host = repairs_of(cloud), Host(cloud.config)
-    domain = Domain(UUID(int=7), "www", 1, (Interface(SECOND, InterfaceType.BRIDGE, Wish(isolated=True)),), (SECOND,))
+    domain = Domain(
+        UUID(int=7), "www", 1, (Interface(SECOND, InterfaceType.BRIDGE, InterfaceRequest(isolated=True)),), (SECOND,)
+    )
     (before,) = host.attach(domain, soon()).placements
     host.detach(domain, soon())
     assert repairing.defects(soon()) == ()
@@ -302,7 +304,10 @@ def test_a_domain_starts_while_the_switch_of_its_own_subnet_is_missing(cloud: Co
 def test_one_switch_that_is_missing_keeps_no_other_interface_from_its_port(cloud: Control) -> None:
     """Of a domain that runs."""
     delete(cloud, f"Logical_Switch {uuids.switch('green')}")
-    there = (Interface(MAC, InterfaceType.BRIDGE, Wish("green")), Interface(SECOND, InterfaceType.BRIDGE, Wish("blue")))
+    there = (
+        Interface(MAC, InterfaceType.BRIDGE, InterfaceRequest("green")),
+        Interface(SECOND, InterfaceType.BRIDGE, InterfaceRequest("blue")),
+    )
     attached = Host(cloud.config).attach(Domain(UUID(int=7), "www", 1, there, (MAC, SECOND)), soon(), running=True)
     assert [placement.subnet.name for placement in attached.placements] == ["blue"]
     assert ["green" in str(error) for error in attached.refused] == [True]

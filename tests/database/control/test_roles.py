@@ -36,7 +36,7 @@ from ovnhook.control.server import ControlServer
 from ovnhook.control.services import status
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import clientdomain
-from ovnhook.domains.clientdomain import Asked
+from ovnhook.domains.clientdomain import ClientInterface
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
 from ovnhook.resources.state import Observed
@@ -383,7 +383,7 @@ class Overtaken(Northbound):
 
 def box(*macs: str) -> Domain:
     """The domain."""
-    return clientdomain.make("", "box", [Asked(mac=mac) for mac in macs])
+    return clientdomain.make("", "box", [ClientInterface(mac=mac) for mac in macs])
 
 
 @pytest.mark.parametrize("mac", [NIC, SECOND])

@@ -33,7 +33,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, OvnhookError
 from ovnhook.cli.main import main
 from ovnhook.control import server
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from tests.database.control_service import MAC, Control
 from tests.database.ovsdb_server import Server, wait_for
 
@@ -245,8 +245,10 @@ def test_leases_and_ports(control: Control) -> None:
 def test_to_release_a_lease(control: Control) -> None:
     """Not while the domain runs; with the entry in what the domain holds, and nothing else of it."""
     control.done("subnet", "create", "blue", "10.1.0.0/24")
-    wishes = [Wish("blue", addresses=(IPAddress(f"10.1.0.{n}"),), hostname="web1") for n in (20, 21)]
-    interfaces = tuple(Interface(f"52:54:00:00:00:0{n}", InterfaceType.BRIDGE, wish) for n, wish in enumerate(wishes))
+    wishes = [InterfaceRequest("blue", addresses=(IPAddress(f"10.1.0.{n}"),), hostname="web1") for n in (20, 21)]
+    interfaces = tuple(
+        Interface(f"52:54:00:00:00:0{n}", InterfaceType.BRIDGE, request) for n, request in enumerate(wishes)
+    )
     domain = Domain(UUID(int=7), "web1", 1, interfaces, tuple(one.mac for one in interfaces))
     attachment = Host(control.config)
     attachment.attach(domain, Deadline.after(HANG))

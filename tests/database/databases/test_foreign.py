@@ -14,7 +14,7 @@ from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict
 from ovnhook.databases.northbound import Northbound
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.resources.changes import SetHolding
 from tests.database.control_service import MAC, Control
 from tests.database.ovsdb_server import Server, wait_for
@@ -40,11 +40,11 @@ def web(address: str = "10.1.0.20", hostname: str = "web1", name: str = "web1", 
         Interface(
             mac,
             InterfaceType.BRIDGE,
-            Wish("blue", addresses=(IPAddress(address),) if mac == MAC else (), hostname=name),
+            InterfaceRequest("blue", addresses=(IPAddress(address),) if mac == MAC else (), hostname=name),
         )
         for mac in (MAC, *macs)
     )
-    first = replace(interfaces[0], wish=replace(interfaces[0].wish, hostname=hostname))
+    first = replace(interfaces[0], request=replace(interfaces[0].request, hostname=hostname))
     return Domain(uuids.switch("web1"), name, 1, (first, *interfaces[1:]), (MAC, *macs))
 
 
@@ -266,7 +266,7 @@ def test_a_value_that_means_nothing(cloud: Control, kind: str, name: str, value:
     cloud.done("subnet", "create", "green", "10.3.0.0/24", "--no-router")
     cloud.done("router", "create", "lab")
     host = Host(cloud.config)
-    there = Interface(SECOND, InterfaceType.BRIDGE, Wish("green", hostname="mail"))
+    there = Interface(SECOND, InterfaceType.BRIDGE, InterfaceRequest("green", hostname="mail"))
     host.attach(Domain(UUID(int=7), "mail", 1, (there,), (SECOND,)), soon())
     of = {"ovnhook:router": "gateway"} if kind == "router" else {"ovnhook:subnet": "blue"}
     where = next(where for where, ids in ours(cloud.northbound, kind).items() if of.items() <= ids.items())

@@ -21,7 +21,7 @@ from ovnhook.base.errors import AlreadyExists, Conflict, Exhausted, InvalidReque
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.vswitch import Binding
 from ovnhook.domains import plan
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Tap, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType, Tap
 from ovnhook.resources.changes import (
     AddLease,
     AddPort,
@@ -62,13 +62,15 @@ def soon() -> Deadline:
 
 def interface(mac: str = MACS[0], subnet: str = "", address: str = "", *, id: str = "", tap: str = "") -> Interface:
     """An interface of ``type='bridge'``."""
-    wish = Wish(subnet, addresses=tuple(map(IPAddress, address.split())))
-    return Interface(mac, InterfaceType.BRIDGE, wish, interface_id=id, device=tap)
+    request = InterfaceRequest(subnet, addresses=tuple(map(IPAddress, address.split())))
+    return Interface(mac, InterfaceType.BRIDGE, request, interface_id=id, device=tap)
 
 
 def domain(*interfaces: Interface, uuid: UUID = WEB, name: str = "web1", run: int = 1) -> Domain:
     """A domain with these interfaces and no other; its name is its host name."""
-    named = tuple(replace(one, wish=replace(one.wish, hostname=one.wish.hostname or name)) for one in interfaces)
+    named = tuple(
+        replace(one, request=replace(one.request, hostname=one.request.hostname or name)) for one in interfaces
+    )
     return Domain(uuid, name, run, named, tuple(one.mac for one in interfaces))
 
 

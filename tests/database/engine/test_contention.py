@@ -21,7 +21,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Exhausted
 from ovnhook.databases.northbound import Northbound
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.resources.changes import AddSubnet, Registry, SetRegistry
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet.values import Subnet
@@ -121,9 +121,13 @@ def _configs(remotes: Sequence[str], make_host: Callable[[str], Server]) -> list
 
 def _domain(number: int, interfaces: int) -> Domain:
     macs = tuple(f"52:54:00:{number >> 8:02x}:{number & 255:02x}:{n:02x}" for n in range(interfaces))
-    wish = Wish(hostname=f"vm{number}")
+    request = InterfaceRequest(hostname=f"vm{number}")
     return Domain(
-        UUID(int=number), f"vm{number}", number, tuple(Interface(mac, InterfaceType.BRIDGE, wish) for mac in macs), macs
+        UUID(int=number),
+        f"vm{number}",
+        number,
+        tuple(Interface(mac, InterfaceType.BRIDGE, request) for mac in macs),
+        macs,
     )
 
 

@@ -11,7 +11,7 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook.agent.host import Host
 from ovnhook.base.errors import AlreadyExists
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.resources.changes import AddSubnet
 from ovnhook.resources.subnet import names
 from ovnhook.resources.subnet.values import Subnet
@@ -27,7 +27,7 @@ LAB = Subnet("lab", IPNetwork("10.6.0.0/24"), IPAddress("10.6.0.1"), domain="lab
 def unnamed(name: str, number: int = 1, subnet: str = "default", hostname: str = "") -> Domain:
     """A domain that asks for no host name."""
     mac = MACS[number]
-    one = Interface(mac, InterfaceType.BRIDGE, Wish(subnet, hostname=hostname), device=f"vnet{number}")
+    one = Interface(mac, InterfaceType.BRIDGE, InterfaceRequest(subnet, hostname=hostname), device=f"vnet{number}")
     return Domain(UUID(int=number << 96), name, 1, (one,), (mac,))
 
 

@@ -18,7 +18,7 @@ from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Exhausted
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import as_map, as_set, insert, key, mutate, ref
 from ovnhook.resources.changes import AddSubnet, Change, SetNetwork
@@ -33,8 +33,8 @@ def domain(number: int, interfaces: int = 1, run: int = 1) -> Domain:
     """A domain that asks for a subnet of its own for each of its interfaces."""
     uuid = UUID(int=number)
     macs = tuple(f"52:54:00:00:{number:02x}:{index:02x}" for index in range(interfaces))
-    wish = Wish(isolated_subnet(uuid), isolated=True, hostname=f"vm{number}")
-    return Domain(uuid, f"vm{number}", run, tuple(Interface(mac, InterfaceType.BRIDGE, wish) for mac in macs), macs)
+    request = InterfaceRequest(isolated_subnet(uuid), isolated=True, hostname=f"vm{number}")
+    return Domain(uuid, f"vm{number}", run, tuple(Interface(mac, InterfaceType.BRIDGE, request) for mac in macs), macs)
 
 
 def soon() -> Deadline:

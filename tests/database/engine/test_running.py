@@ -12,18 +12,18 @@ from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.databases import inventory
 from ovnhook.diagnosis.differences import (
-    claimed,
     compare,
-    elsewhere,
-    measured,
-    strangers,
-    subnets,
-    well_named,
+    consistent_names,
+    foreign_domains,
+    interfaces_without_port,
+    required_claims,
+    subnets_to_check,
+    subnets_with_mtu,
     with_claims,
 )
 from ovnhook.diagnosis.values import Domains, Running
-from ovnhook.domains.inventory import Named
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Unfit
+from ovnhook.domains.inventory import ConsistentNames
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Unsupported
 from ovnhook.engine.attach import Attached
 from ovnhook.resources.changes import RemovePort
 from ovnhook.resources.port.values import Claim
@@ -42,7 +42,7 @@ def differing(
     world: World,
     host: Host,
     *running: Domain,
-    well: dict[str, Named] | None = None,
+    well: dict[str, ConsistentNames] | None = None,
     claims: set[Claim] | None = None,
 ) -> list[str]:
     """What differs on hv1, if these domains run there and are defined so; two are kept from one look to the next."""
@@ -52,14 +52,19 @@ def differing(
     taps = frozenset(one.device for each in running for one in each.interfaces)
     domains = Domains({one.uuid: Running(one, taps) for one in running}, {one.uuid: one for one in running})
     claims = set() if claims is None else claims
-    mine = claimed("hv1", there)
-    wanted = subnets(there, well), strangers(there), elsewhere(there, domains), mine - claims
-    known = inventory.look_up(database, *wanted, measured(there, domains), soon())
+    mine = required_claims("hv1", there)
+    wanted = (
+        subnets_to_check(there, well),
+        foreign_domains(there),
+        interfaces_without_port(there, domains),
+        mine - claims,
+    )
+    known = inventory.look_up(database, *wanted, subnets_with_mtu(there, domains), soon())
     right = with_claims(known, mine, claims)
     claims.clear()
     claims.update(right)
     found = list(compare("hv1", there, known, host.vswitch.taps(soon()), domains))
-    now = well_named(there, known, found, well)
+    now = consistent_names(there, known, found, well)
     well.clear()
     well.update(now)
     return [one.what for one in found]
@@ -75,7 +80,7 @@ def test_an_interface_is_plugged_in_and_out(world: World, hv1: Host) -> None:
     assert hv1.vswitch.taps(soon()).keys() == {"vnet0", "vnet1"}
     assert differing(world, hv1, both) == []
     leases = world.leases
-    attach(hv1, replace(alone, spare=(MACS[1],)))
+    attach(hv1, replace(alone, defined_only_macs=(MACS[1],)))
     assert [port.mac for port in world.ports] == [MACS[0]]
     assert hv1.vswitch.taps(soon()).keys() == {"vnet0"}
     assert world.leases == leases
@@ -94,7 +99,7 @@ def test_what_runs_stays_where_it_is(world: World, hv1: Host) -> None:
     (port,) = world.ports
     wanted = domain(interface(subnet="blue", address="10.1.0.20"))
     named = replace(
-        wanted, interfaces=tuple(replace(one, wish=replace(one.wish, hostname="db")) for one in wanted.interfaces)
+        wanted, interfaces=tuple(replace(one, request=replace(one.request, hostname="db")) for one in wanted.interfaces)
     )
     attached = attach(hv1, named)
     (said,) = attached.put_off
@@ -147,7 +152,7 @@ def test_a_definition_that_changes(world: World, hv1: Host, hv2: Host) -> None:
 
 def test_a_domains_own_subnet_goes_with_its_last_lease(world: World, hv1: Host) -> None:
     """Also when it is defined anew without the interface."""
-    own = replace(interface(), wish=replace(interface().wish, isolated=True, subnet=isolated_subnet(WEB)))
+    own = replace(interface(), request=replace(interface().request, isolated=True, subnet=isolated_subnet(WEB)))
     hv1.attach(domain(own, interface(MACS[1])), soon())
     hv1.detach(Domain(WEB, "web1"), soon())
     hv1.keep(Domain(WEB, "web1", macs=(MACS[1],)), soon())
@@ -199,7 +204,7 @@ def test_a_look_at_a_sound_host_writes_nothing(world: World, hv1: Host, monkeypa
         counted.append(given)
         return transact(*given)
 
-    well: dict[str, Named] = {}
+    well: dict[str, ConsistentNames] = {}
     claims: set[Claim] = set()
     assert differing(world, hv1, *hosts, well=well, claims=claims) == []
     monkeypatch.setattr(world.northbound.database, "transact", count)
@@ -212,7 +217,7 @@ def test_names_are_looked_at_again_when_something_was_written(world: World, hv1:
     """Names, this host's leases, the subnet's DNS domain: what is wrong is seen, and stays so until it is mended."""
     one = domain(interface(tap="vnet0"))
     hv1.attach(one, soon())
-    well: dict[str, Named] = {}
+    well: dict[str, ConsistentNames] = {}
 
     def found() -> list[str]:
         return differing(world, hv1, one, well=well)
@@ -277,7 +282,7 @@ def test_a_name_or_an_id_that_is_taken_keeps_no_other_interface_from_its_port(wo
     first = interface(tap="vnet0")
     hv1.attach(domain(first), soon())
     before = {port.mac: port for port in world.ports}
-    named = replace(first, wish=replace(first.wish, hostname="mail"))
+    named = replace(first, request=replace(first.request, hostname="mail"))
     copied, other = interface(MACS[1], id=theirs.id, tap="vnet1"), interface(MACS[2], tap="vnet2")
     attached = attach(hv1, domain(named, copied, other))
     assert [placement.interface.mac for placement in attached.placements] == [MACS[2]]
@@ -299,19 +304,19 @@ def test_a_tap_is_unplugged_only_as_long_as_it_is_what_was_seen(world: World, hv
     hv1.vswitch.unplug("vnet0", tap, soon())
 
 
-TAGGED = Unfit(MACS[0], "its <vlan> (tag 42) has no meaning for a port of OVN", "take <vlan> out")
+TAGGED = Unsupported(MACS[0], "its <vlan> (tag 42) has no meaning for a port of OVN", "take <vlan> out")
 
 
-def unfit(*interfaces: Interface) -> Domain:
+def unsupported(*interfaces: Interface) -> Domain:
     """A domain whose first interface has a VLAN tag and an MTU that is too large."""
     first, *others = interfaces
-    return replace(domain(replace(first, mtu=1500), *others), unfit=(TAGGED,))
+    return replace(domain(replace(first, mtu=1500), *others), unsupported=(TAGGED,))
 
 
 def test_no_start_with_what_no_port_can_give(world: World, hv1: Host) -> None:
     """Neither the interface with it nor the others are attached, nor where no interface is ours."""
     before = world.exact()
-    for one in (unfit(interface(), interface(MACS[1])), replace(domain(), macs=MACS[:1], unfit=(TAGGED,))):
+    for one in (unsupported(interface(), interface(MACS[1])), replace(domain(), macs=MACS[:1], unsupported=(TAGGED,))):
         with pytest.raises(InvalidRequest, match=f"^domain web1: interface {MACS[0]}: its <vlan>"):
             hv1.attach(one, soon())
     assert world.exact() == before
@@ -321,7 +326,7 @@ def test_no_start_with_it_while_the_database_is_away(world: World, hv1: Host) ->
     """That it is no migration can't be said then: one that is stays where it is, as a start does that is none."""
     world.server.stop()
     with pytest.raises(InvalidRequest, match="its <vlan>"):
-        hv1.attach(unfit(interface()), soon())
+        hv1.attach(unsupported(interface()), soon())
 
 
 def test_what_started_with_it_migrates(world: World, hv1: Host, hv2: Host, caplog: pytest.LogCaptureFixture) -> None:
@@ -329,7 +334,7 @@ def test_what_started_with_it_migrates(world: World, hv1: Host, hv2: Host, caplo
     started = domain(interface(tap="vnet0"), interface(MACS[1], tap="vnet1"))
     hv1.attach(started, soon())
     addresses = world.addresses
-    comes = unfit(interface(), interface(MACS[1]))
+    comes = unsupported(interface(), interface(MACS[1]))
     hv2.announce(comes, soon())
     assert hv2.attach(comes, soon()).arrives
     assert {(port.host, port.moving_to) for port in world.ports} == {("hv1", "hv2")}
@@ -358,7 +363,7 @@ def test_a_migration_changes_no_subnet(world: World, hv1: Host, hv2: Host) -> No
 def test_what_runs_with_it_is_reported(world: World, hv1: Host) -> None:
     """It keeps its network, its port comes back when somebody has deleted it, and the difference says what to do."""
     hv1.attach(domain(interface()), soon())
-    runs = unfit(interface())
+    runs = unsupported(interface())
     assert attach(hv1, runs).refused == ()
     large = "its <mtu size='1500'/> is more than the 1442 bytes of subnet default"
     assert differing(world, hv1, runs) == [TAGGED.what, large]
@@ -373,6 +378,6 @@ def test_what_runs_with_it_is_reported(world: World, hv1: Host) -> None:
 def test_what_is_plugged_in_with_it_is_refused(world: World, hv1: Host) -> None:
     """The domain's other interfaces keep their network; this one has none, and the error says why."""
     hv1.attach(domain(interface(MACS[1])), soon())
-    (refused,) = attach(hv1, unfit(interface(), interface(MACS[1]))).refused
+    (refused,) = attach(hv1, unsupported(interface(), interface(MACS[1]))).refused
     assert str(refused).startswith(f"domain web1: interface {MACS[0]}: its <vlan>")
     assert [port.mac for port in world.ports] == [MACS[1]]

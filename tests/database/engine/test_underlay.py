@@ -15,7 +15,7 @@ from ovnhook.agent.host import Host
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
 from ovnhook.databases.vswitch import Vswitch
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.engine import underlay
 from ovnhook.resources.subnet.values import isolated_subnet
 from ovnhook.resources.subnet.wanted import Underlay
@@ -137,8 +137,8 @@ def test_a_domains_own_subnet(control: Control) -> None:
     add_chassis(control.southbound, "hv2", told={"mtu": "1322"})
     configure(control.config.vswitch, {"ovn-remote": control.southbound.remote})
     for number, mtu in ((1, 1322), (2, 1442)):
-        wish = Wish(isolated_subnet(UUID(int=number)), isolated=True)
-        interface = Interface("52:54:00:00:00:01", InterfaceType.BRIDGE, wish)
+        request = InterfaceRequest(isolated_subnet(UUID(int=number)), isolated=True)
+        interface = Interface("52:54:00:00:00:01", InterfaceType.BRIDGE, request)
         domain = Domain(UUID(int=number), f"web{number}", 1, (interface,), (interface.mac,))
         Host(control.config).attach(domain, Deadline.after(HANG))
         name = isolated_subnet(domain.uuid)
@@ -151,8 +151,8 @@ def test_a_database_that_can_not_be_asked(control: Control, remote: str, caplog:
     """A name is not looked up, which takes as long as it takes, and a mistake is no reason not to start."""
 
     configure(control.config.vswitch, {"ovn-remote": remote})
-    wish = Wish(isolated_subnet(UUID(int=1)), isolated=True)
-    interface = Interface("52:54:00:00:00:01", InterfaceType.BRIDGE, wish)
+    request = InterfaceRequest(isolated_subnet(UUID(int=1)), isolated=True)
+    interface = Interface("52:54:00:00:00:01", InterfaceType.BRIDGE, request)
     Host(control.config).attach(Domain(UUID(int=1), "web1", 1, (interface,), (interface.mac,)), Deadline.after(HANG))
     name = isolated_subnet(UUID(int=1))
     assert control.done("subnet", "show", name, "--format", "json").json["mtu"] == 1442

@@ -88,7 +88,7 @@ def test_a_loop_that_stands_still_starves_the_watchdog(
     monkeypatch.setattr(agent, "Host", lambda _: loops)
     monkeypatch.setattr(agent, "Liveness", lambda names: Liveness(names, loops.clock))
     monkeypatch.setattr(agent, "Reconciler", lambda *given: loops.loop("reconcile", given[-1]))
-    monkeypatch.setattr(agent, "Teller", lambda *given: loops.loop("node", given[-1]))
+    monkeypatch.setattr(agent, "HostReporter", lambda *given: loops.loop("node", given[-1]))
     monkeypatch.setattr(agent, "HookServer", lambda *given: loops.loop("hook", given[-1]))
     seen: list[str] = []
 

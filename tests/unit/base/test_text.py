@@ -19,7 +19,7 @@ from ovnhook.base.errors import InvalidRequest
 from ovnhook.cli import main as command
 from ovnhook.cli import output
 from ovnhook.domains import clientdomain
-from ovnhook.domains.clientdomain import Asked
+from ovnhook.domains.clientdomain import ClientInterface
 
 HALF = "\udcff"  # half a character: no text of a database or message has one
 EVIL = {
@@ -89,9 +89,9 @@ def test_a_terminal_of_few_characters() -> None:
 def test_what_a_client_may_not_name(name: str) -> None:
     """A domain that others would be shown."""
     with pytest.raises(InvalidRequest, match="is not one that a domain can have"):
-        clientdomain.make("", name, [Asked()])
+        clientdomain.make("", name, [ClientInterface()])
     with pytest.raises(InvalidRequest, match="is not one that a domain can have"):
-        clientdomain.make("6ba7b810-9dad-11d1-80b4-00c04fd430c8", name, [Asked()])
+        clientdomain.make("6ba7b810-9dad-11d1-80b4-00c04fd430c8", name, [ClientInterface()])
 
 
 def test_one_that_is_there_can_be_taken_away() -> None:

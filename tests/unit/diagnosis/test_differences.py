@@ -9,7 +9,13 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress
 
-from ovnhook.diagnosis.differences import claimed, compare, elsewhere, strangers, subnets
+from ovnhook.diagnosis.differences import (
+    compare,
+    foreign_domains,
+    interfaces_without_port,
+    required_claims,
+    subnets_to_check,
+)
 from ovnhook.diagnosis.values import (
     Arrive,
     Attach,
@@ -17,18 +23,18 @@ from ovnhook.diagnosis.values import (
     Difference,
     Domains,
     Forget,
-    GiveBack,
     Keep,
-    Leave,
+    ManualRepair,
+    ReleaseLease,
     Rename,
     Running,
     Stay,
     Unplug,
 )
-from ovnhook.domains.inventory import Inventory, Known
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Tap, Wish
+from ovnhook.domains.inventory import Inventory, RelatedRows
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType, Tap
 from ovnhook.resources.lease.values import Holding, Lease
-from ovnhook.resources.port.values import Claim, Keeper, Port
+from ovnhook.resources.port.values import Claim, Owner, Port
 from ovnhook.resources.subnet import names
 
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
@@ -37,7 +43,7 @@ MAC, OTHER = "52:54:00:00:00:01", "52:54:00:00:00:02"
 ADDRESS = IPAddress("10.1.0.5")
 FREE = IPAddress("10.1.0.9")
 
-INTERFACE = Interface(MAC, InterfaceType.BRIDGE, Wish(hostname="web1"), "if-1", "vnet0")
+INTERFACE = Interface(MAC, InterfaceType.BRIDGE, InterfaceRequest(hostname="web1"), "if-1", "vnet0")
 WEB1 = Domain(WEB, "web1", 1, (INTERFACE,), (MAC,))
 PORT = Port("if-1", "blue", MAC, (ADDRESS,), WEB, "web1", "hv1")
 LEASE = Lease("blue", ADDRESS, WEB, "web1", MAC, "web1", "hv1", "hv1/1")
@@ -54,7 +60,7 @@ class Host:
     taps: dict[str, Tap]
     running: dict[UUID, Running]
     defined: dict[UUID, Domain]
-    beside: Known
+    beside: RelatedRows
 
     def differences(self) -> list[Difference]:
         """What is found."""
@@ -81,7 +87,7 @@ def host() -> Host:
     leased = frozenset({str(LEASE.address), "10.1.0.77"})
     records = names.records([LEASE], "example") | {"far": "10.1.0.77", "77.0.1.10.in-addr.arpa": "far.example"}
     claims = {("blue", MAC): Claim("blue", MAC, WEB)}
-    beside = Known(names={"blue": records}, domains={"blue": "example"}, leased={"blue": leased}, claims=claims)
+    beside = RelatedRows(names={"blue": records}, domains={"blue": "example"}, leased={"blue": leased}, claims=claims)
     running = {WEB: Running(WEB1, frozenset({"vnet0"}))}
     return Host([PORT], [HOLDING], [LEASE], taps, running, {WEB: WEB1}, beside)
 
@@ -90,7 +96,7 @@ def only(host: Host) -> Difference:
     """The one difference that there is."""
     (found,) = host.differences()
     assert str(found)
-    assert str(found.mend)
+    assert str(found.repair)
     return found
 
 
@@ -115,32 +121,32 @@ def test_a_port_that_was_changed(host: Host, port: Port, what: str) -> None:
     host.ports = [port]
     found = only(host)
     assert what in found.what
-    assert (found.domain, found.interface, found.mend) == ("web1", MAC, Attach(WEB1))
+    assert (found.domain, found.interface, found.repair) == ("web1", MAC, Attach(WEB1))
 
 
 def test_a_port_that_is_missing(host: Host) -> None:
     """It is asked for wherever it is: another host's is left there."""
     host.ports = []
-    assert only(host).mend == Attach(WEB1)
+    assert only(host).repair == Attach(WEB1)
     host.beside.ports[WEB, MAC] = replace(PORT, host="hv2")
     found = only(host)
     assert "its port if-1 is that of hv2" in found.what
-    assert isinstance(found.mend, Leave)
+    assert isinstance(found.repair, ManualRepair)
 
 
 def test_what_has_to_be_asked_for() -> None:
     """Only what the inventory does not have."""
     inventory = Inventory({}, {}, {("blue", ADDRESS): LEASE})
     domains = Domains({WEB: Running(WEB1)}, {})
-    assert subnets(inventory) == {"blue"}
-    assert strangers(inventory) == {WEB}
-    assert elsewhere(inventory, domains) == {(WEB, MAC)}
+    assert subnets_to_check(inventory) == {"blue"}
+    assert foreign_domains(inventory) == {WEB}
+    assert interfaces_without_port(inventory, domains) == {(WEB, MAC)}
     whole = Inventory({(WEB, MAC): PORT}, {WEB: HOLDING}, {})
-    assert subnets(whole) == {"blue"}
-    assert strangers(whole) == set()
-    assert elsewhere(whole, domains) == set()
-    assert claimed("hv1", whole) == {Claim("blue", MAC, WEB)}
-    assert claimed("hv2", whole) == set()
+    assert subnets_to_check(whole) == {"blue"}
+    assert foreign_domains(whole) == set()
+    assert interfaces_without_port(whole, domains) == set()
+    assert required_claims("hv1", whole) == {Claim("blue", MAC, WEB)}
+    assert required_claims("hv2", whole) == set()
 
 
 @pytest.mark.parametrize("claims", [{}, {("blue", MAC): Claim("blue", MAC, GONE)}])
@@ -150,7 +156,7 @@ def test_a_mac_address_that_is_not_reserved(host: Host, claims: dict[tuple[str, 
     host.beside.claims.update(claims)
     found = only(host)
     assert found.what == "its MAC address is not reserved in subnet blue"
-    assert (found.domain, found.interface, found.mend) == ("web1", MAC, Attach(WEB1))
+    assert (found.domain, found.interface, found.repair) == ("web1", MAC, Attach(WEB1))
 
 
 def test_a_mac_address_of_two_domains(host: Host) -> None:
@@ -159,17 +165,17 @@ def test_a_mac_address_of_two_domains(host: Host) -> None:
     host.beside.rivals["blue", MAC] = replace(PORT, domain=GONE, domain_name="twin", host="hv2")
     found = only(host)
     assert found.what == "its MAC address is also that of domain twin on hv2 in subnet blue"
-    assert isinstance(found.mend, Leave)
-    assert "virsh edit web1" in found.mend.hint
+    assert isinstance(found.repair, ManualRepair)
+    assert "virsh edit web1" in found.repair.hint
     host.taps = {}
-    assert isinstance(only(host).mend, Attach)
+    assert isinstance(only(host).repair, Attach)
 
 
 @pytest.mark.parametrize("taps", [{}, {"vnet0": Tap("if-2", str(WEB), MAC, ours=True)}])
 def test_a_tap_that_is_not_bound(host: Host, taps: dict[str, Tap]) -> None:
     """To its port, or to anything."""
     host.taps = taps
-    assert only(host).mend == Attach(WEB1)
+    assert only(host).repair == Attach(WEB1)
 
 
 @pytest.mark.parametrize("leases", [[], [replace(LEASE, domain=GONE)], [replace(LEASE, hostname="old")]])
@@ -177,7 +183,7 @@ def test_a_lease_of_a_running_domain(host: Host, leases: list[Lease]) -> None:
     """It is missing, or somebody else's, or has another host name."""
     host.leases = leases
     host.beside.names.clear()
-    assert Attach(WEB1) in [found.mend for found in host.differences()]
+    assert Attach(WEB1) in [found.repair for found in host.differences()]
 
 
 @pytest.mark.parametrize(
@@ -185,33 +191,33 @@ def test_a_lease_of_a_running_domain(host: Host, leases: list[Lease]) -> None:
     [
         ({}, True),
         ({"host": "hv2"}, False),
-        ({"kept_by": Keeper.CLIENT}, False),
+        ({"kept_by": Owner.CLIENT}, False),
     ],
 )
 def test_a_port_of_a_domain_that_does_not_run(host: Host, changed: dict[str, Any], differs: bool) -> None:
     """Only this host's, and none that a client keeps."""
     host.stop()
     host.ports = [replace(PORT, **changed)]
-    mends = [found.mend for found in host.differences()]
-    assert mends == ([Detach(Domain(WEB, "web1", macs=(MAC,)))] if differs else [])
+    repairs = [found.repair for found in host.differences()]
+    assert repairs == ([Detach(Domain(WEB, "web1", macs=(MAC,)))] if differs else [])
 
 
 def test_an_interface_that_is_not_there(host: Host) -> None:
     """Its port goes, and its lease if the definition does not have it."""
     bare = replace(WEB1, interfaces=(), macs=())
-    host.running = {WEB: Running(replace(bare, spare=(MAC,)))}
+    host.running = {WEB: Running(replace(bare, defined_only_macs=(MAC,)))}
     host.taps = {}
     assert [found.what for found in host.differences()] == ["port if-1 is there, the interface is not"]
     host.ports = []
     assert host.differences() == []
     host.running = {WEB: Running(bare)}
     found = only(host)
-    assert (found.what, found.mend) == ("it has a lease, the interface does not exist", Attach(bare))
+    assert (found.what, found.repair) == ("it has a lease, the interface does not exist", Attach(bare))
 
 
 def test_a_domain_whose_metadata_makes_no_sense(host: Host) -> None:
     """Nothing of it is touched."""
-    host.running = {WEB: Running(Domain(WEB, "web1"), frozenset({"vnet0"}), makes_sense=False)}
+    host.running = {WEB: Running(Domain(WEB, "web1"), frozenset({"vnet0"}), is_valid=False)}
     assert host.differences() == []
 
 
@@ -220,15 +226,15 @@ def test_a_definition(host: Host) -> None:
     host.stop()
     renamed = replace(WEB1, name="web2")
     host.defined = {WEB: renamed}
-    assert (only(host).domain, only(host).mend) == ("web2", Keep(renamed))
+    assert (only(host).domain, only(host).repair) == ("web2", Keep(renamed))
     other = replace(WEB1, macs=(OTHER,))
     host.defined = {WEB: other}
-    assert (only(host).interface, only(host).mend) == (MAC, Keep(other))
+    assert (only(host).interface, only(host).repair) == (MAC, Keep(other))
     host.defined = {}
-    assert only(host).mend == Forget(WEB)
+    assert only(host).repair == Forget(WEB)
     host.has(host="hv2")
     assert host.differences() == []
-    host.has(kept_by=Keeper.CLIENT)
+    host.has(kept_by=Owner.CLIENT)
     assert host.differences() == []
 
 
@@ -238,31 +244,31 @@ def test_migrations_that_nobody_finished(host: Host) -> None:
     moving = {"holdings": [replace(HOLDING, host="hv2", moving_to="hv1")]}
     host.holdings, host.ports, host.leases = moving["holdings"], [replace(PORT, host="hv2", moving_to="hv1")], []
     host.beside.names.clear()
-    assert only(host).mend == Arrive(WEB)
+    assert only(host).repair == Arrive(WEB)
     host.running = {WEB: replace(run, paused=True)}
     assert host.differences() == []
     host.running, host.taps = {}, {}
-    assert only(host).mend == Detach(Domain(WEB, "web1"))
+    assert only(host).repair == Detach(Domain(WEB, "web1"))
 
     host.has(moving_to="hv2")
     host.leases, host.ports = [LEASE], [replace(PORT, moving_to="hv2")]
-    assert Detach(Domain(WEB, "web1")) in [found.mend for found in host.differences()]
+    assert Detach(Domain(WEB, "web1")) in [found.repair for found in host.differences()]
     host.running, host.taps = {WEB: replace(run, migrates=True)}, {"vnet0": Tap("if-1", str(WEB), MAC, ours=True)}
     assert host.differences() == []
     host.running = {WEB: run}
-    assert only(host).mend == Stay(WEB)
+    assert only(host).repair == Stay(WEB)
 
 
 def test_what_a_crash_left_in_open_vswitch(host: Host) -> None:
     """Only what we bound, or what is of an interface with a lease, and only if the device is no more that domain's."""
     host.taps["vnet1"] = Tap("if-9", str(GONE), OTHER, ours=True)
-    assert only(host).mend == Unplug("vnet1", host.taps["vnet1"])
+    assert only(host).repair == Unplug("vnet1", host.taps["vnet1"])
     host.taps["vnet1"] = Tap("if-9", str(GONE), OTHER, ours=False)
     assert host.differences() == []
     host.taps["vnet1"] = Tap("if-9", str(WEB), OTHER, ours=False)
     assert host.differences() == []
     host.taps["vnet1"] = Tap("if-9", str(WEB), MAC, ours=False)
-    assert only(host).mend == Unplug("vnet1", host.taps["vnet1"])
+    assert only(host).repair == Unplug("vnet1", host.taps["vnet1"])
 
 
 def test_a_lease_that_nobody_holds(host: Host) -> None:
@@ -270,7 +276,7 @@ def test_a_lease_that_nobody_holds(host: Host) -> None:
     stray = replace(LEASE, domain=GONE, address=FREE, hostname="gone")
     host.leases.append(stray)
     host.beside.names.clear()
-    assert only(host).mend == GiveBack(stray)
+    assert only(host).repair == ReleaseLease(stray)
     host.beside.holdings[GONE] = Holding(GONE, "gone", "hv2", ((MAC, "blue", FREE),))
     assert host.differences() == []
 
@@ -279,16 +285,16 @@ def test_names(host: Host) -> None:
     """Missing ones, wrong ones, those of nothing; not those of other hosts' domains."""
     records = host.beside.names["blue"]
     del records["web1"]
-    assert only(host).mend == Rename("blue", {}, {"web1": "10.1.0.5"})
+    assert only(host).repair == Rename("blue", {}, {"web1": "10.1.0.5"})
     records["web1"] = "10.1.0.5 10.1.0.9"
-    assert only(host).mend == Rename("blue", {"web1": "10.1.0.5 10.1.0.9"}, {"web1": "10.1.0.5"})
+    assert only(host).repair == Rename("blue", {"web1": "10.1.0.5 10.1.0.9"}, {"web1": "10.1.0.5"})
     records["web1"] = "10.1.0.5 10.1.0.77"  # an interface that another host attached
     assert host.differences() == []
     records["old"] = "10.1.0.5"
-    assert only(host).mend == Rename("blue", {"old": "10.1.0.5"}, {})
+    assert only(host).repair == Rename("blue", {"old": "10.1.0.5"}, {})
     del records["old"]
     records["9.0.1.10.in-addr.arpa"] = "nobody.example"
-    assert only(host).mend == Rename("blue", {"9.0.1.10.in-addr.arpa": "nobody.example"}, {})
+    assert only(host).repair == Rename("blue", {"9.0.1.10.in-addr.arpa": "nobody.example"}, {})
 
 
 @pytest.mark.parametrize(

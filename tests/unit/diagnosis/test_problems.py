@@ -32,7 +32,7 @@ WELL = CloudState(
     ),
     pace=Pace(3, {"gw1": 5, "gw2": 5, "hv1": 9}),
     nodes=(GW1, GW2, HV1),
-    legs=(RouterGateway(ROUTER, ("gw1", "gw2"), "gw1"),),
+    router_gateways=(RouterGateway(ROUTER, ("gw1", "gw2"), "gw1"),),
     uses=(SubnetUse("blue", 89, 100), SubnetUse("green", 0, 5)),
     certificates=(Certificate("hv1", "node", NOW + 16 * DAY),),
 )
@@ -115,7 +115,7 @@ def with_node(node: Node) -> CloudState:
             "router gateway leads nowhere: no gateway host has a bridge for the physical network external",
         ),
         (
-            replace(WELL, legs=(RouterGateway(ROUTER, ("gw1", "gw2")),)),
+            replace(WELL, router_gateways=(RouterGateway(ROUTER, ("gw1", "gw2")),)),
             "router gateway leads nowhere: no gateway host (gw1, gw2) has taken its traffic",
         ),
         (
@@ -163,7 +163,7 @@ def test_all_links_outside_are_down() -> None:
 def test_what_is_not_known_is_not_told() -> None:
     """While the southbound database is away nothing is said of hosts and of who has which leg."""
     away = DatabaseState("southbound", (Server("unix:/sb", "refused"),), "refused")
-    seen = replace(WELL, databases=(away,), pace=None, nodes=(), legs=(RouterGateway(ROUTER, ("gw1",)),))
+    seen = replace(WELL, databases=(away,), pace=None, nodes=(), router_gateways=(RouterGateway(ROUTER, ("gw1",)),))
     assert told(seen) == ["the southbound database can't be read: refused"]
 
 
@@ -174,7 +174,7 @@ def test_the_order() -> None:
         databases=(DatabaseState("northbound", (ALONE, Server("tcp:x", "no answer in time"))),),
         pace=Pace(3, {"gw1": None, "gw2": 4, "hv1": 4}),
         nodes=(GW1, replace(GW2, agent=""), HV1),
-        legs=(RouterGateway(ROUTER, ("gw1", "gw2")),),
+        router_gateways=(RouterGateway(ROUTER, ("gw1", "gw2")),),
         uses=(SubnetUse("blue", 9, 10), SubnetUse("green", 10, 10)),
     )
     order = ["router gateway", "host gw1", "host gw2", "the northbound", "subnet green", "subnet blue"]

@@ -11,33 +11,33 @@ from netaddr import IPAddress
 from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.domains import clientdomain
-from ovnhook.domains.clientdomain import Asked
-from ovnhook.resources.port.values import Keeper
+from ovnhook.domains.clientdomain import ClientInterface
+from ovnhook.resources.port.values import Owner
 
 BOX = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
 
 
 def test_what_is_not_said() -> None:
     """UUID and MACs are made of the name, and stay; the host name is the domain's."""
-    one, two = clientdomain.make("", "Box 1", [Asked(), Asked()]).interfaces
-    assert clientdomain.make("", "Box 1", [Asked(), Asked()]).interfaces == (one, two)
+    one, two = clientdomain.make("", "Box 1", [ClientInterface(), ClientInterface()]).interfaces
+    assert clientdomain.make("", "Box 1", [ClientInterface(), ClientInterface()]).interfaces == (one, two)
     assert clientdomain.identify("", "Box 1").uuid == uuids.client_domain("Box 1")
     assert one.mac != two.mac
     assert {one.mac[:8], two.mac[:8]} == {"52:54:00"}
-    assert {one.wish.hostname, two.wish.hostname} == {""}
-    assert clientdomain.make("", "box", [Asked()]).interfaces[0].mac not in (one.mac, two.mac)
+    assert {one.request.hostname, two.request.hostname} == {""}
+    assert clientdomain.make("", "box", [ClientInterface()]).interfaces[0].mac not in (one.mac, two.mac)
 
 
 def test_what_is_said() -> None:
     """Every value; a domain may be known by its UUID alone."""
-    asked = Asked("52:54:00:AA:bb:01", "blue", False, ("10.1.0.20", "fd00::20"), "Web", str(BOX))
-    made = clientdomain.make(str(BOX), "box", [asked, Asked(isolated=True)])
-    assert (made.uuid, made.name, made.kept_by) == (BOX, "box", Keeper.CLIENT)
+    asked = ClientInterface("52:54:00:AA:bb:01", "blue", False, ("10.1.0.20", "fd00::20"), "Web", str(BOX))
+    made = clientdomain.make(str(BOX), "box", [asked, ClientInterface(isolated=True)])
+    assert (made.uuid, made.name, made.kept_by) == (BOX, "box", Owner.CLIENT)
     first, second = made.interfaces
     assert made.macs == ("52:54:00:aa:bb:01", second.mac)
-    assert (first.interface_id, first.wish.subnet, first.wish.hostname) == (str(BOX), "blue", "web")
-    assert first.wish.addresses == (IPAddress("10.1.0.20"), IPAddress("fd00::20"))
-    assert (second.wish.isolated, second.wish.subnet) == (True, f"isolated-{BOX}")
+    assert (first.interface_id, first.request.subnet, first.request.hostname) == (str(BOX), "blue", "web")
+    assert first.request.addresses == (IPAddress("10.1.0.20"), IPAddress("fd00::20"))
+    assert (second.request.isolated, second.request.subnet) == (True, f"isolated-{BOX}")
     assert clientdomain.identify(str(BOX), "").uuid == BOX
 
 
@@ -58,25 +58,30 @@ def test_what_is_said() -> None:
 def test_interfaces_that_are_refused(values: dict[str, Any], message: str) -> None:
     """With domain, interface and value."""
     with pytest.raises(InvalidRequest) as caught:
-        clientdomain.make("", "box", [Asked(**values)])
+        clientdomain.make("", "box", [ClientInterface(**values)])
     assert message in caught.value.message
 
 
 @pytest.mark.parametrize(
     ("uuid", "name", "interfaces", "message"),
     [
-        ("", "", [Asked()], "name '' is not one that a domain can have"),
-        (str(BOX), "", [Asked()], "name '' is not one that a domain can have"),
-        ("", "a/b", [Asked()], "name 'a/b' is not one that a domain can have"),
-        ("", "a\nb", [Asked()], "is not one that a domain can have"),
-        ("", "a" * 256, [Asked()], "is not one that a domain can have"),
-        ("box", "box", [Asked()], "domain 'box' is not a UUID"),
+        ("", "", [ClientInterface()], "name '' is not one that a domain can have"),
+        (str(BOX), "", [ClientInterface()], "name '' is not one that a domain can have"),
+        ("", "a/b", [ClientInterface()], "name 'a/b' is not one that a domain can have"),
+        ("", "a\nb", [ClientInterface()], "is not one that a domain can have"),
+        ("", "a" * 256, [ClientInterface()], "is not one that a domain can have"),
+        ("box", "box", [ClientInterface()], "domain 'box' is not a UUID"),
         ("", "box", [], "domain box: 0 interfaces: 1 to 32 are wanted"),
-        ("", "box", [Asked()] * 33, "domain box: 33 interfaces: 1 to 32 are wanted"),
-        ("", "box", [Asked("52:54:00:aa:bb:01"), Asked("52:54:00:AA:BB:01")], "two interfaces have this MAC address"),
+        ("", "box", [ClientInterface()] * 33, "domain box: 33 interfaces: 1 to 32 are wanted"),
+        (
+            "",
+            "box",
+            [ClientInterface("52:54:00:aa:bb:01"), ClientInterface("52:54:00:AA:BB:01")],
+            "two interfaces have this MAC address",
+        ),
     ],
 )
-def test_domains_that_are_refused(uuid: str, name: str, interfaces: list[Asked], message: str) -> None:
+def test_domains_that_are_refused(uuid: str, name: str, interfaces: list[ClientInterface], message: str) -> None:
     """With the value."""
     with pytest.raises(InvalidRequest) as caught:
         clientdomain.make(uuid, name, interfaces)

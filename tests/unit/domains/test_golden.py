@@ -104,7 +104,7 @@ def _lines(xml: bytes) -> Iterator[str]:
         foreign = [mac for mac in domain.macs if mac not in {interface.mac for interface in domain.interfaces}]
         if foreign:
             yield f"left alone: {' '.join(foreign)}"
-        choice.refuse_unfit(domain)
+        choice.refuse_unsupported(domain)
         placements = [_place(domain, interface) for interface in domain.interfaces]
         changes = plan.attach(domain, "hv1", placements, OBSERVED) if placements else ()
         yield from map(_change, changes)
@@ -121,23 +121,23 @@ def _place(domain: Domain, interface: Interface) -> Placement:
     """The subnet that it goes to, and what it asks for or the first address that comes to mind."""
     try:
         subnet = choice.place(interface, "default", SUBNETS)
-        for wanted in interface.wish.addresses:
+        for wanted in interface.request.addresses:
             address.check(subnet, wanted)
     except OvnhookError as error:
         raise error.within(f"domain {domain.name}: interface {interface.mac}") from error
     first = next(address.candidates(subnet, subnet.cidr, f"{domain.uuid}/{interface.mac}"))
-    name = choice.host_name(domain, interface.wish.hostname, subnet, (), ())
-    named = replace(interface, wish=replace(interface.wish, hostname=name))
-    return Placement(named, subnet, interface.wish.addresses or (first,))
+    name = choice.host_name(domain, interface.request.hostname, subnet, (), ())
+    named = replace(interface, request=replace(interface.request, hostname=name))
+    return Placement(named, subnet, interface.request.addresses or (first,))
 
 
 def _interface(interface: Interface) -> str:
-    wish = interface.wish
+    request = interface.request
     words = {
-        "subnet": wish.subnet,
-        "isolated": "yes" if wish.isolated else "",
-        "address": " ".join(map(str, wish.addresses)),
-        "hostname": wish.hostname,
+        "subnet": request.subnet,
+        "isolated": "yes" if request.isolated else "",
+        "address": " ".join(map(str, request.addresses)),
+        "hostname": request.hostname,
         "interfaceid": interface.interface_id,
         "device": interface.device,
         "network": interface.network,

@@ -14,7 +14,7 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook.base.errors import NotFound
 from ovnhook.domains import choice, migration, plan
 from ovnhook.domains.choice import Placement
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.resources.changes import (
     AddLease,
     AddPort,
@@ -148,7 +148,7 @@ Places = Sequence[tuple[str, str, int]]
 def _domain(
     places: Places, *, run: int = 1, uuid: UUID = WEB, name: str = "web1", others: Sequence[str] = ()
 ) -> Domain:
-    interfaces = tuple(Interface(mac, InterfaceType.BRIDGE, Wish(hostname=name)) for mac, _, _ in places)
+    interfaces = tuple(Interface(mac, InterfaceType.BRIDGE, InterfaceRequest(hostname=name)) for mac, _, _ in places)
     return Domain(uuid, name, run, interfaces, (*(mac for mac, _, _ in places), *others))
 
 
@@ -461,13 +461,13 @@ NETWORK = Interface(MACS[0], InterfaceType.NETWORK, network="blue")
     ("interface", "default", "subnet"),
     [
         (Interface(MACS[0], InterfaceType.BRIDGE), "default", "default"),
-        (Interface(MACS[0], InterfaceType.BRIDGE, Wish(subnet="green")), "default", "green"),
+        (Interface(MACS[0], InterfaceType.BRIDGE, InterfaceRequest(subnet="green")), "default", "green"),
         (Interface(MACS[0], InterfaceType.ETHERNET), "default", "default"),
         (NETWORK, "default", "blue"),
         (NETWORK, "", "blue"),
         (replace(NETWORK, network="libvirts-own"), "default", "default"),
         (replace(NETWORK, portgroup="green"), "default", "green"),
-        (replace(NETWORK, portgroup="green", wish=Wish(subnet="default")), "", "default"),
+        (replace(NETWORK, portgroup="green", request=InterfaceRequest(subnet="default")), "", "default"),
     ],
     ids=["default", "metadata", "ethernet", "network", "no-default", "other-network", "portgroup", "metadata-first"],
 )
@@ -480,7 +480,7 @@ def test_where_an_interface_goes(interface: Interface, default: str, subnet: str
     ("interface", "default", "error", "said"),
     [
         (Interface(MACS[0], InterfaceType.BRIDGE), "", NotFound, "no default subnet"),
-        (Interface(MACS[0], InterfaceType.BRIDGE, Wish(subnet="red")), "default", NotFound, "'red'"),
+        (Interface(MACS[0], InterfaceType.BRIDGE, InterfaceRequest(subnet="red")), "default", NotFound, "'red'"),
         (replace(NETWORK, portgroup="red"), "default", NotFound, "portgroup 'red' of network 'blue'"),
         (replace(NETWORK, network="red"), "", NotFound, "no default subnet"),
     ],

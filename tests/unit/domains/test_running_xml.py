@@ -28,7 +28,7 @@ def test_metadata_for_an_interface_that_is_not_there(name: str) -> None:
     with pytest.raises(InvalidRequest, match="domain web1: metadata: "):
         domainxml.parse(xml, "br-int", unknown)
     (interface,) = domainxml.parse(xml, "br-int", unknown, running=True).interfaces
-    assert (interface.kind, interface.wish.subnet) == (InterfaceType.BRIDGE, "blue")
+    assert (interface.kind, interface.request.subnet) == (InterfaceType.BRIDGE, "blue")
 
 
 def test_other_faults_of_the_metadata_are_no_better_while_it_runs() -> None:
@@ -48,5 +48,5 @@ def test_what_no_start_may_have_does_not_stop_what_runs() -> None:
     xml = XML.format(metadata="").encode().replace(b"<virtualport", b"<vlan><tag id='42'/></vlan><virtualport", 1)
     domain = domainxml.parse(xml, "br-int", unknown, running=True)
     assert [one.mac for one in domain.interfaces] == ["52:54:00:00:00:01"]
-    (unfit,) = domain.unfit
-    assert (unfit.mac, "tag 42" in unfit.what) == ("52:54:00:00:00:01", True)
+    (unsupported,) = domain.unsupported
+    assert (unsupported.mac, "tag 42" in unsupported.what) == ("52:54:00:00:00:01", True)

@@ -19,7 +19,7 @@ from ovnhook.resources.floating_ip.values import Floating
 from ovnhook.resources.lease.rows import holding_columns, lease_columns, read_holding, read_lease
 from ovnhook.resources.lease.values import Holding, Lease
 from ovnhook.resources.port.rows import port_columns, port_ids, port_options, read_port
-from ovnhook.resources.port.values import Keeper, Port
+from ovnhook.resources.port.values import Owner, Port
 from ovnhook.resources.reading import BrokenRow
 from ovnhook.resources.registry import read_registry, registry_columns
 from ovnhook.resources.router import topology
@@ -33,7 +33,7 @@ UUIDS = st.sampled_from([UUID(int=1), UUID(int=2)])
 NAMES = st.sampled_from(["", "a", "b"])
 LABELS = st.sampled_from(["a", "b"])
 MACS = st.sampled_from(["52:54:00:00:00:01", "52:54:00:00:00:02"])
-KEEPERS = st.sampled_from(Keeper)
+KEEPERS = st.sampled_from(Owner)
 FOUR = st.sampled_from([*map(IPAddress, ("10.0.0.1", "10.0.0.2"))])
 SIX = st.sampled_from([*map(IPAddress, ("fd00::1", "fd00::2", "::ffff:10.0.0.1"))])
 EITHER = FOUR | SIX

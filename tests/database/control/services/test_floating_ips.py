@@ -10,7 +10,7 @@ from netaddr import IPAddress
 from lab.waiting import HANG
 from ovnhook.agent.host import Host
 from ovnhook.base.deadline import Deadline
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from tests.database.control_service import Control
 
 OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
@@ -88,8 +88,10 @@ def test_what_is_refused(cloud: Control, status: int, arguments: str, error: str
     cloud.done("floating-ip", "create", "203.0.113.20", "web1")
     cloud.attach("web5", "blue", "10.1.0.15", "52:54:00:00:00:05")
     macs = ("52:54:00:00:00:31", "52:54:00:00:00:32")
-    wishes = [Wish("blue", addresses=(IPAddress(f"10.1.0.{mac[-2:]}"),), hostname=f"h{mac[-2:]}") for mac in macs]
-    interfaces = tuple(Interface(mac, InterfaceType.BRIDGE, wish) for mac, wish in zip(macs, wishes, strict=True))
+    wishes = [
+        InterfaceRequest("blue", addresses=(IPAddress(f"10.1.0.{mac[-2:]}"),), hostname=f"h{mac[-2:]}") for mac in macs
+    ]
+    interfaces = tuple(Interface(mac, InterfaceType.BRIDGE, request) for mac, request in zip(macs, wishes, strict=True))
     Host(cloud.config).attach(Domain(UUID(int=9), "twice", 1, interfaces, macs), Deadline.after(HANG))
     assert error in cloud.refused(status, "floating-ip", *arguments.split())[0]
 

@@ -13,8 +13,8 @@ import pytest
 from lab.waiting import HANG
 from ovnhook import __version__
 from ovnhook.agent import host as hosts
-from ovnhook.agent import node
-from ovnhook.agent.node import Teller
+from ovnhook.agent import report
+from ovnhook.agent.report import HostReporter
 from ovnhook.api.client import Client
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
@@ -57,9 +57,9 @@ def host(vswitch: Server, southbound: Server) -> Host:
 
 
 @pytest.fixture
-def teller(host: Host) -> Iterator[Teller]:
+def reporter(host: Host) -> Iterator[HostReporter]:
     """The agent's part that tells, running."""
-    made = Teller(Vswitch(host.vswitch.remote, "br-int"))
+    made = HostReporter(Vswitch(host.vswitch.remote, "br-int"))
     thread = threading.Thread(target=made.run)
     thread.start()
     yield made
@@ -73,7 +73,7 @@ def down(southbound: Server) -> str | None:
     return told(southbound, "hv1").get("ovnhook:uplinks-down")
 
 
-@pytest.mark.usefixtures("teller")
+@pytest.mark.usefixtures("reporter")
 class TestTeller:
     """What an agent tells."""
 
@@ -92,8 +92,8 @@ class TestTeller:
             return latest
 
         monkeypatch.setattr("ovnhook.engine.underlay.measure", measure)
-        monkeypatch.setattr(node, "BEAT", 0.1)
-        monkeypatch.setattr(node, "_CHECK", 0.1)
+        monkeypatch.setattr(report, "BEAT", 0.1)
+        monkeypatch.setattr(report, "_CHECK", 0.1)
         add_chassis(southbound, "hv1")
         wait_for(lambda: told(southbound, "hv1").get("ovnhook:mtu") == "")
         for mtu in (1442, 8942):
@@ -142,7 +142,7 @@ class TestTeller:
 
     def test_a_row_that_is_made_anew(self, southbound: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         """ovn-controller was stopped and started: it is told again, long before it would be anyway."""
-        monkeypatch.setattr(node, "BEAT", 1e12)
+        monkeypatch.setattr(report, "BEAT", 1e12)
         add_chassis(southbound, "hv1")
         wait_for(lambda: down(southbound) == "")
         southbound.transact(
@@ -152,7 +152,7 @@ class TestTeller:
         wait_for(lambda: down(southbound) == "")
 
     def test_the_database_goes_and_comes_back(
-        self, host: Host, southbound: Server, teller: Teller, caplog: pytest.LogCaptureFixture
+        self, host: Host, southbound: Server, reporter: HostReporter, caplog: pytest.LogCaptureFixture
     ) -> None:
         """What has changed meanwhile is told then; the log has the outage once."""
         add_chassis(southbound, "hv1")
@@ -161,7 +161,7 @@ class TestTeller:
         southbound.stop()
         host.link("eth1", "down")
         wait_for(lambda: "can't be told" in caplog.text)
-        looked_at(teller, "_look")
+        looked_at(reporter, "_look")
         assert caplog.text.count("can't be told") == 1
         southbound.start()
         wait_for(lambda: down(southbound) == "external")

@@ -15,7 +15,7 @@ from ovnhook.api.v1 import ports_pb2, ports_pb2_grpc
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.text import quoted
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import as_set, key, mutate
 from tests.database.control_service import MAC, Control
@@ -34,7 +34,9 @@ def start(control: Control, *interfaces: Interface, name: str = "two", uuid: UUI
 def on(subnet: str, mac: str, *addresses: str) -> Interface:
     """An interface on a subnet."""
     return Interface(
-        mac, InterfaceType.BRIDGE, Wish(subnet, addresses=tuple(map(IPAddress, addresses)), hostname=mac[-2:])
+        mac,
+        InterfaceType.BRIDGE,
+        InterfaceRequest(subnet, addresses=tuple(map(IPAddress, addresses)), hostname=mac[-2:]),
     )
 
 

@@ -15,7 +15,7 @@ from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Wish
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.ovsdb.operation import map_of, set_of
 from tests.database.control_service import MAC, Control
 
@@ -42,7 +42,9 @@ def domain(name: str, *interfaces: Interface) -> Domain:
 
 def asking(host: str, address: str, mac: str = MAC, subnet: str = "blue") -> Interface:
     """An interface with a host name."""
-    return Interface(mac, InterfaceType.BRIDGE, Wish(subnet, addresses=(IPAddress(address),), hostname=host))
+    return Interface(
+        mac, InterfaceType.BRIDGE, InterfaceRequest(subnet, addresses=(IPAddress(address),), hostname=host)
+    )
 
 
 def soon() -> Deadline:
@@ -130,9 +132,9 @@ def test_a_name_that_many_want_at_once(control: Control) -> None:
     host, barrier = Host(control.config), Barrier(8)
 
     def attach(number: int) -> str:
-        wish = Wish("blue", hostname="web1")
+        request = InterfaceRequest("blue", hostname="web1")
         mac = f"52:54:00:00:01:{number:02x}"
-        one = Domain(UUID(int=number + 1), f"vm{number}", 1, (Interface(mac, InterfaceType.BRIDGE, wish),), (mac,))
+        one = Domain(UUID(int=number + 1), f"vm{number}", 1, (Interface(mac, InterfaceType.BRIDGE, request),), (mac,))
         barrier.wait(HANG)
         try:
             host.attach(one, soon())

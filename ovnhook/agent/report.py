@@ -28,7 +28,7 @@ _PATIENCE = 5.0  # seconds for one of these
 _SPREAD = 1.0  # seconds in which the hosts of a cloud tell of themselves when nothing is new
 
 
-class Teller:
+class HostReporter:
     """Looks and tells until it is stopped.
 
     Args:

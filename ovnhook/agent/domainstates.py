@@ -8,14 +8,14 @@ from functools import partial
 from uuid import UUID
 
 from ovnhook.agent import libvirtfiles
-from ovnhook.agent.hypervisor import Seen, Sight
+from ovnhook.agent.hypervisor import DomainState, DomainStates
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.diagnosis.values import Difference, Domains, Leave, Running
+from ovnhook.diagnosis.values import Difference, Domains, ManualRepair, Running
 from ovnhook.domains import domainxml
 from ovnhook.domains.values import Domain
 
 
-def running(seen: Sight, bridge: str) -> Domain:
+def running(seen: DomainState, bridge: str) -> Domain:
     """A domain that runs, with the interfaces that only its definition has as those that may come back.
 
     Args:
@@ -29,10 +29,10 @@ def running(seen: Sight, bridge: str) -> Domain:
     network = partial(libvirtfiles.network, level=logging.DEBUG)
     domain = domainxml.parse(seen.live, bridge, network, running=True)
     stored = domainxml.identify(seen.definition).macs if seen.definition else ()
-    return replace(domain, spare=tuple(mac for mac in stored if mac not in domain.macs))
+    return replace(domain, defined_only_macs=tuple(mac for mac in stored if mac not in domain.macs))
 
 
-def defined(seen: Sight, bridge: str) -> Domain:
+def defined(seen: DomainState, bridge: str) -> Domain:
     """A domain as it is defined, with the interfaces that it will have when it comes out of its image."""
     domain = domainxml.identify(seen.definition)
     saved = domainxml.identify(seen.saved).macs if seen.saved else ()
@@ -43,35 +43,35 @@ def defined(seen: Sight, bridge: str) -> Domain:
     )
 
 
-def domains(seen: Seen, bridge: str) -> tuple[Domains, list[InvalidRequest]]:
+def domains(seen: DomainStates, bridge: str) -> tuple[Domains, list[InvalidRequest]]:
     """All domains of a host, and what is wrong with the metadata of those that run."""
     active: dict[UUID, Running] = {}
     stored: dict[UUID, Domain] = {}
     unknown: dict[UUID, Difference | None] = dict.fromkeys(seen.between)
     unknown |= {uuid: _silent(name) for uuid, name in seen.silent.items()}
-    senseless: list[InvalidRequest] = []
+    invalid: list[InvalidRequest] = []
     for uuid, one in seen.domains.items():
         try:
             if one.live:
-                active[uuid] = _running(one, bridge, senseless)
+                active[uuid] = _running(one, bridge, invalid)
             if one.definition:
                 stored[uuid] = defined(one, bridge)
         except InvalidRequest as error:
             active.pop(uuid, None)
-            unknown[uuid] = Difference(str(uuid), "", str(error), Leave(f"virsh dumpxml {uuid}"))
-    return Domains(active, stored, unknown), senseless
+            unknown[uuid] = Difference(str(uuid), "", str(error), ManualRepair(f"virsh dumpxml {uuid}"))
+    return Domains(active, stored, unknown), invalid
 
 
 def _silent(name: str) -> Difference:
     hint = f"does a hook in /etc/libvirt/hooks/qemu.d wait? virsh domstate {name}"
-    return Difference(name, "", "libvirt does not answer for it", Leave(hint))
+    return Difference(name, "", "libvirt does not answer for it", ManualRepair(hint))
 
 
-def _running(one: Sight, bridge: str, senseless: list[InvalidRequest]) -> Running:
+def _running(one: DomainState, bridge: str, invalid: list[InvalidRequest]) -> Running:
     taps = domainxml.taps(one.live)
     try:
         return Running(running(one, bridge), taps, one.paused, one.busy, hangs=one.hangs)
     except InvalidRequest as error:
-        senseless.append(error)
+        invalid.append(error)
         known = domainxml.identify(one.live)
-        return Running(known, taps, one.paused, one.busy, makes_sense=False, hangs=one.hangs)
+        return Running(known, taps, one.paused, one.busy, is_valid=False, hangs=one.hangs)
