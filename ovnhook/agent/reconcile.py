@@ -28,7 +28,7 @@ from ovnhook.agent.libvirtcalls import NoAnswer
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import OvnhookError, Unavailable
+from ovnhook.base.errors import NewerFormat, OvnhookError, Unavailable
 from ovnhook.databases import inventory
 from ovnhook.diagnosis.differences import (
     compare,
@@ -226,7 +226,7 @@ class Reconciler:
                 _log.log(logging.getLevelName(error.log_level), "could not compare: %s", error)
             self._said = str(error)
             self._seen = {}
-            self.problems = (str(error),) if isinstance(error, NoAnswer) else ()
+            self.problems = (str(error),) if isinstance(error, NoAnswer | NewerFormat) else ()
             return min(_HELPLESS, _SOON * 2.0 ** min(self._failed_scans - 1, 10))
         self._said, self._failed_scans = "", 0
         known = self._seen

@@ -6,6 +6,7 @@
     ├── NotFound             no such object
     ├── AlreadyExists        name, address or interface ID taken
     ├── InUse                failed precondition: other objects depend on it
+    │   └── NewerFormat      a newer version has changed the format of the database's rows
     ├── PermissionDenied     not allowed for the caller's role
     ├── Exhausted            no free address, or a watcher's queue is full
     └── Unavailable          database, agent or service unreachable or too slow: retry
@@ -83,6 +84,10 @@ class InUse(OvnhookError):
 
     exit_code = 5
     status = "FAILED_PRECONDITION"
+
+
+class NewerFormat(InUse):
+    """Rows in a format that a newer version has introduced, and that this version does not know."""
 
 
 class PermissionDenied(OvnhookError):

@@ -24,6 +24,7 @@ from ovnhook.resources.lease.rows import read_holding, read_lease
 from ovnhook.resources.port.rows import read_claim, read_port
 from ovnhook.resources.port.values import Claim
 from ovnhook.resources.reading import BrokenRow
+from ovnhook.resources.registry import read_registry
 from ovnhook.resources.subnet import names
 from ovnhook.resources.subnet.rows import SUBNET_COLUMNS, read_subnet
 
@@ -44,8 +45,12 @@ def read(
         host: its chassis.
         deadline: when to give up.
         domains: of the subnets of which it is wanted whether their names have changed, the DNS domain.
+
+    Raises:
+        NewerFormat: a newer version has written what this one can't compare.
     """
     wanted: list[Operation] = [
+        select(tables.DNS, key(uuids.REGISTRY)),
         select(tables.PORT, includes("external_ids", owned.kind("port", host=host))),
         select(tables.PORT, includes("external_ids", owned.kind("port", moving_to=host))),
         select(tables.DNS, includes("external_ids", owned.kind("domain", host=host))),
@@ -58,7 +63,8 @@ def read(
             select(tables.SWITCH, key(uuids.switch(name)), same, columns=["_uuid"]),
             select(tables.DNS, key(uuids.names(name)), columns=["_version"]),
         ]
-    ports, coming, holdings, arriving, leases, *more = database.transact(wanted, deadline)
+    registry, ports, coming, holdings, arriving, leases, *more = database.transact(wanted, deadline)
+    list(_each(read_registry, registry, []))  # for its format; one that is broken is not the agent's to repair
     versions = {
         name: names[0]["_version"][1]
         for name, switches, names in zip(domains, more[::2], more[1::2], strict=True)

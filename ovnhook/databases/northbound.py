@@ -293,7 +293,7 @@ class Northbound:
         ]
         results = self.database.transact(wanted, deadline) if wanted else []
         return [
-            (owned.own(switch)["subnet"], mac, name)
+            (owned.own(switch).get("subnet", ""), mac, name)
             for (_, mac, name), switches in zip(having, results, strict=True)
             for switch in switches
         ]
@@ -302,7 +302,7 @@ class Northbound:
         """How many ports there are on each host, or (``subnet``) on each subnet."""
         match = includes("external_ids", owned.kind("port"))
         (found,) = self.database.transact([select(tables.PORT, match, columns=["external_ids"])], deadline)
-        return Counter(owned.own(row)[by] for row in found)
+        return Counter(owned.own(row).get(by, "") for row in found)
 
     def nb_cfg(self, deadline: Deadline) -> int:
         """The number that `count_up` counts."""

@@ -14,18 +14,23 @@ import socket
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ovnhook import __version__
+from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Conflict, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.ovsdb import snapshot, tls
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
-from ovnhook.ovsdb.snapshot import NORTHBOUND, Snapshot
+from ovnhook.ovsdb.snapshot import NORTHBOUND, Rows, Snapshot
 from ovnhook.pki import keyfiles, x509
+from ovnhook.resources.reading import BrokenRow
+from ovnhook.resources.registry import read_registry
+from ovnhook.resources.tables import DNS
 from ovnhook.setup.command import run
 from ovnhook.setup.step import Step
 
@@ -109,13 +114,17 @@ def steps(backup: Backup, config: Config) -> Iterator[Step]:
 
     Raises:
         InvalidRequest: the database here can't hold what is in the backup.
+        NewerFormat: a newer version wrote what is in the backup, or here.
         AlreadyExists: this host has another certificate authority.
         Unavailable: the database does not answer.
     """
     if backup.authority:
         _check_authority(backup.authority)
     yield Step("the northbound database answers", lambda: _answers(config), within=120, hint=_WHERE)
-    snapshot.check_fits(backup.northbound, snapshot.parse(_read(config)))
+    now = snapshot.parse(_read(config))
+    snapshot.check_fits(backup.northbound, now)
+    for rows in (backup.northbound.rows, now.rows):
+        _check_format(rows)
     if backup.authority:
         yield _signs(backup.authority)
     yield _is_as_it_was(backup, config)
@@ -128,6 +137,13 @@ def _check_authority(wanted: x509.Authority) -> None:
             f"this host has another certificate authority than the backup, in {own.certificate.parent}",
             f"mv {own.certificate.parent} away, restore, and set this host up again with ovnhook node init",
         )
+
+
+def _check_format(rows: Rows) -> None:
+    registry = rows[DNS].get(str(uuids.REGISTRY))
+    if registry:
+        with suppress(BrokenRow):  # a damaged one is what a backup is for
+            read_registry(registry)
 
 
 def _signs(wanted: x509.Authority) -> Step:

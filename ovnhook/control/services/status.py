@@ -13,7 +13,7 @@ from typing import TypeVar
 from ovnhook.api.v1 import status_pb2 as api
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import OvnhookError, Unavailable
+from ovnhook.base.errors import NewerFormat, OvnhookError, Unavailable
 from ovnhook.base.text import quoted
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.guard import Remotes
@@ -46,12 +46,12 @@ T = TypeVar("T")
 class _Stored:
     """What the northbound database says."""
 
-    cloud: Cloud
-    gateways: dict[str, tuple[str, ...]]
-    uses: tuple[cloudstate.SubnetUse, ...]
-    shared_macs: tuple[cloudstate.SharedMac, ...]
-    ports: Counter[str]
-    defects: tuple[cloudstate.RowProblem, ...]
+    cloud: Cloud = field(default_factory=Cloud)
+    gateways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    uses: tuple[cloudstate.SubnetUse, ...] = ()
+    shared_macs: tuple[cloudstate.SharedMac, ...] = ()
+    ports: Counter[str] | None = None
+    defects: tuple[cloudstate.RowProblem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,10 @@ class Status:
         return _answer(observed, around)
 
     def _stored(self, deadline: Deadline) -> _Stored:
-        cloud = self._northbound.cloud(deadline)
+        try:
+            cloud = self._northbound.cloud(deadline)
+        except NewerFormat as error:
+            return _Stored(defects=(cloudstate.RowProblem(error.message, error.hint),))
         by_name = {one.name: one for one in cloud.subnets}
         stored = self._northbound.stored(deadline)
         used = Counter(

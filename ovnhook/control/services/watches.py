@@ -136,6 +136,8 @@ class _Feed:
                         else:
                             watcher.tell(changes)
                     self._view = view
+        except OvnhookError as error:
+            self.end(error)
         except Exception:  # whatever it is, watchers must not wait for ever
             _log.exception("changes can't be told for a reason that was not foreseen")
             self.end(OvnhookError("the control service failed for a reason that its log tells"))

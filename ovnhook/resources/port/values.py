@@ -17,6 +17,11 @@ class Owner(Enum):
     LIBVIRT = "libvirt"
     CLIENT = "client"
 
+    @classmethod
+    def _missing_(cls, value: object) -> Owner:
+        """Read an unknown owner as a client: agents remove nothing that is not libvirt's."""
+        return cls.CLIENT
+
 
 @dataclass(frozen=True)
 class Port:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from netaddr import EUI, IPAddress, IPNetwork
 
-from ovnhook.ovsdb.operation import Row, as_map
+from ovnhook.ovsdb.operation import Row, as_map, map_of
 from ovnhook.resources.changes import Registry
 from ovnhook.resources.floating_ip.rows import floating_row, read_floating
 from ovnhook.resources.floating_ip.values import Floating
@@ -180,6 +180,17 @@ def test_a_router_of_other_rows_has_other_operations(one: Router, other: Router)
     one = replace(one, name=other.name)
     operations = topology.operations(Network(one), Network(other))
     assert bool(operations) is (router_ids(one) != router_ids(other))
+
+
+def test_an_owner_of_a_newer_version() -> None:
+    """It is not libvirt, so no agent removes the port."""
+    port = Port("p", "blue", "52:54:00:00:00:01", (), UUID(int=1), "web", "hv1")
+    holding = Holding(port.domain, "web", "hv1", ())
+    newer = {"ovnhook:kept-by": "whoever comes"}
+    ids = as_map(port_ids(port) | newer)
+    assert read_port({**_port_row(port), "external_ids": ids}).kept_by is Owner.CLIENT
+    ids = as_map(map_of(holding_columns(holding)["external_ids"]) | newer)
+    assert read_holding({**holding_columns(holding), "external_ids": ids}).kept_by is Owner.CLIENT
 
 
 def test_a_network_with_host_bits_is_none_of_a_subnet() -> None:
