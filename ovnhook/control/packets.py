@@ -59,7 +59,7 @@ class Packets:
         """
         self._passes &= set(found.servers.values())  # another host may come to the address of one that has gone
         others = ipsec.peers(found, own, self._passes)
-        probed = [one for one in others if one.is_probed]
+        probed = [one for one in others if one.needs_probe]
         rules = fence.rules(
             [one.address for one in others],
             [one.address for one in others if not one.sends],
@@ -74,9 +74,9 @@ class Packets:
                 keyfiles.write(path, text, mode)
                 self._since, self._pause = None, _FIRST
         self._own, self._probed = own.address, probed  # last: `probe` looks whether that is loaded
-        self._says = ipsec.says(own, others)
+        self._says = ipsec.announcements(own, others)
         self._is_alone = not others
-        self._is_relied_on = any(found.accepts(own, one) for other in others for one in other.known)
+        self._is_relied_on = any(found.accepts(own, one) for other in others for one in other.members)
 
     @property
     def said(self) -> list[str]:
@@ -96,7 +96,7 @@ class Packets:
     def unanswered(self) -> tuple[str, ...]:
         """The names of control hosts that accept what this host authenticates, and don't answer it."""
         late = [one for one in self._probed if self._failures[one.address] >= _FAILURES]
-        return tuple(sorted({known.subject.name for one in late for known in one.known}))
+        return tuple(sorted({known.subject.name for one in late for known in one.members}))
 
     def probe(self) -> bool:
         """See whether authenticated packets pass to hosts of which nobody knows; whether there is news to be written.

@@ -141,7 +141,7 @@ def trusted_caller_of(members: Callable[[], Members], context: grpc.ServicerCont
     caller, shown, now = caller_of(context), _shown(context), members()
     if shown is not None and not now.servers:
         raise Unavailable("who is let in is not known yet: the northbound database is out of reach")
-    if shown is not None and now.of(shown) is None:
+    if shown is not None and now.by_certificate(shown) is None:
         raise PermissionDenied(f"{caller} is let in no more, or not with this certificate", "ovnhook certificate list")
     return caller
 

@@ -60,7 +60,7 @@ class Trust:
             known = json.loads(keyfiles.read(self._files.ledger) or b"{}")
         except ValueError as error:
             raise InvalidConfig(f"{self._files.ledger}: {error}", "mv it away: the database has it too") from error
-        self._ledger = members.genuine(self.authority, known)
+        self._ledger = members.verified(self.authority, known)
         self._registered = self._own()
         self._version = ""
         self._said = ""
@@ -136,7 +136,7 @@ class Trust:
     ) -> None:
         """Bring together what this host, the database and somebody who changes something know."""
         present = self._row.read(deadline)
-        told = members.genuine(self.authority, present)
+        told = members.verified(self.authority, present)
         now = time.time()
         # What the database says already keeps its seal: that of an earlier version is good, and the only one that a
         # control host of that version accepts.
@@ -147,7 +147,7 @@ class Trust:
             raise NotFound("what this depends on has changed meanwhile")
         decides = callable(gone)
         marks = gone(members.read(known)) if callable(gone) else gone
-        new = members.sealed(self.authority, {**entries, **members.gone(marks)})
+        new = members.sealed(self.authority, {**entries, **members.revocations(marks)})
         wanted = members.merged(known, new, now=now)
         if not (needs or decides):
             # First here: whoever is gone has no time to bring itself back.
@@ -179,7 +179,7 @@ class Trust:
                 f"authority {self._files.folder}: this host has no certificate of it", "ovnhook node init --control"
             )
         subject = x509.subject_of(certificate)
-        key = f"{subject} {x509.mark_of_key(certificate)}"
+        key = f"{subject} {x509.key_id(certificate)}"
         return Member(key, subject, address=x509.addresses_of(certificate)[0]), certificate
 
     def _write(self) -> None:

@@ -1,1 +1,1 @@
-"""Who is trusted, and how that is proved: certificates, tokens, the files of keys, the firewall between hosts."""
+"""Authentication: certificates, join tokens, key files, and the firewall and IPsec rules between control hosts."""

@@ -1,10 +1,10 @@
-"""What only control hosts may reach, as rules of nft(8). Pure.
+"""nftables rules (nft(8)) for the control hosts' cluster ports. Pure.
 
-An ovsdb-server trusts the same certificates at all of its ports. By those for the members of a cluster a node could
-become one, and by northd's it could change what the roles of the southbound database keep from it.
+An ovsdb-server trusts the same certificates on all of its ports. Through the RAFT ports a node could join the cluster,
+and through northd's port it could bypass the southbound database's RBAC.
 
-Anybody on the network can take the address of a host that is off. So a control host is known by packets that are
-authenticated (ovnhook.pki.ipsec); by its address only as long as it isn't known to send such.
+Addresses can be spoofed while a host is off. A control host is therefore identified by authenticated packets
+(ovnhook.pki.ipsec), and by its address only until it has announced that it sends them.
 """
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ from ovnhook.pki.x509 import Address, plain_address
 
 NORTHBOUND_RAFT, SOUTHBOUND_RAFT, SOUTHBOUND_NORTHD = 6643, 6644, 16642
 PORTS = (NORTHBOUND_RAFT, SOUTHBOUND_RAFT, SOUTHBOUND_NORTHD)
-"""The ports that are for control hosts alone."""
+"""Ports reserved for control hosts."""
 
 PROBE = 16643
-"""The port from which a control host calls another one to see whether authenticated packets pass between them."""
+"""Source port of probes that test whether authenticated packets pass between two control hosts."""
 
 REQID = 0x6F766E68
-"""What marks packets that were authenticated with our keys, and the security associations that do so."""
+"""IPsec request ID of our security associations, which nftables matches."""
 
 TABLE = ("inet", "ovnhook")
-"""The table of the rules; those of others are left alone."""
+"""nftables table of the rules; other tables are left alone."""
 
 
 def rules(members: Iterable[str], plain: Iterable[str] = (), probed: Iterable[str] = ()) -> str:
-    """The rules: a file for ``nft -f``, which may be read again.
+    """Ruleset for ``nft -f``. Loading it is idempotent.
 
     Args:
-        members: the addresses of the other control hosts.
-        plain: those of them that may not be able to authenticate what they send.
-        probed: those of them whose answers are no answers unless they are authenticated, to what comes from `PROBE`.
+        members: addresses of the other control hosts.
+        plain: those of them whose packets may be unauthenticated.
+        probed: those of them whose replies to `PROBE` must be authenticated.
 
     Raises:
-        ValueError: one is no address, or has a scope.
+        ValueError: not an IP address, or one with a scope.
     """
     ports, table, own = f"{{ {', '.join(map(str, PORTS))} }}", " ".join(TABLE), f"ipsec in reqid {REQID}"
     open_ = set(map(plain_address, plain))
     closed = set(map(plain_address, members)) - open_
     lines = [
         "iif lo accept",
-        # Of IPv6 what is behind that header is looked at, too: what it authenticates comes by here again, without it.
+        # IPv6 rules also match the payload behind an AH header; once authenticated it passes here again, without AH.
         "ip6 nexthdr ah accept",
-        # Only where it is needed: a kernel that doesn't know it refuses all of the rules.
+        # Only if needed: a kernel without support rejects the whole ruleset.
         *([f"tcp dport {ports} {own} accept"] if closed else []),
         *(f"{source} tcp dport {ports} accept" for source in _sources(open_)),
         f"tcp dport {ports} drop",
     ]
-    # What a control host answers, too: whom this host calls there has to be one.
+    # Replies as well: this host must not connect to anything but a control host there.
     for source in _sources(closed):
         lines += [f"{source} tcp sport {ports} {own} accept", f"{source} tcp sport {ports} drop"]
     for source in _sources(open_ & set(map(plain_address, probed))):
@@ -70,7 +70,7 @@ table {table} {{
 
 
 def _sources(addresses: Iterable[Address]) -> Iterator[str]:
-    """Expressions that match packets from some addresses, one for each family."""
+    """Source address matches, one per address family."""
     found = sorted(addresses, key=lambda one: (one.version, one))
     for family, version in (("ip", 4), ("ip6", 6)):
         if own := [str(one) for one in found if one.version == version]:

@@ -1,8 +1,8 @@
-"""Packets between control hosts that nobody else can make, by a script with ip(8). Pure.
+"""IPsec authentication between control hosts, as a script with ip(8). Pure.
 
-The Authentication Header (RFC 4302) in transport mode, for the ports of ovnhook.pki.fence alone, with keys that are
-derived from the authority's: every control host has that one, so no daemon has to agree on any. What the packets say is
-kept secret, and kept from being sent again, by TLS inside of them.
+Authentication Header (RFC 4302) in transport mode, for the ports of ovnhook.pki.fence only. Keys are derived from the
+authority's key, which every control host has, so there is no IKE daemon. TLS inside provides confidentiality and replay
+protection.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ovnhook.pki.members import Member, Members
 from ovnhook.pki.x509 import Address, Authority, plain_address
 
 PRIORITY = 6643
-"""Of our policies, by which they are known. Before those that others have for whole hosts, so that these stay so."""
+"""Priority of our policies, which identifies them. It precedes other policies for whole hosts."""
 
 _KEY, _SPI = 32, 4  # bytes
 _RESERVED = 256  # SPIs up to 255 are (RFC 4302, section 2.4)
@@ -27,97 +27,96 @@ class Peer:
     """Another control host, or several that were set up at one address one after another.
 
     Attributes:
-        address: that it is reached at.
-        known: what is known of it.
-        accepts: whether it accepts what this host authenticates.
-        sends: whether it authenticates all that it sends to this host, which may accept nothing else.
-        is_accepted: whether this host has said that it accepts what the other one authenticates.
-        passes: whether authenticated packets pass between them: a firewall may drop them.
+        address: its address.
+        members: its entries among the trusted clients.
+        accepts: it accepts this host's authenticated packets.
+        sends: it authenticates everything that it sends to this host; other packets are dropped.
+        is_accepted: this host has announced that it accepts the peer's authenticated packets.
+        is_verified: authenticated packets have passed between them; a firewall may drop them.
     """
 
     address: str
-    known: tuple[Member, ...]
+    members: tuple[Member, ...]
     accepts: bool
     sends: bool
     is_accepted: bool
-    passes: bool
+    is_verified: bool
 
     @property
     def is_secured(self) -> bool:
-        """Whether this host may send it nothing that is not authenticated."""
-        return self.accepts and self.passes
+        """True if this host must authenticate everything that it sends to the peer."""
+        return self.accepts and self.is_verified
 
     @property
-    def is_probed(self) -> bool:
-        """Whether all is there to see that authenticated packets pass, and nobody has."""
-        return self.accepts and self.is_accepted and not self.passes
+    def needs_probe(self) -> bool:
+        """True if both sides are set up, but no authenticated packet is known to have passed."""
+        return self.accepts and self.is_accepted and not self.is_verified
 
 
-def peers(found: Members, own: Member, passes: Collection[str] = ()) -> list[Peer]:
-    """The other control hosts.
+def peers(trusted: Members, own: Member, verified: Collection[str] = ()) -> list[Peer]:
+    """Control hosts other than this one.
 
     Args:
-        found: all who are let in.
+        trusted: the trusted clients and hosts.
         own: this host.
-        passes: addresses of those from which authenticated answers have come.
+        verified: addresses from which authenticated replies were received.
     """
     by_address: dict[str, list[Member]] = {}
-    for one in found.found:
-        if one.address and one.mark != own.mark and one.address != own.address:
+    for one in trusted.all:
+        if one.address and one.id != own.id and one.address != own.address:
             by_address.setdefault(one.address, []).append(one)
     return [
         Peer(
             address,
             tuple(known),
-            accepts=all(found.accepts(one, own) for one in known),
-            sends=all(found.sends(one, own) for one in known),
-            is_accepted=all(found.accepts(own, one) for one in known),
-            # What was said once holds, also after this host has begun anew.
-            passes=address in passes or all(found.sends(own, one) for one in known),
+            accepts=all(trusted.accepts(one, own) for one in known),
+            sends=all(trusted.sends(one, own) for one in known),
+            is_accepted=all(trusted.accepts(own, one) for one in known),
+            # An announcement is final, also after a restart of this host.
+            is_verified=address in verified or all(trusted.sends(own, one) for one in known),
         )
         for address, known in by_address.items()
     ]
 
 
-def says(own: Member, others: Iterable[Peer]) -> list[str]:
-    """What this host tells the others, as keys of entries, once `script` of them is loaded."""
+def announcements(own: Member, others: Iterable[Peer]) -> list[str]:
+    """Keys of the entries that this host announces to its peers once their `script` is loaded."""
     return [
         entry(own, one)
         for other in others
         for entry in (members.accepts, *([members.sends] if other.is_secured else []))
-        for one in other.known
+        for one in other.members
     ]
 
 
-def unauthenticated(found: Members) -> list[str]:
-    """The names of control hosts that the others know by their addresses alone.
+def unauthenticated(trusted: Members) -> list[str]:
+    """Names of control hosts that others identify by address only.
 
-    None where no host authenticates anything: there all are of an earlier version, or in containers on a kernel that
-    can't.
+    Empty if no host authenticates: all run an earlier version, or are containers on a kernel without support.
     """
-    hosts = [one for one in found.found if one.address] if found.said else []
+    hosts = [one for one in trusted.all if one.address] if trusted.announced else []
     late = (
         one.subject.name
         for one in hosts
         for other in hosts
         if one.address != other.address
-        and not (found.accepts(one, other) and (found.sends(one, other) or not found.accepts(other, one)))
+        and not (trusted.accepts(one, other) and (trusted.sends(one, other) or not trusted.accepts(other, one)))
     )
     return sorted(set(late))
 
 
 def script(authority: Authority, own: str, others: Iterable[Peer]) -> str:
-    """What sh(1) is to run: it takes away what it set before, and leaves alone what is of others.
+    """Script for sh(1) that replaces our security associations and policies, and leaves others alone.
 
-    The security associations are there for every peer: what it sends is accepted from the moment when it begins.
+    There are security associations for every peer, so that its packets are accepted as soon as it authenticates them.
 
     Args:
-        authority: whose key they are derived from.
-        own: the address of this host.
+        authority: source of the keys.
+        own: address of this host.
         others: all other control hosts.
 
     Raises:
-        ValueError: one is no address, or has a scope.
+        ValueError: not an IP address, or one with a scope.
     """
     here = plain_address(own)
     found = sorted(
@@ -126,7 +125,7 @@ def script(authority: Authority, own: str, others: Iterable[Peer]) -> str:
     lines = [
         "#!/bin/sh -e",
         "# Written by ovnhook-control, and run by ovnhook-fence.service.",
-        # What the rules will ask for once others have heard that this host accepts what is authenticated.
+        # Test for kernel support of the match that the ruleset needs once this host has announced that it accepts AH.
         "nft -c -f - <<END",
         "table inet ovnhook {",
         "    chain input {",
@@ -135,7 +134,7 @@ def script(authority: Authority, own: str, others: Iterable[Peer]) -> str:
         "    }",
         "}",
         "END",
-        # Not among those of the batch: ip exits after either of them.
+        # Not in the batch: ip exits after either of them.
         f"ip xfrm policy deleteall dir out priority {PRIORITY}",
         f"ip xfrm state deleteall reqid {REQID}",
         "ip -batch - <<END",
@@ -148,7 +147,7 @@ def script(authority: Authority, own: str, others: Iterable[Peer]) -> str:
 
 
 def _selected(other: Peer) -> list[str]:
-    """The ports whose packets to another host are authenticated: all, or those by which is seen that they pass."""
+    """Port selectors of authenticated packets to a peer: all ports, or those of the probe."""
     if other.is_secured:
         return [f"{side}port {port}" for port in PORTS for side in ("s", "d")]
     own, its = f"sport {PROBE} dport {NORTHBOUND_RAFT}", f"sport {NORTHBOUND_RAFT} dport {PROBE}"
@@ -156,10 +155,9 @@ def _selected(other: Peer) -> list[str]:
 
 
 def _association(authority: Authority, source: Address, target: Address) -> str:
-    """The security association of what one host sends to another one.
+    """Security association of packets from one host to another.
 
-    A key that stays begins with the same sequence numbers after each boot, and goes on after the last one: so they are
-    neither looked at nor do they end.
+    The key is static and sequence numbers restart at boot, so there is no replay window and the counter may wrap.
     """
     made = authority.derived(f"ovnhook AH {source} {target}".encode(), _KEY + _SPI)
     spi = int.from_bytes(made[_KEY:], "big") | _RESERVED
@@ -170,7 +168,7 @@ def _association(authority: Authority, source: Address, target: Address) -> str:
 
 
 def _policy(source: Address, target: Address, port: str) -> str:
-    """The policy that what one host sends to another one is authenticated, or not sent."""
+    """Policy that packets from one host to another are authenticated, or dropped."""
     return (
         f"xfrm policy add src {source} dst {target} proto tcp {port} dir out priority {PRIORITY} "
         f"tmpl src {source} dst {target} proto ah reqid {REQID} mode transport level required"

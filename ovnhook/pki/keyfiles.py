@@ -1,4 +1,4 @@
-"""Keys and certificates as files of a host."""
+"""Key and certificate files of a host."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ovnhook.base.errors import InvalidConfig, InvalidRequest
 from ovnhook.pki import x509
 
 AUTHORITY = Path("/var/lib/ovnhook/ca")
-"""Where a control host has its authority."""
+"""Directory of a control host's certificate authority."""
 
 LOADED = Path("/run/ovnhook-fence")
-"""Where ovnhook-fence.service leaves what the kernel has of `AuthorityFiles.fence` and `AuthorityFiles.ipsec`."""
+"""Directory of ovnhook-fence.service with copies of the loaded `AuthorityFiles.fence` and `AuthorityFiles.ipsec`."""
 
 NODE = Path("/etc/ovnhook/certificates")
-"""Where a host that has joined has what it shows others."""
+"""Directory of a node's certificate and key."""
 
 SECRET = 0o600
 PUBLIC = 0o644
@@ -25,12 +25,12 @@ PUBLIC = 0o644
 
 @dataclass(frozen=True)
 class Files:
-    """What somebody shows, and trusts others by.
+    """TLS files of a client or server.
 
     Attributes:
-        certificate: his own.
-        key: its private key.
-        ca: whom he trusts.
+        certificate: its own certificate.
+        key: private key of the certificate.
+        ca: certificates of the peers that it trusts.
     """
 
     certificate: Path
@@ -40,54 +40,54 @@ class Files:
 
 @dataclass(frozen=True)
 class AuthorityFiles:
-    """The files in an authority's directory.
+    """Files of a certificate authority.
 
     Attributes:
-        folder: the directory.
+        folder: directory of the files.
     """
 
     folder: Path
 
     @property
     def own(self) -> Files:
-        """The authority's key and certificate; what it trusts servers by is the latter."""
+        """Key and certificate of the authority, which is also the CA for servers."""
         return Files(self.folder / "ca.pem", self.folder / "ca.key", self.folder / "ca.pem")
 
     @property
     def databases(self) -> Files:
-        """What the databases of this host are given."""
+        """TLS files of this host's databases."""
         return Files(self.folder / "control.pem", self.folder / "control.key", self.folder / "databases.pem")
 
     @property
     def api(self) -> Files:
-        """What the control service serves with."""
+        """TLS files of the control service."""
         return Files(self.folder / "control.pem", self.folder / "control.key", self.folder / "clients.pem")
 
     @property
     def ledger(self) -> Path:
-        """All that this host has known of who is let in, and who no more (ovnhook.pki.members)."""
+        """Local copy of the trusted and revoked clients (ovnhook.pki.members)."""
         return self.folder / "ledger.json"
 
     @property
     def cut(self) -> Path:
-        """Is there while the databases' connections are to be cut."""
+        """Flag file: the databases' connections are still to be closed, after a revocation."""
         return self.folder / "cut-is-due"
 
     @property
     def fence(self) -> Path:
-        """The rules that keep others from what control hosts have among themselves (ovnhook.pki.fence)."""
+        """Ruleset of nftables for the cluster ports (ovnhook.pki.fence)."""
         return self.folder / "fence.nft"
 
     @property
     def ipsec(self) -> Path:
-        """The script that authenticates packets between control hosts, with its keys (ovnhook.pki.ipsec)."""
+        """IPsec script for packets between control hosts, with keys (ovnhook.pki.ipsec)."""
         return self.folder / "fence.ipsec"
 
     def load(self) -> x509.Authority:
-        """The authority.
+        """Load the authority.
 
         Raises:
-            InvalidConfig: it isn't there, or is none.
+            InvalidConfig: a file is missing or invalid.
         """
         try:
             return x509.Authority(self.own.key.read_bytes(), self.own.certificate.read_bytes())
@@ -98,17 +98,17 @@ class AuthorityFiles:
 
 
 def node(folder: Path = NODE) -> Files:
-    """What a host that has joined shows, and trusts control hosts by."""
+    """TLS files of a node."""
     return Files(folder / "node.pem", folder / "node.key", folder / "ca.pem")
 
 
 def write(path: Path, text: bytes, mode: int) -> None:
-    """Write a file as a whole, or not at all: who opens it meanwhile has what was there before.
+    """Write a file atomically; its directory is created if missing.
 
     Args:
-        path: of the file; its directory is made if there is none.
-        text: what is to be in it.
-        mode: its permissions.
+        path: path of the file.
+        text: new content.
+        mode: permissions.
     """
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -124,21 +124,21 @@ def write(path: Path, text: bytes, mode: int) -> None:
         raise
 
 
-def replace_certificate(shown: Files, certificate: bytes) -> None:
-    """Let a host show another certificate of the key that it has, also in daemons that run.
+def replace_certificate(files: Files, certificate: bytes) -> None:
+    """Replace the certificate of an unchanged key. Running daemons load it.
 
     Args:
-        shown: what it shows.
-        certificate: in PEM.
+        files: TLS files of the host.
+        certificate: new certificate, in PEM.
     """
-    write(shown.certificate, certificate, PUBLIC)
-    # Daemons of Open vSwitch look whether the key's file has changed, and only then whether the certificate's has
+    write(files.certificate, certificate, PUBLIC)
+    # Open vSwitch's daemons reload the certificate only if the key file has changed as well
     # (stream_ssl_set_key_and_cert() of lib/stream-ssl.c).
-    os.utime(shown.key)
+    os.utime(files.key)
 
 
 def is_key(path: Path) -> bool:
-    """Whether a private key is in a file, all of it."""
+    """Test for a file with a complete private key."""
     try:
         x509.request(read(path))
     except InvalidRequest:
@@ -147,7 +147,7 @@ def is_key(path: Path) -> bool:
 
 
 def read(path: Path) -> bytes:
-    """What is in a file; nothing where there is none."""
+    """Content of a file, empty if missing."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -1,10 +1,15 @@
-"""Who is let in, as values and as the entries that they are kept as. Pure.
+"""Trusted clients and hosts, and how they are stored. Pure.
 
-An entry is a key and a value: ``node hv1 5f3a9c21`` with the anchor of that node (decision 11), ``control c1``
-with an address, ``until`` one of these with when its certificate ends, ``accepts`` and ``sends`` with the last word of
-another control host's entry before those of one's own, ``token``, and ``gone`` with the last word of an
-entry that is nobody's any more. Whoever may write to the database could write entries, so each has a seal that only the
-authority can make; and what is gone stays gone, whoever brings it back.
+Each is a pair of strings, an entry: ``node hv1 5f3a9c21`` with the trust anchor of that node (decision 11), ``control
+c1 5f3a9c22`` with its address, ``until`` such a key with the expiry of its certificate, ``accepts`` and ``sends`` with
+the ID of a peer and the announcing host's key, ``token`` with the digest of its secret, and ``gone`` with the ID of a
+revoked entry. IDs are the last word of a key. Everybody who can write to the database could add entries, so each is
+sealed with the authority's key, and a revocation is final.
+
+Example::
+
+    trusted = read(verified(authority, row))
+    ca_file = trusted.bundle(authority.certificate, [x509.NODE])
 """
 
 from __future__ import annotations
@@ -16,18 +21,18 @@ from ovnhook.base.errors import InvalidRequest
 from ovnhook.pki import x509
 from ovnhook.pki.x509 import Authority, Subject
 
-_TOKEN, _UNTIL, _GONE = "token", "until", "gone"
+_TOKEN, _UNTIL, _REVOKED = "token", "until", "gone"
 _ACCEPTS, _SENDS = "accepts", "sends"
 
 
 @dataclass(frozen=True)
-class Invitation:
-    """A token that was given out.
+class IssuedToken:
+    """A join token that was issued and not used yet.
 
     Attributes:
-        digest: of its secret.
-        subject: whom it lets in.
-        expires: seconds since 1970.
+        digest: SHA-256 of its secret.
+        subject: subject of the certificate that it is exchanged for.
+        expires: expiry, in seconds since 1970.
     """
 
     digest: str
@@ -36,176 +41,181 @@ class Invitation:
 
     @property
     def entry(self) -> dict[str, str]:
-        """It as it is kept, without its seal."""
+        """Entry without its seal."""
         return {f"{_TOKEN} {self.digest}": f"{self.subject} {self.expires}"}
 
 
 @dataclass(frozen=True)
 class Member:
-    """Somebody who is let in.
+    """A trusted client or control host.
 
     Attributes:
-        key: of the entry; of those who have an anchor it is the anchor's name.
-        subject: who it is.
-        anchor: by what a client is trusted, in PEM, or nothing for a control host.
-        address: of a control host, or "".
-        ends: when the certificate ends that he was given last, in seconds since 1970, or 0 where nobody knows.
+        key: key of its entry, which is also the name of its anchor, if any.
+        subject: subject of its certificates.
+        anchor: trust anchor in PEM; empty for a control host.
+        address: address of a control host, or "".
+        expires: expiry of its latest certificate, in seconds since 1970, or 0 if unknown.
     """
 
     key: str
     subject: Subject
     anchor: bytes = b""
     address: str = ""
-    ends: int = 0
+    expires: int = 0
 
     @property
-    def mark(self) -> str:
-        """The word that says, once it is gone, that this one is let in no more."""
-        return _mark(self.key)
+    def id(self) -> str:
+        """ID by which it is revoked."""
+        return _id(self.key)
 
 
 @dataclass(frozen=True)
 class Members:
-    """All who are let in, and all tokens that were not used yet."""
+    """Trusted clients and hosts, and unused join tokens.
 
-    found: tuple[Member, ...] = ()
-    invitations: tuple[Invitation, ...] = ()
-    said: frozenset[str] = frozenset()
-    """The keys of what control hosts have said of packets that are authenticated."""
+    Attributes:
+        all: every client and control host.
+        tokens: join tokens that can still be used.
+        announced: keys of what control hosts have announced about authenticated packets.
+        servers: addresses of the control hosts, by name.
+    """
+
+    all: tuple[Member, ...] = ()
+    tokens: tuple[IssuedToken, ...] = ()
+    announced: frozenset[str] = frozenset()
     servers: Mapping[str, str] = field(init=False)
-    """The addresses of the control hosts, by name."""
 
     def __post_init__(self) -> None:
-        """Find the control hosts among them."""
-        object.__setattr__(self, "servers", {one.subject.name: one.address for one in self.found if one.address})
+        """Index the control hosts."""
+        object.__setattr__(self, "servers", {one.subject.name: one.address for one in self.all if one.address})
 
     def accepts(self, one: Member, other: Member) -> bool:
-        """Whether a control host has said that it accepts packets that another one has authenticated."""
-        return accepts(one, other) in self.said
+        """True if a control host has announced that it accepts another one's authenticated packets."""
+        return accepts(one, other) in self.announced
 
     def sends(self, one: Member, other: Member) -> bool:
-        """Whether a control host has said that it authenticates all that it sends to another one."""
-        return sends(one, other) in self.said
+        """True if a control host has announced that it authenticates everything that it sends to another one."""
+        return sends(one, other) in self.announced
 
-    def named(self, *subjects: Subject) -> list[Member]:
-        """Those of some names, in these roles: somebody who has joined twice at the same time is there twice."""
-        return [one for one in self.found if one.subject in subjects]
+    def by_subject(self, *subjects: Subject) -> list[Member]:
+        """Members with one of these subjects; a host that has joined twice at the same time is there twice."""
+        return [one for one in self.all if one.subject in subjects]
 
     def bundle(self, authority: bytes, roles: Iterable[str]) -> bytes:
-        """The CA file of a server that control hosts and these roles may connect to."""
+        """CA file of a server that accepts control hosts and clients with these roles."""
         allowed = set(roles)
-        return b"".join((authority, *(one.anchor for one in self.found if one.subject.role in allowed)))
+        return b"".join((authority, *(one.anchor for one in self.all if one.subject.role in allowed)))
 
-    def of(self, certificate: bytes) -> Member | None:
-        """Whose a certificate is that a server has let in, by what was known then; nobody's if it is good no more."""
+    def by_certificate(self, certificate: bytes) -> Member | None:
+        """Owner of a certificate that passed the TLS handshake; None if it has been revoked or replaced since."""
         subject, issuer = x509.subject_of(certificate), x509.issuer_of(certificate)
-        for one in self.found:
+        for one in self.all:
             if one.subject == subject and (one.key == issuer if one.anchor else subject.role == x509.CONTROL):
                 return one
         return None
 
 
 def sealed(authority: Authority, entries: Mapping[str, str]) -> dict[str, str]:
-    """Entries with the authority's seal behind the value of each."""
+    """Append the authority's seal to the value of each entry."""
     return {key: f"{value} {authority.seal(key, value)}" for key, value in entries.items()}
 
 
-def genuine(authority: Authority, entries: Mapping[str, str]) -> dict[str, str]:
-    """Those entries whose seal is the authority's, as they are; a key with control characters is none of ours."""
+def verified(authority: Authority, entries: Mapping[str, str]) -> dict[str, str]:
+    """Entries with a valid seal of the authority. A key with control characters is never valid."""
     found = {}
     for key, value in entries.items():
         text, _, seal = value.rpartition(" ")
-        if key.isprintable() and authority.is_seal(seal, key, text):
+        if key.isprintable() and authority.verify_seal(seal, key, text):
             found[key] = value
     return found
 
 
 def text_of(value: str) -> str:
-    """The value of an entry without its seal."""
+    """Value of an entry without its seal."""
     return value.rpartition(" ")[0]
 
 
 def merged(*ledgers: Mapping[str, str], now: float) -> dict[str, str]:
-    """All entries of some ledgers, without those that are gone and tokens whose time is over.
+    """Merge ledgers, without revoked entries and expired tokens.
 
-    What others have said of one that is gone stays: control hosts of an earlier version would put it back again and
-    again. `read` passes over it.
+    Announcements about a revoked host are kept, since control hosts of an earlier version would add them again and
+    again; `read` ignores them.
 
     Args:
-        ledgers: of entries with seals; where two have a key the later one is right.
+        ledgers: sealed entries; of two with the same key the later one wins.
         now: seconds since 1970.
     """
     entries = {key: value for ledger in ledgers for key, value in ledger.items()}
-    gone = {_mark(key) for key in entries if key.startswith(f"{_GONE} ")}
+    revoked = {_id(key) for key in entries if key.startswith(f"{_REVOKED} ")}
 
     def stays(key: str, value: str) -> bool:
         kind = key.partition(" ")[0]
         if kind == _TOKEN and int(value.split(" ")[2]) < now:
             return False
-        return kind == _GONE or _mark(key) not in gone
+        return kind == _REVOKED or _id(key) not in revoked
 
     return {key: value for key, value in entries.items() if stays(key, value)}
 
 
 def accepts(one: Member, other: Member) -> str:
-    """The key of the entry that says that a control host accepts packets that another one has authenticated.
+    """Key of the entry by which a control host announces that it accepts another one's authenticated packets.
 
-    What an entry says is said for good, by its being there: of one that changes, whoever may write to the database
-    could bring back what it said before.
+    The existence of the entry is the announcement, so it is final: an old value could be replayed by everybody who can
+    write to the database.
     """
-    return f"{_ACCEPTS} {other.mark} {one.key}"
+    return f"{_ACCEPTS} {other.id} {one.key}"
 
 
 def sends(one: Member, other: Member) -> str:
-    """The key of the entry that says that a control host authenticates all that it sends to another one."""
-    return f"{_SENDS} {other.mark} {one.key}"
+    """Key of the entry by which a control host announces that it authenticates everything sent to another one."""
+    return f"{_SENDS} {other.id} {one.key}"
 
 
 def read(entries: Mapping[str, str]) -> Members:
-    """The members that entries, with good seals, are kept of."""
+    """Parse entries with valid seals."""
     found: list[Member] = []
-    invitations: list[Invitation] = []
+    tokens: list[IssuedToken] = []
     for key, value in sorted(entries.items()):
         kind, *words = key.split(" ")
         text = text_of(value)
         try:
             if kind == _TOKEN:
                 role, name, expires = text.split(" ")
-                invitations.append(Invitation(words[0], Subject(name, role), int(expires)))
+                tokens.append(IssuedToken(words[0], Subject(name, role), int(expires)))
             elif kind in x509.ROLES:
-                ends = int(entries.get(f"{_UNTIL} {key}", "0 ").split(" ")[0])
+                expiry = int(entries.get(f"{_UNTIL} {key}", "0 ").split(" ")[0])
                 address, anchor = (str(x509.plain_address(text)), b"") if kind == x509.CONTROL else ("", text.encode())
-                found.append(Member(key, Subject(words[0], kind), anchor, address, ends))
-        except (InvalidRequest, ValueError, IndexError):  # of another version of us, or no address
+                found.append(Member(key, Subject(words[0], kind), anchor, address, expiry))
+        except (InvalidRequest, ValueError, IndexError):  # written by another version, or not an address
             continue
-    said = frozenset(
+    announced = frozenset(
         key
         for key in entries
-        if key.startswith((f"{_ACCEPTS} ", f"{_SENDS} ")) and f"{_GONE} {key.split(' ')[1]}" not in entries
+        if key.startswith((f"{_ACCEPTS} ", f"{_SENDS} ")) and f"{_REVOKED} {key.split(' ')[1]}" not in entries
     )
-    return Members(tuple(found), tuple(invitations), said)
+    return Members(tuple(found), tuple(tokens), announced)
 
 
 def entries_of(key: str, value: str, certificate: bytes) -> dict[str, str]:
-    """What is kept of somebody, without seals.
+    """Entries of a member, without seals.
 
     Args:
-        key: that of a Member.
+        key: key of the Member.
         value: its anchor in PEM, or its address.
-        certificate: that it was given, in PEM.
+        certificate: its latest certificate, in PEM.
     """
     return {key: value, f"{_UNTIL} {key}": str(int(x509.expires(certificate).timestamp()))}
 
 
-def gone(marks: Iterable[str]) -> dict[str, str]:
-    """That some are nobody's any more, without seals: the last words of their keys."""
-    return {f"{_GONE} {mark}": "-" for mark in marks}
+def revocations(ids: Iterable[str]) -> dict[str, str]:
+    """Entries that revoke members and tokens by ID, without seals."""
+    return {f"{_REVOKED} {one}": "-" for one in ids}
 
 
-def _mark(key: str) -> str:
+def _id(key: str) -> str:
     return key.rpartition(" ")[2]
 
 
 def bracketed(address: str) -> str:
-    """An address as it stands before a port."""
+    """Address as written before a port: IPv6 in brackets."""
     return f"[{address}]" if ":" in address else address

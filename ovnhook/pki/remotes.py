@@ -1,8 +1,8 @@
-"""Rows by which a database tells its server where to listen and connect, and with which keys. Pure.
+"""Connection and SSL rows, which configure a database's server from within. Pure.
 
-ovsdb-server follows the rows of Connection and SSL as root: ``punix:`` unlinks a file, ``ptcp:`` listens in the clear,
-``tcp:`` connects to anybody. Every node may write to the northbound database, so its server follows no row on a host
-that "ovnhook node init" has set up, and rows that ovnhook has not made are taken out.
+ovsdb-server obeys these rows as root: ``punix:`` unlinks a file, ``ptcp:`` listens without TLS, ``tcp:`` connects to
+any host. Every node can write to the northbound database, so on hosts that "ovnhook node init" has set up its server
+ignores them, and rows that ovnhook has not created are deleted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ovnhook.pki.fence import SOUTHBOUND_NORTHD
 from ovnhook.pki.token import NORTHBOUND, SOUTHBOUND
 
 ROLE = "ovn-controller"
-"""The role of nodes in the RBAC of the southbound database."""
+"""RBAC role of nodes in the southbound database."""
 
 _ANYWHERE = ("", ":[::]")  # by IPv4, and by both
 _PORTS = {"OVN_Northbound": {NORTHBOUND: ""}, "OVN_Southbound": {SOUTHBOUND: ROLE, SOUTHBOUND_NORTHD: ""}}
@@ -22,30 +22,30 @@ _PORTS = {"OVN_Northbound": {NORTHBOUND: ""}, "OVN_Southbound": {SOUTHBOUND: ROL
 
 @dataclass(frozen=True)
 class Connection:
-    """A row of the table Connection.
+    """Row of the table Connection.
 
     Attributes:
-        target: where the server listens or connects to.
-        role: of those who come by it, in the database's RBAC.
+        target: connection method, such as ``pssl:6642``.
+        role: RBAC role of its clients.
     """
 
     target: str
     role: str = ""
 
     def __str__(self) -> str:
-        """It as a person is told of it."""
+        """Text for messages."""
         return f"Connection {self.target!a}" + (f" with role {self.role!a}" if self.role else "")
 
 
 @dataclass(frozen=True)
 class Keys:
-    """A row of the table SSL.
+    """Row of the table SSL.
 
     Attributes:
-        private_key: path of a file.
-        certificate: path of a file.
-        ca: path of the file with the certificates that clients are trusted by.
-        bootstrap: whether whatever a peer shows first becomes that file.
+        private_key: path of the private key.
+        certificate: path of the certificate.
+        ca: path of the CA certificates for clients.
+        bootstrap: the CA certificate is obtained from the first peer (trust on first use).
     """
 
     private_key: str
@@ -54,7 +54,7 @@ class Keys:
     bootstrap: bool = False
 
     def __str__(self) -> str:
-        """It as a person is told of it."""
+        """Text for messages."""
         paths = ", ".join(ascii(path) for path in (self.private_key, self.certificate, self.ca))
         return f"SSL {paths}" + (" with bootstrap_ca_cert" if self.bootstrap else "")
 
@@ -63,23 +63,23 @@ Row = Connection | Keys
 
 
 def listening(port: int, role: str = "", *, ipv6: bool) -> Connection:
-    """The row by which a server listens to everybody who has a certificate."""
+    """Row of a TLS listener on all addresses."""
     return Connection(f"pssl:{port}{_ANYWHERE[ipv6]}", role)
 
 
 def served(database: str, *, ipv6: bool) -> Connection:
-    """The row by which nodes reach a database."""
+    """Row of the listener that nodes connect to."""
     port, role = next(iter(_PORTS[database].items()))
     return listening(port, role, ipv6=ipv6)
 
 
 def foreign(database: str, rows: Iterable[Row], keys: Keys) -> list[Row]:
-    """The rows that ovnhook has not made.
+    """Rows that ovnhook has not created.
 
     Args:
         database: ``OVN_Northbound`` or ``OVN_Southbound``.
-        rows: that are there.
-        keys: those of this host.
+        rows: all rows.
+        keys: SSL row of this host.
     """
     ours: set[Row] = {keys}
     for port, role in _PORTS[database].items():

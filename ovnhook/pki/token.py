@@ -1,4 +1,4 @@
-"""What a host is let in with: a word that is typed there, which says whom to ask, what to know it by, and a secret."""
+"""Join token: server addresses, CA fingerprint and a secret, as one word to type."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from dataclasses import asdict, dataclass
 from ovnhook.base.errors import InvalidRequest
 
 LIFETIME = 1800
-"""Seconds that a token is good for."""
+"""Lifetime of a token in seconds."""
 
 NORTHBOUND, SOUTHBOUND, API, ENROLMENT = 6641, 6642, 6645, 6646
-"""The ports of a control host: of its databases, of the control service, and of where hosts join."""
+"""Ports of a control host: databases, control service and enrolment."""
 
 PREFIX = "ovnhook1."
-"""What every token begins with."""
+"""Start of every token."""
 
-LONGEST = 4096
+MAX_LENGTH = 4096
 """Characters."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """What lets one host in, once.
+    """Join token for one host, to be used once.
 
     Attributes:
-        name: the node's that it is for.
-        role: what it'll be: ``node`` or ``control``.
-        servers: where it may join, each HOST:PORT.
-        fingerprint: SHA-256 of the authority's certificate, by which the host knows that it speaks to the right one.
-        secret: by which it is known itself.
+        name: name of the node.
+        role: its role: ``node`` or ``control``.
+        servers: enrolment servers, each HOST:PORT.
+        fingerprint: SHA-256 of the authority's certificate, by which the host authenticates the server.
+        secret: by which the server authenticates the host.
     """
 
     name: str
@@ -44,25 +44,25 @@ class Token:
     secret: str
 
     def __str__(self) -> str:
-        """It as it is typed."""
+        """Encoded form, as typed."""
         text = json.dumps(asdict(self), separators=(",", ":")).encode()
         return PREFIX + base64.urlsafe_b64encode(text).decode().rstrip("=")
 
     @property
     def digest(self) -> str:
-        """What is kept of the secret."""
+        """Digest of the secret, which is what the server stores."""
         return digest(self.secret)
 
 
 def parse(text: str) -> Token:
-    """A token that somebody typed.
+    """Decode a token.
 
     Raises:
-        InvalidRequest: it is none, or was cut off.
+        InvalidRequest: not a token, or a truncated one.
     """
     text = "".join(text.split())  # a terminal may have folded it
-    wrong = InvalidRequest("this is not a token, or not all of one", "on the control host: ovnhook node token NAME")
-    if not text.startswith(PREFIX) or len(text) > LONGEST:
+    wrong = InvalidRequest("this is not a token, or a truncated one", "on the control host: ovnhook node token NAME")
+    if not text.startswith(PREFIX) or len(text) > MAX_LENGTH:
         raise wrong
     encoded = text.removeprefix(PREFIX)
     try:
@@ -77,10 +77,10 @@ def parse(text: str) -> Token:
 
 
 def new_secret() -> str:
-    """A secret that nobody guesses."""
+    """Generate a random secret."""
     return secrets.token_hex(16)
 
 
 def digest(secret: str) -> str:
-    """What is kept of a secret: who reads it can't join."""
+    """SHA-256 of a secret: stored instead of it, and useless for joining."""
     return hashlib.sha256(secret.encode()).hexdigest()

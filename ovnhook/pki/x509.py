@@ -1,9 +1,15 @@
-"""Certificates (RFC 5280): who signs them, and what they say of those whom they are given to.
+"""Certificate authority and X.509 certificates (RFC 5280).
 
-Everybody trusts servers by one certificate, the authority's. Clients are trusted each by a certificate of its own, its
-*anchor*, which the authority's key has signed as well and which names the client: Open vSwitch knows no list of those
-that are revoked (RFC 5280, section 5), but it forgets a client whose anchor is taken out of its CA file
+Servers are verified with one CA certificate, the authority's. Each client has a CA certificate of its own, its *trust
+anchor*, signed with the authority's key and named after the client. Open vSwitch has no revocation lists (RFC 5280,
+section 5), so a client is revoked by removing its anchor from the servers' CA files
 (docs/explanation/decisions/0011).
+
+Example::
+
+    authority, subject = Authority.new(), Subject("hv1", NODE)
+    anchor = authority.anchor(subject)
+    certificate = authority.issue(request(new_key()), subject, anchor)
 """
 
 from __future__ import annotations
@@ -31,18 +37,18 @@ CONTROL, NODE, OPERATOR, READER = "control", "node", "operator", "reader"
 ROLES = (CONTROL, NODE, OPERATOR, READER)
 
 SERVER_NAME = "ovnhook-control"
-"""What every control host's certificate is for, whatever its address."""
+"""DNS name in every control host's certificate."""
 
 LIFETIME = datetime.timedelta(days=90)
-"""How long a certificate is good for; anchors and the authority's own are for as long as the cloud."""
+"""Lifetime of a certificate; anchors and the authority's own last as long as the cloud."""
 
-_FOR_GOOD = datetime.timedelta(days=3650)
-_EARLY = datetime.timedelta(hours=1)  # before now that one begins to be good: clocks differ
-_RENEWED = 3  # with the last of so many parts of its time a certificate is to be renewed
+_CA_LIFETIME = datetime.timedelta(days=3650)
+_CLOCK_SKEW = datetime.timedelta(hours=1)
+_RENEWAL = 3  # a certificate is renewed in the last third of its lifetime
 _ORGANIZATION = "ovnhook"
 _AUTHORITY = "ovnhook CA"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
-_MARK = 12  # characters of a mark in an anchor's name, which can have 64 (RFC 5280, appendix A)
+_ID = 12  # characters of the ID in an anchor's name, which can have 64 (RFC 5280, appendix A)
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -50,24 +56,22 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True)
 class Subject:
-    """Whom a certificate is given to.
+    """Subject of a certificate.
 
     Attributes:
-        name: a node's, which is the system-id of its Open vSwitch (ovn-controller's RBAC asks for that), or a person's.
-        role: what it may do: one of ROLES.
+        name: system-id of a node's Open vSwitch, as ovn-controller's RBAC requires, or a person's name.
+        role: one of ROLES, which decides what the API allows.
     """
 
     name: str
     role: str
 
     def __post_init__(self) -> None:
-        """Refuse what can't be in a certificate, or in a file's name."""
+        """Validate role and name; the name is also part of file names."""
         if self.role not in ROLES:
-            raise InvalidRequest(f"'{self.role}' is no role", f"one of {', '.join(ROLES)}")
+            raise InvalidRequest(f"unknown role '{self.role}'", f"one of {', '.join(ROLES)}")
         if not _NAME.fullmatch(self.name):
-            raise InvalidRequest(
-                f"'{self.name}' is no name for a certificate", "up to 40 letters, digits, '.', '_', '-'"
-            )
+            raise InvalidRequest(f"invalid certificate name '{self.name}'", "up to 40 letters, digits, '.', '_', '-'")
 
     def __str__(self) -> str:
         return f"{self.role} {self.name}"
@@ -75,11 +79,11 @@ class Subject:
 
 @dataclass(frozen=True)
 class Authority:
-    """Somebody who signs.
+    """Certificate authority.
 
     Attributes:
-        key: its private key in PEM.
-        certificate: its own certificate in PEM, by which servers are trusted.
+        key: private key in PEM.
+        certificate: self-signed certificate in PEM, the CA for servers.
     """
 
     key: bytes
@@ -87,46 +91,46 @@ class Authority:
 
     @classmethod
     def new(cls, key: bytes = b"") -> Self:
-        """One that nobody trusts yet, with a new key or with one that is there."""
+        """Create an authority with a new or an existing key."""
         key = key or new_key()
         name = _name(_AUTHORITY)
-        return cls(key, _signed(_key(key), name, name, _key(key).public_key(), _FOR_GOOD, _signs()))
+        return cls(key, _signed(_key(key), name, name, _key(key).public_key(), _CA_LIFETIME, _ca_extensions()))
 
     def __post_init__(self) -> None:
-        """Refuse a key and a certificate that don't go together."""
+        """Verify that key and certificate match."""
         if _public(_key(self.key).public_key()) != _public(_certificate(self.certificate).public_key()):
-            raise InvalidRequest("the authority's key is not that of its certificate")
+            raise InvalidRequest("the authority's key does not match its certificate")
 
-    def anchor(self, subject: Subject, mark: str = "") -> bytes:
-        """What a server trusts the subject by, in PEM; only certificates under it are good.
+    def anchor(self, subject: Subject, anchor_id: str = "") -> bytes:
+        """Create a trust anchor in PEM, the issuer of the subject's certificates.
 
         Args:
-            subject: who it is.
-            mark: the word that its name ends with, in place of one that no other has.
+            subject: subject of the certificates.
+            anchor_id: last word of the anchor's name; random by default.
         """
         key = _key(self.key)
-        name = _name(f"{subject} {mark or secrets.token_hex(_MARK // 2)}")
-        return _signed(key, name, name, key.public_key(), _FOR_GOOD, _signs())
+        name = _name(f"{subject} {anchor_id or secrets.token_hex(_ID // 2)}")
+        return _signed(key, name, name, key.public_key(), _CA_LIFETIME, _ca_extensions())
 
     def seal(self, key: str, value: str) -> str:
-        """Seal a key and a value: HMAC (RFC 2104) with the private key, of an encoding that has one reading."""
+        """Seal a key and a value: HMAC (RFC 2104) with the private key, of an unambiguous encoding."""
         return self._hmac(json.dumps([key, value]))
 
-    def is_seal(self, seal: str, key: str, value: str) -> bool:
-        """Verify a seal of a key and a value.
+    def verify_seal(self, seal: str, key: str, value: str) -> bool:
+        """Verify the seal of a key and a value.
 
-        Earlier versions joined the two with a newline. Such a seal is good for a key that has none: else the beginning
+        Earlier versions joined the two with a newline. Such a seal is valid only for a key without one: else the start
         of the value could be passed off as the end of the key.
         """
-        good = [self.seal(key, value), *([] if "\n" in key else [self._hmac(f"{key}\n{value}")])]
-        return any(hmac.compare_digest(seal.encode(), one.encode()) for one in good)
+        valid = [self.seal(key, value), *([] if "\n" in key else [self._hmac(f"{key}\n{value}")])]
+        return any(hmac.compare_digest(seal.encode(), one.encode()) for one in valid)
 
     def derived(self, purpose: bytes, length: int) -> bytes:
-        """A secret that whoever has the private key can derive from it (HKDF, RFC 5869).
+        """Derive a secret from the private key (HKDF, RFC 5869).
 
         Args:
-            purpose: what it is for: another one for each.
-            length: of it, in bytes.
+            purpose: context, unique to each use.
+            length: length in bytes.
         """
         return HKDF(hashes.SHA256(), length, salt=None, info=purpose).derive(self.key)
 
@@ -134,16 +138,16 @@ class Authority:
         return hmac.new(self.key, text.encode(), hashlib.sha256).hexdigest()
 
     def issue(self, request: bytes, subject: Subject, anchor: bytes, lifetime: datetime.timedelta = LIFETIME) -> bytes:
-        """A certificate in PEM for a client.
+        """Issue a client certificate, in PEM.
 
         Args:
-            request: its signing request in PEM, of which only the key is taken.
-            subject: who it is.
-            anchor: what it is trusted by.
-            lifetime: how long it is good for.
+            request: certificate signing request in PEM, of which only the key is used.
+            subject: subject of the certificate.
+            anchor: trust anchor of the subject, the issuer.
+            lifetime: lifetime of the certificate.
 
         Raises:
-            InvalidRequest: the request is none.
+            InvalidRequest: not a signing request.
         """
         issuer = _certificate(anchor).subject
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
@@ -152,16 +156,16 @@ class Authority:
     def issue_server(
         self, request: bytes, name: str, addresses: Iterable[str], lifetime: datetime.timedelta = LIFETIME
     ) -> bytes:
-        """A control host's certificate in PEM, followed by the authority's.
+        """Issue a control host's certificate, followed by the authority's, in PEM.
 
         Args:
-            request: its signing request.
-            name: of the host.
-            addresses: that it is reached at.
-            lifetime: how long it is good for.
+            request: certificate signing request in PEM, of which only the key is used.
+            name: name of the host.
+            addresses: IP addresses of the host.
+            lifetime: lifetime of the certificate.
 
         Raises:
-            InvalidRequest: the request is none, or an address.
+            InvalidRequest: not a signing request, or an invalid address.
         """
         try:
             ips = [x509.IPAddress(plain_address(one)) for one in addresses]
@@ -177,10 +181,10 @@ class Authority:
 
 
 def plain_address(text: str) -> Address:
-    """An address that hosts reach each other at.
+    """Parse an IP address without a scope, since a scope is local to one host and may be any text.
 
     Raises:
-        ValueError: it is none, or has a scope, which says something on one host only and may be any text.
+        ValueError: not an IP address, or one with a scope.
     """
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
@@ -189,7 +193,7 @@ def plain_address(text: str) -> Address:
 
 
 def new_key() -> bytes:
-    """A private key in PEM."""
+    """Generate a private key, in PEM."""
     made = ec.generate_private_key(ec.SECP256R1())
     return made.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -197,7 +201,7 @@ def new_key() -> bytes:
 
 
 def request(key: bytes) -> bytes:
-    """A signing request in PEM: who one is, the one who signs has to know."""
+    """Create a certificate signing request in PEM, without a subject: the authority sets it."""
     return (
         x509.CertificateSigningRequestBuilder()
         .subject_name(x509.Name([]))
@@ -207,13 +211,10 @@ def request(key: bytes) -> bytes:
 
 
 def subject_of(certificate: bytes) -> Subject:
-    """Whom a certificate was given to.
-
-    Args:
-        certificate: in PEM.
+    """Subject of a certificate in PEM.
 
     Raises:
-        InvalidRequest: it says of nobody what he may do.
+        InvalidRequest: not a certificate, or one without a valid name and role.
     """
     found = _certificate(certificate)
     name, role = (
@@ -224,58 +225,58 @@ def subject_of(certificate: bytes) -> Subject:
 
 
 def addresses_of(certificate: bytes) -> Sequence[str]:
-    """The addresses that a server's certificate is for."""
+    """IP addresses in a server's certificate."""
     extension = _certificate(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName)
     return [str(one) for one in extension.value.get_values_for_type(x509.IPAddress)]
 
 
 def name_of(anchor: bytes) -> str:
-    """The name of an anchor."""
+    """Name of an anchor."""
     return _common(_certificate(anchor).subject)
 
 
 def issuer_of(certificate: bytes) -> str:
-    """The name of the anchor that a certificate is under, or of the authority."""
+    """Name of a certificate's issuer: an anchor or the authority."""
     return _common(_certificate(certificate).issuer)
 
 
-def mark_of_key(certificate: bytes) -> str:
-    """A word that is another one for each key, and stays when a certificate is renewed."""
+def key_id(certificate: bytes) -> str:
+    """ID of a certificate's key, which stays the same when the certificate is renewed."""
     return hashlib.sha256(_public(_certificate(certificate).public_key())).hexdigest()[:16]
 
 
-def mark_of_request(request: bytes) -> str:
-    """A word that is another one for each key, of a signing request in PEM.
+def request_key_id(request: bytes) -> str:
+    """ID of a signing request's key.
 
     Raises:
-        InvalidRequest: the request is none.
+        InvalidRequest: not a signing request.
     """
-    return hashlib.sha256(_public(_requested(request))).hexdigest()[:_MARK]
+    return hashlib.sha256(_public(_requested(request))).hexdigest()[:_ID]
 
 
-def is_of(certificate: bytes, key: bytes) -> bool:
-    """Whether a private key is a certificate's."""
+def matches(certificate: bytes, key: bytes) -> bool:
+    """Test whether a certificate and a private key belong together."""
     return _public(_certificate(certificate).public_key()) == _public(_key(key).public_key())
 
 
 def expires(certificate: bytes) -> datetime.datetime:
-    """When a certificate ceases to be good."""
+    """Expiry of a certificate."""
     return _span(_certificate(certificate))[1]
 
 
-def is_due(certificate: bytes) -> bool:
-    """Whether it is time to renew a certificate."""
+def needs_renewal(certificate: bytes) -> bool:
+    """Test whether a certificate is in the last third of its lifetime."""
     begin, end = _span(_certificate(certificate))
-    return _now() > end - (end - begin) / _RENEWED
+    return _now() > end - (end - begin) / _RENEWAL
 
 
 def fingerprint(certificate: bytes) -> str:
-    """The SHA-256 of a certificate, as ``openssl x509 -fingerprint -sha256`` has it, in lower case without colons."""
+    """SHA-256 fingerprint of a certificate, in lower case without colons."""
     return hashlib.sha256(_certificate(certificate).public_bytes(serialization.Encoding.DER)).hexdigest()
 
 
 def split(text: bytes) -> list[bytes]:
-    """The certificates in PEM that a text has in it, in their order."""
+    """Split a PEM bundle into its certificates."""
     return _PEM.findall(text)
 
 
@@ -297,7 +298,7 @@ def _key(text: bytes) -> ec.EllipticCurvePrivateKey:
 
 
 def _requested(text: bytes) -> ec.EllipticCurvePublicKey:
-    """The key of a signing request, which the one who asks has."""
+    """Public key of a signing request, verified by the request's signature."""
     try:
         found = x509.load_pem_x509_csr(text)
     except ValueError as error:
@@ -332,8 +333,8 @@ def _subject(subject: Subject) -> x509.Name:
 _Extensions = list[tuple[x509.ExtensionType, bool]]
 
 
-def _signs() -> _Extensions:
-    """What makes a certificate one that others are signed by, but none that sign in turn."""
+def _ca_extensions() -> _Extensions:
+    """Extensions of a CA certificate without intermediate CAs."""
     usage = x509.KeyUsage(
         digital_signature=False,
         content_commitment=False,
@@ -363,9 +364,9 @@ def _signed(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _EARLY)
+        .not_valid_before(now - _CLOCK_SKEW)
         .not_valid_after(now + lifetime)
-        # RFC 5280, 4.2.1.1 and 4.2.1.2: strict readers want both.
+        # RFC 5280, 4.2.1.1 and 4.2.1.2: strict verifiers require both.
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
@@ -379,9 +380,9 @@ def _now() -> datetime.datetime:
 
 
 def _span(certificate: x509.Certificate) -> tuple[datetime.datetime, datetime.datetime]:
-    """From when until when a certificate is good."""
+    """Start and end of a certificate's validity."""
     begin, end = (
-        # From version 42 on; those without a zone are deprecated there.
+        # The attributes with a time zone exist since version 42, where the others are deprecated.
         getattr(certificate, f"{name}_utc", None) or getattr(certificate, name).replace(tzinfo=datetime.UTC)
         for name in ("not_valid_before", "not_valid_after")
     )

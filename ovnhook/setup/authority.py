@@ -100,8 +100,8 @@ def _is_good(files: AuthorityFiles, name: str, address: str) -> bool:
             x509.split(found)[1:] == [files.own.certificate.read_bytes()]
             and x509.subject_of(found) == Subject(name, x509.CONTROL)
             and x509.addresses_of(found) == [address]
-            and x509.is_of(found, key)
-            and not x509.is_due(found)
+            and x509.matches(found, key)
+            and not x509.needs_renewal(found)
         )
     except InvalidRequest:  # a file that was cut off
         return False

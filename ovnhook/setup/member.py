@@ -111,7 +111,7 @@ def renew(files: Files, door: Door) -> Iterator[Step]:
         raise InvalidConfig(f"{files.certificate}: {error.message}", "ovnhook node join") from error
     yield Step(
         f"the certificate of {subject} is good for a while",
-        lambda: not x509.is_due(files.certificate.read_bytes()),
+        lambda: not x509.needs_renewal(files.certificate.read_bytes()),
         lambda: _renew(files, door),
     )
     found = door.pages("ListCertificates", "certificates")
@@ -138,7 +138,7 @@ def _has_joined(files: Files, subject: Subject, token: Token) -> bool:
         return (
             x509.fingerprint(ca) == token.fingerprint
             and x509.subject_of(found) == subject
-            and x509.is_of(found, files.key.read_bytes())
+            and x509.matches(found, files.key.read_bytes())
         )
     except InvalidRequest:  # a file that is not there, or was cut off
         return False

@@ -257,7 +257,7 @@ def renewed(control: Machine, node: Machine) -> None:
         machine.run("systemctl is-active ovnhook-renew.timer; systemctl start ovnhook-renew")
     new = {x509.fingerprint(files.databases.certificate.read_bytes())}
     assert new != old
-    assert not x509.is_due(own.certificate.read_bytes())
+    assert not x509.needs_renewal(own.certificate.read_bytes())
     control.run(f"sleep {soon.seconds}")
     reconnect(control)
     # A database that was idle sees only while it serves the next one that it has a new certificate.

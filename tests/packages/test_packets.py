@@ -83,12 +83,12 @@ class Hosts:
         others = ipsec.peers(found, own, passes)
         rules, script = self.folder / "rules", self.folder / "script"
         known, plain = [one.address for one in others], [one.address for one in others if not one.sends]
-        rules.write_text(fence.rules(known, plain, [one.address for one in others if one.is_probed]))
+        rules.write_text(fence.rules(known, plain, [one.address for one in others if one.needs_probe]))
         script.write_text(ipsec.script(self.authority, address, others))
         assert self.network.run(address, "nft", "-f", str(rules)) == ""
         assert self.network.run(address, "sh", str(script)) == ""
-        self.said |= set(ipsec.says(own, others))
-        passes |= {one.address for one in others if one.is_probed and self.answers(address, one.address)}
+        self.said |= set(ipsec.announcements(own, others))
+        passes |= {one.address for one in others if one.needs_probe and self.answers(address, one.address)}
 
     def answers(self, source: str, target: str) -> bool:
         """Whether one control host answers another one where both have to authenticate what they send."""
@@ -198,7 +198,9 @@ def test_an_answer_counts_if_both_ways_are_authenticated(network: Network, form:
 
         # What the one that calls sends, and what the one that is called does; there are no associations.
         for here, there, port in ((one, two, "dport 6643"), (two, one, "sport 6643")):
-            peer = ipsec.Peer(there, (hosts.member(there),), accepts=True, sends=False, is_accepted=True, passes=False)
+            peer = ipsec.Peer(
+                there, (hosts.member(there),), accepts=True, sends=False, is_accepted=True, is_verified=False
+            )
             lines = ipsec.script(hosts.authority, here, [peer]).splitlines()
             (policy,) = [line for line in lines if line.startswith("xfrm policy add ") and port in line]
             assert hosts.answers(one, two)

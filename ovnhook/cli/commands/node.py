@@ -346,14 +346,14 @@ def _read_token(place: str) -> Token:
     if place != "-":
         try:
             with Path(place).open(errors="replace") as file:
-                return tokens.parse(file.read(tokens.LONGEST))
+                return tokens.parse(file.read(tokens.MAX_LENGTH))
         except OSError as error:
             raise InvalidRequest(
                 f"this is not a token, nor a file that has one: {error.strerror}", "ovnhook node join -"
             ) from error
     if sys.stdin.isatty():
         return tokens.parse(getpass.getpass("Token: "))
-    return tokens.parse(sys.stdin.read(tokens.LONGEST))
+    return tokens.parse(sys.stdin.read(tokens.MAX_LENGTH))
 
 
 def _check_root(command: str) -> None:

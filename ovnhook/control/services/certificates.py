@@ -15,7 +15,7 @@ from ovnhook.control.pages import page
 from ovnhook.control.trust import Trust
 from ovnhook.pki import members, x509
 from ovnhook.pki import token as tokens
-from ovnhook.pki.members import Invitation, Members, bracketed
+from ovnhook.pki.members import IssuedToken, Members, bracketed
 from ovnhook.pki.x509 import Subject
 
 _log = logging.getLogger(__name__)
@@ -53,10 +53,10 @@ class Certificates:
             fingerprint=x509.fingerprint(trust.authority.certificate),
             secret=tokens.new_secret(),
         )
-        invitation = Invitation(made.digest, subject, now + tokens.LIFETIME)
+        invitation = IssuedToken(made.digest, subject, now + tokens.LIFETIME)
         # One is enough for a host, and the last one that was made is the one that its administrator has.
         trust.change(
-            invitation.entry, deadline, lambda now: [one.digest for one in now.invitations if one.subject == subject]
+            invitation.entry, deadline, lambda now: [one.digest for one in now.tokens if one.subject == subject]
         )
         _log.info("%s may join within %d minutes", subject, tokens.LIFETIME // 60)
         return api.CreateTokenResponse(token=str(made), lifetime=tokens.LIFETIME)
@@ -71,21 +71,21 @@ class Certificates:
                 "hosts join: ovnhook node token NAME",
             )
         known, wanted = trust.look(deadline), request.request.encode()
-        mark = x509.mark_of_request(wanted)
+        mark = x509.request_key_id(wanted)
 
         def alone(found: Members) -> list[str]:
-            if any(one.mark != mark for one in found.named(subject)):
+            if any(one.id != mark for one in found.by_subject(subject)):
                 raise AlreadyExists(
                     f"{subject} has a certificate", f"ovnhook certificate revoke {subject.name} --role {subject.role}"
                 )
             return []
 
         alone(known)
-        anchors = [one.anchor for one in known.named(subject)]
+        anchors = [one.anchor for one in known.by_subject(subject)]
         anchor = anchors[0] if anchors else trust.authority.anchor(subject, mark)
         made = trust.authority.issue(wanted, subject, anchor)
         trust.change(members.entries_of(x509.name_of(anchor), anchor.decode(), made), deadline, alone)
-        if not trust.members.of(made):
+        if not trust.members.by_certificate(made):
             raise InvalidRequest(f"this key of {subject} was revoked, for good", "ask with another key")
         _log.info("%s is let in", subject)
         return self._issued(trust, made)
@@ -95,7 +95,7 @@ class Certificates:
     ) -> api.IssuedCertificate:
         """Issue a certificate again, under the anchor that there is."""
         trust = self._authority()
-        found = [one for one in trust.look(deadline).named(caller) if one.anchor]
+        found = [one for one in trust.look(deadline).by_subject(caller) if one.anchor]
         if not found:
             raise NotFound(f"there is nothing to renew for {caller}", "a control host's: ovnhook node renew there")
         anchor = found[-1].anchor
@@ -110,12 +110,12 @@ class Certificates:
         """Show who is let in, in pages."""
         found = self._authority().look(deadline)
         shown, token = page(
-            found.found,
+            found.all,
             lambda one: (one.subject.role, one.subject.name, one.key),
             request.page_size,
             request.page_token,
             lambda one: api.Certificate(
-                role=one.subject.role, name=one.subject.name, expires=one.ends, address=one.address
+                role=one.subject.role, name=one.subject.name, expires=one.expires, address=one.address
             ),
         )
         return api.ListCertificatesResponse(certificates=shown, next_page_token=token)
@@ -126,10 +126,10 @@ class Certificates:
         """Let somebody in no more."""
         trust = self._authority()
         subject = Subject(request.name, request.role)
-        found = trust.look(deadline).named(subject)
+        found = trust.look(deadline).by_subject(subject)
         if not found:
             raise NotFound(f"{subject} has no certificate", "ovnhook certificate list")
-        trust.change({}, deadline, [one.mark for one in found])
+        trust.change({}, deadline, [one.id for one in found])
         _log.info("%s is let in no more", subject)
         return api.RevokeCertificateResponse()
 
@@ -173,7 +173,5 @@ class Certificates:
 
 def _host(name: str, found: Members) -> list[str]:
     """The marks of what a host is let in by, and would be."""
-    hosts = [
-        one.mark for one in found.found if one.subject.name == name and one.subject.role in (x509.CONTROL, x509.NODE)
-    ]
-    return [*hosts, *(one.digest for one in found.invitations if one.subject.name == name)]
+    hosts = [one.id for one in found.all if one.subject.name == name and one.subject.role in (x509.CONTROL, x509.NODE)]
+    return [*hosts, *(one.digest for one in found.tokens if one.subject.name == name)]

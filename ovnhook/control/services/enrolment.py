@@ -29,7 +29,7 @@ class Enrolment:
         """Let a host in; the token is used up with that."""
         digest = tokens.digest(request.secret)
         found = self._trust.look(deadline)
-        invitation = next((one for one in found.invitations if one.digest == digest), None)
+        invitation = next((one for one in found.tokens if one.digest == digest), None)
         if invitation is None or invitation.expires < time.time():
             raise PermissionDenied(
                 "this token was used already, has expired, or never was one",
@@ -39,14 +39,14 @@ class Enrolment:
         wanted = request.request.encode()
         if subject.role == x509.CONTROL:
             certificate = authority.issue_server(wanted, subject.name, [request.address])
-            key, value = f"{subject} {x509.mark_of_key(certificate)}", request.address
+            key, value = f"{subject} {x509.key_id(certificate)}", request.address
         else:
             anchor = authority.anchor(subject)
             certificate = authority.issue(wanted, subject, anchor)
             key, value = x509.name_of(anchor), anchor.decode()
         entries = members.entries_of(key, value, certificate)
         # Whoever had the name before is let in no more: a host that was set up anew, or one that is not it.
-        gone = [invitation.digest, *(one.mark for one in found.named(subject) if one.key != key)]
+        gone = [invitation.digest, *(one.id for one in found.by_subject(subject) if one.key != key)]
         try:
             self._trust.change(entries, deadline, gone, needs=invitation.entry)
         except NotFound as error:

@@ -147,9 +147,9 @@ class Status:
             shared_macs=stored.shared_macs if stored else (),
             defects=stored.defects if stored else (),
             certificates=tuple(
-                cloudstate.Certificate(one.subject.name, one.subject.role, one.ends)
-                for one in self._members().found
-                if one.ends and one.subject.role in (CONTROL, NODE)
+                cloudstate.Certificate(one.subject.name, one.subject.role, one.expires)
+                for one in self._members().all
+                if one.expires and one.subject.role in (CONTROL, NODE)
             ),
             foreign=self._remotes.foreign if self._remotes else (),
             follows_rows=self._remotes.follows_rows if self._remotes else False,

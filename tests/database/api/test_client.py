@@ -238,7 +238,7 @@ def test_a_certificate_of_one_key(cloud: Cloud) -> None:
     fields = {"name": "bob", "role": "reader", "request": x509.request(secret).decode()}
     first, second = (cloud.client.call("IssueCertificate", **fields)["certificate"].encode() for _ in range(2))
     assert x509.issuer_of(first) == x509.issuer_of(second)
-    assert x509.is_of(second, secret)
+    assert x509.matches(second, secret)
     with pytest.raises(AlreadyExists, match="reader bob has a certificate"):
         cloud.client.call("IssueCertificate", **{**fields, "request": x509.request(x509.new_key()).decode()})
     cloud.client.call("RevokeCertificate", name="bob", role="reader")

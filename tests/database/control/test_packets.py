@@ -139,7 +139,7 @@ def test_one_that_is_removed_and_comes_back_with_another_key(hosts: list[Host]) 
         for host in hosts:
             host.load()
         look(*services)
-    mark = x509.mark_of_key(hosts[2].files.databases.certificate.read_bytes())
+    mark = x509.key_id(hosts[2].files.databases.certificate.read_bytes())
     services[0].change({}, Deadline.after(HANG), gone=[mark])
     look(services[1])
     assert [ADDRESSES[2] in host.files.ipsec.read_text() for host in hosts[:2]] == [False, False]

@@ -215,10 +215,10 @@ def refusal(answer: Callable[[], Any]) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("name", "role", "why"),
     [
-        ("ann", "", "'' is no role"),
-        ("ann", "admin", "'admin' is no role"),
-        ("ann", "Operator", "'Operator' is no role"),
-        ("a b", "operator", "'a b' is no name for a certificate"),
+        ("ann", "", "unknown role ''"),
+        ("ann", "admin", "unknown role 'admin'"),
+        ("ann", "Operator", "unknown role 'Operator'"),
+        ("a b", "operator", "invalid certificate name 'a b'"),
     ],
 )
 def test_certificates_that_say_no_role(clients: Clients, name: str, role: str, why: str) -> None:

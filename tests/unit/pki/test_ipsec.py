@@ -71,14 +71,14 @@ def test_nothing_else_is_authenticated_before_it_is_known_to_pass() -> None:
         "sport 16643 dport 6643",
         "sport 6643 dport 16643",
     ]
-    assert members.sends(one, two) not in ipsec.says(one, [peer])
-    assert not peer.is_probed  # its answer is not let in yet, and would be no proof
+    assert members.sends(one, two) not in ipsec.announcements(one, [peer])
+    assert not peer.needs_probe  # its answer is not let in yet, and would be no proof
     found = read(one, two, said=frozenset({members.accepts(two, one), members.accepts(one, two)}))
-    assert ipsec.peers(found, one)[0].is_probed
+    assert ipsec.peers(found, one)[0].needs_probe
     (peer,) = ipsec.peers(found, one, {two.address})
-    assert not peer.is_probed
-    assert members.sends(one, two) in ipsec.says(one, [peer])
-    again = read(one, two, said=found.said | {members.sends(one, two)})
+    assert not peer.needs_probe
+    assert members.sends(one, two) in ipsec.announcements(one, [peer])
+    again = read(one, two, said=found.announced | {members.sends(one, two)})
     assert ipsec.peers(again, one)[0].is_secured  # after a start of its control service, whoever is off
 
 
@@ -91,10 +91,10 @@ def test_nobody_is_cut_off_while_hosts_are_upgraded_one_by_one() -> None:
     for turn in (0, 1, 0, 2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0, 1, 2):
         own = hosts[turn]
         loaded[own.address] = ipsec.peers(read(*hosts, said=said), own, passes[own.address])
-        said |= set(ipsec.says(own, loaded[own.address]))
+        said |= set(ipsec.announcements(own, loaded[own.address]))
         for other in loaded[own.address]:
             back = next((one for one in loaded.get(other.address, ()) if one.address == own.address), None)
-            if other.is_probed and back and back.accepts:
+            if other.needs_probe and back and back.accepts:
                 passes[own.address].add(other.address)
         late = ipsec.unauthenticated(read(*hosts, said=said))
         assert set(late) >= {one.subject.name for one in hosts if one.address not in loaded}
@@ -118,8 +118,8 @@ def test_a_host_that_comes_back_as_another_one_begins_anew() -> None:
     assert (peer.accepts, peer.sends) == (True, True)
     (peer,) = ipsec.peers(read(one, before, after, said=said), one)  # at one address, and not yet told from each other
     assert (peer.accepts, peer.sends) == (False, False)
-    left = read(one, after, said=said | {f"gone {before.mark}"})
-    assert left.said == frozenset()
+    left = read(one, after, said=said | {f"gone {before.id}"})
+    assert left.announced == frozenset()
     (peer,) = ipsec.peers(left, one)
     assert (peer.accepts, peer.sends) == (False, False)
 
@@ -132,11 +132,11 @@ def test_what_was_said_of_one_that_is_gone_is_not_taken_out() -> None:
         two.key: f"{two.address} seal",
         members.accepts(one, two): "- seal",
         members.sends(two, one): "- seal",
-        f"gone {two.mark}": "- seal",
+        f"gone {two.id}": "- seal",
     }
     merged = members.merged(entries, now=0)
-    assert set(merged) == {one.key, members.accepts(one, two), f"gone {two.mark}"}
-    assert members.read(merged).said == frozenset()
+    assert set(merged) == {one.key, members.accepts(one, two), f"gone {two.id}"}
+    assert members.read(merged).announced == frozenset()
 
 
 def test_hosts_of_two_families_have_no_associations() -> None:

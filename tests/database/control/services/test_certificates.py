@@ -565,5 +565,5 @@ def test_an_authority_that_is_none(control: Control, directory: Path) -> None:
     with pytest.raises(InvalidConfig, match=r"ledger\.json: .*mv it away"):
         ControlServer(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder))).start()
     files.own.key.write_bytes(x509.new_key())
-    with pytest.raises(InvalidConfig, match="not that of its certificate"):
+    with pytest.raises(InvalidConfig, match="does not match its certificate"):
         ControlServer(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder))).start()
