@@ -95,7 +95,7 @@ def _looked(control: Host, northbound: Northbound) -> Iterator[Row]:
 
 def _look(northbound: Northbound, host: str, well: dict[str, ConsistentNames]) -> None:
     """What an agent reads of the northbound database."""
-    domains = {subnet: named.domain for subnet, named in well.items()}
+    domains = {subnet: named.dns_domain for subnet, named in well.items()}
     there = inventory.read(northbound.database, host, crowd.soon(), domains)
     known = inventory.look_up(northbound.database, subnets_to_check(there, well), (), (), (), (), crowd.soon())
     found = list(compare(host, there, known, {}, Domains({}, {})))

@@ -279,7 +279,7 @@ class Reconciler:
             northbound, vswitch = self._host.northbound.database, self._host.vswitch
             host = vswitch.chassis(Deadline.after(_TIMEOUT))
             # The databases first: a port that was there before its domain was seen not to run is really left over.
-            domain_names = {subnet: named.domain for subnet, named in self._well.items()}
+            domain_names = {subnet: named.dns_domain for subnet, named in self._well.items()}
             # A deadline for each: what one takes, libvirt for example, is no reason to blame the next.
             there = inventory.read(northbound, host, Deadline.after(_TIMEOUT), domain_names)
             taps = vswitch.taps(Deadline.after(_TIMEOUT))

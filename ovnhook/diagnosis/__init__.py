@@ -1,1 +1,1 @@
-"""What is wrong, in words. Pure."""
+"""Problems of a cloud and differences on a host, from observed values. Pure."""

@@ -1,4 +1,4 @@
-"""What was observed of a cloud, as values."""
+"""Observed state of a cloud, as values."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ovnhook.resources.router.values import Router
 
 @dataclass(frozen=True)
 class DatabaseState:
-    """One of the two databases.
+    """State of one of the two databases.
 
     Attributes:
         name: ``northbound`` or ``southbound``, as the configuration calls it.
-        servers: those that the configuration names.
-        error: why nothing can be read from it, or "".
+        servers: the configured servers.
+        error: why it can't be read, or "".
     """
 
     name: str
@@ -27,11 +27,11 @@ class DatabaseState:
 
 @dataclass(frozen=True)
 class Pace:
-    """How long after a change northd and the hosts have carried it out.
+    """Latency of a change until northd and the hosts have applied it (NB_Global.nb_cfg).
 
     Attributes:
-        northd: milliseconds, or None where it has not answered in time.
-        nodes: the same of each host; of one that is not there nothing can be said while northd does not answer.
+        northd: milliseconds, or None if it has not answered in time.
+        nodes: the same of each host; a host is missing while northd does not answer.
     """
 
     northd: int | None = None
@@ -40,12 +40,12 @@ class Pace:
 
 @dataclass(frozen=True)
 class RouterGateway:
-    """A router's way outside.
+    """State of a router's external gateway port.
 
     Attributes:
-        router: which one.
-        gateways: the hosts that it may be on, the preferred one first.
-        active: the host that has it, or "".
+        router: the router.
+        gateways: its gateway chassis, by priority.
+        active: the chassis that has bound the port, or "".
         error: why the control service can't set its gateways, or "".
     """
 
@@ -57,7 +57,7 @@ class RouterGateway:
 
 @dataclass(frozen=True)
 class SubnetUse:
-    """How many of the addresses are leased that a subnet has for interfaces that ask for none."""
+    """Usage of a subnet's dynamic address ranges."""
 
     subnet: str
     used: int
@@ -66,12 +66,12 @@ class SubnetUse:
 
 @dataclass(frozen=True)
 class SharedMac:
-    """A MAC address that several ports of a subnet have.
+    """A MAC address that several ports of a subnet share.
 
     Attributes:
         subnet: name of the subnet.
         mac: the MAC address.
-        owners: the ports, in words.
+        owners: descriptions of the ports.
     """
 
     subnet: str
@@ -81,7 +81,7 @@ class SharedMac:
 
 @dataclass(frozen=True)
 class RowProblem:
-    """A row of the northbound database that is not as it is to be, and what a person has to do, or ""."""
+    """A missing or modified row of the northbound database; the hint is "" where the repair is automatic."""
 
     what: str
     hint: str = ""
@@ -89,12 +89,12 @@ class RowProblem:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a host is let in with, and renews by itself.
+    """A host's certificate, which the host renews itself.
 
     Attributes:
-        host: whose it is.
+        host: its owner.
         role: ``node`` or ``control``.
-        ends: when it does, in seconds since 1970.
+        ends: time of expiry, in seconds since 1970.
     """
 
     host: str
@@ -104,12 +104,12 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Foreign:
-    """A row by which somebody told a database's servers where to listen or connect; it was taken out again.
+    """A removed row of somebody else's that made a database's servers listen or connect elsewhere.
 
     Attributes:
         database: ``northbound`` or ``southbound``.
         what: the row.
-        seen: when, in seconds since 1970.
+        seen: time of removal, in seconds since 1970.
     """
 
     database: str
@@ -119,23 +119,23 @@ class Foreign:
 
 @dataclass(frozen=True)
 class CloudState:
-    """What could be seen of a cloud; what could not be read is empty, and its database has an error.
+    """Observed state of a cloud. What could not be read is empty, and its database has an error.
 
     Attributes:
         now: seconds since 1970.
         databases: both.
-        pace: None where nobody could be asked.
+        pace: None where it could not be measured.
         nodes: all hosts.
-        router_gateways: of all routers that lead outside.
+        router_gateways: of all routers with an external gateway.
         uses: of all subnets.
         shared_macs: of all subnets.
-        defects: rows of ovnhook's that somebody has deleted or changed.
+        defects: ovnhook's rows that somebody has deleted or modified.
         certificates: of all hosts that have joined.
-        foreign: rows that were taken out not long ago.
-        follows_rows: whether this control host's northbound server listens where rows say.
-        unauthenticated: control hosts that the others know by their addresses alone, though some could do better.
-        is_fence_missing: whether the kernel of this control host lacks what it is to do with packets of others.
-        unanswered: control hosts that do not answer what this one authenticates, though they could.
+        foreign: recently removed rows.
+        follows_rows: whether this control host's northbound server takes its listening addresses from rows.
+        unauthenticated: control hosts that are only known by address, though others authenticate their packets.
+        is_fence_missing: whether the kernel of this control host lacks its packet filter and IPsec policies.
+        unanswered: control hosts that support authenticated packets, but do not answer them.
     """
 
     now: float

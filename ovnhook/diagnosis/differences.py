@@ -1,6 +1,6 @@
-"""What differs on a host between libvirt, OVN and Open vSwitch, and what mends it. Pure.
+"""Differences on a host between libvirt, OVN and Open vSwitch, and their repairs. Pure.
 
-Only what says that it is this host's is looked at, and nothing that a client of the API keeps.
+Only rows of this host are compared, and none that an API client owns.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.port.values import Claim, Owner, Port
 from ovnhook.resources.subnet import names
 
-_ON_ITS_WAY = 10.0  # seconds between the announcement of a migration and a domain at its destination, if not more
+_MIGRATION_GRACE_PERIOD = 10.0  # seconds from the announcement of a migration until libvirt lists the domain
 
 
 def subnets_to_check(inventory: Inventory, well: Mapping[str, ConsistentNames] = MappingProxyType({})) -> set[str]:
-    """The subnets whose names have to be looked at: those where something is other than when all was well."""
-    leases = _by_subnet(inventory)
+    """Subnets whose DNS records have to be checked: those that changed since they were last consistent."""
+    leases = _leases_by_subnet(inventory)
     return {
         subnet
-        for subnet in _concerned(inventory)
+        for subnet in _subnets_with_leases(inventory)
         if subnet not in well
         or inventory.versions.get(subnet) != well[subnet].version
         or leases.get(subnet, frozenset()) != well[subnet].leases
@@ -51,25 +51,25 @@ def subnets_to_check(inventory: Inventory, well: Mapping[str, ConsistentNames] =
 def consistent_names(
     inventory: Inventory, known: RelatedRows, found: Iterable[Difference], well: Mapping[str, ConsistentNames]
 ) -> dict[str, ConsistentNames]:
-    """The subnets with whose names nothing is wrong: those that were looked at, and those that are as they were."""
+    """Subnets with consistent DNS records: those just checked, and those unchanged since they were."""
     wrong = {one.repair.subnet for one in found if isinstance(one.repair, Rename)}
-    leases = _by_subnet(inventory)
-    same = _concerned(inventory) - subnets_to_check(inventory, well)
-    looked = {
-        subnet: ConsistentNames(version, known.domains[subnet], leases.get(subnet, frozenset()))
+    leases = _leases_by_subnet(inventory)
+    same = _subnets_with_leases(inventory) - subnets_to_check(inventory, well)
+    checked = {
+        subnet: ConsistentNames(version, known.dns_domains[subnet], leases.get(subnet, frozenset()))
         for subnet, version in known.versions.items()
         if subnet not in wrong
     }
-    return {subnet: well[subnet] for subnet in same} | looked
+    return {subnet: well[subnet] for subnet in same} | checked
 
 
-def _concerned(inventory: Inventory) -> set[str]:
-    """The subnets that this host has leases in."""
+def _subnets_with_leases(inventory: Inventory) -> set[str]:
+    """Subnets that this host has leases in."""
     held = {subnet for holding in inventory.holdings.values() for _, subnet, _ in holding.leases}
     return held | {subnet for subnet, _ in inventory.leases}
 
 
-def _by_subnet(inventory: Inventory) -> dict[str, frozenset[Lease]]:
+def _leases_by_subnet(inventory: Inventory) -> dict[str, frozenset[Lease]]:
     found: dict[str, set[Lease]] = {}
     for (subnet, _), lease in inventory.leases.items():
         found.setdefault(subnet, set()).add(lease)
@@ -77,43 +77,43 @@ def _by_subnet(inventory: Inventory) -> dict[str, frozenset[Lease]]:
 
 
 def foreign_domains(inventory: Inventory) -> set[UUID]:
-    """The domains of which it has to be known what they hold, as they are another host's, or nobody's."""
+    """Domains with leases here but no row of this host: their row is another host's, or missing, and has to be read."""
     leased = {lease.domain for lease in inventory.leases.values()}
     return leased - inventory.holdings.keys()
 
 
 def required_claims(host: str, inventory: Inventory) -> set[Claim]:
-    """The claims that there have to be: of the MAC addresses of this host's ports."""
+    """MAC address claims that have to exist for this host's ports."""
     ports = (port for port in inventory.ports.values() if port.host == host and port.kept_by is Owner.LIBVIRT)
     return {Claim(port.subnet, port.mac, port.domain) for port in ports}
 
 
 def with_claims(known: RelatedRows, wanted: set[Claim], there: set[Claim]) -> set[Claim]:
-    """Add claims that were there before to what is known, and return all that are as wanted.
+    """Add claims that were found by an earlier scan to `known`, and return all that are as required.
 
     Args:
-        known: what was looked up, but for those.
-        wanted: the claims that there have to be.
-        there: those that were there before: they go with their ports, which are looked at each time.
+        known: the related rows, without those claims.
+        wanted: the required claims.
+        there: claims found by an earlier scan. They are deleted only with their ports, which every scan reads.
     """
     known.claims.update({(claim.subnet, claim.mac): claim for claim in wanted & there})
     return wanted & {*known.claims.values()}
 
 
 def interfaces_without_port(inventory: Inventory, domains: Domains) -> set[tuple[UUID, str]]:
-    """The interfaces whose ports have to be known, as they are another host's, or missing."""
+    """Interfaces without a port of this host: their port is another host's, or missing, and has to be read."""
     running = {(uuid, one.mac) for uuid, run in domains.running.items() for one in run.domain.interfaces}
     return running - inventory.ports.keys()
 
 
 def subnets_with_mtu(inventory: Inventory, domains: Domains) -> set[str]:
-    """The subnets whose MTU has to be known, as the XML of an interface there sets one."""
+    """Subnets with an interface whose XML sets an MTU, which has to be compared with the subnet's."""
     setting = {(uuid, one.mac) for uuid, run in domains.running.items() for one in run.domain.interfaces if one.mtu}
     return {inventory.ports[interface].subnet for interface in setting & inventory.ports.keys()}
 
 
 def known_domains(inventory: Inventory, taps: Mapping[str, Tap]) -> dict[UUID, str]:
-    """The domains that this host has something of, with their names, or the UUID where nobody knows the name."""
+    """Domains that this host has rows or taps of, with their names, or the UUID where the name is unknown."""
     plugged = {uuid: str(uuid) for tap in taps.values() if (uuid := uuid_of(tap.domain))}
     leased = {lease.domain: lease.domain_name for lease in inventory.leases.values()}
     bound = {port.domain: port.domain_name for port in inventory.ports.values()}
@@ -121,20 +121,21 @@ def known_domains(inventory: Inventory, taps: Mapping[str, Tap]) -> dict[UUID, s
 
 
 def outgoing_migrations(host: str, inventory: Inventory) -> set[UUID]:
-    """The domains that migrate to another host, or were to."""
+    """Domains with an announced migration to another host."""
     return {uuid for uuid, holding in inventory.holdings.items() if holding.moving_to and holding.host == host}
 
 
 def compare(
     host: str, inventory: Inventory, known: RelatedRows, taps: Mapping[str, Tap], domains: Domains
 ) -> Iterator[Difference]:
-    """Everything on a host that is not as it should be.
+    """All differences on a host.
 
     Args:
         host: its chassis.
-        inventory: what was read of it, before `domains`: what a domain has only got since is not missed by it.
-        known: what was read for that (`foreign_domains` and the like).
-        taps: of its Open vSwitch, read before `domains` too.
+        inventory: its rows, read before `domains`: then a port without a running domain is really left over, and not
+            of a domain that started in between.
+        known: related rows (`foreign_domains` and the like).
+        taps: of its Open vSwitch, read before `domains`, too.
         domains: of its libvirt.
     """
     for error in inventory.broken:
@@ -142,7 +143,7 @@ def compare(
     yield from filter(None, domains.unknown.values())
     for run in domains.running.values():
         if run.hangs:
-            hint = f"virsh domcontrol {run.domain.name}; is its QEMU stopped, or its storage away?"
+            hint = f"virsh domcontrol {run.domain.name}; is its QEMU stopped, or its storage unavailable?"
             yield Difference(run.domain.name, "", "its QEMU does not answer libvirt", ManualRepair(hint))
     certain = _without(inventory, domains.unknown)
     yield from _left_over(host, certain, domains)
@@ -151,7 +152,7 @@ def compare(
         holding = inventory.holdings.get(uuid)
         if run.is_valid and not (holding and holding.moving_to):
             for interface in run.domain.interfaces:
-                what = _lacks(host, inventory, known, taps, run.domain, interface)
+                what = _interface_difference(host, inventory, known, taps, run.domain, interface)
                 if what:
                     yield Difference(run.domain.name, interface.mac, *what)
             for unsupported in _unsupported(inventory, known, run.domain):
@@ -164,14 +165,14 @@ def compare(
         if (tap.ours or (tap.domain, tap.mac) in held) and not any(
             device in run.taps and str(uuid) == tap.domain for uuid, run in domains.running.items()
         ):
-            what_tap = f"port {device} of Open vSwitch is there, and no such device of domain {tap.domain}"
+            what_tap = f"Open vSwitch has port {device}, but domain {tap.domain} has no such device"
             yield Difference("", "", what_tap, Unplug(device, tap))
     yield from _leases(certain, known, domains)
     yield from _names(inventory, known)
 
 
 def _without(inventory: Inventory, domains: Container[UUID]) -> Inventory:
-    """What there is of other domains than these."""
+    """An inventory without the rows of some domains."""
     return replace(
         inventory,
         ports={(uuid, mac): port for (uuid, mac), port in inventory.ports.items() if uuid not in domains},
@@ -181,24 +182,26 @@ def _without(inventory: Inventory, domains: Container[UUID]) -> Inventory:
 
 
 def _left_over(host: str, inventory: Inventory, domains: Domains) -> Iterator[Difference]:
-    """What is there of domains, or interfaces, that are not."""
+    """Ports and leases of domains or interfaces that do not exist."""
     for (uuid, mac), port in inventory.ports.items():
         if port.host != host or port.kept_by is not Owner.LIBVIRT:
             continue
         run = domains.running.get(uuid)
         if run is None:
             gone = Domain(uuid, port.domain_name, macs=(mac,))
-            yield Difference(port.domain_name, mac, f"port {port.id} is there, the domain does not run", Detach(gone))
+            yield Difference(
+                port.domain_name, mac, f"port {port.id} exists, but the domain is not running", Detach(gone)
+            )
         elif run.is_valid and mac not in run.domain.macs and not port.moving_to:
             yield Difference(
-                port.domain_name, mac, f"port {port.id} is there, the interface is not", Attach(run.domain)
+                port.domain_name, mac, f"port {port.id} exists, but the interface does not", Attach(run.domain)
             )
     for uuid, holding in inventory.holdings.items():
         if holding.host != host or holding.kept_by is not Owner.LIBVIRT or holding.moving_to:
             continue
         run, defined = domains.running.get(uuid), domains.defined.get(uuid)
         if run is None and defined is None:
-            yield Difference(holding.domain_name, "", "it has leases, and does not exist", Forget(uuid))
+            yield Difference(holding.domain_name, "", "it has leases, but does not exist", Forget(uuid))
             continue
         if run:
             repair: Repair = Attach(run.domain)
@@ -207,31 +210,37 @@ def _left_over(host: str, inventory: Inventory, domains: Domains) -> Iterator[Di
             repair, macs, name = Keep(defined), defined.macs, defined.name
         for mac in sorted({mac for mac, _, _ in holding.leases} - {*macs}):
             if run is None or run.is_valid:
-                yield Difference(name, mac, "it has a lease, the interface does not exist", repair)
+                yield Difference(name, mac, "it has a lease, but the interface does not exist", repair)
         if holding.domain_name != name and run is None:
-            yield Difference(name, "", f"what it holds is said to be of {holding.domain_name}", repair)
+            yield Difference(name, "", f"its leases are recorded under the name {holding.domain_name}", repair)
 
 
 def _moving(host: str, inventory: Inventory, domains: Domains) -> Iterator[Difference]:
-    """Migrations that ended without anybody saying so."""
+    """Migrations that ended without a hook call or an event."""
     for uuid, holding in inventory.holdings.items():
         name, run = holding.domain_name, domains.running.get(uuid)
         if holding.moving_to == host and run and not run.paused:
-            yield Difference(name, "", f"it has come from {holding.host}, its ports have not", Arrive(uuid))
+            yield Difference(name, "", f"it has migrated from {holding.host}, but its ports have not", Arrive(uuid))
         elif holding.moving_to == host and run is None:
             gone = Detach(Domain(uuid, name))
-            # Other hooks of the host may take their time before libvirt lists the domain.
+            # libvirt lists the domain only after all hooks of the host have run.
             yield Difference(
-                name, "", f"it was to come from {holding.host} and has not", gone, grace_period=_ON_ITS_WAY
+                name,
+                "",
+                f"its migration from {holding.host} was announced, but it has not arrived",
+                gone,
+                grace_period=_MIGRATION_GRACE_PERIOD,
             )
         elif holding.moving_to and holding.host == host and run and not run.migrates:
-            yield Difference(name, "", f"it was to go to {holding.moving_to} and has not", Stay(uuid))
+            yield Difference(
+                name, "", f"its migration to {holding.moving_to} was announced, but it still runs here", Stay(uuid)
+            )
         elif holding.moving_to and holding.host == host and run is None:
             left = Detach(Domain(uuid, name))
-            yield Difference(name, "", f"it has gone to {holding.moving_to}, its leases have not", left)
+            yield Difference(name, "", f"it has migrated to {holding.moving_to}, but its leases have not", left)
 
 
-def _lacks(
+def _interface_difference(
     host: str,
     inventory: Inventory,
     known: RelatedRows,
@@ -239,7 +248,7 @@ def _lacks(
     domain: Domain,
     interface: Interface,
 ) -> tuple[str, Repair] | None:
-    """What an interface of a running domain lacks, the first thing that there is."""
+    """The first difference of a running domain's interface, with its repair."""
     wanted = plan.port_id(domain, interface)
     attach = Attach(domain)
     port = inventory.ports.get((domain.uuid, interface.mac))
@@ -247,7 +256,7 @@ def _lacks(
         other = known.ports.get((domain.uuid, interface.mac))
         if other:
             hint = f"destroy it on {other.host} or here"
-            return f"it runs here, and its port {other.id} is that of {other.host}", ManualRepair(hint)
+            return f"it runs here, but its port {other.id} is bound to {other.host}", ManualRepair(hint)
         return f"it has no port {wanted}", attach
     if port.moving_to:
         return None
@@ -258,8 +267,8 @@ def _lacks(
         {where for mac, subnet, where in holding.leases if (mac, subnet) == (port.mac, port.subnet)} if holding else ()
     )
     if {*port.addresses} != {*held}:
-        has, holds = (" ".join(map(str, sorted(some))) or "nothing" for some in (port.addresses, held))
-        return f"port {port.id} has {has}, and what is held for it is {holds}", attach
+        has, holds = (" ".join(map(str, sorted(some))) or "none" for some in (port.addresses, held))
+        return f"port {port.id} has addresses {has} instead of the leased {holds}", attach
     if not port.intact:
         return f"columns of port {port.id} were changed", attach
     for where in port.addresses:
@@ -272,13 +281,13 @@ def _lacks(
             return f"its host name is {lease.hostname} instead of {wanted_name}", attach
     tap = taps.get(interface.device)
     if interface.device and (tap is None or tap.iface_id != wanted):
-        has = f"is bound to {tap.iface_id}" if tap else "is no port of Open vSwitch"
+        has = f"is bound to {tap.iface_id}" if tap else "is not a port of Open vSwitch"
         return f"{interface.device} {has} instead of port {wanted}", attach
-    return _lacks_mac(known, domain, port, attach)
+    return _mac_difference(known, domain, port, attach)
 
 
 def _unsupported(inventory: Inventory, known: RelatedRows, domain: Domain) -> Iterator[Unsupported]:
-    """What a running domain's XML asks for and does not get: an earlier version let it start, or the subnet changed."""
+    """Unsupported settings of a running domain: started by an earlier version, or before the subnet changed."""
     yield from domain.unsupported
     for interface in domain.interfaces:
         port = inventory.ports.get((domain.uuid, interface.mac))
@@ -286,11 +295,11 @@ def _unsupported(inventory: Inventory, known: RelatedRows, domain: Domain) -> It
             yield from filter(None, [choice.too_large(interface, port.subnet, known.mtus[port.subnet])])
 
 
-def _lacks_mac(known: RelatedRows, domain: Domain, port: Port, attach: Attach) -> tuple[str, Repair] | None:
-    """A MAC address that is not reserved for a port: a version before made it, or its subnet has another one."""
+def _mac_difference(known: RelatedRows, domain: Domain, port: Port, attach: Attach) -> tuple[str, Repair] | None:
+    """A port whose MAC address is not reserved: created by an earlier version, or in conflict with another port."""
     place = (port.subnet, port.mac)
     if rival := known.rivals.get(place):
-        hint = f"give one of the two another MAC address: virsh edit {domain.name}, and start it again"
+        hint = f"change the MAC address of one of the two: virsh edit {domain.name}, then restart it"
         owner = f"domain {rival.domain_name} on {rival.host}"
         return f"its MAC address is also that of {owner} in subnet {port.subnet}", ManualRepair(hint)
     claim = known.claims.get(place)
@@ -300,22 +309,22 @@ def _lacks_mac(known: RelatedRows, domain: Domain, port: Port, attach: Attach) -
 
 
 def _leases(inventory: Inventory, known: RelatedRows, domains: Domains) -> Iterator[Difference]:
-    """Leases that nobody holds."""
+    """Leases that no domain's row lists."""
     for (subnet, where), lease in inventory.leases.items():
         holding = inventory.holdings.get(lease.domain) or known.holdings.get(lease.domain)
         held = holding and (lease.mac, subnet, where) in holding.leases
         if not held and lease.domain not in domains.running:
-            what = f"{where} of subnet {subnet} is leased, and the domain does not hold it"
+            what = f"{where} of subnet {subnet} is leased, but the domain's row does not list it"
             yield Difference(lease.domain_name, lease.mac, what, ReleaseLease(lease))
 
 
 def _names(inventory: Inventory, known: RelatedRows) -> Iterator[Difference]:
-    """Names of this host's domains that guests do not find, and names of nothing that they do."""
-    leases = _by_subnet(inventory)
+    """Missing DNS records of this host's domains, and stale ones."""
+    leases = _leases_by_subnet(inventory)
     for subnet, there in sorted(known.names.items()):
-        domain, leased = known.domains[subnet], known.leased[subnet]
+        domain, leased = known.dns_domains[subnet], known.leased[subnet]
         ours = {lease.address: lease for lease in leases.get(subnet, ())}
-        # What is leased to a domain of another host has a name that is that one's agent's business.
+        # Records of leases of other hosts' domains are left to the agents there.
         anothers = leased - {*map(str, ours)}
         wanted = names.records(ours.values(), domain)
         owners = {record: lease for lease in ours.values() for record in names.records([lease], domain)}
@@ -323,10 +332,10 @@ def _names(inventory: Inventory, known: RelatedRows) -> Iterator[Difference]:
             has = there.get(record, "")
             beside = {*has.split()} - {*value.split()}
             if not {*value.split()} <= {*has.split()} or not beside <= anothers:
-                what = f"name {record} of subnet {subnet} is {has or 'missing'} instead of {value}"
+                what = f"DNS record {record} of subnet {subnet} is {has or 'missing'} instead of {value}"
                 rename = Rename(subnet, {record: has} if has else {}, {record: value})
                 yield Difference(owners[record].domain_name, owners[record].mac, what, rename)
         for record, value in sorted(there.items()):
             if record not in wanted and anothers.isdisjoint(names.places(record, value)):
-                what = f"name {record} of subnet {subnet} is {value}, and no lease has it"
+                what = f"DNS record {record} of subnet {subnet} is {value}, but no lease has it"
                 yield Difference("", "", what, Rename(subnet, {record: value}, {}))

@@ -1,6 +1,6 @@
-"""What is wrong with a cloud, in words: what was observed in, problems out, the gravest first. Pure.
+"""Problems of a cloud, the most severe first, from its observed state. Pure.
 
-A problem says which thing, and how it is known; its hint says where to look, or what to do.
+A problem names the object and the evidence; its hint says where to look, or what to do.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from ovnhook.resources.port.values import Port
 from ovnhook.resources.router import rules as router_rules
 
 BEAT = 30.0
-"""Seconds between two times that an agent tells of its host though nothing is new."""
+"""Heartbeat interval of an agent, in seconds: a report without changes."""
 
 STALE = 3 * BEAT
-"""Seconds after which an agent that has not told is not there."""
+"""Age of an agent's last report, in seconds, after which the agent counts as failed."""
 
-_SKEW = 60.0  # seconds that a host's clock may be ahead: more is no delay of anything
-_SHOWN = 20  # rows that are named one by one
-_NEARLY = 0.9  # of a subnet's addresses
-_SOON = 15 * 86_400.0  # seconds before a certificate ends: it should have been renewed twice as long ago
+_SKEW = 60.0  # seconds of clock skew that are tolerated
+_SHOWN = 20  # rows that are listed one by one
+_NEARLY = 0.9  # share of a subnet's addresses
+_SOON = 15 * 86_400.0  # seconds before a certificate expires; it is renewed at twice that
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that somebody has to do something about.
+    """A problem that an administrator has to solve.
 
     Attributes:
-        what: one line that names the thing.
+        what: one line that names the object.
         hint: where to look, or what to do.
     """
 
@@ -50,7 +50,7 @@ class Problem:
 
 
 def problems(seen: CloudState) -> tuple[Problem, ...]:
-    """All that is wrong, the gravest first: what stops everything, what stops traffic, what may come to that."""
+    """All problems, the most severe first: complete outages, then lost traffic, then what may lead to either."""
     hosts_known = not any(database.error for database in seen.databases if database.name == "southbound")
     return (
         *_unread(seen.databases),
@@ -72,7 +72,7 @@ def problems(seen: CloudState) -> tuple[Problem, ...]:
 
 
 def span(seconds: float) -> str:
-    """A time as people say it: ``12 s``, ``5 min``, ``3 h``, ``2 d``."""
+    """A human-readable duration: ``12 s``, ``5 min``, ``3 h``, ``2 d``."""
     for unit, size, most in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
         if seconds < most:
             return f"{seconds / size:.0f} {unit}"
@@ -90,7 +90,7 @@ def _unread(databases: Sequence[DatabaseState]) -> Iterator[Problem]:
 
 
 def _servers(databases: Sequence[DatabaseState]) -> Iterator[Problem]:
-    """What is wrong with single servers of a database that can be read."""
+    """Problems of single servers of a database that can be read."""
     for database in databases:
         unit = f"ovn-ovsdb-server-{database.name[0]}b"
         for server in () if database.error else database.servers:
@@ -101,60 +101,61 @@ def _servers(databases: Sequence[DatabaseState]) -> Iterator[Problem]:
                 )
             elif not server.connected:
                 yield Problem(
-                    f"the {database.name} database: its server {server.remote} is cut off from its cluster",
+                    f"the {database.name} database: its server {server.remote} is disconnected from its cluster",
                     "where it runs: ovs-appctl cluster/status (ovsdb-server(1)); do the other servers run?",
                 )
 
 
 def _listening(seen: CloudState) -> Iterator[Problem]:
-    """Attempts to let the databases' servers listen or connect elsewhere, and what may succeed."""
+    """Attempts to make the databases' servers listen or connect elsewhere, and control hosts that are open to them."""
     for one in seen.foreign:
         yield Problem(
             f"the {one.database} database had a foreign row {span(seen.now - one.seen)} ago, now removed: {one.what}",
-            "it tells ovsdb-server where to listen or connect. Who has a node's key can write it: "
+            "it makes ovsdb-server listen or connect elsewhere. Any holder of a node's key can write it: "
             "/var/log/ovn/ovsdb-server-nb.log; ovnhook certificate list; ovnhook certificate revoke NAME --role node",
         )
     if seen.follows_rows:
         yield Problem(
-            "the northbound database's server on this host listens where its rows say, and every node can write these",
-            "ovnhook node init --control (with --cluster where the databases are a cluster) ends that",
+            "the northbound database's server on this host listens where its rows say, and every node can write them",
+            "ovnhook node init --control (with --cluster where the databases are a cluster)",
         )
     if seen.is_fence_missing:
         yield Problem(
-            "this control host has not loaded its fence: others may reach the cluster's ports, members may not",
+            "this control host has not loaded its firewall rules: cluster ports are open to others, not to members",
             "systemctl status ovnhook-fence.service ovnhook-fence.path; systemctl start ovnhook-fence",
         )
     for name in seen.unanswered:
         yield Problem(
-            f"control host {name} does not answer authenticated packets: IP protocol 51 does not pass, or it is off",
+            f"control host {name} does not answer authenticated packets: IP protocol 51 is blocked, or it is down",
             "firewalls between it and this host, and on both: nft add rule inet filter input meta l4proto ah accept",
         )
     for name in seen.unauthenticated:
         yield Problem(
-            f"control host {name} does not authenticate its packets: who takes its address reaches the cluster's ports",
-            f"on {name}: journalctl -u ovnhook-fence; is its ovnhook-control of an earlier version?",
+            f"control host {name} does not authenticate its packets: its address alone opens the cluster's ports",
+            f"on {name}: journalctl -u ovnhook-fence; is its ovnhook-control an earlier version?",
         )
 
 
 def _northd(pace: Pace | None) -> Iterator[Problem]:
     if pace and pace.northd is None:
         yield Problem(
-            "ovn-northd does not answer: what is changed in the network does not reach the hosts",
+            "ovn-northd does not answer: network changes do not reach the hosts",
             "on the control host: systemctl status ovn-northd; its log is /var/log/ovn/ovn-northd.log",
         )
 
 
 def _defects(defects: Sequence[RowProblem]) -> Iterator[Problem]:
-    repair = "the control service repairs it within a minute; if it stays: journalctl -u ovnhook-control"
+    repair = "the control service repairs it within a minute; if it persists: journalctl -u ovnhook-control"
     for defect in defects[:_SHOWN]:
         yield Problem(f"northbound database: {defect.what}", defect.hint or repair)
     if len(defects) > _SHOWN:
-        yield Problem(f"northbound database: {len(defects) - _SHOWN} more rows are not as they are to be", repair)
+        yield Problem(f"northbound database: {len(defects) - _SHOWN} more rows are missing or modified", repair)
 
 
 def _router_gateway(gateway: RouterGateway, nodes: Sequence[Node]) -> Iterator[Problem]:
     name, external = gateway.router.name, gateway.router.external
     network = external.physical_network if external else ""
+    cut_off = f"router {name} has no external connectivity"
     if gateway.error:
         yield Problem(
             f"router {name}: its gateways can't be set: {gateway.error}",
@@ -164,22 +165,22 @@ def _router_gateway(gateway: RouterGateway, nodes: Sequence[Node]) -> Iterator[P
     if not able:
         if any(node.is_gateway for node in nodes):
             yield Problem(
-                f"router {name} leads nowhere: no gateway host has a bridge for the physical network {network}",
+                f"{cut_off}: no gateway host has a bridge for physical network {network}",
                 f"on a gateway host: ovs-vsctl set open . external_ids:ovn-bridge-mappings={network}:br-ex",
             )
         else:
             yield Problem(
-                f"router {name} leads nowhere: no host says that it can be a gateway",
+                f"{cut_off}: no host is enabled as a gateway",
                 "on the gateway host: ovs-vsctl set open . external_ids:ovn-cms-options=enable-chassis-as-gw",
             )
     elif len(router_rules.down(gateway.router, nodes)) == len(able):
         yield Problem(
-            f"router {name} leads nowhere: no gateway host ({', '.join(able)}) has a link to {network} that is up",
-            "see below what is said of them",
+            f"{cut_off}: no gateway host ({', '.join(able)}) has a link to {network} that is up",
+            "see the problems of these hosts below",
         )
     elif not gateway.active:
         yield Problem(
-            f"router {name} leads nowhere: no gateway host ({', '.join(able)}) has taken its traffic",
+            f"{cut_off}: no gateway host ({', '.join(able)}) is active",
             "on them: systemctl status ovn-controller; do they reach each other's tunnel addresses?",
         )
 
@@ -191,12 +192,12 @@ def _host(node: Node, seen: CloudState) -> Iterator[Problem]:
     age = seen.now - node.agent_seen
     if is_silent and age > STALE:
         yield Problem(
-            f"host {name} does not answer, neither ovn-controller nor ovnhook's agent",
+            f"host {name} is unreachable: neither ovn-controller nor ovnhook-agent answers",
             f"is it up, and does it reach the southbound database? Gone for good: ovnhook node remove {quoted(name)}",
         )
     elif is_silent:
         yield Problem(
-            f"host {name}: ovn-controller does not answer: what is changed in the network does not reach it",
+            f"host {name}: ovn-controller does not answer: network changes do not reach it",
             f"on {name}: systemctl status ovn-controller openvswitch-switch",
         )
     for network in sorted(node.uplinks_down & node.physical_networks):
@@ -210,22 +211,22 @@ def _host(node: Node, seen: CloudState) -> Iterator[Problem]:
         yield Problem(f"host {name} has no agent", f"on {name}: systemctl enable --now ovnhook-agent")
     elif age > STALE and not is_silent:
         yield Problem(
-            f"host {name}: its agent has not told of itself for {span(age)}",
+            f"host {name}: its agent has not reported for {span(age)}",
             f"on {name}: systemctl status ovnhook-agent; journalctl -u ovnhook-agent",
         )
     elif age < -_SKEW:
         yield Problem(
             f"host {name}: its clock is {span(-age)} ahead of the control host's",
-            f"on both: timedatectl. Until then it is not noticed when the agent of {name} ends",
+            f"on both: timedatectl. Until then a failure of the agent on {name} goes unnoticed",
         )
 
 
 def shared_macs(ports: Iterable[Port], foreign: Iterable[tuple[str, str, str]]) -> tuple[SharedMac, ...]:
-    """The MAC addresses that several ports of one subnet have.
+    """MAC addresses that several ports of one subnet have.
 
     Args:
         ports: ours.
-        foreign: subnet, MAC and name of ports of others that have one of their MACs.
+        foreign: subnet, MAC and name of unmanaged ports with one of their MACs.
     """
     owners: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for port in ports:
@@ -240,24 +241,25 @@ def shared_macs(ports: Iterable[Port], foreign: Iterable[tuple[str, str, str]]) 
 
 
 def _shared_mac(one: SharedMac) -> Problem:
+    owners = " and ".join(one.owners)
     return Problem(
-        f"subnet {one.subnet}: {' and '.join(one.owners)} have one MAC address, {one.mac}, and cut each other off",
-        "virsh edit one of the domains: take <mac> out, libvirt makes a new one; then start it again",
+        f"subnet {one.subnet}: {owners} have the same MAC address, {one.mac}, and disrupt each other's traffic",
+        "virsh edit one of the domains: remove <mac>, libvirt generates a new one; then restart it",
     )
 
 
 def _certificate(one: Certificate, now: float) -> Iterator[Problem]:
     left = one.ends - now
-    what = f"host {one.host}: its certificate as {one.role}"
+    what = f"host {one.host}: its {one.role} certificate"
     if left <= 0:
         again = {
             "node": f"ovnhook node token {one.host}; ovnhook node join there",
             "control": f"on {one.host}: ovnhook node renew",
         }
-        yield Problem(f"{what} ended {span(-left)} ago", again[one.role])
+        yield Problem(f"{what} expired {span(-left)} ago", again[one.role])
     elif left < _SOON:
         yield Problem(
-            f"{what} ends in {span(left)}, and was not renewed",
+            f"{what} expires in {span(left)} and was not renewed",
             f"on {one.host}: journalctl -u ovnhook-renew; ovnhook node renew",
         )
 
@@ -269,5 +271,5 @@ def _subnets(uses: Sequence[SubnetUse]) -> Iterator[Problem]:
         state = "full" if use.used >= use.capacity else "nearly full"
         yield Problem(
             f"subnet {use.subnet} is {state}: {use.used} of {use.capacity} addresses are leased",
-            f"ovnhook lease list --subnet {use.subnet}: leases of domains that are not needed go with 'virsh undefine'",
+            f"ovnhook lease list --subnet {use.subnet}: 'virsh undefine' releases those of unneeded domains",
         )

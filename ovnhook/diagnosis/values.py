@@ -1,4 +1,4 @@
-"""What libvirt says of a host's domains, and what differs from it with what repairs that, as values."""
+"""A host's domains as libvirt reports them; differences from them, and their repairs, as values."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ovnhook.resources.lease.values import Lease
 
 @dataclass(frozen=True)
 class Running:
-    """A domain that runs here, or is about to.
+    """A domain that is active on this host.
 
     Attributes:
-        domain: as its live XML says; without interfaces where that makes no sense, which is told elsewhere.
+        domain: parsed from its live XML; without interfaces where its metadata is invalid, which is logged separately.
         taps: the devices of all its interfaces.
-        paused: whether it does not run at the moment, as while it arrives from another host.
-        migrates: whether libvirt is doing something long with it, as moving it to another host.
-        is_valid: whether its XML could be understood.
-        hangs: whether its QEMU does not answer libvirt.
+        paused: whether it is paused, as during an incoming migration.
+        migrates: whether a libvirt job is active on it, such as an outgoing migration.
+        is_valid: whether its metadata is valid.
+        hangs: whether its QEMU monitor does not respond.
     """
 
     domain: Domain
@@ -34,13 +34,13 @@ class Running:
 
 @dataclass(frozen=True)
 class Domains:
-    """What libvirt says.
+    """All domains of a host.
 
     Attributes:
-        running: the domains that run.
-        defined: those that are defined, which some of the former are.
-        unknown: why nothing is known of some, because libvirt does not answer for them, for example; None where that
-            is as it should be.
+        running: the active domains.
+        defined: the persistent domains, active or not.
+        unknown: domains whose state is unknown, for example because libvirt does not respond for them, each with the
+            difference to report, or None where it is expected.
     """
 
     running: Mapping[UUID, Running]
@@ -50,118 +50,118 @@ class Domains:
 
 @dataclass(frozen=True)
 class Attach:
-    """Give a running domain what it lacks."""
+    """Attach a running domain again: create or correct its ports, leases and taps."""
 
     domain: Domain
 
     def __str__(self) -> str:
-        return "attach the domain as it runs"
+        return "reattach the running domain"
 
 
 @dataclass(frozen=True)
 class Detach:
-    """Take a domain's ports of this host away, or leave them to the other host of a migration."""
+    """Remove a domain's ports from this host, or leave them to the other host of a migration."""
 
     domain: Domain
 
     def __str__(self) -> str:
-        return "take its ports of this host away"
+        return "remove its ports from this host"
 
 
 @dataclass(frozen=True)
 class Arrive:
-    """Make the ports of a domain that has migrated here this host's."""
+    """Finish an incoming migration: bind the domain's ports to this host only."""
 
     domain: UUID
 
     def __str__(self) -> str:
-        return "make its ports this host's alone"
+        return "bind its ports to this host only"
 
 
 @dataclass(frozen=True)
 class Stay:
-    """Make the ports of a domain that does not migrate any more this host's alone."""
+    """Roll back a cancelled outgoing migration: bind the domain's ports to this host only."""
 
     domain: UUID
 
     def __str__(self) -> str:
-        return "make its ports this host's alone"
+        return "bind its ports to this host only"
 
 
 @dataclass(frozen=True)
 class Forget:
-    """Give back all that a domain holds."""
+    """Release all leases of a domain that does not exist any more."""
 
     domain: UUID
 
     def __str__(self) -> str:
-        return "give its leases back"
+        return "release its leases"
 
 
 @dataclass(frozen=True)
 class Keep:
-    """Make what a domain holds fit to its definition."""
+    """Update the leases of a stopped domain to its definition."""
 
     domain: Domain
 
     def __str__(self) -> str:
-        return "make what it holds fit to its definition"
+        return "update its leases to its definition"
 
 
 @dataclass(frozen=True)
 class ReleaseLease:
-    """Give one lease back."""
+    """Release one lease."""
 
     lease: Lease
 
     def __str__(self) -> str:
-        return f"give {self.lease.address} back"
+        return f"release the lease of {self.lease.address}"
 
 
 @dataclass(frozen=True)
 class Unplug:
-    """Take a port away from the integration bridge, if it is still what it was."""
+    """Remove a port from the integration bridge, unless it has changed."""
 
     device: str
     tap: Tap
 
     def __str__(self) -> str:
-        return f"take port {self.device} off the bridge"
+        return f"remove port {self.device} from the bridge"
 
 
 @dataclass(frozen=True)
 class Rename:
-    """Correct the names of a subnet."""
+    """Correct DNS records of a subnet."""
 
     subnet: str
     old: Mapping[str, str]
     new: Mapping[str, str]
 
     def __str__(self) -> str:
-        return "correct the name" if self.new else "remove the name"
+        return "correct the DNS record" if self.new else "remove the DNS record"
 
 
 @dataclass(frozen=True)
 class ManualRepair:
-    """Do nothing: a person has to.
+    """Leave a difference to the administrator.
 
     Attributes:
-        hint: what.
-        of_cloud: whether the control service reports it too.
+        hint: the action to take.
+        of_cloud: whether the control service reports the difference, too.
     """
 
     hint: str
     of_cloud: bool = False
 
     def __str__(self) -> str:
-        return f"nothing: {self.hint}"
+        return f"manual: {self.hint}"
 
 
 Repair = Attach | Detach | Arrive | Stay | Forget | Keep | ReleaseLease | Unplug | Rename | ManualRepair
 
 
 def domain_of(repair: Repair) -> UUID | None:
-    """The domain that something is to be done for, if it is one."""
+    """The domain that a repair concerns, or None."""
     match repair:
         case Attach(domain) | Detach(domain) | Keep(domain):
             return domain.uuid
@@ -179,14 +179,14 @@ def domain_of(repair: Repair) -> UUID | None:
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that is not as it should be.
+    """A difference between libvirt, OVN and Open vSwitch on a host.
 
     Attributes:
-        domain: the name of the domain, or its UUID where nobody knows the name, or "".
+        domain: the name of the domain, its UUID where the name is unknown, or "".
         interface: the MAC of its interface, or "".
-        what: in words; with the two above, what makes it the same one when it is seen again.
-        repair: what is done about it.
-        grace_period: seconds that it may be so before anything is done.
+        what: description; together with domain and interface it identifies the difference in the next scan.
+        repair: the repair.
+        grace_period: seconds that the difference may last before it is repaired.
     """
 
     domain: str
@@ -196,7 +196,7 @@ class Difference:
     grace_period: float = field(default=0.0, compare=False)
 
     def __str__(self) -> str:
-        """As one line."""
+        """One line for logs."""
         where = [f"domain {self.domain}"] if self.domain else []
         where += [f"interface {self.interface}"] if self.interface else []
         return ": ".join((*where, self.what))
@@ -204,12 +204,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check says of a difference.
+    """Result of a check for one difference.
 
     Attributes:
-        difference: which one.
+        difference: the difference.
         repaired: whether it has been repaired.
-        error: why it could not be, or "".
+        error: why the repair failed, or "".
     """
 
     difference: Difference
@@ -217,9 +217,9 @@ class CheckResult:
     error: str = ""
 
 
-def uuid_of(said: str) -> UUID | None:
-    """The UUID that somebody wrote, or None if it is none."""
+def uuid_of(text: str) -> UUID | None:
+    """The UUID in a text, or None if it is malformed."""
     try:
-        return UUID(said)
+        return UUID(text)
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""What the databases have of a host's domains, as values."""
+"""A host's rows in the databases, as values."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ovnhook.resources.port.values import Claim, Port
 
 @dataclass(frozen=True)
 class Inventory:
-    """What the northbound database has of this host.
+    """Rows of this host in the northbound database.
 
     Attributes:
-        ports: by domain and MAC; also those that are on their way here.
-        holdings: what domains hold, likewise.
+        ports: by domain and MAC; also those that are migrating here.
+        holdings: leases by domain, likewise.
         leases: by subnet and address.
-        broken: why rows that say that they are this host's can't be read.
-        versions: of the names of those subnets that were asked for and have the DNS domain that was asked for: what
-            differs whenever one of them is written.
+        broken: why rows of this host can't be read.
+        versions: of the DNS records of the requested subnets, where their DNS domain is the requested one. A version
+            changes with every write.
     """
 
     ports: Mapping[tuple[UUID, str], Port] = field(default_factory=dict)
@@ -35,25 +35,25 @@ class Inventory:
 
 @dataclass(frozen=True)
 class RelatedRows:
-    """What has to be known beside that.
+    """Rows that an inventory has to be compared with.
 
     Attributes:
         holdings: of domains that are not in the inventory.
         ports: of interfaces that are not.
-        names: the names of those subnets where they have to be looked at.
-        versions: of these.
-        domains: the DNS domain of each of them.
-        leased: which of the addresses are leased that the names of each lead to.
+        names: DNS records by subnet, of the subnets to check.
+        versions: of these records.
+        dns_domains: the DNS domain of each of these subnets.
+        leased: the leased ones of the addresses in these records, by subnet.
         claims: of the MAC addresses of this host's ports, by subnet and MAC.
-        rivals: the ports of other domains that these are of.
-        mtus: of those subnets where interfaces set an MTU.
+        rivals: ports of other domains that hold such a claim.
+        mtus: of subnets where interfaces set an MTU.
     """
 
     holdings: dict[UUID, Holding] = field(default_factory=dict)
     ports: dict[tuple[UUID, str], Port] = field(default_factory=dict)
     names: dict[str, dict[str, str]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
-    domains: dict[str, str] = field(default_factory=dict)
+    dns_domains: dict[str, str] = field(default_factory=dict)
     leased: dict[str, frozenset[str]] = field(default_factory=dict)
     claims: dict[tuple[str, str], Claim] = field(default_factory=dict)
     rivals: dict[tuple[str, str], Port] = field(default_factory=dict)
@@ -62,14 +62,14 @@ class RelatedRows:
 
 @dataclass(frozen=True)
 class ConsistentNames:
-    """The names of a subnet when nothing was wrong with them.
+    """DNS records of a subnet that a scan found consistent.
 
     Attributes:
-        version: of the names.
-        domain: the subnet's DNS domain.
+        version: of the records.
+        dns_domain: the subnet's DNS domain.
         leases: this host's there.
     """
 
     version: str
-    domain: str
+    dns_domain: str
     leases: frozenset[Lease]

@@ -62,7 +62,7 @@ def test_whatever_differs_is_told_and_mended(world: World) -> None:
     assert done.returncode == 8
     everything = " ".join(one["difference"] for one in json.loads(done.stdout))
     for mac, what in zip(
-        MACS, ("has 10.10.0.250", "columns of port", "it has no port", "is bound to wrong"), strict=False
+        MACS, ("has addresses 10.10.0.250", "columns of port", "it has no port", "is bound to wrong"), strict=False
     ):
         assert any(what in one["difference"] for one in json.loads(done.stdout) if one["interface"] == mac)
     assert "name drifts of subnet default is missing" in everything

@@ -84,7 +84,7 @@ def test_an_agent_that_ended(world: World) -> None:
     agent.kill()
     mutate = ["ovn-sbctl", "set", "Chassis_Private", "hv1", f"external_ids:ovnhook\\:seen={int(time.time()) - 600}"]
     world.control.run(mutate)
-    told_alone(world, "host hv1: its agent has not told of itself for 10 min")
+    told_alone(world, "host hv1: its agent has not reported for 10 min")
     agent.start()
     world.wait_for(lambda: status(world)["ok"], "all to be well again", lambda: problems(world))
 
@@ -94,6 +94,6 @@ def test_a_host_without_power(world: World) -> None:
     for daemon in ("agent", "ovn-controller"):
         world.hv1.daemon(daemon).kill()
     world.control.run(["ovn-sbctl", "set", "Chassis_Private", "hv1", "external_ids:ovnhook\\:seen=1"])
-    told_alone(world, "host hv1 does not answer, neither ovn-controller nor ovnhook's agent")
+    told_alone(world, "host hv1 is unreachable: neither ovn-controller nor ovnhook-agent answers")
     world.make_whole()
     world.wait_for(lambda: status(world)["ok"], "all to be well again", lambda: problems(world))

@@ -305,7 +305,7 @@ def test_status_reports_two_ports_with_one_mac(control: Control, foreign: tuple[
         control.northbound.transact(delete("DNS", key(uuids.claim("blue", MAC))))
         control.attach("twin", "blue", mac=MAC)
         other = "domain twin on hv1"
-    said = f"have one MAC address, {MAC}, and cut each other off"
+    said = f"have the same MAC address, {MAC}, and disrupt each other's traffic"
 
     def told() -> list[str]:
         found = control.ovnhook("status", "--format", "json").json["problems"]

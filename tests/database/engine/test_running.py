@@ -48,7 +48,7 @@ def differing(
     """What differs on hv1, if these domains run there and are defined so; two are kept from one look to the next."""
     database = world.northbound.database
     well = {} if well is None else well
-    there = inventory.read(database, "hv1", soon(), {subnet: named.domain for subnet, named in well.items()})
+    there = inventory.read(database, "hv1", soon(), {subnet: named.dns_domain for subnet, named in well.items()})
     taps = frozenset(one.device for each in running for one in each.interfaces)
     domains = Domains({one.uuid: Running(one, taps) for one in running}, {one.uuid: one for one in running})
     claims = set() if claims is None else claims

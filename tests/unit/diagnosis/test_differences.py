@@ -87,7 +87,9 @@ def host() -> Host:
     leased = frozenset({str(LEASE.address), "10.1.0.77"})
     records = names.records([LEASE], "example") | {"far": "10.1.0.77", "77.0.1.10.in-addr.arpa": "far.example"}
     claims = {("blue", MAC): Claim("blue", MAC, WEB)}
-    beside = RelatedRows(names={"blue": records}, domains={"blue": "example"}, leased={"blue": leased}, claims=claims)
+    beside = RelatedRows(
+        names={"blue": records}, dns_domains={"blue": "example"}, leased={"blue": leased}, claims=claims
+    )
     running = {WEB: Running(WEB1, frozenset({"vnet0"}))}
     return Host([PORT], [HOLDING], [LEASE], taps, running, {WEB: WEB1}, beside)
 
@@ -111,8 +113,8 @@ def test_nothing_differs(host: Host) -> None:
     ("port", "what"),
     [
         (replace(PORT, id="if-2"), "its port is if-2 instead of if-1"),
-        (replace(PORT, addresses=(FREE,)), "has 10.1.0.9, and what is held for it is 10.1.0.5"),
-        (replace(PORT, addresses=()), "has nothing, and what is held for it is 10.1.0.5"),
+        (replace(PORT, addresses=(FREE,)), "has addresses 10.1.0.9 instead of the leased 10.1.0.5"),
+        (replace(PORT, addresses=()), "has addresses none instead of the leased 10.1.0.5"),
         (replace(PORT, intact=False), "columns of port if-1 were changed"),
     ],
 )
@@ -130,7 +132,7 @@ def test_a_port_that_is_missing(host: Host) -> None:
     assert only(host).repair == Attach(WEB1)
     host.beside.ports[WEB, MAC] = replace(PORT, host="hv2")
     found = only(host)
-    assert "its port if-1 is that of hv2" in found.what
+    assert "its port if-1 is bound to hv2" in found.what
     assert isinstance(found.repair, ManualRepair)
 
 
@@ -207,12 +209,12 @@ def test_an_interface_that_is_not_there(host: Host) -> None:
     bare = replace(WEB1, interfaces=(), macs=())
     host.running = {WEB: Running(replace(bare, defined_only_macs=(MAC,)))}
     host.taps = {}
-    assert [found.what for found in host.differences()] == ["port if-1 is there, the interface is not"]
+    assert [found.what for found in host.differences()] == ["port if-1 exists, but the interface does not"]
     host.ports = []
     assert host.differences() == []
     host.running = {WEB: Running(bare)}
     found = only(host)
-    assert (found.what, found.repair) == ("it has a lease, the interface does not exist", Attach(bare))
+    assert (found.what, found.repair) == ("it has a lease, but the interface does not exist", Attach(bare))
 
 
 def test_a_domain_whose_metadata_makes_no_sense(host: Host) -> None:

@@ -65,32 +65,32 @@ def with_node(node: Node) -> CloudState:
         ),
         (
             replace(WELL, follows_rows=True),
-            "the northbound database's server on this host listens where its rows say, and every node can write these",
+            "the northbound database's server on this host listens where its rows say, and every node can write them",
         ),
         (
             replace(WELL, unanswered=("c2",)),
-            "control host c2 does not answer authenticated packets: IP protocol 51 does not pass, or it is off",
+            "control host c2 does not answer authenticated packets: IP protocol 51 is blocked, or it is down",
         ),
         (
             replace(WELL, is_fence_missing=True),
-            "this control host has not loaded its fence: others may reach the cluster's ports, members may not",
+            "this control host has not loaded its firewall rules: cluster ports are open to others, not to members",
         ),
         (
             replace(WELL, pace=Pace(None, {"gw1": None, "gw2": None, "hv1": None})),
-            "ovn-northd does not answer: what is changed in the network does not reach the hosts",
+            "ovn-northd does not answer: network changes do not reach the hosts",
         ),
         (
             replace(WELL, pace=Pace(3, {"gw1": 5, "gw2": 5, "hv1": None})),
-            "host hv1: ovn-controller does not answer: what is changed in the network does not reach it",
+            "host hv1: ovn-controller does not answer: network changes do not reach it",
         ),
         (
             replace(WELL, pace=Pace(3, {"gw1": 5, "gw2": 5})),
-            "host hv1: ovn-controller does not answer: what is changed in the network does not reach it",
+            "host hv1: ovn-controller does not answer: network changes do not reach it",
         ),
         (with_node(replace(HV1, agent="", agent_seen=0)), "host hv1 has no agent"),
         (
             with_node(replace(HV1, agent_seen=int(NOW) - 100)),
-            "host hv1: its agent has not told of itself for 100 s",
+            "host hv1: its agent has not reported for 100 s",
         ),
         (
             with_node(replace(HV1, agent_seen=int(NOW) + 300)),
@@ -100,7 +100,7 @@ def with_node(node: Node) -> CloudState:
             replace(
                 with_node(replace(HV1, agent_seen=int(NOW) - 100)), pace=Pace(3, {"gw1": 5, "gw2": 5, "hv1": None})
             ),
-            "host hv1 does not answer, neither ovn-controller nor ovnhook's agent",
+            "host hv1 is unreachable: neither ovn-controller nor ovnhook-agent answers",
         ),
         (
             with_node(replace(GW2, uplinks_down=frozenset({"external"}))),
@@ -108,23 +108,23 @@ def with_node(node: Node) -> CloudState:
         ),
         (
             replace(WELL, nodes=(HV1,)),
-            "router gateway leads nowhere: no host says that it can be a gateway",
+            "router gateway has no external connectivity: no host is enabled as a gateway",
         ),
         (
             replace(WELL, nodes=tuple(replace(one, physical_networks=frozenset({"else"})) for one in WELL.nodes)),
-            "router gateway leads nowhere: no gateway host has a bridge for the physical network external",
+            "router gateway has no external connectivity: no gateway host has a bridge for physical network external",
         ),
         (
             replace(WELL, router_gateways=(RouterGateway(ROUTER, ("gw1", "gw2")),)),
-            "router gateway leads nowhere: no gateway host (gw1, gw2) has taken its traffic",
+            "router gateway has no external connectivity: no gateway host (gw1, gw2) is active",
         ),
         (
             replace(WELL, certificates=(Certificate("hv1", "node", NOW + 9.2 * DAY),)),
-            "host hv1: its certificate as node ends in 9 d, and was not renewed",
+            "host hv1: its node certificate expires in 9 d and was not renewed",
         ),
         (
             replace(WELL, certificates=(Certificate("c1", "control", NOW - 3 * DAY),)),
-            "host c1: its certificate as control ended 3 d ago",
+            "host c1: its control certificate expired 3 d ago",
         ),
         (
             replace(WELL, uses=(SubnetUse("blue", 90, 100),)),
@@ -137,7 +137,7 @@ def with_node(node: Node) -> CloudState:
         ),
         (
             replace(WELL, databases=(DatabaseState("northbound", (ALONE, Server("tcp:x", model="clustered"))),)),
-            "the northbound database: its server tcp:x is cut off from its cluster",
+            "the northbound database: its server tcp:x is disconnected from its cluster",
         ),
         (
             replace(WELL, databases=(DatabaseState("northbound", (Server("tcp:x", "refused"),), "OVN: refused"),)),
@@ -154,7 +154,7 @@ def test_all_links_outside_are_down() -> None:
     """The router's trouble first, then each host's."""
     nodes = tuple(replace(one, uplinks_down=one.physical_networks) for one in WELL.nodes)
     assert told(replace(WELL, nodes=nodes)) == [
-        "router gateway leads nowhere: no gateway host (gw1, gw2) has a link to external that is up",
+        "router gateway has no external connectivity: no gateway host (gw1, gw2) has a link to external that is up",
         "host gw1 has no link to the physical network external that is up",
         "host gw2 has no link to the physical network external that is up",
     ]
@@ -207,5 +207,5 @@ def test_span(seconds: float, words: str) -> None:
 def test_a_control_host_that_is_known_by_its_address_alone() -> None:
     """Whoever takes the address would be taken for it."""
     assert told(replace(WELL, unauthenticated=("c2",))) == [
-        "control host c2 does not authenticate its packets: who takes its address reaches the cluster's ports"
+        "control host c2 does not authenticate its packets: its address alone opens the cluster's ports"
     ]

@@ -194,7 +194,7 @@ def test_a_certificate_that_was_not_renewed_is_told(cloud: Cloud) -> None:
     keyfiles.replace_certificate(shown, short)
     cloud.invite("hv1")  # has looked
     assert (
-        "problem: host c1: its certificate as control ends in 14 d, and was not renewed" in cloud.ovnhook("status").out
+        "problem: host c1: its control certificate expires in 14 d and was not renewed" in cloud.ovnhook("status").out
     )
     carry_out(setup.steps(cloud.files, "c1", "127.0.0.2"), print)
     cloud.invite("hv1")

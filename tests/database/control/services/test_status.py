@@ -123,7 +123,7 @@ def test_what_is_wrong_is_said_first(well: Control) -> None:
     done = well.ovnhook("status")
     first, second, blank, *_ = done.out.splitlines()
     assert done.status == 8
-    assert first.startswith("problem: host hv1: its agent has not told of itself for ")
+    assert first.startswith("problem: host hv1: its agent has not reported for ")
     assert second.startswith("   hint: on hv1: ")
     assert blank == ""
 
@@ -185,7 +185,7 @@ def test_gateways(well: Control) -> None:
     assert problems(well) == ["host gw1 has no link to the physical network external that is up"]
     tell(well.southbound, "gw1", uplinks_down="")
     well.southbound.transact({"op": "update", "table": "Port_Binding", "where": [], "row": {"chassis": ["set", []]}})
-    assert problems(well) == ["router gateway leads nowhere: no gateway host (gw1, gw2) has taken its traffic"]
+    assert problems(well) == ["router gateway has no external connectivity: no gateway host (gw1, gw2) is active"]
 
 
 def test_subnets_that_are_full(well: Control) -> None:
