@@ -57,7 +57,7 @@ def main() -> int:
         elif stuck != was_stuck:
             _log.error("these loops do not go on: %s: systemd will start the agent again", ", ".join(stuck))
         was_stuck = stuck
-        lost = [database.tend() for database in (host.northbound.database, host.vswitch.database)]
+        lost = [database.keep_alive() for database in (host.northbound.database, host.vswitch.database)]
         if any(lost):
             reconciler.wake()
     reporter.stop()

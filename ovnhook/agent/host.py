@@ -35,7 +35,7 @@ class Host:
     """
 
     def __init__(self, config: Config) -> None:
-        tls.show(config)
+        tls.configure(config)
         self.northbound = Northbound(config.northbound)
         self.vswitch = Vswitch(config.vswitch, config.integration_bridge)
         pool = IPNetwork(config.isolated_pool)

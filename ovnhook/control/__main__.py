@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif stuck != was_stuck:
             _log.error("these do not go on: %s: systemd will start the service again", ", ".join(stuck))
         was_stuck = stuck
-        server.tend()
+        server.keep_alive()
     systemd.notify("STOPPING=1")
     server.stop()
     return 0

@@ -81,7 +81,7 @@ class ControlServer:
     def __init__(self, path: Path, config: Config, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._config = config
-        tls.show(config)
+        tls.configure(config)
         self._northbound = Northbound(config.northbound)
         self._southbound = Southbound(config.southbound)
         self._vswitch = Vswitch(config.vswitch, config.integration_bridge)
@@ -175,11 +175,11 @@ class ControlServer:
             self._prober.start()
             self._started = started.pop_all()
 
-    def tend(self) -> None:
+    def keep_alive(self) -> None:
         """Keep the databases' connections alive; called every few seconds."""
-        self._northbound.database.tend()
-        self._southbound.database.tend()
-        self._vswitch.database.tend()
+        self._northbound.database.keep_alive()
+        self._southbound.database.keep_alive()
+        self._vswitch.database.keep_alive()
 
     def stop(self) -> None:
         """Let the calls that are under way end, and end."""

@@ -1,1 +1,1 @@
-"""The OVSDB databases: OVN northbound and the host's Open vSwitch. Nothing else imports ``ovs``."""
+"""OVSDB client: transactions, replicas, snapshots, TLS. Nothing else imports ``ovs``."""

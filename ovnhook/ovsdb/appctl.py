@@ -1,4 +1,4 @@
-"""What a server of a database says of itself (ovsdb-server(7), "Database Service Models"; RFC 7047 knows no such)."""
+"""Status and control of ovsdb-servers: the database ``_Server`` (ovsdb-server(7)) and ovs-appctl(8)."""
 
 from __future__ import annotations
 
@@ -13,61 +13,61 @@ from ovnhook.ovsdb.connection import Database, reason, round_trip
 from ovnhook.ovsdb.operation import select
 from ovnhook.ovsdb.serverstate import Server
 
-_OF_SERVERS = "_Server"  # the database that every server has, of the databases that it serves: ovsdb-server(5)
+_SERVER = "_Server"  # describes the databases that a server has: ovsdb-server(5)
 
 
-def ask(remote: str, database: str, deadline: Deadline) -> Server:
-    """Ask one server, over a connection of its own; whatever goes wrong is in the answer.
+def server_status(remote: str, database: str, deadline: Deadline) -> Server:
+    """Query the status of one server, over a new connection. Errors are part of the result.
 
     Args:
-        remote: where it is, one alone.
-        database: ``OVN_Northbound``.
-        deadline: when to give up.
+        remote: a single remote.
+        database: name of the database, such as ``OVN_Northbound``.
+        deadline: deadline of the query.
     """
-    server = Database(remote, _OF_SERVERS)
+    server = Database(remote, _SERVER)
     columns = ["model", "connected", "leader"]
     try:
         (found,) = server.transact([select("Database", ["name", "==", database], columns=columns)], deadline)
     except OvnhookError as error:
-        where = (f"{_OF_SERVERS}: {remote}: ", f"{_OF_SERVERS} at {remote}: ")
+        where = (f"{_SERVER}: {remote}: ", f"{_SERVER} at {remote}: ")
         return Server(remote, error=error.message.removeprefix(where[0]).removeprefix(where[1]))
     finally:
         server.close()
     if not found:
-        return Server(remote, error=f"it does not serve {database}")
+        return Server(remote, error=f"does not serve {database}")
     return Server(remote, model=found[0]["model"], connected=found[0]["connected"], leader=found[0]["leader"])
 
 
 def cut_connections(socket: str, deadline: Deadline) -> None:
-    """Let a server of this host, if it runs, cut all connections that it has; who is let in comes again.
+    """Close all connections of a local server, if it runs. Trusted clients reconnect.
 
     Args:
-        socket: the server's control socket (ovs-appctl(8)).
-        deadline: when to give up.
+        socket: control socket of the server (ovs-appctl(8)).
+        deadline: deadline of the command.
 
     Raises:
-        Unavailable: it does not answer.
+        Unavailable: the server does not answer.
     """
-    _tell(socket, "ovsdb-server/reconnect", deadline)
+    _call(socket, "ovsdb-server/reconnect", deadline)
 
 
 def list_remotes(socket: str, deadline: Deadline) -> list[str]:
-    """Where a server of this host listens by its command line; nothing if it does not run.
+    """Remotes on a local server's command line; empty if it does not run.
 
     Args:
-        socket: the server's control socket (ovs-appctl(8)).
-        deadline: when to give up.
+        socket: control socket of the server (ovs-appctl(8)).
+        deadline: deadline of the command.
 
     Raises:
-        Unavailable: it does not answer.
+        Unavailable: the server does not answer.
     """
-    return _tell(socket, "ovsdb-server/list-remotes", deadline).split()
+    return _call(socket, "ovsdb-server/list-remotes", deadline).split()
 
 
-def _tell(socket: str, command: str, deadline: Deadline) -> str:
-    """The answer of a server of this host to a command, or nothing if it does not run."""
-    patience = int(deadline.remaining * 1000)
-    error, stream = ovs.stream.Stream.open_block(ovs.stream.Stream.open(f"unix:{socket}"), timeout=patience)
+def _call(socket: str, command: str, deadline: Deadline) -> str:
+    """Run a command in a local server; return its output, or "" if the server does not run."""
+    timeout = int(deadline.remaining * 1000)
+    error, stream = ovs.stream.Stream.open_block(ovs.stream.Stream.open(f"unix:{socket}"), timeout=timeout)
     if error in (errno.ENOENT, errno.ECONNREFUSED):
         return ""
     if error:

@@ -1,4 +1,4 @@
-"""Plain transactions with an OVSDB server: no replica, so the cost does not depend on the number of rows."""
+"""OVSDB transactions without a replica, so that their cost does not depend on the number of rows."""
 
 from __future__ import annotations
 
@@ -17,33 +17,31 @@ import ovs.stream
 
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Conflict, OvnhookError, Unavailable
-from ovnhook.ovsdb import poll  # noqa: F401  # for what it puts in place
+from ovnhook.ovsdb import poll  # noqa: F401  # replaces select(2)
 from ovnhook.ovsdb.operation import Operation, Row
 from ovnhook.ovsdb.tls import REFUSED
 
 _log = logging.getLogger(__name__)
 
-# What ovsdb-server calls the errors that mean "somebody was faster" (RFC 7047, section 5.2; transaction.c of OVS).
-_RACES = frozenset({"duplicate uuid", "timed out", "referential integrity violation"})
-_MOST_IDLE = 4  # connections: a server has those of all hosts
-
-_SERVER_TROUBLE = frozenset({"cluster error", "not owner", "canceled", "I/O error", "resources exhausted"})
+# Errors caused by a concurrent change (RFC 7047, section 5.2; transaction.c of OVS).
+_CONFLICTS = frozenset({"duplicate uuid", "timed out", "referential integrity violation"})
+_SERVER_ERRORS = frozenset({"cluster error", "not owner", "canceled", "I/O error", "resources exhausted"})
+_MAX_IDLE = 4  # connections: a server has those of all hosts
 
 
 class ConstraintViolation(AlreadyExists):
-    """An index of the schema forbids the transaction: somebody else's row has that name."""
+    """Violation of an index of the schema: another row has that name."""
 
 
 class Database:
-    """A database behind one or several servers (a RAFT cluster), for any number of threads.
+    """Thread-safe client of a database on one or several servers (a RAFT cluster).
 
-    Connections are kept open between transactions. Any server of a cluster serves; the one that answered last is asked
-    first, and another one when it does not answer.
+    Idle connections are pooled. Any server of a cluster will do: the one that answered last is tried first, then the
+    others.
 
     Args:
-        remotes: ``unix:/path``, ``tcp:host:port``, ``ssl:host:port`` (ovnhook.ovsdb.tls), several of them separated by
-            commas.
-        name: of the database: ``OVN_Northbound``, ``Open_vSwitch``.
+        remotes: ``unix:/path``, ``tcp:host:port`` or ``ssl:host:port`` (ovnhook.ovsdb.tls), separated by commas.
+        name: name of the database, such as ``OVN_Northbound``.
     """
 
     def __init__(self, remotes: str, name: str) -> None:
@@ -55,62 +53,68 @@ class Database:
         self._lock = threading.Lock()
 
     def transact(self, operations: Sequence[Operation], deadline: Deadline) -> list[list[Row]]:
-        """Carry out the operations as one transaction: all of them or none.
+        """Execute operations as one transaction: all or nothing.
+
+        Example::
+
+            database = Database("unix:/run/ovn/ovnnb_db.sock", "OVN_Northbound")
+            key = ["name", "==", "blue"]
+            (switches,) = database.transact([select("Logical_Switch", key)], Deadline.after(2.5))
 
         Args:
-            operations: in order.
-            deadline: when to give up.
+            operations: operations, in order.
+            deadline: deadline of the transaction.
 
         Returns:
-            for each operation the rows it selected (empty for the writing ones).
+            the selected rows of each operation; empty for writes.
 
         Raises:
-            Conflict: a row to be made exists, or a required one is not as required. Nothing was written.
+            Conflict: a row to insert exists, or a `require` failed. Nothing was written.
             ConstraintViolation: an index of the schema forbids it. Nothing was written.
-            Unavailable: no server answered in time. It may or may not have been written. Where there are several there
-                is time left to try again with another one.
+            Unavailable: no server answered in time. The transaction may have been committed. With several servers there
+                is time left for a retry with another one.
 
-        It may be sent twice, if a connection that was used before ends: whoever makes rows whose UUIDs are not chosen
-        has to look whether they are there.
+        The request may be sent twice if a reused connection breaks: inserts without a chosen UUID must check for
+        existing rows.
         """
         request = ovs.jsonrpc.Message.create_request("transact", [self.name, *operations])
         while True:
-            # A process that was stopped must not write when it goes on.
+            # A process that was suspended must not write late.
             deadline.check(f"{self.name} at {self.remotes}")
-            # One server that is silent must leave time for the others.
-            patience = deadline.half(deadline.remaining) if len(self._order) > 1 else deadline
+            # A silent server must leave time for the others.
+            timeout = deadline.half(deadline.remaining) if len(self._order) > 1 else deadline
             with deadline.waiting(self.name):
                 connection, was_idle = self._connection(deadline)
-                reply = round_trip(connection, request, patience)
+                reply = round_trip(connection, request, timeout)
             if not isinstance(reply, int):
                 break
-            self._give_up(connection)
+            self._discard(connection)
             if was_idle and reply != errno.ETIMEDOUT:
-                continue  # it had ended before, and nobody could know: the network was away
+                continue  # a stale connection, after a network failure
             spent = deadline.time_spent() if reply == errno.ETIMEDOUT else ""
             raise Unavailable(f"{self.name} at {self.remotes}: {reason(reply)}{spent}")
-        self._keep(connection)
+        self._release(connection)
         if reply.type == ovs.jsonrpc.Message.T_ERROR:
             raise Unavailable(f"{self.name} at {self.remotes}: {reply.error}")
         return [_rows(result, self.name) for result in reply.result]
 
-    def tend(self) -> bool:
-        """Answer the keep-alive probes that came in over idle connections, and close those that ended.
+    def keep_alive(self) -> bool:
+        """Answer the server's inactivity probes on idle connections, and close broken ones.
 
-        Called every few seconds by a process that lives on; the server drops a connection that is silent.
+        A daemon calls this every few seconds; otherwise the server drops its connections.
 
         Returns:
-            whether one had ended: the database may have been away, or be another one now.
+            True if a connection was broken: the database may have been restarted or replaced.
         """
         with self._lock:
             idle, self._idle = self._idle, []
         alive = [connection for connection in idle if _is_alive(connection)]
         for connection in alive:
-            self._keep(connection)
+            self._release(connection)
         return len(alive) < len(idle)
 
-    def _give_up(self, connection: ovs.jsonrpc.Connection) -> None:
-        """Close a connection of no use, and those to the same server; ask another one the next time."""
+    def _discard(self, connection: ovs.jsonrpc.Connection) -> None:
+        """Close a broken connection and idle ones to the same server, and try that server last."""
         with self._lock:
             same = [idle for idle in self._idle if idle.name == connection.name]
             self._idle = [idle for idle in self._idle if idle.name != connection.name]
@@ -118,10 +122,10 @@ class Database:
         for one in (connection, *same):
             one.close()
 
-    def _keep(self, connection: ovs.jsonrpc.Connection) -> None:
-        """Keep a connection for the next transaction, where there are not enough of them."""
+    def _release(self, connection: ovs.jsonrpc.Connection) -> None:
+        """Return a connection to the pool, or close it if the pool is full."""
         with self._lock:
-            if len(self._idle) < _MOST_IDLE:
+            if len(self._idle) < _MAX_IDLE:
                 self._idle.append(connection)
                 return
         connection.close()
@@ -134,7 +138,7 @@ class Database:
             connection.close()
 
     def _connection(self, deadline: Deadline) -> tuple[ovs.jsonrpc.Connection, bool]:
-        """A connection, and whether it was used before."""
+        """Get a connection, and whether it is a reused one."""
         while True:
             with self._lock:
                 if not self._idle:
@@ -144,14 +148,14 @@ class Database:
                 return connection, True
         failures: list[str] = []
         for remote in list(self._order):
-            # One server that is silent must leave time for the others.
-            patience = deadline.remaining / (len(self._order) - len(failures))
+            # A silent server must leave time for the others.
+            timeout = deadline.remaining / (len(self._order) - len(failures))
             try:
                 opened = ovs.stream.Stream.open(remote)
             except (ValueError, OverflowError) as wrong:  # ovn-remote may be anything
                 failures.append(f"{remote}: {wrong}")
                 continue
-            error, stream = ovs.stream.Stream.open_block(opened, timeout=int(patience * 1000))
+            error, stream = ovs.stream.Stream.open_block(opened, timeout=int(timeout * 1000))
             if not error:
                 with self._lock:
                     self._order.sort(key=lambda other: other != remote)
@@ -161,7 +165,7 @@ class Database:
 
 
 def is_address(remote: str) -> bool:
-    """Whether a remote is a socket or an IP address with a port: a name would be looked up, whatever the deadline."""
+    """Test for a unix socket or an IP address with a port: the resolver ignores deadlines, so names are not allowed."""
     kind, _, where = remote.strip().partition(":")
     host, _, port = where.rpartition(":")
     try:
@@ -174,7 +178,7 @@ def is_address(remote: str) -> bool:
 def round_trip(
     connection: ovs.jsonrpc.Connection, request: ovs.jsonrpc.Message, deadline: Deadline
 ) -> ovs.jsonrpc.Message | int:
-    """The reply to a request, or the error number of what went wrong."""
+    """Send a request; return the reply, or an errno."""
     error: int = connection.send(request)
     while not error:
         connection.run()
@@ -196,7 +200,7 @@ def round_trip(
 
 
 def _is_alive(connection: ovs.jsonrpc.Connection) -> bool:
-    """Read what came in while the connection was idle; whether it can be used on."""
+    """Process messages received on an idle connection; return False if it is broken."""
     while True:
         error, message = connection.recv()
         if error == errno.EAGAIN:
@@ -213,28 +217,28 @@ def _answer_probe(connection: ovs.jsonrpc.Connection, message: ovs.jsonrpc.Messa
 
 
 def _rows(result: Any, database: str) -> list[Row]:
-    """The rows of one operation's result; raises what its error means."""
-    if result is None:  # an operation after one that failed, which says why
+    """Rows of one operation's result. Raises its error, if any."""
+    if result is None:  # not executed: an operation before it failed
         return []
     error = result.get("error")
     if not error:
         return list(result.get("rows", []))
-    said = f"{database}: {error}: {result.get('details', '')}"
-    if error in _RACES:
-        raise Conflict(said)
+    message = f"{database}: {error}: {result.get('details', '')}"
+    if error in _CONFLICTS:
+        raise Conflict(message)
     if error == "constraint violation":
-        raise ConstraintViolation(said)
-    if error in _SERVER_TROUBLE:
-        raise Unavailable(said)
-    raise OvnhookError(said)
+        raise ConstraintViolation(message)
+    if error in _SERVER_ERRORS:
+        raise Unavailable(message)
+    raise OvnhookError(message)
 
 
 def reason(error: int) -> str:
-    """An error number of a connection, in words."""
+    """Describe an errno of a connection."""
     if error == ovs.jsonrpc.EOF:
         return "the server closed the connection"
     if error == errno.ETIMEDOUT:
         return "no answer in time"
     if error == REFUSED:
-        return "TLS failed: the server's certificate is not of database_ca, or it refuses database_certificate"
+        return "TLS failed: the server's certificate is not signed by database_ca, or it rejects database_certificate"
     return os.strerror(error)

@@ -1,7 +1,7 @@
-"""poll(2) in place of select(2) for the library `ovs`.
+"""Replacement of select(2) by poll(2) in the library `ovs`.
 
-Its poller uses select(2), which takes no file descriptor above 1023. A control service whose clients hold many
-connections has such descriptors, and would fail with ValueError at its next connection to a database.
+Its poller uses select(2), which is limited to file descriptors up to 1023. A control service with many client
+connections has higher ones, and its next connection to a database would raise ValueError.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ class _HasFile(Protocol):
 
 
 class Poll:
-    """Takes the place of `ovs.poller.SelectPoll`, which adds up the events of a descriptor; poll(2) replaces them."""
+    """Replacement of `ovs.poller.SelectPoll`. Like it, registering a descriptor again adds events."""
 
     def __init__(self) -> None:
         self._events: dict[int, int] = {}
 
     def register(self, file: int | _HasFile, events: int) -> None:
-        """Wait for events of a descriptor, beside those that are waited for already."""
+        """Add events of a descriptor."""
         number = file if isinstance(file, int) else file.fileno()
         self._events[number] = self._events.get(number, 0) | events
 
     def poll(self, timeout: int) -> list[tuple[int, int]]:
-        """Wait, for so many milliseconds at most; without end if it is negative."""
+        """Wait for events; the timeout is in milliseconds, negative for none."""
         found = select.poll()
         for number, events in self._events.items():
             found.register(number, events)

@@ -1,7 +1,4 @@
-"""Some tables of a database, kept as they are there: for those who want to know what changes.
-
-This is the plain monitor of RFC 7047, section 4.1.5, whose rows are those that a select reads.
-"""
+"""Replica of tables that reports their changes, by a monitor (RFC 7047, section 4.1.5)."""
 
 from __future__ import annotations
 
@@ -15,20 +12,20 @@ from typing import Any
 import ovs.jsonrpc
 import ovs.poller
 
-from ovnhook.ovsdb import poll  # noqa: F401  # for what it puts in place
+from ovnhook.ovsdb import poll  # noqa: F401  # replaces select(2)
 from ovnhook.ovsdb.operation import Row
 
 _log = logging.getLogger(__name__)
 
-_PAUSE = 200  # ms between two looks whether to stop
-_BACKOFF = (1000, 2000)  # ms between two attempts to connect: the least that ovs allows, and the longest
-_BEHIND = 10.0  # seconds that one which is behind is passed over: then the cluster itself is another one, from a backup
-_SERVER = "_Server"  # the server's own database: ovsdb-server(7), "Server Database"
+_STOP_INTERVAL = 200  # ms between checks of the stop event
+_BACKOFF = (1000, 2000)  # ms between connection attempts; the minimum is that of ovs
+_STALE_TIMEOUT = 10.0  # seconds to avoid a stale server; afterwards the cluster was replaced, as by a restore
+_SERVER = "_Server"  # ovsdb-server(7), "Server Database"
 
 
 @dataclass(frozen=True)
 class RowDifference:
-    """What became of a row: `old` is None for one that was made, `new` for one that is gone."""
+    """Change of a row: `old` is None for an insert, `new` is None for a delete."""
 
     table: str
     uuid: str
@@ -37,12 +34,12 @@ class RowDifference:
 
 
 class Replica:
-    """Tells how tables change, from when it is followed until that is stopped. Each one is followed once.
+    """Replica of some columns of a database, to be followed once.
 
     Args:
-        remotes: ``unix:/path``, ``tcp:host:port``, several of them separated by commas: any server of a cluster does.
-        name: of the database.
-        tables: the columns of each table that are of interest.
+        remotes: remotes of the servers, separated by commas, as for `Database`.
+        name: name of the database.
+        tables: columns to monitor, by table.
     """
 
     def __init__(self, remotes: str, name: str, tables: Mapping[str, Sequence[str]]) -> None:
@@ -52,18 +49,23 @@ class Replica:
         self._session = ovs.jsonrpc.Session.open_multiple([remote.strip() for remote in remotes.split(",")])
         self._session.reconnect.set_backoff(*_BACKOFF)
         self._rows: dict[tuple[str, str], Row] = {}
-        self._asked: dict[str, Any] = {_SERVER: None, name: None}
+        self._requests: dict[str, Any] = {_SERVER: None, name: None}
         self._index = 0
-        self._good_at = time.monotonic()
+        self._last_synced = time.monotonic()
         self._synced = False
 
     def follow(self, stop: threading.Event) -> Iterator[list[RowDifference]]:
-        """What differs from what was told before: first all rows there are, then each change as one list.
+        """Yield changes: first all rows, then one list per transaction.
 
-        After an outage that is what has changed meanwhile: a server that was started again tells only what there is.
+        After an outage the missed changes are yielded, computed from the new initial rows.
+
+        Example::
+
+            for changes in Replica("unix:/run/ovn/ovnnb_db.sock", "OVN_Northbound", {"DNS": ["records"]}).follow(stop):
+                handle(changes)
 
         Args:
-            stop: ends it when it is set.
+            stop: ends the iteration when set.
         """
         connection = -1
         try:
@@ -71,35 +73,35 @@ class Replica:
                 self._session.run()
                 if self._session.is_connected() and connection != self._session.get_seqno():
                     connection = self._session.get_seqno()
-                    self._ask(_SERVER, {"Database": {"columns": ["name", "connected", "index"]}})
+                    self._monitor(_SERVER, {"Database": {"columns": ["name", "connected", "index"]}})
                 elif self._synced and not self._session.is_connected():
-                    self._synced, self._good_at = False, time.monotonic()
-                    _log.warning("%s is out of reach: what changes there is told when it is back", self._where)
+                    self._synced, self._last_synced = False, time.monotonic()
+                    _log.warning("%s is unreachable: its changes are reported after reconnecting", self._where)
                 message = self._session.recv()
                 if message is None:
                     self._wait()
                     continue
-                found = self._take(message)
+                found = self._process(message)
                 if found is not None:
                     yield found
         finally:
             self._session.close()
 
-    def _ask(self, database: str, tables: Mapping[str, Any]) -> None:
-        """Ask for tables of a database, and to be told how they change."""
+    def _monitor(self, database: str, tables: Mapping[str, Any]) -> None:
+        """Request a monitor of tables."""
         request = ovs.jsonrpc.Message.create_request("monitor", [database, database, tables])
-        self._asked[database] = request.id
+        self._requests[database] = request.id
         self._session.send(request)
 
     def _wait(self) -> None:
         poller = ovs.poller.Poller()
         self._session.wait(poller)
         self._session.recv_wait(poller)
-        poller.timer_wait(_PAUSE)
+        poller.timer_wait(_STOP_INTERVAL)
         poller.block()
 
-    def _take(self, message: ovs.jsonrpc.Message) -> list[RowDifference] | None:
-        """What a message of the server changes; None where it says nothing of the tables."""
+    def _process(self, message: ovs.jsonrpc.Message) -> list[RowDifference] | None:
+        """Changes in a message; None if it is not about the tables."""
         if message.type == ovs.jsonrpc.Message.T_NOTIFY and message.method == "update":
             database, updates = message.params
             if database == self._name:
@@ -109,22 +111,22 @@ class Replica:
                     for uuid, update in changed.items()
                 ]
             self._check(updates)
-        elif message.id == self._asked[_SERVER]:
-            # One that knows no such table is asked as well.
+        elif message.id == self._requests[_SERVER]:
+            # An error reply, from a server without the table, is accepted as well.
             if self._check(message.result or {}):
-                self._ask(self._name, self._tables)
-        elif message.id == self._asked[self._name]:
+                self._monitor(self._name, self._tables)
+        elif message.id == self._requests[self._name]:
             if message.type == ovs.jsonrpc.Message.T_REPLY:
                 if self._rows:
-                    _log.info("%s is back", self._where)
+                    _log.info("%s is reachable again", self._where)
                 self._synced = True
                 return self._replace(message.result)
-            _log.warning("%s can't be watched: %s", self._where, message.error)
+            _log.warning("%s cannot be monitored: %s", self._where, message.error)
             self._session.force_reconnect()
         return None
 
     def _replace(self, initial: Mapping[str, Any]) -> list[RowDifference]:
-        """Take what there is for all that there is."""
+        """Replace all rows; return the differences."""
         rows = {(table, uuid): row["new"] for table, found in initial.items() for uuid, row in found.items()}
         changed = [key for key in {**self._rows, **rows} if self._rows.get(key) != rows.get(key)]
         return [self._set(*key, rows.get(key)) for key in changed]
@@ -136,18 +138,18 @@ class Replica:
         return RowDifference(table, uuid, old, new)
 
     def _check(self, databases: Mapping[str, Any]) -> bool:
-        """Whether a server is to be asked.
+        """Check the status of the server; reconnect to another one if it returns False.
 
-        One that is cut off from its cluster is left for another one; so is one that is behind what was told already:
-        all of that would be taken back, and told again.
+        A server is unusable if it is disconnected from its cluster, or stale: reported changes would be undone and
+        reported again.
         """
         for update in databases.get("Database", {}).values():
             row = update.get("new", {})
             if row.get("name") != self._name:
                 continue
             index = row["index"] if isinstance(row["index"], int) else 0  # of the cluster's log; there may be none
-            behind = index < self._index and time.monotonic() < self._good_at + _BEHIND
-            if not row["connected"] or behind:
+            is_stale = index < self._index and time.monotonic() < self._last_synced + _STALE_TIMEOUT
+            if not row["connected"] or is_stale:
                 self._session.force_reconnect()
                 return False
             self._index = index

@@ -1,4 +1,4 @@
-"""What a server of a database says of itself, as a value. Pure."""
+"""Status of an ovsdb-server as a value. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Server:
-    """One server of a database, as ovsdb-server(7) lets it say of itself (its database ``_Server``).
+    """Status of one server of a database, from the table Database of ``_Server`` (ovsdb-server(5)).
 
     Attributes:
-        remote: where it was asked, as the configuration names it.
-        error: why it did not answer, or "".
-        model: ``standalone``, ``clustered`` or, when it did not answer, "".
-        connected: whether it is in touch with most of its cluster; one that stands alone always is.
-        leader: whether it leads its cluster; one that stands alone always does.
+        remote: its remote, as configured.
+        error: error of the query, or "".
+        model: ``standalone`` or ``clustered``; "" after an error.
+        connected: it is in contact with a majority of its cluster; always true if standalone.
+        leader: it is the leader of its cluster; always true if standalone.
     """
 
     remote: str

@@ -1,9 +1,8 @@
-"""A database at one moment, and what makes another one the same again. Pure.
+"""Database snapshots, and the transaction that restores one. Pure.
 
-As a file it is what ``ovsdb-client backup`` writes, a database file like any other (ovsdb(5), "Standalone Format"). Its
-counterpart, ``ovsdb-client restore``, is of no use here: it gives rows new UUIDs, and ours are derived from what the
-rows are. One transaction that makes what is missing, changes what differs and deletes what came later keeps them,
-serves a cluster as well as a single server, and asks nobody to let go of the database.
+A snapshot is a file of ``ovsdb-client backup`` (ovsdb(5), "Standalone Format"). ``ovsdb-client restore`` assigns new
+UUIDs, but ours are derived (ovnhook.base.uuids). Instead one transaction inserts missing rows, updates changed ones and
+deletes newer ones. That keeps UUIDs, and works with clusters and while clients are connected.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from ovnhook.ovsdb.owned import KIND
 NORTHBOUND = "OVN_Northbound"
 
 _HEADER = re.compile(rb"OVSDB JSON (\d+) ([0-9a-f]{40})\n")
-_GLOBAL = "NB_Global"  # has one row, which has another UUID in each database
-_STAYS = "trust"  # the kind of the row of those who are let in: one who was put out since is not let in again
-_OF_HOSTS = {"Connection", "SSL"}  # where the servers listen, and with which files: set by whoever sets a host up
-_OF_NORTHD = {
+_GLOBAL = "NB_Global"  # has one row, whose UUID differs in each database
+_TRUST = "trust"  # kind of the row that is never restored: a revocation is final
+_HOST_TABLES = {"Connection", "SSL"}  # configuration of the server, set up per host
+_NOT_RESTORED = {
     _GLOBAL: {
         *("connections", "ssl"),
         *("nb_cfg", "nb_cfg_timestamp", "sb_cfg", "sb_cfg_timestamp", "hv_cfg", "hv_cfg_timestamp"),
@@ -34,7 +33,7 @@ _OF_NORTHD = {
     "Logical_Switch_Port": {"up"},
     "Logical_Router_Port": {"status"},
 }
-"""Columns that say how things are, or belong to hosts; they are not what somebody wished."""
+"""Columns with status or host configuration instead of a desired state."""
 
 Rows = Mapping[str, Mapping[str, Row]]
 """Rows by table and UUID."""
@@ -42,13 +41,13 @@ Rows = Mapping[str, Mapping[str, Row]]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All rows of a database.
+    """Schema and rows of a database.
 
     Attributes:
-        name: of the database.
-        version: of its schema.
-        tables: the schema of each table.
-        rows: in every table.
+        name: name of the database.
+        version: version of its schema.
+        tables: schema of each table.
+        rows: rows of all tables.
     """
 
     name: str
@@ -62,104 +61,102 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class DatabaseDifference:
-    """What a database has to have changed.
+    """Difference between a database and a snapshot.
 
     Attributes:
-        missing: rows to be made.
-        changed: columns to be set.
-        later: rows to be deleted.
+        missing: rows to insert.
+        changed: columns to update.
+        newer: rows to delete.
     """
 
     missing: Rows
     changed: Rows
-    later: Rows
+    newer: Rows
 
     def __bool__(self) -> bool:
-        return any((self.missing, self.changed, self.later))
+        return any((self.missing, self.changed, self.newer))
 
     def __str__(self) -> str:
-        counts = (sum(map(len, rows.values())) for rows in (self.missing, self.changed, self.later))
-        return "{} rows missing, {} changed, {} that came later".format(*counts)
+        counts = (sum(map(len, rows.values())) for rows in (self.missing, self.changed, self.newer))
+        return "{} rows missing, {} changed, {} newer than the snapshot".format(*counts)
 
 
 def parse(data: bytes) -> Snapshot:
-    """A snapshot from its file.
+    """Parse the content of a snapshot file.
 
     Raises:
-        InvalidRequest: it is none, or not all of it is there.
+        InvalidRequest: not a snapshot, or a damaged one.
     """
     records = list(_records(data))
     if len(records) != 2:  # the schema and all rows
-        raise InvalidRequest(f"a snapshot of a database has two records, and this one {len(records)}")
+        raise InvalidRequest(f"not a database snapshot: expected 2 records, found {len(records)}")
     schema, rows = records
     try:
         tables = schema["tables"]
         return Snapshot(schema["name"], schema["version"], tables, {table: rows.get(table, {}) for table in tables})
     except (KeyError, TypeError, AttributeError) as error:
-        raise InvalidRequest(f"no snapshot of a database: {error!r}") from error
+        raise InvalidRequest(f"not a database snapshot: {error!r}") from error
 
 
 def check_fits(then: Snapshot, now: Snapshot) -> None:
-    """Refuse a snapshot of which a database could not hold everything.
+    """Refuse a snapshot that the database cannot store completely.
 
     Args:
         then: the snapshot.
-        now: what is in the database.
+        now: the present state.
 
     Raises:
-        InvalidRequest: it is of another database, or of a newer schema.
+        InvalidRequest: a snapshot of another database, or of a newer schema.
     """
     if then.name != now.name:
-        raise InvalidRequest(f"a snapshot of the database {then.name}, and not of {now.name}")
+        raise InvalidRequest(f"expected a snapshot of {now.name}, found one of {then.name}")
     for table, schema in then.tables.items():
         unknown = schema["columns"].keys() - now.tables.get(table, {"columns": {}})["columns"].keys()
         if unknown:
             raise InvalidRequest(
-                f"made with version {then.version} of the schema of {then.name}: version {now.version} here has no"
+                f"snapshot with schema version {then.version} of {then.name}: version {now.version} here has no"
                 f" {table}.{min(unknown)}",
-                "restore it with the OVN that it was made with, or a newer one",
+                "restore it with the same or a newer version of OVN",
             )
 
 
 def difference(then: Snapshot, now: Snapshot) -> DatabaseDifference:
-    """What has to change so that a database is as it was.
-
-    Rows that are not ovnhook's are brought back where they are missing, and else left as they are.
+    """Difference to restore. Foreign rows are restored if missing, and otherwise left alone.
 
     Args:
-        then: what is to be in it again; it fits (check_fits).
-        now: what is in it.
+        then: the snapshot, which has passed check_fits.
+        now: the present state.
     """
     missing: dict[str, dict[str, Row]] = {}
     changed: dict[str, dict[str, Row]] = {}
-    for table, uuid, row in (*_wanted(then, now), *_of_all(then, now)):
-        wished = {name: value for name, value in row.items() if name not in _OF_NORTHD.get(table, ())}
+    for table, uuid, row in (*_restored(then, now), *_global(then, now)):
+        desired = {name: value for name, value in row.items() if name not in _NOT_RESTORED.get(table, ())}
         if uuid not in now.rows[table]:
-            missing.setdefault(table, {})[uuid] = wished
+            missing.setdefault(table, {})[uuid] = desired
             continue
         present = now.rows[table][uuid]
-        if columns := {name: value for name, value in wished.items() if present[name] != value}:
+        if columns := {name: value for name, value in desired.items() if present[name] != value}:
             changed.setdefault(table, {})[uuid] = columns
-    later = {
+    newer = {
         table: found
         for table in _roots(now)
         if (found := {
             uuid: row
             for uuid, row in now.rows[table].items()
-            if uuid not in then.rows.get(table, {}) and _kind(row) not in ("", _STAYS)
+            if uuid not in then.rows.get(table, {}) and _kind(row) not in ("", _TRUST)
         })
     }  # fmt: skip
-    return DatabaseDifference(missing, changed, later)
+    return DatabaseDifference(missing, changed, newer)
 
 
 def operations(change: DatabaseDifference, now: Snapshot) -> list[Operation]:
-    """The difference as one transaction, which fails if rows have come or gone since `now`."""
+    """Transaction that applies a difference. It fails if rows were added or deleted since `now`."""
     return [
         *(
             require(table, [], [{"_uuid": ref(UUID(one))} for one in rows], ["_uuid"])
             for table, rows in now.rows.items()
         ),
-        *(delete(table, key(UUID(uuid))) for table, rows in change.later.items() for uuid in rows),
+        *(delete(table, key(UUID(uuid))) for table, rows in change.newer.items() for uuid in rows),
         *(insert(table, UUID(uuid), row) for table, rows in change.missing.items() for uuid, row in rows.items()),
         *(update(table, key(UUID(uuid)), row) for table, rows in change.changed.items() for uuid, row in rows.items()),
     ]
@@ -170,23 +167,23 @@ def _records(data: bytes) -> Iterator[Any]:
     while place < len(data):
         header = _HEADER.match(data, place)
         if not header:
-            raise InvalidRequest("no snapshot of a database, or a damaged one")
+            raise InvalidRequest("not a database snapshot, or a damaged one")
         place = header.end() + int(header[1])
         record = data[header.end() : place]
         if hashlib.sha1(record, usedforsecurity=False).hexdigest().encode() != header[2]:
-            raise InvalidRequest("a damaged snapshot of a database, or one that was cut off")
+            raise InvalidRequest("damaged or truncated database snapshot")
         yield json.loads(record)
 
 
-def _wanted(then: Snapshot, now: Snapshot) -> Iterator[tuple[str, str, Row]]:
-    """The rows of then that are to be as they were: ours and lost ones, and whatever is part of those."""
+def _restored(then: Snapshot, now: Snapshot) -> Iterator[tuple[str, str, Row]]:
+    """Rows of the snapshot to restore: ours and missing ones, with their parts."""
     tables = {uuid: table for table, rows in then.rows.items() for uuid in rows}
     roots = {table for table in _roots(then) if table != _GLOBAL}
     todo = []
     for table in roots:
         for uuid, row in then.rows[table].items():
             present = now.rows[table].get(uuid)
-            if present is None or (_kind(present) != _STAYS and (_kind(row) or _kind(present))):
+            if present is None or (_kind(present) != _TRUST and (_kind(row) or _kind(present))):
                 todo.append(uuid)
     seen = set(todo)
     while todo:
@@ -199,24 +196,24 @@ def _wanted(then: Snapshot, now: Snapshot) -> Iterator[tuple[str, str, Row]]:
                 todo.append(part)
 
 
-def _of_all(then: Snapshot, now: Snapshot) -> Iterator[tuple[str, str, Row]]:
-    """The row that is about the whole database, under the UUID that it has now."""
+def _global(then: Snapshot, now: Snapshot) -> Iterator[tuple[str, str, Row]]:
+    """Row of NB_Global, with its present UUID."""
     for uuid, row in then.rows.get(_GLOBAL, {}).items():
         yield _GLOBAL, next(iter(now.rows[_GLOBAL]), uuid), row
 
 
 def _roots(snapshot: Snapshot) -> Iterator[str]:
-    """The tables whose rows stand for themselves; those of others go when nothing refers to them (RFC 7047, 3.2)."""
-    return (table for table, schema in snapshot.tables.items() if schema.get("isRoot") and table not in _OF_HOSTS)
+    """Root tables; rows of others are garbage-collected when unreferenced (RFC 7047, 3.2)."""
+    return (table for table, schema in snapshot.tables.items() if schema.get("isRoot") and table not in _HOST_TABLES)
 
 
 def _kind(row: Row) -> str:
-    """What a row of ours is, or "" of somebody else's."""
+    """Kind of a row of ours, or "" for a foreign row."""
     return map_of(row.get("external_ids", ["map", []])).get(KIND, "")
 
 
 def _references(value: Any) -> Iterator[str]:
-    """The UUIDs in a value."""
+    """UUIDs in a value."""
     if isinstance(value, list):
         if len(value) == 2 and value[0] == "uuid":
             yield value[1]

@@ -1,8 +1,8 @@
-"""Databases that are reached by TLS (``ssl:HOST:PORT``): what they are shown, and errors instead of exceptions.
+"""TLS connections to databases (``ssl:HOST:PORT``).
 
-The library's stream of this kind raises what goes wrong with a certificate, where its callers await an error number,
-and wakes up without end while a server is silent in the handshake. The files are read for each connection, so
-certificates are renewed without a restart.
+The library's stream raises exceptions for certificate errors, where its callers expect an errno, and busy-loops while a
+server is silent during the handshake. Files are read for each connection, so certificates are renewed without a
+restart.
 """
 
 from __future__ import annotations
@@ -17,64 +17,64 @@ import ovs.stream
 from ovnhook.base.config import Config
 
 REFUSED = errno.EPROTO
-"""The error number of a connection that fails for its certificates."""
+"""Errno of a failed certificate verification, on either side."""
 
 
-# The library takes numbers of OpenSSL's for those of the system.
+# The library returns error codes of OpenSSL as an errno.
 _NUMBERS = {int(ssl.SSL_ERROR_SSL): REFUSED, int(ssl.SSL_ERROR_EOF): errno.ECONNRESET}
 _ENDED = {errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN}
 
 
 class Stream(ovs.stream.SSLStream):  # type: ignore[misc]
-    """A connection by TLS, as the library's callers expect any other."""
+    """TLS stream that returns an errno for every error."""
 
-    _is_made = False
-    _is_heard = False
+    _is_connected = False
+    _has_received = False
 
     @staticmethod
     def _open(suffix: str, dscp: int) -> tuple[int, Any]:
         try:
             error, socket = ovs.stream.SSLStream._open(suffix, dscp)
-        except (OSError, TypeError):  # a file can't be read or is none such (SSLError is an OSError), or none is set
+        except (OSError, TypeError):  # a file is unreadable or invalid (SSLError is an OSError), or not configured
             return REFUSED, None
         return error, socket
 
     def connect(self) -> int:
-        """See ovs.stream.Stream; also ends the handshake, which is not begun again."""
-        if self._is_made:
+        """See ovs.stream.Stream; completes the handshake, once."""
+        if self._is_connected:
             return 0
         try:
             error = int(super().connect())
         except OSError as raised:
-            return self._blamed(raised.errno or REFUSED)
-        self._is_made = not error
-        return self._blamed(error)
+            return self._translated(raised.errno or REFUSED)
+        self._is_connected = not error
+        return self._translated(error)
 
     def connect_wait(self, poller: ovs.poller.Poller) -> None:
-        """See ovs.stream.Stream; in the handshake it is the server's turn, and not ours."""
+        """See ovs.stream.Stream; the handshake waits for the server."""
         self.recv_wait(poller)
 
     def recv(self, n: int) -> tuple[int, Any]:
         """See ovs.stream.Stream."""
         error, data = super().recv(n)
-        self._is_heard = self._is_heard or bool(data)
-        if not error and not data and not self._is_heard:
+        self._has_received = self._has_received or bool(data)
+        if not error and not data and not self._has_received:
             error = errno.ECONNRESET
-        return self._blamed(error), data
+        return self._translated(error), data
 
     def send(self, buf: Any) -> int:
         """See ovs.stream.Stream."""
         sent = int(super().send(buf))
-        return sent if sent >= 0 else -self._blamed(-sent)
+        return sent if sent >= 0 else -self._translated(-sent)
 
-    def _blamed(self, error: int) -> int:
-        """An error as what it is: a server that refuses us may just end the connection, even after the handshake."""
+    def _translated(self, error: int) -> int:
+        """Translate an errno: a server may reject a certificate by closing the connection, even after the handshake."""
         error = _NUMBERS.get(error, error)
-        return REFUSED if error in _ENDED and not self._is_heard else error
+        return REFUSED if error in _ENDED and not self._has_received else error
 
 
-def show(config: Config) -> None:
-    """Let the connections of this process be made with a configuration's certificate from now on."""
+def configure(config: Config) -> None:
+    """Set the certificate, key and CA for new connections of this process."""
     ovs.stream.Stream.register_method("ssl", Stream)
     ovs.stream.Stream.ssl_set_certificate_file(config.database_certificate or None)
     ovs.stream.Stream.ssl_set_private_key_file(config.database_private_key or None)

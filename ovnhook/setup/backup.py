@@ -195,7 +195,7 @@ def _answers(config: Config) -> bool:
 
 def _ask(config: Config) -> None:
     """Find out whether the database answers; what is wrong is said better by this than by the tool."""
-    tls.show(config)
+    tls.configure(config)
     database = Database(config.northbound, NORTHBOUND)
     try:
         database.transact([select("NB_Global", columns=["_uuid"])], Deadline.after(_ANSWER))

@@ -122,7 +122,7 @@ class Status:
         sides = {"northbound": self._northbound.database, "southbound": self._southbound.database}
         with ThreadPoolExecutor() as pool:
             asked = [
-                (side, pool.submit(appctl.ask, remote.strip(), database.name, Deadline.after(share)))
+                (side, pool.submit(appctl.server_status, remote.strip(), database.name, Deadline.after(share)))
                 for side, database in sides.items()
                 for remote in database.remotes.split(",")
             ]

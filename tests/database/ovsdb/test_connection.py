@@ -371,7 +371,7 @@ def test_only_some_connections_are_kept(northbound: Server) -> None:
         northbound.resume()
         assert [one.result(HANG) for one in waiting] == [[]] * 12
     assert len(database._idle) == 4
-    assert not database.tend()
+    assert not database.keep_alive()
     assert len(database._idle) == 4
 
 
@@ -398,7 +398,7 @@ def test_an_idle_connection_answers_the_servers_probes(northbound: Server) -> No
     (idle,) = database._idle
     for _ in range(2):
         assert select.select([idle.stream.socket], [], [], HANG)[0]
-        database.tend()
+        database.keep_alive()
         assert database._idle == [idle]
     assert _names(database) == []
     assert database._idle == [idle]
@@ -411,5 +411,5 @@ def test_tending_lets_go_of_what_has_ended(northbound: Server) -> None:
     (idle,) = database._idle
     northbound.stop()
     assert select.select([idle.stream.socket], [], [], HANG)[0]
-    database.tend()
+    database.keep_alive()
     assert database._idle == []

@@ -41,7 +41,7 @@ def secure(northbound: Server, authority: Authority, port: int) -> Iterator[Data
     database = Database(f"ssl:127.0.0.1:{port}", "OVN_Northbound")
     yield database
     database.close()
-    tls.show(Config())
+    tls.configure(Config())
 
 
 def accepts(port: int) -> bool:
@@ -52,7 +52,7 @@ def accepts(port: int) -> bool:
 
 def test_a_certificate_is_served(secure: Database, authority: Authority, northbound: Server) -> None:
     """It reads, more than a record of TLS holds as well."""
-    tls.show(config(authority.sign("hv1"), authority.certificate))
+    tls.configure(config(authority.sign("hv1"), authority.certificate))
     names = sorted(f"{'x' * 200}{number}" for number in range(300))
     northbound.transact(*({"op": "insert", "table": "Logical_Switch", "row": {"name": name}} for name in names))
     (rows,) = secure.transact(ASK, Deadline.after(HANG))
@@ -74,7 +74,7 @@ def test_others_get_nothing(
     secure: Database, authority: Authority, directory: Path, show: Callable[[Authority, Authority], Config]
 ) -> None:
     """They are told at once, and why."""
-    tls.show(show(authority, Authority(directory, "other")))
+    tls.configure(show(authority, Authority(directory, "other")))
     deadline = Deadline.after(2 * HANG)
     with pytest.raises(Unavailable, match="TLS failed"):
         secure.transact(ASK, deadline)
@@ -83,7 +83,7 @@ def test_others_get_nothing(
 
 def test_a_certificate_is_renewed_in_place(secure: Database, authority: Authority) -> None:
     """The next connection shows the new one; nothing is started anew."""
-    tls.show(config(authority.sign("hv1", days=-1), authority.certificate))
+    tls.configure(config(authority.sign("hv1", days=-1), authority.certificate))
     with pytest.raises(Unavailable):
         secure.transact(ASK, Deadline.after(HANG))
     authority.sign("hv1")
@@ -106,7 +106,7 @@ def test_an_agent_tells_of_its_own_host_alone(
             wait_for(lambda: southbound.dump()["RBAC_Role"] and accepts(port))
         finally:
             northd.terminate()
-    tls.show(config(authority.sign("hv1"), authority.certificate))
+    tls.configure(config(authority.sign("hv1"), authority.certificate))
     there = Southbound(f"ssl:127.0.0.1:{port}")
     assert [node.name for node in there.nodes(Deadline.after(HANG))] == ["hv1", "hv2"]
     report = Report("1.0", "3.1.0", ())
@@ -115,16 +115,16 @@ def test_an_agent_tells_of_its_own_host_alone(
     with pytest.raises(OvnhookError, match="permission error"):
         there.tell("hv2", report, 1.0, Deadline.after(HANG))
     there.database.close()
-    tls.show(Config())
+    tls.configure(Config())
 
 
 def test_a_silent_server_costs_nothing(authority: Authority) -> None:
     """One that accepts, and says nothing, is waited for until the deadline without using the processor."""
-    tls.show(config(authority.sign("hv1"), authority.certificate))
+    tls.configure(config(authority.sign("hv1"), authority.certificate))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         database = Database(f"ssl:127.0.0.1:{silent.getsockname()[1]}", "OVN_Northbound")
         used = time.process_time()
         with pytest.raises(Unavailable, match="no answer in time"):
             database.transact(ASK, Deadline.after(1))
         assert time.process_time() - used < 0.3
-    tls.show(Config())
+    tls.configure(Config())

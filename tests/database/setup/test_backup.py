@@ -278,7 +278,7 @@ def test_what_another_version_wrote_is_refused(
     done = control.ovnhook("control", "restore", str(other))
     assert (done.status, done.error) == (
         2,
-        "error: a snapshot of the database OVN_Southbound, and not of OVN_Northbound\n",
+        "error: expected a snapshot of OVN_Northbound, found one of OVN_Southbound\n",
     )
     assert control.northbound.dump(versions=True) == before
 

@@ -48,7 +48,7 @@ class Loops:
             check=None,
         )
 
-    def tend(self) -> bool:
+    def keep_alive(self) -> bool:
         """As a database's."""
         self.looks.release()
         return False

@@ -109,7 +109,7 @@ class Cloud:
 
     def database(self, shown: Files) -> Database:
         """The database, for who shows this."""
-        tls.show(
+        tls.configure(
             Config(
                 database_certificate=str(shown.certificate),
                 database_private_key=str(shown.key),
@@ -164,7 +164,7 @@ def cloud(
     made = Cloud(path, Client(path), files, *places, control, service, config)
     yield made
     made.service.stop()
-    tls.show(Config())
+    tls.configure(Config())
 
 
 def test_a_token_lets_one_host_in_once(cloud: Cloud) -> None:
@@ -272,7 +272,7 @@ def test_who_is_revoked_is_let_in_no_more(cloud: Cloud) -> None:
     assert database.transact([select("Logical_Switch")], Deadline.after(HANG)) == [[]]
 
     cloud.client.call("RemoveNode", name="hv1")
-    wait_for(database.tend)  # the connection that was open has ended
+    wait_for(database.keep_alive)  # the connection that was open has ended
     assert not cloud.served(first)
     database.close()
     assert not cloud.let_in(first)
