@@ -17,10 +17,11 @@ from ovnhook.base.errors import Unavailable
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.databases.vswitch import Binding, Vswitch
-from ovnhook.domains import choice, plan
+from ovnhook.domains import fitness, plan
 from ovnhook.domains.values import Domain, InterfaceType
 from ovnhook.engine import underlay
-from ovnhook.engine.attach import Attached, Attachment
+from ovnhook.engine.attach import Attachment
+from ovnhook.engine.planner import Attached
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.connection import is_address
 
@@ -61,7 +62,7 @@ class Host:
         except Unavailable:
             # Nobody can say that it arrives from a host where it runs so. If it does, it stays there.
             if not running:
-                choice.refuse_unsupported(domain)
+                fitness.refuse_unsupported(domain)
             raise
         if running:
             self.vswitch.unbind_others(domain.uuid, domain.macs, deadline)

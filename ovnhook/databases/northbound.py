@@ -13,7 +13,9 @@ from netaddr import IPAddress
 
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
+from ovnhook.databases import queries
 from ovnhook.databases.operations import operations_of
+from ovnhook.databases.queries import Query
 from ovnhook.databases.stored import Stored, lost_ports
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.connection import Database
@@ -42,14 +44,13 @@ from ovnhook.resources.port.rows import (
     read_claim,
     read_port,
 )
-from ovnhook.resources.port.values import Claim, Port
+from ovnhook.resources.port.values import Port
 from ovnhook.resources.reading import BrokenRow
 from ovnhook.resources.registry import read_registry
 from ovnhook.resources.router import topology
 from ovnhook.resources.router.rows import read_router, router_peer
 from ovnhook.resources.state import Cloud, Observed
 from ovnhook.resources.subnet.rows import SUBNET_COLUMNS, read_subnet
-from ovnhook.resources.subnet.values import Subnet
 
 _log = logging.getLogger(__name__)
 
@@ -69,26 +70,22 @@ class Northbound:
 
     def observe(self, domain: UUID, macs: Iterable[str], subnets: Iterable[str], deadline: Deadline) -> Observed:
         """Read what there is of a domain: the registry, what it holds, its ports, and some subnets by name."""
-        names, addresses = list(dict.fromkeys(subnets)), list(macs)
-        registry, holding, *found = self.database.transact(
-            [
-                select(tables.DNS, key(uuids.REGISTRY)),
-                select(tables.DNS, key(uuids.domain(domain))),
-                *(select(tables.PORT, key(uuids.port(domain, mac))) for mac in addresses),
-                *(select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET_COLUMNS) for name in names),
-            ],
-            deadline,
+        wanted = (
+            queries.registry(),
+            queries.holding(domain),
+            queries.ports(domain, macs),
+            queries.subnets(subnets),
         )
-        state = read_registry(registry[0]) if registry else None
-        default = state.default_subnet if state else ""
-        ports = [read_port(row) for result in found[: len(addresses)] for row in result]
-        switches = [read_subnet(row, default) for result in found[len(addresses) :] for row in result]
-        return Observed(
-            registry=state,
-            holding=read_holding(holding[0]) if holding else None,
-            ports={port.mac: port for port in ports},
-            subnets={subnet.name: subnet for subnet in switches},
-        )
+        return self.ask(Observed(), wanted, deadline)
+
+    def ask(self, observed: Observed, wanted: Iterable[Query], deadline: Deadline) -> Observed:
+        """Add what some queries find to what was observed before: in one transaction, or none if they ask nothing."""
+        asking = [query for query in wanted if query.operations]
+        operations = [operation for query in asking for operation in query.operations]
+        found = iter(self.database.transact(operations, deadline) if operations else ())
+        for query in asking:
+            observed = query.add(observed, [next(found) for _ in query.operations])
+        return observed
 
     def observe_held(self, domain: UUID, macs: Iterable[str], deadline: Deadline) -> Observed:
         """Read what there is of a domain, also of interfaces that it does not have any more but holds addresses for."""
@@ -99,7 +96,7 @@ class Northbound:
         held = observed.holding.leases
         every = known | {mac for mac, _, _ in held}
         observed = self.observe(domain, every, {name for _, name, _ in held}, deadline)
-        return observed.having(leases=self.leases_at([(name, where) for _, name, where in held], deadline))
+        return self.ask(observed, [queries.leases((name, where) for _, name, where in held)], deadline)
 
     def leases_at(
         self, places: Iterable[tuple[str, IPAddress]], deadline: Deadline, *, pass_over: bool = False
@@ -117,33 +114,10 @@ class Northbound:
         leases = self._read(read_lease, found) if pass_over else map(read_lease, found)
         return {(lease.subnet, lease.address): lease for lease in leases}
 
-    def reserved(
-        self, places: Iterable[tuple[str, IPAddress]], macs: Iterable[tuple[str, str]], deadline: Deadline
-    ) -> tuple[dict[tuple[str, IPAddress], Lease], dict[tuple[str, str], Claim]]:
-        """The leases of some addresses, and the claims of some MAC addresses, by subnet: those that exist."""
-        leases = [select(tables.DNS, key(uuids.lease(name, str(address)))) for name, address in places]
-        claims = [select(tables.DNS, key(uuids.claim(name, mac))) for name, mac in macs]
-        wanted = [*leases, *claims]
-        results = self.database.transact(wanted, deadline) if wanted else []
-        leased = [read_lease(row) for result in results[: len(leases)] for row in result]
-        claimed = [read_claim(row) for result in results[len(leases) :] for row in result]
-        return (
-            {(lease.subnet, lease.address): lease for lease in leased},
-            {(claim.subnet, claim.mac): claim for claim in claimed},
-        )
-
-    def claimants(self, claims: Iterable[Claim], deadline: Deadline) -> dict[tuple[str, str], Port]:
-        """The ports that claims are of, by subnet and MAC: those that exist there. A claim without one is void."""
-        wanted = [select(tables.PORT, key(uuids.port(claim.domain, claim.mac))) for claim in claims]
-        results = self.database.transact(wanted, deadline) if wanted else []
-        ports = [read_port(row) for result in results for row in result]
-        there = {(claim.subnet, claim.mac) for claim in claims}
-        return {(port.subnet, port.mac): port for port in ports if (port.subnet, port.mac) in there}
-
-    def leased_of(self, subnet: str, addresses: Iterable[IPAddress], deadline: Deadline) -> set[UUID]:
-        """The lease rows' UUIDs of some addresses of a subnet, those that exist: less to read than `leases_at`."""
+    def leased_of(self, places: Iterable[tuple[str, IPAddress]], deadline: Deadline) -> set[UUID]:
+        """The lease rows' UUIDs of some addresses, those that exist: less to read than `leases_at`."""
         wanted = [
-            select(tables.DNS, key(uuids.lease(subnet, str(address))), columns=["_uuid"]) for address in addresses
+            select(tables.DNS, key(uuids.lease(name, str(address))), columns=["_uuid"]) for name, address in places
         ]
         results = self.database.transact(wanted, deadline) if wanted else []
         return {UUID(row["_uuid"][1]) for result in results for row in result}
@@ -153,27 +127,6 @@ class Northbound:
         match = includes("external_ids", owned.kind("lease", subnet=subnet))
         (found,) = self.database.transact([select(tables.DNS, match, columns=["_uuid"])], deadline)
         return {UUID(row["_uuid"][1]) for row in found}
-
-    def subnets_named(self, names: Iterable[str], default: str, deadline: Deadline) -> dict[str, Subnet]:
-        """Some subnets by name, those that exist; `default` is the name of the default subnet."""
-        wanted = [select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET_COLUMNS) for name in names]
-        found = self.database.transact(wanted, deadline)
-        subnets = [read_subnet(row, default) for result in found for row in result]
-        return {subnet.name: subnet for subnet in subnets}
-
-    def without_switch(self, names: Iterable[str], deadline: Deadline) -> frozenset[str]:
-        """Those of some subnets that exist without a switch: a copy says so (ovnhook.databases.integrity).
-
-        One that was created since somebody looked for it has both.
-        """
-        asked = tuple(names)
-        switches = [select(tables.SWITCH, key(uuids.switch(name)), columns=["_uuid"]) for name in asked]
-        copies = [select(tables.DNS, key(uuids.names(name)), columns=["external_ids"]) for name in asked]
-        found = self.database.transact([*switches, *copies], deadline) if asked else []
-        pairs = zip(asked, found[: len(asked)], found[len(asked) :], strict=True)
-        return frozenset(
-            name for name, switch, copy in pairs if not switch and any("cidr" in owned.own(row) for row in copy)
-        )
 
     def cloud(self, deadline: Deadline) -> Cloud:
         """Every subnet, router and floating address, and the registry that they were read with."""

@@ -26,7 +26,7 @@ from ovnhook.diagnosis.values import (
     Unplug,
     uuid_of,
 )
-from ovnhook.domains import choice, plan
+from ovnhook.domains import fitness, plan
 from ovnhook.domains.inventory import ConsistentNames, Inventory, RelatedRows
 from ovnhook.domains.values import Domain, Interface, Tap, Unsupported
 from ovnhook.resources.lease.values import Lease
@@ -292,7 +292,7 @@ def _unsupported(inventory: Inventory, known: RelatedRows, domain: Domain) -> It
     for interface in domain.interfaces:
         port = inventory.ports.get((domain.uuid, interface.mac))
         if port and port.subnet in known.mtus:
-            yield from filter(None, [choice.too_large(interface, port.subnet, known.mtus[port.subnet])])
+            yield from filter(None, [fitness.too_large(interface, port.subnet, known.mtus[port.subnet])])
 
 
 def _mac_difference(known: RelatedRows, domain: Domain, port: Port, attach: Attach) -> tuple[str, Repair] | None:

@@ -1,4 +1,4 @@
-"""Which subnet and name an interface gets, and whether it can have what it asks for. Pure."""
+"""The subnet and the host name that an interface gets. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from netaddr import IPAddress
 
-from ovnhook.base.errors import InvalidRequest, NotFound, Unrepaired
+from ovnhook.base.errors import NotFound, Unrepaired
 from ovnhook.base.labels import SUBNET_NAME
-from ovnhook.domains.values import Domain, Interface, InterfaceType, Unsupported
+from ovnhook.domains.values import Domain, Interface, InterfaceType
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import names
@@ -84,35 +84,6 @@ def place(interface: Interface, default: str, subnets: Mapping[str, Subnet], unr
             else f"no subnet can have that name: virsh net-edit {interface.network}, rename the portgroup",
         )
     raise NotFound("it names no subnet and there is no default subnet", "ovnhook subnet create NAME CIDR --default")
-
-
-def refuse_unsupported(domain: Domain) -> None:
-    """Raise InvalidRequest if the XML of an interface asks for what no port of OVN can give."""
-    for one in domain.unsupported:
-        raise InvalidRequest(f"domain {domain.name}: interface {one.mac}: {one.what}", one.hint)
-
-
-def unsupported(domain: Domain, interface: Interface, subnet: Subnet) -> tuple[Unsupported, ...]:
-    """What the XML of an interface asks for that its port on a subnet can't give."""
-    found = (*domain.unsupported, too_large(interface, subnet.name, subnet.mtu))
-    return tuple(one for one in found if one and one.mac == interface.mac)
-
-
-def too_large(interface: Interface, subnet: str, mtu: int) -> Unsupported | None:
-    """An MTU that lets a guest send what no tunnel carries.
-
-    Args:
-        interface: whose XML may set one.
-        subnet: the name of its subnet.
-        mtu: the subnet's.
-    """
-    if interface.mtu <= mtu:
-        return None
-    return Unsupported(
-        interface.mac,
-        f"its <mtu size='{interface.mtu}'/> is more than the {mtu} bytes of subnet {subnet}",
-        f"write <mtu size='{mtu}'/>, or leave it out: DHCP tells the guest",
-    )
 
 
 def host_name(domain: Domain, asked: str, subnet: Subnet, leases: Iterable[Lease], taken: Container[str]) -> str:

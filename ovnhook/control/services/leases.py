@@ -14,7 +14,7 @@ from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import plan
-from ovnhook.engine.attach import repeat
+from ovnhook.engine.commit import repeat
 from ovnhook.resources import naming
 from ovnhook.resources.changes import describe
 from ovnhook.resources.lease.values import Lease

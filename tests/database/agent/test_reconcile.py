@@ -26,7 +26,7 @@ from ovnhook.base.errors import Conflict, Unavailable
 from ovnhook.databases.vswitch import Binding
 from ovnhook.diagnosis.values import CheckResult, Difference
 from ovnhook.domains.values import Domain
-from ovnhook.engine.attach import Attached
+from ovnhook.engine.planner import Attached
 from ovnhook.ovsdb.operation import Row
 from tests.database.engine.test_attach import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world
 

@@ -11,8 +11,10 @@ from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.errors import Unavailable
 from ovnhook.control.repairs import Repairs
+from ovnhook.databases import queries
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
+from ovnhook.resources.state import Observed
 from tests.database.control_service import MAC, Control
 from tests.database.databases.test_foreign import OUTSIDE, SECOND, gateways, ours, put, soon, web
 from tests.database.ovsdb_server import Dump, wait_for
@@ -360,6 +362,12 @@ def test_a_floating_ip_goes_with_its_lease(cloud: Control) -> None:
 def test_a_subnet_that_was_created_a_moment_ago(cloud: Control) -> None:
     """Who looked for it too early finds its copy and its switch now: nothing has to be repaired."""
     northbound = Northbound(cloud.northbound.remote)
-    assert northbound.without_switch(["blue", "none"], soon()) == frozenset()
+    asked = ["blue", "none"]
+
+    def without_switch() -> frozenset[str]:
+        wanted = [queries.subnets(asked), queries.unrepaired(asked)]
+        return northbound.ask(Observed(), wanted, soon()).unrepaired
+
+    assert without_switch() == frozenset()
     delete(cloud, f"Logical_Switch {uuids.switch('blue')}")
-    assert northbound.without_switch(["blue", "none"], soon()) == {"blue"}
+    assert without_switch() == {"blue"}

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import grpc
 import pytest
@@ -35,6 +34,7 @@ from ovnhook.control.roles import RULES
 from ovnhook.control.server import ControlServer
 from ovnhook.control.services import status
 from ovnhook.databases.northbound import Northbound
+from ovnhook.databases.queries import Query
 from ovnhook.domains import clientdomain
 from ovnhook.domains.clientdomain import ClientInterface
 from ovnhook.domains.values import Domain
@@ -366,19 +366,22 @@ class Overtaken(Northbound):
 
     Args:
         remote: of it.
+        reads: how often the domain was looked at by then.
         meanwhile: what happens.
     """
 
-    def __init__(self, remote: str, meanwhile: Callable[[], Any]) -> None:
+    def __init__(self, remote: str, reads: int, meanwhile: Callable[[], Any]) -> None:
         super().__init__(remote)
-        self._meanwhile = [meanwhile]
+        self._left = reads
+        self._meanwhile = meanwhile
 
-    def observe_held(self, domain: UUID, macs: Iterable[str], deadline: Deadline) -> Observed:
+    def ask(self, observed: Observed, wanted: Iterable[Query], deadline: Deadline) -> Observed:
         """What there is of it, which is no more so."""
-        observed = super().observe_held(domain, macs, deadline)
-        while self._meanwhile:
-            self._meanwhile.pop()()
-        return observed
+        found = super().ask(observed, wanted, deadline)
+        self._left -= 1
+        if self._left == 0:
+            self._meanwhile()
+        return found
 
 
 def box(*macs: str) -> Domain:
@@ -388,14 +391,15 @@ def box(*macs: str) -> Domain:
 
 @pytest.mark.parametrize("mac", [NIC, SECOND])
 @pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("reads", [1, 2])
 def test_a_domain_that_another_node_attaches_meanwhile(
-    clients: Clients, hv2: Node, operator: Node, mac: str, known: bool
+    clients: Clients, hv2: Node, operator: Node, mac: str, known: bool, reads: int
 ) -> None:
     """Who comes second is refused, and takes nothing, whichever interface it is and whether the domain is known."""
     if known:
         operator.attach("hv1", NIC, SECOND)
         operator.detach("hv1")
-    northbound = Overtaken(clients.control.northbound.remote, lambda: hv2.attach("hv2", NIC))
+    northbound = Overtaken(clients.control.northbound.remote, reads, lambda: hv2.attach("hv2", NIC))
     with pytest.raises(PermissionDenied, match="on host 'hv2', not on hv1"):
         attachment_at(northbound).attach(box(mac), "hv1", Deadline.after(HANG), take_over=False)
     assert list(hosts(clients.control).values()) == ["hv2"]

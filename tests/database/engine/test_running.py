@@ -24,7 +24,7 @@ from ovnhook.diagnosis.differences import (
 from ovnhook.diagnosis.values import Domains, Running
 from ovnhook.domains.inventory import ConsistentNames
 from ovnhook.domains.values import Domain, Interface, InterfaceType, Unsupported
-from ovnhook.engine.attach import Attached
+from ovnhook.engine.planner import Attached
 from ovnhook.resources.changes import RemovePort
 from ovnhook.resources.port.values import Claim
 from ovnhook.resources.subnet.values import isolated_subnet
@@ -156,7 +156,7 @@ def test_a_domains_own_subnet_goes_with_its_last_lease(world: World, hv1: Host) 
     hv1.attach(domain(own, interface(MACS[1])), soon())
     hv1.detach(Domain(WEB, "web1"), soon())
     hv1.keep(Domain(WEB, "web1", macs=(MACS[1],)), soon())
-    assert isolated_subnet(WEB) not in world.northbound.subnets_named([isolated_subnet(WEB)], "", soon())
+    assert isolated_subnet(WEB) not in world.northbound.observe(WEB, (), [isolated_subnet(WEB)], soon()).subnets
     assert [lease.mac for lease in world.leases] == [MACS[1]]
 
 

@@ -16,7 +16,7 @@ from lxml import etree
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base.errors import OvnhookError
-from ovnhook.domains import choice, domainxml, networkxml, plan
+from ovnhook.domains import choice, domainxml, fitness, networkxml, plan
 from ovnhook.domains.choice import Placement
 from ovnhook.domains.values import Domain, Interface
 from ovnhook.resources.changes import AddLease, AddPort, Change, ClaimMac, NeedSubnet, Registry, SetHolding, SetNames
@@ -104,7 +104,7 @@ def _lines(xml: bytes) -> Iterator[str]:
         foreign = [mac for mac in domain.macs if mac not in {interface.mac for interface in domain.interfaces}]
         if foreign:
             yield f"left alone: {' '.join(foreign)}"
-        choice.refuse_unsupported(domain)
+        fitness.refuse_unsupported(domain)
         placements = [_place(domain, interface) for interface in domain.interfaces]
         changes = plan.attach(domain, "hv1", placements, OBSERVED) if placements else ()
         yield from map(_change, changes)

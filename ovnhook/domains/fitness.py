@@ -1,0 +1,90 @@
+"""Limits of what can be attached: of the XML of interfaces, of MAC addresses, of domains' own subnets. Pure."""
+
+from __future__ import annotations
+
+from ovnhook.base.errors import AlreadyExists, InvalidRequest
+from ovnhook.domains import plan
+from ovnhook.domains.values import Domain, Interface, Unsupported
+from ovnhook.resources.port.values import Owner
+from ovnhook.resources.state import Observed
+from ovnhook.resources.subnet.rows import server_mac
+from ovnhook.resources.subnet.values import Subnet, is_isolated_subnet, isolated_subnet
+
+
+def accepted(domain: Domain, observed: Observed, *, runs: bool) -> Domain:
+    """A domain as it can be attached: where it runs, here or at its source, without a change; else as its XML says.
+
+    Raises:
+        InvalidRequest: it is to start, and its XML asks for what no port of OVN can give.
+    """
+    if runs:
+        return plan.settled(domain, observed)
+    refuse_unsupported(domain)
+    return domain
+
+
+def refuse_unsupported(domain: Domain) -> None:
+    """Raise InvalidRequest if the XML of an interface asks for what no port of OVN can give."""
+    for one in domain.unsupported:
+        raise InvalidRequest(f"domain {domain.name}: interface {one.mac}: {one.what}", one.hint)
+
+
+def unsupported(domain: Domain, interface: Interface, subnet: Subnet) -> tuple[Unsupported, ...]:
+    """List what the XML of an interface asks for that its port on a subnet can't give."""
+    found = (*domain.unsupported, too_large(interface, subnet.name, subnet.mtu))
+    return tuple(one for one in found if one and one.mac == interface.mac)
+
+
+def too_large(interface: Interface, subnet: str, mtu: int) -> Unsupported | None:
+    """An MTU that lets a guest send what no tunnel carries.
+
+    Args:
+        interface: whose XML may set one.
+        subnet: the name of its subnet.
+        mtu: the subnet's.
+    """
+    if interface.mtu <= mtu:
+        return None
+    return Unsupported(
+        interface.mac,
+        f"its <mtu size='{interface.mtu}'/> is more than the {mtu} bytes of subnet {subnet}",
+        f"write <mtu size='{mtu}'/>, or leave it out: DHCP tells the guest",
+    )
+
+
+def check_own(domain: Domain, subnet: Subnet) -> None:
+    """Raise InvalidRequest if a subnet is another domain's own."""
+    if is_isolated_subnet(subnet.name) and subnet.name != isolated_subnet(domain.uuid):
+        raise InvalidRequest(f"subnet {subnet.name} is another domain's own", "ovnhook subnet create --help")
+
+
+def check_mac(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed) -> None:
+    """Raise AlreadyExists if an interface would share its MAC address with another one of its subnet."""
+    mac = interface.mac
+    if rival := observed.rivals.get((subnet.name, mac)):
+        whose = f"domain {rival.domain_name} on {rival.host}"
+    elif mac == server_mac(subnet):
+        whose = "its gateway"
+    else:
+        return
+    another = "leave it out, or choose another one"
+    if domain.kept_by is Owner.LIBVIRT:
+        another = f"virsh edit {domain.name}: take <mac address='{mac}'/> out, libvirt makes a new one"
+    raise AlreadyExists(f"MAC address {mac} of subnet {subnet.name} is that of {whose}", another)
+
+
+def let_in(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed, *, runs: bool) -> list[str]:
+    """Tell what the XML of an interface that runs asks for that its port can't give, in words.
+
+    What runs already, here or where it comes from, goes on as it is: another version may have let it start.
+
+    Raises:
+        InvalidRequest: it does not run so yet.
+    """
+    held = observed.holding.leases if observed.holding else ()
+    known = {*observed.ports, *(mac for mac, _, _ in held)}
+    found = unsupported(domain, interface, subnet)
+    for one in found:
+        if not (runs and interface.mac in known):
+            raise InvalidRequest(one.what, one.hint)
+    return [f"domain {domain.name}: interface {one.mac}: {one.what}: {one.hint}" for one in found]

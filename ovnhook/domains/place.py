@@ -1,0 +1,127 @@
+"""The subnet, the addresses as far as they are known, and the host name of each interface of a domain. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container, Mapping
+from dataclasses import dataclass, replace
+
+from netaddr import IPAddress, IPNetwork
+
+from ovnhook.base.errors import AlreadyExists, OvnhookError
+from ovnhook.domains import choice, fitness, presence
+from ovnhook.domains.choice import Placement
+from ovnhook.domains.values import Domain, Interface
+from ovnhook.resources.state import Observed
+from ovnhook.resources.subnet import address
+from ovnhook.resources.subnet.values import Subnet
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Placements and refusals of a domain's interfaces.
+
+    Attributes:
+        placements: where each goes; addresses that are to be chosen are `lacking`.
+        refused: why others can't be attached.
+        warnings: what lets an interface in that comes from another host, and would be refused at a start.
+    """
+
+    placements: tuple[Placement, ...] = ()
+    refused: tuple[OvnhookError, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Raise the first refusal."""
+        for error in self.refused:
+            raise error
+
+
+def place(
+    domain: Domain,
+    asked: Domain,
+    host: str,
+    observed: Observed,
+    taken: Mapping[str, Container[str]],
+    *,
+    running: bool,
+) -> Placed:
+    """Decide where the interfaces of a domain go.
+
+    Args:
+        domain: as it can be attached (`fitness.accepted`).
+        asked: as its XML says.
+        host: the chassis that it runs on.
+        observed: what there is of it, of the subnets that it may be on, and of who has what it may get there.
+        taken: host names that other domains have, by subnet.
+        running: whether it runs there already.
+    """
+    comes = presence.arrives(observed, host)
+    default = observed.registry.default_subnet if observed.registry else ""
+    named = {interface.mac: interface.request.subnet for interface in asked.interfaces}
+    placements: list[Placement] = []
+    refused: list[OvnhookError] = []
+    warnings: list[str] = []
+    for interface in domain.interfaces:
+        try:
+            usual = choice.kept_subnet(domain, interface, observed) or default
+            subnet = choice.place(interface, usual, observed.subnets, observed.unrepaired)
+            fitness.check_own(domain, subnet)
+            given = {where for placement in placements if placement.subnet == subnet for where in placement.addresses}
+            addresses = _known(domain, interface, subnet, observed, given)
+            if not ((running or comes) and interface.mac in observed.ports):
+                fitness.check_mac(domain, interface, subnet, observed)
+            unfit = fitness.let_in(domain, interface, subnet, observed, runs=running or comes)
+        except OvnhookError as error:
+            refused.append(within(error, domain, interface))
+            continue
+        warnings += unfit if comes else []
+        by_default = subnet.name == usual and named[interface.mac] != usual != interface.portgroup
+        name = choice.host_name(
+            domain, interface.request.hostname, subnet, observed.leases.values(), taken.get(subnet.name, ())
+        )
+        with_name = replace(interface, request=replace(interface.request, hostname=name))
+        placements.append(Placement(with_name, subnet, addresses, by_default))
+    return Placed(tuple(placements), tuple(refused), tuple(warnings))
+
+
+def within(error: OvnhookError, domain: Domain, interface: Interface) -> OvnhookError:
+    """The same error with the interface that it is about in front."""
+    return error.within(f"domain {domain.name}: interface {interface.mac}")
+
+
+def lacking(placement: Placement) -> tuple[IPNetwork, ...]:
+    """The networks of its subnet of which an interface has no address yet."""
+    return tuple(
+        network
+        for network in placement.subnet.gateways
+        if not any(address in network for address in placement.addresses)
+    )
+
+
+def _known(
+    domain: Domain, interface: Interface, subnet: Subnet, observed: Observed, given: Collection[IPAddress]
+) -> tuple[IPAddress, ...]:
+    """For each of the subnet's networks, the address that the interface asks for, else what it has, else none.
+
+    Raises:
+        AlreadyExists: what it asks for is another one's, or `given` to another interface of the domain.
+        InvalidRequest: the subnet can't have it.
+    """
+    for wanted in interface.request.addresses:
+        address.check(subnet, wanted)
+        there = observed.leases.get((subnet.name, wanted))
+        if there and not choice.may_have(there, domain, interface):
+            raise AlreadyExists(
+                f"address {wanted} of subnet {subnet.name} is leased to domain {there.domain_name} ({there.mac})"
+            )
+        if wanted in given:
+            raise AlreadyExists(f"address {wanted} is given to another interface of this domain")
+    known = [*interface.request.addresses]
+    for mac, name, held in observed.holding.leases if observed.holding else ():
+        there = observed.leases.get((name, held))
+        ours = there is None or there.is_held_by(domain.uuid, mac)
+        free = held not in given and held not in subnet.gateways.values()
+        if (mac, name) == (interface.mac, subnet.name) and ours and free:
+            known.append(held)
+    fitting = (next((one for one in known if one in network), None) for network in subnet.gateways)
+    return tuple(one for one in fitting if one is not None)

@@ -1,0 +1,101 @@
+"""Free addresses for interfaces that ask for none."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from netaddr import IPAddress, IPNetwork
+
+from ovnhook.base import uuids
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Exhausted, OvnhookError
+from ovnhook.databases.northbound import Northbound
+from ovnhook.domains.choice import Placement
+from ovnhook.domains.place import Placed, lacking, within
+from ovnhook.domains.values import Domain
+from ovnhook.resources.subnet import address
+from ovnhook.resources.subnet.values import Subnet
+
+_AT_A_TIME = 1000  # addresses between two looks at the deadline
+
+
+@dataclass
+class _Search:
+    """An address that an interface lacks, where it is looked for, and the one that was found."""
+
+    mac: str
+    subnet: Subnet
+    network: IPNetwork
+    candidates: Iterator[IPAddress]
+    found: IPAddress | None = None
+
+    def take(self, some: Iterable[IPAddress], leased: set[UUID], given: set[tuple[str, IPAddress]]) -> None:
+        """Take the first of some candidates that is not leased, and not given to another interface of the domain."""
+        for one in some:
+            if (self.subnet.name, one) not in given and uuids.lease(self.subnet.name, str(one)) not in leased:
+                self.found = one
+                given.add((self.subnet.name, one))
+                return
+
+
+def allocate(northbound: Northbound, domain: Domain, placed: Placed, deadline: Deadline) -> Placed:
+    """Give each interface the addresses that it lacks. All of them are looked for together.
+
+    Args:
+        northbound: knows what is leased.
+        domain: decides where the search begins (docs/explanation/decisions/0003).
+        placed: its interfaces; those whose subnet is full are refused.
+        deadline: when to give up.
+    """
+    searches = [
+        _Search(one.interface.mac, one.subnet, network, _candidates(domain, one, network))
+        for one in placed.placements
+        for network in lacking(one)
+    ]
+    given = {(one.subnet.name, where) for one in placed.placements for where in one.addresses}
+    for size in address.WINDOWS:
+        windows = [(one, list(itertools.islice(one.candidates, size))) for one in searches if one.found is None]
+        places = {(one.subnet.name, where) for one, window in windows for where in window} - given
+        leased = northbound.leased_of(places, deadline)
+        for one, window in windows:
+            one.take(window, leased, given)
+    for one in searches:
+        if one.found is None:
+            leased = northbound.leased(one.subnet.name, deadline)
+            one.take(_checked(one.candidates, one.subnet, deadline), leased, given)
+    return _filled(domain, placed, searches)
+
+
+def _candidates(domain: Domain, placement: Placement, network: IPNetwork) -> Iterator[IPAddress]:
+    return address.candidates(placement.subnet, network, f"{domain.uuid}/{placement.interface.mac}")
+
+
+def _checked(candidates: Iterator[IPAddress], subnet: Subnet, deadline: Deadline) -> Iterator[IPAddress]:
+    """The same, as long as there is time."""
+    for number, candidate in enumerate(candidates):
+        if number % _AT_A_TIME == 0:
+            deadline.check(f"looking for a free address in subnet {subnet.name}")
+        yield candidate
+
+
+def _filled(domain: Domain, placed: Placed, searches: Iterable[_Search]) -> Placed:
+    """The placements with what was found, and refusals where nothing was."""
+    placements: list[Placement] = []
+    refused: list[OvnhookError] = [*placed.refused]
+    for placement in placed.placements:
+        subnet = placement.subnet
+        found = [one.found for one in searches if one.mac == placement.interface.mac]
+        if None in found:
+            full = Exhausted(
+                f"subnet {subnet.name} is full: all {address.capacity(subnet)} addresses are leased",
+                f"ovnhook lease list --subnet {subnet.name}",
+            )
+            refused.append(within(full, domain, placement.interface))
+            continue
+        every = [*placement.addresses, *found]
+        ordered = (one for network in subnet.gateways for one in every if one in network)
+        placements.append(replace(placement, addresses=tuple(ordered)))
+    return replace(placed, placements=tuple(placements), refused=tuple(refused))

@@ -1,0 +1,109 @@
+"""Owners of host names and interface ids: the domain, beside the one that asks for it, that has one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from uuid import UUID
+
+from netaddr import IPAddress
+
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import AlreadyExists, OvnhookError, Unavailable
+from ovnhook.base.text import quoted
+from ovnhook.databases.northbound import Northbound
+from ovnhook.domains.place import Placed, within
+from ovnhook.domains.values import Domain, Interface
+from ovnhook.resources.lease.values import Lease
+from ovnhook.resources.state import Observed
+from ovnhook.resources.subnet import address, names
+
+_log = logging.getLogger(__name__)
+
+Records = Mapping[tuple[str, str], str]
+"""Names and addresses as guests are told, by subnet and name."""
+
+
+def of_records(
+    northbound: Northbound, records: Records, own: Collection[UUID], deadline: Deadline
+) -> dict[tuple[str, str], Lease]:
+    """Look up the leases of other domains that some records lead to, by subnet and host name.
+
+    Args:
+        northbound: where the leases are.
+        records: some.
+        own: the domains that are no others.
+        deadline: when to give up.
+    """
+    places = {
+        (subnet, IPAddress(place))
+        for (subnet, record), value in records.items()
+        for place in names.places(record, value)
+        if address.is_ip(place)
+    }
+    leases = northbound.leases_at(places, deadline, pass_over=True).values()
+    return {(lease.subnet, lease.hostname): lease for lease in leases if lease.domain not in own}
+
+
+def name_taken(owner: Lease) -> AlreadyExists:
+    """The refusal of a host name that a lease has."""
+    return AlreadyExists(
+        f"host name '{owner.hostname}' of subnet {owner.subnet} is that of domain {owner.domain_name} on {owner.host}"
+        f" ({owner.address}, {owner.mac})",
+        "choose another host name; one is free when the domain that has it is undefined or deleted",
+    )
+
+
+def refuse_taken(
+    northbound: Northbound, domain: Domain, placed: Placed, observed: Observed, deadline: Deadline
+) -> Placed:
+    """Refuse the interfaces of a running domain that alone would make its transaction fail.
+
+    Args:
+        northbound: where others have what is asked for.
+        domain: with the host names that are asked for.
+        placed: its interfaces.
+        observed: the domain as it is there.
+        deadline: when to give up.
+    """
+    asked = {interface.mac: interface.request.hostname for interface in domain.interfaces}
+    placements, refused = [], [*placed.refused]
+    for one in placed.placements:
+        mac, subnet, name = one.interface.mac, one.subnet.name, asked[one.interface.mac]
+        leases = [lease for lease in observed.leases.values() if lease.is_held_by(domain.uuid, mac)]
+        error: OvnhookError | None = None
+        if name and name not in (lease.hostname for lease in leases if lease.subnet == subnet):
+            record = {(subnet, name): northbound.names(subnet, deadline).get(name, "")}
+            owner = of_records(northbound, record, {domain.uuid}, deadline).get((subnet, name))
+            error = name_taken(owner) if owner else None
+        if not error and mac not in observed.ports:
+            error = _id_taken(northbound, domain, one.interface, deadline)
+        if error:
+            refused.append(within(error, domain, one.interface))
+        else:
+            placements.append(one)
+    return replace(placed, placements=tuple(placements), refused=tuple(refused))
+
+
+def of_interface_id(northbound: Northbound, domain: Domain, error: OvnhookError, deadline: Deadline) -> OvnhookError:
+    """The refusal with the owner of the interface id that is taken, where the database still says who that is."""
+    try:
+        for interface in domain.interfaces:
+            if taken := _id_taken(northbound, domain, interface, deadline):
+                return within(taken, domain, interface)
+    except Unavailable as why:
+        _log.warning("domain %s: the owner of its interfaceid can't be read: %s", domain.name, why)
+    return error.within(f"domain {domain.name}")
+
+
+def _id_taken(northbound: Northbound, domain: Domain, interface: Interface, deadline: Deadline) -> OvnhookError | None:
+    name = interface.interface_id
+    taken, owner = northbound.port_named(name, deadline) if name else (False, None)
+    if not taken or (owner and owner.domain == domain.uuid and owner.mac == interface.mac):
+        return None
+    whose = f"domain {owner.domain_name} on {owner.host}" if owner else "a port that is not ovnhook's"
+    return AlreadyExists(
+        f"interfaceid {name} belongs to {whose}",
+        f"virsh edit {quoted(domain.name)}: take the interfaceid out of <virtualport>, libvirt makes a new one",
+    )

@@ -1,0 +1,89 @@
+"""The plan of an attach: the database is read, interfaces are placed, addresses allocated, changes made of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import OvnhookError
+from ovnhook.databases.northbound import Northbound
+from ovnhook.domains import fitness, plan, presence
+from ovnhook.domains.choice import Placement
+from ovnhook.domains.place import place
+from ovnhook.domains.values import Domain
+from ovnhook.engine import holders, read
+from ovnhook.engine.allocate import allocate
+from ovnhook.engine.ownsubnet import OwnSubnets
+from ovnhook.engine.unblock import HostNames
+from ovnhook.resources.changes import Change
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Attached:
+    """The result of an attach.
+
+    Attributes:
+        placements: where each went; none where the domain was left alone.
+        arrives: whether it is on its way from another host, which has it still.
+        refused: why others of a running domain have no network.
+        put_off: what its metadata asks for that has to wait until it starts again, in words.
+    """
+
+    placements: tuple[Placement, ...] = ()
+    arrives: bool = False
+    refused: tuple[OvnhookError, ...] = ()
+    put_off: tuple[str, ...] = ()
+
+
+@dataclass
+class Attaching:
+    """An attach that is planned, as often as it takes. Its arguments: as of `Attachment.attach`.
+
+    Attributes:
+        attached: what becomes of the interfaces when what was planned last is committed.
+        hostnames: as far as was learned on the way.
+    """
+
+    northbound: Northbound
+    own_subnets: OwnSubnets
+    domain: Domain
+    host: str
+    running: bool
+    take_over: bool
+
+    def __post_init__(self) -> None:
+        """Begin with nothing planned."""
+        self.attached = Attached()
+        self.hostnames = HostNames({interface.request.hostname for interface in self.domain.interfaces})
+
+    def plan(self, deadline: Deadline) -> Sequence[Change]:
+        """Read what there is, and plan what has to change."""
+        northbound, running = self.northbound, self.running
+        observed = read.known(northbound, self.domain, deadline)
+        arrives = presence.arrives(observed, self.host)
+        domain = fitness.accepted(self.domain, observed, runs=running or arrives)
+        if not (running or domain.interfaces):
+            return ()
+        observed = read.needed(northbound, domain, observed, deadline)
+        if running and presence.is_elsewhere(observed, self.host):
+            return ()
+        if not self.take_over:
+            presence.refuse_elsewhere(domain, observed, self.host)
+        made, observed = self.own_subnets.begin(domain, observed, deadline)
+        placed = place(domain, self.domain, self.host, observed, self.hostnames.taken, running=running)
+        if running:
+            placed = holders.refuse_taken(northbound, domain, placed, observed, deadline)
+        else:
+            placed.check()
+        placed = allocate(northbound, domain, placed, deadline)
+        if not running:
+            placed.check()
+        for words in placed.warnings:
+            _log.warning("%s", words)
+        put_off = plan.put_off(self.domain, observed) if running else ()
+        self.attached = Attached(placed.placements, arrives, placed.refused, put_off)
+        return (*made, *plan.attach(domain, self.host, placed.placements, observed))
