@@ -107,7 +107,7 @@ def the_outside(cloud: Cloud) -> None:
     )
     eventually("web1 reaches the outside", lambda: web1.ping("203.0.113.254").lost == 0)
 
-    step("A floating address", "It leads from outside to web1, and stays with it over stop and start.")
+    step("A floating IP", "It leads from outside to web1, and stays with it over stop and start.")
     typed(cloud.control, "ovnhook floating-ip create 203.0.113.20 web1")
     eventually(
         "the outside reaches web1 at 203.0.113.20",

@@ -59,7 +59,7 @@ PORT = _all("ListPorts", "ports", _of_port)
 CLIENT_PORT = _all("ListPorts", "ports", lambda row: _of_port(row) if row["kept_by"] == "client" else [])
 DOMAIN = _names("ListLeases", "leases", "domain_name")
 LEASED = _all("ListLeases", "leases", _of_lease)
-FLOATING = _names("ListFloatingAddresses", "floating_addresses", "address")
+FLOATING = _names("ListFloatingIps", "floating_ips", "address")
 
 domain_option = click.option(
     "--domain", default="", metavar="NAME", shell_complete=DOMAIN, help="Only those of this domain, by name or UUID."

@@ -39,7 +39,7 @@ _INTERRUPTED = 130
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def command(context: click.Context, socket: Path | None) -> None:
-    """A cloud's network for plain libvirt VMs: subnets, routers, floating addresses, leases and ports.
+    """A cloud's network for plain libvirt VMs: subnets, routers, floating IPs, leases and ports.
 
     \b
     Examples:

@@ -39,7 +39,7 @@ from ovnhook.control.repairs import Repairs
 from ovnhook.control.services.attachments import Attachments
 from ovnhook.control.services.certificates import Certificates
 from ovnhook.control.services.enrolment import Enrolment
-from ovnhook.control.services.floating_ips import FloatingAddresses
+from ovnhook.control.services.floating_ips import FloatingIps
 from ovnhook.control.services.health import Health
 from ovnhook.control.services.leases import Leases
 from ovnhook.control.services.nodes import Nodes
@@ -130,8 +130,8 @@ class ControlServer:
             ),
             partial(routers_pb2_grpc.add_RoutersServicer_to_server, routers),
             partial(
-                floating_ips_pb2_grpc.add_FloatingAddressesServicer_to_server,
-                FloatingAddresses(northbound, self._repairs),
+                floating_ips_pb2_grpc.add_FloatingIpsServicer_to_server,
+                FloatingIps(northbound, self._repairs),
             ),
             partial(leases_pb2_grpc.add_LeasesServicer_to_server, Leases(northbound)),
             partial(attachments_pb2_grpc.add_AttachmentsServicer_to_server, attachments),

@@ -41,7 +41,7 @@ TABLES = {
 }
 """The columns that objects are made of, by table. What changes in others changes no object."""
 
-KINDS = ("router", "subnet", "lease", "port", "floating_address")
+KINDS = ("router", "subnet", "lease", "port", "floating_ip")
 """The fields of a Change that an object can be in; what stands further on needs what stands before."""
 
 _Key = tuple[str, str]
@@ -149,7 +149,7 @@ class View:
             case "port":
                 for one in found.get("port", ()):
                     return ports.message(one)
-            case "floating_address":
+            case "floating_ip":
                 for one in found.get("floating", ()):
                     return floating_ips.message(one)
         return None
@@ -188,7 +188,7 @@ def _read(row: Row) -> _Part | None:
             return _Part(kind, port, (("port", str(port.uuid)), *held))
         case "floating" as kind:
             one = read_floating(row)
-            return _Part(kind, one, (("floating_address", str(one.uuid)),))
+            return _Part(kind, one, (("floating_ip", str(one.uuid)),))
     return None
 
 

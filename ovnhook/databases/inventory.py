@@ -203,7 +203,7 @@ def _look_up_names(
             wanted = [select(tables.DNS, key(uuids.lease(name, place)), columns=["_uuid"]) for place in some]
             results = database.transact(wanted, deadline)
             leased |= {place for place, there in zip(some, results, strict=True) if there}
-        known.dns_domains[name] = subnet.domain
+        known.dns_domains[name] = subnet.dns_domain
         known.names[name] = records
         known.versions[name] = found[0]["_version"][1]
         known.leased[name] = frozenset(leased)

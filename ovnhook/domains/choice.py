@@ -98,7 +98,7 @@ def host_name(domain: Domain, asked: str, subnet: Subnet, leases: Iterable[Lease
     """
     if asked:
         return asked
-    candidates = names.derived(domain.name, domain.uuid, subnet.domain)
+    candidates = names.derived(domain.name, domain.uuid, subnet.dns_domain)
     had = sorted(lease.hostname for lease in leases if (lease.domain, lease.subnet) == (domain.uuid, subnet.name))
     fitting = (name for name in (*had, *candidates) if name in candidates and name not in taken)
     return next(fitting, candidates[-1])

@@ -343,7 +343,7 @@ def _rename(domain: UUID, changes: Iterable[Change], observed: Observed) -> list
     found: list[Change] = []
     for subnet in observed.subnets.values():
         old, new = (
-            names.records((lease for lease in leases.values() if lease.subnet == subnet.name), subnet.domain)
+            names.records((lease for lease in leases.values() if lease.subnet == subnet.name), subnet.dns_domain)
             for leases in (before, after)
         )
         if old != new:

@@ -258,7 +258,7 @@ def test_post_copy(world: World) -> None:
     settled(world, "moves", world.hv2)
 
 
-def test_a_floating_address_follows(world: World) -> None:
+def test_a_floating_ip_follows(world: World) -> None:
     """The outside reaches the guest by it before and after, and the guest goes out with it."""
     lead_outside(world)
     guest = world.boot(world.hv1, "floats", interface_xml())

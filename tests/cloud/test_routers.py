@@ -117,7 +117,7 @@ def test_two_routers_with_the_same_network(routed: World) -> None:
         routed.ovnhook(noun, "delete", name)
 
 
-def test_a_floating_address(routed: World) -> None:
+def test_a_floating_ip(routed: World) -> None:
     """Both ways, on another host after another start; gone with its domain, and the address is free for another one."""
     outside = routed.cloud.outside
 

@@ -23,7 +23,7 @@ _COLUMNS = {
 @click.group("floating-ip", invoke_without_command=True)
 @click.pass_context
 def floating_ip(context: click.Context) -> None:
-    """Floating addresses: each leads from outside to one interface, and is its own outside."""
+    """Floating IPs: each leads from outside to one interface, and is its own outside."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -44,7 +44,7 @@ def create(socket: Path | None, address: str, target: str, format_: str) -> None
       ovnhook floating-ip create 203.0.113.21 web2/blue
       ovnhook floating-ip create 203.0.113.21 0b5c6a0e-4a5c-5d5e-9d7b-1f0f1c2d3e4f
     """
-    show_one(Client(socket).call("CreateFloatingAddress", address=address, target=target), format_)
+    show_one(Client(socket).call("CreateFloatingIp", address=address, target=target), format_)
 
 
 @floating_ip.command("list")
@@ -53,14 +53,14 @@ def create(socket: Path | None, address: str, target: str, format_: str) -> None
 @format_option
 @click.pass_obj
 def list_(socket: Path | None, format_: str, **where: str) -> None:
-    """Show floating addresses.
+    """Show floating IPs.
 
     \b
     Examples:
       ovnhook floating-ip list
       ovnhook floating-ip list --domain web1
     """
-    show_list(Client(socket).pages("ListFloatingAddresses", "floating_addresses", **where), _COLUMNS, format_)
+    show_list(Client(socket).pages("ListFloatingIps", "floating_ips", **where), _COLUMNS, format_)
 
 
 @floating_ip.command()
@@ -73,4 +73,4 @@ def delete(socket: Path | None, address: str) -> None:
     Example:
       ovnhook floating-ip delete 203.0.113.20
     """
-    Client(socket).call("DeleteFloatingAddress", address=address)
+    Client(socket).call("DeleteFloatingIp", address=address)

@@ -20,7 +20,7 @@ _COLUMNS = {
     "GATEWAY": lambda row: row["gateway"],
     "ROUTER": lambda row: text(row["router"]),
     "DNS": lambda row: text(row["dns"]),
-    "DOMAIN": lambda row: text(row["domain"]),
+    "DOMAIN": lambda row: text(row["dns_domain"]),
     "MTU": lambda row: str(row["mtu"]),
     "USED": lambda row: f"{row['used']}/{row['capacity']}",
     "DEFAULT": lambda row: text(row["default"]),
@@ -48,7 +48,7 @@ def _settings(command: Command) -> Command:
             click.option("--no-router", is_flag=True, help="On no router: guests have no default route."),
             click.option("--isolated", is_flag=True, help="Keep it and the router's other subnets from each other."),
             click.option("--dns", metavar="ADDR", multiple=True, help="A DNS server for the guests; may be repeated."),
-            click.option("--domain", metavar="NAME", help="The guests' DNS domain."),
+            click.option("--domain", "dns_domain", metavar="NAME", help="The guests' DNS domain."),
             click.option(
                 "--range",
                 "ranges",
@@ -134,7 +134,7 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 @click.option("--no-gateway", is_flag=True, help="The first address is the router's.")
 @click.option("--no-isolated", is_flag=True, help="Let the router's other subnets reach it.")
 @click.option("--no-dns", is_flag=True, help="Give guests no DNS server.")
-@click.option("--no-domain", is_flag=True, help="Give guests no DNS domain.")
+@click.option("--no-domain", "no_dns_domain", is_flag=True, help="Give guests no DNS domain.")
 @click.option("--no-range", "no_ranges", is_flag=True, help="Take addresses from all of the subnet.")
 @click.option("--force", is_flag=True, help="Also where this cuts a working external connection.")
 @format_option
@@ -163,7 +163,7 @@ def set_(socket: Path | None, name: str, format_: str, force: bool, **settings: 
     values = {setting: value for setting, value in given.items() if not setting.startswith("no_")}
     for setting in cleared:
         if setting in values:
-            option = setting.removesuffix("s") if setting == "ranges" else setting
+            option = {"ranges": "range", "dns_domain": "domain"}.get(setting, setting)
             raise click.UsageError(f"--{option} and --no-{option} can't both be")
     if not given:
         raise click.UsageError("nothing to set")

@@ -1,4 +1,4 @@
-"""The service ``ovnhook.v1.FloatingAddresses``."""
+"""The service ``ovnhook.v1.FloatingIps``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ovnhook.resources.floating_ip.values import Floating
 from ovnhook.resources.router import rules as router_rules
 
 
-class FloatingAddresses:
-    """Makes, shows and deletes floating addresses.
+class FloatingIps:
+    """Makes, shows and deletes floating IPs.
 
     Args:
         northbound: where they are.
@@ -28,9 +28,7 @@ class FloatingAddresses:
         self._northbound = northbound
         self._repairs = repairs
 
-    def CreateFloatingAddress(
-        self, request: api.CreateFloatingAddressRequest, deadline: Deadline
-    ) -> api.FloatingAddress:
+    def CreateFloatingIp(self, request: api.CreateFloatingIpRequest, deadline: Deadline) -> api.FloatingIp:
         """Let an address outside lead to an interface; succeed where it does already."""
 
         def plan() -> tuple[Change, ...]:
@@ -38,15 +36,13 @@ class FloatingAddresses:
             leases, ports = self._northbound.leases(deadline), self._northbound.ports(deadline)
             return floating_ip_rules.create(request.address, request.target, leases, ports, cloud)
 
-        carry_out(self._repairs, plan, f"floating address {request.address} leads to {request.target}", deadline)
+        carry_out(self._repairs, plan, f"floating IP {request.address} leads to {request.target}", deadline)
         for one in self._northbound.cloud(deadline).floating:
             if str(one.address) == request.address:
                 return message(one)
-        raise NotFound(f"floating address {request.address} is gone already")
+        raise NotFound(f"floating IP {request.address} is gone already")
 
-    def ListFloatingAddresses(
-        self, request: api.ListFloatingAddressesRequest, deadline: Deadline
-    ) -> api.ListFloatingAddressesResponse:
+    def ListFloatingIps(self, request: api.ListFloatingIpsRequest, deadline: Deadline) -> api.ListFloatingIpsResponse:
         """Show all, in pages."""
         cloud = self._northbound.cloud(deadline)
         name = router_rules.find(request.router, cloud).router.name if request.router else ""
@@ -54,24 +50,24 @@ class FloatingAddresses:
         shown, token = page(
             existing, lambda one: (one.router, int(one.address)), request.page_size, request.page_token, message
         )
-        return api.ListFloatingAddressesResponse(floating_addresses=shown, next_page_token=token)
+        return api.ListFloatingIpsResponse(floating_ips=shown, next_page_token=token)
 
-    def DeleteFloatingAddress(
-        self, request: api.DeleteFloatingAddressRequest, deadline: Deadline
-    ) -> api.DeleteFloatingAddressResponse:
+    def DeleteFloatingIp(
+        self, request: api.DeleteFloatingIpRequest, deadline: Deadline
+    ) -> api.DeleteFloatingIpResponse:
         """Let one lead nowhere."""
         carry_out(
             self._repairs,
             lambda: floating_ip_rules.delete(request.address, self._northbound.cloud(deadline)),
-            f"floating address {request.address} leads nowhere",
+            f"floating IP {request.address} leads nowhere",
             deadline,
         )
-        return api.DeleteFloatingAddressResponse()
+        return api.DeleteFloatingIpResponse()
 
 
-def message(one: Floating) -> api.FloatingAddress:
-    """A floating address as the API shows it."""
-    return api.FloatingAddress(
+def message(one: Floating) -> api.FloatingIp:
+    """A floating IP as the API shows it."""
+    return api.FloatingIp(
         address=str(one.address),
         router=one.router,
         subnet=one.subnet,

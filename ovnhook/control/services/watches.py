@@ -24,7 +24,7 @@ _GRACE = 10.0  # seconds that one who is too slow has to hear of it
 _FIELDS = {
     api.WatchChangesRequest.SUBNETS: "subnet",
     api.WatchChangesRequest.ROUTERS: "router",
-    api.WatchChangesRequest.FLOATING_ADDRESSES: "floating_address",
+    api.WatchChangesRequest.FLOATING_IPS: "floating_ip",
     api.WatchChangesRequest.LEASES: "lease",
     api.WatchChangesRequest.PORTS: "port",
 }

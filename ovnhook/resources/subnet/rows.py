@@ -36,7 +36,7 @@ def subnet_ids(subnet: Subnet) -> dict[str, str]:
         router=subnet.router,
         ranges=" ".join(str(pool) for pool in subnet.ranges),
         dns=" ".join(str(server) for server in subnet.dns),
-        dns_domain=subnet.domain,
+        dns_domain=subnet.dns_domain,
         mtu=str(subnet.mtu),
         isolated="yes" if subnet.isolated else "no",
         cidr6=str(subnet.cidr6 or ""),
@@ -63,7 +63,7 @@ def read_subnet(row: Row, default: str) -> Subnet:
         router=ids.get("router", Subnet.router),
         ranges=tuple(_pool(pool, (cidr, cidr6)) for pool in ids.get("ranges", "").split()),
         dns=tuple(map(IPAddress, ids.get("dns", "").split())),
-        domain=ids.get("dns-domain", Subnet.domain),
+        dns_domain=ids.get("dns-domain", Subnet.dns_domain),
         mtu=number_of(ids.get("mtu", str(Subnet.mtu)), _LARGEST_MTU),
         default=ids["subnet"] == default,
         isolated=ids.get("isolated") == "yes",
@@ -105,8 +105,8 @@ def _dhcpv4(subnet: Subnet, gateway: IPAddress) -> dict[str, str]:
         options["router"] = str(gateway)
     if servers := subnet.servers(4):
         options["dns_server"] = _listed(servers)
-    if subnet.domain:
-        options["domain_name"] = f'"{subnet.domain}"'
+    if subnet.dns_domain:
+        options["domain_name"] = f'"{subnet.dns_domain}"'
     return options
 
 
@@ -115,8 +115,8 @@ def _dhcpv6(subnet: Subnet) -> dict[str, str]:
     options = {"server_id": server_mac(subnet)}
     if servers := subnet.servers(6):
         options["dns_server"] = _listed(servers)
-    if subnet.domain:
-        options["domain_search"] = f'"{subnet.domain}"'
+    if subnet.dns_domain:
+        options["domain_search"] = f'"{subnet.dns_domain}"'
     return options
 
 

@@ -139,7 +139,7 @@ def delete(subnet: Subnet, cloud: Cloud, leases: Iterable[Lease], ports: Iterabl
 
 def _rename(subnet: Subnet, named: Mapping[str, str], leases: Iterable[Lease]) -> Iterator[Change]:
     """What lets the names of a subnet end with its domain."""
-    wanted = names.records(leases, subnet.domain)
+    wanted = names.records(leases, subnet.dns_domain)
     if wanted != named:
         yield NeedNames(subnet.name, named)
         yield SetNames(subnet.name, named, wanted)
@@ -224,7 +224,7 @@ def _few(what: str, names: Sequence[str]) -> str:
 
 
 def _differences(there: Subnet, asked: Subnet) -> str:
-    """Where a subnet is not what is asked for: ``its domain is a.example, not b.example``."""
+    """Where a subnet is not what is asked for: ``its DNS domain is a.example, not b.example``."""
     before, after = _shown(there), _shown(asked)
     different = [name for name in before if before[name] != after[name]]
     if there.cidr != asked.cidr:
@@ -240,7 +240,7 @@ def _shown(subnet: Subnet) -> dict[str, str]:
         "router": subnet.router or "none",
         "range": " ".join(map(str, subnet.ranges)) or "all of it",
         "DNS server": " ".join(map(str, subnet.dns)) or "none",
-        "domain": subnet.domain or "none",
+        "DNS domain": subnet.dns_domain or "none",
         "MTU": str(subnet.mtu),
         "default": "yes" if subnet.default else "no",
         "isolation": "on" if subnet.isolated else "off",

@@ -52,7 +52,7 @@ class Subnet:
         router: name of the router that it is on, or "". Guests have a default route where there is one.
         ranges: where addresses are taken from when a domain asks for none; empty: all of cidr.
         dns: servers that guests are given.
-        domain: the DNS domain that guests are given, or "".
+        dns_domain: the DNS domain that guests are given, or "".
         mtu: in bytes, what guests are given.
         default: whether it is where domains go that name none.
         isolated: whether the other subnets of its router are kept from it, and it from them.
@@ -67,7 +67,7 @@ class Subnet:
     router: str = ""
     ranges: tuple[Range, ...] = ()
     dns: tuple[IPAddress, ...] = ()
-    domain: str = ""
+    dns_domain: str = ""
     mtu: int = 1442
     default: bool = False
     isolated: bool = False

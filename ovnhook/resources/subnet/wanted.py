@@ -15,7 +15,7 @@ from ovnhook.resources.router.values import DEFAULT_ROUTER
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet.values import Range, Subnet
 
-SETTINGS = ("gateway", "ranges", "dns", "domain", "mtu", "default", "router", "isolated", "cidr6")
+SETTINGS = ("gateway", "ranges", "dns", "dns_domain", "mtu", "default", "router", "isolated", "cidr6")
 """What of a subnet can be set; its name and its network stay."""
 
 _LARGEST = {4: 12, 6: 64}  # prefix lengths: a million addresses; one link's network (RFC 4291, section 2.5.1)
@@ -69,7 +69,7 @@ class Wanted:
         gateway: an address of it, or "".
         ranges: each ``FIRST-LAST``.
         dns: addresses of servers.
-        domain: a DNS domain, or "".
+        dns_domain: a DNS domain, or "".
         mtu: bytes, or 0.
         default: whether domains go there that name no subnet.
         router: name of a router, or "" for none.
@@ -82,7 +82,7 @@ class Wanted:
     gateway: str = ""
     ranges: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
-    domain: str = ""
+    dns_domain: str = ""
     mtu: int = 0
     default: bool = False
     router: str = DEFAULT_ROUTER
@@ -134,8 +134,8 @@ def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay)
                 values["ranges"] = _ranges(value)
             case "dns":
                 values["dns"] = tuple(_address(server, "DNS server") for server in value)
-            case "domain":
-                values["domain"] = _domain(value)
+            case "dns_domain":
+                values["dns_domain"] = _domain(value)
             case "mtu":
                 values["mtu"] = _mtu(value, underlay)
             case "default" | "router" | "isolated":

@@ -94,7 +94,7 @@ def test_what_cuts_is_refused(cloud: Control, command: str, error: str) -> None:
         "router set gateway --address 198.51.100.9/24 --next-hop 198.51.100.1",
     ],
 )
-def test_what_cuts_guests_without_floating_addresses(cloud: Control, command: str) -> None:
+def test_what_cuts_guests_without_floating_ips(cloud: Control, command: str) -> None:
     """The same without a floating IP, which keeps its router's address whatever is forced."""
     assert cloud.ovnhook(*command.split(), "--force").status == 5
     cloud.done("floating-ip", "delete", "203.0.113.20")

@@ -82,7 +82,7 @@ def test_what_has_nothing(cloud: Control, noun: str, options: tuple[str, ...]) -
 def test_tokens_that_no_list_gave(cloud: Control, text: str) -> None:
     """Are told as such by every list."""
     token = base64.urlsafe_b64encode(text.encode()).decode()
-    for method in ("ListSubnets", "ListRouters", "ListFloatingAddresses", "ListLeases", "ListPorts"):
+    for method in ("ListSubnets", "ListRouters", "ListFloatingIps", "ListLeases", "ListPorts"):
         with pytest.raises(InvalidRequest, match="page_token"):
             cloud.client().call(method, page_token=token)
 

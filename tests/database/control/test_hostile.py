@@ -52,6 +52,7 @@ LIKELY: dict[str, list[Any]] = {
     "name": NAMES,
     "subnet": NAMES,
     "router": ["gateway", "lab", ""],
+    "dns_domain": ["lab.example", ""],
     "domain": ["web1", "web2", "lab.example", "", "", "b0b760f6-c243-4921-961b-fb38061dec03"],
     "target": ["web1", "web2"],
     "host": ["hv1", "hv1", ""],

@@ -54,7 +54,7 @@ def test_a_life_of_a_subnet(control: Control) -> None:
         "router": "gateway",
         "ranges": ["10.1.0.10-10.1.0.19"],
         "dns": ["10.1.0.53", "192.0.2.53"],
-        "domain": "lab.example",
+        "dns_domain": "lab.example",
         "mtu": 1400,
         "default": True,
         "isolated": False,
@@ -84,7 +84,8 @@ def test_a_life_of_a_subnet(control: Control) -> None:
     assert ["gateway", "10.1.0.1"] in changed.table
     after = control.done("subnet", "show", "blue", "--format", "json").json
     assert after == {
-        **made, "gateway": "10.1.0.1", "router": "", "ranges": [], "dns": ["10.1.0.1"], "domain": "", "capacity": 253
+        **made, "gateway": "10.1.0.1", "router": "", "ranges": [], "dns": ["10.1.0.1"], "dns_domain": "",
+        "capacity": 253,
     }  # fmt: skip
     assert "router" not in dict(control.northbound.dump()["DHCP_Options"][uuid]["options"][1])
 
@@ -449,7 +450,7 @@ def test_reflection(control: Control) -> None:
         "ovnhook.v1.Attachments",
         "ovnhook.v1.Certificates",
         "ovnhook.v1.Changes",
-        "ovnhook.v1.FloatingAddresses",
+        "ovnhook.v1.FloatingIps",
         "ovnhook.v1.Leases",
         "ovnhook.v1.Nodes",
         "ovnhook.v1.Ports",

@@ -88,8 +88,8 @@ def create_router(channel: grpc.Channel, name: str, host: int) -> Any:
 
 def create_floating(channel: grpc.Channel, address: str, target: str) -> Any:
     """Make one."""
-    request = floating_ips_pb2.CreateFloatingAddressRequest(address=address, target=target)
-    return floating_ips_pb2_grpc.FloatingAddressesStub(channel).CreateFloatingAddress(request, timeout=HANG)
+    request = floating_ips_pb2.CreateFloatingIpRequest(address=address, target=target)
+    return floating_ips_pb2_grpc.FloatingIpsStub(channel).CreateFloatingIp(request, timeout=HANG)
 
 
 CONFLICTS: dict[str, Do] = {
@@ -116,7 +116,7 @@ def test_one_wins(control: Control, channels: list[grpc.Channel], what: str) -> 
     kinds = {
         subnets_pb2.Subnet: ("subnet", "name"),
         routers_pb2.Router: ("router", "name"),
-        floating_ips_pb2.FloatingAddress: ("floating-ip", "address"),
+        floating_ips_pb2.FloatingIp: ("floating-ip", "address"),
     }
     noun, key = kinds[type(answers[0])]
     there = {row[key] for row in control.done(noun, "list", "--format", "json").json}

@@ -21,7 +21,7 @@ from tests.database.engine.test_running import attach, differing
 
 __all__ = ["hv1", "hv2", "world"]  # the fixtures
 
-LAB = Subnet("lab", IPNetwork("10.6.0.0/24"), IPAddress("10.6.0.1"), domain="lab.example")
+LAB = Subnet("lab", IPNetwork("10.6.0.0/24"), IPAddress("10.6.0.1"), dns_domain="lab.example")
 
 
 def unnamed(name: str, number: int = 1, subnet: str = "default", hostname: str = "") -> Domain:
@@ -153,7 +153,7 @@ def test_a_rename_to_a_name_that_is_taken(world: World, hv1: Host, hv2: Host) ->
 
 
 @pytest.mark.parametrize("off", [True, False])
-def test_a_floating_address_follows(control: Control, *, off: bool) -> None:
+def test_a_floating_ip_follows(control: Control, *, off: bool) -> None:
     """By keep while the domain is off, or by its next start: list, filter and messages have the new name."""
     outside = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
     control.done("subnet", "create", "blue", "10.1.0.0/24")
@@ -175,7 +175,7 @@ def test_a_floating_address_follows(control: Control, *, off: bool) -> None:
     assert listed("--domain", "web1") == []
 
 
-def test_a_floating_address_that_kept_an_old_name(control: Control) -> None:
+def test_a_floating_ip_that_kept_an_old_name(control: Control) -> None:
     """A version before left it so: the next start writes the name that the domain has."""
     control.done("subnet", "create", "blue", "10.1.0.0/24")
     outside = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")

@@ -38,7 +38,7 @@ from ovnhook.resources.subnet import names
 from ovnhook.resources.subnet.values import Subnet
 
 SUBNETS = {
-    name: Subnet(name, IPNetwork(f"10.{n}.0.0/24"), IPAddress(f"10.{n}.0.1"), domain=f"{name}.example" if n else "")
+    name: Subnet(name, IPNetwork(f"10.{n}.0.0/24"), IPAddress(f"10.{n}.0.1"), dns_domain=f"{name}.example" if n else "")
     for n, name in enumerate(("default", "blue", "green"))
 }
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
@@ -66,7 +66,7 @@ class Store:
             (port.subnet, port.mac): Claim(port.subnet, port.mac, port.domain) for port in self.ports.values()
         }
         assert self.names == {
-            name: names.records(leases, SUBNETS[name].domain)
+            name: names.records(leases, SUBNETS[name].dns_domain)
             for name in SUBNETS
             if (leases := [lease for lease in self.leases.values() if lease.subnet == name])
         }

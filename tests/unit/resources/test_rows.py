@@ -73,7 +73,7 @@ SUBNETS = st.builds(
     router=NAMES,
     ranges=st.lists(st.builds(Range, FOUR, FOUR), max_size=2).map(tuple),
     dns=st.lists(EITHER, max_size=2).map(tuple),
-    domain=NAMES,
+    dns_domain=NAMES,
     mtu=st.sampled_from([1400, 1442]),
     isolated=FLAGS,
 ).filter(_is_possible)

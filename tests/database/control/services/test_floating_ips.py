@@ -28,7 +28,7 @@ def cloud(control: Control) -> Control:
     return control
 
 
-def test_a_life_of_a_floating_address(cloud: Control) -> None:
+def test_a_life_of_a_floating_ip(cloud: Control) -> None:
     """Make, again, list, delete; its row is on the router, and goes with the lease."""
     made = cloud.done("floating-ip", "create", "203.0.113.20", "web1", "--format", "json").json
     assert (made["inside"], made["domain_name"], made["router"]) == ("10.1.0.11", "web1", "gateway")

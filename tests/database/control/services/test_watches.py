@@ -47,10 +47,10 @@ END = "the-end"
 LISTS: dict[str, tuple[Any, Any, str]] = {
     "subnet": (subnets_pb2_grpc.SubnetsStub, subnets_pb2.ListSubnetsRequest, "subnets"),
     "router": (routers_pb2_grpc.RoutersStub, routers_pb2.ListRoutersRequest, "routers"),
-    "floating_address": (
-        floating_ips_pb2_grpc.FloatingAddressesStub,
-        floating_ips_pb2.ListFloatingAddressesRequest,
-        "floating_addresses",
+    "floating_ip": (
+        floating_ips_pb2_grpc.FloatingIpsStub,
+        floating_ips_pb2.ListFloatingIpsRequest,
+        "floating_ips",
     ),
     "lease": (leases_pb2_grpc.LeasesStub, leases_pb2.ListLeasesRequest, "leases"),
     "port": (ports_pb2_grpc.PortsStub, ports_pb2.ListPortsRequest, "ports"),
@@ -91,7 +91,7 @@ class Watch:
         """A change in words; it has to go with what is known."""
         kind = change.WhichOneof("object")
         one = getattr(change, kind)
-        names = {"subnet": "name", "router": "name", "floating_address": "address", "port": "id"}
+        names = {"subnet": "name", "router": "name", "floating_ip": "address", "port": "id"}
         name = getattr(one, names[kind]) if kind in names else f"{one.subnet} {one.address}"
         words = (changes_pb2.Change.Type.Name(change.type), kind, name)
         before = self.known.pop((kind, name), None)
@@ -160,7 +160,7 @@ def test_each_change_is_told_once_and_in_order(control: Control, channel: grpc.C
     )
     assert watch.until("UPDATED", "port", port) == [("UPDATED", "port", port)]
     control.done("floating-ip", "create", "203.0.113.20", "web1")
-    floating = ("floating_address", "203.0.113.20")
+    floating = ("floating_ip", "203.0.113.20")
     assert watch.until("CREATED", *floating) == [("CREATED", *floating)]
     watch.agrees(control)
     control.stop(domain)
@@ -196,7 +196,7 @@ def test_what_exists(control: Control, channel: grpc.Channel) -> None:
         ("EXISTING", "subnet", "blue"),
         ("EXISTING", "lease", "blue 10.1.0.20"),
         ("EXISTING", "port", str(domain.port_uuid(MAC))),
-        ("EXISTING", "floating_address", "203.0.113.20"),
+        ("EXISTING", "floating_ip", "203.0.113.20"),
     ]
     watch.agrees(control)
     kinds = (changes_pb2.WatchChangesRequest.SUBNETS, changes_pb2.WatchChangesRequest.PORTS)
@@ -327,7 +327,7 @@ def test_a_watcher_that_is_too_slow(
     slow, quick = Watch(narrow), Watch(channel)
     slow.begin()
     with overtaken(control, quick):
-        assert quick.known["subnet", "blue"].domain.startswith(f"{CHANGES - 1}.")
+        assert quick.known["subnet", "blue"].dns_domain.startswith(f"{CHANGES - 1}.")
     with pytest.raises(grpc.RpcError) as caught:
         slow.until("CREATED", "subnet", END)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

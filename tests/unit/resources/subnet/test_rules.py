@@ -68,7 +68,7 @@ def test_what_is_said() -> None:
             gateway="10.1.0.254",
             ranges=("10.1.0.100-10.1.0.110", "10.1.0.20-10.1.0.20"),
             dns=("192.0.2.53", "10.1.0.53"),
-            domain="Lab.Example",
+            dns_domain="Lab.Example",
             mtu=1400,
             default=True,
             router="lab",
@@ -85,7 +85,7 @@ def test_what_is_said() -> None:
             Range(IPAddress("10.1.0.100"), IPAddress("10.1.0.110")),
         ),
         dns=(IPAddress("192.0.2.53"), IPAddress("10.1.0.53")),
-        domain="lab.example",
+        dns_domain="lab.example",
         mtu=1400,
         default=True,
     )
@@ -178,11 +178,11 @@ def test_names_that_are_refused(name: str) -> None:
             "ranges 10.1.0.10-10.1.0.20 and 10.1.0.20-10.1.0.30 overlap",
         ),
         ({"ranges": ("10.1.0.1-10.1.0.1",)}, "no address for a guest"),
-        ({"domain": "-x"}, "domain '-x' is not a DNS domain"),
-        ({"domain": "a..b"}, "domain 'a..b' is not"),
-        ({"domain": 'a"b'}, "is not a DNS domain"),
-        ({"domain": "a." * 127 + "aa"}, "is not a DNS domain"),
-        ({"domain": "lab.example."}, "is not a DNS domain"),
+        ({"dns_domain": "-x"}, "domain '-x' is not a DNS domain"),
+        ({"dns_domain": "a..b"}, "domain 'a..b' is not"),
+        ({"dns_domain": 'a"b'}, "is not a DNS domain"),
+        ({"dns_domain": "a." * 127 + "aa"}, "is not a DNS domain"),
+        ({"dns_domain": "lab.example."}, "is not a DNS domain"),
         ({"mtu": 575}, "MTU 575 is not possible"),
         ({"mtu": -1}, "MTU -1 is not possible"),
         ({"mtu": 9001}, "MTU 9001 is not possible"),
@@ -215,7 +215,7 @@ def test_empty_settings_go_back() -> None:
     full = make(
         Wanted("blue", "10.1.0.0/24", "10.1.0.9", ("10.1.0.20-10.1.0.30",), ("10.1.0.53",), "x.example", 1300), KNOWN
     )
-    empty = {"gateway": "", "ranges": (), "dns": (), "domain": "", "mtu": 0}
+    empty = {"gateway": "", "ranges": (), "dns": (), "dns_domain": "", "mtu": 0}
     assert with_changes(full, empty, KNOWN) == make(Wanted("blue", "10.1.0.0/24"), KNOWN)
     assert with_changes(full, {}, KNOWN) == full
 
@@ -262,8 +262,8 @@ def test_create_what_is_already_so(wanted: Wanted) -> None:
             "its gateway is 10.1.0.1, not 10.1.0.9, its router is gateway, not none",
         ),
         (
-            Wanted("blue", "10.1.0.0/24", ranges=("10.1.0.2-10.1.0.3",), domain="x"),
-            "its range is all of it, not 10.1.0.2-10.1.0.3, its domain is none, not x",
+            Wanted("blue", "10.1.0.0/24", ranges=("10.1.0.2-10.1.0.3",), dns_domain="x"),
+            "its range is all of it, not 10.1.0.2-10.1.0.3, its DNS domain is none, not x",
         ),
     ],
 )
@@ -376,7 +376,7 @@ def test_update_of_the_domain() -> None:
     """The names of all that is leased end with it; what nobody has any more goes."""
     leases = [lease("10.1.0.8"), lease("10.1.0.9", "mail")]
     before = {**names.records(leases, "old.example"), "stale": "10.1.0.7"}
-    changes = subnet_rules.update(BLUE, replace(BLUE, domain="new.example"), CLOUD, before, leases)
+    changes = subnet_rules.update(BLUE, replace(BLUE, dns_domain="new.example"), CLOUD, before, leases)
     need, change = (one for one in changes if isinstance(one, NeedNames | SetNames))
     assert need == NeedNames("blue", before)
     assert change == SetNames("blue", before, names.records(leases, "new.example"))
@@ -455,7 +455,7 @@ def test_find() -> None:
             "gateway": st.text("0123456789.:", max_size=16),
             "ranges": st.tuples(st.text("0123456789.- ", max_size=32)),
             "dns": st.tuples(st.text(max_size=16)),
-            "domain": st.text(max_size=16),
+            "dns_domain": st.text(max_size=16),
             "mtu": st.integers(-(2**31), 2**31 - 1),
         }
     ),

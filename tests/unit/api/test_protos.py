@@ -10,7 +10,7 @@ from google.protobuf.descriptor import Descriptor
 from ovnhook.api.protos import PROTOS, message_class
 
 FIELDS = Path(__file__).with_name("fields.txt")
-FOLDER = Path(__file__).parents[2] / "ovnhook/api/v1"
+FOLDER = Path(__file__).parents[3] / "ovnhook/api/v1"
 
 
 def numbers(message: Descriptor, name: str) -> Iterator[str]:
