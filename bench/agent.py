@@ -23,7 +23,7 @@ from lab.domain import domain_xml, interface_xml
 from lab.hypervisor import remove_hook
 from lab.process import Process
 from lab.product import PYTHON, configure
-from lab.waiting import accepts
+from lab.waiting import accepts, until
 from ovnhook.agent import libvirtfiles
 from ovnhook.base.config import AGENT_SOCKET
 from ovnhook.databases.northbound import Northbound
@@ -38,7 +38,7 @@ _TIMES_CHANGED = 3
 _WINDOW = 8.0  # seconds in which processor time is counted
 _RATE = 100  # changes a second
 _SETTLED = 3.0  # seconds after which a look is over
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 
 
 def measure() -> Iterator[Row]:
@@ -89,7 +89,7 @@ def _compared(site: Site, tap: Wiretap) -> Iterator[Row]:
         _check(site.host)
         tap.reset()
         tap.cut()  # an agent looks when a connection was lost
-        guests.wait(lambda: tap.transactions > 0, "look of the agent")
+        until(lambda: tap.transactions > 0, guests.TIMEOUT, "a reconcile pass of the agent")
         time.sleep(_SETTLED)
         usual = "northbound transactions of an agent's usual look at them"
         yield told("agent", usual, [tap.transactions], target=Target("=", 1, ""))
@@ -122,7 +122,7 @@ def _start_domains(host: Host) -> list[Domain]:
         name = f"own{number}"
         nic = interface_xml(f"52:54:00:be:cc:{number:02x}", interface_id=str(UUID(int=number + 1)))
         host.run(["virsh", "define", "/dev/stdin"], input=domain_xml(name, [nic], memory=32, dhcp="none"))
-        host.run(["virsh", "start", "--paused", name], timeout=_PATIENCE)
+        host.run(["virsh", "start", "--paused", name], timeout=_TIMEOUT)
         return domainxml.parse(host.run(["virsh", "dumpxml", name]).stdout.encode(), "br-int", libvirtfiles.network)
 
     with ThreadPoolExecutor(3) as pool:
@@ -136,7 +136,7 @@ def _agent(host: Host) -> Iterator[tuple[Process, float]]:
     environment = {"NOTIFY_SOCKET": "/run/ovnhook/notify"}  # sd_notify(3)
     with (host.logs / "agent.log").open("ab") as log, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(place))
-        listener.settimeout(_PATIENCE)
+        listener.settimeout(_TIMEOUT)
         began = time.perf_counter()
         child = host.popen([PYTHON, "-m", "ovnhook.agent"], stdout=log, stderr=log, environment=environment)
         while b"READY=1" not in listener.recv(4096):
@@ -149,7 +149,7 @@ def _agent(host: Host) -> Iterator[tuple[Process, float]]:
         yield process, took
     finally:
         child.terminate()
-        child.wait(_PATIENCE)
+        child.wait(_TIMEOUT)
 
 
 def _check(host: Host) -> float:
@@ -160,7 +160,7 @@ def _check(host: Host) -> float:
     """
     began = time.perf_counter()
     with socket.socket(socket.AF_UNIX) as agent:
-        agent.settimeout(_PATIENCE)
+        agent.settimeout(_TIMEOUT)
         agent.connect(str(host.outside_path(str(AGENT_SOCKET))))
         agent.sendall(b"check %f\n" % time.monotonic())
         agent.shutdown(socket.SHUT_WR)

@@ -20,9 +20,9 @@ from netaddr import IPNetwork
 
 from bench import crowd, sessions
 from bench.agent import ticks
-from bench.guests import wait
 from bench.row import Row, told
 from lab import Cloud, Host
+from lab.waiting import until
 from ovnhook.databases import inventory
 from ovnhook.databases.northbound import Northbound
 from ovnhook.diagnosis.differences import compare, consistent_names, subnets_to_check
@@ -38,7 +38,7 @@ _HOSTS = 200
 _OF_ONE = crowd.PORTS // _HOSTS
 _LOOKING = 20  # agents whose looks are measured
 _AT_ONCE = 8  # starts at a time on one host
-_PATIENCE = 120.0
+_TIMEOUT = 120.0
 _DATABASES = {"nb": "the northbound server", "sb": "the southbound server", "northd": "northd"}
 
 
@@ -57,7 +57,8 @@ def measure() -> Iterator[Row]:
         crowd.attach(northbound, made, domains, "other{}", _HOSTS)
         control.daemons["northd"].start()
         southbound = control.outside_path("/run/ovn/ovnsb_db.sock")
-        wait(lambda: _ports(Database(f"unix:{southbound}", "OVN_Southbound")) >= crowd.PORTS, "ports in SB", 1.0)
+        database = Database(f"unix:{southbound}", "OVN_Southbound")
+        until(lambda: _ports(database) >= crowd.PORTS, _TIMEOUT, "the ports in the southbound database")
         _carried_out(control)
         with _sessions(southbound):
             yield from _restarted(control, northbound, domains[::_HOSTS])
@@ -112,7 +113,7 @@ def _ports(southbound: Database) -> int:
 
 def _carried_out(control: Host) -> None:
     """Wait until northd has carried out all that is in the northbound database."""
-    control.run(["ovn-nbctl", "--wait=sb", f"--timeout={_PATIENCE:.0f}", "sync"], timeout=_PATIENCE)
+    control.run(["ovn-nbctl", "--wait=sb", f"--timeout={_TIMEOUT:.0f}", "sync"], timeout=_TIMEOUT)
 
 
 def _took(control: Host) -> dict[str, float]:

@@ -22,7 +22,7 @@ from ovnhook.resources.tables import SWITCH
 
 _TIMES = 7
 _SUBNETS = 10  # made at a time
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 
 
 def measure() -> Iterator[Row]:
@@ -33,7 +33,7 @@ def measure() -> Iterator[Row]:
         install_service(site.host, "control", {})
         site.host.daemons["control"].start()
         idl = connection.OvsdbIdl.from_server(site.remote, "OVN_Northbound")
-        plain = impl_idl.OvnNbApiIdlImpl(connection.Connection(idl, timeout=int(_PATIENCE)))
+        plain = impl_idl.OvnNbApiIdlImpl(connection.Connection(idl, timeout=int(_TIMEOUT)))
         with grpc.insecure_channel(f"unix:{site.host.outside_path(str(CONTROL_SOCKET))}") as channel:
             yield from _compared(channel, plain)
         plain.ovsdb_connection.stop()
@@ -66,7 +66,7 @@ def _rate(work: Any) -> float:
 
 def _make(channel: grpc.Channel, number: int) -> None:
     asked = subnets_pb2.Subnet(name=f"made{number}", cidr=_cidr(number), router="gateway")
-    subnets_pb2_grpc.SubnetsStub(channel).CreateSubnet(subnets_pb2.CreateSubnetRequest(subnet=asked), timeout=_PATIENCE)
+    subnets_pb2_grpc.SubnetsStub(channel).CreateSubnet(subnets_pb2.CreateSubnetRequest(subnet=asked), timeout=_TIMEOUT)
 
 
 def _make_plainly(plain: Any, number: int) -> None:
@@ -97,7 +97,7 @@ def _list(channel: grpc.Channel) -> float:
     found, token = 0, None
     while token != "":
         page = ports_pb2_grpc.PortsStub(channel).ListPorts(
-            ports_pb2.ListPortsRequest(page_token=token or ""), timeout=_PATIENCE
+            ports_pb2.ListPortsRequest(page_token=token or ""), timeout=_TIMEOUT
         )
         found, token = found + len(page.ports), page.next_page_token
     took = time.perf_counter() - began

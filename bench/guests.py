@@ -1,16 +1,15 @@
-"""A guest that runs in the cloud that is measured, and waiting for what it does."""
+"""Guests in the cloud that is measured."""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lab import Cloud, Guest
 from lab.domain import domain_xml
 
-PATIENCE = 60.0  # seconds
+TIMEOUT = 60.0  # seconds
 
 
 @contextmanager
@@ -26,18 +25,5 @@ def boot(made: Cloud, host: str, name: str, interface: str) -> Guest:
     made.host(host).run(["virsh", "define", "/dev/stdin"], input=domain_xml(name, [interface]))
     made.host(host).run(["virsh", "start", name])
     guest = Guest(made.host(host), name)
-    guest.wait_address(timeout=PATIENCE)
+    guest.wait_address(timeout=TIMEOUT)
     return guest
-
-
-def wait(condition: Callable[[], bool], what: str, pause: float = 0.2) -> None:
-    """Wait until something is so; `pause` is what a look costs at most, in seconds.
-
-    Raises:
-        TimeoutError: it does not become so.
-    """
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"no {what} within {PATIENCE:g} s")
-        time.sleep(pause)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from bench.guests import boot, cloud, wait
+from bench.guests import TIMEOUT, boot, cloud
 from bench.row import Row, Target, told
 from lab import Host
 from lab.domain import interface_xml
+from lab.waiting import until
 
 TIMES = 20
 _FIRST, _MAC = "52:54:00:be:0c:01", "52:54:00:be:0c:09"
@@ -33,5 +34,5 @@ def _time(control: Host, host: Host, verb: str, *, up: bool) -> float:
     began = time.monotonic()
     host.run(["virsh", verb, "plugs", "/dev/stdin", "--live"], input=interface_xml(_MAC))
     wanted = "true" if up else ""
-    wait(lambda: control.run(ask).stdout.strip() == wanted, "port", pause=0.01)
+    until(lambda: control.run(ask).stdout.strip() == wanted, TIMEOUT, "the port", longest=0.01)
     return (time.monotonic() - began) * 1000

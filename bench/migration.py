@@ -11,6 +11,7 @@ from bench import guests
 from bench.row import Row, Target, told
 from lab import Cloud, Guest
 from lab.domain import interface_xml
+from lab.waiting import until
 
 RATE = 10  # pings a second
 MIGRATIONS = 20
@@ -54,13 +55,13 @@ def _migrate(cloud: Cloud) -> Iterator[tuple[int, int]]:
     moves = guests.boot(cloud, "hv1", "moves", interface_xml(_MAC, interface_id=_PORT))
     watches = guests.boot(cloud, "hv2", "watches", interface_xml(_MAC[:-1] + "2", interface_id=_PORT[:-1] + "e"))
     watches.console(f"ping -i {1 / RATE} {moves.wait_address()} >/run/pings 2>&1 &")
-    guests.wait(lambda: len(_answers(watches)) > 2 * RATE, "answers")
+    until(lambda: len(_answers(watches)) > 2 * RATE, guests.TIMEOUT, "answers")
     since = _answers(watches)[-1]
     for number in range(MIGRATIONS):
         source, target = ("hv1", "hv2") if number % 2 == 0 else ("hv2", "hv1")
-        cloud.host(source).run(cloud.migrate_argv("moves", target), timeout=guests.PATIENCE)
+        cloud.host(source).run(cloud.migrate_argv("moves", target), timeout=guests.TIMEOUT)
         before = len(_answers(watches))
-        guests.wait(lambda: len(_answers(watches)) > before + 2 * RATE, "answers")  # noqa: B023
+        until(lambda: len(_answers(watches)) > before + 2 * RATE, guests.TIMEOUT, "answers")  # noqa: B023
         found = [answer for answer in _answers(watches) if answer > since]
         yield found[-1] - since - len(set(found)), len(found) - len(set(found))
         since = found[-1]

@@ -90,10 +90,10 @@ class _World:
         add()
         self._control.run(
             [
-                *("ovn-nbctl", f"--timeout={guests.PATIENCE:.0f}"),
+                *("ovn-nbctl", f"--timeout={guests.TIMEOUT:.0f}"),
                 *("wait-until", "Logical_Switch_Port", guest.interface_id, "up=true"),
             ],
-            timeout=guests.PATIENCE,
+            timeout=guests.TIMEOUT,
         )
         self._settle()
         after, more = [self._versions(one) for one in self._databases], self._flows() - flows
@@ -103,9 +103,7 @@ class _World:
         return northbound, southbound, more
 
     def _settle(self) -> None:
-        self._control.run(
-            ["ovn-nbctl", "--wait=hv", f"--timeout={guests.PATIENCE:.0f}", "sync"], timeout=guests.PATIENCE
-        )
+        self._control.run(["ovn-nbctl", "--wait=hv", f"--timeout={guests.TIMEOUT:.0f}", "sync"], timeout=guests.TIMEOUT)
 
     def _flows(self) -> int:
         found = re.search(r"flow_count=(\d+)", self._host.run(["ovs-ofctl", "dump-aggregate", "br-int"]).stdout)

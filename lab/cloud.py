@@ -16,7 +16,8 @@ from lab import capabilities, central, chassis, hypervisor, product, state
 from lab.errors import LabError
 from lab.fabric import EXTERNAL, MANAGEMENT, NIC, UNDERLAY, Fabric, address, prefixed
 from lab.guest import Guest
-from lab.host import OWN, Host
+from lab.host import Host
+from lab.namespaces import OWN
 from lab.process import Process, end_all, inside
 
 T = TypeVar("T")

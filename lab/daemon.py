@@ -5,14 +5,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lab.errors import LabError
+from lab.namespaces import Namespaces
 from lab.process import Process, reap
 from lab.waiting import HANG, until
-
-if TYPE_CHECKING:
-    from lab.host import Host
 
 Ready = Callable[["Daemon"], bool]
 
@@ -22,7 +19,7 @@ class Daemon:
 
     def __init__(
         self,
-        host: Host,
+        host: Namespaces,
         name: str,
         argv: Sequence[str],
         *,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 
 from lab.cloud import Cloud
@@ -13,7 +12,7 @@ from lab.domain import domain_xml, interface_xml
 from lab.errors import LabError
 from lab.guest import Guest
 from lab.host import Host
-from lab.waiting import HANG
+from lab.waiting import HANG, until
 
 METADATA = "<ovn:domain xmlns:ovn='urn:ovnhook:domain:1'><ovn:interface {}/></ovn:domain>"
 WIDTH = 96
@@ -202,12 +201,10 @@ def prove(what: str, holds: Callable[[], bool]) -> None:
     print(f"  ✓ {what}", flush=True)
 
 
-def eventually(what: str, holds: Callable[[], bool], timeout: float = HANG) -> None:
+def eventually(what: str, holds: Callable[[], bool]) -> None:
     """The same for what takes a moment."""
-    end = time.monotonic() + timeout
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.1)
-    prove(what, holds)
+    held = until(holds, HANG, what)
+    prove(what, lambda: held)
 
 
 def define(host: Host, name: str, metadata: str = "") -> None:

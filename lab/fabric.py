@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 
-from lab.errors import CommandError, LabError
-from lab.host import NETNS, Host
-from lab.waiting import HANG
+from lab.errors import LabError
+from lab.namespaces import NETNS, Namespaces
+from lab.process import run
 
 MANAGEMENT = "management"
 UNDERLAY = "underlay"
@@ -48,7 +46,7 @@ class Fabric:
         path = NETNS / self.network
         return [("net", path.stat().st_ino)] if path.exists() and os.path.ismount(path) else []
 
-    def link(self, host: Host, network: str) -> str:
+    def link(self, host: Namespaces, network: str) -> str:
         """Plug a host into a network; returns the name of its interface.
 
         Checksums are computed before a packet leaves: no userspace switch on the way would do it.
@@ -59,14 +57,14 @@ class Fabric:
         _ip("-n", self.network, "link", "set", far, "master", network, "addrgenmode", "none", "up")
         _ip("-n", host.network, "link", "set", nic, "up")
         for namespace, name in ((host.network, nic), (self.network, far)):
-            _run(["ip", "netns", "exec", namespace, "ethtool", "-K", name, "tx", "off"])
+            run(["ip", "netns", "exec", namespace, "ethtool", "-K", name, "tx", "off"])
         return nic
 
-    def cut(self, host: Host, network: str) -> None:
+    def cut(self, host: Namespaces, network: str) -> None:
         """Pull the host's cable out of a network."""
         _ip("-n", self.network, "link", "set", self._far(host.name, network), "down")
 
-    def mend(self, host: Host, network: str) -> None:
+    def mend(self, host: Namespaces, network: str) -> None:
         """Plug it in again."""
         _ip("-n", self.network, "link", "set", self._far(host.name, network), "up")
 
@@ -97,10 +95,4 @@ def prefixed(network: str, index: int) -> str:
 
 
 def _ip(*arguments: str) -> None:
-    _run(["ip", *arguments])
-
-
-def _run(argv: Sequence[str]) -> None:
-    done = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=HANG)
-    if done.returncode != 0:
-        raise CommandError(argv, done.returncode, done.stdout, done.stderr)
+    run(["ip", *arguments])

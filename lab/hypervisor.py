@@ -7,7 +7,8 @@ import uuid
 from pathlib import Path
 
 from lab.daemon import Daemon
-from lab.host import PATH, Host
+from lab.host import Host
+from lab.namespaces import PATH
 from lab.waiting import accepts
 
 QEMU_CONF = """\

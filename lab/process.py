@@ -1,15 +1,21 @@
-"""Processes, known by pid and start time, so that a pid used again is never taken for the old process."""
+"""Processes: commands that are run to their end, and processes that run on.
+
+Those are known by pid and start time, so that a pid used again is never taken for the old process.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.waiting import INTERVAL
+from lab.errors import CommandError
+from lab.waiting import HANG, INTERVAL
 
 PROC = Path("/proc")
 DEAD = frozenset("ZX")
@@ -115,6 +121,64 @@ def inside(namespaces: Iterable[tuple[str, int]]) -> list[Process]:
                     found.append(process)
                 break
     return found
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    inner: Sequence[str] | None = None,
+    where: str = "",
+    check: bool = True,
+    timeout: float = HANG,
+    input: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; when it fails, or is not done in time, the error shows all of it.
+
+    Args:
+        argv: the command.
+        inner: the command that ``argv`` leads to, which the result and the error name; None if that is ``argv``.
+        where: the name of the host that it runs on, for the error.
+        check: whether another exit status than 0 is an error.
+        timeout: seconds.
+        input: for its stdin.
+        environment: all of it; None for that of this process.
+    """
+    shown = list(argv if inner is None else inner)
+    child = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        out, err = child.communicate(input, timeout)
+    except subprocess.TimeoutExpired as expired:
+        _kill_group(child)
+        raise CommandError(shown, None, _text(expired.stdout), _text(expired.stderr), where) from None
+    except BaseException:
+        _kill_group(child)
+        raise
+    if check and child.returncode != 0:
+        raise CommandError(shown, child.returncode, out, err, where)
+    return subprocess.CompletedProcess(shown, child.returncode, out, err)
+
+
+def _text(data: bytes | str | None) -> str:
+    return data.decode(errors="replace") if isinstance(data, bytes) else (data or "")
+
+
+def _kill_group(child: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    for stream in (child.stdin, child.stdout, child.stderr):
+        if stream is not None:
+            stream.close()
+    child.wait(HANG)
 
 
 def _stat(pid: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Waiting with a deadline, by looking often."""
+"""Polling with a timeout."""
 
 from __future__ import annotations
 
@@ -13,28 +13,46 @@ from lab.errors import WaitError
 T = TypeVar("T")
 
 INTERVAL = 0.02
-"""Seconds between two cheap looks: at a file, or whether a process is there."""
+"""Seconds between two cheap polls: of a file, or whether a process is there."""
 PAUSES = 3
-"""A wait pauses this many times as long as the look before took: looks are commands, and in guests dear ones."""
+"""A wait pauses this many times as long as the poll before took: many are commands, and those in guests slow ones."""
 LONGEST = 1.0
 """Seconds that a wait pauses at most."""
 HANG = 300.0
 """Seconds that nothing takes but what hangs, however busy the machine is: the bound of whatever is waited for."""
 
 
-def until(look: Callable[[], T], timeout: float, what: str, detail: Callable[[], str] | None = None) -> T:
-    """Call ``look`` again and again until it returns something true, and return that."""
+def until(
+    poll: Callable[[], T],
+    timeout: float,
+    what: str,
+    detail: Callable[[], str] | None = None,
+    *,
+    longest: float = LONGEST,
+) -> T:
+    """Poll until something true is returned, and return that: ``until(path.exists, HANG, "the socket")``.
+
+    Args:
+        poll: returns what is waited for, or something false.
+        timeout: seconds.
+        what: the name of what is waited for, for the error.
+        detail: returns more for the error.
+        longest: seconds that a pause has at most; a measurement wants short ones.
+
+    Raises:
+        WaitError: the time is over.
+    """
     began = time.monotonic()
     deadline = began + timeout
     while True:
-        found = look()
+        found = poll()
         now = time.monotonic()
         if found:
             return found
         if now >= deadline:
             more = f"\n{detail()}" if detail is not None else ""
             raise WaitError(f"waited {timeout:g} s for {what}{more}")
-        time.sleep(min(max(INTERVAL, PAUSES * (now - began)), LONGEST))
+        time.sleep(min(max(INTERVAL, PAUSES * (now - began)), longest))
         began = time.monotonic()
 
 

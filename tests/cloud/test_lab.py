@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from lab import Cloud, LabError
 from lab.domain import domain_xml, interface_xml
 from lab.state import ROOT
-from lab.waiting import HANG
+from lab.waiting import HANG, until
 from tests.cloud.world import World
 
 LAB = Path(__file__).parents[2] / "lab" / "lab"
@@ -72,11 +71,12 @@ def test_a_second_lab_beside_the_first(world: World, prefix: str) -> None:
 def test_a_lab_that_was_killed_while_it_came_up(prefix: str, there: str) -> None:
     """What there was of it goes like a whole one."""
     up = subprocess.Popen([str(LAB), "--prefix", prefix, "up"], start_new_session=True)
-    end = time.monotonic() + HANG
-    while not (ROOT / prefix / there).exists():
-        assert time.monotonic() < end
+
+    def comes_up() -> bool:
         assert up.poll() is None
-        time.sleep(0.01)
+        return (ROOT / prefix / there).exists()
+
+    until(comes_up, HANG, f"{there} of the lab", longest=0.01)
     os.killpg(up.pid, signal.SIGKILL)
     up.wait(HANG)
     subprocess.run([str(LAB), "--prefix", prefix, "down"], check=True, timeout=HANG)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.waiting import HANG
+from lab.waiting import HANG, until
 
 NORTHBOUND_SCHEMA = Path("/usr/share/ovn/ovn-nb.ovsschema")
 SOUTHBOUND_SCHEMA = Path("/usr/share/ovn/ovn-sb.ovsschema")
@@ -177,11 +176,8 @@ class Cluster:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    """Look again until something is so."""
-    end = time.monotonic() + HANG
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
+    """Wait until something is so; a failure shows the line of the test."""
+    until(condition, HANG, "what the test waits for", longest=0.005)
 
 
 def looked_at(loop: object, step: str) -> None:

@@ -8,10 +8,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from lab.waiting import until
 
 REPO = Path(__file__).resolve().parents[2]
 TREES = REPO / ".cache" / "trees"
@@ -152,13 +153,12 @@ class Machine:
         return self.run("journalctl --no-pager -n 60 -u 'ovnhook*' -u libvirtd -t ovnhook-hook", check=False)
 
     def wait_for(self, condition: Callable[[], object], what: str, timeout: float = _LONG) -> None:
-        """Wait until something is true."""
-        end = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() > end:
-                said = self.journal() if self._init else (self._layers / "console").read_text(errors="replace")
-                raise AssertionError(f"waited {timeout:g} s for {what}\n{said}")
-            time.sleep(0.2)
+        """Wait until something is true; the error has the journal."""
+        until(condition, timeout, what, self._said)
+
+    def _said(self) -> str:
+        """Its journal; before it has one, its console."""
+        return self.journal() if self._init else (self._layers / "console").read_text(errors="replace")
 
     def _started(self) -> str:
         """What systemd says of itself, or nothing yet."""
