@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.database.control_service import Control
-from tests.database.openssl import Authority
+from tests.database.openssl import OpensslAuthority
 from tests.database.ovsdb_server import NORTHBOUND_SCHEMA, SOUTHBOUND_SCHEMA, VSWITCH_SCHEMA, Cluster, Server, run
 
 
@@ -25,9 +25,9 @@ def directory() -> Iterator[Path]:
 
 
 @pytest.fixture
-def authority(directory: Path) -> Authority:
+def authority(directory: Path) -> OpensslAuthority:
     """The one that the service trusts."""
-    return Authority(directory, "ca")
+    return OpensslAuthority(directory, "ca")
 
 
 @pytest.fixture

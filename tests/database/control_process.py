@@ -26,7 +26,7 @@ def of_unit(key: str) -> str:
     return str(value)
 
 
-class Service:
+class ControlProcess:
     """Serves from when it is made until it is stopped.
 
     Args:

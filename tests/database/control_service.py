@@ -26,7 +26,7 @@ from tests.database.ovsdb_server import Server
 MAC = "52:54:00:00:00:01"
 
 
-class Done(NamedTuple):
+class CommandResult(NamedTuple):
     """What a command said."""
 
     status: int
@@ -65,13 +65,13 @@ class Control:
         self.service.start()
         self._capture = capture
 
-    def ovnhook(self, *arguments: str) -> Done:
+    def ovnhook(self, *arguments: str) -> CommandResult:
         """Run the command."""
         self._capture.readouterr()
         status = main(["--socket", str(self.path), *arguments])
-        return Done(status, *self._capture.readouterr())
+        return CommandResult(status, *self._capture.readouterr())
 
-    def done(self, *arguments: str) -> Done:
+    def done(self, *arguments: str) -> CommandResult:
         """Run the command, which succeeds and has nothing to complain of."""
         done = self.ovnhook(*arguments)
         assert (done.status, done.error) == (0, "")

@@ -15,7 +15,7 @@ from tests.database.ovsdb_server import run
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 
-class Authority:
+class OpensslAuthority:
     """Somebody who signs certificates, with OpenSSL, in a directory."""
 
     def __init__(self, directory: Path, name: str) -> None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.packages.machine import Machine
-from tests.packages.network import Network
+from tests.packages.network import MachineNetwork
 
 
 @pytest.fixture(params=["bookworm", "trixie"])
@@ -23,15 +23,15 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
 
 
 @pytest.fixture
-def network() -> Iterator[Network]:
+def network() -> Iterator[MachineNetwork]:
     """A network of the test's own."""
-    made = Network()
+    made = MachineNetwork()
     yield made
     made.remove()
 
 
 @pytest.fixture(params=["bookworm", "trixie"])
-def machines(request: pytest.FixtureRequest, network: Network) -> Iterator[Callable[[str], Machine]]:
+def machines(request: pytest.FixtureRequest, network: MachineNetwork) -> Iterator[Callable[[str], Machine]]:
     """Switches on one more machine on the test's network, with this address (``192.0.2.1/24``)."""
     with ExitStack() as undo:
 

@@ -10,7 +10,7 @@ from lab.waiting import HANG
 _BRIDGE = "wire"
 
 
-class Network:
+class MachineNetwork:
     """A bridge in a namespace of its own, and for each machine a namespace with an interface on that bridge."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from ovnhook.pki.fence import PORTS
 from ovnhook.pki.members import Member
 from ovnhook.pki.x509 import Authority, Subject
 from tests.packages import kernel
-from tests.packages.network import Network
+from tests.packages.network import MachineNetwork
 
 _SERVE = """
 import socket, threading
@@ -61,7 +61,7 @@ _SHORT = 10  # seconds, after which a connection is taken for one that is refuse
 class Hosts:
     """Two control hosts, and somebody else."""
 
-    network: Network
+    network: MachineNetwork
     control: tuple[str, str]
     other: str
     folder: Path
@@ -108,7 +108,7 @@ class Hosts:
 
 
 @contextmanager
-def made(network: Network, form: str, folder: Path) -> Iterator[Hosts]:
+def made(network: MachineNetwork, form: str, folder: Path) -> Iterator[Hosts]:
     """They are on one network; each serves all that asks, and nobody is kept away."""
     one, two, other = (form.format(number) for number in (1, 2, 66))
     hosts = Hosts(network, (one, two), other, folder)
@@ -124,7 +124,9 @@ def made(network: Network, form: str, folder: Path) -> Iterator[Hosts]:
 
 
 @pytest.mark.parametrize("form", ["192.0.2.{}", "2001:db8::{}"])
-def test_an_address_is_not_enough(network: Network, form: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_an_address_is_not_enough(
+    network: MachineNetwork, form: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """A connection goes on while two hosts get there; then who has an address alone has none, neither way."""
     if kernel.ran_elsewhere(request.node.nodeid, *kernel.AUTHENTICATION):
         return
@@ -186,7 +188,7 @@ def take_an_address(hosts: Hosts) -> None:
 
 
 @pytest.mark.parametrize("form", ["192.0.2.{}", "2001:db8::{}"])
-def test_an_answer_counts_if_both_ways_are_authenticated(network: Network, form: str, tmp_path: Path) -> None:
+def test_an_answer_counts_if_both_ways_are_authenticated(network: MachineNetwork, form: str, tmp_path: Path) -> None:
     """By the rules and by the policies, each alone: all that has not to be authenticated yet goes on as it was."""
     with made(network, form, tmp_path) as hosts:
         one, two = hosts.control

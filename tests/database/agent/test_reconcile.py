@@ -28,7 +28,7 @@ from ovnhook.diagnosis.values import CheckResult, Difference
 from ovnhook.domains.values import Domain
 from ovnhook.engine.planner import Attached
 from ovnhook.ovsdb.operation import Row
-from tests.database.engine.test_attach import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world
+from tests.database.engine.test_attach import MACS, MAIL, WEB, Hypervisors, domain, hv1, hv2, interface, soon, world
 
 __all__ = ["hv1", "hv2", "world"]  # the fixtures
 
@@ -47,7 +47,7 @@ def xml(one: Domain) -> bytes:
     return f"<domain id='{one.id}'>{name}<devices>{interfaces}</devices></domain>".encode()
 
 
-class Libvirt:
+class ListedLibvirt:
     """What a host's libvirt says."""
 
     def __init__(self, *running: Domain) -> None:
@@ -77,7 +77,7 @@ class Libvirt:
         return frozenset()
 
 
-class Clock:
+class ShiftedClock:
     """The time, which the test may let pass."""
 
     def __init__(self) -> None:
@@ -92,13 +92,13 @@ class Clock:
         self.ahead += seconds
 
 
-class Agent:
+class ReconcilingAgent:
     """A reconciler with that libvirt."""
 
     def __init__(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
         self.host = host
-        self.libvirt = Libvirt(ONE, TWO)
-        self.clock = Clock()
+        self.libvirt = ListedLibvirt(ONE, TWO)
+        self.clock = ShiftedClock()
         self.locks = DomainLocks()
         monkeypatch.setattr(reconcile, "time", self.clock)
         monkeypatch.setattr(reconcile, "Hypervisor", lambda _: self.libvirt)
@@ -124,26 +124,26 @@ class Agent:
 
 
 @pytest.fixture
-def agent(hv1: Host, monkeypatch: pytest.MonkeyPatch) -> Agent:
+def agent(hv1: Host, monkeypatch: pytest.MonkeyPatch) -> ReconcilingAgent:
     """With two domains that run and have all that they should have."""
     hv1.attach(ONE, soon())
     hv1.attach(TWO, soon())
-    return Agent(hv1, monkeypatch)
+    return ReconcilingAgent(hv1, monkeypatch)
 
 
-def lose_port(world: World, domain: UUID, mac: str) -> None:
+def lose_port(world: Hypervisors, domain: UUID, mac: str) -> None:
     """Somebody deletes a port."""
     port = ["uuid", str(uuids.port(domain, mac))]
     switch = {"op": "mutate", "table": "Logical_Switch", "where": [], "mutations": [["ports", "delete", port]]}
     world.server.transact(switch)
 
 
-def macs(world: World) -> set[str]:
+def macs(world: Hypervisors) -> set[str]:
     """Of the ports that there are."""
     return {port.mac for port in world.ports}
 
 
-def test_a_slow_scan_repairs_as_well(world: World, agent: Agent) -> None:
+def test_a_slow_scan_repairs_as_well(world: Hypervisors, agent: ReconcilingAgent) -> None:
     """However long libvirt takes: what is repaired is read again just before."""
     agent.libvirt.after_list = lambda: agent.clock.sleep(45)
     lose_port(world, WEB, MACS[0])
@@ -153,7 +153,7 @@ def test_a_slow_scan_repairs_as_well(world: World, agent: Agent) -> None:
     assert macs(world) == {MACS[0], MACS[1]}
 
 
-def test_what_is_not_so_any_more_is_not_repaired(world: World, agent: Agent) -> None:
+def test_what_is_not_so_any_more_is_not_repaired(world: Hypervisors, agent: ReconcilingAgent) -> None:
     """A domain that has ended since the scan gets no port."""
     lose_port(world, WEB, MACS[0])
     agent.scan()
@@ -164,7 +164,7 @@ def test_what_is_not_so_any_more_is_not_repaired(world: World, agent: Agent) -> 
 
 @pytest.mark.parametrize("stubborn", [WEB, MAIL], ids=["first", "last"])
 def test_one_that_fails_holds_up_no_other(
-    world: World, agent: Agent, monkeypatch: pytest.MonkeyPatch, stubborn: UUID
+    world: Hypervisors, agent: ReconcilingAgent, monkeypatch: pytest.MonkeyPatch, stubborn: UUID
 ) -> None:
     """Whichever stands first; it is said once, told to others when it stays so, and repaired when that is possible."""
     attach, tries = agent.host.attach, []
@@ -193,7 +193,9 @@ def test_one_that_fails_holds_up_no_other(
     assert agent.problems == []
 
 
-def test_a_repair_that_repairs_nothing_is_none(world: World, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repair_that_repairs_nothing_is_none(
+    world: Hypervisors, agent: ReconcilingAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is read again after it, and not said to be repaired."""
     lose_port(world, WEB, MACS[0])
     monkeypatch.setattr(agent.host, "attach", lambda *_, **__: Attached())
@@ -201,7 +203,7 @@ def test_a_repair_that_repairs_nothing_is_none(world: World, agent: Agent, monke
     assert (found.repaired, found.error) == (False, "it is still so after the repair")
 
 
-def test_silence_about_one_domain_holds_up_no_other(world: World, agent: Agent) -> None:
+def test_silence_about_one_domain_holds_up_no_other(world: Hypervisors, agent: ReconcilingAgent) -> None:
     """Nothing is done for that one, whatever it may lack or have too much; it is named."""
     for one, mac in ((WEB, MACS[0]), (MAIL, MACS[1])):
         lose_port(world, one, mac)
@@ -218,7 +220,7 @@ def test_silence_about_one_domain_holds_up_no_other(world: World, agent: Agent) 
     assert agent.problems == []
 
 
-def test_a_qemu_that_hangs_is_named(world: World, agent: Agent) -> None:
+def test_a_qemu_that_hangs_is_named(world: Hypervisors, agent: ReconcilingAgent) -> None:
     """What it lacks is repaired all the same: that is no matter of QEMU's."""
     lose_port(world, WEB, MACS[0])
     agent.libvirt.seen[WEB] = replace(agent.libvirt.seen[WEB], hangs=True)
@@ -228,7 +230,7 @@ def test_a_qemu_that_hangs_is_named(world: World, agent: Agent) -> None:
     assert agent.problems == ["domain web1: its QEMU does not answer libvirt"]
 
 
-def test_one_that_cannot_be_read_holds_up_no_other(world: World, agent: Agent) -> None:
+def test_one_that_cannot_be_read_holds_up_no_other(world: Hypervisors, agent: ReconcilingAgent) -> None:
     """XML of a domain that is none, or more than can be one."""
     lose_port(world, MAIL, MACS[1])
     agent.libvirt.seen[WEB] = DomainState(live=b"<domain>")
@@ -239,7 +241,7 @@ def test_one_that_cannot_be_read_holds_up_no_other(world: World, agent: Agent) -
     assert "not the XML of a libvirt domain" in said
 
 
-def test_the_hooks_work_is_not_undone(world: World, agent: Agent) -> None:
+def test_the_hooks_work_is_not_undone(world: Hypervisors, agent: ReconcilingAgent) -> None:
     """Not while it is at work on the domain, nor by what was seen before."""
     agent.libvirt.seen.pop(WEB)
     before = world.exact()
@@ -250,7 +252,7 @@ def test_the_hooks_work_is_not_undone(world: World, agent: Agent) -> None:
     assert world.exact() == before
 
 
-def test_a_domain_that_starts_is_not_asked_about(world: World, agent: Agent) -> None:
+def test_a_domain_that_starts_is_not_asked_about(world: Hypervisors, agent: ReconcilingAgent) -> None:
     """A question would wait for other hooks, and libvirt's other work for the question; when it has started it is."""
     lose_port(world, WEB, MACS[0])
     agent.scan()
@@ -267,7 +269,7 @@ def test_a_domain_that_starts_is_not_asked_about(world: World, agent: Agent) -> 
     assert macs(world) == {MACS[0], MACS[1]}
 
 
-def test_a_check_does_not_wait_for_ever(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_does_not_wait_for_ever(agent: ReconcilingAgent, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a scan that does not end, for example."""
     monkeypatch.setattr(reconcile, "_CHECK", 0.05)
     held = threading.Event()
@@ -289,7 +291,7 @@ def test_a_check_does_not_wait_for_ever(agent: Agent, monkeypatch: pytest.Monkey
         scan.join(HANG)
 
 
-def lease(world: World) -> Any:
+def lease(world: Hypervisors) -> Any:
     """The row of the first domain's lease, as a condition."""
     (found,) = (one for one in world.leases if one.domain == WEB)
     return ["_uuid", "==", ["uuid", str(found.uuid)]]
@@ -306,7 +308,7 @@ def names(*mutation: Any) -> Row:
     return {"op": "mutate", "table": "DNS", "where": [where], "mutations": [["records", *mutation]]}
 
 
-def change(world: World, *operations: Row) -> None:
+def change(world: Hypervisors, *operations: Row) -> None:
     """Change rows of the northbound database."""
     world.server.transact(*operations)
 
@@ -320,7 +322,7 @@ def ids(where: Any, table: str = "DNS", **values: str) -> Row:
 
 PORT: Any = ["_uuid", "==", ["uuid", str(uuids.port(WEB, MACS[0]))]]
 HOLDING: Any = ["_uuid", "==", ["uuid", str(uuids.domain(WEB))]]
-ACCIDENTS: dict[str, Callable[[World, Agent], object]] = {
+ACCIDENTS: dict[str, Callable[[Hypervisors, ReconcilingAgent], object]] = {
     "port deleted": lambda world, _: lose_port(world, WEB, MACS[0]),
     "port security off": lambda world, _: change(world, update("Logical_Switch_Port", PORT, port_security=["set", []])),
     "port renamed": lambda world, _: change(world, update("Logical_Switch_Port", PORT, name="other")),
@@ -363,7 +365,7 @@ ACCIDENTS: dict[str, Callable[[World, Agent], object]] = {
 
 @pytest.mark.parametrize("accident", ACCIDENTS)
 @pytest.mark.parametrize("by", ["check", "scan"])
-def test_every_accident_is_repaired(world: World, agent: Agent, accident: str, by: str) -> None:
+def test_every_accident_is_repaired(world: Hypervisors, agent: ReconcilingAgent, accident: str, by: str) -> None:
     """What a scan sees is seen by key as well, before the repair and, if it failed, after it."""
     assert agent.differences() == []
     ACCIDENTS[accident](world, agent)

@@ -14,7 +14,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, OvnhookError, Unavailable
 from ovnhook.domains.values import Domain
-from tests.database.engine.test_attach import MACS, MAIL, World, domain, interface, soon
+from tests.database.engine.test_attach import MACS, MAIL, Hypervisors, domain, interface, soon
 from tests.database.ovsdb_server import Server
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -22,7 +22,7 @@ XML = (GOLDEN / "address_v4.xml").read_bytes()  # of domain web1, which asks for
 REFUSAL = "address 10.0.0.77 of subnet default is leased to domain mail"
 
 
-class Failing(Host):
+class InterruptedHost(Host):
     """A host where something happens between the refusal of a start and its roll-back."""
 
     def __init__(self, config: Config, happens: Callable[[], object]) -> None:
@@ -36,16 +36,16 @@ class Failing(Host):
 
 
 @pytest.fixture
-def world(northbound: Server, make_host: Callable[[str], Server]) -> World:
+def world(northbound: Server, make_host: Callable[[str], Server]) -> Hypervisors:
     """A northbound database with three subnets, and a way to make hosts."""
-    return World(northbound, make_host)
+    return Hypervisors(northbound, make_host)
 
 
 def _raise(error: Exception) -> None:
     raise error
 
 
-HAPPENINGS: dict[str, Callable[[World], Callable[[], object]]] = {
+HAPPENINGS: dict[str, Callable[[Hypervisors], Callable[[], object]]] = {
     "nothing": lambda world: lambda: None,
     "northbound database frozen": lambda world: world.server.pause,
     "northbound database gone": lambda world: world.server.stop,
@@ -59,7 +59,7 @@ HAPPENINGS: dict[str, Callable[[World], Callable[[], object]]] = {
 @pytest.mark.parametrize("on_unavailable", ["start", "refuse"])
 @pytest.mark.parametrize("happens", HAPPENINGS.values(), ids=HAPPENINGS.keys())
 def test_a_refused_start_is_refused(
-    world: World, happens: Callable[[World], Callable[[], object]], on_unavailable: str
+    world: Hypervisors, happens: Callable[[Hypervisors], Callable[[], object]], on_unavailable: str
 ) -> None:
     """The answer is the refusal, with its exit code and its message, however the roll-back ends."""
     world.host("hv2").attach(domain(interface(MACS[7], address="10.0.0.77"), uuid=MAIL, name="mail"), soon())
@@ -67,7 +67,7 @@ def test_a_refused_start_is_refused(
     config = Config(
         northbound=world.server.remote, vswitch=world.vswitches["hv1"].remote, on_unavailable=on_unavailable
     )
-    host = Failing(config, happens(world))
+    host = InterruptedHost(config, happens(world))
     told = answer("start", XML, host, config, Deadline.after(2))
     assert told.exit_code == AlreadyExists.exit_code
     assert REFUSAL in told.message
@@ -75,7 +75,7 @@ def test_a_refused_start_is_refused(
 
 
 @pytest.mark.parametrize("away", ["pause", "stop"])
-def test_an_open_vswitch_that_is_away_leaves_time_for_the_northbound_database(world: World, away: str) -> None:
+def test_an_open_vswitch_that_is_away_leaves_time_for_the_northbound_database(world: Hypervisors, away: str) -> None:
     """Each of the two is rolled back for itself."""
     hv1 = world.host("hv1")
     hv1.attach(domain(interface()), soon())
@@ -85,7 +85,7 @@ def test_an_open_vswitch_that_is_away_leaves_time_for_the_northbound_database(wo
     assert (world.ports, world.leases) == ([], [])
 
 
-def test_a_taken_interfaceid_whose_owner_cannot_be_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_taken_interfaceid_whose_owner_cannot_be_read(world: Hypervisors, monkeypatch: pytest.MonkeyPatch) -> None:
     """The start is refused, though the message can't say whose the id is."""
     hv1 = world.host("hv1")
     hv1.attach(domain(interface(id="if-1")), soon())

@@ -33,7 +33,7 @@ METHODS = {
 }
 
 
-class Failing:
+class UnavailableService:
     """A control host that takes calls, and ends them with UNAVAILABLE: nobody can say whether they were carried out."""
 
     def __init__(self, cloud: Cloud) -> None:
@@ -60,10 +60,10 @@ class Failing:
 
 
 @pytest.fixture
-def failing(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Failing]:
+def failing(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[UnavailableService]:
     """One, which is not passed over because the machine is slow."""
     monkeypatch.setattr(client, "_PROBE", 60.0)
-    made = Failing(cloud)
+    made = UnavailableService(cloud)
     yield made
     made.stop()
 
@@ -126,7 +126,7 @@ def test_nobody_is_there(operator: Callable[..., Client], make_port: Callable[[]
     ],
 )
 def test_what_is_not_repeated(
-    cloud: Cloud, failing: Failing, operator: Callable[..., Client], method: str, fields: dict[str, str]
+    cloud: Cloud, failing: UnavailableService, operator: Callable[..., Client], method: str, fields: dict[str, str]
 ) -> None:
     """What may have been carried out, and would be carried out once more."""
     before = cloud.control.northbound.dump()
@@ -136,7 +136,7 @@ def test_what_is_not_repeated(
     assert cloud.control.northbound.dump() == before
 
 
-def test_what_is_repeated(cloud: Cloud, failing: Failing, operator: Callable[..., Client]) -> None:
+def test_what_is_repeated(cloud: Cloud, failing: UnavailableService, operator: Callable[..., Client]) -> None:
     """What only looks, and what the proto says is the same twice."""
     caller = operator(failing.where, cloud.api)
     assert caller.pages("ListNodes", "nodes") == []
@@ -144,7 +144,7 @@ def test_what_is_repeated(cloud: Cloud, failing: Failing, operator: Callable[...
     assert failing.calls == ["ListNodes", "CreateSubnet"]
 
 
-def test_a_host_that_takes_all_the_time(failing: Failing, operator: Callable[..., Client]) -> None:
+def test_a_host_that_takes_all_the_time(failing: UnavailableService, operator: Callable[..., Client]) -> None:
     """The others are not asked when none is left."""
     caller = operator(failing.where, "127.0.0.1:1", failing.where)
     caller._patience = 0.0

@@ -24,7 +24,7 @@ from ovnhook.control.listener import STREAMS
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki import token as tokens
 from ovnhook.pki.keyfiles import AuthorityFiles, Files
-from tests.database.control_process import Service
+from tests.database.control_process import ControlProcess
 from tests.database.control_service import Control
 from tests.database.openssl import control_host
 from tests.database.ovsdb_server import wait_for
@@ -39,7 +39,7 @@ WATCH = "/ovnhook.v1.Changes/WatchChanges"
 
 
 @dataclass
-class Cloud:
+class FloodedHost:
     """A control host with an authority.
 
     Attributes:
@@ -50,7 +50,7 @@ class Cloud:
         folder: for what others have.
     """
 
-    service: Service
+    service: ControlProcess
     files: AuthorityFiles
     api: str
     door: str
@@ -103,16 +103,16 @@ def credentials(shown: Files) -> grpc.ChannelCredentials:
 
 
 @pytest.fixture
-def cloud(control: Control, directory: Path, make_port: Callable[[], int]) -> Iterator[Cloud]:
+def cloud(control: Control, directory: Path, make_port: Callable[[], int]) -> Iterator[FloodedHost]:
     """One, set up as "ovnhook node init --control" does it."""
     files = AuthorityFiles(directory / "ca")
     config = control_host(files, control.config, make_port)
-    service = Service(directory / "own" / "control.sock", config)
-    yield Cloud(service, files, config.listen, config.enrolment, directory / "others")
+    service = ControlProcess(directory / "own" / "control.sock", config)
+    yield FloodedHost(service, files, config.listen, config.enrolment, directory / "others")
     service.stop()
 
 
-def test_connections_that_say_nothing(cloud: Cloud) -> None:
+def test_connections_that_say_nothing(cloud: FloodedHost) -> None:
     """Of somebody without a certificate, at both ports: nobody else notices, and all of them are gone in the end."""
     shown = cloud.issue("ann", "operator")
     before = cloud.service.files
@@ -126,7 +126,7 @@ def test_connections_that_say_nothing(cloud: Cloud) -> None:
     cloud.all_served(shown)
 
 
-def test_half_open_calls(cloud: Cloud) -> None:
+def test_half_open_calls(cloud: FloodedHost) -> None:
     """Of one with a certificate, of many, and of strangers where hosts join, with a part of a message or without.
 
     Nobody is kept from anything; and whoever does it is revoked by root meanwhile, and served no more.
@@ -151,7 +151,7 @@ def test_half_open_calls(cloud: Cloud) -> None:
     cloud.all_served(ann)
 
 
-def test_many_calls_at_once(cloud: Cloud) -> None:
+def test_many_calls_at_once(cloud: FloodedHost) -> None:
     """Of root, and of as many clients: each is answered, though many messages wait for their threads' turn."""
     shown = [cloud.issue(f"ann{number}", "reader") for number in range(8)]  # each may have 16
     ready = threading.Barrier(60)
@@ -186,7 +186,7 @@ def test_many_calls_at_once(cloud: Cloud) -> None:
             assert [one for said in pool.map(call, channels) for one in said] == []
 
 
-def test_one_who_watches_a_lot(cloud: Cloud) -> None:
+def test_one_who_watches_a_lot(cloud: FloodedHost) -> None:
     """Has so many streams and no more; root and the others have theirs."""
     ann, eve = cloud.issue("ann", "reader"), cloud.issue("eve", "reader")
     kept: list[Any] = []
@@ -212,7 +212,7 @@ def test_one_who_watches_a_lot(cloud: Cloud) -> None:
             assert all(begin(channel) for _ in range(STREAMS))
 
 
-def test_messages_of_any_size(cloud: Cloud) -> None:
+def test_messages_of_any_size(cloud: FloodedHost) -> None:
     """What is too large, or is when it is decompressed, is refused before it costs anything; by anybody."""
     ann = cloud.issue("ann", "operator")
     before = cloud.service.memory
@@ -265,7 +265,7 @@ def say_much(connection: Http2) -> None:
     connection.call(LIST_NODES, *((f"a{number}", "x" * 100) for number in range(100)))
 
 
-def test_frames_without_end(cloud: Cloud) -> None:
+def test_frames_without_end(cloud: FloodedHost) -> None:
     """Nobody else notices."""
     ann, eve = cloud.issue("ann", "operator"), cloud.issue("eve", "reader")
     before = cloud.service.memory
@@ -285,7 +285,7 @@ def test_frames_without_end(cloud: Cloud) -> None:
     assert cloud.service.memory < before + 200
 
 
-def test_answers_that_nobody_reads(cloud: Cloud) -> None:
+def test_answers_that_nobody_reads(cloud: FloodedHost) -> None:
     """Of calls and streams, by a client whose window is shut."""
     ann, eve = cloud.issue("ann", "operator"), cloud.issue("eve", "reader")
     with ExitStack() as stack:
@@ -299,7 +299,7 @@ def test_answers_that_nobody_reads(cloud: Cloud) -> None:
             Client(cloud.service.path).call("MoveGateway", name="none", host="hv1")
 
 
-def test_strangers_leave_no_line_in_the_journal(cloud: Cloud) -> None:
+def test_strangers_leave_no_line_in_the_journal(cloud: FloodedHost) -> None:
     """Whoever fails to shake hands does not fill it."""
     ann = cloud.issue("ann", "operator")
     before = cloud.service.journal.read_text()

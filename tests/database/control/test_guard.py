@@ -20,7 +20,7 @@ from tests.database.ovsdb_server import NORTHBOUND_SCHEMA, SOUTHBOUND_SCHEMA, Se
 TARGETS = ("punix:{path}", "ptcp:0:127.0.0.1", "pssl:16641", "tcp:127.0.0.1:1", "unix:{path}", "ssl:127.0.0.1:1")
 
 
-class Host:
+class ControlDatabases:
     """A control host's databases, whose servers follow rows, as Debian starts them."""
 
     def __init__(self, directory: Path, make_server: Callable[[str, Path], Server]) -> None:
@@ -58,14 +58,14 @@ def tell(tool: str, to: Server, *words: str) -> str:
 
 
 @pytest.fixture
-def host(directory: Path, make_server: Callable[[str, Path], Server]) -> Host:
+def host(directory: Path, make_server: Callable[[str, Path], Server]) -> ControlDatabases:
     """A control host."""
-    return Host(directory, make_server)
+    return ControlDatabases(directory, make_server)
 
 
 @pytest.mark.parametrize("tool", ["ovn-nbctl", "ovn-sbctl"])
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_foreign_row_is_taken_out_and_told(host: Host, tool: str, target: str) -> None:
+def test_a_foreign_row_is_taken_out_and_told(host: ControlDatabases, tool: str, target: str) -> None:
     control = host.nbctl if tool == "ovn-nbctl" else host.sbctl
     table = "NB_Global" if tool == "ovn-nbctl" else "SB_Global"
     target = target.format(path=host.directory / "victim")
@@ -82,7 +82,7 @@ def test_a_foreign_row_is_taken_out_and_told(host: Host, tool: str, target: str)
     assert len(host.remotes.foreign) == 1
 
 
-def test_what_nodes_need_is_put_back_where_the_server_follows_rows(host: Host) -> None:
+def test_what_nodes_need_is_put_back_where_the_server_follows_rows(host: ControlDatabases) -> None:
     """Also where our own row was bent to lead elsewhere."""
     files = [str(host.files.key), str(host.files.certificate), str(host.files.ca)]
     appctl.list_remotes(f"{host.northbound.directory}/c", Deadline.after(20))
@@ -104,7 +104,7 @@ def test_what_nodes_need_is_put_back_where_the_server_follows_rows(host: Host) -
     ]
 
 
-def test_rows_of_ours_and_a_server_that_follows_none_are_left_alone(host: Host) -> None:
+def test_rows_of_ours_and_a_server_that_follows_none_are_left_alone(host: ControlDatabases) -> None:
     """Among them those of a cluster, and of hosts that are reached by IPv6."""
     control = f"{host.northbound.directory}/c"
     run("ovs-appctl", "-t", control, "ovsdb-server/remove-remote", "db:OVN_Northbound,NB_Global,connections")
@@ -121,7 +121,7 @@ def test_rows_of_ours_and_a_server_that_follows_none_are_left_alone(host: Host) 
     assert host.remotes.foreign == ()
 
 
-def test_a_port_without_its_role_is_foreign(host: Host) -> None:
+def test_a_port_without_its_role_is_foreign(host: ControlDatabases) -> None:
     """By it nodes would be kept from nothing."""
     host.sbctl("set-connection", "pssl:6642")
     host.look()

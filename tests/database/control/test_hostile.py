@@ -143,7 +143,7 @@ def encoded(method: MethodDescriptor) -> st.SearchStrategy[bytes]:
     )
 
 
-class World:
+class WatchedService:
     """A service with a database, of which every row is looked at after every request."""
 
     def __init__(self, control: Control) -> None:
@@ -192,7 +192,7 @@ class World:
 
 
 @pytest.fixture
-def world(control: Control) -> Iterator[World]:
+def world(control: Control) -> Iterator[WatchedService]:
     """One with a bit of everything in it."""
     control.done("router", "set", "gateway", "--physical-network", "external", "--address", "203.0.113.10/24",
                  "--next-hop", "203.0.113.254")  # fmt: skip
@@ -200,14 +200,14 @@ def world(control: Control) -> Iterator[World]:
     add_chassis(control.southbound, "hv1", options="")
     control.attach("web1", "blue", "10.1.0.11", "52:54:00:00:00:01")
     control.stop(control.attach("web2", "blue", "10.1.0.12", "52:54:00:00:00:02"))
-    made = World(control)
+    made = WatchedService(control)
     yield made
     made.close()
 
 
 @pytest.mark.filterwarnings("ignore:Unexpected end-group tag")  # protobuf's own, of what it passes over
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_whatever_is_sent(world: World, number: int) -> None:
+def test_whatever_is_sent(world: WatchedService, number: int) -> None:
     """No request is too much for the service, a refused one changes nothing, and all can be taken away in the end."""
 
     @seed(number)
@@ -232,7 +232,7 @@ def places(kind: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
-def test_each_text(world: World, method: MethodDescriptor) -> None:
+def test_each_text(world: WatchedService, method: MethodDescriptor) -> None:
     """In a request that is likely but for it."""
     make = message_class(method.input_type)
     for path in places(method.input_type):
@@ -256,7 +256,7 @@ def test_each_text(world: World, method: MethodDescriptor) -> None:
 
 @pytest.mark.parametrize("request_", [b"\x0f", b"\x0a\x05a", b"\xff" * 20])
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
-def test_what_is_no_message(world: World, method: MethodDescriptor, request_: bytes) -> None:
+def test_what_is_no_message(world: WatchedService, method: MethodDescriptor, request_: bytes) -> None:
     """Is told as such, and no failure of the service."""
     status, words = world.call(method, request_)
     assert (status, words) == ("INVALID_ARGUMENT", "the request is not what the proto says")

@@ -25,7 +25,7 @@ ADDRESSES = ("192.0.2.1", "192.0.2.2", "192.0.2.3")
 
 
 @dataclass
-class Host:
+class FencedHost:
     """A control host: its files, and what its kernel has."""
 
     address: str
@@ -58,10 +58,10 @@ class Host:
 
 
 @pytest.fixture
-def hosts(control: Control, directory: Path, monkeypatch: pytest.MonkeyPatch) -> list[Host]:
+def hosts(control: Control, directory: Path, monkeypatch: pytest.MonkeyPatch) -> list[FencedHost]:
     """Three with one authority, who meet at one database."""
     monkeypatch.setattr(trust, "_DATABASES", ())
-    made: list[Host] = []
+    made: list[FencedHost] = []
     for number, address in enumerate(ADDRESSES, 1):
         files = AuthorityFiles(directory / f"c{number}")
         if made:
@@ -70,7 +70,7 @@ def hosts(control: Control, directory: Path, monkeypatch: pytest.MonkeyPatch) ->
                 shutil.copy(one, files.folder)
         carry_out(authority.steps(files, f"c{number}", address), print)
         row = Row(Database(control.northbound.remote, "OVN_Northbound"))
-        made.append(Host(address, files, directory / f"c{number}.loaded", row))
+        made.append(FencedHost(address, files, directory / f"c{number}.loaded", row))
     return made
 
 
@@ -82,7 +82,7 @@ def look(*services: Trust, times: int = 1) -> None:
             one.look(Deadline.after(HANG))
 
 
-def test_one_after_the_other(hosts: list[Host]) -> None:
+def test_one_after_the_other(hosts: list[FencedHost]) -> None:
     """Nobody has to authenticate before all is there that it takes; then nobody's address is enough any more."""
     services = [host.start() for host in hosts]
     look(*services)
@@ -110,7 +110,7 @@ def test_one_after_the_other(hosts: list[Host]) -> None:
     assert [host.trusts for host in hosts] == [set()] * 3
 
 
-def test_nobody_takes_it_back(hosts: list[Host]) -> None:
+def test_nobody_takes_it_back(hosts: list[FencedHost]) -> None:
     """Neither who deletes what was said, nor who brings back what the row had before, nor a host that starts anew."""
     services = [host.start() for host in hosts]
     look(*services)
@@ -131,7 +131,7 @@ def test_nobody_takes_it_back(hosts: list[Host]) -> None:
     assert hosts[1].secures == {ADDRESSES[0], ADDRESSES[2]}
 
 
-def test_one_that_is_removed_and_comes_back_with_another_key(hosts: list[Host]) -> None:
+def test_one_that_is_removed_and_comes_back_with_another_key(hosts: list[FencedHost]) -> None:
     """It is nobody's address meanwhile; then it is let in by its address, until it says what it does with packets."""
     services = [host.start() for host in hosts]
     look(*services)

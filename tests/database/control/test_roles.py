@@ -42,7 +42,7 @@ from ovnhook.engine.attach import Attachment
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet.wanted import Underlay
 from tests.database.control_service import Control
-from tests.database.openssl import Authority
+from tests.database.openssl import OpensslAuthority
 from tests.database.southbound_rows import add_chassis, start_northd
 from tests.unit.control.test_roles import READING
 
@@ -68,7 +68,7 @@ class Clients:
         address: where the service is.
     """
 
-    def __init__(self, control: Control, authority: Authority, address: str) -> None:
+    def __init__(self, control: Control, authority: OpensslAuthority, address: str) -> None:
         self.control = control
         self._authority = authority
         self._address = address
@@ -89,7 +89,7 @@ class Clients:
 
 
 @pytest.fixture
-def clients(control: Control, authority: Authority, directory: Path, port: int) -> Iterator[Clients]:
+def clients(control: Control, authority: OpensslAuthority, directory: Path, port: int) -> Iterator[Clients]:
     """Two hosts, a default subnet, and a service for clients with certificates."""
     for host in ("hv1", "hv2"):
         add_chassis(control.southbound, host, options="")
@@ -229,7 +229,7 @@ def test_certificates_that_say_no_role(clients: Clients, name: str, role: str, w
     assert "/OU=ROLE/CN=NAME" in hint
 
 
-class Node:
+class BoxClient:
     """What somebody asks for the domain called box."""
 
     def __init__(self, channel: grpc.Channel) -> None:
@@ -256,21 +256,21 @@ class Node:
 
 
 @pytest.fixture
-def hv1(clients: Clients) -> Node:
+def hv1(clients: Clients) -> BoxClient:
     """A node that has the certificate of its chassis."""
-    return Node(clients.channel("hv1", "node"))
+    return BoxClient(clients.channel("hv1", "node"))
 
 
 @pytest.fixture
-def hv2(clients: Clients) -> Node:
+def hv2(clients: Clients) -> BoxClient:
     """Another one."""
-    return Node(clients.channel("hv2", "node"))
+    return BoxClient(clients.channel("hv2", "node"))
 
 
 @pytest.fixture
-def operator(clients: Clients) -> Node:
+def operator(clients: Clients) -> BoxClient:
     """Somebody who may do everything."""
-    return Node(clients.channel("ann", "operator"))
+    return BoxClient(clients.channel("ann", "operator"))
 
 
 def hosts(control: Control) -> dict[str, str]:
@@ -278,7 +278,7 @@ def hosts(control: Control) -> dict[str, str]:
     return {port["id"]: port["host"] for port in control.done("port", "list", "--format", "json").json}
 
 
-def test_a_node_on_its_own_chassis(clients: Clients, hv1: Node) -> None:
+def test_a_node_on_its_own_chassis(clients: Clients, hv1: BoxClient) -> None:
     """It attaches and detaches, makes and deletes."""
     (first,) = hv1.attach("hv1", NIC)
     second = hv1.create("hv1", SECOND)
@@ -292,7 +292,7 @@ def test_a_node_on_its_own_chassis(clients: Clients, hv1: Node) -> None:
     assert clients.control.done("lease", "list", "--format", "json").json == []
 
 
-def test_a_node_for_another_chassis(clients: Clients, hv1: Node, hv2: Node) -> None:
+def test_a_node_for_another_chassis(clients: Clients, hv1: BoxClient, hv2: BoxClient) -> None:
     """It may not, whether there is something or not; the message names both."""
     said = "node hv1 may not change ports of host 'hv2'"
     for there in (False, True):
@@ -309,7 +309,7 @@ def test_a_node_for_another_chassis(clients: Clients, hv1: Node, hv2: Node) -> N
         assert clients.control.northbound.dump(versions=True) == before
 
 
-def test_a_domain_that_another_node_has(clients: Clients, hv1: Node, hv2: Node, operator: Node) -> None:
+def test_a_domain_that_another_node_has(clients: Clients, hv1: BoxClient, hv2: BoxClient, operator: BoxClient) -> None:
     """A node does not draw it to itself, not by another interface either; from where it was detached it may come."""
     (port,) = hv2.attach("hv2", NIC)
     before = clients.control.northbound.dump(versions=True)
@@ -336,7 +336,7 @@ def test_a_domain_that_another_node_has(clients: Clients, hv1: Node, hv2: Node, 
     assert hosts(clients.control) == {}
 
 
-def test_a_port_of_libvirt_that_migrates(clients: Clients, hv1: Node, hv2: Node) -> None:
+def test_a_port_of_libvirt_that_migrates(clients: Clients, hv1: BoxClient, hv2: BoxClient) -> None:
     """It is on the host that has it, until that one has let go; and it is libvirt's on either."""
     domain = clients.control.attach("web1", "blue")
     attachment = attachment_at(Northbound(clients.control.northbound.remote))
@@ -350,7 +350,7 @@ def test_a_port_of_libvirt_that_migrates(clients: Clients, hv1: Node, hv2: Node)
     assert clients.control.northbound.dump(versions=True) == before
 
 
-def test_long_names(hv1: Node) -> None:
+def test_long_names(hv1: BoxClient) -> None:
     """Are answered as well."""
     for host in ("x" * 100_000, "é" * 10_000, "\n", "\x1b[31m"):
         assert refusal(partial(hv1.detach, host))[0].startswith("node hv1 may not change ports of host '")
@@ -361,7 +361,7 @@ def attachment_at(northbound: Northbound) -> Attachment:
     return Attachment(northbound, IPNetwork("10.240.0.0/16"), lambda _: Underlay())
 
 
-class Overtaken(Northbound):
+class OvertakenAfterReading(Northbound):
     """A database in which something happens once a domain was looked at.
 
     Args:
@@ -393,13 +393,13 @@ def box(*macs: str) -> Domain:
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("reads", [1, 2])
 def test_a_domain_that_another_node_attaches_meanwhile(
-    clients: Clients, hv2: Node, operator: Node, mac: str, known: bool, reads: int
+    clients: Clients, hv2: BoxClient, operator: BoxClient, mac: str, known: bool, reads: int
 ) -> None:
     """Who comes second is refused, and takes nothing, whichever interface it is and whether the domain is known."""
     if known:
         operator.attach("hv1", NIC, SECOND)
         operator.detach("hv1")
-    northbound = Overtaken(clients.control.northbound.remote, reads, lambda: hv2.attach("hv2", NIC))
+    northbound = OvertakenAfterReading(clients.control.northbound.remote, reads, lambda: hv2.attach("hv2", NIC))
     with pytest.raises(PermissionDenied, match="on host 'hv2', not on hv1"):
         attachment_at(northbound).attach(box(mac), "hv1", Deadline.after(HANG), take_over=False)
     assert list(hosts(clients.control).values()) == ["hv2"]

@@ -23,13 +23,13 @@ from ovnhook.control.admission import CallKind
 from ovnhook.control.listener import EACH
 from ovnhook.control.server import ControlServer
 from tests.database import ovsdb_server as databases
-from tests.database.openssl import Authority
+from tests.database.openssl import OpensslAuthority
 from tests.database.ovsdb_server import run
 
 
 @pytest.fixture
 def configuration(
-    northbound: databases.Server, southbound: databases.Server, authority: Authority, port: int
+    northbound: databases.Server, southbound: databases.Server, authority: OpensslAuthority, port: int
 ) -> Config:
     """One that serves with mutual TLS."""
     certificate, key = authority.sign("control")
@@ -77,11 +77,11 @@ def secure(
 
 
 def test_who_is_served(
-    configuration: Config, serve: Callable[[Config], ControlServer], authority: Authority, directory: Path
+    configuration: Config, serve: Callable[[Config], ControlServer], authority: OpensslAuthority, directory: Path
 ) -> None:
     """Who has a certificate of the service's CA that is valid, and nobody else."""
     serve(configuration)
-    other = Authority(directory, "other")
+    other = OpensslAuthority(directory, "other")
     ca = authority.certificate
     wrong = {
         "none": secure(configuration, ca),
@@ -108,7 +108,7 @@ def test_the_unix_socket_is_served_beside_it(
 def test_many_calls_of_one_at_once(
     configuration: Config,
     serve: Callable[[Config], ControlServer],
-    authority: Authority,
+    authority: OpensslAuthority,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Those that are one too many are refused, and none is cancelled whose message may only wait for its thread."""
@@ -135,7 +135,7 @@ def test_many_calls_of_one_at_once(
 
 
 def test_a_renewed_certificate(
-    configuration: Config, serve: Callable[[Config], ControlServer], authority: Authority, directory: Path,
+    configuration: Config, serve: Callable[[Config], ControlServer], authority: OpensslAuthority, directory: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     """Is taken up by the next connection, and another CA as well; files that don't go together are not."""
@@ -157,7 +157,7 @@ def test_a_renewed_certificate(
     ask(secure(configuration, authority.certificate, old))
     assert f"certificate {configuration.certificate} was renewed" in caplog.text
 
-    other = Authority(directory, "other")
+    other = OpensslAuthority(directory, "other")
     other.sign("control")
     Path(configuration.ca).write_bytes(other.certificate.read_bytes())
     assert not ask(secure(configuration, other.certificate, other.sign("newcomer"))).subnets
@@ -180,7 +180,7 @@ def test_a_renewed_certificate(
     ],
 )
 def test_files_that_are_wrong(
-    configuration: Config, authority: Authority, directory: Path, name: str, content: bytes | None, said: str
+    configuration: Config, authority: OpensslAuthority, directory: Path, name: str, content: bytes | None, said: str
 ) -> None:
     """The service does not start, and says which file is wrong and how."""
     path = Path(getattr(configuration, name))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lab.waiting import HANG
-from tests.database.control_process import Service
+from tests.database.control_process import ControlProcess
 from tests.database.control_service import Control
 from tests.database.ovsdb_server import wait_for
 
@@ -29,7 +29,7 @@ time.monotonic = lambda: true() + struct.unpack_from("d", ahead)[0]
 STEP = 20.0  # seconds, less than a loop may stand still
 
 
-class Process:
+class WatchedProcess:
     """A control service whose clock is the test's, and what it has told systemd."""
 
     def __init__(self, control: Control, directory: Path) -> None:
@@ -42,7 +42,7 @@ class Process:
         self._systemd.bind(str(directory / "systemd"))
         self._systemd.settimeout(0.2)
         path = directory / "own" / "control.sock"
-        self.service = Service(
+        self.service = ControlProcess(
             path,
             control.config,
             NOTIFY_SOCKET=str(directory / "systemd"),
@@ -78,15 +78,15 @@ class Process:
 
 
 @pytest.fixture
-def process(control: Control, directory: Path) -> Iterator[Process]:
+def process(control: Control, directory: Path) -> Iterator[WatchedProcess]:
     """One."""
     (directory / "own").mkdir(exist_ok=True)
-    made = Process(control, directory)
+    made = WatchedProcess(control, directory)
     yield made
     made.close()
 
 
-def test_a_listener_that_accepts_nobody(process: Process) -> None:
+def test_a_listener_that_accepts_nobody(process: WatchedProcess) -> None:
     """It starves the watchdog, though every loop goes on, until it accepts again."""
     assert process.heard() == b"READY=1"
     wait_for(lambda: process.heard() == b"WATCHDOG=1")

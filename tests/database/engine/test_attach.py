@@ -74,7 +74,7 @@ def domain(*interfaces: Interface, uuid: UUID = WEB, name: str = "web1", run: in
     return Domain(uuid, name, run, named, tuple(one.mac for one in interfaces))
 
 
-class World:
+class Hypervisors:
     """A northbound database with three subnets, and a way to make hosts."""
 
     def __init__(self, server: Server, make_host: Callable[[str], Server]) -> None:
@@ -113,24 +113,24 @@ class World:
 
 
 @pytest.fixture
-def world(northbound: Server, make_host: Callable[[str], Server]) -> World:
+def world(northbound: Server, make_host: Callable[[str], Server]) -> Hypervisors:
     """As above."""
-    return World(northbound, make_host)
+    return Hypervisors(northbound, make_host)
 
 
 @pytest.fixture
-def hv1(world: World) -> Host:
+def hv1(world: Hypervisors) -> Host:
     """What is at work on host hv1."""
     return world.host("hv1")
 
 
 @pytest.fixture
-def hv2(world: World) -> Host:
+def hv2(world: Hypervisors) -> Host:
     """What is at work on host hv2."""
     return world.host("hv2")
 
 
-def test_attach_makes_a_port_with_all_that_it_needs(world: World, hv1: Host) -> None:
+def test_attach_makes_a_port_with_all_that_it_needs(world: Hypervisors, hv1: Host) -> None:
     """Name, MAC and address, port security, DHCP and the chassis: the rows as OVN reads them."""
     hv1.attach(domain(interface(subnet="blue", address="10.1.0.20", id="if-1")), soon())
     rows = world.server.dump()
@@ -145,7 +145,7 @@ def test_attach_makes_a_port_with_all_that_it_needs(world: World, hv1: Host) -> 
     assert (lease.hostname, lease.host, lease.run) == ("web1", "hv1", "hv1/1")
 
 
-def test_dhcp_has_all_without_which_northd_is_silent(world: World) -> None:
+def test_dhcp_has_all_without_which_northd_is_silent(world: Hypervisors) -> None:
     """server_id, server_mac, lease_time and the network; the router where the subnet has one."""
     options = world.server.dump()["DHCP_Options"]
     blue = options[str(uuids.dhcp_options("blue"))]
@@ -156,7 +156,7 @@ def test_dhcp_has_all_without_which_northd_is_silent(world: World) -> None:
     assert "router" not in dict(options[str(uuids.dhcp_options("default"))]["options"][1])
 
 
-def test_an_address_is_chosen(world: World, hv1: Host) -> None:
+def test_an_address_is_chosen(world: Hypervisors, hv1: Host) -> None:
     """Different ones for the interfaces of a domain, all in the default subnet and none the gateway."""
     hv1.attach(domain(*map(interface, MACS)), soon())
     chosen = [IPAddress(address) for address in world.addresses.values()]
@@ -165,7 +165,7 @@ def test_an_address_is_chosen(world: World, hv1: Host) -> None:
     assert [lease.address for lease in world.leases] == sorted(chosen)
 
 
-def test_a_repeated_attach_writes_no_row(world: World, hv1: Host) -> None:
+def test_a_repeated_attach_writes_no_row(world: Hypervisors, hv1: Host) -> None:
     """Not even with what was there: no row's version changes, so nobody else has work."""
     wanted = domain(interface(tap="vnet0"), interface(MACS[1], "blue", "10.1.0.20", id="if-2", tap="vnet1"))
     hv1.attach(wanted, soon())
@@ -185,7 +185,7 @@ def test_a_domain_without_interfaces_needs_no_database() -> None:
     Host(away).attach(domain(), soon())
 
 
-def test_detach_takes_the_port_and_leaves_the_lease(world: World, hv1: Host) -> None:
+def test_detach_takes_the_port_and_leaves_the_lease(world: Hypervisors, hv1: Host) -> None:
     """The next start has the same address, although others came meanwhile."""
     hv1.attach(domain(interface(), interface(MACS[1], "blue")), soon())
     before, leases = world.addresses, world.leases
@@ -199,14 +199,14 @@ def test_detach_takes_the_port_and_leaves_the_lease(world: World, hv1: Host) -> 
     assert {mac: world.addresses[mac] for mac in before} == before
 
 
-def test_detach_goes_by_what_is_stored(world: World, hv1: Host) -> None:
+def test_detach_goes_by_what_is_stored(world: Hypervisors, hv1: Host) -> None:
     """It takes away ports of interfaces that the XML does not have any more, and needs no subnet's name."""
     hv1.attach(domain(interface(), interface(MACS[1])), soon())
     hv1.detach(Domain(WEB, "web1"), soon())
     assert world.ports == []
 
 
-def test_detach_and_forget_may_be_repeated(world: World, hv1: Host) -> None:
+def test_detach_and_forget_may_be_repeated(world: Hypervisors, hv1: Host) -> None:
     """The second time there is nothing to do, and nothing is written; so too for a domain that never was."""
     wanted = domain(interface())
     hv1.attach(wanted, soon())
@@ -222,7 +222,7 @@ def test_detach_and_forget_may_be_repeated(world: World, hv1: Host) -> None:
     assert world.exact() == before
 
 
-def test_forget_leaves_the_database_as_it_was(world: World, hv1: Host) -> None:
+def test_forget_leaves_the_database_as_it_was(world: Hypervisors, hv1: Host) -> None:
     """Ports, leases and the holding: after it no row is left of the domain."""
     before = world.server.dump()
     hv1.attach(domain(interface(), interface(MACS[1], "blue"), interface(MACS[2], "tiny")), soon())
@@ -231,7 +231,7 @@ def test_forget_leaves_the_database_as_it_was(world: World, hv1: Host) -> None:
     assert world.server.dump() == before
 
 
-def test_a_failed_start_leaves_the_database_as_it_was(world: World, hv1: Host) -> None:
+def test_a_failed_start_leaves_the_database_as_it_was(world: Hypervisors, hv1: Host) -> None:
     """What its run was given it gives back."""
     before = world.server.dump()
     wanted = domain(interface(), interface(MACS[1], "blue"))
@@ -240,7 +240,7 @@ def test_a_failed_start_leaves_the_database_as_it_was(world: World, hv1: Host) -
     assert world.server.dump() == before
 
 
-def test_a_failed_start_keeps_the_leases_of_earlier_ones(world: World, hv1: Host) -> None:
+def test_a_failed_start_keeps_the_leases_of_earlier_ones(world: Hypervisors, hv1: Host) -> None:
     """Only the interface that is new in it loses its address."""
     hv1.attach(domain(interface()), soon())
     hv1.detach(domain(interface()), soon())
@@ -251,7 +251,7 @@ def test_a_failed_start_keeps_the_leases_of_earlier_ones(world: World, hv1: Host
     assert world.server.dump() == before
 
 
-def test_a_move_to_another_subnet(world: World, hv1: Host) -> None:
+def test_a_move_to_another_subnet(world: Hypervisors, hv1: Host) -> None:
     """One port throughout, an address of the new subnet, and the old lease given back."""
     hv1.attach(domain(interface()), soon())
     (before,) = world.ports
@@ -268,7 +268,7 @@ def test_a_move_to_another_subnet(world: World, hv1: Host) -> None:
     assert port["dhcpv4_options"] == ["uuid", str(uuids.dhcp_options("blue"))]
 
 
-def test_another_address(world: World, hv1: Host) -> None:
+def test_another_address(world: Hypervisors, hv1: Host) -> None:
     """The metadata's address takes the place of the lease, in the port too."""
     hv1.attach(domain(interface(address="10.0.0.50")), soon())
     hv1.attach(domain(interface(address="10.0.0.60")), soon())
@@ -276,7 +276,7 @@ def test_another_address(world: World, hv1: Host) -> None:
     assert [str(lease.address) for lease in world.leases] == ["10.0.0.60"]
 
 
-def test_interfaces_exchange_their_addresses(world: World, hv1: Host) -> None:
+def test_interfaces_exchange_their_addresses(world: Hypervisors, hv1: Host) -> None:
     """What one interface of a domain leaves, another one of it may have in the same step."""
     hv1.attach(domain(interface(address="10.0.0.50"), interface(MACS[1], address="10.0.0.60")), soon())
     hv1.attach(domain(interface(address="10.0.0.60"), interface(MACS[1], address="10.0.0.50")), soon())
@@ -284,7 +284,7 @@ def test_interfaces_exchange_their_addresses(world: World, hv1: Host) -> None:
     assert {str(lease.address): lease.mac for lease in world.leases} == {"10.0.0.60": MACS[0], "10.0.0.50": MACS[1]}
 
 
-def test_an_interface_gives_way_to_one_that_asks(world: World, hv1: Host) -> None:
+def test_an_interface_gives_way_to_one_that_asks(world: Hypervisors, hv1: Host) -> None:
     """An address that one interface has just by lease goes to the one whose metadata names it; both have one."""
     hv1.attach(domain(interface(), interface(MACS[1])), soon())
     first = world.addresses[MACS[1]]
@@ -294,7 +294,7 @@ def test_an_interface_gives_way_to_one_that_asks(world: World, hv1: Host) -> Non
     assert {lease.mac: str(lease.address) for lease in world.leases} == world.addresses
 
 
-def test_an_address_of_an_interface_that_comes_later(world: World, hv1: Host) -> None:
+def test_an_address_of_an_interface_that_comes_later(world: Hypervisors, hv1: Host) -> None:
     """What an interface holds that is not attached yet (a network's, in prepare) is taken, also within its domain."""
     both = domain(interface(), interface(MACS[1], address="10.0.0.50"))
     hv1.attach(both, soon())
@@ -304,7 +304,7 @@ def test_an_address_of_an_interface_that_comes_later(world: World, hv1: Host) ->
     assert world.exact() == before
 
 
-def test_a_lease_that_became_the_gateway(world: World, hv1: Host) -> None:
+def test_a_lease_that_became_the_gateway(world: Hypervisors, hv1: Host) -> None:
     """After the subnet's gateway was set to the address of a stopped domain, the domain has another one."""
     hv1.attach(domain(interface(subnet="blue")), soon())
     hv1.detach(domain(interface()), soon())
@@ -315,7 +315,7 @@ def test_a_lease_that_became_the_gateway(world: World, hv1: Host) -> None:
     assert [lease.address for lease in world.leases] == list(port.addresses)
 
 
-def test_a_whole_subnet_for_one_domain(world: World, hv1: Host) -> None:
+def test_a_whole_subnet_for_one_domain(world: Hypervisors, hv1: Host) -> None:
     """Interfaces of one domain do not choose the same address, however few there are."""
     hv1.attach(domain(*(interface(mac, "tiny") for mac in MACS[:5])), soon())
     assert len(set(world.addresses.values())) == 5
@@ -326,7 +326,7 @@ def test_a_whole_subnet_for_one_domain(world: World, hv1: Host) -> None:
 
 
 @pytest.mark.parametrize("address", ["", "10.0.0.50"])
-def test_a_changed_mac(world: World, hv1: Host, address: str) -> None:
+def test_a_changed_mac(world: Hypervisors, hv1: Host, address: str) -> None:
     """The old interface's lease goes with it, even when the new one is to have its address."""
     hv1.attach(domain(interface(address=address)), soon())
     hv1.detach(domain(interface(address=address)), soon())
@@ -338,14 +338,14 @@ def test_a_changed_mac(world: World, hv1: Host, address: str) -> None:
     assert world.leases == []
 
 
-def test_an_interface_that_is_gone_takes_its_port_along(world: World, hv1: Host) -> None:
+def test_an_interface_that_is_gone_takes_its_port_along(world: Hypervisors, hv1: Host) -> None:
     """Its address is free again, so no port may go on to have it; the domain is attached again without it here."""
     hv1.attach(domain(interface(), interface(MACS[1])), soon())
     hv1.attach(domain(interface()), soon())
     assert [port.mac for port in world.ports] == [lease.mac for lease in world.leases] == [MACS[0]]
 
 
-def test_a_changed_interfaceid(world: World, hv1: Host) -> None:
+def test_a_changed_interfaceid(world: Hypervisors, hv1: Host) -> None:
     """The port takes the name that libvirt puts on the tap now, and keeps its row and its address."""
     hv1.attach(domain(interface(id="old")), soon())
     (before,) = world.ports
@@ -354,7 +354,7 @@ def test_a_changed_interfaceid(world: World, hv1: Host) -> None:
     assert after == replace(before, id="new")
 
 
-def test_a_takeover_and_the_guarded_release(world: World, hv1: Host, hv2: Host) -> None:
+def test_a_takeover_and_the_guarded_release(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """The port goes to the host that starts the domain; what the first host does later changes nothing."""
     wanted = domain(interface(subnet="blue"))
     hv1.attach(wanted, soon())
@@ -372,7 +372,7 @@ def test_a_takeover_and_the_guarded_release(world: World, hv1: Host, hv2: Host) 
     assert world.ports == []
 
 
-def test_healing_takes_nothing_over(world: World, hv1: Host, hv2: Host) -> None:
+def test_healing_takes_nothing_over(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """A host that finds a port missing does not take it from the host where the domain went."""
     hv1.attach(domain(interface()), soon())
     rows = world.exact()
@@ -383,7 +383,7 @@ def test_healing_takes_nothing_over(world: World, hv1: Host, hv2: Host) -> None:
     assert [port.host for port in world.ports] == ["hv2"]
 
 
-def test_a_copied_interfaceid_is_refused(world: World, hv1: Host, hv2: Host) -> None:
+def test_a_copied_interfaceid_is_refused(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """virt-clone copies it: the domain that has the port keeps it, the clone is told whose it is and what to do."""
     hv1.attach(domain(interface(id="if-1")), soon())
     before = world.exact()
@@ -397,7 +397,7 @@ def test_a_copied_interfaceid_is_refused(world: World, hv1: Host, hv2: Host) -> 
     assert world.exact() == before
 
 
-def test_a_foreign_ports_name_is_refused(world: World, hv1: Host) -> None:
+def test_a_foreign_ports_name_is_refused(world: Hypervisors, hv1: Host) -> None:
     """An administrator's port of that name is not taken over."""
     world.server.transact(*_foreign_switch("theirs", "if-1"))
     before = world.exact()
@@ -406,7 +406,7 @@ def test_a_foreign_ports_name_is_refused(world: World, hv1: Host) -> None:
     assert world.exact() == before
 
 
-def test_two_interfaces_with_one_interfaceid(world: World, hv1: Host) -> None:
+def test_two_interfaces_with_one_interfaceid(world: Hypervisors, hv1: Host) -> None:
     """Within one domain as well: one port can't have both."""
     before = world.exact()
     with pytest.raises(AlreadyExists, match="same"):
@@ -441,7 +441,7 @@ REFUSED: dict[str, tuple[Domain, type[OvnhookError], str]] = {
 
 @pytest.mark.parametrize(("wanted", "error", "said"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_cannot_be_is_refused(
-    world: World, hv1: Host, wanted: Domain, error: type[OvnhookError], said: str
+    world: Hypervisors, hv1: Host, wanted: Domain, error: type[OvnhookError], said: str
 ) -> None:
     """With domain, interface and value; and of the domain's other interfaces nothing is left behind."""
     hv1.attach(domain(interface(MACS[7], "blue", "10.1.0.20"), uuid=MAIL, name="mail"), soon())
@@ -462,7 +462,7 @@ def test_no_default_subnet(northbound: Server, make_host: Callable[[str], Server
     assert all(rows == {} for rows in northbound.dump().values())
 
 
-def test_a_full_subnet_is_told(world: World, hv1: Host) -> None:
+def test_a_full_subnet_is_told(world: Hypervisors, hv1: Host) -> None:
     """Every address can be had, the next one is refused, and one that is given back can be had again."""
     capacity = 5  # of a /29: six hosts, one of them the gateway
     for n in range(capacity):
@@ -478,7 +478,7 @@ def test_a_full_subnet_is_told(world: World, hv1: Host) -> None:
     assert world.addresses[MACS[7]] == free
 
 
-def test_the_last_address_of_a_range(world: World, hv1: Host) -> None:
+def test_the_last_address_of_a_range(world: Hypervisors, hv1: Host) -> None:
     """With ranges only those are given, to the last one; what is asked for may be beside them."""
     ranges = (Range(IPAddress("10.3.0.1"), IPAddress("10.3.0.2")), Range(IPAddress("10.3.0.9"), IPAddress("10.3.0.9")))
     subnet = Subnet("ranged", IPNetwork("10.3.0.0/24"), IPAddress("10.3.0.1"), ranges=ranges)
@@ -492,7 +492,7 @@ def test_the_last_address_of_a_range(world: World, hv1: Host) -> None:
     assert world.addresses[MACS[2]] == "10.3.0.77"
 
 
-def test_foreign_rows_are_left_alone(world: World, hv1: Host, hv2: Host) -> None:
+def test_foreign_rows_are_left_alone(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """A whole life of a domain changes no row of anybody else's, not even its version."""
     world.server.transact(
         *_foreign_switch("theirs", "their-port"),
@@ -518,7 +518,7 @@ def test_foreign_rows_are_left_alone(world: World, hv1: Host, hv2: Host) -> None
     assert after == before
 
 
-def test_an_addition_by_others_to_our_port_stays(world: World, hv1: Host) -> None:
+def test_an_addition_by_others_to_our_port_stays(world: Hypervisors, hv1: Host) -> None:
     """Keys that others put into shared columns outlive a change of the port."""
     hv1.attach(domain(interface()), soon())
     world.server.transact(
@@ -538,7 +538,7 @@ def test_an_addition_by_others_to_our_port_stays(world: World, hv1: Host) -> Non
     assert ["theirs", "yes"] in port["external_ids"][1]
 
 
-def test_a_subnet_that_is_in_use_is_not_removed(world: World, hv1: Host) -> None:
+def test_a_subnet_that_is_in_use_is_not_removed(world: Hypervisors, hv1: Host) -> None:
     """A lease is a use; without one it goes, with its DHCP options."""
     hv1.attach(domain(interface(subnet="blue")), soon())
     hv1.detach(domain(interface()), soon())
@@ -572,7 +572,7 @@ class Overtaken(Northbound):
         super().commit(changes, deadline)
 
 
-def test_a_subnet_that_is_deleted_meanwhile(world: World, hv1: Host) -> None:
+def test_a_subnet_that_is_deleted_meanwhile(world: Hypervisors, hv1: Host) -> None:
     """It was there when it was looked up, and is not when the port is made: there is no such subnet, and no row."""
     hv1.attachment.northbound = Overtaken(
         world.server.remote, lambda: world.northbound.commit([RemoveSubnet(BLUE)], soon())
@@ -584,7 +584,7 @@ def test_a_subnet_that_is_deleted_meanwhile(world: World, hv1: Host) -> None:
     assert str(BLUE.uuid) not in rows["Logical_Switch"]
 
 
-def test_a_subnet_that_is_attached_to_meanwhile(world: World, hv1: Host) -> None:
+def test_a_subnet_that_is_attached_to_meanwhile(world: Hypervisors, hv1: Host) -> None:
     """The other way round: the subnet was free when it was looked up, and stays, with its port."""
     overtaken = Overtaken(world.server.remote, lambda: hv1.attach(domain(interface(subnet="blue")), soon()))
     with pytest.raises(Conflict):
@@ -592,7 +592,7 @@ def test_a_subnet_that_is_attached_to_meanwhile(world: World, hv1: Host) -> None
     assert [port.subnet for port in world.ports] == [lease.subnet for lease in world.leases] == ["blue"]
 
 
-def test_a_subnet_that_is_changed_meanwhile(world: World, hv1: Host) -> None:
+def test_a_subnet_that_is_changed_meanwhile(world: Hypervisors, hv1: Host) -> None:
     """A domain is never put onto a subnet that is not what was read: here it is made anew, with other addresses."""
     anew = replace(BLUE, cidr=IPNetwork("10.8.0.0/28"), gateway=IPAddress("10.8.0.1"))
     change = partial(world.northbound.commit, [UpdateSubnet(BLUE, anew)], soon())
@@ -602,7 +602,7 @@ def test_a_subnet_that_is_changed_meanwhile(world: World, hv1: Host) -> None:
     assert port.addresses[0] in anew.cidr
 
 
-def test_an_address_that_is_taken_meanwhile(world: World, hv1: Host, hv2: Host) -> None:
+def test_an_address_that_is_taken_meanwhile(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """Where any will do, the next one is given; where it was asked for, the start is refused."""
     hv1.attach(domain(interface()), soon())
     first = world.addresses[MACS[0]]
@@ -618,7 +618,7 @@ def test_an_address_that_is_taken_meanwhile(world: World, hv1: Host, hv2: Host) 
         hv1.attach(domain(interface(address=first)), soon())
 
 
-def test_a_domain_that_is_taken_over_meanwhile(world: World, hv1: Host, hv2: Host) -> None:
+def test_a_domain_that_is_taken_over_meanwhile(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """The release of the host that it left finds another owner at the last moment, and changes nothing."""
     wanted = domain(interface())
     hv1.attach(wanted, soon())
@@ -627,7 +627,7 @@ def test_a_domain_that_is_taken_over_meanwhile(world: World, hv1: Host, hv2: Hos
     assert [port.host for port in world.ports] == ["hv2"]
 
 
-def test_a_lease_that_is_released_meanwhile(world: World, hv1: Host) -> None:
+def test_a_lease_that_is_released_meanwhile(world: Hypervisors, hv1: Host) -> None:
     """An operator drops it while the domain starts: it has one in the end."""
     hv1.attach(domain(interface()), soon())
     hv1.detach(domain(interface()), soon())
@@ -663,7 +663,7 @@ STALE: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", STALE.values(), ids=STALE.keys())
-def test_a_change_of_what_is_not_so_any_more(world: World, hv1: Host, change: Change) -> None:
+def test_a_change_of_what_is_not_so_any_more(world: Hypervisors, hv1: Host, change: Change) -> None:
     """Each kind of change is guarded: where the rows are others than it was planned on, nothing is written at all."""
     hv1.attach(domain(interface(subnet="blue", address="10.1.0.20", id="if-1")), soon())
     before = world.exact()
@@ -672,7 +672,7 @@ def test_a_change_of_what_is_not_so_any_more(world: World, hv1: Host, change: Ch
     assert world.exact() == before
 
 
-def test_a_subnet_with_somebody_elses_port_is_not_removed(world: World) -> None:
+def test_a_subnet_with_somebody_elses_port_is_not_removed(world: Hypervisors) -> None:
     """A port that an administrator put on our switch by hand is a use of it as well."""
     join = ["ports", "insert", ["set", [["named-uuid", "p"]]]]
     world.server.transact(
@@ -685,7 +685,7 @@ def test_a_subnet_with_somebody_elses_port_is_not_removed(world: World) -> None:
     assert world.exact() == before
 
 
-def test_taps_that_libvirt_binds_are_left_to_it(world: World, hv1: Host) -> None:
+def test_taps_that_libvirt_binds_are_left_to_it(world: Hypervisors, hv1: Host) -> None:
     """A bridge's interface with an id of its own is libvirt's to plug: it is marked, once, and while it runs mended."""
     vswitch = world.vswitches["hv1"]
     before = vswitch.dump(versions=True)
@@ -701,7 +701,7 @@ def test_taps_that_libvirt_binds_are_left_to_it(world: World, hv1: Host) -> None
 
 @pytest.mark.parametrize("end", [Host.detach, Host.roll_back])
 def test_a_tap_that_libvirt_gave_up_goes_when_its_domain_does(
-    world: World, hv1: Host, end: Callable[[Host, Domain, Deadline], None]
+    world: Hypervisors, hv1: Host, end: Callable[[Host, Domain, Deadline], None]
 ) -> None:
     """It waits 5 seconds for Open vSwitch, and leaves what it asked for behind; another domain's stays."""
     vswitch = world.vswitches["hv1"]
@@ -715,7 +715,7 @@ def test_a_tap_that_libvirt_gave_up_goes_when_its_domain_does(
 
 
 def test_taps_that_somebody_else_binds_at_the_same_time(
-    world: World, hv1: Host, monkeypatch: pytest.MonkeyPatch
+    world: Hypervisors, hv1: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a hook does that has given up waiting for its agent, which works on: again and again, and neither fails."""
     other = world.host("hv1").vswitch
@@ -739,7 +739,7 @@ def test_taps_that_somebody_else_binds_at_the_same_time(
     assert hv1.vswitch.taps(soon()).keys() == {"vnet0"}
 
 
-def test_a_tap_of_type_ethernet_is_plugged_and_unplugged(world: World, hv1: Host) -> None:
+def test_a_tap_of_type_ethernet_is_plugged_and_unplugged(world: Hypervisors, hv1: Host) -> None:
     """libvirt attaches it to nothing: we make its port on the bridge, and take it away again."""
     vswitch = world.vswitches["hv1"]
     before = vswitch.dump()
@@ -758,7 +758,7 @@ def test_a_tap_of_type_ethernet_is_plugged_and_unplugged(world: World, hv1: Host
 
 
 @pytest.mark.parametrize("kind", [InterfaceType.NETWORK, InterfaceType.BRIDGE])
-def test_a_tap_with_an_id_of_libvirts_making_gets_ours(world: World, hv1: Host, kind: InterfaceType) -> None:
+def test_a_tap_with_an_id_of_libvirts_making_gets_ours(world: Hypervisors, hv1: Host, kind: InterfaceType) -> None:
     """A network's interface has a new id at each start: the tap is told our port's name."""
     vswitch = world.vswitches["hv1"]
     _plug_as_libvirt(vswitch, "vnet0", "made-up")
@@ -768,7 +768,7 @@ def test_a_tap_with_an_id_of_libvirts_making_gets_ours(world: World, hv1: Host, 
     assert dict(tap["external_ids"][1])["iface-id"] == world.ports[0].id
 
 
-def test_the_two_databases_fail_on_their_own(world: World, hv1: Host) -> None:
+def test_the_two_databases_fail_on_their_own(world: Hypervisors, hv1: Host) -> None:
     """With Open vSwitch away once it has said who we are, a detach tells it and still removes the port."""
     wanted = domain(interface())
     hv1.attach(wanted, soon())
@@ -779,7 +779,7 @@ def test_the_two_databases_fail_on_their_own(world: World, hv1: Host) -> None:
 
 
 @pytest.mark.parametrize("verb", ["attach", "detach", "roll_back", "forget"])
-def test_a_frozen_database_ends_every_verb_by_its_deadline(world: World, hv1: Host, verb: str) -> None:
+def test_a_frozen_database_ends_every_verb_by_its_deadline(world: Hypervisors, hv1: Host, verb: str) -> None:
     """None hangs, and afterwards the same call does what it is for."""
     wanted = domain(interface())
     hv1.attach(wanted, soon())
@@ -794,7 +794,7 @@ def test_a_frozen_database_ends_every_verb_by_its_deadline(world: World, hv1: Ho
     assert [port.subnet for port in world.ports] == (["blue"] if verb == "attach" else [])
 
 
-def test_a_host_without_a_name_cannot_attach(world: World, hv1: Host) -> None:
+def test_a_host_without_a_name_cannot_attach(world: Hypervisors, hv1: Host) -> None:
     """Without a system-id nothing could be bound; the hint says how to set one."""
     server = world.vswitches["hv1"]
     server.transact({"op": "update", "table": "Open_vSwitch", "where": [], "row": {"external_ids": ["map", []]}})
@@ -824,7 +824,7 @@ def _plug_as_libvirt(vswitch: Server, device: str, iface_id: str, owner: UUID = 
     )
 
 
-def test_a_host_that_gets_another_name(world: World, hv1: Host) -> None:
+def test_a_host_that_gets_another_name(world: Hypervisors, hv1: Host) -> None:
     """Debian gives it a random one, and whoever sets it up a better one: the agent runs by then."""
     hv1.attach(domain(interface()), soon())
     hv1.detach(domain(interface()), soon())
@@ -834,7 +834,7 @@ def test_a_host_that_gets_another_name(world: World, hv1: Host) -> None:
     assert [port.host for port in world.ports] == ["renamed"]
 
 
-def test_another_default_subnet(world: World, hv1: Host) -> None:
+def test_another_default_subnet(world: Hypervisors, hv1: Host) -> None:
     """Who named no subnet keeps the address that it has, running or not; who is new goes to the new one."""
     hv1.attach(domain(interface()), soon())
     before = world.addresses
@@ -848,14 +848,14 @@ def test_another_default_subnet(world: World, hv1: Host) -> None:
     assert world.addresses[MACS[0]] == before[MACS[0]]
 
 
-def test_a_subnet_that_is_named_no_more(world: World, hv1: Host) -> None:
+def test_a_subnet_that_is_named_no_more(world: Hypervisors, hv1: Host) -> None:
     """The interface goes to the default one."""
     hv1.attach(domain(interface(subnet="blue")), soon())
     hv1.attach(domain(interface(), run=2), soon())
     assert world.addresses[MACS[0]].startswith("10.0.0.")
 
 
-def test_another_domains_own_subnet(world: World, hv1: Host) -> None:
+def test_another_domains_own_subnet(world: Hypervisors, hv1: Host) -> None:
     """Nobody gets into it by its name."""
     own = Subnet(isolated_subnet(MAIL), IPNetwork("10.224.0.0/28"), IPAddress("10.224.0.1"), isolated=True)
     world.northbound.commit([AddSubnet(own)], soon())
@@ -863,7 +863,7 @@ def test_another_domains_own_subnet(world: World, hv1: Host) -> None:
         hv1.attach(domain(interface(subnet=own.name)), soon())
 
 
-def test_a_start_reads_as_much_however_many_ports_there_are(world: World, hv1: Host) -> None:
+def test_a_start_reads_as_much_however_many_ports_there_are(world: Hypervisors, hv1: Host) -> None:
     """What it is told of a subnet does not grow with its ports, nor what it is told of addresses that are taken."""
 
     def read() -> int:

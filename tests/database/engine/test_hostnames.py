@@ -16,7 +16,7 @@ from ovnhook.resources.changes import AddSubnet
 from ovnhook.resources.subnet import names
 from ovnhook.resources.subnet.values import Subnet
 from tests.database.control_service import Control
-from tests.database.engine.test_attach import MACS, WEB, World, hv1, hv2, soon, world
+from tests.database.engine.test_attach import MACS, WEB, Hypervisors, hv1, hv2, soon, world
 from tests.database.engine.test_running import attach, differing
 
 __all__ = ["hv1", "hv2", "world"]  # the fixtures
@@ -31,7 +31,7 @@ def unnamed(name: str, number: int = 1, subnet: str = "default", hostname: str =
     return Domain(UUID(int=number << 96), name, 1, (one,), (mac,))
 
 
-def hostnames(world: World) -> dict[str, str]:
+def hostnames(world: Hypervisors) -> dict[str, str]:
     """The host name of each domain that has a lease."""
     return {lease.domain_name: lease.hostname for lease in world.leases}
 
@@ -53,7 +53,7 @@ def hostnames(world: World) -> dict[str, str]:
         ("x" * 180, "x" * 63),
     ],
 )
-def test_the_name_that_is_derived(world: World, hv1: Host, name: str, label: str) -> None:
+def test_the_name_that_is_derived(world: Hypervisors, hv1: Host, name: str, label: str) -> None:
     """The first label where the rest is the subnet's DNS domain, else the whole made into a label."""
     world.northbound.commit([AddSubnet(LAB)], soon())
     hv1.attach(unnamed(name, subnet="lab"), soon())
@@ -68,7 +68,7 @@ def test_the_name_that_is_derived(world: World, hv1: Host, name: str, label: str
     [("debian12", "debian12"), ("web-1", "web_1"), ("Übung", "übung"), ("y" * 80, "y" * 90)],
 )
 def test_a_derived_name_that_is_taken(
-    world: World, hv1: Host, hv2: Host, caplog: pytest.LogCaptureFixture, first: str, second: str
+    world: Hypervisors, hv1: Host, hv2: Host, caplog: pytest.LogCaptureFixture, first: str, second: str
 ) -> None:
     """The second domain starts with a name of its own, the log says why, and it keeps that name."""
     hv1.attach(unnamed(first, 1), soon())
@@ -88,14 +88,14 @@ def test_a_derived_name_that_is_taken(
     assert differing(world, hv1, unnamed(first, 1))  # it is not attached any more
 
 
-def test_many_of_one_name(world: World, hv1: Host, hv2: Host) -> None:
+def test_many_of_one_name(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """As many as there are, with several interfaces each."""
     for number in range(1, 7):
         (hv1 if number % 2 else hv2).attach(unnamed("debian12", number), soon())
     assert len({lease.hostname for lease in world.leases}) == 6
 
 
-def test_only_a_name_that_is_asked_for_refuses(world: World, hv1: Host, hv2: Host) -> None:
+def test_only_a_name_that_is_asked_for_refuses(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """It says which domain has it, and where; hot-plug likewise."""
     hv1.attach(unnamed("web1", 1), soon())
     asking = unnamed("other", 2, hostname="web1")
@@ -107,7 +107,7 @@ def test_only_a_name_that_is_asked_for_refuses(world: World, hv1: Host, hv2: Hos
     assert len({lease.hostname for lease in world.leases}) == 2
 
 
-def test_two_interfaces_of_one_domain_share_the_name(world: World, hv1: Host, hv2: Host) -> None:
+def test_two_interfaces_of_one_domain_share_the_name(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """Also where it is not the preferred one."""
     hv2.attach(unnamed("web1", 1), soon())
     both = Domain(WEB, "web1", 1, (*unnamed("", 2).interfaces, *unnamed("", 3).interfaces), (MACS[2], MACS[3]))
@@ -117,7 +117,7 @@ def test_two_interfaces_of_one_domain_share_the_name(world: World, hv1: Host, hv
     assert len(world.northbound.names("default", soon())[ours.pop()].split()) == 2
 
 
-def test_an_asked_name_that_is_taken_out_of_the_metadata(world: World, hv1: Host) -> None:
+def test_an_asked_name_that_is_taken_out_of_the_metadata(world: Hypervisors, hv1: Host) -> None:
     """The derived one comes back, while the domain runs."""
     hv1.attach(unnamed("web1", 1, hostname="front"), soon())
     run = unnamed("web1", 1)
@@ -128,7 +128,7 @@ def test_an_asked_name_that_is_taken_out_of_the_metadata(world: World, hv1: Host
 
 
 @pytest.mark.parametrize("asked", ["", "front"])
-def test_a_rename_is_followed(world: World, hv1: Host, asked: str) -> None:
+def test_a_rename_is_followed(world: Hypervisors, hv1: Host, asked: str) -> None:
     """While the domain is off, as libvirt has it: lease, holding and names; a name that was asked for stays."""
     hv1.attach(unnamed("web1", 1, hostname=asked), soon())
     hv1.detach(unnamed("web1", 1), soon())
@@ -142,7 +142,7 @@ def test_a_rename_is_followed(world: World, hv1: Host, asked: str) -> None:
     assert [port.domain_name for port in world.ports] == ["www"]
 
 
-def test_a_rename_to_a_name_that_is_taken(world: World, hv1: Host, hv2: Host) -> None:
+def test_a_rename_to_a_name_that_is_taken(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """The other domain keeps it."""
     hv2.attach(unnamed("www", 2), soon())
     hv1.attach(unnamed("web1", 1), soon())

@@ -25,8 +25,8 @@ from tests.database.engine.test_attach import (
     MACS,
     MAIL,
     WEB,
+    Hypervisors,
     Overtaken,
-    World,
     domain,
     hv1,
     hv2,
@@ -48,7 +48,7 @@ def twin(subnet: str = "", *, name: str = "twin") -> Domain:
     return domain(interface(MAC, subnet), uuid=MAIL, name=name)
 
 
-def claims(world: World) -> dict[tuple[str, str], str]:
+def claims(world: Hypervisors) -> dict[tuple[str, str], str]:
     """The domains that have MAC addresses reserved, by subnet and MAC."""
     found = (dict(row["external_ids"][1]) for row in world.server.dump()["DNS"].values() if "ovnhook:mac" in str(row))
     return {
@@ -58,7 +58,7 @@ def claims(world: World) -> dict[tuple[str, str], str]:
     }
 
 
-def drop_port(world: World, *, only_claim: bool = False) -> None:
+def drop_port(world: Hypervisors, *, only_claim: bool = False) -> None:
     """Delete web1's port by hand, as ``ovn-nbctl lsp-del`` does, or only the claim, which older versions don't make."""
     uuid = uuids.port(WEB, MAC)
     leave = mutate("Logical_Switch", key(DEFAULT.uuid), [["ports", "delete", members(uuid)]])
@@ -80,7 +80,7 @@ def join_foreign(server: Server, switch: str, port: str = "theirs", *addresses: 
     )
 
 
-def test_a_start_looks_at_no_table(world: World, hv1: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_looks_at_no_table(world: Hypervisors, hv1: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that it reads it reads by key: what it costs does not depend on how many ports the cloud has, whoever's."""
     asked: list[Operation] = []
     transact = Database.transact
@@ -101,7 +101,7 @@ def test_a_start_looks_at_no_table(world: World, hv1: Host, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("where", ["hv1", "hv2"])
-def test_the_second_is_refused(world: World, hv1: Host, where: str) -> None:
+def test_the_second_is_refused(world: Hypervisors, hv1: Host, where: str) -> None:
     """On another host as on the same one; nothing of it is left, and the first one has lost nothing."""
     hv1.attach(domain(interface()), soon())
     before = world.exact()
@@ -113,7 +113,7 @@ def test_the_second_is_refused(world: World, hv1: Host, where: str) -> None:
     assert world.exact() == before
 
 
-def test_not_in_another_subnet(world: World, hv1: Host, hv2: Host) -> None:
+def test_not_in_another_subnet(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """One MAC in two subnets is two networks' business."""
     hv1.attach(domain(interface()), soon())
     hv2.attach(twin("blue"), soon())
@@ -121,7 +121,7 @@ def test_not_in_another_subnet(world: World, hv1: Host, hv2: Host) -> None:
     assert claims(world) == {("default", MAC): str(WEB), ("blue", MAC): str(MAIL)}
 
 
-def test_not_while_the_first_is_off(world: World, hv1: Host, hv2: Host) -> None:
+def test_not_while_the_first_is_off(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """They take turns, as two copies of which one runs at a time."""
     for _ in range(2):
         hv1.attach(domain(interface()), soon())
@@ -134,7 +134,7 @@ def test_not_while_the_first_is_off(world: World, hv1: Host, hv2: Host) -> None:
     assert claims(world) == {}
 
 
-def test_hot_plug(world: World, hv1: Host, hv2: Host) -> None:
+def test_hot_plug(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """Only the interface with the taken MAC is refused; it has its network when the other one is gone."""
     hv2.attach(twin(), soon())
     hv1.attach(domain(interface(MACS[1])), soon())
@@ -148,7 +148,7 @@ def test_hot_plug(world: World, hv1: Host, hv2: Host) -> None:
     assert differing(world, hv1, both) == []
 
 
-def test_a_domain_is_not_in_its_own_way(world: World, hv1: Host, hv2: Host) -> None:
+def test_a_domain_is_not_in_its_own_way(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """Started again, on another host after a crash, moved to another subnet, migrated there and back."""
     wanted = domain(interface())
     hv1.attach(wanted, soon())
@@ -170,7 +170,7 @@ def test_a_domain_is_not_in_its_own_way(world: World, hv1: Host, hv2: Host) -> N
 
 
 @pytest.mark.parametrize("end", ["detach", "forget", "roll_back"])
-def test_the_claim_goes_with_the_port(world: World, hv1: Host, end: str) -> None:
+def test_the_claim_goes_with_the_port(world: Hypervisors, hv1: Host, end: str) -> None:
     """However the port ends."""
     wanted = domain(interface(), interface(MACS[1], "blue"))
     hv1.attach(wanted, soon())
@@ -179,14 +179,14 @@ def test_the_claim_goes_with_the_port(world: World, hv1: Host, end: str) -> None
     assert claims(world) == {}
 
 
-def test_the_gateways_mac(world: World, hv1: Host) -> None:
+def test_the_gateways_mac(world: Hypervisors, hv1: Host) -> None:
     """It answers ARP and DHCP of the subnet."""
     with pytest.raises(AlreadyExists, match="of subnet blue is that of its gateway"):
         hv1.attach(domain(interface(server_mac(BLUE), "blue")), soon())
     hv1.attach(domain(interface(server_mac(BLUE))), soon())
 
 
-def test_a_claim_without_its_port_keeps_nobody_off(world: World, hv1: Host, hv2: Host) -> None:
+def test_a_claim_without_its_port_keeps_nobody_off(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """Somebody has deleted the port by hand: another domain takes the claim over, or the same one has it still."""
     hv1.attach(domain(interface()), soon())
     drop_port(world)
@@ -199,7 +199,7 @@ def test_a_claim_without_its_port_keeps_nobody_off(world: World, hv1: Host, hv2:
         hv1.attach(domain(interface()), soon())
 
 
-def test_a_claim_that_is_taken_over_meanwhile(world: World, hv1: Host, hv2: Host) -> None:
+def test_a_claim_that_is_taken_over_meanwhile(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """Two want a void claim at once, and its domain wants it back: one has it in the end."""
     hv1.attach(domain(interface()), soon())
     drop_port(world)
@@ -215,7 +215,7 @@ def test_a_claim_that_is_taken_over_meanwhile(world: World, hv1: Host, hv2: Host
         hv2.attach(twin(), soon())
 
 
-def test_a_mac_that_is_taken_meanwhile(world: World, hv1: Host, hv2: Host) -> None:
+def test_a_mac_that_is_taken_meanwhile(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """It was free when it was looked up."""
     hv1.attachment.northbound = Overtaken(world.server.remote, lambda: hv2.attach(twin(), soon()))
     with pytest.raises(AlreadyExists, match="domain twin on hv2"):
@@ -223,7 +223,7 @@ def test_a_mac_that_is_taken_meanwhile(world: World, hv1: Host, hv2: Host) -> No
     assert [port.domain for port in world.ports] == [MAIL]
 
 
-def test_a_claim_of_one_that_runs_is_not_taken(world: World, hv1: Host) -> None:
+def test_a_claim_of_one_that_runs_is_not_taken(world: Hypervisors, hv1: Host) -> None:
     """The transaction itself says so."""
     hv1.attach(domain(interface()), soon())
     old = Claim("default", MAC, WEB)
@@ -233,7 +233,7 @@ def test_a_claim_of_one_that_runs_is_not_taken(world: World, hv1: Host) -> None:
         world.northbound.commit([ClaimMac(None, Claim("default", MAC, MAIL))], soon())
 
 
-def test_a_port_of_the_version_before(world: World, hv1: Host, hv2: Host) -> None:
+def test_a_port_of_the_version_before(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """It has no claim: the agent makes one, for a domain that runs; and one that stops needs none."""
     hv1.attach(domain(interface()), soon())
     drop_port(world, only_claim=True)
@@ -247,7 +247,7 @@ def test_a_port_of_the_version_before(world: World, hv1: Host, hv2: Host) -> Non
     assert (claims(world), world.ports) == ({}, [])
 
 
-def test_two_that_ran_before(world: World, hv1: Host, hv2: Host) -> None:
+def test_two_that_ran_before(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """Both go on, the second to be claimed is reported, migrates and stops; its next start is refused."""
     hv1.attach(domain(interface()), soon())
     drop_port(world, only_claim=True)
@@ -264,7 +264,7 @@ def test_two_that_ran_before(world: World, hv1: Host, hv2: Host) -> None:
         hv1.attach(run, soon())
 
 
-def test_a_deleted_subnet_keeps_no_claim(world: World, hv1: Host) -> None:
+def test_a_deleted_subnet_keeps_no_claim(world: Hypervisors, hv1: Host) -> None:
     """Not even one whose port was deleted by hand."""
     hv1.attach(domain(interface(subnet="blue")), soon())
     leave = mutate("Logical_Switch", key(BLUE.uuid), [["ports", "delete", members(uuids.port(WEB, MAC))]])

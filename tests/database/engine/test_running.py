@@ -28,7 +28,7 @@ from ovnhook.engine.planner import Attached
 from ovnhook.resources.changes import RemovePort
 from ovnhook.resources.port.values import Claim
 from ovnhook.resources.subnet.values import isolated_subnet
-from tests.database.engine.test_attach import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world
+from tests.database.engine.test_attach import MACS, MAIL, WEB, Hypervisors, domain, hv1, hv2, interface, soon, world
 
 __all__ = ["hv1", "hv2", "world"]  # the fixtures
 
@@ -39,7 +39,7 @@ def attach(host: Host, wanted: Domain) -> Attached:
 
 
 def differing(
-    world: World,
+    world: Hypervisors,
     host: Host,
     *running: Domain,
     well: dict[str, ConsistentNames] | None = None,
@@ -70,7 +70,7 @@ def differing(
     return [one.what for one in found]
 
 
-def test_an_interface_is_plugged_in_and_out(world: World, hv1: Host) -> None:
+def test_an_interface_is_plugged_in_and_out(world: Hypervisors, hv1: Host) -> None:
     """Out again it has no port; its lease stays as long as the definition has it. The last one takes all with it."""
     first, second = interface(tap="vnet0"), replace(interface(MACS[1], tap="vnet1"), kind=InterfaceType.ETHERNET)
     hv1.attach(domain(first), soon())
@@ -93,7 +93,7 @@ def test_an_interface_is_plugged_in_and_out(world: World, hv1: Host) -> None:
     attach(hv1, domain())
 
 
-def test_what_runs_stays_where_it_is(world: World, hv1: Host) -> None:
+def test_what_runs_stays_where_it_is(world: Hypervisors, hv1: Host) -> None:
     """Another subnet and address wait for the next start; another host name does not."""
     hv1.attach(domain(interface()), soon())
     (port,) = world.ports
@@ -113,7 +113,7 @@ def test_what_runs_stays_where_it_is(world: World, hv1: Host) -> None:
     assert world.addresses == {MACS[0]: "10.1.0.20"}
 
 
-def test_one_that_cannot_be_attached_keeps_no_other_from_it(world: World, hv1: Host, hv2: Host) -> None:
+def test_one_that_cannot_be_attached_keeps_no_other_from_it(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """It is told why; when that is put right it is attached."""
     hv2.attach(domain(interface(MACS[5], "blue", "10.1.0.20"), uuid=MAIL, name="mail"), soon())
     wanted = domain(interface(MACS[0], "blue", "10.1.0.20"), interface(MACS[1], "nowhere"), interface(MACS[2]))
@@ -128,7 +128,7 @@ def test_one_that_cannot_be_attached_keeps_no_other_from_it(world: World, hv1: H
     assert world.addresses[MACS[0]] == "10.1.0.20"
 
 
-def test_a_definition_that_changes(world: World, hv1: Host, hv2: Host) -> None:
+def test_a_definition_that_changes(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """Leases of interfaces that it has no more are given back, others are known by its name; other hosts do nothing."""
     hv1.attach(domain(interface(), interface(MACS[1], "blue")), soon())
     before = world.exact()
@@ -150,7 +150,7 @@ def test_a_definition_that_changes(world: World, hv1: Host, hv2: Host) -> None:
     assert (world.leases, world.northbound.holdings(soon())) == ([], [])
 
 
-def test_a_domains_own_subnet_goes_with_its_last_lease(world: World, hv1: Host) -> None:
+def test_a_domains_own_subnet_goes_with_its_last_lease(world: Hypervisors, hv1: Host) -> None:
     """Also when it is defined anew without the interface."""
     own = replace(interface(), request=replace(interface().request, isolated=True, subnet=isolated_subnet(WEB)))
     hv1.attach(domain(own, interface(MACS[1])), soon())
@@ -173,7 +173,7 @@ def test_a_domains_own_subnet_goes_with_its_last_lease(world: World, hv1: Host) 
     ],
     ids=" ".join,
 )
-def test_a_port_that_somebody_changed(world: World, hv1: Host, row: dict[str, Any]) -> None:
+def test_a_port_that_somebody_changed(world: Hypervisors, hv1: Host, row: dict[str, Any]) -> None:
     """Whatever it is, it is seen, and mended by attaching the domain as it runs; keys of others' options stay."""
     wanted = domain(interface(tap="vnet0"))
     hv1.attach(wanted, soon())
@@ -188,7 +188,7 @@ def test_a_port_that_somebody_changed(world: World, hv1: Host, row: dict[str, An
     assert differing(world, hv1, wanted) == []
 
 
-def test_a_look_at_a_sound_host_writes_nothing(world: World, hv1: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_at_a_sound_host_writes_nothing(world: Hypervisors, hv1: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """And asks no more of the database than one transaction, however many domains there are, if it was so before."""
     hosts = [
         domain(interface(mac, tap=f"vnet{n}"), uuid=uuid, name=f"vm{n}")
@@ -213,7 +213,7 @@ def test_a_look_at_a_sound_host_writes_nothing(world: World, hv1: Host, monkeypa
     assert world.exact() == before
 
 
-def test_names_are_looked_at_again_when_something_was_written(world: World, hv1: Host, hv2: Host) -> None:
+def test_names_are_looked_at_again_when_something_was_written(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """Names, this host's leases, the subnet's DNS domain: what is wrong is seen, and stays so until it is mended."""
     one = domain(interface(tap="vnet0"))
     hv1.attach(one, soon())
@@ -245,7 +245,7 @@ def test_names_are_looked_at_again_when_something_was_written(world: World, hv1:
     assert found() != []
 
 
-def test_a_migration_that_is_given_up(world: World, hv1: Host, hv2: Host) -> None:
+def test_a_migration_that_is_given_up(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """The destination died and says nothing: the source has its ports back; leases follow who has the domain."""
     wanted = domain(interface(tap="vnet0"))
     hv1.attach(wanted, soon())
@@ -260,7 +260,7 @@ def test_a_migration_that_is_given_up(world: World, hv1: Host, hv2: Host) -> Non
     assert [lease.host for lease in world.leases] == ["hv2"]
 
 
-def test_rows_that_make_no_sense_are_told_and_keep_no_other_from_being_mended(world: World, hv1: Host) -> None:
+def test_rows_that_make_no_sense_are_told_and_keep_no_other_from_being_mended(world: Hypervisors, hv1: Host) -> None:
     """Somebody has written them, or another version: a person has to decide."""
     hv1.attach(domain(interface(tap="vnet0")), soon())
     for kind in ("lease", "domain"):
@@ -275,7 +275,7 @@ def test_rows_that_make_no_sense_are_told_and_keep_no_other_from_being_mended(wo
     assert len(said) == 3
 
 
-def test_a_name_or_an_id_that_is_taken_keeps_no_other_interface_from_its_port(world: World, hv1: Host) -> None:
+def test_a_name_or_an_id_that_is_taken_keeps_no_other_interface_from_its_port(world: Hypervisors, hv1: Host) -> None:
     """Nor the interface itself from the port that it has already."""
     hv1.attach(domain(interface(MACS[3]), uuid=MAIL, name="mail"), soon())
     (theirs,) = world.ports
@@ -293,7 +293,7 @@ def test_a_name_or_an_id_that_is_taken_keeps_no_other_interface_from_its_port(wo
     assert after == {**before, MACS[2]: after[MACS[2]]}
 
 
-def test_a_tap_is_unplugged_only_as_long_as_it_is_what_was_seen(world: World, hv1: Host) -> None:
+def test_a_tap_is_unplugged_only_as_long_as_it_is_what_was_seen(world: Hypervisors, hv1: Host) -> None:
     """Its name may be another guest's by now."""
     hv1.attach(domain(replace(interface(tap="vnet0"), kind=InterfaceType.ETHERNET)), soon())
     (tap,) = hv1.vswitch.taps(soon()).values()
@@ -313,7 +313,7 @@ def unsupported(*interfaces: Interface) -> Domain:
     return replace(domain(replace(first, mtu=1500), *others), unsupported=(TAGGED,))
 
 
-def test_no_start_with_what_no_port_can_give(world: World, hv1: Host) -> None:
+def test_no_start_with_what_no_port_can_give(world: Hypervisors, hv1: Host) -> None:
     """Neither the interface with it nor the others are attached, nor where no interface is ours."""
     before = world.exact()
     for one in (unsupported(interface(), interface(MACS[1])), replace(domain(), macs=MACS[:1], unsupported=(TAGGED,))):
@@ -322,14 +322,16 @@ def test_no_start_with_what_no_port_can_give(world: World, hv1: Host) -> None:
     assert world.exact() == before
 
 
-def test_no_start_with_it_while_the_database_is_away(world: World, hv1: Host) -> None:
+def test_no_start_with_it_while_the_database_is_away(world: Hypervisors, hv1: Host) -> None:
     """That it is no migration can't be said then: one that is stays where it is, as a start does that is none."""
     world.server.stop()
     with pytest.raises(InvalidRequest, match="its <vlan>"):
         hv1.attach(unsupported(interface()), soon())
 
 
-def test_what_started_with_it_migrates(world: World, hv1: Host, hv2: Host, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_started_with_it_migrates(
+    world: Hypervisors, hv1: Host, hv2: Host, caplog: pytest.LogCaptureFixture
+) -> None:
     """An earlier version let it start. It arrives, with its port, its addresses and its subnet, and is logged."""
     started = domain(interface(tap="vnet0"), interface(MACS[1], tap="vnet1"))
     hv1.attach(started, soon())
@@ -349,7 +351,7 @@ def test_what_started_with_it_migrates(world: World, hv1: Host, hv2: Host, caplo
         hv2.attach(comes, soon())
 
 
-def test_a_migration_changes_no_subnet(world: World, hv1: Host, hv2: Host) -> None:
+def test_a_migration_changes_no_subnet(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """Metadata, or a default portgroup, that says otherwise by now waits for the next start, here as there."""
     hv1.attach(domain(interface()), soon())
     addresses = world.addresses
@@ -360,7 +362,7 @@ def test_a_migration_changes_no_subnet(world: World, hv1: Host, hv2: Host) -> No
         assert world.addresses == addresses
 
 
-def test_what_runs_with_it_is_reported(world: World, hv1: Host) -> None:
+def test_what_runs_with_it_is_reported(world: Hypervisors, hv1: Host) -> None:
     """It keeps its network, its port comes back when somebody has deleted it, and the difference says what to do."""
     hv1.attach(domain(interface()), soon())
     runs = unsupported(interface())
@@ -375,7 +377,7 @@ def test_what_runs_with_it_is_reported(world: World, hv1: Host) -> None:
     assert differing(world, hv1, fits) == []
 
 
-def test_what_is_plugged_in_with_it_is_refused(world: World, hv1: Host) -> None:
+def test_what_is_plugged_in_with_it_is_refused(world: Hypervisors, hv1: Host) -> None:
     """The domain's other interfaces keep their network; this one has none, and the error says why."""
     hv1.attach(domain(interface(MACS[1])), soon())
     (refused,) = attach(hv1, unsupported(interface(), interface(MACS[1]))).refused

@@ -18,7 +18,7 @@ from ovnhook.databases.southbound import Report, Southbound
 from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
-from tests.database.openssl import Authority
+from tests.database.openssl import OpensslAuthority
 from tests.database.ovsdb_server import Server, run, wait_for
 from tests.database.southbound_rows import add_chassis
 
@@ -32,7 +32,7 @@ def config(pair: Pair, ca: Path) -> Config:
 
 
 @pytest.fixture
-def secure(northbound: Server, authority: Authority, port: int) -> Iterator[Database]:
+def secure(northbound: Server, authority: OpensslAuthority, port: int) -> Iterator[Database]:
     """A northbound database that listens by TLS too."""
     certificate, key = authority.sign("server")
     run("ovn-nbctl", f"--db={northbound.remote}", "set-ssl", str(key), str(certificate), str(authority.certificate))
@@ -50,7 +50,7 @@ def accepts(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_a_certificate_is_served(secure: Database, authority: Authority, northbound: Server) -> None:
+def test_a_certificate_is_served(secure: Database, authority: OpensslAuthority, northbound: Server) -> None:
     """It reads, more than a record of TLS holds as well."""
     tls.configure(config(authority.sign("hv1"), authority.certificate))
     names = sorted(f"{'x' * 200}{number}" for number in range(300))
@@ -71,17 +71,20 @@ def test_a_certificate_is_served(secure: Database, authority: Authority, northbo
     ids=["expired", "of another CA", "the server is of another CA", "no file", "none"],
 )
 def test_others_get_nothing(
-    secure: Database, authority: Authority, directory: Path, show: Callable[[Authority, Authority], Config]
+    secure: Database,
+    authority: OpensslAuthority,
+    directory: Path,
+    show: Callable[[OpensslAuthority, OpensslAuthority], Config],
 ) -> None:
     """They are told at once, and why."""
-    tls.configure(show(authority, Authority(directory, "other")))
+    tls.configure(show(authority, OpensslAuthority(directory, "other")))
     deadline = Deadline.after(2 * HANG)
     with pytest.raises(Unavailable, match="TLS failed"):
         secure.transact(ASK, deadline)
     assert deadline.remaining > HANG
 
 
-def test_a_certificate_is_renewed_in_place(secure: Database, authority: Authority) -> None:
+def test_a_certificate_is_renewed_in_place(secure: Database, authority: OpensslAuthority) -> None:
     """The next connection shows the new one; nothing is started anew."""
     tls.configure(config(authority.sign("hv1", days=-1), authority.certificate))
     with pytest.raises(Unavailable):
@@ -91,7 +94,7 @@ def test_a_certificate_is_renewed_in_place(secure: Database, authority: Authorit
 
 
 def test_an_agent_tells_of_its_own_host_alone(
-    northbound: Server, southbound: Server, authority: Authority, port: int, directory: Path
+    northbound: Server, southbound: Server, authority: OpensslAuthority, port: int, directory: Path
 ) -> None:
     """OVN's access control lets the certificate of a chassis write what its agent tells of it, and of no other."""
     certificate, key = authority.sign("server")
@@ -118,7 +121,7 @@ def test_an_agent_tells_of_its_own_host_alone(
     tls.configure(Config())
 
 
-def test_a_silent_server_costs_nothing(authority: Authority) -> None:
+def test_a_silent_server_costs_nothing(authority: OpensslAuthority) -> None:
     """One that accepts, and says nothing, is waited for until the deadline without using the processor."""
     tls.configure(config(authority.sign("hv1"), authority.certificate))
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -31,7 +31,7 @@ from tests.unit.hooks.test_qemu import OURS
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
 
 
-class Agent:
+class CheckingAgent:
     """A server, and a check that ends when it is told to."""
 
     def __init__(self, folder: Path) -> None:
@@ -68,16 +68,16 @@ class Agent:
 
 
 @pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Agent]:
+def agent(tmp_path: Path) -> Iterator[CheckingAgent]:
     """As above."""
-    made = Agent(tmp_path)
+    made = CheckingAgent(tmp_path)
     yield made
     made.go_on.set()
     made.server.shutdown()
     made.server.server_close()
 
 
-def test_connections_have_a_limit(agent: Agent) -> None:
+def test_connections_have_a_limit(agent: CheckingAgent) -> None:
     """One too many is told so at once, not left waiting; when others have ended there is room again."""
     held = [agent.connect() for _ in range(64)]
     assert [connection.recv(100)[:1] for connection in held] == [b"1"] * 64
@@ -90,7 +90,7 @@ def test_connections_have_a_limit(agent: Agent) -> None:
             answer = agent.ask(b"release 1 nonsense")
 
 
-def test_checks_have_a_limit(agent: Agent) -> None:
+def test_checks_have_a_limit(agent: CheckingAgent) -> None:
     """However long those take that are at work, and the hook is served meanwhile."""
     checks = [threading.Thread(target=agent.ask, args=(b"check 1\n",)) for _ in range(2)]
     for check in checks:
@@ -106,7 +106,7 @@ def test_checks_have_a_limit(agent: Agent) -> None:
     assert (code, message) == (b"0", b"[]")
 
 
-def test_a_domain_that_is_busy_is_left_alone(agent: Agent) -> None:
+def test_a_domain_that_is_busy_is_left_alone(agent: CheckingAgent) -> None:
     """What was asked for it is not done beside what is being done, and it is said why."""
     with agent.locks.hold(WEB, Deadline.after(60)):
         started = time.monotonic() - 17.5  # of the 18 s that the agent has
@@ -157,13 +157,13 @@ def test_who_is_between_a_hook_and_its_event(
     assert locks.between() == {}
 
 
-def test_the_loop_that_accepts_shows_that_it_does(agent: Agent) -> None:
+def test_the_loop_that_accepts_shows_that_it_does(agent: CheckingAgent) -> None:
     """Also while nobody asks for anything."""
     for _ in range(3):
         assert agent.beats.acquire(timeout=HANG)
 
 
-def test_a_name_makes_no_line_of_its_own(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_makes_no_line_of_its_own(agent: CheckingAgent, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever the XML says: the log has one line for one request."""
     handler = logging.StreamHandler()
     handler.setFormatter(logs.OneLine())

@@ -11,7 +11,7 @@ from lab.waiting import HANG
 from ovnhook.agent.libvirtcalls import LibvirtCalls, NoAnswer
 
 
-class Connection:
+class ClosableConnection:
     """A connection that may end."""
 
     def __init__(self) -> None:
@@ -27,29 +27,29 @@ class Connection:
         return 0
 
 
-class Libvirt:
+class SilentLibvirt:
     """Answers at once, but about what it is to be silent about until it is let go on."""
 
     def __init__(self) -> None:
-        self.connections: list[Connection] = []
+        self.connections: list[ClosableConnection] = []
         self.go_on = threading.Event()
         self.answered = threading.Semaphore(0)
-        self.calls: LibvirtCalls[Connection] = LibvirtCalls(self.connect, self.answered.release)
+        self.calls: LibvirtCalls[ClosableConnection] = LibvirtCalls(self.connect, self.answered.release)
         self.refuses = self.hangs = False
 
-    def connect(self) -> Connection:
+    def connect(self) -> ClosableConnection:
         """Open a connection."""
         if self.hangs:
             self.go_on.wait(60)
         if self.refuses:
             raise OSError("no libvirt")
-        self.connections.append(Connection())
+        self.connections.append(ClosableConnection())
         return self.connections[-1]
 
     def ask(self, subject: str, *, silent: bool = False) -> str:
         """Ask about something."""
 
-        def answer(_: Connection) -> str:
+        def answer(_: ClosableConnection) -> str:
             if silent:
                 self.go_on.wait(60)
             return f"{subject} is well"
@@ -60,9 +60,9 @@ class Libvirt:
 
 
 @pytest.fixture
-def libvirt() -> Iterator[Libvirt]:
+def libvirt() -> Iterator[SilentLibvirt]:
     """As above."""
-    made = Libvirt()
+    made = SilentLibvirt()
     yield made
     made.go_on.set()
 
@@ -72,7 +72,7 @@ def threads() -> int:
     return sum(thread.name == "libvirt call" for thread in threading.enumerate())
 
 
-def test_one_thread_and_one_connection_do_for_all(libvirt: Libvirt) -> None:
+def test_one_thread_and_one_connection_do_for_all(libvirt: SilentLibvirt) -> None:
     """As long as everything is answered."""
     before = threads()
     assert {libvirt.ask(f"vm{number}") for number in range(100)} == {f"vm{number} is well" for number in range(100)}
@@ -80,7 +80,7 @@ def test_one_thread_and_one_connection_do_for_all(libvirt: Libvirt) -> None:
     assert threads() == before + 1
 
 
-def test_silence_about_one_delays_no_other(libvirt: Libvirt) -> None:
+def test_silence_about_one_delays_no_other(libvirt: SilentLibvirt) -> None:
     """Nor is it asked about again before it has answered; then it is."""
     with pytest.raises(NoAnswer, match="libvirt does not answer"):
         libvirt.ask("stuck", silent=True)
@@ -95,7 +95,7 @@ def test_silence_about_one_delays_no_other(libvirt: Libvirt) -> None:
     assert libvirt.ask("stuck") == "stuck is well"
 
 
-def test_late_calls_have_a_limit(libvirt: Libvirt) -> None:
+def test_late_calls_have_a_limit(libvirt: SilentLibvirt) -> None:
     """So that libvirt's workers are not all ours; those that were late are reused or end."""
     before = threads()
     for number in range(50):
@@ -114,7 +114,7 @@ def test_late_calls_have_a_limit(libvirt: Libvirt) -> None:
     assert sum(one.is_open for one in libvirt.connections) == 1
 
 
-def test_a_connection_that_does_not_open(libvirt: Libvirt) -> None:
+def test_a_connection_that_does_not_open(libvirt: SilentLibvirt) -> None:
     """A second one would not either: all calls fail at once, by one thread that waits."""
     libvirt.hangs = True
     before = threads()
@@ -128,7 +128,7 @@ def test_a_connection_that_does_not_open(libvirt: Libvirt) -> None:
     assert libvirt.ask("vm1") == "vm1 is well"
 
 
-def test_a_connection_that_ended_is_opened_anew(libvirt: Libvirt) -> None:
+def test_a_connection_that_ended_is_opened_anew(libvirt: SilentLibvirt) -> None:
     """And what libvirt says against it is said to who calls."""
     libvirt.ask("vm1")
     libvirt.connections[0].is_open = False

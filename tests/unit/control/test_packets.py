@@ -25,7 +25,7 @@ def host(number: int) -> Member:
     return Member(f"{subject} m{number}", subject, address=f"192.0.2.{number}")
 
 
-class Host:
+class ScriptedHost:
     """One with files of its own, and commands that do what a test says."""
 
     def __init__(self, folder: Path) -> None:
@@ -67,14 +67,14 @@ class Host:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Host:
+def made(tmp_path: Path) -> ScriptedHost:
     """A host that knows another one."""
-    one = Host(tmp_path)
+    one = ScriptedHost(tmp_path)
     one.write(1, 2)
     return one
 
 
-def test_a_change_while_the_service_runs_is_loaded(made: Host, tmp_path: Path) -> None:
+def test_a_change_while_the_service_runs_is_loaded(made: ScriptedHost, tmp_path: Path) -> None:
     """Of either file: systemd looks for none meanwhile."""
     for suffix in ("nft", "ipsec"):
         changed = made.files.folder / f"fence.{suffix}"
@@ -85,7 +85,7 @@ def test_a_change_while_the_service_runs_is_loaded(made: Host, tmp_path: Path) -
         assert made.loaded.joinpath(f"loaded.{suffix}").read_text().endswith("# newer\n")
 
 
-def test_what_fails_is_tried_again(made: Host) -> None:
+def test_what_fails_is_tried_again(made: ScriptedHost) -> None:
     """A script may have taken away what was there before it failed."""
     made.let(
         "ip", "cat >/dev/null; [ -e once ] || { touch once; echo 'RTNETLINK answers: No buffer space' >&2; exit 2; }"
@@ -95,7 +95,7 @@ def test_what_fails_is_tried_again(made: Host) -> None:
 
 
 @pytest.mark.parametrize("command", ["nft", "ip"])
-def test_what_fails_for_good_is_seen(made: Host, command: str) -> None:
+def test_what_fails_for_good_is_seen(made: ScriptedHost, command: str) -> None:
     """By systemd and by the control service; the other half is loaded all the same."""
     made.let(command, "echo 'No buffer space' >&2; exit 1")
     done = made.load()
@@ -106,7 +106,7 @@ def test_what_fails_for_good_is_seen(made: Host, command: str) -> None:
         assert made.loaded.joinpath("loaded.nft").read_bytes() == made.files.fence.read_bytes()
 
 
-def test_a_kernel_that_cannot_is_no_failure(made: Host) -> None:
+def test_a_kernel_that_cannot_is_no_failure(made: ScriptedHost) -> None:
     """The rules are there, and nothing is said of packets."""
     made.let("ip", "cat >/dev/null; echo 'Error: Requested type not found.' >&2; exit 2")
     assert made.load().returncode == 0
@@ -116,7 +116,7 @@ def test_a_kernel_that_cannot_is_no_failure(made: Host) -> None:
     assert not made.packets.is_missing
 
 
-def test_nobody_hears_of_it_where_rules_could_not_ask_for_it(made: Host) -> None:
+def test_nobody_hears_of_it_where_rules_could_not_ask_for_it(made: ScriptedHost) -> None:
     """Rules that the kernel doesn't know would be refused as a whole, those by addresses among them."""
     assert "ipsec" not in made.files.fence.read_text()
     made.let("nft", 'if [ "$1" = -c ]; then ! grep -q ipsec; fi')
@@ -125,7 +125,7 @@ def test_nobody_hears_of_it_where_rules_could_not_ask_for_it(made: Host) -> None
     assert made.loaded.joinpath("loaded.nft").exists()
 
 
-def test_the_files_are_written_anew_until_they_are_loaded(made: Host) -> None:
+def test_the_files_are_written_anew_until_they_are_loaded(made: ScriptedHost) -> None:
     """At longer and longer intervals, and told; a host alone has nobody to keep out of a cluster."""
 
     def written(*times: float) -> list[float]:
@@ -151,7 +151,7 @@ def test_the_files_are_written_anew_until_they_are_loaded(made: Host) -> None:
     assert not made.packets.is_missing
 
 
-def test_associations_that_are_gone_are_missed_by_who_has_promised_them(made: Host) -> None:
+def test_associations_that_are_gone_are_missed_by_who_has_promised_them(made: ScriptedHost) -> None:
     """Others send what this host doesn't understand any more."""
     made.write(1, 2, said=frozenset({members.accepts(host(1), host(2))}))
     made.let("ip", "echo 'Error: Requested type not found.' >&2; exit 2")
@@ -161,7 +161,7 @@ def test_associations_that_are_gone_are_missed_by_who_has_promised_them(made: Ho
     assert made.packets.is_missing
 
 
-def test_authenticated_packets_that_do_not_pass(made: Host) -> None:
+def test_authenticated_packets_that_do_not_pass(made: ScriptedHost) -> None:
     """Nothing else is authenticated, and it is told; an answer counts only where the kernel lets in no other one."""
     one, two = host(1), host(2)
     said = frozenset({members.accepts(one, two), members.accepts(two, one)})

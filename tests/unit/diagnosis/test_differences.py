@@ -51,7 +51,7 @@ HOLDING = Holding(WEB, "web1", "hv1", ((MAC, "blue", ADDRESS),))
 
 
 @dataclass
-class Host:
+class HostState:
     """A host with one domain that has all it should have."""
 
     ports: list[Port]
@@ -81,7 +81,7 @@ class Host:
 
 
 @pytest.fixture
-def host() -> Host:
+def host() -> HostState:
     """As it should be."""
     taps = {"vnet0": Tap("if-1", str(WEB), MAC, ours=True), "vnet7": Tap("x", "", "", ours=False)}
     leased = frozenset({str(LEASE.address), "10.1.0.77"})
@@ -91,10 +91,10 @@ def host() -> Host:
         names={"blue": records}, dns_domains={"blue": "example"}, leased={"blue": leased}, claims=claims
     )
     running = {WEB: Running(WEB1, frozenset({"vnet0"}))}
-    return Host([PORT], [HOLDING], [LEASE], taps, running, {WEB: WEB1}, beside)
+    return HostState([PORT], [HOLDING], [LEASE], taps, running, {WEB: WEB1}, beside)
 
 
-def only(host: Host) -> Difference:
+def only(host: HostState) -> Difference:
     """The one difference that there is."""
     (found,) = host.differences()
     assert str(found)
@@ -102,7 +102,7 @@ def only(host: Host) -> Difference:
     return found
 
 
-def test_nothing_differs(host: Host) -> None:
+def test_nothing_differs(host: HostState) -> None:
     """While it runs, and when it is off."""
     assert host.differences() == []
     host.stop()
@@ -118,7 +118,7 @@ def test_nothing_differs(host: Host) -> None:
         (replace(PORT, intact=False), "columns of port if-1 were changed"),
     ],
 )
-def test_a_port_that_was_changed(host: Host, port: Port, what: str) -> None:
+def test_a_port_that_was_changed(host: HostState, port: Port, what: str) -> None:
     """The domain is attached again, as it runs."""
     host.ports = [port]
     found = only(host)
@@ -126,7 +126,7 @@ def test_a_port_that_was_changed(host: Host, port: Port, what: str) -> None:
     assert (found.domain, found.interface, found.repair) == ("web1", MAC, Attach(WEB1))
 
 
-def test_a_port_that_is_missing(host: Host) -> None:
+def test_a_port_that_is_missing(host: HostState) -> None:
     """It is asked for wherever it is: another host's is left there."""
     host.ports = []
     assert only(host).repair == Attach(WEB1)
@@ -152,7 +152,7 @@ def test_what_has_to_be_asked_for() -> None:
 
 
 @pytest.mark.parametrize("claims", [{}, {("blue", MAC): Claim("blue", MAC, GONE)}])
-def test_a_mac_address_that_is_not_reserved(host: Host, claims: dict[tuple[str, str], Claim]) -> None:
+def test_a_mac_address_that_is_not_reserved(host: HostState, claims: dict[tuple[str, str], Claim]) -> None:
     """A version before has made the port, or a claim is left that no port has."""
     host.beside.claims.clear()
     host.beside.claims.update(claims)
@@ -161,7 +161,7 @@ def test_a_mac_address_that_is_not_reserved(host: Host, claims: dict[tuple[str, 
     assert (found.domain, found.interface, found.repair) == ("web1", MAC, Attach(WEB1))
 
 
-def test_a_mac_address_of_two_domains(host: Host) -> None:
+def test_a_mac_address_of_two_domains(host: HostState) -> None:
     """Both run since before: the one without the claim is reported, after all that can be repaired."""
     host.beside.claims["blue", MAC] = Claim("blue", MAC, GONE)
     host.beside.rivals["blue", MAC] = replace(PORT, domain=GONE, domain_name="twin", host="hv2")
@@ -174,14 +174,14 @@ def test_a_mac_address_of_two_domains(host: Host) -> None:
 
 
 @pytest.mark.parametrize("taps", [{}, {"vnet0": Tap("if-2", str(WEB), MAC, ours=True)}])
-def test_a_tap_that_is_not_bound(host: Host, taps: dict[str, Tap]) -> None:
+def test_a_tap_that_is_not_bound(host: HostState, taps: dict[str, Tap]) -> None:
     """To its port, or to anything."""
     host.taps = taps
     assert only(host).repair == Attach(WEB1)
 
 
 @pytest.mark.parametrize("leases", [[], [replace(LEASE, domain=GONE)], [replace(LEASE, hostname="old")]])
-def test_a_lease_of_a_running_domain(host: Host, leases: list[Lease]) -> None:
+def test_a_lease_of_a_running_domain(host: HostState, leases: list[Lease]) -> None:
     """It is missing, or somebody else's, or has another host name."""
     host.leases = leases
     host.beside.names.clear()
@@ -196,7 +196,7 @@ def test_a_lease_of_a_running_domain(host: Host, leases: list[Lease]) -> None:
         ({"kept_by": Owner.CLIENT}, False),
     ],
 )
-def test_a_port_of_a_domain_that_does_not_run(host: Host, changed: dict[str, Any], differs: bool) -> None:
+def test_a_port_of_a_domain_that_does_not_run(host: HostState, changed: dict[str, Any], differs: bool) -> None:
     """Only this host's, and none that a client keeps."""
     host.stop()
     host.ports = [replace(PORT, **changed)]
@@ -204,7 +204,7 @@ def test_a_port_of_a_domain_that_does_not_run(host: Host, changed: dict[str, Any
     assert repairs == ([Detach(Domain(WEB, "web1", macs=(MAC,)))] if differs else [])
 
 
-def test_an_interface_that_is_not_there(host: Host) -> None:
+def test_an_interface_that_is_not_there(host: HostState) -> None:
     """Its port goes, and its lease if the definition does not have it."""
     bare = replace(WEB1, interfaces=(), macs=())
     host.running = {WEB: Running(replace(bare, defined_only_macs=(MAC,)))}
@@ -217,13 +217,13 @@ def test_an_interface_that_is_not_there(host: Host) -> None:
     assert (found.what, found.repair) == ("it has a lease, but the interface does not exist", Attach(bare))
 
 
-def test_a_domain_whose_metadata_makes_no_sense(host: Host) -> None:
+def test_a_domain_whose_metadata_makes_no_sense(host: HostState) -> None:
     """Nothing of it is touched."""
     host.running = {WEB: Running(Domain(WEB, "web1"), frozenset({"vnet0"}), is_valid=False)}
     assert host.differences() == []
 
 
-def test_a_definition(host: Host) -> None:
+def test_a_definition(host: HostState) -> None:
     """It is gone, or has another interface, or another name."""
     host.stop()
     renamed = replace(WEB1, name="web2")
@@ -240,7 +240,7 @@ def test_a_definition(host: Host) -> None:
     assert host.differences() == []
 
 
-def test_migrations_that_nobody_finished(host: Host) -> None:
+def test_migrations_that_nobody_finished(host: HostState) -> None:
     """To here and from here, ended well or not; one that goes on is left alone."""
     run = host.running[WEB]
     moving = {"holdings": [replace(HOLDING, host="hv2", moving_to="hv1")]}
@@ -261,7 +261,7 @@ def test_migrations_that_nobody_finished(host: Host) -> None:
     assert only(host).repair == Stay(WEB)
 
 
-def test_what_a_crash_left_in_open_vswitch(host: Host) -> None:
+def test_what_a_crash_left_in_open_vswitch(host: HostState) -> None:
     """Only what we bound, or what is of an interface with a lease, and only if the device is no more that domain's."""
     host.taps["vnet1"] = Tap("if-9", str(GONE), OTHER, ours=True)
     assert only(host).repair == Unplug("vnet1", host.taps["vnet1"])
@@ -273,7 +273,7 @@ def test_what_a_crash_left_in_open_vswitch(host: Host) -> None:
     assert only(host).repair == Unplug("vnet1", host.taps["vnet1"])
 
 
-def test_a_lease_that_nobody_holds(host: Host) -> None:
+def test_a_lease_that_nobody_holds(host: HostState) -> None:
     """It is given back, unless another host's domain holds it."""
     stray = replace(LEASE, domain=GONE, address=FREE, hostname="gone")
     host.leases.append(stray)
@@ -283,7 +283,7 @@ def test_a_lease_that_nobody_holds(host: Host) -> None:
     assert host.differences() == []
 
 
-def test_names(host: Host) -> None:
+def test_names(host: HostState) -> None:
     """Missing ones, wrong ones, those of nothing; not those of other hosts' domains."""
     records = host.beside.names["blue"]
     del records["web1"]

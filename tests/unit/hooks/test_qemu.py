@@ -45,7 +45,7 @@ def _run(operation: str, xml: bytes, agent: Path = Path("/nonexistent")) -> tupl
     return done.returncode, done.stdout, set(modules.split()) - set(bare.stdout.decode().split())
 
 
-class Agent(threading.Thread):
+class AnsweringAgent(threading.Thread):
     """An agent that answers one call with some bytes, and keeps what it was asked."""
 
     def __init__(self, path: Path, answer: bytes) -> None:
@@ -77,7 +77,7 @@ def test_a_call_that_needs_nothing_loads_nothing(operation: str, xml: bytes) -> 
 @pytest.mark.parametrize("operation", ["migrate", "prepare", "start", "release"])
 def test_a_call_for_the_agent_loads_a_socket_only(operation: str, tmp_path: Path) -> None:
     """The bare ``_socket`` and not ``socket``, which costs as much again as the interpreter."""
-    agent = Agent(tmp_path / "s", b"1000\n0\n")
+    agent = AnsweringAgent(tmp_path / "s", b"1000\n0\n")
     assert _run(operation, OURS, agent.path) == (0, b"", {"_socket"})
     agent.join(HANG)
     head, _, xml = agent.asked.partition(b"\n")
@@ -87,7 +87,7 @@ def test_a_call_for_the_agent_loads_a_socket_only(operation: str, tmp_path: Path
 
 def test_the_agents_error_is_the_hooks(tmp_path: Path) -> None:
     """Its exit code, and its line on stderr, which virsh shows."""
-    code, out, modules = _run("prepare", OURS, Agent(tmp_path / "s", b"1000\n4\novnhook: error: no").path)
+    code, out, modules = _run("prepare", OURS, AnsweringAgent(tmp_path / "s", b"1000\n4\novnhook: error: no").path)
     assert (code, out, modules) == (4, b"", {"_socket", "syslog"})
 
 
@@ -143,7 +143,7 @@ def test_a_name_makes_no_line_of_its_own(tmp_path: Path, asks: str) -> None:
     """Neither in the hook's own words nor in the agent's: what is not shown is escaped."""
     name = "web1\novnhook: error: domain mail is refused\x1b]0;title\x07\x85\u2028\u202e"
     if asks == "agent":
-        agent = Agent(tmp_path / "s", b"1000\n4\n" + f"ovnhook: error: domain {name}: no".encode()).path
+        agent = AnsweringAgent(tmp_path / "s", b"1000\n4\n" + f"ovnhook: error: domain {name}: no".encode()).path
     else:
         agent = Path("/nonexistent")
     xml = OURS.replace(b"<name>web1", f"<name>{HOSTILE}".encode())

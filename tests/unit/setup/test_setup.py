@@ -201,7 +201,7 @@ def test_a_place_outside_that_can_not_be(cidr: str, hop: str, why: str) -> None:
         cloud.outside(cidr, hop)
 
 
-class Service:
+class ServiceStub:
     """A control service that has a subnet and a router, or not yet."""
 
     def __init__(self, subnets: list[dict[str, Any]], router: dict[str, Any]) -> None:
@@ -228,7 +228,7 @@ class Service:
     ],
 )
 def test_a_cloud_begins(cidr: str, hop: str, fields: dict[str, str]) -> None:
-    service, said = Service([], {}), list[str]()
+    service, said = ServiceStub([], {}), list[str]()
     leg = cloud.outside(cidr, hop)
     carry_out(cloud.steps(service, "10.128.0.0/24", leg), said.append)
     assert [(row["name"], row["cidr"], row["default"]) for row in service.subnets] == [
@@ -244,7 +244,7 @@ def test_a_cloud_begins(cidr: str, hop: str, fields: dict[str, str]) -> None:
 def test_what_a_cloud_has_stays() -> None:
     blue = {"name": "blue", "cidr": "10.1.0.0/24", "cidr6": "", "default": True}
     router = {"name": "gateway", "physical_network": "external", "address": "203.0.113.9/24", "address6": ""}
-    service, said = Service([blue], router), list[str]()
+    service, said = ServiceStub([blue], router), list[str]()
     with pytest.raises(AlreadyExists, match=r"leads outside already, with 203\.0\.113\.9/24"):
         carry_out(cloud.steps(service, "10.128.0.0/24", cloud.outside("203.0.113.10/24", "203.0.113.1")), said.append)
     assert said[1:] == ["as it was  the default subnet is blue, 10.1.0.0/24"]

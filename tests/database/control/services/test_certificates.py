@@ -48,7 +48,7 @@ from ovnhook.pki import token as tokens
 from ovnhook.pki.keyfiles import AuthorityFiles, Files
 from ovnhook.setup import authority as setup
 from ovnhook.setup.step import carry_out
-from tests.database.control_service import Control, Done
+from tests.database.control_service import CommandResult, Control
 from tests.database.ovsdb_server import run, wait_for
 from tests.database.southbound_rows import add_chassis
 
@@ -88,7 +88,7 @@ class Cloud:
         self.invited = time.time()
         return tokens.parse(self.client.call("CreateToken", name=name)["token"])
 
-    def ovnhook(self, *arguments: str) -> Done:
+    def ovnhook(self, *arguments: str) -> CommandResult:
         """Run the command as root on the control host."""
         return self.control.ovnhook("--socket", str(self.path), *arguments)
 

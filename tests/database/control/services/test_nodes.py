@@ -28,7 +28,7 @@ from tests.database.southbound_rows import add_chassis, give_leg, start_northd, 
 MADE = {"ovnhook:agent": __version__, "ovnhook:ovs": "3.1.0", "ovnhook:uplinks-down": "", "ovnhook:mtu": ""}
 
 
-class Host:
+class HostSwitch:
     """The Open vSwitch of a host, as its administrator sees it."""
 
     def __init__(self, vswitch: Server) -> None:
@@ -44,9 +44,9 @@ class Host:
 
 
 @pytest.fixture
-def host(vswitch: Server, southbound: Server) -> Host:
+def host(vswitch: Server, southbound: Server) -> HostSwitch:
     """A host with a bridge to the outside, whose link is up."""
-    made = Host(vswitch)
+    made = HostSwitch(vswitch)
     made.vsctl(
         *("set", "Open_vSwitch", ".", "ovs_version=3.1.0", "external_ids:ovn-bridge-mappings=external:br-ex"),
         f'external_ids:ovn-remote="{southbound.remote}"',
@@ -57,7 +57,7 @@ def host(vswitch: Server, southbound: Server) -> Host:
 
 
 @pytest.fixture
-def reporter(host: Host) -> Iterator[HostReporter]:
+def reporter(host: HostSwitch) -> Iterator[HostReporter]:
     """The agent's part that tells, running."""
     made = HostReporter(Vswitch(host.vswitch.remote, "br-int"))
     thread = threading.Thread(target=made.run)
@@ -118,7 +118,7 @@ class TestTeller:
         (row,) = (row for row in southbound.dump()["Chassis_Private"].values() if row["name"] == "hv1")
         assert row["nb_cfg"] == 1_000_000
 
-    def test_uplinks(self, host: Host, southbound: Server) -> None:
+    def test_uplinks(self, host: HostSwitch, southbound: Server) -> None:
         """Down is what has no link up that leads outside; neither a patch port, a tunnel nor a guest's tap does."""
         add_chassis(southbound, "hv1")
         wait_for(lambda: down(southbound) == "")
@@ -152,7 +152,7 @@ class TestTeller:
         wait_for(lambda: down(southbound) == "")
 
     def test_the_database_goes_and_comes_back(
-        self, host: Host, southbound: Server, reporter: HostReporter, caplog: pytest.LogCaptureFixture
+        self, host: HostSwitch, southbound: Server, reporter: HostReporter, caplog: pytest.LogCaptureFixture
     ) -> None:
         """What has changed meanwhile is told then; the log has the outage once."""
         add_chassis(southbound, "hv1")
@@ -167,7 +167,7 @@ class TestTeller:
         wait_for(lambda: down(southbound) == "external")
 
     def test_the_database_moves(
-        self, host: Host, southbound: Server, make_server: Callable[[str, Path], Server]
+        self, host: HostSwitch, southbound: Server, make_server: Callable[[str, Path], Server]
     ) -> None:
         """It is told where ovn-controller is told that it is."""
         add_chassis(southbound, "hv1")
