@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from ovnhook.agent.host import Host
 from tests.database.control_service import Control
+from tests.database.hypervisors import Hypervisors
 from tests.database.openssl import OpensslAuthority
 from tests.database.ovsdb_server import NORTHBOUND_SCHEMA, SOUTHBOUND_SCHEMA, VSWITCH_SCHEMA, Cluster, Server, run
 
@@ -120,3 +122,21 @@ def control(
     made = Control(directory / "run" / "control.sock", northbound, southbound, make_host, capsys)
     yield made
     made.service.stop()
+
+
+@pytest.fixture
+def world(northbound: Server, make_host: Callable[[str], Server]) -> Hypervisors:
+    """A northbound database with three subnets, and hosts."""
+    return Hypervisors(northbound, make_host)
+
+
+@pytest.fixture
+def hv1(world: Hypervisors) -> Host:
+    """What is at work on host hv1."""
+    return world.host("hv1")
+
+
+@pytest.fixture
+def hv2(world: Hypervisors) -> Host:
+    """What is at work on host hv2."""
+    return world.host("hv2")

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-from ovnhook.base.config import Config
-from ovnhook.pki.keyfiles import AuthorityFiles
-from ovnhook.setup import authority as setup
-from ovnhook.setup.step import carry_out
 from tests.database.ovsdb_server import run
 
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
@@ -34,17 +28,3 @@ class OpensslAuthority:
         run("openssl", "x509", "-req", "-in", str(request), *signer, "-days", str(days), "-out", f"{certificate}.new")
         Path(f"{certificate}.new").replace(certificate)
         return certificate, key
-
-
-def control_host(files: AuthorityFiles, config: Config, make_port: Callable[[], int]) -> Config:
-    """Make an authority as "ovnhook node init --control" does, and the configuration that serves with it over TCP."""
-    carry_out(setup.steps(files, "c1", "127.0.0.1"), print)
-    return replace(
-        config,
-        authority=str(files.folder),
-        listen=f"127.0.0.1:{make_port()}",
-        enrolment=f"127.0.0.1:{make_port()}",
-        certificate=str(files.api.certificate),
-        private_key=str(files.api.key),
-        ca=str(files.api.ca),
-    )

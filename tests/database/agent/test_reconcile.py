@@ -28,9 +28,7 @@ from ovnhook.diagnosis.values import CheckResult, Difference
 from ovnhook.domains.values import Domain
 from ovnhook.engine.planner import Attached
 from ovnhook.ovsdb.operation import Row
-from tests.database.engine.test_attach import MACS, MAIL, WEB, Hypervisors, domain, hv1, hv2, interface, soon, world
-
-__all__ = ["hv1", "hv2", "world"]  # the fixtures
+from tests.database.hypervisors import MACS, MAIL, WEB, Hypervisors, domain, interface, soon
 
 ONE = domain(interface(MACS[0], tap="vnet0"))
 TWO = domain(interface(MACS[1], tap="vnet1"), uuid=MAIL, name="mail")

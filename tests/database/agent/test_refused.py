@@ -14,7 +14,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, OvnhookError, Unavailable
 from ovnhook.domains.values import Domain
-from tests.database.engine.test_attach import MACS, MAIL, Hypervisors, domain, interface, soon
+from tests.database.hypervisors import MACS, MAIL, Hypervisors, domain, interface, soon
 from tests.database.ovsdb_server import Server
 
 GOLDEN = Path(__file__).parents[2] / "golden"

@@ -21,7 +21,7 @@ from ovnhook.control import roles
 from ovnhook.control.services import certificates
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki.keyfiles import Files
-from tests.database.control.services.test_certificates import Cloud, cloud
+from tests.database.control_host import ControlHost, cloud
 
 __all__ = ["cloud"]  # the fixture
 
@@ -36,7 +36,7 @@ METHODS = {
 class UnavailableService:
     """A control host that takes calls, and ends them with UNAVAILABLE: nobody can say whether they were carried out."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: ControlHost) -> None:
         self.calls: list[str] = []
         self._server = grpc.server(ThreadPoolExecutor(2))
         files = cloud.files.api
@@ -60,7 +60,7 @@ class UnavailableService:
 
 
 @pytest.fixture
-def failing(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[UnavailableService]:
+def failing(cloud: ControlHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[UnavailableService]:
     """One, which is not passed over because the machine is slow."""
     monkeypatch.setattr(client, "_PROBE", 60.0)
     made = UnavailableService(cloud)
@@ -69,7 +69,7 @@ def failing(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Unavailab
 
 
 @pytest.fixture
-def operator(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Client]:
+def operator(cloud: ControlHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Client]:
     """Makes a client with an operator's certificate, of some control hosts."""
     monkeypatch.chdir(tmp_path)
     assert cloud.ovnhook("certificate", "create", "ann", "--role", "operator").status == 0
@@ -98,7 +98,7 @@ def silent() -> Iterator[str]:
 
 
 def test_hosts_that_are_away(
-    cloud: Cloud, operator: Callable[..., Client], silent: str, make_port: Callable[[], int]
+    cloud: ControlHost, operator: Callable[..., Client], silent: str, make_port: Callable[[], int]
 ) -> None:
     """Calls of every kind go to the next one: nothing was sent."""
     caller = operator(f"127.0.0.1:{make_port()}", silent, cloud.api)
@@ -126,7 +126,11 @@ def test_nobody_is_there(operator: Callable[..., Client], make_port: Callable[[]
     ],
 )
 def test_what_is_not_repeated(
-    cloud: Cloud, failing: UnavailableService, operator: Callable[..., Client], method: str, fields: dict[str, str]
+    cloud: ControlHost,
+    failing: UnavailableService,
+    operator: Callable[..., Client],
+    method: str,
+    fields: dict[str, str],
 ) -> None:
     """What may have been carried out, and would be carried out once more."""
     before = cloud.control.northbound.dump()
@@ -136,7 +140,7 @@ def test_what_is_not_repeated(
     assert cloud.control.northbound.dump() == before
 
 
-def test_what_is_repeated(cloud: Cloud, failing: UnavailableService, operator: Callable[..., Client]) -> None:
+def test_what_is_repeated(cloud: ControlHost, failing: UnavailableService, operator: Callable[..., Client]) -> None:
     """What only looks, and what the proto says is the same twice."""
     caller = operator(failing.where, cloud.api)
     assert caller.pages("ListNodes", "nodes") == []
@@ -166,7 +170,7 @@ def test_what_the_proto_says() -> None:
     assert not unsafe & {"CreateSubnet", "UpdateRouter", "IssueCertificate"}
 
 
-def test_one_connection(cloud: Cloud, operator: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_connection(cloud: ControlHost, operator: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
     """For all calls of a process, and none beside it to find out whether somebody is there."""
     made: list[str] = []
     secure = grpc.secure_channel
@@ -192,7 +196,7 @@ def test_one_connection(cloud: Cloud, operator: Callable[..., Client], monkeypat
         ("ListNodes", {"page_size": "many"}),
     ],
 )
-def test_what_can_not_be_asked(cloud: Cloud, method: str, fields: dict[str, Any]) -> None:
+def test_what_can_not_be_asked(cloud: ControlHost, method: str, fields: dict[str, Any]) -> None:
     """An error as any other."""
     with pytest.raises(InvalidRequest):
         cloud.client.call(method, **fields)
@@ -209,7 +213,9 @@ def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certificates.Certificates, "_issued", lose)
 
 
-def test_a_certificate_whose_answer_is_lost(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_certificate_whose_answer_is_lost(
+    cloud: ControlHost, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The key is kept, and repeating the command gives its certificate, once."""
     monkeypatch.chdir(tmp_path)
     unknown(monkeypatch)
@@ -232,7 +238,7 @@ def test_a_certificate_whose_answer_is_lost(cloud: Cloud, monkeypatch: pytest.Mo
     assert [row["name"] for row in listed if row["role"] == "operator"] == ["alice"]
 
 
-def test_a_certificate_of_one_key(cloud: Cloud) -> None:
+def test_a_certificate_of_one_key(cloud: ControlHost) -> None:
     """Is issued again to the same key, to no other one, and never after it was revoked."""
     secret = x509.new_key()
     fields = {"name": "bob", "role": "reader", "request": x509.request(secret).decode()}
@@ -248,7 +254,7 @@ def test_a_certificate_of_one_key(cloud: Cloud) -> None:
     cloud.client.call("IssueCertificate", **{**fields, "request": x509.request(x509.new_key()).decode()})
 
 
-def test_a_key_that_was_revoked(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_key_that_was_revoked(cloud: ControlHost, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Is not kept: the next time there is another one."""
     monkeypatch.chdir(tmp_path)
     unknown(monkeypatch)

@@ -24,9 +24,9 @@ from ovnhook.control.listener import STREAMS
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki import token as tokens
 from ovnhook.pki.keyfiles import AuthorityFiles, Files
+from tests.database.control_host import with_authority
 from tests.database.control_process import ControlProcess
 from tests.database.control_service import Control
-from tests.database.openssl import control_host
 from tests.database.ovsdb_server import wait_for
 from tests.database.raw_clients import CLIENT_HELLO, CONTINUATION, PING, RST_STREAM, SETTINGS, Connections, Http2
 
@@ -106,7 +106,7 @@ def credentials(shown: Files) -> grpc.ChannelCredentials:
 def cloud(control: Control, directory: Path, make_port: Callable[[], int]) -> Iterator[FloodedHost]:
     """One, set up as "ovnhook node init --control" does it."""
     files = AuthorityFiles(directory / "ca")
-    config = control_host(files, control.config, make_port)
+    config = with_authority(files, control.config, make_port)
     service = ControlProcess(directory / "own" / "control.sock", config)
     yield FloodedHost(service, files, config.listen, config.enrolment, directory / "others")
     service.stop()

@@ -16,15 +16,16 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.resources.state import Observed
 from tests.database.control_service import MAC, Control
-from tests.database.databases.test_foreign import OUTSIDE, SECOND, gateways, ours, put, soon, web
-from tests.database.ovsdb_server import Dump, wait_for
+from tests.database.full_cloud import OUTSIDE, SECOND, gateways, web
+from tests.database.hypervisors import soon
+from tests.database.our_rows import delete, ours, put, state
+from tests.database.ovsdb_server import wait_for
 from tests.database.southbound_rows import add_chassis
 
 KINDS = (
     *("registry", "subnet", "names", "dhcp", "router", "router-port", "router-peer"),
     *("external", "isolated", "snat", "gateway", "floating"),
 )
-NOT_OURS = {"Logical_Switch_Port": {"up"}, "NB_Global": {"nb_cfg", "nb_cfg_timestamp"}}
 CHANGED: dict[str, dict[str, Any]] = {
     "Logical_Switch": {"name": "odd", "dns_records": ["set", []]},
     "Logical_Switch_Port": {"addresses": "unknown", "type": "", "options": ["map", []]},
@@ -61,48 +62,6 @@ def repairs_of(control: Control) -> Repairs:
     made = Repairs(Northbound(control.northbound.remote))
     assert made.defects(soon()) == ()
     return made
-
-
-def state(control: Control) -> Dump:
-    """All rows, but for what northd and others write; sets and maps in one order, and without the count of changes."""
-    found = control.northbound.dump()
-    for table, rows in found.items():
-        for row in rows.values():
-            for name in NOT_OURS.get(table, ()):
-                row.pop(name, None)
-            for name, value in row.items():
-                if isinstance(value, list) and len(value) == 2 and value[0] in ("set", "map"):
-                    row[name] = [value[0], sorted(value[1])]
-            row.get("external_ids", ["map", []])[1][:] = [
-                pair for pair in row.get("external_ids", ["map", []])[1] if pair[0] != "ovnhook:serial"
-            ]
-    return found
-
-
-def delete(control: Control, where: str) -> None:
-    """Delete a row, and whatever refers to it refers to it no more."""
-    table, uuid = where.split()
-    parents = {
-        "Logical_Switch_Port": [("Logical_Switch", "ports")],
-        "Logical_Router_Port": [("Logical_Router", "ports")],
-        "Logical_Router_Static_Route": [("Logical_Router", "static_routes")],
-        "Logical_Router_Policy": [("Logical_Router", "policies")],
-        "NAT": [("Logical_Router", "nat")],
-        "HA_Chassis": [("HA_Chassis_Group", "ha_chassis")],
-        "HA_Chassis_Group": [("Logical_Router_Port", "ha_chassis_group")],
-    }.get(table, [])
-    control.northbound.transact(
-        *(
-            {
-                "op": "mutate",
-                "table": parent,
-                "where": [[column, "includes", ["uuid", uuid]]],
-                "mutations": [[column, "delete", ["uuid", uuid]]],
-            }
-            for parent, column in parents
-        ),
-        {"op": "delete", "table": table, "where": [["_uuid", "==", ["uuid", uuid]]]},
-    )
 
 
 def settle(control: Control, repairing: Repairs) -> None:

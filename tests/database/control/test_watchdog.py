@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,20 +16,10 @@ from ovnhook.control.listener import Listener
 from ovnhook.control.loop import Loop
 from ovnhook.control.server import ControlServer
 from ovnhook.pki.keyfiles import AuthorityFiles
+from tests.clock import Clock
+from tests.database.control_host import with_authority
 from tests.database.control_service import Control
-from tests.database.openssl import control_host
 from tests.database.ovsdb_server import wait_for
-
-
-@dataclass
-class Clock:
-    """A clock that stands still."""
-
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        """What it shows."""
-        return self.now
 
 
 @pytest.fixture
@@ -51,7 +41,7 @@ def service(
     monkeypatch.setattr(listener, "_PROBE", 2.0)
     monkeypatch.setattr(listener, "_GRACE", 0.5)
     files = AuthorityFiles(directory / "ca")
-    config = control_host(files, control.config, make_port)
+    config = with_authority(files, control.config, make_port)
     made = ControlServer(directory / "own" / "control.sock", config, clock)
     made.start()
     yield made

@@ -12,9 +12,10 @@ from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.databases.defects import Integrity
 from ovnhook.resources.reading import BrokenRow
-from tests.database.control.test_repairs import delete, state
 from tests.database.control_service import Control
-from tests.database.databases.test_foreign import cloud, ours, soon, web
+from tests.database.full_cloud import cloud, web
+from tests.database.hypervisors import soon
+from tests.database.our_rows import delete, ours, state
 from tests.database.southbound_rows import add_chassis
 
 __all__ = ["cloud"]  # the fixture

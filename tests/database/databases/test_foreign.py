@@ -11,84 +11,24 @@ from netaddr import IPAddress
 
 from ovnhook.agent.host import Host
 from ovnhook.base import uuids
-from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.resources.changes import SetHolding
 from tests.database.control_service import MAC, Control
-from tests.database.ovsdb_server import Server, wait_for
+from tests.database.full_cloud import SECOND, cloud, gateways, web
+from tests.database.hypervisors import soon
+from tests.database.our_rows import ours, put
+from tests.database.ovsdb_server import wait_for
 from tests.database.southbound_rows import add_chassis
 
-OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
-SECOND = "52:54:00:00:00:02"
+__all__ = ["cloud"]  # the fixture
+
 NOTE = ("note", "Anna asked for this")
 KINDS = (
     *("registry", "subnet", "names", "dhcp", "lease", "domain", "port", "mac"),
     *("router", "router-port", "router-peer", "external", "isolated", "snat", "gateway", "floating"),
 )
-
-
-def soon() -> Deadline:
-    """A deadline that only a hang comes to."""
-    return Deadline.after(20)
-
-
-def web(address: str = "10.1.0.20", hostname: str = "web1", name: str = "web1", *macs: str) -> Domain:
-    """A domain with one interface on blue, or several."""
-    interfaces = tuple(
-        Interface(
-            mac,
-            InterfaceType.BRIDGE,
-            InterfaceRequest("blue", addresses=(IPAddress(address),) if mac == MAC else (), hostname=name),
-        )
-        for mac in (MAC, *macs)
-    )
-    first = replace(interfaces[0], request=replace(interfaces[0].request, hostname=hostname))
-    return Domain(uuids.switch("web1"), name, 1, (first, *interfaces[1:]), (MAC, *macs))
-
-
-@pytest.fixture
-def cloud(control: Control) -> Control:
-    """A row of each kind."""
-    add_chassis(control.southbound, "gw1")
-    control.done("router", "set", "gateway", *OUTSIDE)
-    control.done("subnet", "create", "blue", "10.1.0.0/24", "--cidr6", "fd00:1::/64", "--default")
-    control.done("subnet", "create", "alone", "10.2.0.0/24", "--isolated")
-    Host(control.config).attach(web(), soon())
-    control.done("floating-ip", "create", "203.0.113.20", "web1")
-    wait_for(lambda: gateways(control) == ["gw1"])
-    return control
-
-
-def gateways(control: Control) -> list[str]:
-    """The hosts that the default router may be on."""
-    found: list[str] = control.done("router", "show", "gateway", "--format", "json").json["gateways"]
-    return found
-
-
-def ours(server: Server, *kinds: str) -> dict[str, dict[str, str]]:
-    """The external_ids of our rows (of some kinds) by table and UUID."""
-    found = {
-        f"{table} {uuid}": dict(row.get("external_ids", ["map", []])[1])
-        for table, rows in server.dump().items()
-        for uuid, row in rows.items()
-    }
-    return {
-        where: ids
-        for where, ids in found.items()
-        if "ovnhook:kind" in ids and (not kinds or ids["ovnhook:kind"] in kinds)
-    }
-
-
-def put(server: Server, where: str, column: str, *pairs: tuple[str, str]) -> None:
-    """Put pairs into a map of a row."""
-    table, uuid = where.split()
-    mutations = [[column, "insert", ["map", [list(pair) for pair in pairs]]]]
-    done = server.transact(
-        {"op": "mutate", "table": table, "where": [["_uuid", "==", ["uuid", uuid]]], "mutations": mutations}
-    )
-    assert done[0]["count"] == 1
 
 
 def test_there_is_a_row_of_each_kind(cloud: Control) -> None:

@@ -16,10 +16,7 @@ from ovnhook.resources.changes import AddSubnet
 from ovnhook.resources.subnet import names
 from ovnhook.resources.subnet.values import Subnet
 from tests.database.control_service import Control
-from tests.database.engine.test_attach import MACS, WEB, Hypervisors, hv1, hv2, soon, world
-from tests.database.engine.test_running import attach, differing
-
-__all__ = ["hv1", "hv2", "world"]  # the fixtures
+from tests.database.hypervisors import MACS, WEB, Hypervisors, attach, differing, soon
 
 LAB = Subnet("lab", IPNetwork("10.6.0.0/24"), IPAddress("10.6.0.1"), dns_domain="lab.example")
 

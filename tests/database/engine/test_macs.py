@@ -19,7 +19,7 @@ from ovnhook.resources.port.values import Claim
 from ovnhook.resources.subnet.rows import server_mac
 from ovnhook.resources.tables import members
 from tests.database.control_service import Control
-from tests.database.engine.test_attach import (
+from tests.database.hypervisors import (
     BLUE,
     DEFAULT,
     MACS,
@@ -27,18 +27,14 @@ from tests.database.engine.test_attach import (
     WEB,
     Hypervisors,
     Overtaken,
+    attach,
+    differing,
     domain,
-    hv1,
-    hv2,
     interface,
     soon,
-    world,
 )
-from tests.database.engine.test_running import attach, differing
 from tests.database.ovsdb_server import Server
 from tests.database.southbound_rows import add_chassis
-
-__all__ = ["hv1", "hv2", "world"]  # the fixtures
 
 MAC = MACS[0]
 

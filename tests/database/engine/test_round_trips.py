@@ -16,9 +16,7 @@ from ovnhook.base.errors import AlreadyExists
 from ovnhook.domains.values import Domain, Interface
 from ovnhook.resources.changes import AddSubnet
 from ovnhook.resources.subnet.values import Subnet, isolated_subnet
-from tests.database.engine.test_attach import MACS, MAIL, WEB, World, domain, hv1, hv2, interface, soon, world
-
-__all__ = ["hv1", "hv2", "world"]  # the fixtures
+from tests.database.hypervisors import MACS, MAIL, WEB, Hypervisors, domain, interface, soon
 
 DUAL = Subnet(
     "dual",
@@ -67,7 +65,7 @@ def trips(hv1: Host, monkeypatch: pytest.MonkeyPatch) -> Trips:
     return counted
 
 
-def test_an_attach(world: World, hv1: Host, trips: Trips) -> None:
+def test_an_attach(world: Hypervisors, hv1: Host, trips: Trips) -> None:
     """Two reads and a commit, one more read where addresses are to be found: for many interfaces as for one."""
     world.northbound.commit([AddSubnet(DUAL)], soon())
     one = domain(interface())
@@ -99,7 +97,7 @@ def test_a_subnet_of_its_own(hv1: Host, trips: Trips) -> None:
 
 
 def test_a_host_name_that_is_taken(
-    world: World, hv1: Host, hv2: Host, trips: Trips, monkeypatch: pytest.MonkeyPatch
+    world: Hypervisors, hv1: Host, hv2: Host, trips: Trips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its owner is found by key: nothing is searched for, however many leases there are."""
     hv2.attach(domain(interface(MACS[3]), uuid=UUID(int=9)), soon())
@@ -109,7 +107,7 @@ def test_a_host_name_that_is_taken(
         hv1.attach(domain(interface(MACS[4]), uuid=MAIL), soon())
 
 
-def test_a_record_that_leads_nowhere(world: World, hv1: Host, hv2: Host) -> None:
+def test_a_record_that_leads_nowhere(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """A person has changed it: its owner is found nevertheless, and keeps its name."""
     hv2.attach(domain(interface(MACS[3]), uuid=UUID(int=9)), soon())
     records = {"op": "mutate", "table": "DNS", "where": [["_uuid", "==", ["uuid", str(uuids.names("default"))]]]}

@@ -10,64 +10,12 @@ import pytest
 from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.databases import inventory
-from ovnhook.diagnosis.differences import (
-    compare,
-    consistent_names,
-    foreign_domains,
-    interfaces_without_port,
-    required_claims,
-    subnets_to_check,
-    subnets_with_mtu,
-    with_claims,
-)
-from ovnhook.diagnosis.values import Domains, Running
 from ovnhook.domains.inventory import ConsistentNames
 from ovnhook.domains.values import Domain, Interface, InterfaceType, Unsupported
-from ovnhook.engine.planner import Attached
 from ovnhook.resources.changes import RemovePort
 from ovnhook.resources.port.values import Claim
 from ovnhook.resources.subnet.values import isolated_subnet
-from tests.database.engine.test_attach import MACS, MAIL, WEB, Hypervisors, domain, hv1, hv2, interface, soon, world
-
-__all__ = ["hv1", "hv2", "world"]  # the fixtures
-
-
-def attach(host: Host, wanted: Domain) -> Attached:
-    """Let a domain that runs have what it lacks."""
-    return host.attach(wanted, soon(), running=True)
-
-
-def differing(
-    world: Hypervisors,
-    host: Host,
-    *running: Domain,
-    well: dict[str, ConsistentNames] | None = None,
-    claims: set[Claim] | None = None,
-) -> list[str]:
-    """What differs on hv1, if these domains run there and are defined so; two are kept from one look to the next."""
-    database = world.northbound.database
-    well = {} if well is None else well
-    there = inventory.read(database, "hv1", soon(), {subnet: named.dns_domain for subnet, named in well.items()})
-    taps = frozenset(one.device for each in running for one in each.interfaces)
-    domains = Domains({one.uuid: Running(one, taps) for one in running}, {one.uuid: one for one in running})
-    claims = set() if claims is None else claims
-    mine = required_claims("hv1", there)
-    wanted = (
-        subnets_to_check(there, well),
-        foreign_domains(there),
-        interfaces_without_port(there, domains),
-        mine - claims,
-    )
-    known = inventory.look_up(database, *wanted, subnets_with_mtu(there, domains), soon())
-    right = with_claims(known, mine, claims)
-    claims.clear()
-    claims.update(right)
-    found = list(compare("hv1", there, known, host.vswitch.taps(soon()), domains))
-    now = consistent_names(there, known, found, well)
-    well.clear()
-    well.update(now)
-    return [one.what for one in found]
+from tests.database.hypervisors import MACS, MAIL, WEB, Hypervisors, attach, differing, domain, interface, soon
 
 
 def test_an_interface_is_plugged_in_and_out(world: Hypervisors, hv1: Host) -> None:

@@ -10,8 +10,8 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.domains.values import Domain
 from ovnhook.ovsdb.operation import map_of, set_of
 from tests.database.control_service import MAC, Control
+from tests.database.our_rows import names
 from tests.database.ovsdb_server import wait_for
-from tests.database.resources.subnet.test_names import names
 
 OUTSIDE = ("--physical-network", "external", "--address6", "2001:db8::10/64", "--next-hop6", "2001:db8::1")
 

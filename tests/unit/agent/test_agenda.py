@@ -6,7 +6,7 @@ from uuid import UUID
 
 from ovnhook.agent.agenda import Agenda, Event, Failures, Scan
 from ovnhook.diagnosis.values import Difference, ManualRepair
-from tests.unit.clock import Clock
+from tests.clock import Clock
 
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
 ONE, TWO = (Difference(name, "", "it is wrong", ManualRepair("")) for name in ("one", "two"))

@@ -25,7 +25,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, Unavailable
 from ovnhook.domains import domainxml
-from tests.unit.clock import Clock
+from tests.clock import Clock
 from tests.unit.hooks.test_qemu import OURS
 
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")

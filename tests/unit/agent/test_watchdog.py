@@ -19,7 +19,7 @@ from lab.waiting import HANG
 from ovnhook.agent import __main__ as agent
 from ovnhook.base.config import Config
 from ovnhook.base.liveness import Liveness
-from tests.unit.clock import Clock
+from tests.clock import Clock
 
 
 class Loops:

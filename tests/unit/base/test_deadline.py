@@ -6,7 +6,7 @@ import pytest
 
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
-from tests.unit.clock import Clock
+from tests.clock import Clock
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ovnhook.base.liveness import Liveness
-from tests.unit.clock import Clock
+from tests.clock import Clock
 
 
 def test_every_loop_has_to_go_on() -> None:

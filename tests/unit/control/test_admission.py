@@ -9,7 +9,7 @@ import pytest
 
 from ovnhook.base.errors import Exhausted
 from ovnhook.control.admission import HALF_OPEN, SETTLED, Admission, Call, CallKind, Limit
-from tests.unit.clock import Clock
+from tests.clock import Clock
 
 
 class Context:

@@ -16,9 +16,8 @@ from lab.waiting import HANG
 from ovnhook.api.v1 import attachments_pb2, attachments_pb2_grpc, ports_pb2, ports_pb2_grpc
 from ovnhook.api.v1.attachments_pb2 import Interface
 from ovnhook.base import uuids
-from tests.database.control.services.test_routers import ours
 from tests.database.control_service import Control
-from tests.database.resources.subnet.test_names import names
+from tests.database.our_rows import count, names
 from tests.database.southbound_rows import add_chassis
 
 HOW_TO = Path(__file__).parents[4] / "docs/how-to/attach-without-libvirt.md"
@@ -63,7 +62,7 @@ def leases(control: Control) -> list[str]:
 
 def test_attach_and_detach(ready: Control) -> None:
     """What comes back is what is in OVN; it may be repeated; leases stay until the domain is forgotten."""
-    nothing = ours(ready.northbound.dump())
+    nothing = count(ready.northbound.dump())
     asked = (
         Interface(addresses=["10.1.0.20"]),
         Interface(isolated=True, hostname="inner"),
@@ -99,7 +98,7 @@ def test_attach_and_detach(ready: Control) -> None:
     detach(ready, "hv2", forget=True)
     assert len(leases(ready)) == 2
     detach(ready, forget=True)
-    assert ours(ready.northbound.dump()) == nothing
+    assert count(ready.northbound.dump()) == nothing
 
 
 def test_a_domain_that_moves_and_changes(ready: Control) -> None:
@@ -180,7 +179,7 @@ def test_a_domain_that_libvirt_runs(ready: Control) -> None:
 
 def test_a_life_of_a_port(ready: Control) -> None:
     """Make, again, otherwise, a second one, delete."""
-    nothing = ours(ready.northbound.dump())
+    nothing = count(ready.northbound.dump())
     made = ready.done("port", "create", "box", "--host", "hv1", "--address", "10.1.0.20", "--format", "json").json
     assert (made["addresses"], made["subnet"], made["mtu"]) == (["10.1.0.20"], "blue", 1442)
     again = ready.done("port", "create", "box", "--host", "hv1", "--format", "json").json
@@ -200,7 +199,7 @@ def test_a_life_of_a_port(ready: Control) -> None:
     assert leases(ready) == ["10.1.0.20"]
     assert f"isolated-{uuids.client_domain('box')}" not in ready.done("subnet", "list").out
     ready.done("port", "delete", made["id"])
-    assert ours(ready.northbound.dump()) == nothing
+    assert count(ready.northbound.dump()) == nothing
     assert ready.refused(3, "port", "delete", made["id"])[0] == f"there is no port '{made['id']}'"
 
 

@@ -9,9 +9,9 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,6 @@ from ovnhook.control.server import ControlServer
 from ovnhook.control.services.certificates import Certificates
 from ovnhook.control.trust import Trust
 from ovnhook.databases.trust import TrustRow as Row
-from ovnhook.ovsdb import tls
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import key, select
 from ovnhook.pki import keyfiles, x509
@@ -48,126 +47,22 @@ from ovnhook.pki import token as tokens
 from ovnhook.pki.keyfiles import AuthorityFiles, Files
 from ovnhook.setup import authority as setup
 from ovnhook.setup.step import carry_out
-from tests.database.control_service import CommandResult, Control
-from tests.database.ovsdb_server import run, wait_for
+from tests.database.control_host import ControlHost, cloud
+from tests.database.control_service import Control
+from tests.database.ovsdb_server import wait_for
 from tests.database.southbound_rows import add_chassis
+
+__all__ = ["cloud"]  # the fixture
 
 KIND = ["ovnhook:kind", "trust"]
 
 
-@dataclass
-class Cloud:
-    """A control host with an authority: its service by TLS, and its northbound database, which listens by TLS too.
-
-    Attributes:
-        path: of the service's socket.
-        client: root's, on the control host.
-        files: of the authority.
-        api: where the service is.
-        northbound: where the database is.
-        folder: for what others have.
-        control: the databases.
-        service: the control service.
-        config: its settings.
-        invited: when a token was made last.
-    """
-
-    path: Path
-    client: Client
-    files: AuthorityFiles
-    api: str
-    northbound: str
-    folder: Path
-    control: Control
-    service: ControlServer
-    config: Config
-    invited: float = 0.0
-
-    def invite(self, name: str) -> tokens.Token:
-        """A token for a host."""
-        self.invited = time.time()
-        return tokens.parse(self.client.call("CreateToken", name=name)["token"])
-
-    def ovnhook(self, *arguments: str) -> CommandResult:
-        """Run the command as root on the control host."""
-        return self.control.ovnhook("--socket", str(self.path), *arguments)
-
-    def enrol(self, token: tokens.Token) -> Files:
-        """Join with a token; what the host has then."""
-        made = keyfiles.node(self.folder / f"{token.name}-{token.digest[:6]}")
-        keyfiles.write(made.key, x509.new_key(), keyfiles.SECRET)
-        ca = self.files.own.certificate.read_bytes()
-        answer = Client(None).enrol(token, ca, x509.request(made.key.read_bytes()), "192.0.2.9")
-        keyfiles.write(made.ca, ca, keyfiles.PUBLIC)
-        keyfiles.write(made.certificate, answer["certificate"].encode(), keyfiles.PUBLIC)
-        assert answer["authority_key"] == ""
-        return made
-
-    def let_in(self, shown: Files) -> bool:
-        """Whether the service lets in who shows this."""
-        return Client(None).is_let_in([self.api], shown)
-
-    def database(self, shown: Files) -> Database:
-        """The database, for who shows this."""
-        tls.configure(
-            Config(
-                database_certificate=str(shown.certificate),
-                database_private_key=str(shown.key),
-                database_ca=str(shown.ca),
-            )
-        )
-        return Database(self.northbound, "OVN_Northbound")
-
-    def served(self, shown: Files) -> bool:
-        """Whether the database serves who shows this."""
-        database = self.database(shown)
-        try:
-            return database.transact([select("Logical_Switch")], Deadline.after(HANG)) == [[]]
-        except Unavailable:
-            return False
-        finally:
-            database.close()
-
-
-def stored(cloud: Cloud) -> dict[str, Any]:
+def stored(cloud: ControlHost) -> dict[str, Any]:
     """All rows but those in which the server itself says who is connected."""
     return {table: found for table, found in cloud.control.northbound.dump().items() if table != "Connection"}
 
 
-@pytest.fixture
-def cloud(
-    control: Control, directory: Path, make_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Cloud]:
-    """One, set up as "ovnhook node init --control" does it."""
-    sockets = [f"{one.directory}/c" for one in (control.northbound, control.southbound)]
-    monkeypatch.setattr(trust, "_DATABASES", sockets)
-    files = AuthorityFiles(directory / "ca")
-    carry_out(setup.steps(files, "c1", "127.0.0.1"), print)
-    shown = files.databases
-    api, door, database = (make_port() for _ in range(3))
-    config = replace(
-        control.config,
-        authority=str(files.folder),
-        listen=f"127.0.0.1:{api}",
-        enrolment=f"127.0.0.1:{door}",
-        certificate=str(files.api.certificate),
-        private_key=str(files.api.key),
-        ca=str(files.api.ca),
-    )
-    path = directory / "run" / "own.sock"
-    service = ControlServer(path, config)
-    service.start()
-    nbctl = ("ovn-nbctl", f"--db={control.northbound.remote}")
-    run(*nbctl, "set-ssl", str(shown.key), str(shown.certificate), str(shown.ca))
-    run(*nbctl, "set-connection", f"pssl:{database}:127.0.0.1")
-    places = (f"127.0.0.1:{api}", f"ssl:127.0.0.1:{database}", directory / "others")
-    made = Cloud(path, Client(path), files, *places, control, service, config)
-    yield made
-    made.service.stop()
-    tls.configure(Config())
-
-
-def test_a_token_lets_one_host_in_once(cloud: Cloud) -> None:
+def test_a_token_lets_one_host_in_once(cloud: ControlHost) -> None:
     """It has its certificate then, for the service and the database; the token is good for nothing more."""
     token = cloud.invite("hv1")
     assert token.fingerprint == x509.fingerprint(cloud.files.own.certificate.read_bytes())
@@ -185,7 +80,7 @@ def test_a_token_lets_one_host_in_once(cloud: Cloud) -> None:
     assert time.strftime("%Y-%m-%d", time.gmtime(ends)) in cloud.ovnhook("certificate", "list").out
 
 
-def test_a_certificate_that_was_not_renewed_is_told(cloud: Cloud) -> None:
+def test_a_certificate_that_was_not_renewed_is_told(cloud: ControlHost) -> None:
     """By the status, with the host; one that has been renewed is not."""
     assert "certificate" not in cloud.ovnhook("status").out
     shown = cloud.files.databases
@@ -201,7 +96,7 @@ def test_a_certificate_that_was_not_renewed_is_told(cloud: Cloud) -> None:
     assert "certificate" not in cloud.ovnhook("status").out
 
 
-def test_of_many_hosts_with_one_token_one_gets_in(cloud: Cloud) -> None:
+def test_of_many_hosts_with_one_token_one_gets_in(cloud: ControlHost) -> None:
     """The others are told; no second certificate is good."""
     token = cloud.invite("hv1")
 
@@ -218,7 +113,7 @@ def test_of_many_hosts_with_one_token_one_gets_in(cloud: Cloud) -> None:
     assert cloud.let_in(made[0])
 
 
-def expired(cloud: Cloud, token: tokens.Token) -> tokens.Token:
+def expired(cloud: ControlHost, token: tokens.Token) -> tokens.Token:
     """A token, when its time is over."""
     wait_for(lambda: time.time() > cloud.invited + 3)
     return token
@@ -234,7 +129,7 @@ def expired(cloud: Cloud, token: tokens.Token) -> tokens.Token:
     ids=["guessed", "another was made", "expired"],
 )
 def test_no_other_token_does(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Cloud, tokens.Token], tokens.Token]
+    cloud: ControlHost, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[ControlHost, tokens.Token], tokens.Token]
 ) -> None:
     """One that was guessed, that another one has replaced, or whose time is over."""
     monkeypatch.setattr(tokens, "LIFETIME", 1)
@@ -244,7 +139,7 @@ def test_no_other_token_does(
 
 
 @pytest.mark.parametrize("secret", ["", "x", "x" * 100_000, "a\nb", "ä"])
-def test_nonsense_at_the_door(cloud: Cloud, secret: str) -> None:
+def test_nonsense_at_the_door(cloud: ControlHost, secret: str) -> None:
     """Nobody gets in with it, and it is told as any other token."""
     before = cloud.control.northbound.dump()
     with pytest.raises(PermissionDenied, match="never was one"):
@@ -252,7 +147,7 @@ def test_nonsense_at_the_door(cloud: Cloud, secret: str) -> None:
     assert [*cloud.control.northbound.dump()["DNS"]] == [*before["DNS"]]
 
 
-def test_whom_the_door_is_for(cloud: Cloud) -> None:
+def test_whom_the_door_is_for(cloud: ControlHost) -> None:
     """Where hosts join nothing else is served, and where all else is nobody comes without a certificate."""
     ca = cloud.files.own.certificate.read_bytes()
     token = cloud.invite("hv1")
@@ -263,7 +158,7 @@ def test_whom_the_door_is_for(cloud: Cloud) -> None:
         Client(None).is_let_in(token.servers, shown)
 
 
-def test_who_is_revoked_is_let_in_no_more(cloud: Cloud) -> None:
+def test_who_is_revoked_is_let_in_no_more(cloud: ControlHost) -> None:
     """From the next call on, whatever connection it comes by; the others stay. Joining anew does not bring it back."""
     add_chassis(cloud.control.southbound, "hv2")
     first, second = cloud.enrol(cloud.invite("hv1")), cloud.enrol(cloud.invite("hv2"))
@@ -287,7 +182,7 @@ def test_who_is_revoked_is_let_in_no_more(cloud: Cloud) -> None:
     assert cloud.served(again)
 
 
-def test_a_control_host_shows_its_new_certificate(cloud: Cloud) -> None:
+def test_a_control_host_shows_its_new_certificate(cloud: ControlHost) -> None:
     """The service and the database, to who comes after it was renewed; again, when it is renewed once more."""
     shown = cloud.files.databases
     authority = cloud.files.load()
@@ -300,7 +195,7 @@ def test_a_control_host_shows_its_new_certificate(cloud: Cloud) -> None:
             wait_for(lambda: ssl.get_server_certificate(("127.0.0.1", port)).encode() == x509.split(made)[0])  # noqa: B023
 
 
-def test_a_control_host_that_moves(cloud: Cloud) -> None:
+def test_a_control_host_that_moves(cloud: ControlHost) -> None:
     """Tokens lead to where its certificate is for, from its next one on."""
     assert [where.rpartition(":")[0] for where in cloud.invite("hv1").servers] == ["127.0.0.1"]
     carry_out(setup.steps(cloud.files, "c1", "127.0.0.2"), print)
@@ -317,7 +212,7 @@ def test_a_control_host_that_moves(cloud: Cloud) -> None:
         ("RevokeCertificate", {"name": "ann", "role": "reader"}),
     ],
 )
-def test_a_database_that_is_silent(cloud: Cloud, method: str, fields: dict[str, str]) -> None:
+def test_a_database_that_is_silent(cloud: ControlHost, method: str, fields: dict[str, str]) -> None:
     """The client hears of it in time, and nothing is written when the database goes on."""
     before = stored(cloud)
     cloud.control.northbound.pause()
@@ -329,7 +224,7 @@ def test_a_database_that_is_silent(cloud: Cloud, method: str, fields: dict[str, 
     assert stored(cloud) == before
 
 
-def test_people(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_people(cloud: ControlHost, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An operator and a reader come near the service, by their roles, and never near a database."""
     monkeypatch.chdir(tmp_path)
     for name, role in (("alice", "operator"), ("bob", "reader")):
@@ -361,7 +256,7 @@ def test_people(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         ("RenewCertificate", {"request": "x"}, NotFound),
     ],
 )
-def test_what_is_refused(cloud: Cloud, method: str, fields: dict[str, str], kind: type[OvnhookError]) -> None:
+def test_what_is_refused(cloud: ControlHost, method: str, fields: dict[str, str], kind: type[OvnhookError]) -> None:
     """And nothing is changed."""
     before = stored(cloud)
     with pytest.raises(kind):
@@ -369,13 +264,13 @@ def test_what_is_refused(cloud: Cloud, method: str, fields: dict[str, str], kind
     assert stored(cloud) == before
 
 
-def entries(cloud: Cloud) -> dict[str, str]:
+def entries(cloud: ControlHost) -> dict[str, str]:
     """What the database has of who is let in."""
     (row,) = (row for row in cloud.control.northbound.dump()["DNS"].values() if KIND in row["external_ids"][1])
     return dict(row["records"][1])
 
 
-def write(cloud: Cloud, found: dict[str, str]) -> None:
+def write(cloud: ControlHost, found: dict[str, str]) -> None:
     """Bring entries into the database, as somebody does who may write to it."""
     pairs = [[key, value] for key, value in found.items()]
     mutations = [["records", "delete", ["set", [*found]]], ["records", "insert", ["map", pairs]]]
@@ -383,7 +278,7 @@ def write(cloud: Cloud, found: dict[str, str]) -> None:
     cloud.control.northbound.transact(change)
 
 
-def test_nobody_lets_himself_in_who_may_write_to_the_database(cloud: Cloud) -> None:
+def test_nobody_lets_himself_in_who_may_write_to_the_database(cloud: ControlHost) -> None:
     """Neither by an anchor nor by a token, nor as a control host: the seal is missing, or another's."""
     node = cloud.enrol(cloud.invite("hv1"))
     other = x509.Authority.new()
@@ -412,7 +307,7 @@ def test_nobody_lets_himself_in_who_may_write_to_the_database(cloud: Cloud) -> N
     assert len(x509.split(cloud.files.api.ca.read_bytes())) == 2
 
 
-def earlier(cloud: Cloud, found: dict[str, str]) -> dict[str, str]:
+def earlier(cloud: ControlHost, found: dict[str, str]) -> dict[str, str]:
     """Entries with the seals of an earlier version."""
     secret = cloud.files.load().key
     values = {name: value.rpartition(" ")[0] for name, value in found.items()}
@@ -424,7 +319,7 @@ def earlier(cloud: Cloud, found: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("seal", [earlier, lambda _, found: found], ids=["earlier", "present"])
 def test_a_seal_is_of_one_key_and_one_value(
-    cloud: Cloud, seal: Callable[[Cloud, dict[str, str]], dict[str, str]]
+    cloud: ControlHost, seal: Callable[[ControlHost, dict[str, str]], dict[str, str]]
 ) -> None:
     """A genuine entry whose value begins later, and whose key ends later for that, is nobody's: no ghost is listed."""
     node = cloud.enrol(cloud.invite("hv1"))
@@ -443,7 +338,7 @@ def test_a_seal_is_of_one_key_and_one_value(
     assert cloud.let_in(node)
 
 
-def test_a_cloud_of_an_earlier_version(cloud: Cloud) -> None:
+def test_a_cloud_of_an_earlier_version(cloud: ControlHost) -> None:
     """Its entries keep their seals, and all they are good for: a token lets in, a node stays let in, or is shut out."""
     first, token = cloud.enrol(cloud.invite("hv1")), cloud.invite("hv2")
     old = earlier(cloud, entries(cloud))
@@ -461,7 +356,7 @@ def test_a_cloud_of_an_earlier_version(cloud: Cloud) -> None:
     assert cloud.let_in(second)
 
 
-def test_two_control_hosts_issue_one_name(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_control_hosts_issue_one_name(cloud: ControlHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that looked before the other one wrote is refused when it writes; so is an older token."""
     row = Row(Database(cloud.control.northbound.remote, "OVN_Northbound"))
     other = Certificates(Trust(row, cloud.files.folder), Config(enrolment="127.0.0.1:1"))
@@ -492,7 +387,7 @@ def test_two_control_hosts_issue_one_name(cloud: Cloud, monkeypatch: pytest.Monk
     assert cloud.let_in(cloud.enrol(replace(made[0], secret=tokens.parse(last).secret)))
 
 
-def test_what_is_gone_stays_gone(cloud: Cloud) -> None:
+def test_what_is_gone_stays_gone(cloud: ControlHost) -> None:
     """Whoever brings an old state back, of one entry or of all; and who has joined since is let in still."""
     first = cloud.enrol(cloud.invite("hv1"))
     token = cloud.invite("hv2")
@@ -512,7 +407,7 @@ def test_what_is_gone_stays_gone(cloud: Cloud) -> None:
         cloud.enrol(token)
 
 
-def test_a_stream_ends_with_who_listens(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_stream_ends_with_who_listens(cloud: ControlHost, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whoever is let in no more hears of no change since."""
     monkeypatch.chdir(tmp_path)
     assert cloud.ovnhook("certificate", "create", "bob", "--role", "reader").status == 0
@@ -530,7 +425,7 @@ def test_a_stream_ends_with_who_listens(cloud: Cloud, monkeypatch: pytest.Monkey
         assert ended.value.code() == grpc.StatusCode.PERMISSION_DENIED
 
 
-def test_a_database_that_can_not_be_cut_off(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_can_not_be_cut_off(cloud: ControlHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told, and tried until it can; all else goes on, also after a restart of the service."""
     first = cloud.enrol(cloud.invite("hv1"))
     silent = cloud.folder / "silent"

@@ -12,19 +12,10 @@ import pytest
 from ovnhook.base import uuids
 from ovnhook.control.services import routers
 from tests.database.control_service import Control
-from tests.database.ovsdb_server import Dump, looked_at, wait_for
+from tests.database.full_cloud import OUTSIDE
+from tests.database.our_rows import count
+from tests.database.ovsdb_server import looked_at, wait_for
 from tests.database.southbound_rows import add_chassis, give_leg, start_northd, tell
-
-OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
-
-
-def ours(rows: Dump) -> dict[str, int]:
-    """How many rows of ours there are by table, but for the registry."""
-    count = {}
-    for table, found in rows.items():
-        marked = [row for row in found.values() if "ovnhook:kind" in dict(row.get("external_ids", ["map", []])[1])]
-        count[table] = len(marked) - (table == "DNS")
-    return {table: number for table, number in count.items() if number}
 
 
 def named(rows: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:
@@ -36,11 +27,11 @@ def named(rows: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]
 def test_the_default_router_comes_and_goes_with_its_subnets(control: Control) -> None:
     """With the first subnet and the last one; a subnet without a router has none of it."""
     control.done("subnet", "create", "alone", "10.9.0.0/24", "--no-router")
-    assert ours(control.northbound.dump()) == {"Logical_Switch": 1, "DHCP_Options": 1, "DNS": 1}
+    assert count(control.northbound.dump()) == {"Logical_Switch": 1, "DHCP_Options": 1, "DNS": 1}
     control.done("subnet", "create", "blue", "10.1.0.0/24")
     control.done("subnet", "create", "green", "10.2.0.0/24", "--gateway", "10.2.0.254")
     rows = control.northbound.dump()
-    assert ours(rows) == {
+    assert count(rows) == {
         "Logical_Switch": 3,
         "DHCP_Options": 3,
         "DNS": 3,
@@ -57,7 +48,7 @@ def test_the_default_router_comes_and_goes_with_its_subnets(control: Control) ->
     assert options == {"10.1.0.0/24": "10.1.0.1", "10.2.0.0/24": "10.2.0.254", "10.9.0.0/24": None}
     for name in ("blue", "green", "alone"):
         control.done("subnet", "delete", name)
-    assert ours(control.northbound.dump()) == {}
+    assert count(control.northbound.dump()) == {}
     assert control.done("router", "list", "--format", "json").json == []
 
 
@@ -66,7 +57,7 @@ def test_a_life_of_a_router(control: Control) -> None:
     add_chassis(control.southbound, "gw1")
     add_chassis(control.southbound, "hv1", options="")
     control.done("subnet", "create", "blue", "10.1.0.0/24")
-    bare = ours(control.northbound.dump())
+    bare = count(control.northbound.dump())
     made = control.done("router", "set", "gateway", *OUTSIDE, "--format", "json").json
     assert made == {
         "name": "gateway",
@@ -85,7 +76,7 @@ def test_a_life_of_a_router(control: Control) -> None:
         "external_switch": str(uuids.part("external", "gateway")),
     }
     rows = control.northbound.dump()
-    assert {table: number - bare.get(table, 0) for table, number in ours(rows).items()} == {
+    assert {table: number - bare.get(table, 0) for table, number in count(rows).items()} == {
         "DHCP_Options": 0,
         "DNS": 0,
         "HA_Chassis": 1,
@@ -117,7 +108,7 @@ def test_a_life_of_a_router(control: Control) -> None:
 
     control.done("subnet", "delete", "green")
     control.done("router", "set", "gateway", "--no-external")
-    assert ours(control.northbound.dump()) == bare
+    assert count(control.northbound.dump()) == bare
     control.refused(5, "router", "delete", "gateway")
     control.done("subnet", "set", "blue", "--no-router")
     assert control.refused(3, "router", "delete", "gateway")[0] == "there is no router 'gateway'"
@@ -191,7 +182,7 @@ def test_gateways_follow_the_hosts(control: Control) -> None:
         {"op": "update", "table": "Chassis", "where": [["name", "!=", second]], "row": {"other_config": ["map", []]}}
     )
     wait_for(lambda: gateways() == [second])
-    assert ours(control.northbound.dump())["HA_Chassis"] == 1
+    assert count(control.northbound.dump())["HA_Chassis"] == 1
 
 
 def test_a_link_outside_that_is_down(control: Control) -> None:
@@ -268,7 +259,7 @@ def test_the_southbound_database_away(control: Control) -> None:
 def test_many_at_once(control: Control) -> None:
     """Subnets come and go on one router, by several clients: each has its rows, and in the end there are none."""
     control.done("router", "set", "gateway", *OUTSIDE)
-    bare = ours(control.northbound.dump())
+    bare = count(control.northbound.dump())
 
     def come_and_go(number: int) -> None:
         client = control.client()
@@ -280,7 +271,7 @@ def test_many_at_once(control: Control) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(come_and_go, range(1, 5)))
-    assert ours(control.northbound.dump()) == bare
+    assert count(control.northbound.dump()) == bare
 
 
 def test_isolated_subnets(control: Control) -> None:

@@ -13,18 +13,14 @@ from netaddr import IPAddress
 from lab.waiting import HANG
 from ovnhook.agent.host import Host
 from ovnhook.base import uuids
-from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.ovsdb.operation import map_of, set_of
 from tests.database.control_service import MAC, Control
+from tests.database.hypervisors import soon
+from tests.database.our_rows import names
 
 OTHER_MAC = "52:54:00:00:00:02"
-
-
-def names(control: Control, subnet: str) -> dict[str, str]:
-    """The names of a subnet."""
-    return map_of(control.northbound.dump()["DNS"][str(uuids.names(subnet))]["records"])
 
 
 def known_in(control: Control, subnet: str) -> set[str]:
@@ -45,11 +41,6 @@ def asking(host: str, address: str, mac: str = MAC, subnet: str = "blue") -> Int
     return Interface(
         mac, InterfaceType.BRIDGE, InterfaceRequest(subnet, addresses=(IPAddress(address),), hostname=host)
     )
-
-
-def soon() -> Deadline:
-    """A deadline that only a hang exceeds."""
-    return Deadline.after(HANG)
 
 
 def test_names_live_as_long_as_leases(control: Control) -> None:

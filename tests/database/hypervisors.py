@@ -1,0 +1,160 @@
+"""A northbound database with three subnets, hosts that attach domains to it, and domains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from netaddr import IPAddress, IPNetwork
+
+from lab.waiting import HANG
+from ovnhook.agent.host import Host
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.databases import inventory
+from ovnhook.databases.northbound import Northbound
+from ovnhook.diagnosis.differences import (
+    compare,
+    consistent_names,
+    foreign_domains,
+    interfaces_without_port,
+    required_claims,
+    subnets_to_check,
+    subnets_with_mtu,
+    with_claims,
+)
+from ovnhook.diagnosis.values import Domains, Running
+from ovnhook.domains.inventory import ConsistentNames
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
+from ovnhook.engine.planner import Attached
+from ovnhook.resources.changes import (
+    AddSubnet,
+    Change,
+    Registry,
+    SetRegistry,
+)
+from ovnhook.resources.lease.values import Lease
+from ovnhook.resources.port.values import Claim, Port
+from ovnhook.resources.subnet.values import Subnet
+from tests.database.ovsdb_server import Dump, Server
+
+DEFAULT = Subnet("default", IPNetwork("10.0.0.0/24"), IPAddress("10.0.0.1"), default=True)
+BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway")
+TINY = Subnet("tiny", IPNetwork("10.2.0.0/29"), IPAddress("10.2.0.1"))
+WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
+MAIL = UUID("7d1c2a35-86b4-4f10-b1a4-5f8a3c1be5d2")
+MACS = tuple(f"52:54:00:00:00:{n:02x}" for n in range(1, 9))
+
+
+def soon() -> Deadline:
+    """A deadline that only a hang exceeds."""
+    return Deadline.after(HANG)
+
+
+def interface(mac: str = MACS[0], subnet: str = "", address: str = "", *, id: str = "", tap: str = "") -> Interface:
+    """An interface of ``type='bridge'``."""
+    request = InterfaceRequest(subnet, addresses=tuple(map(IPAddress, address.split())))
+    return Interface(mac, InterfaceType.BRIDGE, request, interface_id=id, device=tap)
+
+
+def domain(*interfaces: Interface, uuid: UUID = WEB, name: str = "web1", run: int = 1) -> Domain:
+    """A domain with these interfaces and no other; its name is its host name."""
+    named = tuple(
+        replace(one, request=replace(one.request, hostname=one.request.hostname or name)) for one in interfaces
+    )
+    return Domain(uuid, name, run, named, tuple(one.mac for one in interfaces))
+
+
+class Hypervisors:
+    """A northbound database with three subnets, and a way to make hosts."""
+
+    def __init__(self, server: Server, make_host: Callable[[str], Server]) -> None:
+        self.server = server
+        self.northbound = Northbound(server.remote)
+        self.vswitches: dict[str, Server] = {}
+        self._make_host = make_host
+        self.northbound.commit(
+            [*map(AddSubnet, (DEFAULT, BLUE, TINY)), SetRegistry(None, Registry(1, "default"))], soon()
+        )
+
+    def host(self, name: str) -> Host:
+        """What is at work on a host."""
+        if name not in self.vswitches:
+            self.vswitches[name] = self._make_host(name)
+        return Host(Config(northbound=self.server.remote, vswitch=self.vswitches[name].remote))
+
+    @property
+    def leases(self) -> list[Lease]:
+        """All leases."""
+        return self.northbound.leases(soon())
+
+    @property
+    def ports(self) -> list[Port]:
+        """All ports of ours."""
+        return self.northbound.ports(soon())
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The address of every port, by MAC."""
+        return {port.mac: " ".join(map(str, port.addresses)) for port in self.ports}
+
+    def exact(self) -> Dump:
+        """Every row, with its version."""
+        return self.server.dump(versions=True)
+
+
+class Overtaken(Northbound):
+    """A northbound database in which somebody else does something between our reading and our first writing.
+
+    Args:
+        remotes: where it is.
+        action: what the somebody does.
+    """
+
+    def __init__(self, remotes: str, action: Callable[[], object]) -> None:
+        super().__init__(remotes)
+        self._actions = [action]
+
+    def commit(self, changes: Sequence[Change], deadline: Deadline) -> None:
+        """Let the other one go first, once."""
+        while self._actions:
+            self._actions.pop()()
+        super().commit(changes, deadline)
+
+
+def attach(host: Host, wanted: Domain) -> Attached:
+    """Let a domain that runs have what it lacks."""
+    return host.attach(wanted, soon(), running=True)
+
+
+def differing(
+    world: Hypervisors,
+    host: Host,
+    *running: Domain,
+    well: dict[str, ConsistentNames] | None = None,
+    claims: set[Claim] | None = None,
+) -> list[str]:
+    """What differs on hv1, if these domains run there and are defined so; two are kept from one look to the next."""
+    database = world.northbound.database
+    well = {} if well is None else well
+    there = inventory.read(database, "hv1", soon(), {subnet: named.dns_domain for subnet, named in well.items()})
+    taps = frozenset(one.device for each in running for one in each.interfaces)
+    domains = Domains({one.uuid: Running(one, taps) for one in running}, {one.uuid: one for one in running})
+    claims = set() if claims is None else claims
+    mine = required_claims("hv1", there)
+    wanted = (
+        subnets_to_check(there, well),
+        foreign_domains(there),
+        interfaces_without_port(there, domains),
+        mine - claims,
+    )
+    known = inventory.look_up(database, *wanted, subnets_with_mtu(there, domains), soon())
+    right = with_claims(known, mine, claims)
+    claims.clear()
+    claims.update(right)
+    found = list(compare("hv1", there, known, host.vswitch.taps(soon()), domains))
+    now = consistent_names(there, known, found, well)
+    well.clear()
+    well.update(now)
+    return [one.what for one in found]
