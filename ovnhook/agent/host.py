@@ -114,7 +114,7 @@ class Host:
         Raises:
             Unavailable: also where Open vSwitch names the database, which could not be asked by the deadline.
         """
-        remotes = self.vswitch.outside(deadline).southbound
+        remotes = self.vswitch.host(deadline).southbound
         if not all(map(is_address, remotes.split(","))):
             raise Unavailable(f"external_ids:ovn-remote of Open vSwitch is {remotes!r}, and not addresses with ports")
         southbound = Southbound.of_host(remotes)

@@ -77,7 +77,7 @@ class HostReporter:
 
     def _look(self, deadline: Deadline) -> float:
         """Look, and tell what is new; seconds until the next look."""
-        outside = self._vswitch.outside(deadline)
+        outside = self._vswitch.host(deadline)
         host = self._vswitch.chassis(deadline)
         down = tuple(sorted(network for network, is_up in outside.uplinks.items() if not is_up))
         southbound = self._at(outside.southbound)
@@ -87,10 +87,10 @@ class HostReporter:
         report = Report(__version__, outside.version, down, self._problems(), self._mtu)
         if report == self._told and now >= self._next_check:
             self._next_check = now + random.uniform(0.5, 1.0) * _CHECK
-            if not southbound.is_told(host, report, deadline):
+            if not southbound.is_published(host, report, deadline):
                 self._told = None
         if report != self._told or now >= self._next_beat:
-            if not southbound.tell(host, report, time.time(), deadline):
+            if not southbound.publish(host, report, time.time(), deadline):
                 raise Unavailable(
                     f"the southbound database at {outside.southbound} does not know host {host}",
                     "is ovn-controller running?",

@@ -40,7 +40,7 @@ def refuse_removal(host: str, northbound: Northbound, southbound: Southbound, de
 def _use(cloud: Cloud, northbound: Northbound, southbound: Southbound, deadline: Deadline) -> GatewayUse:
     return GatewayUse(
         nodes=southbound.nodes(deadline),
-        active=southbound.active(deadline),
+        active=southbound.active_gateways(deadline),
         guests=northbound.port_counts(deadline, by="subnet"),
         floating=cloud.floating,
     )

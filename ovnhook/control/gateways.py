@@ -108,7 +108,7 @@ class Gateways:
     def _order(
         self, routers: Sequence[Router], seen: dict[str, tuple[tuple[str, ...], str]], deadline: Deadline
     ) -> None:
-        nodes, legs = self._southbound.nodes(deadline), self._southbound.active(deadline)
+        nodes, legs = self._southbound.nodes(deadline), self._southbound.active_gateways(deadline)
         orders = self._northbound.gateways(deadline)
         for one in routers:
             before, active = orders.get(one.name, ()), legs.get(one.name, "")

@@ -1,4 +1,4 @@
-"""The tables Connection and SSL of OVN's databases (ovn-nb(5), ovn-sb(5))."""
+"""Tables Connection and SSL of OVN's databases (ovn-nb(5), ovn-sb(5))."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HAS_ROLES = "OVN_Southbound"
 
 
 def read(database: Database, deadline: Deadline) -> dict[UUID, Row]:
-    """All rows, by UUID."""
+    """Read all rows, by UUID."""
     columns = ["_uuid", "target", *(["role"] if database.name == _HAS_ROLES else [])]
     connections, keys = database.transact([select(_CONNECTION, columns=columns), select(_SSL)], deadline)
     found: dict[UUID, Row] = {_uuid(row): Connection(row["target"], row.get("role", "")) for row in connections}
@@ -27,12 +27,12 @@ def read(database: Database, deadline: Deadline) -> dict[UUID, Row]:
     return found
 
 
-def change(database: Database, gone: Mapping[UUID, Row], new: Sequence[Row], deadline: Deadline) -> None:
-    """Take rows out and put others in, in one transaction; it may be repeated."""
+def change(database: Database, old: Mapping[UUID, Row], new: Sequence[Row], deadline: Deadline) -> None:
+    """Delete and insert rows in one transaction. A retry is safe."""
     table = _GLOBAL[database.name]
-    dropped = [ref(uuid) for uuid, row in gone.items() if isinstance(row, Connection)]
+    dropped = [ref(uuid) for uuid, row in old.items() if isinstance(row, Connection)]
     operations: list[Operation] = [_mutate(table, "connections", "delete", dropped)] if dropped else []
-    if any(isinstance(row, Keys) for row in gone.values()):
+    if any(isinstance(row, Keys) for row in old.values()):
         operations.append({"op": "update", "table": table, "where": [], "row": {"ssl": as_set([])}})
     for number, row in enumerate(new):
         name = f"new{number}"

@@ -1,4 +1,4 @@
-"""All that the northbound database has of one host: read as a whole, to be compared with what the host says."""
+"""Inventory of one host in the northbound database, for comparison with the host's state."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ovnhook.resources.subnet.rows import SUBNET_COLUMNS, read_subnet
 
 _log = logging.getLogger(__name__)
 
-_AT_A_TIME = 500  # leases that are looked up in one transaction
+_BATCH = 500  # leases that are looked up in one transaction
 
 T = TypeVar("T")
 
@@ -38,18 +38,18 @@ T = TypeVar("T")
 def read(
     database: Database, host: str, deadline: Deadline, domains: Mapping[str, str] = MappingProxyType({})
 ) -> Inventory:
-    """Everything that says that it is a host's, in one transaction.
+    """Read all rows of a host in one transaction.
 
     Args:
-        database: the northbound one.
-        host: its chassis.
-        deadline: when to give up.
-        domains: of the subnets of which it is wanted whether their names have changed, the DNS domain.
+        database: the northbound database.
+        host: name of the chassis.
+        deadline: deadline of the transaction.
+        domains: DNS domain by subnet, of subnets whose DNS version is requested.
 
     Raises:
-        NewerFormat: a newer version has written what this one can't compare.
+        NewerFormat: rows were written by a newer version.
     """
-    wanted: list[Operation] = [
+    queries: list[Operation] = [
         select(tables.DNS, key(uuids.REGISTRY)),
         select(tables.PORT, includes("external_ids", owned.kind("port", host=host))),
         select(tables.PORT, includes("external_ids", owned.kind("port", moving_to=host))),
@@ -59,12 +59,12 @@ def read(
     ]
     for name, domain in domains.items():
         same = includes("external_ids", owned.kind("subnet", subnet=name, dns_domain=domain))
-        wanted += [
+        queries += [
             select(tables.SWITCH, key(uuids.switch(name)), same, columns=["_uuid"]),
             select(tables.DNS, key(uuids.names(name)), columns=["_version"]),
         ]
-    registry, ports, coming, holdings, arriving, leases, *more = database.transact(wanted, deadline)
-    list(_each(read_registry, registry, []))  # for its format; one that is broken is not the agent's to repair
+    registry, ports, coming, holdings, arriving, leases, *more = database.transact(queries, deadline)
+    list(_each(read_registry, registry, []))  # checks its format; the control service repairs a broken one
     versions = {
         name: names[0]["_version"][1]
         for name, switches, names in zip(domains, more[::2], more[1::2], strict=True)
@@ -88,28 +88,28 @@ def read_domain(
     places: Iterable[tuple[str, IPAddress]],
     deadline: Deadline,
 ) -> tuple[Inventory, RelatedRows]:
-    """The same of one domain, by key.
+    """Read all rows of a domain on a host, by key.
 
     Args:
-        database: the northbound one.
-        host: its chassis.
-        domain: its UUID.
-        macs: of interfaces that it may have; those that it holds addresses for are read anyway.
-        places: subnet and address of leases that it may have; those that it holds are read anyway.
-        deadline: when to give up.
+        database: the northbound database.
+        host: name of the chassis.
+        domain: UUID of the domain.
+        macs: MACs of its interfaces, in addition to those with leases.
+        places: subnet and address of possible leases, in addition to those in its index.
+        deadline: deadline of the transactions.
     """
     broken: list[OvnhookError] = []
     (found,) = database.transact([select(tables.DNS, key(uuids.domain(domain)))], deadline)
     holding = next(_each(read_holding, found, broken), None)
     held = holding.leases if holding else ()
     every = sorted({*macs, *(mac for mac, _, _ in held)})
-    wanted = [select(tables.PORT, key(uuids.port(domain, mac))) for mac in every]
-    found = [row for result in (database.transact(wanted, deadline) if wanted else ()) for row in result]
+    queries = [select(tables.PORT, key(uuids.port(domain, mac))) for mac in every]
+    found = [row for result in (database.transact(queries, deadline) if queries else ()) for row in result]
     ports = list(_each(read_port, found, broken))
     where = {*places, *((subnet, address) for _, subnet, address in held)}
     where |= {(port.subnet, address) for port in ports for address in port.addresses}
-    wanted = [select(tables.DNS, key(uuids.lease(subnet, str(address)))) for subnet, address in sorted(where)]
-    found = [row for result in (database.transact(wanted, deadline) if wanted else ()) for row in result]
+    queries = [select(tables.DNS, key(uuids.lease(subnet, str(address)))) for subnet, address in sorted(where)]
+    found = [row for result in (database.transact(queries, deadline) if queries else ()) for row in result]
     leases = [lease for lease in _each(read_lease, found, broken) if lease.host == host]
     ours = holding is not None and host in (holding.host, holding.moving_to)
     there = Inventory(
@@ -125,7 +125,7 @@ def read_domain(
 
 
 def read_names(database: Database, host: str, subnet: str, deadline: Deadline) -> tuple[Inventory, RelatedRows]:
-    """The same of the names of one subnet."""
+    """Read a host's leases in a subnet, and the subnet's DNS records."""
     match = includes("external_ids", owned.kind("lease", host=host, subnet=subnet))
     (found,) = database.transact([select(tables.DNS, match)], deadline)
     broken: list[OvnhookError] = []
@@ -142,36 +142,36 @@ def look_up(
     measured: Iterable[str],
     deadline: Deadline,
 ) -> RelatedRows:
-    """What has to be known beside that, by key: the server looks at no row but those that are wanted.
+    """Read related rows by key, without table scans.
 
     Args:
-        database: the northbound one.
-        subnets: whose names are wanted.
-        domains: of which it is wanted what they hold, on whichever host.
-        interfaces: domain and MAC of those whose port is wanted, on whichever host.
-        claims: those that there should be; whose they are is wanted.
-        measured: the subnets whose MTU is wanted.
-        deadline: when to give up.
+        database: the northbound database.
+        subnets: subnets whose DNS records are requested.
+        domains: domains whose lease index is requested, on any host.
+        interfaces: domain and MAC of requested ports, on any host.
+        claims: expected MAC reservations, whose present owners are requested.
+        measured: subnets whose MTU is requested.
+        deadline: deadline of the transactions.
     """
-    holders, pairs, wished, sized = list(domains), list(interfaces), list(claims), list(measured)
-    wanted = [select(tables.DNS, key(uuids.domain(domain))) for domain in holders]
-    wanted += [select(tables.PORT, key(uuids.port(domain, mac))) for domain, mac in pairs]
-    wanted += [select(tables.DNS, key(claim.uuid)) for claim in wished]
-    wanted += [select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET_COLUMNS) for name in sized]
-    found = iter(database.transact(wanted, deadline) if wanted else ())
+    holders, pairs, expected, sized = list(domains), list(interfaces), list(claims), list(measured)
+    queries = [select(tables.DNS, key(uuids.domain(domain))) for domain in holders]
+    queries += [select(tables.PORT, key(uuids.port(domain, mac))) for domain, mac in pairs]
+    queries += [select(tables.DNS, key(claim.uuid)) for claim in expected]
+    queries += [select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET_COLUMNS) for name in sized]
+    found = iter(database.transact(queries, deadline) if queries else ())
     known = RelatedRows()
     broken: list[OvnhookError] = []
     holdings = [holding for _ in holders for holding in _each(read_holding, next(found), broken)]
     known.holdings.update({holding.domain: holding for holding in holdings})
     ports = [port for _ in pairs for port in _each(read_port, next(found), broken)]
     known.ports.update({(port.domain, port.mac): port for port in ports})
-    claimed = [claim for _ in wished for claim in _each(read_claim, next(found), broken)]
+    claimed = [claim for _ in expected for claim in _each(read_claim, next(found), broken)]
     known.claims.update({(claim.subnet, claim.mac): claim for claim in claimed})
     there = [subnet for _ in sized for subnet in _each(partial(read_subnet, default=""), next(found), broken)]
     known.mtus.update({subnet.name: subnet.mtu for subnet in there})
-    others = [claim for claim in claimed if claim not in wished]
-    wanted = [select(tables.PORT, key(uuids.port(claim.domain, claim.mac))) for claim in others]
-    found = iter(database.transact(wanted, deadline) if wanted else ())
+    others = [claim for claim in claimed if claim not in expected]
+    queries = [select(tables.PORT, key(uuids.port(claim.domain, claim.mac))) for claim in others]
+    found = iter(database.transact(queries, deadline) if queries else ())
     for claim in others:
         for port in _each(read_port, next(found), broken):
             if port.subnet == claim.subnet:
@@ -179,14 +179,14 @@ def look_up(
     for name in subnets:
         _look_up_names(database, name, known, broken, deadline)
     for error in broken:
-        _log.warning("passed over: %s", error)
+        _log.warning("skipped: %s", error)
     return known
 
 
 def _look_up_names(
     database: Database, name: str, known: RelatedRows, broken: list[OvnhookError], deadline: Deadline
 ) -> None:
-    """A subnet's names, and whether what they lead to is leased: a subnet at a time, for there can be very many."""
+    """Read a subnet's DNS records, and which of their addresses are leased. One subnet at a time limits memory."""
     switches, found = database.transact(
         [
             select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET_COLUMNS),
@@ -198,10 +198,10 @@ def _look_up_names(
         records = map_of(found[0]["records"])
         places = sorted({place for record, value in records.items() for place in names.places(record, value)})
         leased: set[str] = set()
-        for start in range(0, len(places), _AT_A_TIME):
-            some = places[start : start + _AT_A_TIME]
-            wanted = [select(tables.DNS, key(uuids.lease(name, place)), columns=["_uuid"]) for place in some]
-            results = database.transact(wanted, deadline)
+        for start in range(0, len(places), _BATCH):
+            some = places[start : start + _BATCH]
+            queries = [select(tables.DNS, key(uuids.lease(name, place)), columns=["_uuid"]) for place in some]
+            results = database.transact(queries, deadline)
             leased |= {place for place, there in zip(some, results, strict=True) if there}
         known.dns_domains[name] = subnet.dns_domain
         known.names[name] = records
@@ -210,7 +210,7 @@ def _look_up_names(
 
 
 def _each(read: Callable[[Row], T], found: Iterable[Row], broken: list[OvnhookError]) -> Iterator[T]:
-    """What rows are; why they can't be read is added to `broken`."""
+    """Parse rows; errors are added to `broken`."""
     for row in found:
         try:
             yield read(row)

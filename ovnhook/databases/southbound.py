@@ -1,8 +1,8 @@
-"""The OVN southbound database (ovn-sb(5)): what hosts say of themselves, and whether they and northd keep up.
+"""OVN southbound database (ovn-sb(5)): hosts, their agents' reports, active gateways, progress of northd and hosts.
 
-A host's agent tells of itself in its own row of Chassis_Private, which belongs to its ovn-controller but for the keys
-of its ``external_ids`` that are ours. OVN's access control lets every host write that column of its own row
-(ovn-architecture(7), "Role-Based Access Controls for the Southbound DB").
+An agent reports its host's status in external_ids of the host's Chassis_Private row, under keys with our prefix. OVN's
+RBAC allows every host to write that column of its own row (ovn-architecture(7), "Role-Based Access Controls for the
+Southbound DB").
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Row, as_set, delete, includes, map_of, mutate, select, set_keys, set_of
 from ovnhook.resources.chassis import Node
 
-_LEG = "cr-external:"
-"""What northd calls the router port of a leg (ovnhook.resources.router.topology) where it says which host has it."""
+_GATEWAY_PORT = "cr-external:"
+"""Prefix of the chassisredirect port of an external gateway port (ovnhook.resources.router.topology)."""
 
 _PREFIX = "ovnhook:"
 _AGENT, _SEEN, _OVS, _DOWN, _PROBLEMS, _MTU = "agent", "seen", "ovs", "uplinks-down", "problems", "mtu"
-_MTUS = range(576, 65536)  # bytes: what every host accepts (RFC 791), and the most that an IP packet can have
-_MOST_PROBLEMS = 5
-_LONGEST = 300  # characters
+_MTUS = range(576, 65536)  # bytes: minimum of IPv4 (RFC 791), maximum of an IP packet
+_MAX_PROBLEMS = 5
+_MAX_LENGTH = 300  # characters
 
 
 @dataclass(frozen=True)
 class Report:
-    """What an agent tells of its host.
+    """Status of a host, as its agent reports it.
 
     Attributes:
-        agent: its version.
-        ovs: the version of Open vSwitch.
-        uplinks_down: the physical networks whose bridge has no link outside.
-        problems: what the agent can't repair there, a sentence each: only the first ones are told.
-        mtu: bytes of a guest's IP packet that the host's tunnels carry, or 0 where that is not known.
+        agent: version of the agent.
+        ovs: version of Open vSwitch.
+        uplinks_down: physical networks whose bridge has no uplink with carrier.
+        problems: problems that the agent cannot repair, a sentence each; only the first ones are reported.
+        mtu: MTU available to guests over the host's tunnels, or 0 if unknown.
     """
 
     agent: str
@@ -48,12 +48,12 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """How far a count of NB_Global.nb_cfg has come (ovn-nb(5)).
+class ConfigProgress:
+    """Progress of NB_Global.nb_cfg (ovn-nb(5)).
 
     Attributes:
-        northd: the last count that northd has carried out.
-        nodes: the last one that each host has carried out.
+        northd: sequence number that northd has processed.
+        nodes: sequence number that each host's ovn-controller has processed.
     """
 
     northd: int
@@ -61,7 +61,7 @@ class Answers:
 
 
 class Southbound:
-    """Reads the southbound database, and tells of this host there. Safe to share between threads.
+    """Thread-safe client of the southbound database.
 
     Every method raises Unavailable when no server answers before the deadline.
     """
@@ -71,10 +71,10 @@ class Southbound:
 
     @classmethod
     def of_host(cls, remotes: str) -> Self:
-        """The database that a host's Open vSwitch names, by its external_ids:ovn-remote.
+        """Client for a host's external_ids:ovn-remote.
 
         Raises:
-            Unavailable: it names none.
+            Unavailable: it is not set.
         """
         if not remotes:
             raise Unavailable(
@@ -83,7 +83,7 @@ class Southbound:
         return cls(remotes)
 
     def nodes(self, deadline: Deadline) -> list[Node]:
-        """Every host of this cloud, by name; not those of others that OVN is interconnected with (ovn-ic(8))."""
+        """Hosts of this cloud, sorted by name, without remote chassis of other zones (ovn-ic(8))."""
         hosts, ends, private = self.database.transact(
             [
                 select("Chassis", columns=["name", "hostname", "encaps", "other_config"]),
@@ -98,29 +98,29 @@ class Southbound:
         return sorted((_node(row, tunnels, own.get(row["name"])) for row in ours), key=lambda node: node.name)
 
     def uplinks_down(self, deadline: Deadline) -> dict[str, str]:
-        """What the agents say of uplinks that are down, as they wrote it, by host: cheap enough to be asked often."""
+        """Physical networks whose uplink is down, by host, as reported. Cheap enough for frequent polling."""
         # A map that lacks the key, or has another value for it, excludes the pair (RFC 7047, section 5.1).
         some = ["external_ids", "excludes", ["map", [[_PREFIX + _DOWN, ""]]]]
         (found,) = self.database.transact([select("Chassis_Private", some, columns=["name", "external_ids"])], deadline)
-        said = {row["name"]: _told(row).get(_DOWN, "") for row in found}
-        return {name: networks for name, networks in said.items() if networks}
+        reported = {row["name"]: _our_ids(row).get(_DOWN, "") for row in found}
+        return {name: networks for name, networks in reported.items() if networks}
 
     def mtus(self, deadline: Deadline) -> dict[str, int]:
-        """Bytes of a guest's IP packet that the tunnels of each host carry, of those whose agents know it."""
+        """MTU available to guests over each host's tunnels, where reported."""
         (found,) = self.database.transact([select("Chassis_Private", columns=["name", "external_ids"])], deadline)
-        said = {row["name"]: _mtu(_told(row)) for row in found}
-        return {name: mtu for name, mtu in said.items() if mtu}
+        reported = {row["name"]: _mtu(_our_ids(row)) for row in found}
+        return {name: mtu for name, mtu in reported.items() if mtu}
 
-    def network_ids(self, deadline: Deadline, **ids: str) -> dict[UUID, int]:
-        """What tunnels call each logical switch (its tunnel key), of those whose external_ids hold these."""
+    def tunnel_keys(self, deadline: Deadline, **ids: str) -> dict[UUID, int]:
+        """Tunnel key (network ID) of each logical switch whose external_ids include `ids`."""
         match = [includes("external_ids", {key.replace("_", "-"): value for key, value in ids.items()})] if ids else []
         columns = ["tunnel_key", "external_ids"]
         (found,) = self.database.transact([select("Datapath_Binding", *match, columns=columns)], deadline)
         known = ((map_of(row["external_ids"]).get("logical-switch"), row["tunnel_key"]) for row in found)
         return {UUID(switch): number for switch, number in known if switch}
 
-    def active(self, deadline: Deadline) -> dict[str, str]:
-        """The host that has each router's leg to the outside now, by router; those that nobody has are not there."""
+    def active_gateways(self, deadline: Deadline) -> dict[str, str]:
+        """Active gateway host by router; routers without one are left out."""
         bindings, hosts = self.database.transact(
             [
                 select("Port_Binding", ["type", "==", "chassisredirect"], columns=["logical_port", "chassis"]),
@@ -130,35 +130,36 @@ class Southbound:
         )
         names = {row["_uuid"][1]: row["name"] for row in hosts}
         return {
-            row["logical_port"].removeprefix(_LEG): names[chassis[1]]
+            row["logical_port"].removeprefix(_GATEWAY_PORT): names[chassis[1]]
             for row in bindings
             for chassis in set_of(row["chassis"])
-            if row["logical_port"].startswith(_LEG)
+            if row["logical_port"].startswith(_GATEWAY_PORT)
         }
 
-    def answers(self, deadline: Deadline) -> Answers:
-        """How far northd and the hosts have come."""
+    def config_progress(self, deadline: Deadline) -> ConfigProgress:
+        """Sequence numbers that northd and the hosts have processed."""
         northd, hosts = self.database.transact(
             [select("SB_Global", columns=["nb_cfg"]), select("Chassis_Private", columns=["name", "nb_cfg"])], deadline
         )
-        return Answers(max((row["nb_cfg"] for row in northd), default=0), {row["name"]: row["nb_cfg"] for row in hosts})
+        done = max((row["nb_cfg"] for row in northd), default=0)
+        return ConfigProgress(done, {row["name"]: row["nb_cfg"] for row in hosts})
 
-    def is_told(self, host: str, report: Report, deadline: Deadline) -> bool:
-        """Whether a host's row says what its agent wants it to, whenever that was."""
+    def is_published(self, host: str, report: Report, deadline: Deadline) -> bool:
+        """Test whether a host's row has this report, whatever its time."""
         (found,) = self.database.transact([_own(host)], deadline)
         if not found:
             return False
         ids = map_of(found[0]["external_ids"])
         return _keys(report).items() <= ids.items() and (bool(report.problems) or _PREFIX + _PROBLEMS not in ids)
 
-    def tell(self, host: str, report: Report, now: float, deadline: Deadline) -> bool:
-        """Let a host's row say what its agent knows; whether there is such a row, which ovn-controller makes.
+    def publish(self, host: str, report: Report, now: float, deadline: Deadline) -> bool:
+        """Write a report to a host's row; return False if ovn-controller has not created the row.
 
         Args:
-            host: its chassis.
-            report: what is told.
+            host: name of the chassis.
+            report: report to write.
             now: seconds since 1970.
-            deadline: when to give up.
+            deadline: deadline of the transaction.
         """
         keys = {**_keys(report), _PREFIX + _SEEN: str(int(now))}
         row = ["name", "==", host]
@@ -168,7 +169,7 @@ class Southbound:
         return bool(found)
 
     def remove(self, host: str, deadline: Deadline) -> None:
-        """Forget a host, which there need not be; a live one makes its rows anew."""
+        """Delete a host's rows, if any. A running ovn-controller recreates them."""
         self.database.transact(
             [
                 delete("Encap", ["chassis_name", "==", host]),
@@ -191,51 +192,51 @@ def _keys(report: Report) -> dict[str, str]:
         _MTU: str(report.mtu or ""),
     }
     if report.problems:
-        some = [one[:_LONGEST] for one in report.problems[:_MOST_PROBLEMS]]
+        some = [one[:_MAX_LENGTH] for one in report.problems[:_MAX_PROBLEMS]]
         more = len(report.problems) - len(some)
         values[_PROBLEMS] = json.dumps([*some, *([f"and {more} more"] if more else [])], ensure_ascii=False)
     return {_PREFIX + key: value for key, value in values.items()}
 
 
-def _told(row: Row) -> dict[str, str]:
-    """The keys of a row that are ours."""
+def _our_ids(row: Row) -> dict[str, str]:
+    """Our external_ids of a row, without the prefix."""
     ids = map_of(row["external_ids"])
     return {key.removeprefix(_PREFIX): value for key, value in ids.items() if key.startswith(_PREFIX)}
 
 
-def _mtu(told: dict[str, str]) -> int:
-    """What an agent says that tunnels carry, or 0; whatever no network can have is not believed."""
-    said = told.get(_MTU, "")
-    mtu = int(said) if said.isdecimal() and len(said) < 6 else 0
+def _mtu(ids: dict[str, str]) -> int:
+    """Reported MTU, or 0 if missing or out of range."""
+    text = ids.get(_MTU, "")
+    mtu = int(text) if text.isdecimal() and len(text) < 6 else 0
     return mtu if mtu in _MTUS else 0
 
 
-def _sentences(said: str) -> tuple[str, ...]:
-    """What an agent says of its host's problems; whatever else somebody has written there is none."""
+def _problems(text: str) -> tuple[str, ...]:
+    """Reported problems. Malformed values are ignored: every host can write them."""
     try:
-        found = json.loads(said or "[]")
+        found = json.loads(text or "[]")
     except (ValueError, RecursionError):
         return ()
-    return tuple(one[:_LONGEST] for one in found if isinstance(one, str)) if isinstance(found, list) else ()
+    return tuple(one[:_MAX_LENGTH] for one in found if isinstance(one, str)) if isinstance(found, list) else ()
 
 
 def _node(row: Row, tunnels: dict[str, tuple[str, str]], private: Row | None) -> Node:
     config = map_of(row["other_config"])
     mappings = config.get("ovn-bridge-mappings", "").split(",")
-    told = _told(private) if private else {}
-    seen = told.get(_SEEN, "")
+    ids = _our_ids(private) if private else {}
+    seen = ids.get(_SEEN, "")
     return Node(
         name=row["name"],
         hostname=row["hostname"],
         encapsulations=tuple(sorted(tunnels[end[1]] for end in set_of(row["encaps"]))),
         is_gateway="enable-chassis-as-gw" in config.get("ovn-cms-options", "").split(","),
         physical_networks=frozenset(pair.partition(":")[0] for pair in mappings if pair),
-        uplinks_down=frozenset(told.get(_DOWN, "").split()),
+        uplinks_down=frozenset(ids.get(_DOWN, "").split()),
         nb_cfg=private["nb_cfg"] if private else 0,
         nb_cfg_at=private["nb_cfg_timestamp"] / 1000 if private else 0.0,
-        agent=told.get(_AGENT, ""),
+        agent=ids.get(_AGENT, ""),
         agent_seen=int(seen) if seen.isdecimal() else 0,
-        ovs=told.get(_OVS, ""),
-        mtu=_mtu(told),
-        problems=_sentences(told.get(_PROBLEMS, ""))[: _MOST_PROBLEMS + 1],
+        ovs=ids.get(_OVS, ""),
+        mtu=_mtu(ids),
+        problems=_problems(ids.get(_PROBLEMS, ""))[: _MAX_PROBLEMS + 1],
     )

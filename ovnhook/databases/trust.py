@@ -1,4 +1,4 @@
-"""Who is let in, as a row of the northbound database: what all control hosts know, and a token that is used once."""
+"""Trust row of the northbound database: trusted clients, control hosts and join tokens, shared by control hosts."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import as_map, as_set, includes, insert, key, map_of, mutate, require, select, set_keys
 from ovnhook.resources import tables
 
-_PAUSE = 0.05  # seconds at most, before it is tried again when somebody was faster
+_MAX_BACKOFF = 0.05  # seconds, before a retry after a conflict
 
 
 class TrustRow:
-    """The row's pairs: a text that says who (``node hv1``, ``control c1``, ``token …``), and what is known of it.
-
-    Args:
-        database: the northbound one.
+    """Entries of the row (ovnhook.pki.members).
 
     Every method raises Unavailable when no server answers before the deadline.
+
+    Args:
+        database: the northbound database.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def version(self, deadline: Deadline) -> str:
-        """What is another one when the row is; "" where there is none."""
+        """Version of the row, which changes with its content; "" if there is no row."""
         where = key(uuids.TRUST)
         (found,) = self._database.transact([select(tables.DNS, where, columns=["_version"])], deadline)
         return found[0]["_version"][1] if found else ""
 
     def read(self, deadline: Deadline) -> dict[str, str]:
-        """All pairs."""
+        """Read all entries."""
         where = key(uuids.TRUST)
         (found,) = self._database.transact([select(tables.DNS, where, columns=["records"])], deadline)
         return map_of(found[0]["records"]) if found else {}
@@ -50,40 +50,40 @@ class TrustRow:
         needs: Mapping[str, str] | None = None,
         since: Mapping[str, str] | None = None,
     ) -> None:
-        """Set some pairs and take others out, in one transaction.
+        """Set and delete entries in one transaction.
 
         Args:
-            put: to be there.
-            deadline: when to give up.
-            drop: not to be there, by what they are of.
-            needs: to be there now, or nothing is changed.
-            since: all pairs that there were; if there are others now nothing is changed.
+            put: entries to set.
+            deadline: deadline of the transaction.
+            drop: keys of entries to delete.
+            needs: entries that must exist.
+            since: all entries as read before, which must be unchanged.
 
         Raises:
-            NotFound: one of `needs` is not there.
-            Conflict: there are other pairs than `since`.
+            NotFound: one of `needs` is missing. Nothing was written.
+            Conflict: the entries differ from `since`. Nothing was written.
         """
-        gone, needed = list(drop), needs or {}
+        dropped, needed = list(drop), needs or {}
         while True:
             present = self.read(deadline)
             if since is not None and present != since:
-                raise Conflict("the row of the trusted clients was changed meanwhile")
+                raise Conflict("trusted clients: concurrent change")
             if not needed.items() <= present.items():
-                raise NotFound("what this depends on has changed meanwhile")
-            if not (put.items() - present.items() or present.keys() & set(gone)):
+                raise NotFound("trusted clients: a required entry was removed meanwhile")
+            if not (put.items() - present.items() or present.keys() & set(dropped)):
                 return
             try:
-                self._write(present, put, gone, needed, deadline, whole=since is not None)
+                self._write(present, put, dropped, needed, deadline, whole=since is not None)
                 return
             except Conflict:
-                deadline.check("the row of those who are let in is changed by others all the time")
-                time.sleep(random.uniform(0, _PAUSE))
+                deadline.check("trusted clients: too many concurrent changes")
+                time.sleep(random.uniform(0, _MAX_BACKOFF))
 
     def _write(
         self,
         present: Mapping[str, str],
         put: Mapping[str, str],
-        gone: Iterable[str],
+        dropped: Iterable[str],
         needed: Mapping[str, str],
         deadline: Deadline,
         *,
@@ -95,10 +95,10 @@ class TrustRow:
             try:
                 self._database.transact([insert(tables.DNS, uuids.TRUST, row)], deadline)
                 return
-            except Conflict:  # it is there, and empty
+            except Conflict:  # the row exists and is empty
                 pass
         unchanged = [require(tables.DNS, [key(uuids.TRUST)], [{"records": as_map(present)}], ["records"])]
-        mutations = [["records", "delete", as_set(gone)], *set_keys("records", put)]
+        mutations = [["records", "delete", as_set(dropped)], *set_keys("records", put)]
         guards = [includes("records", needed)] if needed else []
         self._database.transact(
             [

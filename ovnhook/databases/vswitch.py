@@ -1,4 +1,4 @@
-"""This host's Open vSwitch database (ovs-vswitchd.conf.db(5)): who we are, which tap is which port, what leads out."""
+"""This host's Open vSwitch database (ovs-vswitchd.conf.db(5)): system-id, taps, bridge mappings and uplinks."""
 
 from __future__ import annotations
 
@@ -27,50 +27,50 @@ from ovnhook.ovsdb.operation import (
     set_of,
 )
 
-# The types of interfaces that lead to no other machine by themselves, or by a tunnel over another interface.
+# Interface types that are not uplinks: internal ones and tunnels.
 _NO_UPLINKS = frozenset(
     {"patch", "internal"}
     | {"geneve", "vxlan", "gre", "ip6gre", "erspan", "ip6erspan", "stt", "lisp", "gtpu", "bareudp", "srv6"}
 )
 
-# Marks the ports that we bound; what is left of these after a crash may be taken away.
+# Marks the interfaces that we bound, which may be removed after a crash.
 _BOUND = {"ovnhook:bound": "yes"}
 
-# Marks those that we made: libvirt makes, and removes, those of bridges and networks by itself.
-_MADE_BY = {"ovnhook:made": "yes"}
+# Marks those whose port we created; libvirt creates and removes ports of bridges and networks itself.
+_CREATED = {"ovnhook:made": "yes"}
 
-_PATIENCE = 0.5  # seconds for what is most often as it was
-_PAUSE = 0.02  # seconds between two looks whether ovn-controller is done
-_TRIES = 5  # to bind taps that somebody else plugs and unplugs at the same time
+_CACHE_TIMEOUT = 0.5  # seconds for a value that is cached and rarely changes
+_POLL_INTERVAL = 0.02  # seconds
+_ATTEMPTS = 5  # to bind taps that others plug and unplug at the same time
 
 
 @dataclass(frozen=True)
 class Binding:
-    """A tap that is to be a port.
+    """Binding of a tap to a logical switch port.
 
     Attributes:
         device: name of the tap.
         iface_id: name of the logical switch port.
-        mac: the guest's MAC.
+        mac: MAC address of the guest.
         domain: UUID of the domain.
-        libvirts: whether libvirt plugs it: where it is no port, it is not to be made one.
+        is_libvirts: libvirt plugs the tap into the bridge; it is never plugged here.
     """
 
     device: str
     iface_id: str
     mac: str
     domain: UUID
-    libvirts: bool = False
+    is_libvirts: bool = False
 
 
 @dataclass(frozen=True)
 class OvsHost:
-    """What this host has to do with other hosts: ovn-controller(8) for the keys of Open_vSwitch's external_ids.
+    """Configuration of this host for ovn-controller(8), and the state of its uplinks.
 
     Attributes:
-        southbound: where its ovn-controller finds the southbound database, or "".
-        version: of Open vSwitch, or "".
-        uplinks: for each physical network whether the bridge for it has a link outside that is up.
+        southbound: remotes of the southbound database (``ovn-remote``), or "".
+        version: version of Open vSwitch, or "".
+        uplinks: state by physical network: True if its bridge has an uplink with carrier.
     """
 
     southbound: str
@@ -79,9 +79,9 @@ class OvsHost:
 
 
 class Vswitch:
-    """Open vSwitch on this host. Safe to share between threads.
+    """Thread-safe client of this host's Open vSwitch database.
 
-    Every method raises Unavailable when it does not answer before the deadline.
+    Every method raises Unavailable when the server does not answer before the deadline.
     """
 
     def __init__(self, remote: str, bridge: str) -> None:
@@ -90,13 +90,13 @@ class Vswitch:
         self._chassis = ""
 
     def chassis(self, deadline: Deadline) -> str:
-        """This host's name in OVN: the system-id, or what it was last where Open vSwitch does not answer.
+        """System-id of this host, which is its chassis name; the last known one if Open vSwitch does not answer.
 
-        It changes when a host is set up, while the agent runs already.
+        It may change when the host is set up while the agent is running.
         """
-        ask = select("Open_vSwitch", columns=["external_ids"])
+        query = select("Open_vSwitch", columns=["external_ids"])
         try:
-            (found,) = self.database.transact([ask], deadline.half(_PATIENCE) if self._chassis else deadline)
+            (found,) = self.database.transact([query], deadline.half(_CACHE_TIMEOUT) if self._chassis else deadline)
         except Unavailable:
             if self._chassis:
                 return self._chassis
@@ -109,14 +109,14 @@ class Vswitch:
         return self._chassis
 
     def encapsulation(self, deadline: Deadline) -> tuple[str, str]:
-        """How this host's tunnels are made (``geneve``, ``vxlan``), and where they end: ovn-controller(8)."""
+        """Encapsulation type (``geneve``, ``vxlan``) and tunnel endpoint IP of this host: ovn-controller(8)."""
         (found,) = self.database.transact([select("Open_vSwitch", columns=["external_ids"])], deadline)
         ids = map_of(found[0]["external_ids"]) if found else {}
         kinds = ids.get("ovn-encap-type", "geneve").split(",")
         return ("geneve" if "geneve" in kinds else kinds[0]), ids.get("ovn-encap-ip", "").split(",")[0]
 
-    def outside(self, deadline: Deadline) -> OvsHost:
-        """Where the southbound database is, and which uplinks are up; how many taps there are doesn't matter."""
+    def host(self, deadline: Deadline) -> OvsHost:
+        """Host configuration and uplinks. The cost does not depend on the number of taps."""
         (found,) = self.database.transact([select("Open_vSwitch", columns=["external_ids", "ovs_version"])], deadline)
         row = found[0] if found else {"external_ids": ["map", []], "ovs_version": ["set", []]}
         ids = map_of(row["external_ids"])
@@ -130,19 +130,19 @@ class Vswitch:
         )
 
     def bind(self, bindings: Sequence[Binding], deadline: Deadline) -> None:
-        """Make taps ports of the integration bridge, in one transaction. What is so already stays.
+        """Plug taps into the integration bridge and set their iface-id, in one transaction. Idempotent.
 
-        A tap that libvirt has plugged already, with an iface-id of its own making, gets ours.
+        An iface-id that libvirt has set is replaced.
         """
-        for left in reversed(range(_TRIES)):
+        for left in reversed(range(_ATTEMPTS)):
             try:
                 self._bind(bindings, deadline)
-            except ConstraintViolation:  # somebody has plugged it meanwhile: libvirt, or another process of ours
+            except ConstraintViolation:  # plugged concurrently by libvirt or another process of ours
                 if not left:
                     raise
             else:
                 return
-            time.sleep(random.uniform(0, 2 * _PAUSE))
+            time.sleep(random.uniform(0, 2 * _POLL_INTERVAL))
 
     def _bind(self, bindings: Sequence[Binding], deadline: Deadline) -> None:
         if not bindings:
@@ -160,18 +160,18 @@ class Vswitch:
                 "iface-status": "active",
                 **_BOUND,
             }
-            if not found and not binding.libvirts:
-                operations += self._add(binding.device, {**ids, **_MADE_BY})
+            if not found and not binding.is_libvirts:
+                operations += self._add(binding.device, {**ids, **_CREATED})
             elif found and not ids.items() <= map_of(found[0]["external_ids"]).items():
                 operations.append(mutate("Interface", ["name", "==", binding.device], set_keys("external_ids", ids)))
         if operations:
             self.database.transact(operations, deadline)
 
     def wait_installed(self, devices: Sequence[str], deadline: Deadline) -> None:
-        """Wait until ovn-controller has told the switch what to do with these taps: external_ids:ovn-installed.
+        """Wait until ovn-controller has installed the flows of these taps (external_ids:ovn-installed).
 
         Raises:
-            Unavailable: it has not, within the time.
+            Unavailable: the deadline passed.
         """
         wanted = [select("Interface", ["name", "==", device], columns=["external_ids"]) for device in devices]
         while wanted:
@@ -179,55 +179,54 @@ class Vswitch:
             ids = [map_of(row["external_ids"]) for found in results for row in found]
             if len(ids) == len(devices) and all(one.get("ovn-installed") == "true" for one in ids):
                 return
-            deadline.check("ovn-controller has not taken up the ports")
-            time.sleep(_PAUSE)
+            deadline.check("ovn-controller has not installed the ports' flows")
+            time.sleep(_POLL_INTERVAL)
 
     def unbind(self, domain: UUID, deadline: Deadline) -> None:
-        """Take away every port of a domain that does not run here.
+        """Unplug all ports of a domain that does not run here.
 
-        Also those that libvirt has made: it takes them away itself, but for one where it gave up waiting for Open
-        vSwitch while the domain started.
+        Includes ports that libvirt created: it removes them itself, except one whose creation timed out during a start.
         """
         self._unplug([name for name, _ in self._plugged(domain, {}, deadline)], deadline)
 
     def unbind_others(self, domain: UUID, macs: Collection[str], deadline: Deadline) -> None:
-        """Take away the ports that `bind` made for other interfaces of a domain than those with these MACs."""
-        self._unplug([name for name, mac in self._plugged(domain, _MADE_BY, deadline) if mac not in macs], deadline)
+        """Unplug the ports of a domain that `bind` created, except those with these MACs."""
+        self._unplug([name for name, mac in self._plugged(domain, _CREATED, deadline) if mac not in macs], deadline)
 
-    def _plugged(self, domain: UUID, marks: Mapping[str, str], deadline: Deadline) -> list[tuple[str, str]]:
-        """Name and MAC of a domain's ports that have these marks."""
-        match = includes("external_ids", {**marks, "vm-id": str(domain)})
+    def _plugged(self, domain: UUID, ids: Mapping[str, str], deadline: Deadline) -> list[tuple[str, str]]:
+        """Name and MAC of a domain's interfaces whose external_ids include `ids`."""
+        match = includes("external_ids", {**ids, "vm-id": str(domain)})
         (found,) = self.database.transact([select("Interface", match, columns=["name", "external_ids"])], deadline)
         return [(row["name"], map_of(row["external_ids"]).get("attached-mac", "")) for row in found]
 
     def unplug(self, device: str, tap: Tap, deadline: Deadline) -> None:
-        """Take a port away from the integration bridge.
+        """Remove a port from the integration bridge.
 
         Raises:
-            Conflict: it is not the tap any more that it was.
+            Conflict: the tap has changed meanwhile.
         """
         where = [["name", "==", device]]
         (found,) = self.database.transact([select("Interface", *where, columns=["external_ids"])], deadline)
         if any(_tap(map_of(row["external_ids"])) == tap for row in found):
             self._unplug([device], deadline, require("Interface", where, found, ["external_ids"]))
 
-    def _unplug(self, devices: Sequence[str], deadline: Deadline, *needs: Operation) -> None:
+    def _unplug(self, devices: Sequence[str], deadline: Deadline, *guards: Operation) -> None:
         if not devices:
             return
         wanted = [select("Port", ["name", "==", device], columns=["_uuid"]) for device in devices]
         ports = self.database.transact(wanted, deadline)
-        gone = as_set(port["_uuid"] for found in ports for port in found)
-        change = mutate("Bridge", ["name", "==", self._bridge], [["ports", "delete", gone]])
-        self.database.transact([*needs, change], deadline)
+        uuids = as_set(port["_uuid"] for found in ports for port in found)
+        change = mutate("Bridge", ["name", "==", self._bridge], [["ports", "delete", uuids]])
+        self.database.transact([*guards, change], deadline)
 
     def taps(self, deadline: Deadline) -> dict[str, Tap]:
-        """Every interface of this host that is a guest's, by its name."""
+        """Guests' taps on this host, by name."""
         (found,) = self.database.transact([select("Interface", columns=["name", "external_ids"])], deadline)
         ids = {row["name"]: map_of(row["external_ids"]) for row in found}
         return {name: _tap(values) for name, values in ids.items() if "iface-id" in values}
 
     def _has_uplink(self, bridge: str, deadline: Deadline) -> bool:
-        """Whether a bridge is there with a link outside that is up; a guest's tap leads to no other machine."""
+        """Test for a bridge with an uplink that has carrier; a guest's tap is no uplink."""
         (bridges,) = self.database.transact([select("Bridge", ["name", "==", bridge], columns=["ports"])], deadline)
         ports = self._follow(bridges, "ports", "Port", ["interfaces"], deadline)
         columns = ["type", "link_state", "external_ids"]
@@ -241,7 +240,7 @@ class Vswitch:
     def _follow(
         self, rows: Sequence[Row], column: str, table: str, columns: Sequence[str], deadline: Deadline
     ) -> list[Row]:
-        """The rows of a table that a column of other rows refers to."""
+        """Rows of a table that a column of other rows refers to."""
         wanted = [select(table, ["_uuid", "==", one], columns=columns) for row in rows for one in set_of(row[column])]
         return [row for found in self.database.transact(wanted, deadline) for row in found]
 
@@ -256,7 +255,7 @@ class Vswitch:
                 {
                     "name": device,
                     "interfaces": ["named-uuid", interface],
-                    # Gone after a reboot of the host (ovs-vswitchd.conf.db(5), Port, other_config:transient).
+                    # Removed at boot (ovs-vswitchd.conf.db(5), Port, other_config:transient).
                     "other_config": as_map({"transient": "true"}),
                 },
             ),
@@ -265,7 +264,7 @@ class Vswitch:
 
 
 def _tap(ids: Mapping[str, str]) -> Tap:
-    """An Interface's external_ids as the guest's device that it is."""
+    """Parse external_ids of a guest's Interface."""
     return Tap(
         iface_id=ids.get("iface-id", ""),
         domain=ids.get("vm-id", ""),

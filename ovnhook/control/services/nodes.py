@@ -118,7 +118,7 @@ class Nodes:
         count = self._northbound.count_up(deadline)
         heard = 0.0  # when northd had told the hosts to answer
         while not heard or time.monotonic() - heard < _SILENCE:
-            answers = self._southbound.answers(deadline)
+            answers = self._southbound.config_progress(deadline)
             if answers.nodes.get(node.name, 0) >= count:
                 raise InUse(
                     f"node {node.name} is there: its ovn-controller answers",
@@ -137,7 +137,7 @@ class Nodes:
         return Around(
             nb_cfg=self._northbound.nb_cfg(deadline),
             ports=self._northbound.port_counts(deadline),
-            active=self._southbound.active(deadline),
+            active=self._southbound.active_gateways(deadline),
         )
 
 

@@ -122,12 +122,12 @@ class Routers:
 
     def _await_taken(self, name: str, host: str, deadline: Deadline) -> None:
         """Wait until a host has a router's leg, and keeps it: one whose switch is dead the others soon pass over."""
-        while self._southbound.active(deadline).get(name) != host:
+        while self._southbound.active_gateways(deadline).get(name) != host:
             deadline.check(f"host {host} has not taken the traffic of router {name}")
             time.sleep(_PAUSE)
         kept = Deadline.after(_KEPT)
         while kept.remaining:
-            if self._southbound.active(deadline).get(name) != host:
+            if self._southbound.active_gateways(deadline).get(name) != host:
                 raise Unavailable(
                     f"host {host} has taken the traffic of router {name}, and lost it again",
                     f"is Open vSwitch alive there? ovnhook node show {quoted(host)}",
@@ -142,7 +142,7 @@ class Routers:
         """
         soon = Deadline.after(min(_FLOWS_PATIENCE, deadline.remaining / 2))
         count = self._northbound.count_up(soon)
-        while (answers := self._southbound.answers(deadline)).nodes.get(host, 0) < count:
+        while (answers := self._southbound.config_progress(deadline)).nodes.get(host, 0) < count:
             if not soon.remaining:
                 lost = "the router is left as it is: on a host without its flows its traffic would be lost"
                 if answers.northd < count:
@@ -166,7 +166,7 @@ class Routers:
     def _active(self, deadline: Deadline) -> dict[str, str]:
         """The host that has each router's leg, or none where nobody can tell."""
         try:
-            return self._southbound.active(deadline.half(_PATIENCE))
+            return self._southbound.active_gateways(deadline.half(_PATIENCE))
         except Unavailable as error:
             _log.warning("the active gateways are not known: %s", error)
             return {}

@@ -190,7 +190,7 @@ class Status:
         )
 
     def _hosts(self, deadline: Deadline) -> _Hosts:
-        return _Hosts(tuple(self._southbound.nodes(deadline)), self._southbound.active(deadline))
+        return _Hosts(tuple(self._southbound.nodes(deadline)), self._southbound.active_gateways(deadline))
 
     def _measure(self, patience: float, deadline: Deadline, *, anew: bool) -> _Measured:
         """Count up, and look how northd and the hosts answer; once for all who ask at a time.
@@ -230,7 +230,7 @@ class Status:
         nodes: dict[str, int | None] = {}
         waited = Deadline.after(min(_SILENCE, patience))
         while True:
-            answers = self._southbound.answers(Deadline.after(patience))
+            answers = self._southbound.config_progress(Deadline.after(patience))
             took = round((time.monotonic() - counted_at) * 1000)
             if northd is None and answers.northd >= count:
                 northd = took

@@ -151,7 +151,7 @@ class Subnets:
     def _network_ids(self, deadline: Deadline, **which: str) -> dict[UUID, int]:
         """The network ids of subnets, or none where nobody can tell."""
         try:
-            return self._southbound.network_ids(deadline.half(_PATIENCE), **which)
+            return self._southbound.tunnel_keys(deadline.half(_PATIENCE), **which)
         except Unavailable as error:
             _log.warning("the network ids are not known: %s", error)
             return {}

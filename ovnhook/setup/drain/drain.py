@@ -78,7 +78,7 @@ def drain(wishes: DrainOptions, config: Config, say: Say) -> None:
     host = Host(config)
     deadline = Deadline.after(_PATIENCE)
     here = _name(host, wishes.node, deadline)
-    southbound = Southbound.of_host(host.vswitch.outside(deadline).southbound)
+    southbound = Southbound.of_host(host.vswitch.host(deadline).southbound)
     nodes = southbound.nodes(deadline)
     if wishes.node != here:
         if wishes.node not in {node.name for node in nodes}:

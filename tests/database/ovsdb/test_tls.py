@@ -113,10 +113,10 @@ def test_an_agent_tells_of_its_own_host_alone(
     there = Southbound(f"ssl:127.0.0.1:{port}")
     assert [node.name for node in there.nodes(Deadline.after(HANG))] == ["hv1", "hv2"]
     report = Report("1.0", "3.1.0", ())
-    assert there.tell("hv1", report, 1.0, Deadline.after(HANG))
-    assert there.is_told("hv1", report, Deadline.after(HANG))
+    assert there.publish("hv1", report, 1.0, Deadline.after(HANG))
+    assert there.is_published("hv1", report, Deadline.after(HANG))
     with pytest.raises(OvnhookError, match="permission error"):
-        there.tell("hv2", report, 1.0, Deadline.after(HANG))
+        there.publish("hv2", report, 1.0, Deadline.after(HANG))
     there.database.close()
     tls.configure(Config())
 
