@@ -32,9 +32,10 @@ OUTSIDE_INDEX = 254
 class Plan:
     """What a lab consists of; kept in its state folder, so that any process can find it again."""
 
-    repo: str = str(REPO)
+    trees: dict[str, str] = field(default_factory=dict)
     hypervisors: list[str] = field(default_factory=lambda: ["hv1", "hv2"])
     gateways: list[str] = field(default_factory=lambda: [CONTROL])
+    controls: list[str] = field(default_factory=lambda: [CONTROL])
     python_path: list[str] = field(default_factory=list)
     encapsulation: str = "geneve"
     services: bool = True
@@ -51,7 +52,8 @@ class Cloud:
         *,
         hypervisors: int = 2,
         gateways: Sequence[str] = (CONTROL,),
-        repo: Path | str = REPO,
+        controls: Sequence[str] = (CONTROL,),
+        trees: Mapping[str, Path] | None = None,
         python_path: Iterable[Path | str] = (),
         environment: Mapping[str, str] | None = None,
         encapsulation: str = "geneve",
@@ -60,9 +62,10 @@ class Cloud:
         self.prefix = prefix
         self.folder = state.folder(prefix)
         self.plan = Plan(
-            repo=str(Path(repo).resolve()),
+            trees={name: str(tree.resolve()) for name, tree in (trees or {}).items()},
             hypervisors=[f"hv{number}" for number in range(1, hypervisors + 1)],
             gateways=list(gateways),
+            controls=list(controls),
             python_path=[str(Path(path).resolve()) for path in python_path],
             encapsulation=encapsulation,
             hook=hook,
@@ -137,6 +140,10 @@ class Cloud:
             return OUTSIDE_INDEX
         return 10 + int(name.removeprefix("hv"))
 
+    def tree(self, name: str) -> Path:
+        """The checkout that the product's code on a host is from."""
+        return Path(self.plan.trees.get(name, REPO))
+
     def management_address(self, name: str) -> str:
         """The address of a host that carries NB, SB and libvirt."""
         return str(address(MANAGEMENT, self.index(name)))
@@ -196,7 +203,6 @@ class Cloud:
         (self.folder / "ns").mkdir()
         state.make_private(self.folder / "ns")
         state.make_mount_points([*map(Path, OWN.values()), product.site_folder()])
-        product.make_python(self.folder / "python", Path(self.plan.repo), self.plan.python_path)
         self._write_hosts()
         self.fabric.create()
         self._create(self.control)
@@ -276,10 +282,10 @@ class Cloud:
             if name == CONTROL:
                 central.install(host, self.management_address(name))
             chassis.install(host)
-            if name == CONTROL:
-                product.install_service(host, "control", self.plan.environment)
-            else:
+            if name != CONTROL:
                 hypervisor.install(host)
+            if name in self.plan.controls:
+                product.install_service(host, "control", self.plan.environment)
             product.install_service(host, "agent", self.plan.environment)
 
     @property
@@ -298,7 +304,9 @@ class Cloud:
         (self.folder / "hosts").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _create(self, host: Host) -> None:
-        host.create(self.folder / "hosts", self.folder / "python", product.site_folder())
+        python = host.folder / "python"
+        product.make_python(python, self.tree(host.name), self.plan.python_path)
+        host.create(self.folder / "hosts", python, product.site_folder())
         index = self.index(host.name)
         if host.name == OUTSIDE:
             nic = self.fabric.link(host, EXTERNAL)
@@ -315,7 +323,8 @@ class Cloud:
         if host.name == OUTSIDE:
             return
         if host.name != CONTROL:
-            product.configure(host, {"northbound": self.northbound})
+            southbound = {"southbound": self.southbound} if host.name in self.plan.controls else {}
+            product.configure(host, {"northbound": self.northbound, **southbound})
         chassis.start(
             host,
             southbound="unix:/run/ovn/ovnsb_db.sock" if host.name == CONTROL else self.southbound,
@@ -324,7 +333,7 @@ class Cloud:
             gateway=host.name in self.plan.gateways,
         )
         if host.name != CONTROL:
-            hypervisor.start(host, Path(self.plan.repo) / "hooks" / "qemu" if self.plan.hook else None)
+            hypervisor.start(host, self.tree(host.name) / "hooks" / "qemu" if self.plan.hook else None)
         chassis.wait_registered(self.control, host.name)
 
     def _meet(self, hosts: Iterable[Host]) -> None:

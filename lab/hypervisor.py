@@ -30,6 +30,9 @@ log_outputs = "3:stderr"
 """
 
 
+HOOK = "/etc/libvirt/hooks/qemu.d/ovnhook"
+
+
 def install(host: Host) -> None:
     """Give the host the daemon libvirtd."""
     host.daemons["libvirtd"] = Daemon(
@@ -55,7 +58,7 @@ def start(host: Host, hook: Path | None) -> None:
 
 def install_hook(host: Host, hook: Path) -> None:
     """Put a hook where libvirt looks for it. A libvirtd that runs without any hook has to be reloaded afterwards."""
-    target = host.outside_path("/etc/libvirt/hooks/qemu.d/ovnhook")
+    target = host.outside_path(HOOK)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(hook, target)
     target.chmod(0o755)
@@ -63,7 +66,7 @@ def install_hook(host: Host, hook: Path) -> None:
 
 def remove_hook(host: Host) -> None:
     """Take the hook away."""
-    host.outside_path("/etc/libvirt/hooks/qemu.d/ovnhook").unlink(missing_ok=True)
+    host.outside_path(HOOK).unlink(missing_ok=True)
 
 
 def socket(host: Host) -> Path:

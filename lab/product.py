@@ -22,8 +22,8 @@ def site_folder() -> Path:
     return Path(f"/usr/local/lib/python{found.stdout.strip()}/dist-packages")
 
 
-def make_python(folder: Path, repo: Path, python_path: Sequence[str]) -> None:
-    """Fill a folder that, bound over the site folder, makes ``python3 -I`` import ``ovnhook`` from the checkout.
+def make_python(folder: Path, tree: Path, python_path: Sequence[str]) -> None:
+    """Fill a folder that, bound over the site folder, makes ``python3 -I`` import ``ovnhook`` from a checkout.
 
     The folders of ``python_path`` come before Debian's own packages.
     """
@@ -31,7 +31,7 @@ def make_python(folder: Path, repo: Path, python_path: Sequence[str]) -> None:
     (folder / "ovnhook-lab.pth").write_text("".join(f"{name}\n" for name in python_path), encoding="utf-8")
     link = folder / "ovnhook"
     link.unlink(missing_ok=True)
-    link.symlink_to(repo / "ovnhook")
+    link.symlink_to(tree / "ovnhook")
 
 
 def install_command(host: Host) -> None:

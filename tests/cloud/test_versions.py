@@ -1,0 +1,167 @@
+"""Two versions on one database: agent, hook and control service of hv1 are the previous version's."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from lab import Cloud, Guest, Host
+from lab.domain import interface_xml
+from lab.hypervisor import HOOK
+from tests.cloud.test_guests import MACS
+from tests.cloud.test_hotplug import address, device
+from tests.cloud.test_migration import migrate, settled
+from tests.cloud.test_routers import ADDRESS, FLOATING, OUTSIDE
+from tests.cloud.world import World
+from tests.versions import PREVIOUS, unpack
+
+SUBNETS = {"default": "10.10.0.0/24", "green": "10.20.0.0/24"}
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A cloud with a control service of each version; the older one makes a subnet, and the newer one another."""
+    tree = unpack(PREVIOUS, tmp_path_factory.mktemp("previous"))
+    with Cloud(f"v{os.getpid()}", controls=("control", "hv1"), trees={"hv1": tree}) as cloud:
+        world = World(cloud)
+        world.be_patient()
+        world.hv1.run(["ovnhook", "subnet", "create", "default", SUBNETS["default"], "--default"])
+        world.ovnhook("subnet", "create", "green", SUBNETS["green"], "--cidr6", "fd00:20::/64")
+        yield world
+
+
+@pytest.fixture
+def world(mixed: World, request: pytest.FixtureRequest) -> Iterator[World]:
+    """The cloud without a domain; afterwards nothing is left, and neither version finds anything wrong."""
+    yield mixed
+    if request.session.testsfailed:
+        print(mixed.cloud.logs())
+    mixed.remove_domains()
+    mixed.wait_for(lambda: not mixed.left_over(), "nothing to be left over", mixed.left_over)
+    assert_well(mixed)
+
+
+def assert_well(world: World) -> None:
+    """Wait until both control services say that all is well, and then hear the same from both agents."""
+    for host in (world.control, world.hv1):
+        world.wait_for(
+            lambda: host.run(["ovnhook", "status"], check=False).returncode == 0,  # noqa: B023
+            f"all to be well for {host.name}",
+            lambda: host.run(["ovnhook", "status"], check=False).stdout,  # noqa: B023
+        )
+    for host in (world.hv1, world.hv2):
+        assert host.run(["ovnhook", "check"]).stdout == "nothing differs\n"
+
+
+def listed(host: Host, noun: str, key: str) -> list[str]:
+    """What a host's control service and command list."""
+    return sorted(one[key] for one in json.loads(host.run(["ovnhook", noun, "list", "--format", "json"]).stdout))
+
+
+def test_each_host_runs_its_version(mixed: World) -> None:
+    """What follows would hold of one version alone."""
+    modules = {host.name: host.run(["ls", str(host.folder / "python" / "ovnhook")]).stdout for host in both(mixed)}
+    assert "attachment.py" in modules["hv1"]
+    assert "attachment.py" not in modules["control"]
+    old, new = (host.read(HOOK) for host in mixed.cloud.hypervisors)
+    assert old != new
+
+
+def both(world: World) -> tuple[Host, Host]:
+    """The hosts with a control service, the one of the previous version first."""
+    return world.hv1, world.control
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["previous first", "present first"])
+def test_subnets_and_routers(world: World, order: int) -> None:
+    """What one control service makes the other one shows, changes and deletes."""
+    one, other = both(world)[::order]
+    one.run(["ovnhook", "subnet", "create", "blue", "10.1.0.0/24", "--cidr6", "fd00:1::/64", "--dns", "192.0.2.53"])
+    one.run(["ovnhook", "subnet", "create", "lone", "10.2.0.0/24", "--isolated"])
+    one.run(["ovnhook", "router", "create", "second"])
+    for host in both(world):
+        assert listed(host, "subnet", "name") == sorted([*SUBNETS, "blue", "lone"])
+        assert listed(host, "router", "name") == ["gateway", "second"]
+    other.run(["ovnhook", "subnet", "set", "blue", "--range", "10.1.0.10-10.1.0.99", "--router", "second"])
+    leg = ["--physical-network", "external", "--address", f"{ADDRESS}/24", "--next-hop", OUTSIDE]
+    other.run(["ovnhook", "router", "set", "second", *leg])
+    one.run(["ovnhook", "subnet", "set", "lone", "--mtu", "1300"])
+    shown = [json.loads(host.run(["ovnhook", "subnet", "list", "--format", "json"]).stdout) for host in both(world)]
+    for rows in shown:
+        (blue,) = (row for row in rows if row["name"] == "blue")
+        assert (blue["router"], blue["dns"]) == ("second", ["192.0.2.53"])
+    one.run(["ovnhook", "router", "set", "second", "--no-external"])
+    other.run(["ovnhook", "subnet", "delete", "blue"])
+    one.run(["ovnhook", "router", "delete", "second"])
+    other.run(["ovnhook", "subnet", "delete", "lone"])
+
+
+def test_guests_of_both_hosts(world: World) -> None:
+    """They start, reach each other, get a further interface, and move to the other version and back."""
+    names = {"old": world.hv1, "new": world.hv2}
+    guests = {
+        name: world.boot(host, name, interface_xml(MACS[number]), spare_slots=4)
+        for number, (name, host) in enumerate(names.items())
+    }
+    addresses = {name: guest.wait_address() for name, guest in guests.items()}
+    guests["old"].reach(addresses["new"])
+    guests["new"].reach(addresses["old"])
+    for number, (name, host) in enumerate(names.items(), start=2):
+        mac = MACS[number]
+        metadata = f"<domain><interface mac='{mac}' subnet='green' hostname='{name}-green'/></domain>"
+        describe = ["virsh", "metadata", name, "urn:ovnhook:domain:1", "--key", "ovn", "--set", metadata]
+        host.run([*describe, "--live", "--config"])
+        device(host, "attach-device", name, interface_xml(mac), "--live", "--config")
+        world.wait_for(lambda: mac in world.leases(name), "the lease")  # noqa: B023
+        assert address(world, guests[name], mac).startswith("10.20.0.")
+    for name, home in names.items():
+        (away,) = (host for host in world.cloud.hypervisors if host is not home)
+        (other,) = addresses.keys() - {name}
+        leases = world.leases(name)
+        for source, target in ((home, away), (away, home)):
+            migrate(world, name, source, target)
+            settled(world, name, target)
+            Guest(target, name).reach(addresses[other])
+            assert world.leases(name) == leases
+    for number, (name, host) in enumerate(names.items(), start=2):
+        mac = MACS[number]
+        device(host, "detach-device", name, interface_xml(mac), "--live", "--config")
+        world.wait_for(lambda: mac not in world.leases(name), "the lease to be gone")  # noqa: B023
+        world.destroy(host, name)
+    assert not world.ports()
+    assert {*world.leases().values()} == {*addresses.values()}
+
+
+def test_an_address_outside(world: World) -> None:
+    """A floating IP that one version makes leads to a guest on the other one's host, and back is the other's work."""
+    leg = ["--physical-network", "external", "--address", f"{ADDRESS}/24", "--next-hop", OUTSIDE]
+    hosts = dict(zip(("old", "new"), world.cloud.hypervisors, strict=True))
+    for one, other, name in ((*both(world), "new"), (*both(world)[::-1], "old")):
+        one.run(["ovnhook", "router", "set", "gateway", *leg])
+        guest = world.boot(hosts[name], name, interface_xml())
+        guest.wait_address()
+        guest.reach(OUTSIDE)
+        one.run(["ovnhook", "floating-ip", "create", FLOATING, name])
+        ping = ["busybox", "ping", "-c", "1", "-w", "2", FLOATING]
+        world.wait_for(lambda: world.cloud.outside.run(ping, check=False).returncode == 0, "an answer")  # noqa: B023
+        assert_well(world)
+        assert [listed(host, "floating-ip", "address") for host in both(world)] == [[FLOATING]] * 2
+        other.run(["ovnhook", "floating-ip", "delete", FLOATING])
+        other.run(["ovnhook", "router", "set", "gateway", "--no-external", "--force"])
+
+
+def test_isolated_guests(world: World) -> None:
+    """A subnet of a domain's own is made and ended by the agent of its host; a move changes nothing of it."""
+    for name, home, away in (("old", world.hv1, world.hv2), ("new", world.hv2, world.hv1)):
+        guest = world.boot(home, name, interface_xml(), metadata="<ovn:interface isolated='yes'/>")
+        where = guest.wait_address()
+        migrate(world, name, home, away)
+        settled(world, name, away)
+        assert [*world.leases(name).values()] == [where]
+        world.destroy(away, name)
+        for host in world.cloud.hypervisors:
+            host.run(["virsh", "undefine", name], check=False)
+        world.wait_for(lambda: listed(world.control, "subnet", "name") == [*SUBNETS], "the subnet to be gone")
