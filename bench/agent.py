@@ -27,7 +27,7 @@ from lab.waiting import accepts, until
 from ovnhook.agent import libvirtfiles
 from ovnhook.base.config import AGENT_SOCKET
 from ovnhook.databases.northbound import Northbound
-from ovnhook.domains import domainxml
+from ovnhook.domains.domainxml import DomainXML
 from ovnhook.domains.values import Domain
 from ovnhook.resources.changes import UpdatePort
 
@@ -123,7 +123,7 @@ def _start_domains(host: Host) -> list[Domain]:
         nic = interface_xml(f"52:54:00:be:cc:{number:02x}", interface_id=str(UUID(int=number + 1)))
         host.run(["virsh", "define", "/dev/stdin"], input=domain_xml(name, [nic], memory=32, dhcp="none"))
         host.run(["virsh", "start", "--paused", name], timeout=_TIMEOUT)
-        return domainxml.parse(host.run(["virsh", "dumpxml", name]).stdout.encode(), "br-int", libvirtfiles.network)
+        return DomainXML(host.run(["virsh", "dumpxml", name]).stdout.encode()).domain("br-int", libvirtfiles.network)
 
     with ThreadPoolExecutor(3) as pool:
         return list(pool.map(start, range(_OWN)))

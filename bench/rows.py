@@ -15,7 +15,7 @@ from lab.central import SCHEMA
 from ovnhook.agent import libvirtfiles
 from ovnhook.agent.host import Host as Product
 from ovnhook.base.config import Config
-from ovnhook.domains import domainxml
+from ovnhook.domains.domainxml import DomainXML
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
 
@@ -60,7 +60,7 @@ class _World:
     def by_ovnhook(self, number: int) -> Counts:
         """What a VM's start makes."""
         guest, device = Guest.new(), f"ours{number}"
-        domain = domainxml.parse(guest.plugged(device).encode(), "br-int", libvirtfiles.network)
+        domain = DomainXML(guest.plugged(device).encode()).domain("br-int", libvirtfiles.network)
 
         def remove() -> None:
             self._product.detach(domain, soon())

@@ -11,12 +11,12 @@ from ovnhook.agent import libvirtfiles
 from ovnhook.agent.hypervisor import DomainState, DomainStates
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.diagnosis.values import Difference, Domains, ManualRepair, Running
-from ovnhook.domains import domainxml
+from ovnhook.domains.domainxml import DomainXML
 from ovnhook.domains.values import Domain
 
 
 def running(seen: DomainState, bridge: str) -> Domain:
-    """A domain that runs, with the interfaces that only its definition has as those that may come back.
+    """Return a domain that runs, with the interfaces that only its definition has as those that may come back.
 
     Args:
         seen: with its live XML.
@@ -25,21 +25,26 @@ def running(seen: DomainState, bridge: str) -> Domain:
     Raises:
         InvalidRequest: its metadata asks for something that has no meaning.
     """
+    return _running_domain(DomainXML(seen.live), seen, bridge)
+
+
+def _running_domain(live: DomainXML, seen: DomainState, bridge: str) -> Domain:
     # Interfaces that have their ports stay where they are: a network that is gone since is nothing to warn of.
     network = partial(libvirtfiles.network, level=logging.DEBUG)
-    domain = domainxml.parse(seen.live, bridge, network, running=True)
-    stored = domainxml.identify(seen.definition).macs if seen.definition else ()
+    domain = live.domain(bridge, network, running=True)
+    stored = DomainXML(seen.definition).identify().macs if seen.definition else ()
     return replace(domain, defined_only_macs=tuple(mac for mac in stored if mac not in domain.macs))
 
 
 def defined(seen: DomainState, bridge: str) -> Domain:
     """A domain as it is defined, with the interfaces that it will have when it comes out of its image."""
-    domain = domainxml.identify(seen.definition)
-    saved = domainxml.identify(seen.saved).macs if seen.saved else ()
+    definition = DomainXML(seen.definition)
+    image = DomainXML(seen.saved) if seen.saved else definition
+    domain = definition.identify()
     return replace(
         domain,
-        macs=(*domain.macs, *(mac for mac in saved if mac not in domain.macs)),
-        hostnames=tuple(domainxml.asked_hostnames(seen.saved or seen.definition, bridge).items()),
+        macs=(*domain.macs, *(mac for mac in image.identify().macs if mac not in domain.macs)),
+        hostnames=tuple(image.hostnames(bridge).items()),
     )
 
 
@@ -68,10 +73,10 @@ def _silent(name: str) -> Difference:
 
 
 def _running(one: DomainState, bridge: str, invalid: list[InvalidRequest]) -> Running:
-    taps = domainxml.taps(one.live)
+    live = DomainXML(one.live)
+    taps = live.taps()
     try:
-        return Running(running(one, bridge), taps, one.paused, one.busy, hangs=one.hangs)
+        return Running(_running_domain(live, one, bridge), taps, one.paused, one.busy, hangs=one.hangs)
     except InvalidRequest as error:
         invalid.append(error)
-        known = domainxml.identify(one.live)
-        return Running(known, taps, one.paused, one.busy, is_valid=False, hangs=one.hangs)
+        return Running(live.identify(), taps, one.paused, one.busy, is_valid=False, hangs=one.hangs)

@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from ovnhook.agent.host import Host
-from ovnhook.agent.lifecycle import AGENT_SHARE, Answer, answer
+from ovnhook.agent.lifecycle import AGENT_SHARE, Answer, answer, read, refusal
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, OvnhookError, Unavailable
 from ovnhook.diagnosis.values import CheckResult
-from ovnhook.domains import domainxml
 
 _log = logging.getLogger(__name__)
 
@@ -154,13 +153,14 @@ class _Request(socketserver.BaseRequestHandler):
             self.request.sendall(f"{result.exit_code}\n{result.message}".encode())
 
     def _answer(self, operation: str, xml: bytes, deadline: Deadline) -> Answer:
+        config, domains = self.server.config, self.server.domains
         try:
-            domain = domainxml.identify(xml)
+            request = read(operation, xml, config.integration_bridge, deadline)
         except InvalidRequest as error:
-            return Answer(error.exit_code, f"ovnhook: error: {error}")
-        self.server.domains.note(domain.uuid, operation)
-        alone = self.server.domains.hold(domain.uuid, deadline, domain.name)
-        result = answer(operation, xml, self.server.host, self.server.config, deadline, alone)
+            return refusal(operation, error)
+        domain = request.domain
+        domains.note(domain.uuid, operation)
+        result = answer(request, self.server.host, config, domains.hold(domain.uuid, deadline, domain.name))
         level = logging.WARNING if result.message else logging.INFO
         _log.log(level, "%s of domain %s (%s): %s", operation, domain.name, domain.uuid, result.message or "done")
         if result.unavailable:

@@ -1,4 +1,4 @@
-"""What a call of libvirt's qemu hook means, and what is answered when it can't be done.
+"""Calls of libvirt's qemu hook: read once, carried out, and answered when they can't be.
 
 The agent answers with this, and so does the hook in its own process while the agent is away.
 See https://libvirt.org/hooks.html for when libvirt calls which operation.
@@ -16,9 +16,10 @@ from ovnhook.agent.host import Host
 from ovnhook.base import logs
 from ovnhook.base.config import Config, load
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import InvalidConfig, OvnhookError, Unavailable
+from ovnhook.base.errors import InvalidRequest, OvnhookError, Unavailable
 from ovnhook.base.text import visible
-from ovnhook.domains import domainxml
+from ovnhook.domains.domainxml import DomainXML
+from ovnhook.domains.values import Domain
 
 _log = logging.getLogger(__name__)
 
@@ -48,50 +49,82 @@ class Answer:
         object.__setattr__(self, "message", visible(self.message))
 
 
-def answer(
-    operation: str,
-    xml: bytes,
-    host: Host,
-    config: Config,
-    deadline: Deadline,
-    alone: AbstractContextManager[object] = nullcontext(),  # noqa: B008  (it has no state)
-) -> Answer:
-    """Do what an operation of the hook asks for. Never raises, and always ends by the deadline.
+@dataclass(frozen=True)
+class HookRequest:
+    """A call of the hook, as it was read.
+
+    Attributes:
+        operation: ``migrate``, ``prepare``, ``start`` or ``release``; the other ones need nothing.
+        domain: as far as the operation depends on it.
+        deadline: when the answer has to be there.
+        failure: why the interfaces that are ours are not in it, for an operation that depends on them.
+    """
+
+    operation: str
+    domain: Domain
+    deadline: Deadline
+    failure: Exception | None = None
+
+
+def read(operation: str, xml: bytes, bridge: str, deadline: Deadline) -> HookRequest:
+    """Read a call of the hook.
 
     Args:
-        operation: ``migrate``, ``prepare``, ``start`` or ``release``; the other ones need nothing.
+        operation: which one.
         xml: the domain, as libvirt writes it to the hook.
+        bridge: name of the integration bridge.
+        deadline: when the answer has to be there.
+
+    Raises:
+        InvalidRequest: it is no domain's XML at all.
+    """
+    document = DomainXML(xml)
+    domain = document.identify()
+    if operation not in ("prepare", "start"):
+        return HookRequest(operation, domain, deadline)
+    try:
+        return HookRequest(operation, document.domain(bridge, libvirtfiles.network), deadline)
+    except Exception as error:  # whatever it is: it is answered as what goes wrong later
+        return HookRequest(operation, domain, deadline, error)
+
+
+def answer(
+    request: HookRequest,
+    host: Host,
+    config: Config,
+    alone: AbstractContextManager[object] = nullcontext(),  # noqa: B008  (it has no state)
+) -> Answer:
+    """Do what a call of the hook asks for. Never raises, and always ends by its deadline.
+
+    Args:
+        request: the call.
         host: does the work.
         config: says what becomes of a start while a database is out of reach.
-        deadline: when the answer has to be there.
         alone: keeps others from working on the domain meanwhile; raises Unavailable where it can't.
     """
+    operation = request.operation
     try:
         with alone:
-            _carry_out(operation, xml, host, config, deadline)
+            _carry_out(request, host)
     except Unavailable as error:
+        said = _named(request.domain, error)
         if operation == "migrate":  # where the domain is it has its network
-            return Answer(error.exit_code, f"ovnhook: error: {_named(xml, error)}: it stays where it is")
+            return Answer(error.exit_code, f"ovnhook: error: {said}: it stays where it is")
         if operation == "release" or config.on_unavailable == "start":
-            return Answer(0, f"ovnhook: warning: {_named(xml, error)}: its network is mended later", unavailable=True)
-        return Answer(error.exit_code, f"ovnhook: error: {_named(xml, error)}", unavailable=True)
+            return Answer(0, f"ovnhook: warning: {said}: its network is mended later", unavailable=True)
+        return Answer(error.exit_code, f"ovnhook: error: {said}", unavailable=True)
     except OvnhookError as error:
-        return Answer(0 if operation == "release" else error.exit_code, f"ovnhook: error: {error}")
+        return refusal(operation, error)
     except Exception as error:
         _log.exception("%s failed for a reason that was not foreseen", operation)
-        return Answer(int(operation != "release"), f"ovnhook: error: {_named(xml, error)}: {type(error).__name__}")
+        said = _named(request.domain, error)
+        return Answer(int(operation != "release"), f"ovnhook: error: {said}: {type(error).__name__}")
     return Answer()
 
 
-def _carry_out(operation: str, xml: bytes, host: Host, config: Config, deadline: Deadline) -> None:
-    if operation == "release":
-        host.detach(domainxml.identify(xml), deadline)
-    elif operation == "migrate":
-        host.announce(domainxml.identify(xml), deadline)
-    elif operation == "prepare":
-        host.attach(domainxml.parse(xml, config.integration_bridge, libvirtfiles.network), deadline)
-    else:
-        _start(xml, host, config, deadline)
+def refusal(operation: str, error: OvnhookError) -> Answer:
+    """The answer to an operation that can't be done; that of ``release`` is no error for libvirt."""
+    return Answer(0 if operation == "release" else error.exit_code, f"ovnhook: error: {error}")
 
 
 def answer_alone(operation: str, xml: bytes, started: float, loading: float) -> Answer:
@@ -108,15 +141,28 @@ def answer_alone(operation: str, xml: bytes, started: float, loading: float) -> 
     asking = time.monotonic() - started - loading
     try:
         config = load()
-    except InvalidConfig as error:
-        return Answer(0 if operation == "release" else error.exit_code, f"ovnhook: error: {error}")
-    spent = {"ovnhook-agent": asking, "loading ovnhook": loading}
-    deadline = Deadline(started + loading + config.call_deadline - _MARGIN, started, spent)
-    return answer(operation, xml, Host(config), config, deadline)
+        spent = {"ovnhook-agent": asking, "loading ovnhook": loading}
+        deadline = Deadline(started + loading + config.call_deadline - _MARGIN, started, spent)
+        request = read(operation, xml, config.integration_bridge, deadline)
+    except InvalidRequest as error:
+        return refusal(operation, error)
+    return answer(request, Host(config), config)
 
 
-def _start(xml: bytes, host: Host, config: Config, deadline: Deadline) -> None:
-    domain = domainxml.parse(xml, config.integration_bridge, libvirtfiles.network)
+def _carry_out(request: HookRequest, host: Host) -> None:
+    if request.failure:
+        raise request.failure
+    if request.operation == "release":
+        host.detach(request.domain, request.deadline)
+    elif request.operation == "migrate":
+        host.announce(request.domain, request.deadline)
+    elif request.operation == "prepare":
+        host.attach(request.domain, request.deadline)
+    else:
+        _start(request.domain, host, request.deadline)
+
+
+def _start(domain: Domain, host: Host, deadline: Deadline) -> None:
     try:
         host.attach(domain, deadline.within(deadline.remaining * (1 - _CLEAN_UP_SHARE)))
     except Unavailable:
@@ -133,10 +179,6 @@ def _start(xml: bytes, host: Host, config: Config, deadline: Deadline) -> None:
         raise
 
 
-def _named(xml: bytes, error: Exception) -> str:
+def _named(domain: Domain, error: Exception) -> str:
     """The error with the domain's name in front, where it does not begin with it."""
-    try:
-        name = domainxml.identify(xml).name
-    except OvnhookError:
-        return str(error)
-    return str(error) if str(error).startswith("domain ") else f"domain {name}: {error}"
+    return str(error) if str(error).startswith("domain ") else f"domain {domain.name}: {error}"

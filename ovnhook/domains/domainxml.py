@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from uuid import UUID
 
 from lxml import etree
@@ -35,108 +36,93 @@ class _NoSuchInterface(InvalidRequest):
     """The metadata names an interface that the domain does not have."""
 
 
-def identify(xml: bytes) -> Domain:
-    """The domain without its interfaces, whatever its metadata says: enough to take it off the network.
-
-    Raises:
-        InvalidRequest: it is no domain's XML at all.
-    """
-    root = _root(xml)
-    macs = tuple(_mac(element) for element in root.findall("devices/interface"))
-    return Domain(
-        uuid=UUID(root.findtext("uuid")),
-        name=root.findtext("name") or "",
-        id=int(root.get("id", "-1")),
-        macs=tuple(mac for mac in macs if mac),
-    )
-
-
-def parse(xml: bytes, bridge: str, network: Networks, *, running: bool = False) -> Domain:
-    """The domain with those of its interfaces that are ours.
-
-    Interfaces of ``type='network'`` are ours once libvirt has resolved them to the integration bridge, which it has in
-    the XML from the ``start`` hook on; before, they are passed over.
+class DomainXML:
+    """The XML of a libvirt domain: read once, for all that is asked of it.
 
     Args:
         xml: the whole ``<domain>`` element.
-        bridge: name of the integration bridge.
-        network: asked for the networks of which more has to be known than that XML says.
-        running: whether it runs already: then metadata for an interface that is not there, because it was unplugged or
-            is yet to be plugged in, is passed over.
 
     Raises:
-        InvalidRequest: it is no domain's XML, or its metadata asks for something that has no meaning.
+        InvalidRequest: it is no domain's XML at all.
     """
-    root = _root(xml)
-    domain = identify(xml)
-    elements = root.findall("devices/interface")
-    try:
-        requests = _requests(root, elements, bridge, domain, running=running)
+
+    def __init__(self, xml: bytes) -> None:
+        self._root = _root(xml)
+        self._interfaces = self._root.findall("devices/interface")
+
+    def identify(self) -> Domain:
+        """Return the domain without its interfaces, whatever its metadata says: enough to take it off the network."""
+        macs = tuple(_mac(element) for element in self._interfaces)
         return Domain(
-            uuid=domain.uuid,
-            name=domain.name,
-            id=domain.id,
-            interfaces=tuple(_interfaces(elements, bridge, network, *requests)),
-            macs=domain.macs,
-            unsupported=tuple(_unsupported(elements, bridge, network, requests[0])),
+            uuid=UUID(self._root.findtext("uuid")),
+            name=self._root.findtext("name") or "",
+            id=int(self._root.get("id", "-1")),
+            macs=tuple(mac for mac in macs if mac),
         )
-    except InvalidRequest as error:
-        raise error.within(f"domain {domain.name}") from error
 
+    def domain(self, bridge: str, network: Networks, *, running: bool = False) -> Domain:
+        """Return the domain with those of its interfaces that are ours.
 
-def taps(xml: bytes) -> frozenset[str]:
-    """The names of the devices on the host that a running domain's interfaces have, ours or not.
+        Interfaces of ``type='network'`` are ours once libvirt has resolved them to the integration bridge, which it has
+        in the XML from the ``start`` hook on; before, they are passed over.
 
-    Raises:
-        InvalidRequest: it is no domain's XML at all.
-    """
-    targets = _root(xml).findall("devices/interface/target")
-    return frozenset(device for target in targets if (device := target.get("dev")))
+        Args:
+            bridge: name of the integration bridge.
+            network: asked for the networks of which more has to be known than that XML says.
+            running: whether it runs already: then metadata for an interface that is not there, because it was unplugged
+                or is yet to be plugged in, is passed over.
 
+        Raises:
+            InvalidRequest: its metadata asks for something that has no meaning.
+        """
+        known, elements = self.identify(), self._interfaces
+        try:
+            requests = _requests(self._root, elements, bridge, known, running=running)
+            return replace(
+                known,
+                interfaces=tuple(_interfaces(elements, bridge, network, *requests)),
+                unsupported=tuple(_unsupported(elements, bridge, network, requests[0])),
+            )
+        except InvalidRequest as error:
+            raise error.within(f"domain {known.name}") from error
 
-def belongings(xml: bytes) -> tuple[tuple[str, str], ...]:
-    """What a domain has beside its definition, which does not go with it from host to host while it is off.
+    def taps(self) -> frozenset[str]:
+        """Return the names of the devices on the host that a running domain's interfaces have, ours or not."""
+        targets = self._root.findall("devices/interface/target")
+        return frozenset(device for target in targets if (device := target.get("dev")))
 
-    Each is (what it is, its path), with "" for the path of what is no file or device by itself. What is reached by
-    network is no host's, and not among them.
+    def belongings(self) -> tuple[tuple[str, str], ...]:
+        """Return what a domain has beside its definition, which does not go with it from host to host while it is off.
 
-    Raises:
-        InvalidRequest: it is no domain's XML at all.
-    """
-    root = _root(xml)
-    found = []
-    for disk in root.findall("devices/disk"):
-        source, target = disk.find("source"), disk.find("target")
-        if source is None or disk.get("type") == "network":
-            continue
-        path = next((path for key in ("file", "dev", "dir") if (path := source.get(key))), "")
-        found.append((f"disk {target.get('dev')}" if target is not None else "a disk", path))
-    for nvram in root.findall("os/nvram"):
-        source = nvram.find("source")
-        if nvram.get("type") != "network":
-            path = source.get("file") if source is not None else nvram.text
-            found.append(("NVRAM", (path or "").strip()))
-    if root.find("devices/tpm/backend[@type='emulator']") is not None:
-        found.append(("TPM", ""))
-    if root.find("devices/hostdev") is not None or root.find("devices/interface[@type='hostdev']") is not None:
-        found.append(("host device", ""))
-    return tuple(found)
+        Each is (what it is, its path), with "" for the path of what is no file or device by itself. What is reached by
+        network is no host's, and not among them.
+        """
+        found = []
+        for disk in self._root.findall("devices/disk"):
+            source, target = disk.find("source"), disk.find("target")
+            if source is None or disk.get("type") == "network":
+                continue
+            path = next((path for key in ("file", "dev", "dir") if (path := source.get(key))), "")
+            found.append((f"disk {target.get('dev')}" if target is not None else "a disk", path))
+        for nvram in self._root.findall("os/nvram"):
+            source = nvram.find("source")
+            if nvram.get("type") != "network":
+                path = source.get("file") if source is not None else nvram.text
+                found.append(("NVRAM", (path or "").strip()))
+        if self._root.find("devices/tpm/backend[@type='emulator']") is not None:
+            found.append(("TPM", ""))
+        if any(self._root.find(f"devices/{one}") is not None for one in ("hostdev", "interface[@type='hostdev']")):
+            found.append(("host device", ""))
+        return tuple(found)
 
-
-def asked_hostnames(xml: bytes, bridge: str) -> dict[str, str]:
-    """The host names that a domain's metadata asks for, by MAC; none where it makes no sense.
-
-    Raises:
-        InvalidRequest: it is no domain's XML at all.
-    """
-    root = _root(xml)
-    elements = root.findall("devices/interface")
-    try:
-        requests, for_others = _requests(root, elements, bridge, identify(xml), running=True)
-    except InvalidRequest:
-        return {}
-    found = ((_mac(element), requests.get(index, for_others)) for index, element in enumerate(elements))
-    return {mac: request.hostname for mac, request in found if request and request.hostname}
+    def hostnames(self, bridge: str) -> dict[str, str]:
+        """Return the host names that the domain's metadata asks for, by MAC; none where it makes no sense."""
+        try:
+            requests, for_others = _requests(self._root, self._interfaces, bridge, self.identify(), running=True)
+        except InvalidRequest:
+            return {}
+        found = ((_mac(element), requests.get(index, for_others)) for index, element in enumerate(self._interfaces))
+        return {mac: request.hostname for mac, request in found if request and request.hostname}
 
 
 def _root(xml: bytes) -> etree._Element:

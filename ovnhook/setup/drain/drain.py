@@ -19,7 +19,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InUse, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.base.text import quoted
 from ovnhook.databases.southbound import Southbound
-from ovnhook.domains import domainxml
+from ovnhook.domains.domainxml import DomainXML
 from ovnhook.setup.drain import placement
 
 PLACE = "{node}"
@@ -171,7 +171,7 @@ class _Drain:
         guest = _settled(uuid, deadline)
         if guest is None:
             raise NotFound("it is not here any more")
-        xml = _virsh(_HERE, "dumpxml", guest.uuid).encode()
+        xml = DomainXML(_virsh(_HERE, "dumpxml", guest.uuid).encode())
         if not guest.runs:
             _check_nothing_stays_behind(guest, xml)
         refusals: dict[str, str] = {}
@@ -184,7 +184,7 @@ class _Drain:
             except OvnhookError as error:
                 refusals[target] = error.message
                 continue
-            self._interfaces[target] += max(1, len(domainxml.identify(xml).macs))
+            self._interfaces[target] += max(1, len(xml.identify().macs))
             self._say(f"moved      {guest.name} to {target}{self._autostart(guest, target)}")
             return
         if len({*refusals.values()}) == 1:
@@ -288,7 +288,7 @@ def _cancel(guest: _Guest) -> None:
         return  # there is nothing to cancel any more; what became of it is seen afterwards
 
 
-def _check_nothing_stays_behind(guest: _Guest, xml: bytes) -> None:
+def _check_nothing_stays_behind(guest: _Guest, xml: DomainXML) -> None:
     """Refuse a domain that is off and has something on this host: its definition alone would go.
 
     Raises:
@@ -297,7 +297,7 @@ def _check_nothing_stays_behind(guest: _Guest, xml: bytes) -> None:
     why = "and only the definition of a domain that is off is moved"
     if guest.is_saved:
         raise OvnhookError(f"its memory is saved on this host (managedsave), {why}")
-    for what, path in domainxml.belongings(xml):
+    for what, path in xml.belongings():
         if not path or not placement.is_shared(_filesystem(path)):
             raise OvnhookError(f"its {what}{f', {path},' if path else ''} may be on this host alone, {why}")
 

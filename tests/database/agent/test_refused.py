@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from ovnhook.agent.host import Host
-from ovnhook.agent.lifecycle import answer
+from ovnhook.agent.lifecycle import answer, read
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, OvnhookError, Unavailable
@@ -68,7 +68,7 @@ def test_a_refused_start_is_refused(
         northbound=world.server.remote, vswitch=world.vswitches["hv1"].remote, on_unavailable=on_unavailable
     )
     host = InterruptedHost(config, happens(world))
-    told = answer("start", XML, host, config, Deadline.after(2))
+    told = answer(read("start", XML, "br-int", Deadline.after(2)), host, config)
     assert told.exit_code == AlreadyExists.exit_code
     assert REFUSAL in told.message
     assert not told.unavailable

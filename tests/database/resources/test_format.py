@@ -10,7 +10,7 @@ import pytest
 from lab.waiting import HANG
 from ovnhook import __version__
 from ovnhook.agent.host import Host
-from ovnhook.agent.lifecycle import answer
+from ovnhook.agent.lifecycle import answer, read
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NewerFormat
@@ -89,7 +89,7 @@ def test_a_host_leaves_all_as_it_is(control: Control, web: Domain) -> None:
     host = Host(control.config)
 
     def call(operation: str) -> Any:
-        return answer(operation, XML.encode(), host, control.config, Deadline.after(HANG))
+        return answer(read(operation, XML.encode(), "br-int", Deadline.after(HANG)), host, control.config)
 
     for operation in ("migrate", "prepare", "start"):
         refused = call(operation)

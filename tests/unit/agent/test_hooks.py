@@ -15,6 +15,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
+from lxml import etree
 
 from lab.waiting import HANG
 from ovnhook.agent.hooks import BUSY, HookServer
@@ -24,7 +25,7 @@ from ovnhook.base import logs
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, Unavailable
-from ovnhook.domains import domainxml
+from ovnhook.domains.domainxml import DomainXML
 from tests.clock import Clock
 from tests.unit.hooks.test_qemu import OURS
 
@@ -193,10 +194,25 @@ def test_a_traceback_makes_no_message() -> None:
     assert all(line.startswith("| ") for line in others)
 
 
+@pytest.mark.parametrize("operation", ["migrate", "prepare", "start", "release"])
+def test_the_xml_is_read_once(agent: CheckingAgent, monkeypatch: pytest.MonkeyPatch, operation: str) -> None:
+    """From the socket to the answer, which names the domain."""
+    parsed = []
+    fromstring = etree.fromstring
+
+    def count(*given: Any) -> Any:
+        parsed.append(given)
+        return fromstring(*given)
+
+    monkeypatch.setattr(etree, "fromstring", count)
+    answer = agent.ask(f"{operation} {time.monotonic()}\n".encode() + OURS)
+    assert b"domain web1: 'NoneType' object has no attribute" in answer
+    assert len(parsed) == 1
+
+
 def test_more_elements_than_a_domain_can_have_are_refused() -> None:
     """Before they are parsed: three million would take longer than a start may."""
     xml = OURS.replace(b"</devices>", b"<a/>" * 100_000 + b"</devices>")
-    for read in (domainxml.identify, domainxml.taps, lambda one: domainxml.parse(one, "br-int", lambda _: None)):
-        with pytest.raises(InvalidRequest, match="it has more than 100000 tags"):
-            read(xml)
-    assert domainxml.identify(OURS.replace(b"</devices>", b"<a/>" * 90_000 + b"</devices>")).name == "web1"
+    with pytest.raises(InvalidRequest, match="it has more than 100000 tags"):
+        DomainXML(xml)
+    assert DomainXML(OURS.replace(b"</devices>", b"<a/>" * 90_000 + b"</devices>")).identify().name == "web1"

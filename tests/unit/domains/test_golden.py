@@ -18,6 +18,7 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook.base.errors import OvnhookError
 from ovnhook.domains import choice, domainxml, fitness, networkxml, plan
 from ovnhook.domains.choice import Placement
+from ovnhook.domains.domainxml import DomainXML
 from ovnhook.domains.values import Domain, Interface
 from ovnhook.resources.changes import AddLease, AddPort, Change, ClaimMac, NeedSubnet, Registry, SetHolding, SetNames
 from ovnhook.resources.state import Observed
@@ -85,7 +86,7 @@ def test_the_domain_can_always_be_taken_off(name: str) -> None:
     """Whatever the metadata says, the domain is known by UUID and MACs, so that its ports can be removed."""
     xml = (GOLDEN / f"{name}.xml").read_bytes()
     try:
-        domain = domainxml.identify(xml)
+        domain = DomainXML(xml).identify()
     except OvnhookError:
         assert "this is not the XML of a libvirt domain" in (GOLDEN / f"{name}.plan").read_text()
         return
@@ -97,7 +98,7 @@ def test_the_domain_can_always_be_taken_off(name: str) -> None:
 def _lines(xml: bytes) -> Iterator[str]:
     """What is read from a domain's XML, and the changes that it leads to, or the error."""
     try:
-        domain = domainxml.parse(xml, "br-int", NETWORKS.get)
+        domain = DomainXML(xml).domain("br-int", NETWORKS.get)
         yield f"domain {domain.name}, {domain.uuid}, run {domain.id}"
         for interface in domain.interfaces:
             yield _interface(interface)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.domains import domainxml
+from ovnhook.domains.domainxml import DomainXML
 from ovnhook.domains.values import InterfaceType
 
 XML = """<domain id='3'><name>web1</name><uuid>b0b760f6-c243-4921-961b-fb38061dec03</uuid>
@@ -26,8 +26,8 @@ def test_metadata_for_an_interface_that_is_not_there(name: str) -> None:
     others = "<ovn:interface subnet='blue'/>"
     xml = XML.format(metadata=f"<ovn:interface {name} subnet='green'/>{others}").encode()
     with pytest.raises(InvalidRequest, match="domain web1: metadata: "):
-        domainxml.parse(xml, "br-int", unknown)
-    (interface,) = domainxml.parse(xml, "br-int", unknown, running=True).interfaces
+        DomainXML(xml).domain("br-int", unknown)
+    (interface,) = DomainXML(xml).domain("br-int", unknown, running=True).interfaces
     assert (interface.kind, interface.request.subnet) == (InterfaceType.BRIDGE, "blue")
 
 
@@ -35,18 +35,18 @@ def test_other_faults_of_the_metadata_are_no_better_while_it_runs() -> None:
     """They are told then, too."""
     for wrong in ("<ovn:interface mac='nonsense'/>", "<ovn:interface index='x'/>", "<ovn:interface subnet=''/>"):
         with pytest.raises(InvalidRequest):
-            domainxml.parse(XML.format(metadata=wrong).encode(), "br-int", unknown, running=True)
+            DomainXML(XML.format(metadata=wrong).encode()).domain("br-int", unknown, running=True)
 
 
 def test_taps_are_those_of_all_interfaces() -> None:
     """Also of those that are not ours."""
-    assert domainxml.taps(XML.format(metadata="").encode()) == {"vnet0", "vnet1"}
+    assert DomainXML(XML.format(metadata="").encode()).taps() == {"vnet0", "vnet1"}
 
 
 def test_what_no_start_may_have_does_not_stop_what_runs() -> None:
     """A VLAN tag is noted beside the interface, which is ours all the same."""
     xml = XML.format(metadata="").encode().replace(b"<virtualport", b"<vlan><tag id='42'/></vlan><virtualport", 1)
-    domain = domainxml.parse(xml, "br-int", unknown, running=True)
+    domain = DomainXML(xml).domain("br-int", unknown, running=True)
     assert [one.mac for one in domain.interfaces] == ["52:54:00:00:00:01"]
     (unsupported,) = domain.unsupported
     assert (unsupported.mac, "tag 42" in unsupported.what) == ("52:54:00:00:00:01", True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ovnhook.base.errors import InvalidRequest, NotFound, OvnhookError, Unavailable
-from ovnhook.domains import domainxml
+from ovnhook.domains.domainxml import DomainXML
 from ovnhook.resources.chassis import Node
 from ovnhook.setup.drain.placement import emptiest_first, is_shared, others
 
@@ -76,4 +76,4 @@ XML = """<domain><name>web1</name><uuid>b0b760f6-c243-4921-961b-fb38061dec03</uu
     ],
 )
 def test_what_a_domain_has_beside_its_definition(os: str, devices: str, tpm: str, found: list[tuple[str, str]]) -> None:
-    assert domainxml.belongings(XML.format(os=os, devices=devices, tpm=tpm).encode()) == tuple(found)
+    assert DomainXML(XML.format(os=os, devices=devices, tpm=tpm).encode()).belongings() == tuple(found)
