@@ -10,7 +10,7 @@ import pytest
 
 from lab import Cloud, Guest, Host
 from lab.domain import interface_xml
-from lab.hypervisor import HOOK
+from lab.hypervisor import HOOK, install_hook
 from tests.cloud.test_guests import MACS
 from tests.cloud.test_hotplug import address, device
 from tests.cloud.test_migration import migrate, settled
@@ -133,6 +133,24 @@ def test_guests_of_both_hosts(world: World) -> None:
         world.destroy(host, name)
     assert not world.ports()
     assert {*world.leases().values()} == {*addresses.values()}
+
+
+@pytest.mark.parametrize("agent", ["agent", "agent away"])
+def test_a_hook_of_the_previous_version(world: World, agent: str) -> None:
+    """It is a conffile, and may stay when the package is upgraded: the agent answers it, or it does the work itself."""
+    hv2 = world.hv2
+    install_hook(hv2, world.cloud.tree("hv1") / "hooks" / "qemu")
+    try:
+        if agent == "agent away":
+            hv2.daemon("agent").stop()
+        guest = world.boot(hv2, "kept", interface_xml())
+        where = guest.wait_address()
+        assert [*world.leases("kept").values()] == [where]
+        world.destroy(hv2, "kept")
+        assert not world.ports()
+    finally:
+        install_hook(hv2, world.cloud.tree("hv2") / "hooks" / "qemu")
+        hv2.daemon("agent").start()
 
 
 def test_an_address_outside(world: World) -> None:
