@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from lab.waiting import HANG
 from ovnhook import __version__
 from ovnhook.agent.host import Host
 from ovnhook.agent.lifecycle import answer, read
+from ovnhook.api.v1 import changes_pb2, changes_pb2_grpc
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NewerFormat
@@ -104,6 +106,20 @@ def test_a_host_leaves_all_as_it_is(control: Control, web: Domain) -> None:
     write(control.northbound, FORMAT)
     assert call("release").message == ""
     assert not [port for port in host.northbound.ports(Deadline.after(HANG)) if port.domain == web.uuid]
+
+
+@pytest.mark.usefixtures("web")
+def test_a_watcher_is_told(control: Control) -> None:
+    """One that watches already, and one that begins."""
+    with control.channel() as channel:
+        request = changes_pb2.WatchChangesRequest(existing=True)
+        early = changes_pb2_grpc.ChangesStub(channel).WatchChanges(request, timeout=HANG)
+        next(early)
+        write(control.northbound, NEWER)
+        for call in (early, changes_pb2_grpc.ChangesStub(channel).WatchChanges(request, timeout=HANG)):
+            with pytest.raises(grpc.RpcError) as ended:
+                list(call)
+            assert (ended.value.code(), ended.value.details()) == (grpc.StatusCode.FAILED_PRECONDITION, WORDS)
 
 
 @pytest.mark.usefixtures("web")
