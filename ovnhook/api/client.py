@@ -122,16 +122,16 @@ class Client:
         fields = {"secret": token.secret, "request": request.decode(), "address": address}
         return self._anywhere(token.servers, (ca,), _LOOK, "Enrol", fields)
 
-    def is_let_in(self, servers: Sequence[str], shown: Files) -> bool:
-        """Whether one of some control hosts, each HOST:PORT, lets in who shows these.
+    def is_trusted(self, servers: Sequence[str], files: Files) -> bool:
+        """Test whether one of the servers, each HOST:PORT, accepts a client certificate.
 
         Raises:
-            Unavailable: none can be reached.
+            Unavailable: no server is reachable.
         """
-        # Another one each time: it has to connect anew, and at once.
+        # A new client, and so a new connection, each time.
         client = Client(self._socket, self._patience)
         try:
-            client._anywhere(servers, _contents(shown), "", "ListNodes", {"page_size": 1})
+            client._anywhere(servers, _contents(files), "", "ListNodes", {"page_size": 1})
         except PermissionDenied:
             return False
         except Unavailable:

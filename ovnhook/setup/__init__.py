@@ -1,1 +1,1 @@
-"""Sets a host up: what is to be so on it, step by step."""
+"""Set-up of a host in idempotent steps."""

@@ -1,4 +1,4 @@
-"""The certificate authority of a cloud, and the certificate that a control host has of it."""
+"""Certificate authority of a cloud, and a control host's certificate."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from ovnhook.pki.keyfiles import PUBLIC, SECRET, AuthorityFiles
 from ovnhook.pki.token import Token
 from ovnhook.pki.x509 import Authority, Subject
 from ovnhook.setup import enrolment
-from ovnhook.setup.enrolment import Door
+from ovnhook.setup.enrolment import ControlClient
 from ovnhook.setup.step import Step
 
 
 def steps(files: AuthorityFiles, name: str, address: str) -> Iterator[Step]:
-    """There is an authority, and this host has a certificate of it.
+    """Create the authority and this host's certificate, if missing.
 
     Args:
-        files: where they are.
-        name: of this host.
-        address: that others reach it at.
+        files: files of the authority.
+        name: name of this host.
+        address: address of this host.
     """
-    yield Step("the certificate authority is there", lambda: _is_there(files), lambda: _make(files))
+    yield Step("the certificate authority exists", lambda: _exists(files), lambda: _create(files))
     yield Step(
-        f"this host has a certificate as control host {name} at {address}",
-        lambda: _is_good(files, name, address),
+        f"this host has a certificate for control host {name} at {address}",
+        lambda: _is_valid(files, name, address),
         lambda: _issue(files, name, address),
     )
 
 
-def joined(files: AuthorityFiles, token: Token, address: str, door: Door) -> Iterator[Step]:
-    """This host has the authority of other control hosts, and a certificate of it.
+def joined(files: AuthorityFiles, token: Token, address: str, client: ControlClient) -> Iterator[Step]:
+    """Obtain the authority of other control hosts, and this host's certificate.
 
     Args:
-        files: where they are.
-        token: that lets this host in.
-        address: that others reach it at.
-        door: the control service of one of them.
+        files: files of the authority.
+        token: join token.
+        address: address of this host.
+        client: client of another host's control service.
 
     Raises:
         InvalidRequest: the token is not for a control host.
@@ -48,52 +48,52 @@ def joined(files: AuthorityFiles, token: Token, address: str, door: Door) -> Ite
     own = files.own
     if own.certificate.exists() and x509.fingerprint(own.certificate.read_bytes()) != token.fingerprint:
         raise InUse(
-            f"this host has an authority of its own, in {files.folder}, with which others may have joined",
-            "to give it up: ovnhook control backup FILE; mv it away; then again",
+            f"this host already has a certificate authority, in {files.folder}, that other hosts may use",
+            "to discard it: ovnhook control backup FILE; mv it away; then repeat",
         )
     yield Step(
-        f"this host has the authority of {', '.join(enrolment.hosts(token))}",
+        f"this host has the certificate authority of {', '.join(enrolment.hosts(token))}",
         own.certificate.exists,
-        lambda: _join(files, token, address, door),
+        lambda: _join(files, token, address, client),
     )
     yield from steps(files, token.name, address)
 
 
 def renew(files: AuthorityFiles) -> Step:
-    """A control host's own certificate is good for a while yet."""
+    """Renew a control host's certificate if needed."""
     own = files.databases.certificate.read_bytes()
     name, (address, *_) = x509.subject_of(own).name, x509.addresses_of(own)
     return Step(
-        f"the certificate of control host {name} is good for a while",
-        lambda: _is_good(files, name, address),
+        f"the certificate of control host {name} is up to date",
+        lambda: _is_valid(files, name, address),
         lambda: _issue(files, name, address),
     )
 
 
-def _is_there(files: AuthorityFiles) -> bool:
+def _exists(files: AuthorityFiles) -> bool:
     if not files.own.certificate.exists():
         return False
     files.load()
     return True
 
 
-def _make(files: AuthorityFiles) -> None:
-    made = Authority.new(keyfiles.read(files.own.key))  # with a key that others may trust already
+def _create(files: AuthorityFiles) -> None:
+    made = Authority.new(keyfiles.read(files.own.key))  # an existing key may be trusted by others already
     files.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    # The certificate is written last: with it the authority is there.
+    # The certificate is written last: it marks the authority as complete.
     keyfiles.write(files.own.key, made.key, SECRET)
     keyfiles.write(files.own.certificate, made.certificate, PUBLIC)
 
 
-def _join(files: AuthorityFiles, token: Token, address: str, door: Door) -> None:
-    ca, answer = enrolment.enrol(token, _key(files), address, door)
-    keyfiles.write(files.databases.ca, ca, PUBLIC)  # who else is let in is known when this host's database is
+def _join(files: AuthorityFiles, token: Token, address: str, client: ControlClient) -> None:
+    ca, answer = enrolment.enrol(token, _key(files), address, client)
+    keyfiles.write(files.databases.ca, ca, PUBLIC)  # trusted clients are added once this host's database is up
     keyfiles.write(files.own.key, answer["authority_key"].encode(), SECRET)
     keyfiles.replace_certificate(files.databases, answer["certificate"].encode())
     keyfiles.write(files.own.certificate, ca, PUBLIC)
 
 
-def _is_good(files: AuthorityFiles, name: str, address: str) -> bool:
+def _is_valid(files: AuthorityFiles, name: str, address: str) -> bool:
     found, key = keyfiles.read(files.databases.certificate), keyfiles.read(files.databases.key)
     try:
         return (
@@ -103,18 +103,18 @@ def _is_good(files: AuthorityFiles, name: str, address: str) -> bool:
             and x509.matches(found, key)
             and not x509.needs_renewal(found)
         )
-    except InvalidRequest:  # a file that was cut off
+    except InvalidRequest:  # a truncated file
         return False
 
 
 def _issue(files: AuthorityFiles, name: str, address: str) -> None:
-    # The key stays: the certificate, which is replaced at once, is its own before and after.
+    # The key is kept, so that it matches the certificate before and after the replacement.
     made = files.load().issue_server(x509.request(_key(files)), name, [address])
     keyfiles.replace_certificate(files.databases, made)
 
 
 def _key(files: AuthorityFiles) -> bytes:
-    """This host's key, a new one if there was none, or not all of one."""
+    """Read this host's private key; generate one if missing or incomplete."""
     path = files.databases.key
     if not keyfiles.is_key(path):
         keyfiles.write(path, x509.new_key(), SECRET)

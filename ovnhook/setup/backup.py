@@ -1,7 +1,7 @@
-"""A cloud as one file: the northbound database, and the key that its certificates are signed with.
+"""Backup of a cloud in one file: the northbound database and the certificate authority.
 
-The rest follows from these. northd derives the southbound database, hosts' agents mend what has changed since, and
-certificates are made anew.
+Everything else is derived: northd rebuilds the southbound database, agents reconcile their hosts, and certificates are
+issued again.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from ovnhook.setup.step import Step
 
 _FORMAT = 1
 _MANIFEST, _ROWS, _KEY, _CERTIFICATE = "manifest.json", "northbound.ovsdb", "ca/ca.key", "ca/ca.pem"
-_PATIENCE = 30.0  # seconds
-_ANSWER = 5.0  # seconds
+_TIMEOUT = 30.0  # seconds
+_PING_TIMEOUT = 5.0  # seconds
 _WHERE = "systemctl status ovn-ovsdb-server-nb"
 
 
 @dataclass(frozen=True)
 class Backup:
-    """What is in the file.
+    """Content of a backup.
 
     Attributes:
-        taken: when, in words.
-        host: on which host.
-        northbound: the database.
-        authority: who signs the cloud's certificates, if the host had that.
+        taken: time of the backup, as text.
+        host: host that it was taken on.
+        northbound: snapshot of the northbound database.
+        authority: certificate authority, if the host had one.
     """
 
     taken: str
@@ -59,17 +59,17 @@ class Backup:
 
 
 def save(path: Path, config: Config) -> Backup:
-    """Write what the cloud is now to a new file, which root alone may read; all of it is there, or no file.
+    """Write a backup to a new file, atomically and readable by root only.
 
     Raises:
-        AlreadyExists: there is such a file.
-        NotFound: there is no directory for it.
+        AlreadyExists: the file exists.
+        NotFound: its directory does not exist.
         Unavailable: the database does not answer.
     """
     if path.exists():
-        raise AlreadyExists(f"{path} is there already", "a backup is never written over; choose another name")
+        raise AlreadyExists(f"{path} already exists", "a backup is never overwritten; choose another name")
     if not path.parent.is_dir():
-        raise NotFound(f"{path.parent} is no directory")
+        raise NotFound(f"{path.parent} is not a directory")
     rows = _read(config)
     files = keyfiles.AuthorityFiles(keyfiles.AUTHORITY)
     authority = files.load() if files.own.key.exists() else None
@@ -86,55 +86,55 @@ def load(path: Path) -> Backup:
     """Read a backup.
 
     Raises:
-        NotFound: there is no such file.
-        InvalidRequest: it is no backup, not all of it is there, or another version of ovnhook wrote it.
+        NotFound: no such file.
+        InvalidRequest: not a backup, a damaged one, or one with an unsupported format.
     """
     try:
         members = _unpacked(path.read_bytes())
         manifest = json.loads(members[_MANIFEST])
         if manifest["format"] != _FORMAT:
             raise InvalidRequest(
-                f"ovnhook {manifest['ovnhook']} wrote it in a way that this version does not know",
+                f"unsupported format, written by ovnhook {manifest['ovnhook']}",
                 "restore it with that version or a newer one",
             )
         authority = x509.Authority(members[_KEY], members[_CERTIFICATE]) if _KEY in members else None
         return Backup(manifest["taken"], manifest["host"], snapshot.parse(members[_ROWS]), authority)
     except FileNotFoundError as error:
-        raise NotFound(f"there is no file {path}") from error
+        raise NotFound(f"no such file: {path}") from error
     except OSError as error:  # gzip.BadGzipFile is one
         raise InvalidRequest(f"{path}: {error.strerror or error}") from error
     except InvalidRequest as error:
         raise error.within(str(path)) from error
     except (EOFError, zlib.error, tarfile.TarError, LookupError, TypeError, ValueError) as error:
-        raise InvalidRequest(f"{path} is no backup, or a damaged one, or was cut off ({error!r})") from error
+        raise InvalidRequest(f"{path} is not a backup, or damaged or truncated ({error!r})") from error
 
 
 def steps(backup: Backup, config: Config) -> Iterator[Step]:
-    """What makes the cloud what it was; whatever is in the way is found before anything is changed.
+    """Steps of a restore. Preconditions are checked before anything is changed.
 
     Raises:
-        InvalidRequest: the database here can't hold what is in the backup.
-        NewerFormat: a newer version wrote what is in the backup, or here.
+        InvalidRequest: the backup does not fit the schema of this database.
+        NewerFormat: a newer version wrote the backup, or the database.
         AlreadyExists: this host has another certificate authority.
         Unavailable: the database does not answer.
     """
     if backup.authority:
         _check_authority(backup.authority)
-    yield Step("the northbound database answers", lambda: _answers(config), within=120, hint=_WHERE)
+    yield Step("the northbound database answers", lambda: _answers(config), timeout=120, hint=_WHERE)
     now = snapshot.parse(_read(config))
     snapshot.check_fits(backup.northbound, now)
     for rows in (backup.northbound.rows, now.rows):
         _check_format(rows)
     if backup.authority:
-        yield _signs(backup.authority)
-    yield _is_as_it_was(backup, config)
+        yield _restore_authority(backup.authority)
+    yield _restore_database(backup, config)
 
 
 def _check_authority(wanted: x509.Authority) -> None:
     own = keyfiles.AuthorityFiles(keyfiles.AUTHORITY).own
     if keyfiles.read(own.certificate) not in (b"", wanted.certificate):
         raise AlreadyExists(
-            f"this host has another certificate authority than the backup, in {own.certificate.parent}",
+            f"this host has a different certificate authority from the backup's, in {own.certificate.parent}",
             f"mv {own.certificate.parent} away, restore, and set this host up again with ovnhook node init",
         )
 
@@ -142,31 +142,31 @@ def _check_authority(wanted: x509.Authority) -> None:
 def _check_format(rows: Rows) -> None:
     registry = rows[DNS].get(str(uuids.REGISTRY))
     if registry:
-        with suppress(BrokenRow):  # a damaged one is what a backup is for
+        with suppress(BrokenRow):  # the restore repairs a damaged one
             read_registry(registry)
 
 
-def _signs(wanted: x509.Authority) -> Step:
+def _restore_authority(wanted: x509.Authority) -> Step:
     own = keyfiles.AuthorityFiles(keyfiles.AUTHORITY).own
 
-    def is_so() -> bool:
+    def is_done() -> bool:
         return (keyfiles.read(own.key), keyfiles.read(own.certificate)) == (wanted.key, wanted.certificate)
 
-    def make_so() -> None:
+    def apply() -> None:
         own.key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         keyfiles.write(own.key, wanted.key, keyfiles.SECRET)
         keyfiles.write(own.certificate, wanted.certificate, keyfiles.PUBLIC)
 
-    return Step(f"certificates are signed with the key in {own.key}", is_so, make_so)
+    return Step(f"{own.key} is the certificate authority's key from the backup", is_done, apply)
 
 
-def _is_as_it_was(backup: Backup, config: Config) -> Step:
-    """The database is made what it was, once: from then on hosts change it again."""
+def _restore_database(backup: Backup, config: Config) -> Step:
+    """Restore the database once: hosts change it again immediately."""
     written = False
 
-    def make_so() -> None:
+    def apply() -> None:
         nonlocal written
-        deadline = Deadline.after(_PATIENCE)
+        deadline = Deadline.after(_TIMEOUT)
         database = Database(config.northbound, NORTHBOUND)
         while not written:
             now = snapshot.parse(_read(config))
@@ -175,30 +175,30 @@ def _is_as_it_was(backup: Backup, config: Config) -> Step:
                 database.transact(snapshot.operations(change, now), deadline)
                 written = True
             except Conflict:
-                deadline.check("hosts make and remove ports all the time")
+                deadline.check("northbound database: too many concurrent changes")
             finally:
                 database.close()
 
     now = snapshot.parse(_read(config))
     change = snapshot.difference(backup.northbound, now)
-    what = f"the northbound database is as it was on {backup.host} at {backup.taken}"
-    return Step(f"{what}: {change}" if change else what, lambda: written or not change, make_so)
+    goal = f"the northbound database matches the backup of {backup.host}, taken at {backup.taken}"
+    return Step(f"{goal}: {change}" if change else goal, lambda: written or not change, apply)
 
 
 def _answers(config: Config) -> bool:
     try:
-        _ask(config)
+        _ping(config)
     except Unavailable:
         return False
     return True
 
 
-def _ask(config: Config) -> None:
-    """Find out whether the database answers; what is wrong is said better by this than by the tool."""
+def _ping(config: Config) -> None:
+    """Query the database: our error messages are better than those of ovsdb-client."""
     tls.configure(config)
     database = Database(config.northbound, NORTHBOUND)
     try:
-        database.transact([select("NB_Global", columns=["_uuid"])], Deadline.after(_ANSWER))
+        database.transact([select("NB_Global", columns=["_uuid"])], Deadline.after(_PING_TIMEOUT))
     except OvnhookError as error:
         raise type(error)(error.message, _WHERE) from error
     finally:
@@ -206,13 +206,13 @@ def _ask(config: Config) -> None:
 
 
 def _read(config: Config) -> bytes:
-    """The northbound database, as ovsdb-client(1) writes it, read by one transaction."""
-    _ask(config)
-    shown = {"private-key": "private_key", "certificate": "certificate", "ca-cert": "ca"}
+    """Read the northbound database in one transaction, in the format of ovsdb-client(1)."""
+    _ping(config)
+    options = {"private-key": "private_key", "certificate": "certificate", "ca-cert": "ca"}
     files = [
-        f"--{option}={path}" for option, name in shown.items() if (path := getattr(config, f"database_{name}"))
+        f"--{option}={path}" for option, name in options.items() if (path := getattr(config, f"database_{name}"))
     ]  # fmt: skip
-    # A member of a cluster that does not lead it has every row as well.
+    # Followers of a cluster have all rows as well.
     argv = ("--timeout=30", "--no-leader-only", *files, "backup", config.northbound, NORTHBOUND)
     return run("ovsdb-client", *argv, hint=_WHERE).encode()
 
@@ -228,7 +228,7 @@ def _packed(members: dict[str, bytes]) -> bytes:
 
 
 def _unpacked(packed: bytes) -> dict[str, bytes]:
-    # Unpacked as a whole first, which finds out whether it is whole.
+    # Decompressed completely first, which detects a truncated file.
     with tarfile.open(fileobj=io.BytesIO(gzip.decompress(packed)), mode="r:") as tar:
         found = {info.name: tar.extractfile(info) for info in tar if info.isfile()}
         return {name: file.read() for name, file in found.items() if file}

@@ -1,4 +1,4 @@
-"""OVN's central part, on a host that nobody else reaches it on."""
+"""OVN central on this host: databases and northd, and the check that they listen locally only."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from functools import partial
 
 from ovnhook.base.config import Config
 from ovnhook.base.errors import InUse, OvnhookError
-from ovnhook.setup.command import holds, run
+from ovnhook.setup.command import run, succeeds
 from ovnhook.setup.services import enabled, started
 from ovnhook.setup.step import Step
 
 _ANSWER = "--timeout=3"  # seconds
-_ANY = "--no-leader-only"  # a member of a cluster that does not lead it answers as well
+_ANY = "--no-leader-only"  # accepts any member of a cluster
 
 
 def steps() -> Iterator[Step]:
-    """Both databases and northd run, and listen to this host alone."""
+    """Start both databases and northd, and refuse listeners without TLS."""
     yield enabled("ovn-central", "ovn-central")
     for unit in ("ovn-ovsdb-server-nb", "ovn-ovsdb-server-sb", "ovn-northd"):
         yield started(unit)
@@ -26,7 +26,7 @@ def steps() -> Iterator[Step]:
         yield Step(
             f"the {name} database answers",
             partial(_answers, tool),
-            within=120,
+            timeout=120,
             hint=f"systemctl status ovn-ovsdb-server-{name[0]}b",
         )
         control = f"/run/ovn/ovn{name[0]}b_db.ctl"
@@ -35,71 +35,72 @@ def steps() -> Iterator[Step]:
 
 
 def check_own(config: Config) -> None:
-    """Refuse a host whose configuration leads to another one's databases.
+    """Refuse a configuration with databases on other hosts.
 
     Raises:
-        InUse: it does.
+        InUse: a database is on another host.
     """
     for key in ("northbound", "southbound"):
         there = getattr(config, key)
         if there != getattr(Config, key):  # the default is this host's
             raise InUse(
-                f"ovnhook.toml says that the {key} database is at {there}, and not on this host",
-                f"to have all on this host, take '{key}' out of /etc/ovnhook/ovnhook.toml",
+                f"ovnhook.toml: the {key} database is at {there}, not on this host",
+                f"to use this host's database, remove '{key}' from /etc/ovnhook/ovnhook.toml",
             )
 
 
 def check_private(name: str, tool: str, targets: Sequence[str]) -> None:
-    """Refuse a database that others may write to who show no certificate.
+    """Refuse a database that other hosts can write to without a certificate.
 
     Args:
-        name: of the database, for people.
-        tool: that sets where it listens.
-        targets: where it listens, as the tool tells.
+        name: name of the database, for the message.
+        tool: tool that configures its listeners.
+        targets: its connection methods.
 
     Raises:
-        InUse: it listens in the clear, not to this host alone.
+        InUse: it listens without TLS on an address other than loopback.
     """
     for target in targets:
         kind, _, rest = target.partition(":")
         if kind == "ptcp" and not _is_loopback(rest.partition(":")[2]):
             raise InUse(
-                f"the {name} database listens on {target}: whoever reaches that may change the network",
-                f"where no other host needs it: {tool} del-connection; /etc/default/ovn-central",
+                f"the {name} database listens on {target}, without TLS: every host that reaches it can change the"
+                " network",
+                f"if no other host needs it: {tool} del-connection; /etc/default/ovn-central",
             )
 
 
 def connections(tool: str) -> dict[str, str]:
-    """Where a database listens, each with the role of those who connect there.
+    """Listeners of a database: RBAC role by connection method.
 
     Args:
         tool: ``ovn-nbctl`` or ``ovn-sbctl``.
     """
     found = {}
     for line in run(tool, _ANSWER, "--no-leader-only", "get-connection").splitlines():
-        role = re.search(r'role="(.*?)"', line)  # the southbound database alone has any
+        role = re.search(r'role="(.*?)"', line)  # southbound only
         found[line.split()[-1]] = role[1] if role else ""
     return found
 
 
 def listen(tool: str, targets: Mapping[str, str]) -> None:
-    """Let a database listen there, and nowhere else.
+    """Replace the listeners of a database.
 
     Args:
         tool: ``ovn-nbctl`` or ``ovn-sbctl``.
-        targets: as `connections` tells them.
+        targets: listeners, as in `connections`.
     """
     words: list[str] = []
     for target, role in sorted(targets.items(), key=lambda one: one[1]):
-        words += [f"role={role}"] if role else []  # it holds for all targets after it
+        words += [f"role={role}"] if role else []  # applies to all targets after it
         words += [target]
     run(tool, _ANSWER, "--no-leader-only", "set-connection", *words)
 
 
 def _answers(tool: str) -> bool:
     try:
-        return holds(tool, _ANSWER, _ANY, "get-connection")
-    except OvnhookError:  # it ends itself by a signal when nobody answers in time
+        return succeeds(tool, _ANSWER, _ANY, "get-connection")
+    except OvnhookError:  # a timeout, which ends it with a signal
         return False
 
 

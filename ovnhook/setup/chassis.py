@@ -1,4 +1,4 @@
-"""What makes a host a chassis of OVN, that domains can run on."""
+"""Set-up of a chassis: system-id, tunnel endpoint, southbound database, uplink."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from ovnhook.setup.step import Step
 
 
 def check(remote: str, interface: str) -> None:
-    """Refuse, before anything is changed, a host that can't become one.
+    """Check the preconditions, before anything is changed.
 
     Args:
-        remote: where the southbound database is; a cloud that has one of these servers is the same one.
-        interface: that is to lead outside, or "".
+        remote: remotes of the southbound database; a cloud with one of them is the same cloud.
+        interface: interface for the external network, or "".
 
     Raises:
-        InUse: it is part of another cloud, or the interface is needed for something else.
+        InUse: the host belongs to another cloud, or the interface is in use.
     """
     present = switch.settings().get("ovn-remote", remote)
     if not set(present.split(",")) & set(remote.split(",")):
         raise InUse(
-            f"this host is part of the cloud whose southbound database is at {present}",
-            "to take it out of that: ovs-vsctl remove open . external_ids ovn-remote",
+            f"this host belongs to another cloud, with the southbound database {present}",
+            "to remove it from that cloud: ovs-vsctl remove open . external_ids ovn-remote",
         )
     if interface:
         uplink.check_free(interface)
 
 
 def steps(name: str, config: Config, remote: str, address: str, interface: str, *, gateway: bool) -> Iterator[Step]:
-    """It has a name, a tunnel endpoint, and the southbound database.
+    """Steps of a chassis.
 
     Args:
-        name: of the node.
-        config: names the integration bridge.
-        remote: where the southbound database is.
-        address: where its tunnels end, unless it has one already.
-        interface: that leads outside, or "".
-        gateway: whether routers may reach the outside by this host.
+        name: name of the node.
+        config: configuration, with the integration bridge.
+        remote: remotes of the southbound database.
+        address: tunnel endpoint IP.
+        interface: interface for the external network, or "".
+        gateway: the host may be a gateway of routers.
     """
     ids = switch.settings()
-    yield switch.named(name)
-    yield switch.knows("ovn-bridge", config.integration_bridge)
-    yield switch.knows("ovn-encap-type", ids.get("ovn-encap-type", "geneve"))
-    yield switch.knows("ovn-encap-ip", address)
-    yield switch.knows("ovn-remote", remote)
+    yield switch.system_id(name)
+    yield switch.setting("ovn-bridge", config.integration_bridge)
+    yield switch.setting("ovn-encap-type", ids.get("ovn-encap-type", "geneve"))
+    yield switch.setting("ovn-encap-ip", address)
+    yield switch.setting("ovn-remote", remote)
     yield enabled("ovn-host", "ovn-host")
     yield started("ovn-controller")
     if interface:
         yield from uplink.steps(interface)
     if gateway:
-        yield switch.knows_also("ovn-cms-options", "enable-chassis-as-gw")
-    yield switch.integrated(config.integration_bridge)
+        yield switch.list_setting("ovn-cms-options", "enable-chassis-as-gw")
+    yield switch.integration_bridge(config.integration_bridge)

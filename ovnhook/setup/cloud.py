@@ -1,4 +1,4 @@
-"""What a cloud begins with: a default subnet, and the router's way outside."""
+"""Initial resources of a cloud: the default subnet, and the router's external gateway."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _SUBNET = "default"
 
 
 class Api(Protocol):
-    """The control service, as a client of it is."""
+    """Client of the control service."""
 
     def call(self, method: str, **fields: Any) -> dict[str, Any]:
         """Call a method of ``ovnhook.v1`` by its name."""
 
     def pages(self, method: str, rows: str, **fields: Any) -> list[dict[str, Any]]:
-        """All rows of a list."""
+        """Call a method that lists, and collect all pages."""
 
 
 @dataclass(frozen=True)
 class ExternalGateway:
-    """The router's place in the network outside.
+    """External gateway of the router.
 
     Attributes:
-        address: its own there, with the network's length.
-        next_hop: where all goes that is not inside.
+        address: external address of the router, with its prefix length.
+        next_hop: next hop of the default route.
     """
 
     address: str
@@ -39,7 +39,7 @@ class ExternalGateway:
 
     @property
     def fields(self) -> dict[str, str]:
-        """It as the API calls it: one family has its fields' plain names."""
+        """Fields of the API's Router message."""
         six = "6" if ipaddress.ip_interface(self.address).version == 6 else ""
         return {
             "physical_network": PHYSICAL_NETWORK,
@@ -48,38 +48,38 @@ class ExternalGateway:
         }
 
 
-def outside(cidr: str, next_hop: str) -> ExternalGateway:
-    """The router's place outside, as somebody wrote it.
+def external_gateway(cidr: str, next_hop: str) -> ExternalGateway:
+    """Validate an external gateway.
 
     Raises:
-        InvalidRequest: it can't be.
+        InvalidRequest: invalid address or next hop.
     """
     try:
         own, hop = ipaddress.ip_interface(cidr), ipaddress.ip_address(next_hop)
     except ValueError as error:
-        raise InvalidRequest(f"outside: {error}") from error
+        raise InvalidRequest(f"external gateway: {error}") from error
     if "/" not in cidr or (own.ip == own.network.network_address and own.network.num_addresses > 2):
         raise InvalidRequest(
-            f"'{cidr}' is not an address with its network's length",
-            "the router's own address outside, as in 203.0.113.10/24",
+            f"--external-cidr {cidr}: expected a host address with a prefix length",
+            "the router's external address, as in 203.0.113.10/24",
         )
     if hop not in own.network or hop == own.ip:
-        raise InvalidRequest(f"the next hop {next_hop} is no other address in {own.network}")
+        raise InvalidRequest(f"--next-hop {next_hop}: expected another address in {own.network}")
     return ExternalGateway(cidr, next_hop)
 
 
-def steps(api: Api, subnet: str, leg: ExternalGateway | None) -> Iterator[Step]:
-    """The default subnet, and the way outside if there is to be one.
+def steps(api: Api, subnet: str, external: ExternalGateway | None) -> Iterator[Step]:
+    """Create the default subnet, and configure the external gateway.
 
     Args:
-        api: the control service.
-        subnet: the addresses of the default subnet, if there is none yet.
-        leg: the router's place outside.
+        api: client of the control service.
+        subnet: CIDR of the default subnet, if there is none yet.
+        external: external gateway of the router, or None.
     """
     yield Step(
         "the control service answers",
         lambda: _answers(api),
-        within=120,
+        timeout=120,
         hint="systemctl status ovnhook-control; journalctl -u ovnhook-control",
     )
     there = _default(api)
@@ -88,12 +88,12 @@ def steps(api: Api, subnet: str, leg: ExternalGateway | None) -> Iterator[Step]:
         lambda: bool(_default(api)),
         lambda: _create(api, subnet),
     )
-    if leg:
-        _check_leg(api, leg)
+    if external:
+        _check_external(api, external)
         yield Step(
-            f"router {_ROUTER} leads outside with {leg.address} by {leg.next_hop}",
-            lambda: leg.fields.items() <= _router(api).items(),
-            lambda: _lead(api, leg),
+            f"router {_ROUTER} has the external address {external.address} and next hop {external.next_hop}",
+            lambda: external.fields.items() <= _router(api).items(),
+            lambda: _set_external(api, external),
         )
 
 
@@ -121,16 +121,16 @@ def _router(api: Api) -> dict[str, Any]:
         return {}
 
 
-def _check_leg(api: Api, leg: ExternalGateway) -> None:
+def _check_external(api: Api, external: ExternalGateway) -> None:
     present = _router(api)
-    if present.get("physical_network") and not leg.fields.items() <= present.items():
-        where = present["address"] or present["address6"]
+    if present.get("physical_network") and not external.fields.items() <= present.items():
+        address = present["address"] or present["address6"]
         raise AlreadyExists(
-            f"router {_ROUTER} leads outside already, with {where}",
-            f"ovnhook router set {_ROUTER} changes that; or leave --external-cidr and --next-hop out",
+            f"router {_ROUTER} already has the external address {address}",
+            f"change it with ovnhook router set {_ROUTER}, or omit --external-cidr and --next-hop",
         )
 
 
-def _lead(api: Api, leg: ExternalGateway) -> None:
-    mask = {"paths": list(leg.fields)}
-    api.call("UpdateRouter", router={"name": _ROUTER, **leg.fields}, update_mask=mask)
+def _set_external(api: Api, external: ExternalGateway) -> None:
+    mask = {"paths": list(external.fields)}
+    api.call("UpdateRouter", router={"name": _ROUTER, **external.fields}, update_mask=mask)

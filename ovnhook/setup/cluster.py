@@ -1,9 +1,9 @@
-"""OVN's databases as a RAFT cluster of control hosts (ovsdb(7), "Clustered Database Service Model"), by TLS.
+"""RAFT cluster of OVN's databases on control hosts (ovsdb(7), "Clustered Database Service Model"), with TLS.
 
-This is what makes Debian's ``ovn-central`` a member: ovn-ctl(8) is told by ``/etc/default/ovn-central``. A member that
-does not lead passes writes on, so whoever asks the databases of his own host is served on each. northd asks the leaders
-alone, which may be on other hosts: where it comes in to the southbound database there is no role. The one that has the
-lock there is active, the others stand by.
+Debian's ``ovn-central`` becomes a member by options of ovn-ctl(8) in ``/etc/default/ovn-central``. Followers forward
+writes to the leader, so clients use the databases of their own host. northd connects to the leaders, which may be on
+other hosts, through a port of the southbound database without an RBAC role. One northd is active, by a lock there; the
+others are on standby.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ovnhook.pki.members import bracketed
 from ovnhook.pki.remotes import ROLE
 from ovnhook.pki.token import NORTHBOUND, SOUTHBOUND
 from ovnhook.setup import central
-from ovnhook.setup.command import holds, run
+from ovnhook.setup.command import run, succeeds
 from ovnhook.setup.listening import Listening
 from ovnhook.setup.services import enabled, runs_with
 from ovnhook.setup.step import Step
@@ -32,19 +32,19 @@ from ovnhook.setup.step import Step
 _OPTIONS = Path("/etc/default/ovn-central")
 
 _LINE = re.compile(r"^[ \t]*OVN_CTL_OPTS=(.*)$", re.MULTILINE)
-_PATIENCE = "--timeout=10"  # seconds
-_NO = 2  # the exit status of ovsdb-tool(1) that means no; 1 is an error
+_TIMEOUT = "--timeout=10"  # seconds
+_NO = 2  # exit status of ovsdb-tool(1) for "no"; 1 is an error
 
 
 @dataclass(frozen=True)
 class ClusterMember:
-    """A control host of the cluster.
+    """This host as a member of the cluster.
 
     Attributes:
-        address: its own, that the others reach it at.
-        joins: the address of a member that it joins by, or "" for the first one.
-        members: the addresses of all that are known, its own among them.
-        files: its certificate and key, and those that sign the others'; they are read again when they change.
+        address: its address.
+        joins: address of a member to join, or "" for the first member.
+        members: addresses of all known members, including its own.
+        files: its TLS files, which are reloaded when they change.
     """
 
     address: str
@@ -55,21 +55,21 @@ class ClusterMember:
 
 @dataclass(frozen=True)
 class _Database:
-    """One of the two.
+    """One of the two databases.
 
     Attributes:
-        short: what ovn-ctl(8) calls it.
-        name: of the database.
-        raft: the port that members reach each other at.
-        asked: the port that it asks the leader at.
-        serves: the ports that it listens at by its command line.
-        listens: those by rows, each with the role of those who come by it.
+        short: its name in ovn-ctl(8).
+        name: name of the database.
+        raft: RAFT port.
+        northd: port for northd.
+        serves: ports to listen on by its command line.
+        listens: ports to listen on by Connection rows, with their RBAC roles.
     """
 
     short: str
     name: str
     raft: int
-    asked: int
+    northd: int
     serves: tuple[int, ...]
     listens: dict[int, str]
 
@@ -90,12 +90,12 @@ class _Database:
         return Path(f"/run/ovn/ovn{self.short}_db.pid")
 
     def cluster(self, command: str, *argv: str) -> str:
-        """What this host's server answers to a command about the cluster (ovsdb-server(1))."""
+        """Run a cluster command in this host's server (ovsdb-server(1))."""
         control = f"/run/ovn/ovn{self.short}_db.ctl"
-        return run("ovs-appctl", _PATIENCE, "-t", control, f"cluster/{command}", self.name, *argv)
+        return run("ovs-appctl", _TIMEOUT, "-t", control, f"cluster/{command}", self.name, *argv)
 
     def servers(self) -> dict[str, str]:
-        """The identity of each member's server, by where the others reach it."""
+        """Server IDs of the members, by RAFT address."""
         found = re.findall(r"^    (\w+) \(\w+ at (\S+)\)", self.cluster("status"), re.MULTILINE)
         return {where: identity for identity, where in found}
 
@@ -109,23 +109,23 @@ _DATABASES = (
 
 
 def steps(member: ClusterMember) -> Iterator[Step]:
-    """Both databases of this host are members, listen by TLS, and northd finds whoever leads.
+    """Make both databases members, let them listen with TLS, and connect northd to the leaders.
 
-    The first member keeps all that its databases have. One that joins has what the cluster has; what it had before is
-    beside it, in ``/var/lib/ovn/*.standalone``.
+    The first member keeps its data. A host that joins gets the cluster's data; its own is kept in
+    ``/var/lib/ovn/*.standalone``.
 
     Raises:
-        InUse: a host that is to join has a cloud of its own.
+        InUse: a host that joins has a cloud of its own.
     """
     yield enabled("ovn-central", "ovn-central")
     for database in _DATABASES:
         start = partial(_do, "start", database.unit)
-        yield Step(f"{database.file} is there", database.file.exists, start, within=120)
+        yield Step(f"{database.file} exists", database.file.exists, start, timeout=120)
     if member.joins:
         _check_empty(_DATABASES[0])
     wanted = _options(member)
     yield Step(
-        f"{_OPTIONS} has this host as a member of the cluster",
+        f"{_OPTIONS} configures this host as a cluster member",
         lambda: _merged(_read_options(), wanted) == _read_options(),
         lambda: _write_options(_merged(_read_options(), wanted)),
     )
@@ -134,20 +134,20 @@ def steps(member: ClusterMember) -> Iterator[Step]:
         if database.serves:
             yield listening.written()
         yield Step(
-            f"{database.file} is that of a member",
+            f"{database.file} is a clustered database",
             partial(_is_clustered, database),
             partial(_convert, database, member),
         )
         yield listening.runs() if database.serves else _runs(database, member)
         yield Step(
-            f"{database.name} is part of the cluster" + (f" that {member.joins} is in" if member.joins else ""),
-            partial(_takes_part, database, member.joins),
-            within=120,
-            hint=f"{member.joins or member.address} has to be reached at port {database.raft}; "
-            f"the log is /var/log/ovn/ovsdb-server-{database.short}.log",
+            f"{database.name} is connected to the cluster" + (f" of {member.joins}" if member.joins else ""),
+            partial(_is_connected, database, member.joins),
+            timeout=120,
+            hint=f"is port {database.raft} of {member.joins or member.address} reachable? "
+            f"See /var/log/ovn/ovsdb-server-{database.short}.log",
         )
         yield Step(
-            f"{database.name} has the schema that this host's OVN wants, or a newer one",
+            f"{database.name} has the schema version of this host's OVN or a newer one",
             partial(_is_current, database),
             partial(_convert_schema, database),
         )
@@ -155,72 +155,69 @@ def steps(member: ClusterMember) -> Iterator[Step]:
             continue
         listens = ", ".join(f"{port} as {role}" if role else str(port) for port, role in database.listens.items())
         yield Step(
-            f"{database.name} listens by TLS at {listens}",
+            f"{database.name} listens with TLS on {listens}",
             partial(_listens, database, member.address),
             partial(_listen, database, member.address),
         )
     northd = Path("/run/ovn/ovn-northd.pid")
     words = [f"--ovn{one.short}-db={_leaders(one, member)}" for one in _DATABASES]
-    yield runs_with("ovn-northd", "ovn-northd goes to the leaders", northd, _restart_northd, *words)
+    yield runs_with("ovn-northd", "ovn-northd connects to the cluster leaders", northd, _restart_northd, *words)
 
 
 def has_databases() -> bool:
-    """Whether this host has databases of its own, of a cluster or by themselves."""
+    """Test for databases on this host, clustered or standalone."""
     return any(one.file.exists() for one in _DATABASES)
 
 
 def is_member() -> bool:
-    """Whether this host's databases are members of a cluster."""
+    """Test for clustered databases on this host."""
     return all(one.file.exists() and _is_clustered(one) for one in _DATABASES)
 
 
-def strangers(known: Collection[str]) -> list[str]:
-    """The addresses of members that are no control hosts any more.
+def stale_members(known: Collection[str]) -> list[str]:
+    """Addresses of cluster members that are not control hosts.
 
     Args:
-        known: the addresses of all control hosts; one that joins is known before it is a member.
+        known: addresses of all control hosts; a host is registered before it becomes a member.
     """
     found: set[str] = set()
     for one in _DATABASES:
         there = one.servers()
         ours = {_at(address, one.raft) for address in known}
-        if ours & there.keys():  # else it is another cloud's cluster
+        if ours & there.keys():  # otherwise it is another cloud's cluster
             found |= {_host(where) for where in there.keys() - ours}
     return sorted(found)
 
 
-def without(address: str) -> Iterator[Step]:
-    """The cluster has no member at an address: one that is gone for good, or is to join anew.
-
-    Asked on a member that is part of the cluster, where most of the members are.
-    """
+def remove_member(address: str) -> Iterator[Step]:
+    """Remove a member that is gone or will join again. Needs a member that is part of the cluster's majority."""
     for database in _DATABASES:
         yield Step(
             f"{database.name} has no member at {address}",
-            partial(_has_none, database, address),
+            partial(_is_removed, database, address),
             partial(_kick, database, address),
-            within=120,
+            timeout=120,
         )
 
 
 def _is_clustered(database: _Database) -> bool:
-    return holds("ovsdb-tool", "db-is-clustered", str(database.file), no=_NO)
+    return succeeds("ovsdb-tool", "db-is-clustered", str(database.file), no=_NO)
 
 
 def _options(member: ClusterMember) -> dict[str, str]:
-    """What ovn-ctl(8) is to be told."""
-    shown = {"key": member.files.key, "cert": member.files.certificate, "ca-cert": member.files.ca}
-    told: dict[str, str] = {}
-    # Whose file is lost joins again: else the first one would begin an empty cluster, which others take for theirs.
-    met = member.joins or min({*member.members} - {member.address}, default="")
+    """Options for ovn-ctl(8)."""
+    tls = {"key": member.files.key, "cert": member.files.certificate, "ca-cert": member.files.ca}
+    options: dict[str, str] = {}
+    # With a remote, a member whose file was lost joins again. The first one would otherwise create an empty cluster.
+    remote = member.joins or min({*member.members} - {member.address}, default="")
     for one in _DATABASES:
-        for end, address in (("local", member.address), ("remote", met)):
+        for end, address in (("local", member.address), ("remote", remote)):
             if address:
-                told |= {f"db-{one.short}-cluster-{end}-addr": bracketed(address)}
-                told |= {f"db-{one.short}-cluster-{end}-proto": "ssl"}
-        told |= {f"ovn-{one.short}-db-ssl-{what}": str(path) for what, path in shown.items()}
-        told |= {f"ovn-northd-{one.short}-db": _leaders(one, member)}
-    return told | {f"ovn-northd-ssl-{what}": str(path) for what, path in shown.items()}
+                options |= {f"db-{one.short}-cluster-{end}-addr": bracketed(address)}
+                options |= {f"db-{one.short}-cluster-{end}-proto": "ssl"}
+        options |= {f"ovn-{one.short}-db-ssl-{kind}": str(path) for kind, path in tls.items()}
+        options |= {f"ovn-northd-{one.short}-db": _leaders(one, member)}
+    return options | {f"ovn-northd-ssl-{kind}": str(path) for kind, path in tls.items()}
 
 
 def _read_options() -> str:
@@ -232,14 +229,14 @@ def _write_options(text: str) -> None:
 
 
 def _merged(text: str, wanted: dict[str, str]) -> str:
-    """The file with these options set, and all else as it was.
+    """Set options in the file's text, and keep everything else.
 
     Raises:
-        InvalidConfig: what is there can't be understood.
+        InvalidConfig: OVN_CTL_OPTS has invalid quoting.
     """
     lines = _LINE.findall(text)
     try:
-        # Twice: systemd takes the quotes of the file away, and splits what is left into words, which may be quoted.
+        # Twice: systemd removes the file's quotes, and splits the rest into words, which may be quoted again.
         present = shlex.split(" ".join(shlex.split(lines[-1]))) if lines else []
     except ValueError as error:
         raise InvalidConfig(f"{_OPTIONS}: OVN_CTL_OPTS: {error}") from error
@@ -250,31 +247,31 @@ def _merged(text: str, wanted: dict[str, str]) -> str:
 
 
 def _word(text: str) -> str:
-    """A word as it stands in a list of them, quoted where it has to be (systemd.service(5), "Command lines")."""
+    """Quote a word of a list if needed (systemd.service(5), "Command lines")."""
     return text if re.fullmatch(r"[\w@%+=:,./\[\]-]+", text) else _quoted(text)
 
 
 def _quoted(text: str) -> str:
-    """A text in double quotes, as both systemd and a shell read it."""
+    """Double-quote a text for systemd and the shell."""
     return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
 def _check_empty(database: _Database) -> None:
-    """Refuse to give up what a host has on which somebody has made a cloud before."""
-    if not holds("ovsdb-tool", "db-is-standalone", str(database.file), no=_NO):
+    """Refuse to discard a standalone database with logical switches."""
+    if not succeeds("ovsdb-tool", "db-is-standalone", str(database.file), no=_NO):
         return
-    asked = [database.name, {"op": "select", "table": "Logical_Switch", "where": [], "columns": ["name"]}]
-    (found,) = json.loads(run("ovsdb-tool", "query", str(database.file), json.dumps(asked)))
+    query = [database.name, {"op": "select", "table": "Logical_Switch", "where": [], "columns": ["name"]}]
+    (found,) = json.loads(run("ovsdb-tool", "query", str(database.file), json.dumps(query)))
     if found["rows"]:
         names = ", ".join(sorted(row["name"] for row in found["rows"])[:3])
         raise InUse(
-            f"this host has a cloud of its own, with {names}, which it would lose",
-            "ovnhook control backup FILE; systemctl stop ovn-ovsdb-server-nb; rm /var/lib/ovn/ovnnb_db.db; then again",
+            f"this host has a cloud of its own, with the logical switches {names}, which would be lost",
+            "ovnhook control backup FILE; systemctl stop ovn-ovsdb-server-nb; rm /var/lib/ovn/ovnnb_db.db; then repeat",
         )
 
 
 def _convert(database: _Database, member: ClusterMember) -> None:
-    """Make the file a member's, as a whole or not at all."""
+    """Convert the file to a clustered database, atomically."""
     _do("stop", database.unit)
     file = database.file
     new, old = file.with_suffix(".new"), file.with_suffix(".standalone")
@@ -293,7 +290,7 @@ def _convert(database: _Database, member: ClusterMember) -> None:
 def _runs(database: _Database, member: ClusterMember) -> Step:
     restart = partial(_do, "restart", database.unit)
     key = f"--private-key={member.files.key}"
-    return runs_with(database.unit, f"{database.unit} runs as a member's", database.pid, restart, key)
+    return runs_with(database.unit, f"{database.unit} is running as a cluster member", database.pid, restart, key)
 
 
 def _do(verb: str, unit: str) -> None:
@@ -301,51 +298,51 @@ def _do(verb: str, unit: str) -> None:
 
 
 def _restart_northd() -> None:
-    # Debian's ovn-northd.service, when it is stopped in order, stops the databases as well. Killed it is just started
-    # again; there is nothing that it could lose.
-    if holds("systemctl", "is-active", "--quiet", "ovn-northd"):
+    # A regular stop of Debian's ovn-northd.service stops the databases as well. After SIGKILL it is only restarted; it
+    # has no state to lose.
+    if succeeds("systemctl", "is-active", "--quiet", "ovn-northd"):
         run("systemctl", "kill", "--kill-whom=main", "--signal=SIGKILL", "ovn-northd")
     else:
         _do("start", "ovn-northd")
 
 
-def _takes_part(database: _Database, joins: str) -> bool:
+def _is_connected(database: _Database, joins: str) -> bool:
     try:
-        _ask(database, "wait", database.name, "connected")
+        _client(database, "wait", database.name, "connected")
     except OvnhookError:
         return False
     return not joins or _at(joins, database.raft) in database.servers()
 
 
 def _is_current(database: _Database) -> bool:
-    there = _ask(database, "get-schema-version", database.name).strip()
-    wanted = run("ovsdb-tool", "schema-version", str(database.schema)).strip()
-    return holds("ovsdb-tool", "compare-versions", there, ">=", wanted, no=_NO)
+    present = _client(database, "get-schema-version", database.name).strip()
+    required = run("ovsdb-tool", "schema-version", str(database.schema)).strip()
+    return succeeds("ovsdb-tool", "compare-versions", present, ">=", required, no=_NO)
 
 
 def _convert_schema(database: _Database) -> None:
-    _ask(database, "convert", str(database.schema))
+    _client(database, "convert", str(database.schema))
 
 
-def _ask(database: _Database, command: str, *argv: str) -> str:
-    """What ovsdb-client(1) says of this host's server."""
+def _client(database: _Database, command: str, *argv: str) -> str:
+    """Run ovsdb-client(1) with this host's server."""
     socket = f"unix:/run/ovn/ovn{database.short}_db.sock"
-    return run("ovsdb-client", _PATIENCE, "--no-leader-only", command, socket, *argv)
+    return run("ovsdb-client", _TIMEOUT, "--no-leader-only", command, socket, *argv)
 
 
-def _has_none(database: _Database, address: str) -> bool:
+def _is_removed(database: _Database, address: str) -> bool:
     return _at(address, database.raft) not in database.servers()
 
 
 def _kick(database: _Database, address: str) -> None:
-    """Take a member out, unless another host has done so meanwhile."""
+    """Remove a member, unless another host has done so meanwhile."""
     server = database.servers().get(_at(address, database.raft))
     if server is None:
         return
     try:
         database.cluster("kick", server)
     except OvnhookError:
-        if not _has_none(database, address):
+        if not _is_removed(database, address):
             raise
 
 
@@ -362,8 +359,8 @@ def _targets(database: _Database, address: str) -> dict[str, str]:
 
 
 def _leaders(database: _Database, member: ClusterMember) -> str:
-    """Where northd looks for the leader."""
-    return ",".join(_at(address, database.asked) for address in sorted(member.members))
+    """Remotes among which northd finds the leader."""
+    return ",".join(_at(address, database.northd) for address in sorted(member.members))
 
 
 def _target(port: int, address: str) -> str:
@@ -375,5 +372,5 @@ def _at(address: str, port: int) -> str:
 
 
 def _host(where: str) -> str:
-    """The address in what `_at` makes."""
+    """Address in a remote, the inverse of `_at`."""
     return where.removeprefix("ssl:").rpartition(":")[0].strip("[]")

@@ -1,4 +1,4 @@
-"""Runs the commands that an administrator of the host would type."""
+"""Commands of the host."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import subprocess
 
 from ovnhook.base.errors import OvnhookError, Unavailable
 
-_PATIENCE = 60.0  # seconds: a service may be slow to start
+_TIMEOUT = 60.0  # seconds: a service may be slow to start
 
 
 def run(*argv: str, hint: str = "") -> str:
-    """What a command prints.
+    """Run a command; return its output.
 
     Raises:
-        OvnhookError: there is no such command, or it ends with an error, which is told.
-        Unavailable: it does not end.
+        OvnhookError: no such command, or it failed; the message has its stderr.
+        Unavailable: it timed out.
     """
     done = _done(argv, hint)
     if done.returncode:
@@ -22,15 +22,15 @@ def run(*argv: str, hint: str = "") -> str:
     return done.stdout
 
 
-def holds(*argv: str, no: int | None = None) -> bool:
-    """Whether a command ends well; what could not be found out is an error, and no answer.
+def succeeds(*argv: str, no: int | None = None) -> bool:
+    """Test by the exit status of a command: true for 0.
 
     Args:
         argv: the command.
-        no: the exit status that means no, where others mean that it can't be told; without it every one means no.
+        no: the only exit status that means false; without it every one except 0 does.
 
     Raises:
-        OvnhookError: there is no such command, it does not end, a signal has ended it, or it can't tell.
+        OvnhookError: no such command, a timeout, a signal, or another exit status: the answer is unknown.
     """
     done = _done(argv)
     if done.returncode < 0 or (done.returncode and no not in (None, done.returncode)):
@@ -47,12 +47,12 @@ def _done(argv: tuple[str, ...], hint: str = "") -> subprocess.CompletedProcess[
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
         )
     except FileNotFoundError as error:
         raise OvnhookError(f"there is no command {argv[0]}", hint) from error
     except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"{' '.join(argv)}: did not end within {_PATIENCE:.0f} s", hint) from error
+        raise Unavailable(f"{' '.join(argv)}: timed out after {_TIMEOUT:.0f} s", hint) from error
 
 
 def _failed(done: subprocess.CompletedProcess[str], hint: str = "") -> OvnhookError:

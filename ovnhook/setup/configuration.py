@@ -1,4 +1,4 @@
-"""What ``ovnhook.toml`` is to say, beside all else that an administrator has written there."""
+"""Settings in ``ovnhook.toml``, changed in place without touching the rest of the file."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from ovnhook.setup.step import Step
 _MODE = 0o644
 
 
-def says(settings: Mapping[str, str], path: Path = PATH) -> Iterator[Step]:
-    """The file has some settings, all in one step: half of them may mean nothing.
+def steps(settings: Mapping[str, str], path: Path = PATH) -> Iterator[Step]:
+    """Change settings in one step, since some are only valid together.
 
     Args:
-        settings: by key.
-        path: of the file.
+        settings: new values by key.
+        path: path of the file.
     """
-    shown = ", ".join(settings)
     yield Step(
-        f"{path} says {shown}",
+        f"{path} sets {', '.join(settings)}",
         lambda: all(getattr(load(path), key) == value for key, value in settings.items()),
         lambda: _write(settings, path),
     )
@@ -43,21 +42,21 @@ def _write(settings: Mapping[str, str], path: Path) -> None:
 
 
 def changed(text: str, settings: Mapping[str, str]) -> str:
-    """A file's text with some settings in it, each in its own place where it has one, else at the end.
+    """Change settings in a file's text, in their present line or at the end.
 
     Args:
-        text: of the file, TOML without tables.
-        settings: by key.
+        text: content of the file, TOML without tables.
+        settings: new values by key.
 
     Raises:
-        InUse: one is written in a way that is not understood here.
+        InUse: a present value has an unsupported syntax.
     """
     for key, value in settings.items():
-        line = f"{key} = {json.dumps(value)}"  # a basic string of TOML is one of JSON's, but for what no path has
+        line = f"{key} = {json.dumps(value)}"  # also a TOML basic string, except for characters that no path has
         pattern = re.compile(rf"^[ \t]*{key}[ \t]*=.*$", re.MULTILINE)
         found = pattern.findall(text)
         if len(found) > 1 or any(mark in one for one in found for mark in ('"""', "'''")):
-            raise InUse(f"ovnhook.toml says '{key}' in a way that is better changed by hand", f"write {line}")
+            raise InUse(f"ovnhook.toml: cannot change '{key}' automatically: unsupported syntax", f"write {line}")
         if found:
             text = pattern.sub(line.replace("\\", r"\\"), text)
         else:

@@ -1,4 +1,4 @@
-"""A host lets itself in, with a token."""
+"""Enrolment of this host with a join token."""
 
 from __future__ import annotations
 
@@ -12,59 +12,59 @@ from ovnhook.pki.token import Token
 from ovnhook.setup.command import run
 
 
-class Door(Protocol):
-    """The control service, as one who has no certificate yet reaches it, or one who has."""
+class ControlClient(Protocol):
+    """Client of the control service, with or without a certificate."""
 
     def enrol(self, token: Token, ca: bytes, request: bytes, address: str) -> dict[str, Any]:
-        """Join."""
+        """Exchange a join token for a certificate."""
 
-    def is_let_in(self, servers: Sequence[str], shown: Files) -> bool:
-        """Whether one of some control hosts lets in who shows these."""
+    def is_trusted(self, servers: Sequence[str], files: Files) -> bool:
+        """Test whether one of the servers accepts a client certificate."""
 
     def call(self, method: str, **fields: Any) -> dict[str, Any]:
         """Call a method of ``ovnhook.v1`` by its name."""
 
     def pages(self, method: str, rows: str, **fields: Any) -> list[dict[str, Any]]:
-        """All rows of a list."""
+        """Call a method that lists, and collect all pages."""
 
 
 def hosts(token: Token) -> list[str]:
-    """The addresses of the control hosts that a token leads to."""
+    """Addresses of the control hosts in a token."""
     return [server.rpartition(":")[0].strip("[]") for server in token.servers]
 
 
-def enrol(token: Token, key: bytes, address: str, door: Door) -> tuple[bytes, dict[str, Any]]:
-    """Join; the authority's certificate in PEM, and what the control service answers.
+def enrol(token: Token, key: bytes, address: str, client: ControlClient) -> tuple[bytes, dict[str, Any]]:
+    """Exchange a token for a certificate; return the authority's certificate in PEM and the response.
 
     Args:
-        token: that lets this host in.
-        key: this host's private key, in PEM.
-        address: that others reach this host at.
-        door: the control service.
+        token: join token.
+        key: private key of this host, in PEM.
+        address: address of this host.
+        client: client of the control service.
 
     Raises:
-        NotFound: nobody answers who is of the cloud that the token is of.
-        OvnhookError: the control service refuses it.
+        NotFound: no control host of the token's cloud answers.
+        OvnhookError: the control service refuses the token.
     """
     ca = _authority(token)
-    return ca, door.enrol(token, ca, x509.request(key), address)
+    return ca, client.enrol(token, ca, x509.request(key), address)
 
 
 def _authority(token: Token) -> bytes:
-    """The authority's certificate, from whoever answers: by its fingerprint it is known to be the right one."""
-    wrong: list[str] = []
+    """Fetch the authority's certificate, verified by the fingerprint in the token."""
+    failures: list[str] = []
     for server in token.servers:
         argv = ("openssl", "s_client", "-connect", server, "-alpn", "h2", "-showcerts", "-ignore_unexpected_eof")
         try:
             said = run(*argv)
         except OvnhookError as error:
-            wrong.append(error.message)
+            failures.append(error.message)
             continue
         for one in x509.split(said.encode()):
             if x509.fingerprint(one) == token.fingerprint:
                 return one
-        wrong.append(f"{server} shows no certificate that this token was made with")
+        failures.append(f"{server}: its CA certificate does not match the token's fingerprint")
     raise NotFound(
-        f"nobody of the cloud that this token is of answers: {'; '.join(wrong)}",
+        f"no control host of the token's cloud answers: {'; '.join(failures)}",
         "on the control host: ovnhook node token NAME",
     )

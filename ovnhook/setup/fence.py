@@ -1,4 +1,4 @@
-"""Keeps nodes from the ports that are for control hosts alone."""
+"""Firewall that restricts the cluster ports to control hosts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ovnhook.pki.fence import PORTS, TABLE
 from ovnhook.pki.keyfiles import AuthorityFiles
-from ovnhook.setup.command import holds, run
+from ovnhook.setup.command import run, succeeds
 from ovnhook.setup.services import enabled
 from ovnhook.setup.step import Step
 
@@ -14,21 +14,21 @@ _UNIT = "ovnhook-fence"
 
 
 def steps(files: AuthorityFiles) -> Iterator[Step]:
-    """The rules hold, after a reboot and when other control hosts come or go as well.
+    """Load the rules now, at boot, and when control hosts are added or removed.
 
     Args:
-        files: of the authority, where the control service writes the rules.
+        files: files of the authority, where the control service writes the rules.
     """
-    yield Step(f"{files.fence} is there", files.fence.exists, hint="journalctl -u ovnhook-control")
+    yield Step(f"{files.fence} exists", files.fence.exists, hint="journalctl -u ovnhook-control")
     yield enabled(f"{_UNIT}.path", "ovnhook-control")
     yield Step(
-        f"control hosts alone reach ports {', '.join(map(str, PORTS))}",
-        lambda: holds("nft", "list", "table", *TABLE) and holds("systemctl", "is-enabled", "--quiet", _UNIT),
-        _begin,
+        f"only control hosts reach ports {', '.join(map(str, PORTS))}",
+        lambda: succeeds("nft", "list", "table", *TABLE) and succeeds("systemctl", "is-enabled", "--quiet", _UNIT),
+        _start,
         hint=f"systemctl status {_UNIT}",
     )
 
 
-def _begin() -> None:
+def _start() -> None:
     run("systemctl", "enable", _UNIT)
-    holds("systemctl", "start", _UNIT)  # what is needed of it is looked at
+    succeeds("systemctl", "start", _UNIT)  # the step checks the result

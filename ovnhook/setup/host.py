@@ -1,4 +1,4 @@
-"""Everything on one host: OVN's central part, the control service, a hypervisor, and the way outside."""
+"""All-in-one host: OVN central, control service, hypervisor and external gateway."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ovnhook.setup.step import Step
 
 @dataclass(frozen=True)
 class HostOptions:
-    """What an administrator asks for.
+    """Options of ``ovnhook node init --all-in-one``.
 
     Attributes:
-        hostname: of the host.
-        name: of the node, or "".
-        address: where its tunnels are to end, or "".
-        subnet: the addresses of the default subnet.
-        interface: that leads outside, or "".
-        leg: the router's place outside, or None.
+        hostname: name of the host.
+        name: name of the node, or "".
+        address: tunnel endpoint IP, or "".
+        subnet: CIDR of the default subnet.
+        interface: interface for the external network, or "".
+        external: external gateway of the router, or None.
     """
 
     hostname: str
@@ -30,25 +30,27 @@ class HostOptions:
     address: str
     subnet: str
     interface: str
-    leg: cloud.ExternalGateway | None
+    external: cloud.ExternalGateway | None
 
 
-def all_in_one(wishes: HostOptions, config: Config, api: cloud.Api) -> Iterator[Step]:
-    """The steps, each to be carried out before the next one is asked for.
+def all_in_one(options: HostOptions, config: Config, api: cloud.Api) -> Iterator[Step]:
+    """Steps, each to be carried out before the next one is requested.
 
     Raises:
-        OvnhookError: the host is part of another cloud, or something of it is needed elsewhere.
+        OvnhookError: the host belongs to another cloud, or something of it is in use.
     """
     central.check_own(config)
     yield enabled("openvswitch-switch", "openvswitch-switch")
-    chassis.check(Config.southbound, wishes.interface)
+    chassis.check(Config.southbound, options.interface)
     yield from central.steps()
     ids = switch.settings()
-    name = switch.name_for(wishes.name, wishes.hostname, ids)
-    address = underlay.checked(wishes.address) or ids.get("ovn-encap-ip") or underlay.address()
-    yield from chassis.steps(name, config, Config.southbound, address, wishes.interface, gateway=bool(wishes.interface))
+    name = switch.name_for(options.name, options.hostname, ids)
+    address = underlay.parse(options.address) or ids.get("ovn-encap-ip") or underlay.address()
+    yield from chassis.steps(
+        name, config, Config.southbound, address, options.interface, gateway=bool(options.interface)
+    )
     yield Step(
-        f"OVN knows this host as {name}",
+        f"chassis {name} is registered in OVN",
         lambda: bool(
             run(
                 "ovn-sbctl",
@@ -61,9 +63,9 @@ def all_in_one(wishes: HostOptions, config: Config, api: cloud.Api) -> Iterator[
                 f"name={name}",
             )
         ),
-        within=120,
-        hint="its log is /var/log/ovn/ovn-controller.log",
+        timeout=120,
+        hint="see /var/log/ovn/ovn-controller.log",
     )
     yield enabled("ovnhook-agent", "ovnhook-hypervisor")
     yield enabled("ovnhook-control", "ovnhook-control")
-    yield from cloud.steps(api, wishes.subnet, wishes.leg)
+    yield from cloud.steps(api, options.subnet, options.external)

@@ -1,4 +1,4 @@
-"""Where a server of OVN's databases listens, by its command line alone: it follows no row that tells it more."""
+"""Listeners of OVN's database servers, by their command line only: the table Connection is ignored."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ovnhook.setup.services import runs_with
 from ovnhook.setup.step import Step
 
 _FOLDER = Path("/etc/systemd/system")
-# Pinned: the rows that ovn-ctl(8) takes these from can't be left out. Of two the later one holds.
+# Pinned: ovn-ctl(8) always reads these from rows of SSL. The last option wins.
 _TLS = ("--ssl-protocols=TLSv1.2", "--ssl-ciphers=HIGH:!aNULL:!MD5")
 _TABLES = {"nb": "OVN_Northbound,NB_Global", "sb": "OVN_Southbound,SB_Global"}
 
 
 @dataclass(frozen=True)
 class Listening:
-    """How one of the two servers is started.
+    """Listeners of one of the two servers.
 
     Attributes:
-        short: what ovn-ctl(8) calls the database: ``nb`` or ``sb``.
-        targets: where it listens: ``pssl:6641``.
-        files: its keys.
+        short: the database's name in ovn-ctl(8): ``nb`` or ``sb``.
+        targets: connection methods, such as ``pssl:6641``.
+        files: TLS files of the server.
     """
 
     short: str
@@ -34,23 +34,23 @@ class Listening:
 
     @property
     def unit(self) -> str:
-        """Debian's unit."""
+        """Name of Debian's unit."""
         return f"ovn-ovsdb-server-{self.short}"
 
     @property
     def file(self) -> Path:
-        """The drop-in of the unit."""
+        """Path of the unit's drop-in."""
         return _FOLDER / f"{self.unit}.service.d" / "ovnhook.conf"
 
     @property
     def text(self) -> str:
-        """What is in the drop-in."""
+        """Content of the drop-in."""
         keys = {"key": self.files.key, "cert": self.files.certificate, "ca-cert": self.files.ca}
         options = [f"--db-{self.short}-use-remote-in-db=no"]
         options += [f"--ovn-{self.short}-db-ssl-{what}={path}" for what, path in keys.items()]
         start = f"/usr/share/ovn/scripts/ovn-ctl run_{self.short}_ovsdb $OVN_CTL_OPTS"
         return (
-            "# Written by ovnhook node init. Rows could let the server listen anywhere, and others may write rows.\n"
+            "# Written by ovnhook node init. Nodes can write Connection rows, so the server must ignore them.\n"
             "[Service]\nExecStart=\n"
             f"ExecStart={start} {' '.join([*options, '--', *self._remotes, *_TLS])}\n"
         )
@@ -60,18 +60,18 @@ class Listening:
         return [f"--remote={target}" for target in self.targets]
 
     def written(self) -> Step:
-        """The unit starts it so from now on."""
+        """Write the drop-in."""
         return Step(
-            f"{self.unit} is to listen at {', '.join(self.targets)}, and nowhere because a row says so",
+            f"{self.unit} is configured to listen only on {', '.join(self.targets)}",
             lambda: keyfiles.read(self.file) == self.text.encode(),
             lambda: keyfiles.write(self.file, self.text.encode(), keyfiles.PUBLIC),
         )
 
     def runs(self) -> Step:
-        """It was started so."""
+        """Restart the server if needed."""
         return runs_with(
             self.unit,
-            f"{self.unit} listens at {', '.join(self.targets)}, and nowhere because a row says so",
+            f"{self.unit} listens only on {', '.join(self.targets)}",
             Path(f"/run/ovn/ovn{self.short}_db.pid"),
             self._restart,
             *(*self._remotes, *_TLS, f"--private-key={self.files.key}"),
@@ -79,7 +79,7 @@ class Listening:
         )
 
     def steps(self) -> Iterator[Step]:
-        """Both."""
+        """Write the drop-in and restart the server."""
         yield self.written()
         yield self.runs()
 

@@ -1,4 +1,4 @@
-"""A host joins a cloud, with a token: as a node that domains can run on, and perhaps as a gateway."""
+"""Set-up of a node that joins a cloud with a token, optionally as a gateway host."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from ovnhook.pki.x509 import Subject
 from ovnhook.setup import chassis, configuration, enrolment, switch, underlay
 from ovnhook.setup.command import run
 from ovnhook.setup.control import RENEWAL
-from ovnhook.setup.enrolment import Door, enrol
+from ovnhook.setup.enrolment import ControlClient, enrol
 from ovnhook.setup.services import enabled, restarted
 from ovnhook.setup.step import Step
 
 
 @dataclass(frozen=True)
 class MemberOptions:
-    """What an administrator asks for.
+    """Options of ``ovnhook node join``.
 
     Attributes:
-        address: where its tunnels are to end, or "".
-        gateway: whether routers may reach the outside by this host.
-        interface: that leads outside, or "".
+        address: tunnel endpoint IP, or "".
+        gateway: the host may be a gateway of routers.
+        interface: interface for the external network, or "".
     """
 
     address: str
@@ -36,11 +36,11 @@ class MemberOptions:
     interface: str
 
 
-def join(token: Token, wishes: MemberOptions, config: Config, door: Door) -> Iterator[Step]:
-    """The steps, each to be carried out before the next one is asked for.
+def join(token: Token, options: MemberOptions, config: Config, client: ControlClient) -> Iterator[Step]:
+    """Steps, each to be carried out before the next one is requested.
 
     Raises:
-        OvnhookError: the token is not for a node, the host is part of another cloud, or who answers is another one.
+        OvnhookError: the token is not for a node or not of the cloud that answers, or the host belongs to another one.
     """
     if token.role != x509.NODE:
         raise InvalidRequest(
@@ -48,91 +48,91 @@ def join(token: Token, wishes: MemberOptions, config: Config, door: Door) -> Ite
         )
     yield enabled("openvswitch-switch", "openvswitch-switch")
     hosts = enrolment.hosts(token)
-    # A control host is a node of its own cloud by its own databases.
-    remote = Config.southbound if config.authority else _everywhere("ssl:", hosts, SOUTHBOUND)
-    chassis.check(remote, wishes.interface)
+    # A control host uses its own databases.
+    remote = Config.southbound if config.authority else _remotes("ssl:", hosts, SOUTHBOUND)
+    chassis.check(remote, options.interface)
     ids = switch.settings()
     name = switch.name_for(token.name, token.name, ids)
-    address = underlay.checked(wishes.address) or ids.get("ovn-encap-ip") or underlay.address(hosts[0])
+    address = underlay.parse(options.address) or ids.get("ovn-encap-ip") or underlay.address(hosts[0])
     if not config.authority:
-        yield from _lets_in(token, name, address, hosts, door)
-    # Debian records the host's name anew at each boot, with its domain if that can be found out just then. A host may
-    # not change it in the southbound database: ovn-controller would be refused all else too. This key goes before.
+        yield from _certificate(token, name, address, hosts, client)
+    # Debian sets the hostname at each boot, with its domain if that resolves just then. RBAC forbids a host to change
+    # it in the southbound database, so all updates of ovn-controller would be refused. This key overrides it.
     own = f"hostname-{name}"
-    yield switch.knows(own, ids.get(own) or socket.gethostname())
-    yield from chassis.steps(name, config, remote, address, wishes.interface, gateway=wishes.gateway)
+    yield switch.setting(own, ids.get(own) or socket.gethostname())
+    yield from chassis.steps(name, config, remote, address, options.interface, gateway=options.gateway)
     yield enabled("ovnhook-agent", "ovnhook-hypervisor")
     if PATH.exists():
         yield restarted("ovnhook-agent", PATH)
     yield enabled(RENEWAL, "python3-ovnhook")
     yield Step(
-        f"the cloud knows this host as {name}",
-        lambda: _is_known(door, name),
-        within=120,  # an agent that was refused tries again within half a minute
-        hint="its log is /var/log/ovn/ovn-controller.log; journalctl -u ovnhook-agent",
+        f"node {name} is registered in the cloud",
+        lambda: _is_registered(client, name),
+        timeout=120,  # an agent that was refused retries within half a minute
+        hint="see /var/log/ovn/ovn-controller.log; journalctl -u ovnhook-agent",
     )
 
 
-def _lets_in(token: Token, name: str, address: str, hosts: Sequence[str], door: Door) -> Iterator[Step]:
-    """The host has a certificate, and shows it to control hosts."""
+def _certificate(token: Token, name: str, address: str, hosts: Sequence[str], client: ControlClient) -> Iterator[Step]:
+    """Obtain a certificate, and configure Open vSwitch and ovnhook to use it."""
     files, subject = keyfiles.node(), Subject(name, x509.NODE)
-    yield Step("this host has a key", lambda: keyfiles.is_key(files.key), lambda: _new_key(files))
+    yield Step("this host has a private key", lambda: keyfiles.is_key(files.key), lambda: _new_key(files))
     yield Step(
-        f"this host has a certificate as {subject}",
-        lambda: _has_joined(files, subject, token) and door.is_let_in(_everywhere("", hosts, API).split(","), files),
-        lambda: _enrol(files, token, address, door),
+        f"this host has a certificate for {subject}",
+        lambda: _has_joined(files, subject, token) and client.is_trusted(_remotes("", hosts, API).split(","), files),
+        lambda: _enrol(files, token, address, client),
     )
-    shown = (str(files.key), str(files.certificate), str(files.ca))
+    paths = (str(files.key), str(files.certificate), str(files.ca))
     yield Step(
-        "Open vSwitch shows this host's certificate",
-        lambda: all(path in run("ovs-vsctl", "--timeout=10", "get-ssl") for path in shown),
-        lambda: _show(shown),
+        "Open vSwitch uses this host's certificate",
+        lambda: all(path in run("ovs-vsctl", "--timeout=10", "get-ssl") for path in paths),
+        lambda: _set_ssl(paths),
     )
-    yield from configuration.says(
+    yield from configuration.steps(
         {
             "database_certificate": str(files.certificate),
             "database_private_key": str(files.key),
             "database_ca": str(files.ca),
-            **_reaches(hosts),
+            **_servers(hosts),
         }
     )
 
 
-def renew(files: Files, door: Door) -> Iterator[Step]:
-    """A node's certificate is good for a while yet, and it knows where all control hosts are.
+def renew(files: Files, client: ControlClient) -> Iterator[Step]:
+    """Renew a node's certificate if needed, and update the addresses of the control hosts.
 
     Args:
-        files: what the node shows.
-        door: the control service.
+        files: TLS files of the node.
+        client: client of the control service.
     """
     try:
         subject = x509.subject_of(keyfiles.read(files.certificate))
     except InvalidRequest as error:
         raise InvalidConfig(f"{files.certificate}: {error.message}", "ovnhook node join") from error
     yield Step(
-        f"the certificate of {subject} is good for a while",
+        f"the certificate of {subject} is up to date",
         lambda: not x509.needs_renewal(files.certificate.read_bytes()),
-        lambda: _renew(files, door),
+        lambda: _renew(files, client),
     )
-    found = door.pages("ListCertificates", "certificates")
+    found = client.pages("ListCertificates", "certificates")
     hosts = [one["address"] for one in found if one["address"]]
-    yield from configuration.says(_reaches(hosts))
-    yield switch.knows("ovn-remote", _everywhere("ssl:", hosts, SOUTHBOUND))
+    yield from configuration.steps(_servers(hosts))
+    yield switch.setting("ovn-remote", _remotes("ssl:", hosts, SOUTHBOUND))
     yield restarted("ovnhook-agent", PATH)
 
 
-def _reaches(hosts: Sequence[str]) -> dict[str, str]:
-    """What ``ovnhook.toml`` says of where a node reaches control hosts."""
-    return {"northbound": _everywhere("ssl:", hosts, NORTHBOUND), "control": _everywhere("", hosts, API)}
+def _servers(hosts: Sequence[str]) -> dict[str, str]:
+    """Settings of ``ovnhook.toml`` with the addresses of the control hosts."""
+    return {"northbound": _remotes("ssl:", hosts, NORTHBOUND), "control": _remotes("", hosts, API)}
 
 
-def _everywhere(scheme: str, hosts: Sequence[str], port: int) -> str:
-    """Where a server is on every control host, as lists of them are written."""
+def _remotes(scheme: str, hosts: Sequence[str], port: int) -> str:
+    """List of a port's remotes on all control hosts, separated by commas."""
     return ",".join(f"{scheme}{bracketed(host)}:{port}" for host in sorted(hosts))
 
 
 def _has_joined(files: Files, subject: Subject, token: Token) -> bool:
-    """Whether this host has a certificate of the authority that a token is of; it may be let in no more with it."""
+    """Test for a certificate of the token's authority, which may have been revoked."""
     found, ca = keyfiles.read(files.certificate), keyfiles.read(files.ca)
     try:
         return (
@@ -148,23 +148,23 @@ def _new_key(files: Files) -> None:
     keyfiles.write(files.key, x509.new_key(), SECRET)
 
 
-def _enrol(files: Files, token: Token, address: str, door: Door) -> None:
-    ca, made = enrol(token, files.key.read_bytes(), address, door)
+def _enrol(files: Files, token: Token, address: str, client: ControlClient) -> None:
+    ca, made = enrol(token, files.key.read_bytes(), address, client)
     keyfiles.write(files.ca, ca, PUBLIC)
     keyfiles.replace_certificate(files, made["certificate"].encode())
 
 
-def _show(paths: tuple[str, ...]) -> None:
+def _set_ssl(paths: tuple[str, ...]) -> None:
     run("ovs-vsctl", "--timeout=10", "--no-wait", "set-ssl", *paths)
 
 
-def _is_known(door: Door, name: str) -> bool:
+def _is_registered(client: ControlClient, name: str) -> bool:
     try:
-        return bool(door.call("GetNode", name=name)["agent_version"])
+        return bool(client.call("GetNode", name=name)["agent_version"])
     except NotFound:
         return False
 
 
-def _renew(files: Files, door: Door) -> None:
-    made = door.call("RenewCertificate", request=x509.request(files.key.read_bytes()).decode())
+def _renew(files: Files, client: ControlClient) -> None:
+    made = client.call("RenewCertificate", request=x509.request(files.key.read_bytes()).decode())
     keyfiles.replace_certificate(files, made["certificate"].encode())

@@ -1,4 +1,4 @@
-"""A step of a host's set-up, as a value: what is to be so, whether it is, and what makes it so."""
+"""Idempotent steps of a host's set-up: a goal, a test for it, and an action."""
 
 from __future__ import annotations
 
@@ -8,61 +8,61 @@ from dataclasses import dataclass
 
 from ovnhook.base.errors import Unavailable
 
-_PAUSE = 0.2  # seconds between two looks
+_POLL_INTERVAL = 0.2  # seconds
 
 
-def _nothing() -> None:
-    """What is done where one can but wait."""
+def _wait_only() -> None:
+    """No action: the goal is reached by something else."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What is to be so.
+    """Idempotent step.
 
     Attributes:
-        what: in words that are true afterwards.
-        is_so: whether it is so already; it touches nothing.
-        make_so: makes it so.
-        within: seconds that it may take to become so after that.
-        hint: where to look if it does not.
+        goal: statement that is true afterwards.
+        is_done: tests for the goal without side effects.
+        apply: action towards the goal.
+        timeout: seconds to wait for the goal after the action.
+        hint: where to look after a timeout.
     """
 
-    what: str
-    is_so: Callable[[], bool]
-    make_so: Callable[[], None] = _nothing
-    within: float = 60.0
+    goal: str
+    is_done: Callable[[], bool]
+    apply: Callable[[], None] = _wait_only
+    timeout: float = 60.0
     hint: str = ""
 
 
 def carry_out(steps: Iterable[Step], say: Callable[[str], None]) -> None:
-    """Make everything so that isn't, in order, and say of each step how it went; it may be repeated at any time.
+    """Apply the steps that are not done, in order, and report each. Idempotent.
 
     Raises:
-        OvnhookError: of the first step that can't be carried out; those after it were not begun.
+        OvnhookError: a step failed; later ones were not started.
     """
     for step in steps:
-        if step.is_so():
-            say(f"as it was  {step.what}")
+        if step.is_done():
+            say(f"unchanged  {step.goal}")
             continue
         late = None
         try:
-            step.make_so()
-        except Unavailable as error:  # who did not answer in time may have done it all the same, or do it yet
+            step.apply()
+        except Unavailable as error:  # the action may have succeeded, or still succeed
             late = error
         _wait(step, late)
-        say(f"done       {step.what}")
+        say(f"changed    {step.goal}")
 
 
 def _wait(step: Step, late: Unavailable | None) -> None:
-    end = time.monotonic() + step.within
-    while not _is_so(step):
+    end = time.monotonic() + step.timeout
+    while not _is_done(step):
         if time.monotonic() > end:
-            raise late or Unavailable(f"not so after {step.within:g} s: {step.what}", step.hint)
-        time.sleep(_PAUSE)
+            raise late or Unavailable(f"timed out after {step.timeout:g} s: {step.goal}", step.hint)
+        time.sleep(_POLL_INTERVAL)
 
 
-def _is_so(step: Step) -> bool:
+def _is_done(step: Step) -> bool:
     try:
-        return step.is_so()
+        return step.is_done()
     except Unavailable:  # not yet
         return False

@@ -1,4 +1,4 @@
-"""What a host's Open vSwitch has to know for OVN: its external_ids (ovn-controller(8))."""
+"""Configuration of a host's Open vSwitch for OVN: its external_ids (ovn-controller(8))."""
 
 from __future__ import annotations
 
@@ -10,56 +10,56 @@ from ovnhook.base.errors import InUse
 from ovnhook.setup.command import run
 from ovnhook.setup.step import Step
 
-_SYSTEM_ID = Path("/etc/openvswitch/system-id.conf")  # Debian's service sets the system-id to this at each start
+_SYSTEM_ID = Path("/etc/openvswitch/system-id.conf")  # Debian's service sets the system-id from it at each start
 
 
 def settings() -> dict[str, str]:
-    """The external_ids of this host's Open vSwitch."""
+    """Read external_ids of this host's Open vSwitch."""
     said = run("ovs-vsctl", "--timeout=10", "--format=json", "--columns=external_ids", "list", "Open_vSwitch")
     return dict(json.loads(said)["data"][0][0][1])
 
 
 def name_for(name: str, hostname: str, ids: Mapping[str, str]) -> str:
-    """What a host is to be called in OVN: what was asked for, else what it takes part with, else its host name.
+    """System-id of a host: the requested one, its present one if it is part of OVN, or its host name.
 
     Args:
-        name: that was asked for, or "".
-        hostname: of the host.
-        ids: the external_ids of its Open vSwitch.
+        name: requested name, or "".
+        hostname: name of the host.
+        ids: external_ids of its Open vSwitch.
 
     Raises:
-        InUse: it takes part in OVN with another name.
+        InUse: the host is part of OVN with another name.
     """
     present = ids.get("system-id", "") if ids.get("ovn-remote") else ""
     if name and present not in ("", name):
         raise InUse(
-            f"this host takes part in OVN as {present}, not as {name}",
-            "leave --name out; its domains' ports belong to that name",
+            f"this host is part of OVN as {present}, not as {name}",
+            "omit --name; its domains' ports belong to that name",
         )
     return name or present or hostname.partition(".")[0]
 
 
-def named(name: str) -> Step:
-    """The host has a name in OVN, the system-id, which it keeps over a reboot."""
+def system_id(name: str) -> Step:
+    """Set the system-id persistently."""
 
-    def is_so() -> bool:
+    def is_done() -> bool:
         stored = _SYSTEM_ID.read_text(encoding="utf-8").strip() if _SYSTEM_ID.exists() else ""
         return stored == name == settings().get("system-id")
 
-    def make_so() -> None:
+    def apply() -> None:
         _SYSTEM_ID.write_text(f"{name}\n", encoding="utf-8")
         _set("system-id", name)
 
-    return Step(f"this host is called {name} in OVN", is_so, make_so)
+    return Step(f"the system-id is {name}", is_done, apply)
 
 
-def knows(key: str, value: str) -> Step:
-    """Open vSwitch has a setting, a key of its external_ids."""
+def setting(key: str, value: str) -> Step:
+    """Set a key of external_ids."""
     return Step(f"Open vSwitch has {key}={value}", lambda: settings().get(key) == value, lambda: _set(key, value))
 
 
-def knows_also(key: str, value: str) -> Step:
-    """A setting that is a list, with commas, has a value beside those that it has."""
+def list_setting(key: str, value: str) -> Step:
+    """Add a value to a key of external_ids that is a list, with commas."""
     return Step(
         f"Open vSwitch has {value} in {key}",
         lambda: value in _listed(key),
@@ -67,18 +67,18 @@ def knows_also(key: str, value: str) -> Step:
     )
 
 
-def integrated(bridge: str) -> Step:
-    """The integration bridge is there, which ovn-controller makes."""
+def integration_bridge(bridge: str) -> Step:
+    """Wait for the integration bridge, which ovn-controller creates."""
     return Step(
-        f"the bridge {bridge} is there",
+        f"bridge {bridge} exists",
         lambda: bridge in bridges(),
-        within=120,
-        hint="systemctl status ovn-controller; its log is /var/log/ovn/ovn-controller.log",
+        timeout=120,
+        hint="systemctl status ovn-controller; see /var/log/ovn/ovn-controller.log",
     )
 
 
 def bridges() -> list[str]:
-    """All bridges of this host's Open vSwitch."""
+    """List the bridges of this host's Open vSwitch."""
     return run("ovs-vsctl", "--timeout=10", "list-br").split()
 
 
@@ -87,5 +87,5 @@ def _listed(key: str) -> Sequence[str]:
 
 
 def _set(key: str, value: str) -> None:
-    # Its daemon need not carry it out at once: a step that needs that waits for it.
+    # Without waiting for ovs-vswitchd: a step that needs the effect waits for it.
     run("ovs-vsctl", "--timeout=10", "--no-wait", "set", "Open_vSwitch", ".", f'external_ids:{key}="{value}"')

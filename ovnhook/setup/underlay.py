@@ -1,4 +1,4 @@
-"""Which address other hosts reach this one at."""
+"""This host's address in the underlay network."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import ipaddress
 import json
 
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.setup.command import holds, run
+from ovnhook.setup.command import run, succeeds
 
-ALONE = "127.0.0.1"
-_ELSEWHERE = "192.0.2.1"  # no machine has it (RFC 5737): which address leads that way is told, and nothing sent
-
-
-def address(towards: str = _ELSEWHERE) -> str:
-    """The address of this host that leads to another one, or one of its own where none does."""
-    if not holds("ip", "route", "get", towards):
-        return ALONE
-    (route,) = json.loads(run("ip", "-json", "route", "get", towards))
-    return str(route.get("prefsrc", ALONE))
+LOOPBACK = "127.0.0.1"
+_DOCUMENTATION = "192.0.2.1"  # unused (RFC 5737): selects the default route, and nothing is sent
 
 
-def checked(text: str) -> str:
-    """An address as somebody wrote it, or nothing.
+def address(target: str = _DOCUMENTATION) -> str:
+    """Source address of this host towards another one, or the loopback address if there is no route."""
+    if not succeeds("ip", "route", "get", target):
+        return LOOPBACK
+    (route,) = json.loads(run("ip", "-json", "route", "get", target))
+    return str(route.get("prefsrc", LOOPBACK))
+
+
+def parse(text: str) -> str:
+    """Validate an optional IP address.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: not an IP address.
     """
     try:
         return str(ipaddress.ip_address(text)) if text else ""

@@ -1,4 +1,4 @@
-"""The interface by which a gateway host's routers reach the outside: in a bridge of Open vSwitch, and up."""
+"""Uplink of a gateway host: its interface for the external network, in a bridge of Open vSwitch."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 
 from ovnhook.base.errors import InUse, NotFound
 from ovnhook.setup import switch
-from ovnhook.setup.command import holds, run
+from ovnhook.setup.command import run, succeeds
 from ovnhook.setup.services import enabled
 from ovnhook.setup.step import Step
 
 PHYSICAL_NETWORK = "external"
 
 _BRIDGE = "br-ex"
-_OF_SWITCH = "ovs-system"  # the master of interfaces that are in a bridge of Open vSwitch
+_OVS_MASTER = "ovs-system"  # master of interfaces in bridges of Open vSwitch
 _MAPPINGS = "ovn-bridge-mappings"
 
 
 @dataclass(frozen=True)
 class Link:
-    """An interface of the host, as ip-address(8) tells of it.
+    """Network interface of the host, as shown by ip-address(8).
 
     Attributes:
-        name: of it.
-        is_up: whether it was switched on.
-        is_loopback: whether it leads nowhere.
-        master: the bridge, bond or the like that it is in, or "".
-        addresses: those that the host is reached by; one that every interface has by itself (fe80::) is none.
+        name: name of the interface.
+        is_up: it is administratively up.
+        is_loopback: it is a loopback interface.
+        master: bridge or bond that it is part of, or "".
+        addresses: addresses, without link-local ones.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Link:
 
 
 def parse(said: str) -> Link:
-    """What ``ip -json address show dev …`` says of one interface."""
+    """Parse the output of ``ip -json address show dev …``."""
     (row,) = (row for row in json.loads(said) if row)
     flags = row.get("flags", ())
     found: list[dict[str, Any]] = row.get("addr_info", [])
@@ -54,86 +54,86 @@ def parse(said: str) -> Link:
 
 
 def check(link: Link, bridge: str, present: str) -> None:
-    """Refuse an interface that is not free to be the routers' way outside.
+    """Refuse an interface that cannot be an uplink.
 
     Args:
         link: the interface.
-        bridge: that it is to be in.
-        present: the bridge of Open vSwitch that it is in, or "".
+        bridge: bridge that it is to be added to.
+        present: bridge of Open vSwitch that it is in, or "".
 
     Raises:
-        InUse: it is none, or something else needs it.
+        InUse: a loopback interface, or one that is in use.
     """
     if present == bridge:
         return
     if link.is_loopback:
-        raise InUse(f"interface {link.name} leads to no other machine", "ip -brief link")
+        raise InUse(f"interface {link.name} is a loopback interface", "ip -brief link")
     if link.addresses:
-        # Whoever sets the host up may well have come by these addresses, and what gave it them would do so again.
+        # The administrator may be connected through these addresses, and the host's configuration would set them again.
         raise InUse(
-            f"interface {link.name} has this host's addresses {', '.join(link.addresses)}, which it would lose",
-            "give one without addresses, or first take these away in the host's own network configuration",
+            f"interface {link.name} has this host's addresses {', '.join(link.addresses)}, which would stop working",
+            "use another interface, or first remove the addresses from the host's network configuration",
         )
-    if present or link.master not in ("", _OF_SWITCH):
+    if present or link.master not in ("", _OVS_MASTER):
         raise InUse(
-            f"interface {link.name} is in {present or link.master} already", "give another one, or take it out there"
+            f"interface {link.name} is already in {present or link.master}", "use another one, or remove it from there"
         )
 
 
 def bridge_of(mappings: str) -> str:
-    """The bridge for the network outside, by ovn-bridge-mappings, or the one that will be."""
+    """Bridge of the external network in ovn-bridge-mappings, or the default one."""
     pairs = dict(one.strip().split(":", 1) for one in mappings.split(",") if ":" in one)
     return pairs.get(PHYSICAL_NETWORK, _BRIDGE)
 
 
 def check_free(interface: str) -> None:
-    """Refuse an interface of this host that can't be the routers' way outside.
+    """Refuse an interface of this host that cannot be an uplink.
 
     Raises:
-        NotFound: there is none of that name.
-        InUse: something else needs it.
+        NotFound: no such interface.
+        InUse: the interface is in use.
     """
     bridge = bridge_of(switch.settings().get(_MAPPINGS, ""))
-    check(_look(interface), bridge, _bridge_now(interface))
+    check(_link(interface), bridge, _present_bridge(interface))
 
 
 def steps(interface: str) -> Iterator[Step]:
-    """What makes of a host one that routers reach the outside by."""
+    """Add the interface to a bridge, and map the external network to that."""
     ids = switch.settings()
     bridge = bridge_of(ids.get(_MAPPINGS, ""))
     unit = run("systemd-escape", "--template=ovnhook-uplink@.service", interface).strip()
     kind = ids.get("ovn-bridge-datapath-type", "")
-    yield Step(f"the bridge {bridge} is there", lambda: bridge in switch.bridges(), lambda: _make(bridge, kind))
+    yield Step(f"bridge {bridge} exists", lambda: bridge in switch.bridges(), lambda: _add_bridge(bridge, kind))
     yield Step(
-        f"interface {interface} is in the bridge {bridge}",
-        lambda: _bridge_now(interface) == bridge,
-        lambda: _add(bridge, interface),
+        f"interface {interface} is in bridge {bridge}",
+        lambda: _present_bridge(interface) == bridge,
+        lambda: _add_port(bridge, interface),
     )
     yield enabled(unit, "ovnhook-hypervisor")
-    yield Step(f"interface {interface} is switched on", lambda: _look(interface).is_up, lambda: _up(interface))
-    yield switch.knows_also(_MAPPINGS, f"{PHYSICAL_NETWORK}:{bridge}")
+    yield Step(f"interface {interface} is up", lambda: _link(interface).is_up, lambda: _set_up(interface))
+    yield switch.list_setting(_MAPPINGS, f"{PHYSICAL_NETWORK}:{bridge}")
 
 
-def _look(interface: str) -> Link:
-    if not holds("ip", "link", "show", "dev", interface):
+def _link(interface: str) -> Link:
+    if not succeeds("ip", "link", "show", "dev", interface):
         raise NotFound(f"this host has no interface {interface}", "ip -brief link")
     return parse(run("ip", "-json", "address", "show", "dev", interface))
 
 
-def _bridge_now(interface: str) -> str:
-    if not holds("ovs-vsctl", "--timeout=10", "port-to-br", interface):
+def _present_bridge(interface: str) -> str:
+    if not succeeds("ovs-vsctl", "--timeout=10", "port-to-br", interface):
         return ""
     return run("ovs-vsctl", "--timeout=10", "port-to-br", interface).strip()
 
 
-def _make(bridge: str, kind: str) -> None:
+def _add_bridge(bridge: str, kind: str) -> None:
     datapath = ["--", "set", "Bridge", bridge, f"datapath_type={kind}"] if kind else []
     run("ovs-vsctl", "--timeout=20", "--may-exist", "add-br", bridge, *datapath)
 
 
-def _add(bridge: str, interface: str) -> None:
+def _add_port(bridge: str, interface: str) -> None:
     run("ovs-vsctl", "--timeout=20", "--may-exist", "add-port", bridge, interface)
 
 
-def _up(interface: str) -> None:
+def _set_up(interface: str) -> None:
     run("ip", "link", "set", "dev", interface, "up")

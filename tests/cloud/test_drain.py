@@ -67,7 +67,7 @@ def test_all_domains_go_and_come_back(world: World) -> None:
         moved = [f"moved      {name} to {target.name}" for name in ("foreign", "left", "passing", "right", "asleep")]
         said = done.stdout.splitlines()
         assert [line for line in said if line.startswith("moved")] == moved
-        assert said[-1] == f"node {source.name} has no domains any more"
+        assert said[-1] == f"node {source.name} has no domains left"
         assert names(source) == []
         assert {name: target.run(["virsh", "domuuid", name]).stdout for name in names(target)} == before
         assert {*names(target, "--all", "--autostart")} == {"asleep", "left"}
@@ -97,11 +97,11 @@ def test_what_can_not_be_moved_stays(world: World) -> None:
         assert done.returncode == 5
         error, hint = done.stderr.splitlines()
         assert error.startswith("error: 3 domains are still on node hv1: alive: Unsafe migration: ")
-        assert "; asleep: its disk vda, /var/lib/libvirt/local.raw, may be on this host alone, " in error
+        assert "; asleep: its disk vda, /var/lib/libvirt/local.raw, may be local to this host, " in error
         assert "; saved: its memory is saved on this host (managedsave), " in error
-        assert hint == "hint: when that is mended: ovnhook node drain hv1"
+        assert hint == "hint: when that is fixed: ovnhook node drain hv1"
         assert ("moved      zebra to hv2" in done.stdout.splitlines()) is (attempt == "first")
-        assert "stays      alive: Unsafe migration: " in done.stdout
+        assert "failed     alive: Unsafe migration: " in done.stdout
         assert {*names(world.hv1)} == {"alive", "asleep", "saved"}
         assert world.domain_state(world.hv1, "alive") == "running"
     assert Guest(world.hv2, "zebra").wait_address() == address
@@ -116,14 +116,21 @@ def test_what_can_not_be_moved_stays(world: World) -> None:
 @pytest.mark.parametrize(
     ("host", "node", "more", "status", "error", "hint"),
     [
-        ("hv1", "hv2", (), 2, "this host is node hv1, and not hv2", "ssh hv2 ovnhook node drain hv2"),
-        ("control", "hv1", (), 2, "this host is node control, and not hv1", "ssh hv1 ovnhook node drain hv1"),
+        ("hv1", "hv2", (), 2, "this host is node hv1, not hv2", "ssh hv2 ovnhook node drain hv2"),
+        ("control", "hv1", (), 2, "this host is node control, not hv1", "ssh hv1 ovnhook node drain hv1"),
         ("hv1", "hv9", (), 3, "there is no node 'hv9'", "ovnhook node list, on the control host"),
         ("hv1", "hv1", ("--to", "hv9"), 3, "there is no node 'hv9'", "ovnhook node list, on the control host"),
-        ("hv1", "hv1", ("--to", "hv2", "--to", "hv1"), 2, "domains can't go from node hv1 to node hv1", ""),
+        ("hv1", "hv1", ("--to", "hv2", "--to", "hv1"), 2, "--to hv1: cannot be the drained node itself", ""),
         ("hv1", "hv1", ("--to", "control"), 1, "node control: failed to connect to the hypervisor: ", ""),
-        ("hv1", "hv1", ("--uri", "qemu:///system"), 2, "--uri qemu:///system: it has no {node}, ", ""),
-        ("hv1", "hv1", ("--uri", "qemu+tcp://{node}/system"), 7, "node hv1 has domains, and no other ", "a node takes"),
+        ("hv1", "hv1", ("--uri", "qemu:///system"), 2, "--uri qemu:///system: expected {node} ", ""),
+        (
+            "hv1",
+            "hv1",
+            ("--uri", "qemu+tcp://{node}/system"),
+            7,
+            "no other node can take the domains of node hv1",
+            "a target needs",
+        ),
     ],
 )
 def test_wrong_wishes(
@@ -154,7 +161,7 @@ def test_killed_half_way(world: World) -> None:
     world.hv1.run(["virsh", "migrate-setspeed", "early", "1000"])
     said = again.communicate(timeout=HANG)[0].decode().splitlines()
     assert again.returncode == 0, said
-    assert "gone       early: it has left this host, or ended, by itself" in said
+    assert "gone       early: stopped or migrated by something else" in said
     assert "moved      late to hv2" in said
     assert names(world.hv1) == []
     for name in guests:
@@ -172,7 +179,7 @@ def test_one_that_takes_too_long(world: World) -> None:
     world.hv1.run(["virsh", "migrate-setspeed", "early", "1"])
     done = drain(world, world.hv1, "--timeout", "40")
     assert done.returncode == 5
-    assert "1 domain is still on node hv1: early: it was not at hv2 after 40 s, and the migration was " in done.stderr
+    assert "1 domain is still on node hv1: early: the migration to hv2 timed out after 40 s and was " in done.stderr
     assert "moved      late to hv2" in done.stdout.splitlines()
     assert names(world.hv1) == ["early"]
     settled(world, "early", world.hv1)

@@ -80,7 +80,7 @@ class ControlHost:
 
     def let_in(self, shown: Files) -> bool:
         """Whether the service lets in who shows this."""
-        return Client(None).is_let_in([self.api], shown)
+        return Client(None).is_trusted([self.api], shown)
 
     def database(self, shown: Files) -> Database:
         """The database, for who shows this."""

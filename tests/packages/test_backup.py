@@ -35,7 +35,7 @@ def test_a_cloud_comes_back(machine: Machine) -> None:
     machine.run("ovnhook control backup /root/guest.tar.gz; ovnhook subnet create red 10.3.0.0/24")
 
     said = machine.run("ovnhook control restore /root/guest.tar.gz")
-    assert "done       the northbound database is as it was on hv1" in said
+    assert "changed    the northbound database matches the backup of hv1" in said
     assert rows(machine) == kept
     assert "red" not in machine.run("ovnhook subnet list")
     settled(machine)

@@ -22,7 +22,7 @@ from ovnhook.setup.step import carry_out
 own, joins, members = sys.argv[1:]
 files = Files(*(Path("{FILES}", name) for name in ("control.pem", "control.key", "ca.pem")))
 try:
-    carry_out(cluster.steps(cluster.Member(own, joins, tuple(members.split(",")), files)), print)
+    carry_out(cluster.steps(cluster.ClusterMember(own, joins, tuple(members.split(",")), files)), print)
 except OvnhookError as error:
     print("error:", error)
 """
@@ -57,7 +57,7 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
     guest(first, "ping -i 0.1 10.128.0.1 >/run/pings 2>&1 &")
 
     first.run("printf 'OVN_CTL_OPTS=\"--ovn-northd-n-threads=2\"\\n' >>/etc/default/ovn-central")
-    assert "done       /var/lib/ovn/ovnnb_db.db is that of a member" in steps(first)
+    assert "changed    /var/lib/ovn/ovnnb_db.db is a clustered database" in steps(first)
     assert "--ovn-northd-n-threads=2 " in first.run("grep ^OVN_CTL_OPTS= /etc/default/ovn-central")
     assert rows(first) == kept
     settled(first)
@@ -65,12 +65,12 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
 
     second.run("ovnhook subnet create own 10.4.0.0/24 --no-router")
     said = steps(second, joins=1)
-    assert "error: this host has a cloud of its own, with own, which it would lose" in said
+    assert "error: this host has a cloud of its own, with the logical switches own, which would be lost" in said
     second.run("ovnhook subnet delete own; systemctl mask --runtime ovn-ovsdb-server-sb")
     assert "error: systemctl restart ovn-ovsdb-server-sb" in steps(second, joins=1)
     second.run("systemctl unmask --runtime ovn-ovsdb-server-sb")
     said = steps(second, joins=1)
-    assert "as it was  OVN_Northbound is part of the cluster that 198.51.100.1 is in" in said
+    assert "unchanged  OVN_Northbound is connected to the cluster of 198.51.100.1" in said
     assert "error" not in said
     assert "error" not in steps(third, joins=2)
     for host, joins in ((first, 0), (second, 1), (third, 2)):
@@ -80,7 +80,7 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
     old = 'sed \'s/"version": "[0-9.]*"/"version": "1.0.0"/\' /usr/share/ovn/ovn-nb.ovsschema >/root/old'
     second.run(f"{old}; ovsdb-client --no-leader-only convert unix:/run/ovn/ovnnb_db.sock /root/old")
     (upgraded,) = undone(steps(second, joins=1))
-    assert upgraded == "done       OVN_Northbound has the schema that this host's OVN wants, or a newer one"
+    assert upgraded == "changed    OVN_Northbound has the schema version of this host's OVN or a newer one"
     states = [host.run("ovn-appctl -t ovn-northd status").split()[-1] for host in hosts]
     assert sorted(states) == ["active", "standby", "standby"]
 
@@ -148,10 +148,10 @@ def steps(host: Machine, *, joins: int = 0) -> str:
 def without(host: Machine, gone: Machine) -> str:
     """Let a host put another one out of the cluster; what was said."""
     own = gone.run("hostname -I").split()[0]
-    program = f"from ovnhook.setup import cluster, step; step.carry_out(cluster.without('{own}'), print)"
+    program = f"from ovnhook.setup import cluster, step; step.carry_out(cluster.remove_member('{own}'), print)"
     return host.run(f'python3 -c "{program}"')
 
 
 def undone(said: str) -> list[str]:
     """What was not as it was."""
-    return [line for line in said.splitlines() if not line.startswith("as it was  ")]
+    return [line for line in said.splitlines() if not line.startswith("unchanged  ")]

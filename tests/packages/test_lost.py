@@ -34,7 +34,7 @@ def test_another_control_host(machines: Callable[[str], Machine], tmp_path: Path
     control.wait_for(lambda: control.run(heard) == "yes\n", "the new host to be heard")
     control.put(saved, "/root/cloud.tar.gz")
     said = control.run("ovnhook control restore /root/cloud.tar.gz")
-    assert "done       certificates are signed with the key in /var/lib/ovnhook/ca/ca.key" in said
+    assert "changed    /var/lib/ovnhook/ca/ca.key is the certificate authority's key from the backup" in said
     control.run(INIT)
 
     control.wait_for(lambda: "ok" in control.run("ovnhook status", check=False).split(), "all to be well")

@@ -30,7 +30,7 @@ def test_all_in_one(machine: Machine) -> None:
     machine.run("ip address add 198.51.100.5/24 dev eth1")
     before = settings(machine)
     said = machine.run(f"{INIT} {LEG}; echo status $?")
-    assert "error: interface eth1 has this host's addresses 198.51.100.5/24, which it would lose" in said
+    assert "error: interface eth1 has this host's addresses 198.51.100.5/24, which would stop working" in said
     assert "status 5" in said
     assert settings(machine) == before
     machine.run("ip address flush dev eth1")
@@ -47,11 +47,11 @@ def test_all_in_one(machine: Machine) -> None:
     machine.run("systemctl unmask --runtime ovn-host")
 
     said = machine.run(f"{INIT} {LEG}")
-    assert "as it was  Open vSwitch has ovn-remote=unix:/run/ovn/ovnsb_db.sock" in said  # done before it failed
-    assert "done       the default subnet is default, 10.128.0.0/24" in said
-    assert "done       router gateway leads outside with 203.0.113.10/24 by 203.0.113.254" in said
+    assert "unchanged  Open vSwitch has ovn-remote=unix:/run/ovn/ovnsb_db.sock" in said  # done before it failed
+    assert "changed    the default subnet is default, 10.128.0.0/24" in said
+    assert "changed    router gateway has the external address 203.0.113.10/24 and next hop 203.0.113.254" in said
     again = machine.run(f"{INIT} {LEG}")
-    assert [line for line in again.splitlines() if not line.startswith("as it was  ")] == []
+    assert [line for line in again.splitlines() if not line.startswith("unchanged  ")] == []
     assert len(again.splitlines()) >= len(said.splitlines())
 
     start(machine)
@@ -68,12 +68,12 @@ def test_all_in_one(machine: Machine) -> None:
     assert address(machine) == first
     machine.wait_for(lambda: " 0% packet loss" in outside(machine), "the way outside after the reboot")
     again = machine.run(f"{INIT} {LEG}")
-    assert [line for line in again.splitlines() if not line.startswith("as it was  ")] == []
+    assert [line for line in again.splitlines() if not line.startswith("unchanged  ")] == []
 
     said = machine.run(f"{INIT} --name other; echo status $?")
     assert "error: this host takes part in OVN as hv1, not as other" in said
     said = machine.run(f"{INIT} {LEG.replace('113.10/', '113.11/')}; echo status $?")
-    assert "error: router gateway leads outside already, with 203.0.113.10/24" in said
+    assert "error: router gateway already has the external address 203.0.113.10/24" in said
 
     machine.run("apt-get -qy purge ovnhook-hypervisor ovnhook-control python3-ovnhook")
     assert machine.run("find /etc -name '*ovnhook*'") == ""

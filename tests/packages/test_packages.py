@@ -88,7 +88,7 @@ def test_a_control_host_that_is_purged(machine: Machine, tmp_path: Path) -> None
     assert [
         line
         for line in machine.run("ovnhook node init --control --address 192.0.2.1").splitlines()
-        if not line.startswith("as it was  ")
+        if not line.startswith("unchanged  ")
     ] == []
 
     machine.run("apt-get -qy purge ovnhook-control python3-ovnhook")

@@ -32,13 +32,13 @@ _COLUMNS = {
 _PEOPLE = click.Choice(["operator", "reader"])
 _CLIENTS = click.Choice(["operator", "reader", "node"])
 _REFUSED = (InvalidRequest, NotFound, AlreadyExists, InUse, PermissionDenied, Exhausted)
-"""Errors of a control service that has done nothing."""
+"""Errors after which the control service has changed nothing."""
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def certificate(context: click.Context) -> None:
-    """Certificates: who is let in to the control service, and to the databases."""
+    """Certificates: trusted clients of the control service and the databases."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -47,7 +47,7 @@ def certificate(context: click.Context) -> None:
 @format_option
 @click.pass_obj
 def list_(socket: Path | None, format_: str) -> None:
-    """Show who is let in: control hosts, nodes, operators, readers.
+    """List the trusted clients: control hosts, nodes, operators, readers.
 
     \b
     Example:
@@ -58,13 +58,13 @@ def list_(socket: Path | None, format_: str) -> None:
 
 @certificate.command()
 @click.argument("name")
-@click.option("--role", type=_PEOPLE, required=True, help="What NAME may do: everything, or only look.")
+@click.option("--role", type=_PEOPLE, required=True, help="Permissions: all, or read-only.")
 @click.pass_obj
 def create(socket: Path | None, name: str, role: str) -> None:
-    """Let NAME in, from any host: NAME.key, NAME.pem and ca.pem are written to the current directory.
+    """Create a client certificate for NAME: NAME.key, NAME.pem and ca.pem in the current directory.
 
-    Where there is a ca.pem of another cloud already it is NAME.ca.pem. The certificate is good for 90 days. Nodes have
-    theirs by "ovnhook node join".
+    If ca.pem is of another cloud, the CA certificate is written to NAME.ca.pem. The certificate is valid for 90 days.
+    Nodes get theirs with "ovnhook node join".
 
     \b
     Example:
@@ -72,16 +72,16 @@ def create(socket: Path | None, name: str, role: str) -> None:
     """
     from ovnhook.pki import keyfiles, x509
 
-    x509.Subject(name, role)  # refused before a file is made of it
+    x509.Subject(name, role)  # validates the name before it becomes a file name
     key, made, ca = (Path(f"{name}.key"), Path(f"{name}.pem"), Path("ca.pem"))
     for path in (key, made):
         if path.exists():
-            raise AlreadyExists(f"there is a file {path}", "mv it away, or go to another directory")
-    # Until it is known whether its certificate was issued the key is kept: with it the same one is asked for again.
+            raise AlreadyExists(f"{path} already exists", "move it away, or use another directory")
+    # The key is kept until the outcome is known, so that a retry requests the certificate for the same key.
     pending = Path(f"{name}.{role}.pending-key")
     try:
         if not keyfiles.is_key(pending):
-            keyfiles.write(pending, x509.new_key(), keyfiles.SECRET)  # first: nobody is let in whose key can't be kept
+            keyfiles.write(pending, x509.new_key(), keyfiles.SECRET)  # first: without a key a certificate is useless
         found = _issue(socket, name, role, pending)
         if keyfiles.read(ca) not in (b"", found["ca"].encode()):
             ca = Path(f"{name}.ca.pem")
@@ -94,14 +94,14 @@ def create(socket: Path | None, name: str, role: str) -> None:
 
 
 def _issue(socket: Path | None, name: str, role: str, pending: Path) -> Object:
-    """A certificate for a key, which is thrown away if it is certain that there is none."""
+    """Request a certificate for a key; delete the key if none was issued for certain."""
     from ovnhook.pki import x509
 
     request = x509.request(pending.read_bytes()).decode()
     try:
         return Client(socket).call("IssueCertificate", name=name, role=role, request=request)
     except Unavailable as error:
-        again = f"repeat it, with the key in {pending}: ovnhook certificate create {name} --role {role}"
+        again = f"retry with the key in {pending}: ovnhook certificate create {name} --role {role}"
         raise Unavailable(error.message, f"{error.hint}; then {again}" if error.hint else again) from error
     except _REFUSED:
         pending.unlink(missing_ok=True)
@@ -110,10 +110,10 @@ def _issue(socket: Path | None, name: str, role: str, pending: Path) -> Object:
 
 @certificate.command()
 @click.argument("name")
-@click.option("--role", type=_CLIENTS, required=True, help="Of the certificate.")
+@click.option("--role", type=_CLIENTS, required=True, help="Role of the certificate.")
 @click.pass_obj
 def revoke(socket: Path | None, name: str, role: str) -> None:
-    """Let NAME in no more, from now on. Of a node its chassis and its ports stay, until "ovnhook node remove".
+    """Revoke the certificates of NAME immediately. A node's chassis and ports stay until "ovnhook node remove".
 
     \b
     Example:

@@ -18,7 +18,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.group(invoke_without_command=True)
 @click.pass_context
 def control(context: click.Context) -> None:
-    """The control host: what a cloud is, saved to a file and brought back."""
+    """Backup and restore of the cloud, on a control host."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -26,10 +26,10 @@ def control(context: click.Context) -> None:
 @control.command()
 @click.argument("file", type=_FILE)
 def backup(file: Path) -> None:
-    """Save the cloud to the new file FILE, as root on a control host, while all goes on.
+    """Back up the cloud to the new file FILE, as root on a control host, without interruption.
 
-    In it are the northbound database, and the key that the cloud's certificates are signed with if this host has it:
-    keep it as secret as that. The southbound database is derived from the northbound one, and not in it.
+    The backup contains the northbound database, and the certificate authority's private key if this host has it: keep
+    it secret. The southbound database is rebuilt from the northbound one.
 
     \b
     Example:
@@ -46,10 +46,10 @@ def backup(file: Path) -> None:
 @control.command()
 @click.argument("file", type=_FILE)
 def restore(file: Path) -> None:
-    """Make the cloud what it was when FILE was saved, as root on a control host, while all goes on.
+    """Restore the cloud from the backup FILE, as root on a control host, without interruption.
 
-    What was made since is taken away, with the ports of domains that were started since; their hosts make those again.
-    A control host that is set up anew is restored before "ovnhook node init". May be repeated.
+    Newer objects are deleted, including ports of domains that were started since; their hosts create these again.
+    Restore a new control host before "ovnhook node init". Idempotent.
 
     \b
     Example:
@@ -64,4 +64,4 @@ def restore(file: Path) -> None:
 
 def _check_root(how: str) -> None:
     if os.geteuid() != 0:
-        raise InvalidRequest("only root may read and write what a cloud is", how)
+        raise InvalidRequest("this command requires root", how)

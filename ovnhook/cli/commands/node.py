@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def ago(seconds: int | None) -> str:
-    """How long ago something was."""
+    """Format a duration as a time in the past."""
     from ovnhook.diagnosis.problems import span
 
     return "never" if seconds is None else f"{span(seconds)} ago"
@@ -45,7 +45,7 @@ COLUMNS = {
 @click.group(invoke_without_command=True)
 @click.pass_context
 def node(context: click.Context) -> None:
-    """Nodes: the hosts that take part in OVN, hypervisors and gateways."""
+    """Nodes: hypervisors and gateway hosts, the chassis of OVN."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -54,10 +54,10 @@ def node(context: click.Context) -> None:
 @format_option
 @click.pass_obj
 def list_(socket: Path | None, format_: str) -> None:
-    """Show all nodes.
+    """List all nodes.
 
-    SEEN is when the agent told of its host last, BEHIND how many of the changes that were counted ovn-controller
-    has yet to carry out, ACTIVE FOR the routers whose way outside the host has.
+    SEEN is the time since the agent's last report, BEHIND the number of configuration changes (nb_cfg) that
+    ovn-controller has not processed yet, ACTIVE FOR the routers whose active gateway the node is.
 
     \b
     Examples:
@@ -86,22 +86,22 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 
 
 @node.command()
-@click.option("--all-in-one", is_flag=True, help="Everything on this host: OVN's central part, control and hypervisor.")
-@click.option("--control", is_flag=True, help="OVN's central part and control, which other hosts join.")
-@click.option("--cluster", is_flag=True, help="With --control: its databases are a member of a cluster.")
+@click.option("--all-in-one", is_flag=True, help="OVN central, control service and hypervisor on this host.")
+@click.option("--control", is_flag=True, help="OVN central and control service, for other hosts to join.")
+@click.option("--cluster", is_flag=True, help="With --control: clustered (RAFT) databases.")
 @click.option(
-    "--token", default="", metavar="-|FILE", help="With --cluster: where the token is of a control host that it joins."
+    "--token", default="", metavar="-|FILE", help="With --cluster: join an existing cluster with this join token."
 )
-@click.option("--name", default="", metavar="NAME", help="The node's name. Without it the host's.")
+@click.option("--name", default="", metavar="NAME", help="Name of the node. Default: the host name.")
 @click.option(
-    "--address", default="", metavar="ADDR", help="Where others reach it. Without it the address that leads to others."
+    "--address", default="", metavar="ADDR", help="Address for other hosts. Default: that of the default route."
 )
 @click.option(
-    "--subnet", default="10.128.0.0/24", show_default=True, metavar="CIDR", help="The addresses of the default subnet."
+    "--subnet", default="10.128.0.0/24", show_default=True, metavar="CIDR", help="CIDR of the default subnet."
 )
-@click.option("--external-interface", default="", metavar="IF", help="The interface that leads outside.")
-@click.option("--external-cidr", default="", metavar="CIDR", help="The router's own address outside: 203.0.113.10/24.")
-@click.option("--next-hop", default="", metavar="ADDR", help="Where all goes that is not inside.")
+@click.option("--external-interface", default="", metavar="IF", help="Interface for the external network (uplink).")
+@click.option("--external-cidr", default="", metavar="CIDR", help="External address of the router: 203.0.113.10/24.")
+@click.option("--next-hop", default="", metavar="ADDR", help="Next hop of the router's default route.")
 @click.pass_obj
 def init(
     socket: Path | None,
@@ -117,13 +117,13 @@ def init(
     external_cidr: str,
     next_hop: str,
 ) -> None:
-    """Set this host up, as root: all of a cloud, or the control host of one that others join.
+    """Set this host up, as root: a complete cloud, or a control host for others to join.
 
-    Each step looks first, changes only what is not so, and says which of the two it was. It may be repeated, also after
-    it ended with an error half way. A default subnet and settings of Open vSwitch that are there already stay.
+    Idempotent: each step prints "unchanged" or "changed", and the command can be repeated after an error. An existing
+    default subnet and settings of Open vSwitch are kept.
 
-    The interface that leads outside goes into a bridge of Open vSwitch. One that has addresses of this host is refused.
-    With --control it is given on the hosts that join as gateways.
+    The external interface is added to a bridge of Open vSwitch; one with IP addresses is refused. With --control, use
+    "ovnhook node join --gateway" on gateway hosts instead.
 
     \b
     Examples:
@@ -137,37 +137,36 @@ def init(
     from ovnhook.setup import control as controls
 
     if all_in_one == control:
-        raise click.UsageError("--all-in-one or --control: one of them is wanted")
+        raise click.UsageError("specify either --all-in-one or --control")
     if (cluster and not control) or (token and not cluster):
-        raise click.UsageError("--cluster goes with --control, and --token with --cluster")
-    given = _read_token(token) if token else None
-    outside = (external_cidr, next_hop) if control else (external_interface, external_cidr, next_hop)
+        raise click.UsageError("--cluster requires --control, and --token requires --cluster")
+    join_token = _read_token(token) if token else None
+    together = (external_cidr, next_hop) if control else (external_interface, external_cidr, next_hop)
     if control and external_interface:
-        raise click.UsageError("--external-interface is for hosts that join: ovnhook node join --gateway")
-    if any(outside) and not all(outside):
+        raise click.UsageError("--external-interface: use it on gateway hosts, with ovnhook node join --gateway")
+    if any(together) and not all(together):
         raise click.UsageError(
-            f"{'' if control else '--external-interface, '}--external-cidr and --next-hop go together"
+            f"{'' if control else '--external-interface, '}--external-cidr and --next-hop must be used together"
         )
-    leg = cloud.outside(external_cidr, next_hop) if external_cidr else None
+    external = cloud.external_gateway(external_cidr, next_hop) if external_cidr else None
     _check_root("ovnhook node init …")
     own = sockets.gethostname()
     if control:
-        asked = controls.ControlOptions(name or own.partition(".")[0], address, subnet, leg, cluster, given)
-        _carry_out(controls.steps(asked, load(), Client(socket or CONTROL_SOCKET), Client(None)))
+        options = controls.ControlOptions(name or own.partition(".")[0], address, subnet, external, cluster, join_token)
+        _carry_out(controls.steps(options, load(), Client(socket or CONTROL_SOCKET), Client(None)))
     else:
-        wishes = host.HostOptions(own, name, address, subnet, external_interface, leg)
-        _carry_out(host.all_in_one(wishes, load(), Client(socket or CONTROL_SOCKET)))
+        all_in_one_options = host.HostOptions(own, name, address, subnet, external_interface, external)
+        _carry_out(host.all_in_one(all_in_one_options, load(), Client(socket or CONTROL_SOCKET)))
 
 
 @node.command()
 @click.argument("name")
-@click.option("--control", is_flag=True, help="For a control host, which joins the cluster of this one.")
+@click.option("--control", is_flag=True, help="For a control host that joins this one's cluster.")
 @click.pass_obj
 def token(socket: Path | None, *, name: str, control: bool) -> None:
-    """Make a token, with which one host joins as the node NAME, once, within half an hour.
+    """Create a join token for the node NAME, valid once, for half an hour.
 
-    Whoever has it is let in: give it to nobody else. With the one of a control host he has everything. One that was
-    made for NAME before is good no more.
+    Keep it secret: it grants access, for a control host full access. It replaces an earlier token for NAME.
 
     \b
     Examples:
@@ -181,22 +180,22 @@ def token(socket: Path | None, *, name: str, control: bool) -> None:
 
 @node.command()
 @click.argument("token", default="-", metavar="[-|FILE]")
-@click.option("--gateway", is_flag=True, help="Routers may reach the outside by this host.")
+@click.option("--gateway", is_flag=True, help="Make the host a gateway host: routers may use its uplink.")
 @click.option(
-    "--external-interface", default="", metavar="IF", help="The interface that leads outside, with --gateway."
+    "--external-interface", default="", metavar="IF", help="With --gateway: interface for the external network."
 )
 @click.option(
-    "--address", default="", metavar="ADDR", help="Where its tunnels end. Without it the address that leads to control."
+    "--address", default="", metavar="ADDR", help="Tunnel endpoint IP. Default: that of the route to the control host."
 )
 @click.pass_obj
 def join(socket: Path | None, *, token: str, gateway: bool, external_interface: str, address: str) -> None:
-    """Let this host join, as root, with the token that "ovnhook node token" made on the control host.
+    """Join a cloud, as root, with a join token of "ovnhook node token" on the control host.
 
-    The token is read from standard input, where it is asked for without being shown, or from FILE. On the command line
-    every user of this host could read it, and the shell would remember it.
+    The token is read from standard input, with a prompt on a terminal, or from FILE. On the command line all users of
+    this host could read it, and the shell's history would keep it.
 
-    Each step looks first, changes only what is not so, and says which of the two it was. It may be repeated with the
-    same token, also after it ended with an error half way: once it has its certificate, a host needs no other token.
+    Idempotent: each step prints "unchanged" or "changed", and the command can be repeated with the same token after an
+    error, since a host with a certificate needs no new one.
 
     \b
     Examples:
@@ -207,20 +206,20 @@ def join(socket: Path | None, *, token: str, gateway: bool, external_interface: 
     from ovnhook.setup import member
 
     if external_interface and not gateway:
-        raise click.UsageError("--external-interface goes with --gateway")
-    given = _read_token(token)
+        raise click.UsageError("--external-interface requires --gateway")
+    join_token = _read_token(token)
     _check_root("ovnhook node join …")
-    wishes = member.MemberOptions(address, gateway, external_interface)
-    _carry_out(member.join(given, wishes, load(), Client(socket)))
+    options = member.MemberOptions(address, gateway, external_interface)
+    _carry_out(member.join(join_token, options, load(), Client(socket)))
 
 
 @node.command()
 @click.pass_obj
 def renew(socket: Path | None) -> None:
-    """Renew this host's certificates, as root, if less than a third of their time is left.
+    """Renew this host's certificates, as root, in the last third of their lifetime.
 
-    A node also learns where all control hosts are: some may have come since it joined. A timer does so every day:
-    ovnhook-renew.timer. What uses them goes on, and takes the new ones for its next connection.
+    Also updates a node's list of control hosts. ovnhook-renew.timer runs this daily. Services are not restarted: they
+    use the new certificates for new connections.
 
     \b
     Example:
@@ -231,27 +230,27 @@ def renew(socket: Path | None) -> None:
     from ovnhook.setup.step import carry_out
 
     _check_root("ovnhook node renew")
-    own, shown = keyfiles.AuthorityFiles(keyfiles.AUTHORITY), keyfiles.node()
-    is_control, is_node = own.databases.certificate.exists(), shown.certificate.exists()
+    own, files = keyfiles.AuthorityFiles(keyfiles.AUTHORITY), keyfiles.node()
+    is_control, is_node = own.databases.certificate.exists(), files.certificate.exists()
     if not (is_control or is_node):
         raise NotFound("this host has no certificate", "ovnhook node join, or ovnhook node init --control")
     if is_control:
         carry_out([authority.renew(own)], say)
     if is_node:
-        carry_out(member.renew(shown, Client(socket)), say)
+        carry_out(member.renew(files, Client(socket)), say)
 
 
 @node.command()
 @click.argument("name", shell_complete=complete.NODE)
-@click.option("--force", is_flag=True, help="Also where no other node can be the gateway of guests that run.")
+@click.option("--force", is_flag=True, help="Even if running guests lose their only gateway.")
 @click.pass_obj
 def remove(socket: Path | None, name: str, force: bool) -> None:
-    """Forget the node NAME, which is gone for good, with the ports and leases of the domains that were on it.
+    """Remove the node NAME, which is gone for good, with the ports and leases of its domains.
 
-    It is shut out, also as a control host, and of those in a cluster its databases' servers are taken out of that.
+    Its certificates are revoked, also as a control host, and its database servers are removed from the cluster.
 
-    A node that gives a sign of life is refused. One that is only switched off is left as it is: its domains keep their
-    addresses until it is back.
+    A node that is alive is refused. Don't remove one that is only switched off: its domains keep their addresses until
+    it is back.
 
     \b
     Example:
@@ -264,29 +263,29 @@ def remove(socket: Path | None, name: str, force: bool) -> None:
     hosts = _control_hosts(client)
     if name in hosts and not cluster.has_databases():
         raise InUse(
-            f"{name} is a control host: its servers are taken out of the databases' cluster by another one",
+            f"{name} is a control host: another control host has to remove its servers from the databases' cluster",
             f"on another control host: ovnhook node remove {name}",
         )
     try:
         client.call("RemoveNode", name=name, force=force)
     except NotFound:
-        # It may have been removed before, and the cluster could not be told then.
-        if not (hosts and cluster.is_member() and cluster.strangers(hosts.values())):
+        # It may have been removed before, but not from the cluster.
+        if not (hosts and cluster.is_member() and cluster.stale_members(hosts.values())):
             raise
     if cluster.is_member() and hosts:
-        for address in cluster.strangers(_control_hosts(client).values()):
-            carry_out(cluster.without(address), say)
+        for address in cluster.stale_members(_control_hosts(client).values()):
+            carry_out(cluster.remove_member(address), say)
 
 
 @node.command()
 @click.argument("name", shell_complete=complete.NODE)
-@click.option("--to", multiple=True, metavar="NODE", help="A node that they go to; may be repeated. Without it any.")
+@click.option("--to", multiple=True, metavar="NODE", help="Target node; may be repeated. Default: any.")
 @click.option(
     "--uri",
     default="qemu+ssh://root@{node}/system",
     show_default=True,
     metavar="URI",
-    help="The libvirt of another node, whose name stands in place of {node}.",
+    help="libvirt URI of a target; {node} stands for its name.",
 )
 @click.option(
     "--timeout",
@@ -294,14 +293,14 @@ def remove(socket: Path | None, name: str, force: bool) -> None:
     default=600,
     show_default=True,
     metavar="SECONDS",
-    help="How long the move of one domain may take; then it stays.",
+    help="Timeout of one domain's migration, which is then cancelled.",
 )
 def drain(*, name: str, to: tuple[str, ...], uri: str, timeout: float) -> None:
-    """Move the domains of the node NAME, which is this host, to other nodes, as root.
+    """Migrate all domains of the node NAME, which is this host, to other nodes, as root.
 
-    Those that run are migrated live, and then those that are off are moved as well, one after another, each to the node
-    that has the fewest interfaces. What can't be moved stays as it is, and the others go on; at the end it is told what
-    stays and why, and the exit status is 5. It may be repeated. New domains are not kept away.
+    Running domains are migrated live, then the others offline, one at a time, to the node with the fewest interfaces.
+    Domains that cannot be migrated are left alone; they are listed at the end with the reasons, with exit status 5. The
+    command can be repeated. It does not prevent new domains.
 
     \b
     Examples:
@@ -316,31 +315,31 @@ def drain(*, name: str, to: tuple[str, ...], uri: str, timeout: float) -> None:
 
 
 def _carry_out(steps: Iterable[Step]) -> None:
-    """Set the host up; who is told that somebody was too slow is told what to do."""
+    """Set the host up; a timeout gets a hint to repeat the command."""
     from ovnhook.setup.step import carry_out
 
     try:
         carry_out(steps, say)
     except Unavailable as error:
-        again = "it may be repeated: what is done stays as it is"
+        again = "repeat the command: completed steps are kept"
         raise Unavailable(error.message, f"{error.hint}; {again}" if error.hint else again) from error
 
 
 def _control_hosts(client: Client) -> dict[str, str]:
-    """The addresses of all control hosts, by name."""
+    """Addresses of all control hosts, by name."""
     try:
         found = client.pages("ListCertificates", "certificates")
-    except InUse:  # there is no authority
+    except InUse:  # no certificate authority
         return {}
     return {str(one["name"]): str(one["address"]) for one in found if one["address"]}
 
 
 def _read_token(place: str) -> Token:
-    """The token that is at a place: ``-`` for standard input, a file, or the token itself, with a warning."""
+    """Read a token from standard input (``-``), a file, or the argument itself, with a warning."""
     from ovnhook.pki import token as tokens
 
     if place.startswith(tokens.PREFIX):
-        click.echo("warning: every user of this host can read a token that is on the command line", err=True)
+        click.echo("warning: all users of this host can read a token on the command line", err=True)
         click.echo("hint: ovnhook node join -, which reads it from standard input", err=True)
         return tokens.parse(place)
     if place != "-":
@@ -349,7 +348,7 @@ def _read_token(place: str) -> Token:
                 return tokens.parse(file.read(tokens.MAX_LENGTH))
         except OSError as error:
             raise InvalidRequest(
-                f"this is not a token, nor a file that has one: {error.strerror}", "ovnhook node join -"
+                f"this is not a token, nor a readable file: {error.strerror}", "ovnhook node join -"
             ) from error
     if sys.stdin.isatty():
         return tokens.parse(getpass.getpass("Token: "))
@@ -358,7 +357,7 @@ def _read_token(place: str) -> Token:
 
 def _check_root(command: str) -> None:
     if os.geteuid() != 0:
-        raise InvalidRequest("only root may do that", f"sudo {command}")
+        raise InvalidRequest("this command requires root", f"sudo {command}")
 
 
 def _tunnels(row: Object) -> str:

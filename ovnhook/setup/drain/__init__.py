@@ -1,1 +1,1 @@
-"""Takes all domains off a host."""
+"""Drain: migration of all domains off a host."""

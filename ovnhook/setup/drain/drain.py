@@ -1,8 +1,7 @@
-"""Moves this host's domains to other hosts, one after another, as an administrator would with ``virsh migrate``.
+"""Migration of this host's domains to other hosts, one after another, with ``virsh migrate``.
 
-libvirt moves them peer to peer: this host's daemon speaks with the other's, and a migration comes to its end, good or
-bad, whatever becomes of the command that asked for it. So libvirt is looked at before each one, and never remembered:
-whoever drains a host again finds it as it is.
+Migrations are peer-to-peer between the two libvirt daemons, so they complete or fail even if the command is killed. The
+state is therefore read from libvirt before each migration and never cached, and a drain can be repeated.
 """
 
 from __future__ import annotations
@@ -23,26 +22,26 @@ from ovnhook.domains.domainxml import DomainXML
 from ovnhook.setup.drain import placement
 
 PLACE = "{node}"
-"""What stands in a URI for the name of a node."""
+"""Placeholder for the name of a node in a URI."""
 
 _HERE = "qemu:///system"
-_PATIENCE = 10.0  # seconds for reading a database, or to reach another host's libvirt
-_ANSWER = 30.0  # seconds for what libvirt does at once, but for a domain that a hook is at work for
-_CANCEL = 30.0  # seconds in which a migration that is given up ends
-_PAUSE = 0.5  # seconds between two looks
+_TIMEOUT = 10.0  # seconds to read a database, or to connect to another host's libvirt
+_LIBVIRT_TIMEOUT = 30.0  # seconds for a call of libvirt, which waits for a hook of the same domain
+_CANCEL_TIMEOUT = 30.0  # seconds for a migration to be cancelled
+_POLL_INTERVAL = 0.5  # seconds
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class DrainOptions:
-    """What an administrator asks for.
+    """Options of ``ovnhook node drain``.
 
     Attributes:
-        node: the name of this host, said to be sure.
-        to: the nodes that the domains are to go to; none for any.
-        uri: of another host's libvirt, with PLACE in it.
-        timeout: seconds that the move of one domain may take.
+        node: name of this node, as a confirmation.
+        to: names of the target nodes, empty for any.
+        uri: libvirt URI of a target, with PLACE for its name.
+        timeout: timeout of one domain's migration, in seconds.
     """
 
     node: str
@@ -55,132 +54,132 @@ class DrainOptions:
 class _Guest:
     uuid: str
     name: str
-    runs: bool
-    is_defined: bool
-    starts_itself: bool
+    is_running: bool
+    is_persistent: bool
+    has_autostart: bool
     is_saved: bool
 
 
-def drain(wishes: DrainOptions, config: Config, say: Say) -> None:
-    """Move all domains away; it may be repeated at any time.
+def drain(options: DrainOptions, config: Config, say: Say) -> None:
+    """Migrate all domains away. Idempotent.
 
     Args:
-        wishes: what is asked for.
-        config: of this host.
-        say: is told each step.
+        options: options of the command.
+        config: configuration of this host.
+        say: receives progress messages.
 
     Raises:
-        InUse: some stay, for the reasons that it tells.
-        OvnhookError: the wishes have no meaning here, or nobody can be asked; no domain was touched.
+        InUse: some domains could not be migrated; the message has the reasons.
+        OvnhookError: an option is invalid, or a database or libvirt does not answer; no domain was touched.
     """
-    if PLACE not in wishes.uri:
-        raise InvalidRequest(f"--uri {wishes.uri}: it has no {PLACE}, for the name of the node that a domain goes to")
+    if PLACE not in options.uri:
+        raise InvalidRequest(f"--uri {options.uri}: expected {PLACE} in place of the target node's name")
     host = Host(config)
-    deadline = Deadline.after(_PATIENCE)
-    here = _name(host, wishes.node, deadline)
+    deadline = Deadline.after(_TIMEOUT)
+    here = _name(host, options.node, deadline)
     southbound = Southbound.of_host(host.vswitch.host(deadline).southbound)
     nodes = southbound.nodes(deadline)
-    if wishes.node != here:
-        if wishes.node not in {node.name for node in nodes}:
-            raise NotFound(f"there is no node '{wishes.node}'", "ovnhook node list, on the control host")
-        raise InvalidRequest(f"this host is node {here}, and not {wishes.node}", _there(wishes.node))
-    names = placement.others(nodes, here, wishes.to, time.time())
+    if options.node != here:
+        if options.node not in {node.name for node in nodes}:
+            raise NotFound(f"there is no node '{options.node}'", "ovnhook node list, on the control host")
+        raise InvalidRequest(f"this host is node {here}, not {options.node}", _there(options.node))
+    names = placement.others(nodes, here, options.to, time.time())
     if not _guests():
         say(f"node {here} has no domains")
         return
     ports = host.northbound.port_counts(deadline)
-    reached = [name for name in names if _is_reached(name, wishes, say)]
+    reached = [name for name in names if _is_reachable(name, options, say)]
     if not reached:
         raise Unavailable(
-            f"node {here} has domains, and no other node can take them",
-            "a node takes them whose agent runs, and whose libvirt is reached from here by --uri",
+            f"no other node can take the domains of node {here}",
+            "a target needs a running agent, and a libvirt that this host can connect to with --uri",
         )
-    _Drain(wishes, {name: ports[name] for name in reached}, say).run()
+    _Drain(options, {name: ports[name] for name in reached}, say).run()
 
 
 def _name(host: Host, asked: str, deadline: Deadline) -> str:
     try:
         return host.vswitch.chassis(deadline)
     except Unavailable as error:
-        raise Unavailable(error.message, f"is this node {asked}? If not: {_there(asked)}") from error
+        raise Unavailable(error.message, f"is this host node {asked}? If not: {_there(asked)}") from error
 
 
 def _there(node: str) -> str:
     return f"ssh {quoted(node)} ovnhook node drain {quoted(node)}"
 
 
-def _is_reached(name: str, wishes: DrainOptions, say: Say) -> bool:
-    """Whether a node has a libvirt that can be asked from here.
+def _is_reachable(name: str, options: DrainOptions, say: Say) -> bool:
+    """Test the connection to a node's libvirt.
 
     Raises:
-        OvnhookError: it has none, and was asked for by name.
+        OvnhookError: it failed, and the node was requested by name.
     """
     try:
-        _virsh(wishes.uri.replace(PLACE, name), "hostname", patience=_PATIENCE)
+        _virsh(options.uri.replace(PLACE, name), "hostname", timeout=_TIMEOUT)
     except OvnhookError as error:
-        if name in wishes.to:
+        if name in options.to:
             raise error.within(f"node {name}") from error
-        say(f"not to     {name}: {error.message}")
+        say(f"skipped    {name}: {error.message}")
         return False
     return True
 
 
 class _Drain:
-    """One drain: where each domain went, or why it stays.
+    """State of a drain.
 
     Args:
-        wishes: what is asked for.
-        interfaces: how many there are on each node that domains may go to.
-        say: is told each step.
+        options: options of the command.
+        interfaces: number of interfaces on each target node.
+        say: receives progress messages.
     """
 
-    def __init__(self, wishes: DrainOptions, interfaces: dict[str, int], say: Say) -> None:
-        self._wishes = wishes
+    def __init__(self, options: DrainOptions, interfaces: dict[str, int], say: Say) -> None:
+        self._options = options
         self._interfaces = interfaces
         self._say = say
 
     def run(self) -> None:
         reasons: dict[str, str] = {}
-        # Looked at anew each time: a drain may last for hours, in which domains start and stop.
+        # Listed again each time: a drain may take hours, in which domains start and stop.
         while guest := next((one for one in _guests() if one.uuid not in reasons), None):
-            reasons[guest.uuid] = "it was moved, and is here again"
+            reasons[guest.uuid] = "it was moved, and has returned"
             try:
                 self._move(guest.uuid)
             except OvnhookError as error:
                 reasons[guest.uuid] = error.message
                 if _here(guest.uuid):
-                    self._say(f"stays      {guest.name}: {error.message}")
+                    self._say(f"failed     {guest.name}: {error.message}")
                 else:
-                    self._say(f"gone       {guest.name}: it has left this host, or ended, by itself")
+                    self._say(f"gone       {guest.name}: stopped or migrated by something else")
         if left := _guests():
-            told = "; ".join(f"{guest.name}: {reasons.get(guest.uuid, 'it has just come')}" for guest in left)
+            causes = "; ".join(f"{guest.name}: {reasons.get(guest.uuid, 'it has just arrived')}" for guest in left)
             count = "1 domain is" if len(left) == 1 else f"{len(left)} domains are"
             raise InUse(
-                f"{count} still on node {self._wishes.node}: {told}",
-                f"when that is mended: ovnhook node drain {quoted(self._wishes.node)}",
+                f"{count} still on node {self._options.node}: {causes}",
+                f"when that is fixed: ovnhook node drain {quoted(self._options.node)}",
             )
-        self._say(f"node {self._wishes.node} has no domains any more")
+        self._say(f"node {self._options.node} has no domains left")
 
     def _move(self, uuid: str) -> None:
-        """Move a domain to the first node that takes it.
+        """Migrate a domain to the first node that accepts it.
 
         Raises:
-            OvnhookError: it was not moved; the message says why.
+            OvnhookError: it was not migrated; the message has the reason.
         """
-        deadline = Deadline.after(self._wishes.timeout)
+        deadline = Deadline.after(self._options.timeout)
         guest = _settled(uuid, deadline)
         if guest is None:
-            raise NotFound("it is not here any more")
+            raise NotFound("it is no longer on this host")
         xml = DomainXML(_virsh(_HERE, "dumpxml", guest.uuid).encode())
-        if not guest.runs:
-            _check_nothing_stays_behind(guest, xml)
+        if not guest.is_running:
+            _check_offline(guest, xml)
         refusals: dict[str, str] = {}
         for target in placement.emptiest_first(self._interfaces):
             self._say(f"moving     {guest.name} to {target}")
             try:
                 self._migrate(guest, target, deadline)
             except Unavailable:
-                raise  # it took too long: it would on the way to any other node
+                raise  # a timeout would occur with any other node as well
             except OvnhookError as error:
                 refusals[target] = error.message
                 continue
@@ -192,49 +191,49 @@ class _Drain:
         raise OvnhookError("; ".join(f"to {target}: {why}" for target, why in refusals.items()))
 
     def _migrate(self, guest: _Guest, target: str, deadline: Deadline) -> None:
-        """Move a domain to a node.
+        """Migrate a domain to a node.
 
         Raises:
-            Unavailable: it did not get there in time, and stays.
-            OvnhookError: libvirt refuses it, in these words.
+            Unavailable: the migration timed out and was cancelled.
+            OvnhookError: libvirt refused it; the message is libvirt's.
         """
-        how = ["--p2p", "--live" if guest.runs else "--offline"]
-        if guest.is_defined:
-            how += ["--persistent", "--undefinesource"]
+        options = ["--p2p", "--live" if guest.is_running else "--offline"]
+        if guest.is_persistent:
+            options += ["--persistent", "--undefinesource"]
         uri = self._uri(target)
         try:
-            _virsh(_HERE, "migrate", *how, guest.uuid, uri, patience=max(1.0, deadline.remaining))
+            _virsh(_HERE, "migrate", *options, guest.uuid, uri, timeout=max(1.0, deadline.remaining))
         except Unavailable as late:
             _cancel(guest)
-            if _settled(guest.uuid, Deadline.after(_CANCEL)):
+            if _settled(guest.uuid, Deadline.after(_CANCEL_TIMEOUT)):
                 raise Unavailable(
-                    f"it was not at {target} after {self._wishes.timeout:g} s, and the migration was cancelled; "
-                    "--timeout says how long it may take"
+                    f"the migration to {target} timed out after {self._options.timeout:g} s and was cancelled; "
+                    "see --timeout"
                 ) from late
-            _virsh(uri, "domname", guest.uuid, patience=_PATIENCE)  # at the last moment: there it is
+            _virsh(uri, "domname", guest.uuid, timeout=_TIMEOUT)  # completed before the cancellation
         except KeyboardInterrupt:
             _cancel(guest)
             raise
-        if not guest.runs and (started := _here(guest.uuid)) and started.runs:
-            # It was started meanwhile, and libvirt has but copied its definition, as of one that is off.
+        if not guest.is_running and (started := _here(guest.uuid)) and started.is_running:
+            # It was started meanwhile, and libvirt has only copied its definition.
             self._migrate(started, target, deadline)
 
     def _autostart(self, guest: _Guest, target: str) -> str:
-        """Let a domain start with its new host if it did with this one, which libvirt forgets; what is to be said."""
-        if not guest.starts_itself:
+        """Set autostart on the target, which a migration does not copy; return a note for the progress message."""
+        if not guest.has_autostart:
             return ""
         try:
-            _virsh(self._uri(target), "autostart", guest.uuid, patience=_PATIENCE)
+            _virsh(self._uri(target), "autostart", guest.uuid, timeout=_TIMEOUT)
         except OvnhookError as error:
-            return f"; it will not start with that host: {error.message}"
+            return f"; autostart could not be set there: {error.message}"
         return ""
 
     def _uri(self, node: str) -> str:
-        return self._wishes.uri.replace(PLACE, node)
+        return self._options.uri.replace(PLACE, node)
 
 
 def _guests() -> list[_Guest]:
-    """The domains that are here: those that run first, by name.
+    """Domains on this host, sorted by name, running ones first.
 
     Raises:
         Unavailable: libvirt does not answer.
@@ -251,7 +250,7 @@ def _guests() -> list[_Guest]:
     found = [
         _Guest(uuid, name, uuid in running, uuid in defined, uuid in starting, uuid in saved) for uuid, name in pairs
     ]
-    return sorted(found, key=lambda guest: (not guest.runs, guest.name))
+    return sorted(found, key=lambda guest: (not guest.is_running, guest.name))
 
 
 def _here(uuid: str) -> _Guest | None:
@@ -259,25 +258,25 @@ def _here(uuid: str) -> _Guest | None:
 
 
 def _settled(uuid: str, deadline: Deadline) -> _Guest | None:
-    """A domain, once libvirt does nothing else with it, as what a drain began that was killed; None if it is gone.
+    """Wait until a domain has no job, such as a migration of a killed drain; return None if it is gone.
 
     Raises:
-        Unavailable: libvirt does so still.
+        Unavailable: the deadline passed.
     """
     while True:
         guest = _here(uuid)
-        if guest is None or not guest.runs or _is_idle(guest):
+        if guest is None or not guest.is_running or _is_idle(guest):
             return guest
         if not deadline.remaining:
-            raise Unavailable(f"libvirt is busy with it: virsh domjobinfo {quoted(guest.name)}")
-        time.sleep(_PAUSE)
+            raise Unavailable(f"it still has a job: virsh domjobinfo {quoted(guest.name)}")
+        time.sleep(_POLL_INTERVAL)
 
 
 def _is_idle(guest: _Guest) -> bool:
     try:
         said = _virsh(_HERE, "domjobinfo", guest.uuid)
     except OvnhookError:
-        return False  # it is arriving from another host, which alone has the figures, or has just gone
+        return False  # an incoming migration, whose statistics are at the source, or the domain is gone
     return said.split()[-1:] == ["None"]
 
 
@@ -285,41 +284,41 @@ def _cancel(guest: _Guest) -> None:
     try:
         _virsh(_HERE, "domjobabort", guest.uuid)
     except OvnhookError:
-        return  # there is nothing to cancel any more; what became of it is seen afterwards
+        return  # the job has ended; the caller checks the outcome
 
 
-def _check_nothing_stays_behind(guest: _Guest, xml: DomainXML) -> None:
-    """Refuse a domain that is off and has something on this host: its definition alone would go.
+def _check_offline(guest: _Guest, xml: DomainXML) -> None:
+    """Refuse an offline migration of a domain with local state: only its definition would be migrated.
 
     Raises:
-        OvnhookError: it has.
+        OvnhookError: the domain has local disks, memory or the like.
     """
-    why = "and only the definition of a domain that is off is moved"
+    why = "and an offline migration moves only the definition"
     if guest.is_saved:
         raise OvnhookError(f"its memory is saved on this host (managedsave), {why}")
     for what, path in xml.belongings():
         if not path or not placement.is_shared(_filesystem(path)):
-            raise OvnhookError(f"its {what}{f', {path},' if path else ''} may be on this host alone, {why}")
+            raise OvnhookError(f"its {what}{f', {path},' if path else ''} may be local to this host, {why}")
 
 
 def _filesystem(path: str) -> str:
-    """What kind a file is on, or "" if that can't be told."""
+    """Type of a file's filesystem, or "" if unknown."""
     try:
-        return _run(["findmnt", "--noheadings", "--output=FSTYPE", f"--target={path}"], _PATIENCE).strip()
+        return _run(["findmnt", "--noheadings", "--output=FSTYPE", f"--target={path}"], _TIMEOUT).strip()
     except OvnhookError:
         return ""
 
 
-def _virsh(uri: str, *words: str, patience: float = _ANSWER) -> str:
-    return _run(["virsh", "--quiet", "--connect", uri, *words], patience)
+def _virsh(uri: str, *words: str, timeout: float = _LIBVIRT_TIMEOUT) -> str:
+    return _run(["virsh", "--quiet", "--connect", uri, *words], timeout)
 
 
-def _run(argv: Sequence[str], patience: float) -> str:
-    """What a command prints.
+def _run(argv: Sequence[str], timeout: float) -> str:
+    """Run a command; return its output.
 
     Raises:
-        OvnhookError: there is no such command, or it ends with an error, which is told in its own words.
-        Unavailable: it does not end.
+        OvnhookError: no such command, or it failed; the message is its own.
+        Unavailable: it timed out.
     """
     try:
         done = subprocess.run(
@@ -329,15 +328,15 @@ def _run(argv: Sequence[str], patience: float) -> str:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=patience,
+            timeout=timeout,
             env={**os.environ, "LC_ALL": "C.UTF-8"},
-            start_new_session=True,  # no terminal: ssh beneath it may not ask for a password, and Ctrl-C is for us
+            start_new_session=True,  # without a terminal: ssh must not prompt for a password, and Ctrl-C is for us
         )
     except FileNotFoundError as error:
         raise OvnhookError(f"there is no command {argv[0]}", "apt install libvirt-clients") from error
     except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"{argv[0]} did not end within {patience:g} s") from error
+        raise Unavailable(f"{argv[0]} timed out after {timeout:g} s") from error
     if done.returncode:
         lines = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.strip()]
-        raise OvnhookError(": ".join(lines) or f"{argv[0]} ended with status {done.returncode}")
+        raise OvnhookError(": ".join(lines) or f"{argv[0]}: exit status {done.returncode}")
     return done.stdout

@@ -1,4 +1,4 @@
-"""Where domains go that have to leave their host: which nodes can take them, and which of those comes first. Pure."""
+"""Selection of target nodes for a drain. Pure."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ _SHARED = {
 
 
 def others(nodes: Sequence[Node], here: str, wanted: Sequence[str], now: float) -> tuple[str, ...]:
-    """The nodes that are there, beside this one; those that were wanted, where any were.
+    """Nodes that are ready, except the drained one; only the requested ones, if any.
 
     Args:
-        nodes: of the cloud.
-        here: the node that is left.
-        wanted: names, or nothing for any.
+        nodes: nodes of the cloud.
+        here: node to drain.
+        wanted: names of the requested nodes, empty for any.
         now: seconds since 1970.
 
     Raises:
-        InvalidRequest: the node that is left is wanted.
-        NotFound: a node that does not exist is wanted.
-        Unavailable: a node is wanted whose agent does not tell of it.
+        InvalidRequest: the drained node itself is requested.
+        NotFound: a requested node does not exist.
+        Unavailable: a requested node's agent does not report.
     """
     known = {node.name: node for node in nodes}
     for name in wanted:
         if name == here:
-            raise InvalidRequest(f"domains can't go from node {here} to node {here}")
+            raise InvalidRequest(f"--to {here}: cannot be the drained node itself")
         if name not in known:
             raise NotFound(f"there is no node '{name}'", "ovnhook node list, on the control host")
         if not _is_there(known[name], now):
             seen = known[name].agent_seen
-            when = f"told of it {span(now - seen)} ago, and not since" if seen else "has never told of it"
+            when = f"last reported {span(now - seen)} ago" if seen else "has never reported"
             raise Unavailable(
-                f"node {name} may not be there: its agent {when}", f"on {name}: systemctl status ovnhook-agent"
+                f"node {name} is not ready: its agent {when}", f"on {name}: systemctl status ovnhook-agent"
             )
     if wanted:
         return tuple(dict.fromkeys(wanted))
@@ -46,16 +46,16 @@ def others(nodes: Sequence[Node], here: str, wanted: Sequence[str], now: float) 
 
 
 def emptiest_first(interfaces: Mapping[str, int]) -> tuple[str, ...]:
-    """Nodes in the order in which a domain tries them.
+    """Sort nodes in the order in which a domain tries them.
 
     Args:
-        interfaces: how many each has.
+        interfaces: number of interfaces on each node.
     """
     return tuple(sorted(interfaces, key=lambda name: (interfaces[name], name)))
 
 
 def is_shared(filesystem: str) -> bool:
-    """Whether a kind of filesystem, as mount(8) calls it, is one that other hosts have too."""
+    """Test for a type of filesystem, as in mount(8), that is shared between hosts."""
     return filesystem in _SHARED
 
 

@@ -222,7 +222,7 @@ def test_a_certificate_whose_answer_is_lost(
     command = ("certificate", "create", "alice", "--role", "operator")
     failed = cloud.ovnhook(*command)
     assert failed.status == 7
-    assert "repeat it, with the key in alice.operator.pending-key: ovnhook certificate create alice" in failed.error
+    assert "retry with the key in alice.operator.pending-key: ovnhook certificate create alice" in failed.error
     (pending,) = tmp_path.iterdir()
     assert pending.stat().st_mode & 0o777 == 0o600
     kept = pending.read_bytes()

@@ -84,7 +84,7 @@ class FloodedHost:
 
     def let_in(self, shown: Files) -> bool:
         """Whether somebody is served over TCP."""
-        return Client(None).is_let_in([self.api], shown)
+        return Client(None).is_trusted([self.api], shown)
 
     def connect(self, shown: Files, settings: dict[int, int] | None = None) -> Http2:
         """A connection of somebody who is let in."""

@@ -86,12 +86,12 @@ def test_all_is_there_again(control: Control, file: Path) -> None:
 
     lose(control.northbound)
     said = control.done("control", "restore", str(file)).out
-    assert "\ndone       the northbound database is as it was" in said
+    assert "\nchanged    the northbound database matches the backup" in said
     assert cloud(control.northbound) == before
     assert nbctl(control.northbound, "get NB_Global . options:mac_prefix") == '"0a:00:01"\n'
     written = control.northbound.dump(versions=True)
     said = control.done("control", "restore", str(file)).out
-    assert "\nas it was  the northbound database is as it was" in said
+    assert "\nunchanged  the northbound database matches the backup" in said
     assert control.northbound.dump(versions=True) == written
     control.attach("mail", "blue", mac="52:54:00:00:00:03")  # it is a cloud, and not only its rows
 
@@ -134,7 +134,9 @@ def test_what_northd_says_is_left_to_it(control: Control, file: Path) -> None:
     port = min(uuid for uuid, row in control.northbound.dump()["Logical_Switch_Port"].items() if not row["type"])
     nbctl(control.northbound, f"set Logical_Switch_Port {port} up=true -- set NB_Global . nb_cfg=7")
     written = control.northbound.dump(versions=True)
-    assert "\nas it was  the northbound database is as it was" in control.done("control", "restore", str(file)).out
+    assert (
+        "\nunchanged  the northbound database matches the backup" in control.done("control", "restore", str(file)).out
+    )
     assert control.northbound.dump(versions=True) == written
 
 
@@ -198,7 +200,7 @@ def test_a_host_may_be_faster(control: Control, file: Path, monkeypatch: pytest.
 def test_a_backup_is_not_written_over(control: Control, file: Path) -> None:
     """And none is left where it can't be made."""
     file.write_text("precious")
-    assert control.refused(4, "control", "backup", str(file))[0] == f"{file} is there already"
+    assert control.refused(4, "control", "backup", str(file))[0] == f"{file} already exists"
     assert file.read_text() == "precious"
     nowhere = file.parent / "nowhere" / "cloud"
     assert control.refused(3, "control", "backup", str(nowhere))[0] == f"{nowhere.parent} is no directory"
@@ -261,7 +263,7 @@ def test_what_another_version_wrote_is_refused(
     other = file.with_name("other")
     pack(other, {**good, "manifest.json": json.dumps({"format": 2, "ovnhook": "9.9"}).encode()})
     error, hint = control.refused(2, "control", "restore", str(other))
-    assert "ovnhook 9.9 wrote it in a way that this version does not know" in error
+    assert "unsupported format, written by ovnhook 9.9" in error
     assert hint == "restore it with that version or a newer one"
     assert json.loads(good["manifest.json"])["ovnhook"] == __version__
 
@@ -317,8 +319,8 @@ def test_the_authority_comes_back(control: Control, directory: Path, file: Path)
     files.own.certificate.unlink()
     files.folder.rmdir()
     _, first, second = control.done("control", "restore", str(file)).out.splitlines()
-    assert first == f"done       certificates are signed with the key in {files.own.key}"
-    assert second.startswith("as it was  the northbound database")
+    assert first == f"changed    {files.own.key} is the certificate authority's key from the backup"
+    assert second.startswith("unchanged  the northbound database")
     assert files.load() == authority
     assert stat.S_IMODE(files.own.key.stat().st_mode) == 0o600
     assert stat.S_IMODE(files.folder.stat().st_mode) == 0o700
@@ -328,7 +330,7 @@ def test_the_authority_comes_back(control: Control, directory: Path, file: Path)
     keyfiles.write(files.own.certificate, other.certificate, keyfiles.PUBLIC)
     control.done("subnet", "create", "red", "10.3.0.0/24")
     error, hint = control.refused(4, "control", "restore", str(file))
-    assert error == f"this host has another certificate authority than the backup, in {files.folder}"
+    assert error == f"this host has a different certificate authority from the backup's, in {files.folder}"
     assert hint.startswith(f"mv {files.folder} away")
     assert files.load() == other
 
@@ -338,5 +340,5 @@ def test_only_root_may(control: Control, file: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     for verb in ("backup", "restore"):
         error, hint = control.refused(2, "control", verb, str(file))
-        assert error == "only root may read and write what a cloud is"
+        assert error == "this command requires root"
         assert hint == f"sudo ovnhook control {verb} {file}"

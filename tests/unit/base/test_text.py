@@ -41,7 +41,7 @@ def test_what_is_shown(name: str, shown: str, capsys: pytest.CaptureFixture[str]
     assert text.visible(name) == shown
     output.show_list([{"name": name}], {"NAME": lambda row: row["name"]}, "table")
     output.show_one({"name": name, "more": [name, name]}, "table")
-    output.say(f"done       {name}")
+    output.say(f"changed    {name}")
     command._fail(f"domain {name}", f"virsh destroy {name}", 1)
     said = capsys.readouterr()
     assert said.out.count(shown) == 5

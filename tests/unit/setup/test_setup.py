@@ -15,7 +15,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.errors import AlreadyExists, InUse, InvalidConfig, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.pki import keyfiles, remotes
 from ovnhook.setup import central, cloud, cluster, command, configuration, listening, switch, uplink
-from ovnhook.setup.command import holds, run
+from ovnhook.setup.command import run, succeeds
 from ovnhook.setup.step import Step, carry_out
 
 
@@ -31,15 +31,15 @@ class Light:
         self.switched += 1
         self.is_on = self.works
 
-    def step(self, within: float = 0.0) -> Step:
-        return Step("the light is on", lambda: self.is_on, self.switch, within, hint="the fuse")
+    def step(self, timeout: float = 0.0) -> Step:
+        return Step("the light is on", lambda: self.is_on, self.switch, timeout, hint="the fuse")
 
 
 def test_a_step_is_carried_out_once() -> None:
     light, said = Light(), list[str]()
     carry_out([light.step()], said.append)
     carry_out([light.step()], said.append)
-    assert said == ["done       the light is on", "as it was  the light is on"]
+    assert said == ["changed    the light is on", "unchanged  the light is on"]
     assert light.switched == 1
 
 
@@ -47,11 +47,11 @@ def test_what_does_not_become_so_is_told_and_ends_it() -> None:
     broken, after, said = Light(works=False), Light(), list[str]()
     with pytest.raises(Unavailable) as raised:
         carry_out([broken.step(), after.step()], said.append)
-    assert str(raised.value) == "not so after 0 s: the light is on (the fuse)"
+    assert str(raised.value) == "timed out after 0 s: the light is on (the fuse)"
     assert (said, after.switched) == ([], 0)
     broken.works = True
     carry_out([broken.step(), after.step()], said.append)
-    assert said == ["done       the light is on"] * 2
+    assert said == ["changed    the light is on"] * 2
 
 
 class Slow(Light):
@@ -76,10 +76,10 @@ def test_who_answers_late_may_have_done_it() -> None:
     """It is waited for what is to be, and not for the answer."""
     slow, said = Slow(), list[str]()
     carry_out([Step("the light is on", slow.look, slow.switch)], said.append)
-    assert (said, slow.switched) == (["done       the light is on"], 1)
+    assert (said, slow.switched) == (["changed    the light is on"], 1)
     broken = Slow(works=False)
     with pytest.raises(Unavailable, match="the switch did not answer"):
-        carry_out([Step("the light is on", broken.look, broken.switch, within=0)], said.append)
+        carry_out([Step("the light is on", broken.look, broken.switch, timeout=0)], said.append)
 
 
 def link(name: str = "eth1", **values: Any) -> uplink.Link:
@@ -117,14 +117,14 @@ def test_a_free_interface_is_taken(found: uplink.Link, present: str) -> None:
 @pytest.mark.parametrize(
     ("found", "present", "why"),
     [
-        (link("lo", is_loopback=True), "", "leads to no other machine"),
+        (link("lo", is_loopback=True), "", "is a loopback interface"),
         (
             link(addresses=("203.0.113.5/24", "2001:db8::5/64")),
             "",
-            "203.0.113.5/24, 2001:db8::5/64, which it would lose",
+            "203.0.113.5/24, 2001:db8::5/64, which would stop working",
         ),
-        (link(master="bond0"), "", "is in bond0 already"),
-        (link(master="ovs-system"), "br-lan", "is in br-lan already"),
+        (link(master="bond0"), "", "is already in bond0"),
+        (link(master="ovs-system"), "br-lan", "is already in br-lan"),
     ],
 )
 def test_an_interface_that_is_needed_is_refused(found: uplink.Link, present: str, why: str) -> None:
@@ -175,7 +175,7 @@ def test_what_a_host_is_called(asked: str, ids: dict[str, str], name: str) -> No
 
 
 def test_a_host_that_takes_part_keeps_its_name() -> None:
-    with pytest.raises(InUse, match="takes part in OVN as old, not as new"):
+    with pytest.raises(InUse, match="is part of OVN as old, not as new"):
         switch.name_for("new", "hv1", {"system-id": "old", "ovn-remote": "unix:/s"})
 
 
@@ -188,17 +188,17 @@ def test_a_host_of_another_cloud_is_refused() -> None:
 @pytest.mark.parametrize(
     ("cidr", "hop", "why"),
     [
-        ("203.0.113.10", "203.0.113.1", "not an address with its network's length"),
-        ("203.0.113.0/24", "203.0.113.1", "not an address with its network's length"),
-        ("203.0.113.10/24", "198.51.100.1", "no other address in 203.0.113.0/24"),
-        ("203.0.113.10/24", "203.0.113.10", "no other address in 203.0.113.0/24"),
+        ("203.0.113.10", "203.0.113.1", "expected a host address with a prefix length"),
+        ("203.0.113.0/24", "203.0.113.1", "expected a host address with a prefix length"),
+        ("203.0.113.10/24", "198.51.100.1", "expected another address in 203.0.113.0/24"),
+        ("203.0.113.10/24", "203.0.113.10", "expected another address in 203.0.113.0/24"),
         ("203.0.113.10/24", "router", "does not appear to be"),
         ("nowhere/24", "203.0.113.1", "does not appear to be"),
     ],
 )
 def test_a_place_outside_that_can_not_be(cidr: str, hop: str, why: str) -> None:
     with pytest.raises(InvalidRequest, match=why):
-        cloud.outside(cidr, hop)
+        cloud.external_gateway(cidr, hop)
 
 
 class ServiceStub:
@@ -229,25 +229,27 @@ class ServiceStub:
 )
 def test_a_cloud_begins(cidr: str, hop: str, fields: dict[str, str]) -> None:
     service, said = ServiceStub([], {}), list[str]()
-    leg = cloud.outside(cidr, hop)
-    carry_out(cloud.steps(service, "10.128.0.0/24", leg), said.append)
+    external = cloud.external_gateway(cidr, hop)
+    carry_out(cloud.steps(service, "10.128.0.0/24", external), said.append)
     assert [(row["name"], row["cidr"], row["default"]) for row in service.subnets] == [
         ("default", "10.128.0.0/24", True)
     ]
     assert {"physical_network": "external", **fields}.items() <= service.router.items()
-    assert sum(line.startswith("done") for line in said) == 2
+    assert sum(line.startswith("changed") for line in said) == 2
     said.clear()
-    carry_out(cloud.steps(service, "10.128.0.0/24", leg), said.append)
-    assert all(line.startswith("as it was") for line in said)
+    carry_out(cloud.steps(service, "10.128.0.0/24", external), said.append)
+    assert all(line.startswith("unchanged") for line in said)
 
 
 def test_what_a_cloud_has_stays() -> None:
     blue = {"name": "blue", "cidr": "10.1.0.0/24", "cidr6": "", "default": True}
     router = {"name": "gateway", "physical_network": "external", "address": "203.0.113.9/24", "address6": ""}
     service, said = ServiceStub([blue], router), list[str]()
-    with pytest.raises(AlreadyExists, match=r"leads outside already, with 203\.0\.113\.9/24"):
-        carry_out(cloud.steps(service, "10.128.0.0/24", cloud.outside("203.0.113.10/24", "203.0.113.1")), said.append)
-    assert said[1:] == ["as it was  the default subnet is blue, 10.1.0.0/24"]
+    with pytest.raises(AlreadyExists, match=r"already has the external address 203\.0\.113\.9/24"):
+        carry_out(
+            cloud.steps(service, "10.128.0.0/24", cloud.external_gateway("203.0.113.10/24", "203.0.113.1")), said.append
+        )
+    assert said[1:] == ["unchanged  the default subnet is blue, 10.1.0.0/24"]
     assert service.subnets == [blue]
 
 
@@ -257,17 +259,17 @@ def test_a_command_that_fails_is_told() -> None:
         run("sh", "-c", "echo no >&2; exit 3")
     with pytest.raises(OvnhookError, match="there is no command nonesuch"):
         run("nonesuch")
-    assert not holds("false")
+    assert not succeeds("false")
 
 
 @pytest.mark.parametrize("script", ["sleep 60", "kill -ALRM $$", "exit 1"])
 def test_what_could_not_be_found_out_is_no_answer(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    monkeypatch.setattr(command, "_PATIENCE", 1.0)
+    monkeypatch.setattr(command, "_TIMEOUT", 1.0)
     with pytest.raises(OvnhookError):
-        holds("sh", "-c", script, no=2)
-    assert not holds("sh", "-c", "exit 2", no=2)
+        succeeds("sh", "-c", script, no=2)
+    assert not succeeds("sh", "-c", "exit 2", no=2)
     with pytest.raises(OvnhookError, match="there is no command nonesuch"):
-        holds("nonesuch")
+        succeeds("nonesuch")
 
 
 @pytest.mark.parametrize("script", ["sleep 60", "echo 'ovsdb-tool: I/O error' >&2; exit 1"])
@@ -281,7 +283,7 @@ def test_a_member_does_not_join_anew_because_its_file_could_not_be_read(
     for kind in ("nb", "sb"):
         (tmp_path / f"ovn{kind}_db.db").touch()
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(command, "_PATIENCE", 1.0)
+    monkeypatch.setattr(command, "_TIMEOUT", 1.0)
     monkeypatch.setattr(cluster._Database, "file", property(lambda self: tmp_path / f"ovn{self.short}_db.db"))
     monkeypatch.setattr(cluster, "_OPTIONS", tmp_path / "options")
     monkeypatch.setattr(listening, "_FOLDER", tmp_path)
@@ -308,10 +310,10 @@ Servers:
 def test_members_that_are_no_control_hosts_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """They can be found again after their removal has failed half way; another cloud's are not ours."""
     monkeypatch.setattr(cluster._Database, "cluster", lambda self, *_: STATUS.format(port=self.raft))
-    assert cluster.strangers(["192.0.2.1", "2001:db8::2"]) == ["192.0.2.3"]
-    assert cluster.strangers(["192.0.2.1", "2001:db8::2", "192.0.2.3"]) == []
-    assert cluster.strangers([]) == []
-    assert cluster.strangers(["192.0.2.9"]) == []
+    assert cluster.stale_members(["192.0.2.1", "2001:db8::2"]) == ["192.0.2.3"]
+    assert cluster.stale_members(["192.0.2.1", "2001:db8::2", "192.0.2.3"]) == []
+    assert cluster.stale_members([]) == []
+    assert cluster.stale_members(["192.0.2.9"]) == []
 
 
 @pytest.mark.parametrize(
@@ -395,7 +397,7 @@ def test_a_setting_is_written_where_it_is() -> None:
     assert configuration.changed(made, {"ca": "/new\\1", "listen": "[::]:1"}) == made
     assert tomllib.loads(made)["ca"] == "/new\\1"
     for odd in ('ca = """x"""', 'ca = "a"\nca = "b"'):
-        with pytest.raises(InUse, match="better changed by hand"):
+        with pytest.raises(InUse, match="unsupported syntax"):
             configuration.changed(odd, {"ca": "c"})
 
 
@@ -403,9 +405,9 @@ def test_a_setting_that_means_nothing_is_not_written(tmp_path: Path) -> None:
     """The file stays what it was."""
     path = tmp_path / "ovnhook.toml"
     path.write_text("deadline = 6.0\n")
-    (step,) = configuration.says({"listen": "nowhere"}, path)
+    (step,) = configuration.steps({"listen": "nowhere"}, path)
     with pytest.raises(InvalidConfig, match="HOST:PORT"):
-        step.make_so()
+        step.apply()
     assert path.read_text() == "deadline = 6.0\n"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -155,7 +155,7 @@ def test_whom_the_door_is_for(cloud: ControlHost) -> None:
         Client(None).enrol(replace(token, servers=[cloud.api]), ca, x509.request(x509.new_key()), "")
     shown = cloud.enrol(token)
     with pytest.raises(OvnhookError, match="does not know this"):
-        Client(None).is_let_in(token.servers, shown)
+        Client(None).is_trusted(token.servers, shown)
 
 
 def test_who_is_revoked_is_let_in_no_more(cloud: ControlHost) -> None:
@@ -235,7 +235,7 @@ def test_people(cloud: ControlHost, monkeypatch: pytest.MonkeyPatch, tmp_path: P
         assert cloud.let_in(shown)
         assert not cloud.served(shown)
     done = cloud.ovnhook("certificate", "create", "bob", "--role", "reader")
-    assert "there is a file bob.key" in done.error
+    assert "bob.key already exists" in done.error
     with pytest.raises(AlreadyExists, match="reader bob has a certificate"):
         cloud.client.call("IssueCertificate", name="bob", role="reader", request=x509.request(x509.new_key()).decode())
     cloud.client.call("RevokeCertificate", name="bob", role="reader")

@@ -63,7 +63,7 @@ def test_a_file(
     for wrong in ("/nonexistent/ovnhook1.abc", str(tmp_path)):
         assert main([*command, wrong]) == 2
         error, hint = capsys.readouterr().err.splitlines()
-        assert error.startswith("error: this is not a token, nor a file that has one: ")
+        assert error.startswith("error: this is not a token, nor a readable file: ")
         assert hint == "hint: ovnhook node join -"
         assert wrong not in error
     place.write_text("secret")
@@ -79,7 +79,7 @@ def test_the_command_line_is_warned_of(
     assert main([*command, str(TOKEN)]) == 0
     assert given == [TOKEN]
     warning, _ = capsys.readouterr().err.splitlines()
-    assert warning == "warning: every user of this host can read a token that is on the command line"
+    assert warning == "warning: all users of this host can read a token on the command line"
 
 
 def test_a_terminal_is_asked_and_shows_nothing() -> None:

@@ -31,10 +31,10 @@ def test_those_that_were_wanted() -> None:
 @pytest.mark.parametrize(
     ("wanted", "kind", "message"),
     [
-        ("hv1", InvalidRequest, "domains can't go from node hv1 to node hv1"),
+        ("hv1", InvalidRequest, "--to hv1: cannot be the drained node itself"),
         ("hv9", NotFound, "there is no node 'hv9'"),
-        ("hv3", Unavailable, "node hv3 may not be there: its agent told of it 91 s ago, and not since"),
-        ("hv4", Unavailable, "node hv4 may not be there: its agent has never told of it"),
+        ("hv3", Unavailable, "node hv3 is not ready: its agent last reported 91 s ago"),
+        ("hv4", Unavailable, "node hv4 is not ready: its agent has never reported"),
     ],
 )
 def test_one_that_can_not_be_had(wanted: str, kind: type[OvnhookError], message: str) -> None:
