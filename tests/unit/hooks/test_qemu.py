@@ -26,7 +26,7 @@ import sys
 hook = {{"__name__": "hook"}}
 exec(compile(open({str(HOOK)!r}, "rb").read(), "hook", "exec"), hook)
 hook["AGENT"] = sys.argv[2]
-hook["FIRST_WORD"] = {HANG}
+hook["FIRST_ANSWER_TIMEOUT"] = {HANG}
 code = hook["main"](sys.argv[1])
 print(*sys.modules, file=sys.stderr)
 sys.exit(code)
@@ -163,7 +163,7 @@ def main():
     while True:
         time.sleep(0.01)
 site.main = main
-hook["LOADING"] = 1
+hook["IMPORT_TIMEOUT"] = 1
 hook["CONFIG"] = sys.argv[3]
 code = hook""",
 )
