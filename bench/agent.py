@@ -17,7 +17,7 @@ from bench import crowd, guests
 from bench.hosts import NORTHBOUND, Site, sites
 from bench.row import Row, Target, compare, told
 from bench.wiretap import Wiretap, tapped
-from lab import Host
+from lab import LabHost
 from lab.central import SCHEMA
 from lab.domain import domain_xml, interface_xml
 from lab.hypervisor import remove_hook
@@ -106,7 +106,7 @@ def _compared(site: Site, tap: Wiretap) -> Iterator[Row]:
 
 
 @contextmanager
-def _second_northbound(host: Host) -> Iterator[Northbound]:
+def _second_northbound(host: LabHost) -> Iterator[Northbound]:
     """Another northbound database on a host, at `_FEW`."""
     file = host.folder / "ovn" / "few.db"
     host.run(["ovsdb-tool", "create", str(file), str(SCHEMA / "ovn-nb.ovsschema")])
@@ -115,7 +115,7 @@ def _second_northbound(host: Host) -> Iterator[Northbound]:
     yield Northbound(f"unix:{host.outside_path(_FEW)}")
 
 
-def _start_domains(host: Host) -> list[Domain]:
+def _start_domains(host: LabHost) -> list[Domain]:
     """Start domains that stand still, as many as there are to be; without a hook."""
 
     def start(number: int) -> Domain:
@@ -130,7 +130,7 @@ def _start_domains(host: Host) -> list[Domain]:
 
 
 @contextmanager
-def _agent(host: Host) -> Iterator[tuple[Process, float]]:
+def _agent(host: LabHost) -> Iterator[tuple[Process, float]]:
     """An agent that is ready, and the seconds that it took to be."""
     place = host.outside_path("/run/ovnhook/notify")
     environment = {"NOTIFY_SOCKET": "/run/ovnhook/notify"}  # sd_notify(3)
@@ -152,7 +152,7 @@ def _agent(host: Host) -> Iterator[tuple[Process, float]]:
         child.wait(_TIMEOUT)
 
 
-def _check(host: Host) -> float:
+def _check(host: LabHost) -> float:
     """Seconds that the agent takes to compare everything; nothing differs.
 
     Raises:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lab import Host
+from lab import LabHost
 from ovnhook.base import uuids
 
 
-def add(control: Host, port: str, mac: str, address: str, host: str, name: str, subnet: str = "default") -> None:
+def add(control: LabHost, port: str, mac: str, address: str, host: str, name: str, subnet: str = "default") -> None:
     """Make a port on a subnet of ovnhook's: addresses, port security, DHCP, the chassis, the guest's names."""
     both, dhcp = f"{mac} {address}", str(uuids.dhcp_options(subnet))
     back = ".".join(reversed(address.split("."))) + ".in-addr.arpa"
@@ -21,7 +21,7 @@ def add(control: Host, port: str, mac: str, address: str, host: str, name: str, 
     )
 
 
-def remove(control: Host, port: str, address: str, name: str, subnet: str = "default") -> None:
+def remove(control: LabHost, port: str, address: str, name: str, subnet: str = "default") -> None:
     """Take it away."""
     back = ".".join(reversed(address.split("."))) + ".in-addr.arpa"
     names = ("--", "remove", "DNS", str(uuids.names(subnet)), "records")

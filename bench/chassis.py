@@ -21,7 +21,7 @@ from netaddr import IPNetwork
 from bench import crowd, sessions
 from bench.agent import ticks
 from bench.row import Row, told
-from lab import Cloud, Host
+from lab import LabCloud, LabHost
 from lab.waiting import until
 from ovnhook.databases import inventory
 from ovnhook.databases.northbound import Northbound
@@ -44,7 +44,7 @@ _DATABASES = {"nb": "the northbound server", "sb": "the southbound server", "nor
 
 def measure() -> Iterator[Row]:
     """All VMs of one host stop and start again; all agents look."""
-    with Cloud(f"b{os.getpid()}", hypervisors=1) as cloud:
+    with LabCloud(f"b{os.getpid()}", hypervisors=1) as cloud:
         control = cloud.control
         for host in (control, *cloud.hypervisors):
             for name in ("agent", "ovn-controller"):
@@ -65,7 +65,7 @@ def measure() -> Iterator[Row]:
             yield from _looked(control, northbound)
 
 
-def _restarted(control: Host, northbound: Northbound, domains: list[Domain]) -> Iterator[Row]:
+def _restarted(control: LabHost, northbound: Northbound, domains: list[Domain]) -> Iterator[Row]:
     """What the restart of one host's domains takes."""
     attachment = Attachment(northbound, IPNetwork("10.224.0.0/12"), lambda _: Underlay())
     before = _took(control)
@@ -83,7 +83,7 @@ def _restarted(control: Host, northbound: Northbound, domains: list[Domain]) -> 
         yield told("chassis", f"the same, processor time of {_DATABASES[name]}", [after - before[name]], "ms")
 
 
-def _looked(control: Host, northbound: Northbound) -> Iterator[Row]:
+def _looked(control: LabHost, northbound: Northbound) -> Iterator[Row]:
     """What it takes when an agent compares: the first time, and when nothing has changed since."""
     well: list[dict[str, ConsistentNames]] = [{} for _ in range(_LOOKING)]
     for what in ("first look", "usual look, one a minute"):
@@ -111,12 +111,12 @@ def _ports(southbound: Database) -> int:
     return len(found)
 
 
-def _carried_out(control: Host) -> None:
+def _carried_out(control: LabHost) -> None:
     """Wait until northd has carried out all that is in the northbound database."""
     control.run(["ovn-nbctl", "--wait=sb", f"--timeout={_TIMEOUT:.0f}", "sync"], timeout=_TIMEOUT)
 
 
-def _took(control: Host) -> dict[str, float]:
+def _took(control: LabHost) -> dict[str, float]:
     """Milliseconds of processor time that each of the central programs has had."""
     found = {}
     for name in _DATABASES:

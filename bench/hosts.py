@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from bench import stopwatch
 from bench.crowd import soon
-from lab import Cloud, Host
+from lab import LabCloud, LabHost
 from lab.central import install as install_central
 from lab.domain import domain_xml, interface_xml
 from lab.product import PYTHON, configure
@@ -53,7 +53,7 @@ class Site:
         watch: a process of bench/stopwatch.py on it.
     """
 
-    def __init__(self, host: Host, watch: subprocess.Popen[bytes]) -> None:
+    def __init__(self, host: LabHost, watch: subprocess.Popen[bytes]) -> None:
         self.host = host
         self.remote = f"unix:{host.outside_path(NORTHBOUND)}"
         self.northbound = Northbound(self.remote)
@@ -144,7 +144,7 @@ class Guest:
 @contextmanager
 def sites(count: int) -> Iterator[list[Site]]:
     """A lab whose hypervisors know nothing of each other, as far as ovnhook is concerned; agents run on them."""
-    with Cloud(f"b{os.getpid()}", hypervisors=count) as cloud, ExitStack() as stack:
+    with LabCloud(f"b{os.getpid()}", hypervisors=count) as cloud, ExitStack() as stack:
         found = []
         for host in cloud.hypervisors:
             install_central(host, "127.0.0.1")

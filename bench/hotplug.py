@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from bench.guests import TIMEOUT, boot, cloud
 from bench.row import Row, Target, told
-from lab import Host
+from lab import LabHost
 from lab.domain import interface_xml
 from lab.waiting import until
 
@@ -28,7 +28,7 @@ def measure() -> Iterator[Row]:
         yield told("hotplug", f"interface {what}", found, "ms", Target("≤", 1000, "ms"))
 
 
-def _time(control: Host, host: Host, verb: str, *, up: bool) -> float:
+def _time(control: LabHost, host: LabHost, verb: str, *, up: bool) -> float:
     """Milliseconds from the call of virsh to a port that is up, or to none."""
     ask = ["ovn-nbctl", "--bare", "--columns=up", "find", "Logical_Switch_Port", f'external_ids:ovnhook\\:mac="{_MAC}"']
     began = time.monotonic()

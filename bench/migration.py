@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench import guests
 from bench.row import Row, Target, told
-from lab import Cloud, Guest
+from lab import LabCloud
 from lab.domain import interface_xml
-from lab.waiting import until
+from lab.pings import RATE, Pings
 
-RATE = 10  # pings a second
 MIGRATIONS = 20
 _PORT = "0b5c6a0e-4a5c-4d5e-9d7b-1f0f1c2d3e4f"
 _MAC = "52:54:00:be:0c:01"
@@ -35,9 +33,9 @@ def measure() -> Iterator[Row]:
 
 
 @contextmanager
-def _by_hand() -> Iterator[Cloud]:
+def _by_hand() -> Iterator[LabCloud]:
     """The ports are there before the guests start, and nobody touches them afterwards."""
-    with Cloud(f"b{os.getpid()}", hook=False) as cloud:
+    with LabCloud(f"b{os.getpid()}", hook=False) as cloud:
         nbctl = ["ovn-nbctl", "ls-add", "default"]
         for number, (name, mac) in enumerate(((_PORT, _MAC), (_PORT[:-1] + "e", _MAC[:-1] + "2")), start=20):
             nbctl += ["--", "lsp-add", "default", name, "--", "lsp-set-addresses", name, f"{mac} 10.10.0.{number}"]
@@ -50,22 +48,12 @@ def _by_hand() -> Iterator[Cloud]:
         yield cloud
 
 
-def _migrate(cloud: Cloud) -> Iterator[tuple[int, int]]:
+def _migrate(cloud: LabCloud) -> Iterator[tuple[int, int]]:
     """Pings lost and doubled in each of the migrations."""
     moves = guests.boot(cloud, "hv1", "moves", interface_xml(_MAC, interface_id=_PORT))
     watches = guests.boot(cloud, "hv2", "watches", interface_xml(_MAC[:-1] + "2", interface_id=_PORT[:-1] + "e"))
-    watches.console(f"ping -i {1 / RATE} {moves.wait_address()} >/run/pings 2>&1 &")
-    until(lambda: len(_answers(watches)) > 2 * RATE, guests.TIMEOUT, "answers")
-    since = _answers(watches)[-1]
+    pings = Pings(watches, moves.wait_address())
     for number in range(MIGRATIONS):
         source, target = ("hv1", "hv2") if number % 2 == 0 else ("hv2", "hv1")
         cloud.host(source).run(cloud.migrate_argv("moves", target), timeout=guests.TIMEOUT)
-        before = len(_answers(watches))
-        until(lambda: len(_answers(watches)) > before + 2 * RATE, guests.TIMEOUT, "answers")  # noqa: B023
-        found = [answer for answer in _answers(watches) if answer > since]
-        yield found[-1] - since - len(set(found)), len(found) - len(set(found))
-        since = found[-1]
-
-
-def _answers(guest: Guest) -> list[int]:
-    return [int(number) for number in re.findall(r"seq=(\d+)", guest.console("cat /run/pings"))]
+        yield pings.settle(2)

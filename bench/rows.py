@@ -10,7 +10,7 @@ from bench import byhand, guests
 from bench.crowd import soon
 from bench.hosts import VSWITCH, Guest
 from bench.row import Row, Target, compare
-from lab import Cloud
+from lab import LabCloud
 from lab.central import SCHEMA
 from ovnhook.agent import libvirtfiles
 from ovnhook.agent.host import Host as Product
@@ -48,7 +48,7 @@ def measure() -> Iterator[Row]:
 class _World:
     """A cloud in which nothing else happens."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: LabCloud) -> None:
         self._control, self._host = cloud.control, cloud.host("hv1")
         self._databases = [
             Database(f"unix:{self._control.outside_path(f'/run/ovn/ovn{kind}_db.sock')}", name)

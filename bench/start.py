@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from bench import byhand, guests
 from bench.row import Row, Target, compare
-from lab import Guest, Host
+from lab import Guest, LabHost
 from lab.domain import domain_xml, interface_xml
 from lab.hypervisor import remove_hook
 
@@ -44,7 +44,7 @@ def measure() -> Iterator[Row]:
     )  # fmt: skip
 
 
-def _start(host: Host) -> tuple[float, float]:
+def _start(host: LabHost) -> tuple[float, float]:
     """Milliseconds until virsh is done, and until a ping of the guest is answered."""
     guest = Guest(host, "starts")
     guest.log.unlink(missing_ok=True)

@@ -3,10 +3,10 @@
 Used by the demo, the tests, the benchmarks and by hand (``lab/lab --help``).
 """
 
-from lab.cloud import Cloud
+from lab.cloud import LabCloud
 from lab.daemon import Daemon
 from lab.errors import CommandError, LabError, WaitError
 from lab.guest import Guest, Ping
-from lab.host import Host
+from lab.host import LabHost
 
-__all__ = ["Cloud", "CommandError", "Daemon", "Guest", "Host", "LabError", "Ping", "WaitError"]
+__all__ = ["CommandError", "Daemon", "Guest", "LabCloud", "LabError", "LabHost", "Ping", "WaitError"]

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lab import state
-from lab.host import Host
+from lab.host import LabHost
 
 FOLDER = "/var/cache/libvirt/qemu/capabilities"
 PROGRAMS = (Path("/usr/sbin/libvirtd"), Path("/usr/bin/qemu-system-x86_64"))
 
 
-def share(hosts: Iterable[Host]) -> None:
+def share(hosts: Iterable[LabHost]) -> None:
     """Give the hosts what is known; let the first find it out where nothing is.
 
     That it still holds is libvirt's to check.
@@ -39,7 +39,7 @@ def _folder() -> Path:
     return state.CACHE / f"capabilities-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
 
 
-def _keep(host: Host, known: Path) -> None:
+def _keep(host: LabHost, known: Path) -> None:
     state.CACHE.mkdir(parents=True, exist_ok=True)
     with state.lock(state.CACHE):
         if known.exists():

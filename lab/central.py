@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab.daemon import Daemon, Ready
-from lab.host import Host
+from lab.host import LabHost
 from lab.waiting import accepts
 
 SCHEMA = Path("/usr/share/ovn")
@@ -13,7 +13,7 @@ NORTHBOUND = 6641
 SOUTHBOUND = 6642
 
 
-def install(host: Host, address: str) -> None:
+def install(host: LabHost, address: str) -> None:
     """Give the host the daemons nb, sb and northd; the databases also listen on ``address``."""
     folder = host.folder / "ovn"
     for name, schema, database, port in (
@@ -53,7 +53,7 @@ def install(host: Host, address: str) -> None:
     )
 
 
-def start(host: Host) -> None:
+def start(host: LabHost) -> None:
     """Make empty databases where there are none, and start all three."""
     folder = host.folder / "ovn"
     folder.mkdir(exist_ok=True)
@@ -67,5 +67,5 @@ def start(host: Host) -> None:
     host.run(["ovn-sbctl", "init"])
 
 
-def _listens(host: Host, socket: str) -> Ready:
+def _listens(host: LabHost, socket: str) -> Ready:
     return lambda _: accepts(host.run_folder / socket)

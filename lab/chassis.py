@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lab.daemon import Daemon
 from lab.fabric import EXTERNAL, NIC, UNDERLAY
-from lab.host import Host
+from lab.host import LabHost
 from lab.waiting import HANG, accepts
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
@@ -14,7 +14,7 @@ PHYSICAL_NETWORK = "external"
 UNDERLAY_BRIDGE = "br-phy"
 
 
-def install(host: Host) -> None:
+def install(host: LabHost) -> None:
     """Give the host the daemons ovs-db, ovs-vswitchd and ovn-controller."""
     run = host.run_folder
     host.daemons["ovs-db"] = Daemon(
@@ -58,7 +58,7 @@ def install(host: Host) -> None:
     )
 
 
-def start(host: Host, *, southbound: str, tunnel: str, encapsulation: str, gateway: bool) -> None:
+def start(host: LabHost, *, southbound: str, tunnel: str, encapsulation: str, gateway: bool) -> None:
     """Start the switch with its bridges, then ovn-controller; ``tunnel`` is the host's underlay address/prefix."""
     database = host.folder / "ovs" / "conf.db"
     database.parent.mkdir(exist_ok=True)
@@ -74,7 +74,7 @@ def start(host: Host, *, southbound: str, tunnel: str, encapsulation: str, gatew
     host.daemons["ovn-controller"].start()
 
 
-def wait_registered(control: Host, name: str) -> None:
+def wait_registered(control: LabHost, name: str) -> None:
     """Wait until the southbound database knows the chassis."""
     control.run(["ovn-sbctl", "wait-until", "Chassis", name])
 

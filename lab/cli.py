@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 
 from lab import console, demo, state
-from lab.cloud import Cloud
+from lab.cloud import LabCloud
 from lab.errors import CommandError, LabError
 
 EXAMPLES = """\
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _up(given: argparse.Namespace) -> None:
     began = time.monotonic()
-    cloud = Cloud(
+    cloud = LabCloud(
         given.prefix,
         hypervisors=given.hypervisors,
         gateways=given.gateway or ("control",),
@@ -119,43 +119,43 @@ def _up(given: argparse.Namespace) -> None:
 
 
 def _demo(given: argparse.Namespace) -> None:
-    demo.show(Cloud(given.prefix))
+    demo.show(LabCloud(given.prefix))
 
 
 def _down(given: argparse.Namespace) -> None:
-    Cloud(given.prefix).down()
+    LabCloud(given.prefix).down()
 
 
 def _add(given: argparse.Namespace) -> None:
-    print(Cloud.load(given.prefix).add_hypervisor().name)
+    print(LabCloud.load(given.prefix).add_hypervisor().name)
 
 
 def _run(given: argparse.Namespace) -> None:
-    host = Cloud.load(given.prefix).host(given.host)
+    host = LabCloud.load(given.prefix).host(given.host)
     host.enter(given.command or ["/bin/sh"])
 
 
 def _console(given: argparse.Namespace) -> None:
-    guest = Cloud.load(given.prefix).guest(given.guest)
+    guest = LabCloud.load(given.prefix).guest(given.guest)
     print(f"{guest.name} on {guest.host.name}; Ctrl-] leaves", file=sys.stderr)
     console.attach(guest.socket)
 
 
 def _guest(given: argparse.Namespace) -> int:
-    guest = Cloud.load(given.prefix).guest(given.guest)
+    guest = LabCloud.load(given.prefix).guest(given.guest)
     status, output = guest.execute(shlex.join(given.command))
     print(output, end="")
     return status
 
 
 def _daemon(given: argparse.Namespace) -> None:
-    daemon = Cloud.load(given.prefix).host(given.host).daemon(given.daemon)
+    daemon = LabCloud.load(given.prefix).host(given.host).daemon(given.daemon)
     getattr(daemon, given.verb)()
     print(f"{given.host} {given.daemon}: {daemon.state}")
 
 
 def _logs(given: argparse.Namespace) -> None:
-    cloud = Cloud.load(given.prefix)
+    cloud = LabCloud.load(given.prefix)
     if given.daemon:
         print(cloud.host(given.host).daemon(given.daemon).tail(given.tail))
     else:
@@ -166,7 +166,7 @@ def _list(given: argparse.Namespace) -> None:
     if not state.prefixes():
         print("no lab is up")
         return
-    cloud = Cloud.load(given.prefix)
+    cloud = LabCloud.load(given.prefix)
     for host in cloud.hosts.values():
         print(f"{host.name:<10} {' '.join(cloud.addresses(host.name))}   logs: {host.logs}")
         for daemon in host.daemons.values():

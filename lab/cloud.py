@@ -16,7 +16,7 @@ from lab import capabilities, central, chassis, hypervisor, product, state
 from lab.errors import LabError
 from lab.fabric import EXTERNAL, MANAGEMENT, NIC, UNDERLAY, Fabric, address, prefixed
 from lab.guest import Guest
-from lab.host import Host
+from lab.host import LabHost
 from lab.namespaces import OWN
 from lab.process import Process, end_all, inside
 
@@ -43,8 +43,8 @@ class Plan:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-class Cloud:
-    """A control host, hypervisors and an outside world. ``with Cloud("mine") as cloud:`` is up, and down at the end."""
+class LabCloud:
+    """A control host, hypervisors and an outside world: ``with LabCloud("mine") as cloud:`` is up inside."""
 
     def __init__(
         self,
@@ -72,11 +72,11 @@ class Cloud:
             environment=dict(environment or {}),
         )
         self.fabric = Fabric(prefix)
-        self.hosts: dict[str, Host] = {}
+        self.hosts: dict[str, LabHost] = {}
         self._describe()
 
     @classmethod
-    def load(cls, prefix: str = "ovnhook") -> Cloud:
+    def load(cls, prefix: str = "ovnhook") -> LabCloud:
         """The lab that is up (or half up) under this prefix."""
         path = state.folder(prefix) / "cloud.json"
         if not path.exists():
@@ -86,7 +86,7 @@ class Cloud:
         cloud._describe()
         return cloud
 
-    def __enter__(self) -> Cloud:
+    def __enter__(self) -> LabCloud:
         try:
             self.up()
         except BaseException:
@@ -102,17 +102,17 @@ class Cloud:
     # -- what there is
 
     @property
-    def control(self) -> Host:
+    def control(self) -> LabHost:
         """The host of the databases and the gateway."""
         return self.hosts[CONTROL]
 
     @property
-    def outside(self) -> Host:
+    def outside(self) -> LabHost:
         """The world outside: 203.0.113.254 on the external network."""
         return self.hosts[OUTSIDE]
 
     @property
-    def hypervisors(self) -> list[Host]:
+    def hypervisors(self) -> list[LabHost]:
         """The hypervisors, in order."""
         return [self.hosts[name] for name in self.plan.hypervisors]
 
@@ -126,7 +126,7 @@ class Cloud:
         """Where the southbound database is for the other hosts."""
         return f"tcp:{address(MANAGEMENT, self.index(CONTROL))}:{central.SOUTHBOUND}"
 
-    def host(self, name: str) -> Host:
+    def host(self, name: str) -> LabHost:
         """A host by its name."""
         if name not in self.hosts:
             raise LabError(f"no host {name!r} in lab {self.prefix!r} (there are: {', '.join(self.hosts)})")
@@ -190,7 +190,7 @@ class Cloud:
 
     # -- up and down
 
-    def up(self, services: bool = True) -> Cloud:
+    def up(self, services: bool = True) -> LabCloud:
         """Bring all of it up; ``services=False`` leaves agents and the control service out."""
         try:
             self.folder.mkdir(parents=True)
@@ -216,7 +216,7 @@ class Cloud:
             self.start_services()
         return self
 
-    def start_services(self, hosts: Iterable[Host] | None = None) -> None:
+    def start_services(self, hosts: Iterable[LabHost] | None = None) -> None:
         """Start the control service and the agents where they do not run."""
         self.plan.services = True
         self._save()
@@ -225,7 +225,7 @@ class Cloud:
                 if name in host.daemons:
                     host.daemons[name].start()
 
-    def add_hypervisor(self) -> Host:
+    def add_hypervisor(self) -> LabHost:
         """One hypervisor more."""
         numbers = [int(name.removeprefix("hv")) for name in self.plan.hypervisors]
         name = f"hv{max(numbers, default=0) + 1}"
@@ -246,7 +246,7 @@ class Cloud:
         """Take all of it away, whatever state it is in; nothing happens when nothing is there."""
         if not self.folder.exists():
             return
-        there = Cloud.load(self.prefix) if self._saved.exists() else self
+        there = LabCloud.load(self.prefix) if self._saved.exists() else self
         hosts = list(there.hosts.values())
         places = [place for host in hosts for place in host.namespaces()] + self.fabric.namespaces()
         known = [daemon.process for host in hosts for daemon in host.daemons.values()]
@@ -258,7 +258,7 @@ class Cloud:
         shutil.rmtree(self.folder)
         state.forget_mount_points()
 
-    def logs(self, tail: int = 40, hosts: Iterable[Host] | None = None) -> str:
+    def logs(self, tail: int = 40, hosts: Iterable[LabHost] | None = None) -> str:
         """The ends of all logs that say more than that all is well, for a test that failed."""
         parts = []
         for host in self.hosts.values() if hosts is None else hosts:
@@ -276,7 +276,7 @@ class Cloud:
         for name in (CONTROL, *self.plan.hypervisors, OUTSIDE):
             if name in self.hosts:
                 continue
-            host = self.hosts[name] = Host(self.prefix, name)
+            host = self.hosts[name] = LabHost(self.prefix, name)
             if name == OUTSIDE:
                 continue
             if name == CONTROL:
@@ -303,7 +303,7 @@ class Cloud:
         lines.append(f"{self.outside_address} {OUTSIDE}")
         (self.folder / "hosts").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def _create(self, host: Host) -> None:
+    def _create(self, host: LabHost) -> None:
         python = host.folder / "python"
         product.make_python(python, self.tree(host.name), self.plan.python_path)
         host.create(self.folder / "hosts", python, product.site_folder())
@@ -319,7 +319,7 @@ class Cloud:
             self.fabric.link(host, EXTERNAL)
         product.install_command(host)
 
-    def _start(self, host: Host) -> None:
+    def _start(self, host: LabHost) -> None:
         if host.name == OUTSIDE:
             return
         if host.name != CONTROL:
@@ -336,12 +336,12 @@ class Cloud:
             hypervisor.start(host, self.tree(host.name) / "hooks" / "qemu" if self.plan.hook else None)
         chassis.wait_registered(self.control, host.name)
 
-    def _meet(self, hosts: Iterable[Host]) -> None:
+    def _meet(self, hosts: Iterable[LabHost]) -> None:
         """Let each pair of chassis see each other on the underlay, so that no first packet waits for ARP."""
         everyone = [host for host in self.hosts.values() if host.name != OUTSIDE]
         pairs = [(one, other) for one in hosts for other in everyone if one is not other]
 
-        def greet(pair: tuple[Host, Host]) -> None:
+        def greet(pair: tuple[LabHost, LabHost]) -> None:
             target = self.tunnel_address(pair[1].name)
             pair[0].run(["busybox", "ping", "-q", "-c", "1", "-w", "5", target])
 

@@ -7,18 +7,18 @@ import sys
 import textwrap
 from collections.abc import Callable
 
-from lab.cloud import Cloud
+from lab.cloud import LabCloud
 from lab.domain import domain_xml, interface_xml
 from lab.errors import LabError
 from lab.guest import Guest
-from lab.host import Host
+from lab.host import LabHost
 from lab.waiting import HANG, until
 
 METADATA = "<ovn:domain xmlns:ovn='urn:ovnhook:domain:1'><ovn:interface {}/></ovn:domain>"
 WIDTH = 96
 
 
-def show(cloud: Cloud) -> None:
+def show(cloud: LabCloud) -> None:
     """Bring the cloud up and go through all steps; the cloud stays up.
 
     Raises:
@@ -34,7 +34,7 @@ def show(cloud: Cloud) -> None:
     print(ending(cloud))
 
 
-def first_network(cloud: Cloud) -> None:
+def first_network(cloud: LabCloud) -> None:
     """A subnet, and two guests on it, on two hosts."""
     hv1, hv2 = cloud.hypervisors
     step("A subnet", "On the control host. It is the default one: domains that ask for nothing go there.")
@@ -77,7 +77,7 @@ def first_network(cloud: Cloud) -> None:
     prove("web1 finds web2 by its name", lambda: address2 in web1.console("nslookup web2"))
 
 
-def ends_and_beginnings(cloud: Cloud) -> None:
+def ends_and_beginnings(cloud: LabCloud) -> None:
     """What goes with a domain that stops, and what stays."""
     hv1, web1 = cloud.host("hv1"), cloud.guest("web1")
     address1 = web1.wait_address()
@@ -92,7 +92,7 @@ def ends_and_beginnings(cloud: Cloud) -> None:
     prove(f"web1 has {address1} again", lambda: web1.wait_address() == address1)
 
 
-def the_outside(cloud: Cloud) -> None:
+def the_outside(cloud: LabCloud) -> None:
     """A way out, an address outside that leads to a guest, and a subnet that others are kept from."""
     hv2, web1 = cloud.host("hv2"), cloud.guest("web1")
     step(
@@ -125,7 +125,7 @@ def the_outside(cloud: Cloud) -> None:
     prove(f"web1 does not reach vault at {address}", lambda: web1.ping(address).received == 0)
 
 
-def when_something_is_wrong(cloud: Cloud) -> None:
+def when_something_is_wrong(cloud: LabCloud) -> None:
     """Wrong metadata, and an agent that is dead."""
     hv1, hv2 = cloud.hypervisors
     address2 = cloud.guest("web2").wait_address()
@@ -179,7 +179,7 @@ def bold(words: str) -> str:
     return f"\033[1m── {words} {'─' * (WIDTH - len(words) - 4)}\033[0m" if sys.stdout.isatty() else f"── {words}"
 
 
-def typed(host: Host, command: str, *, fails: bool = False) -> None:
+def typed(host: LabHost, command: str, *, fails: bool = False) -> None:
     """Run a command on a host and show both it and what it says."""
     print(f"\n{host.name}# {command}", flush=True)
     done = host.run(["/bin/sh", "-c", command], check=False)
@@ -207,21 +207,21 @@ def eventually(what: str, holds: Callable[[], bool]) -> None:
     prove(what, lambda: held)
 
 
-def define(host: Host, name: str, metadata: str = "") -> None:
+def define(host: LabHost, name: str, metadata: str = "") -> None:
     """Define a domain with one interface on the integration bridge."""
     host.run(["virsh", "define", "/dev/stdin"], input=domain_xml(name, [interface_xml()], metadata=metadata))
     asks = f" with metadata {metadata}" if metadata else ""
     print(f"\n{host.name}# virsh define {name}.xml{asks}", flush=True)
 
 
-def log_of(host: Host, domain: str) -> None:
+def log_of(host: LabHost, domain: str) -> None:
     """What the agent's log says of a domain."""
     print(f"\n{host.name}# journalctl -u ovnhook-agent    (in the lab: {host.daemon('agent').log})")
     lines = [line for line in host.daemon("agent").log.read_text(encoding="utf-8").splitlines() if domain in line]
     print(textwrap.indent("\n".join(lines), "  "), flush=True)
 
 
-def picture(cloud: Cloud) -> str:
+def picture(cloud: LabCloud) -> str:
     """What runs where."""
     return textwrap.dedent(
         f"""
@@ -234,7 +234,7 @@ def picture(cloud: Cloud) -> str:
     )
 
 
-def ending(cloud: Cloud) -> str:
+def ending(cloud: LabCloud) -> str:
     """What is left running, and what to try."""
     lab = shlex.join(["lab/lab", *(() if cloud.prefix == "ovnhook" else ("--prefix", cloud.prefix))])
     running = "\n".join(

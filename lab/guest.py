@@ -11,7 +11,7 @@ from pathlib import Path
 from lab import commands
 from lab.domain import CONSOLES
 from lab.errors import CommandError, LabError, WaitError
-from lab.host import Host
+from lab.host import LabHost
 from lab.waiting import HANG, INTERVAL, accepts, until
 
 LOCKUP = re.compile(r"soft lockup - CPU#\d+ stuck for (\d+)s")
@@ -40,7 +40,7 @@ class Ping:
 class Guest:
     """A domain made by ``lab.domain.domain_xml`` that runs on a host."""
 
-    def __init__(self, host: Host, name: str) -> None:
+    def __init__(self, host: LabHost, name: str) -> None:
         self.host = host
         self.name = name
         folder = host.outside_path(CONSOLES)
@@ -52,12 +52,12 @@ class Guest:
         return f"<Guest {self.name} on {self.host.name}>"
 
     @classmethod
-    def all(cls, host: Host) -> list[Guest]:
+    def all(cls, host: LabHost) -> list[Guest]:
         """All guests that have or had a console on a host."""
         return [cls(host, path.stem) for path in cls.logs(host)]
 
     @classmethod
-    def logs(cls, host: Host) -> list[Path]:
+    def logs(cls, host: LabHost) -> list[Path]:
         """The logs of all consoles of a host."""
         return sorted(host.outside_path(CONSOLES).glob("*.log"))
 

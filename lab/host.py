@@ -9,7 +9,7 @@ from lab.errors import LabError
 from lab.namespaces import Namespaces
 
 
-class Host(Namespaces):
+class LabHost(Namespaces):
     """One host: run commands on it, start daemons on it."""
 
     def __init__(self, prefix: str, name: str) -> None:

@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 from lab.daemon import Daemon
-from lab.host import Host
+from lab.host import LabHost
 from lab.namespaces import PATH
 from lab.waiting import accepts
 
@@ -33,7 +33,7 @@ log_outputs = "3:stderr"
 HOOK = "/etc/libvirt/hooks/qemu.d/ovnhook"
 
 
-def install(host: Host) -> None:
+def install(host: LabHost) -> None:
     """Give the host the daemon libvirtd."""
     host.daemons["libvirtd"] = Daemon(
         host,
@@ -44,7 +44,7 @@ def install(host: Host) -> None:
     )
 
 
-def start(host: Host, hook: Path | None) -> None:
+def start(host: LabHost, hook: Path | None) -> None:
     """Configure libvirt, with the hook if there is one, and start it."""
     folder = host.outside_path("/etc/libvirt")
     identity = uuid.uuid5(uuid.NAMESPACE_URL, f"ovnhook-lab:{host.prefix}:{host.name}")
@@ -56,7 +56,7 @@ def start(host: Host, hook: Path | None) -> None:
     host.daemons["libvirtd"].start()
 
 
-def install_hook(host: Host, hook: Path) -> None:
+def install_hook(host: LabHost, hook: Path) -> None:
     """Put a hook where libvirt looks for it. A libvirtd that runs without any hook has to be reloaded afterwards."""
     target = host.outside_path(HOOK)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -64,11 +64,11 @@ def install_hook(host: Host, hook: Path) -> None:
     target.chmod(0o755)
 
 
-def remove_hook(host: Host) -> None:
+def remove_hook(host: LabHost) -> None:
     """Take the hook away."""
     host.outside_path(HOOK).unlink(missing_ok=True)
 
 
-def socket(host: Host) -> Path:
+def socket(host: LabHost) -> Path:
     """The socket of libvirt, at a path that is the same on all hosts of the lab."""
     return host.run_folder / "libvirt" / "libvirt-sock"

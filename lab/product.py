@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab.daemon import Daemon
-from lab.host import Host
+from lab.host import LabHost
 from lab.waiting import HANG, accepts
 
 PYTHON = "/usr/bin/python3"
@@ -34,20 +34,20 @@ def make_python(folder: Path, tree: Path, python_path: Sequence[str]) -> None:
     link.symlink_to(tree / "ovnhook")
 
 
-def install_command(host: Host) -> None:
+def install_command(host: LabHost) -> None:
     """Make ``ovnhook`` a command of the host."""
     command = host.folder / "bin" / "ovnhook"
     command.write_text(f'#!/bin/sh\nexec {PYTHON} -I -m ovnhook.cli "$@"\n', encoding="utf-8")
     command.chmod(0o755)
 
 
-def configure(host: Host, settings: Mapping[str, str | float]) -> None:
+def configure(host: LabHost, settings: Mapping[str, str | float]) -> None:
     """Write the host's ovnhook.toml (strings and numbers are written alike in JSON and TOML)."""
     text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
     host.outside_path(CONFIGURATION).write_text(text, encoding="utf-8")
 
 
-def install_service(host: Host, name: str, environment: Mapping[str, str]) -> None:
+def install_service(host: LabHost, name: str, environment: Mapping[str, str]) -> None:
     """Give the host the daemon ``agent`` or ``control``."""
     host.daemons[name] = Daemon(
         host,

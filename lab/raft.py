@@ -7,14 +7,14 @@ from functools import partial
 
 from lab.central import SCHEMA
 from lab.daemon import Daemon
-from lab.host import Host
+from lab.host import LabHost
 from lab.waiting import HANG, accepts, until
 
 DATABASE = "OVN_Northbound"
 
 
 @dataclass(frozen=True)
-class Server:
+class RaftServer:
     """One server of the cluster."""
 
     number: int
@@ -24,11 +24,11 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Cluster:
+class RaftCluster:
     """The servers, and where clients find them."""
 
-    host: Host
-    servers: tuple[Server, ...]
+    host: LabHost
+    servers: tuple[RaftServer, ...]
 
     @property
     def unix(self) -> str:
@@ -40,7 +40,7 @@ class Cluster:
         """All TCP endpoints."""
         return ",".join(server.tcp for server in self.servers)
 
-    def leader(self, timeout: float = HANG) -> Server:
+    def leader(self, timeout: float = HANG) -> RaftServer:
         """The server that leads; an election is waited for."""
         return until(self._leaders, timeout, f"a leader of the cluster on {self.host.name}")[0]
 
@@ -49,7 +49,7 @@ class Cluster:
         for server in self.servers:
             server.daemon.stop()
 
-    def status(self, server: Server) -> dict[str, str]:
+    def status(self, server: RaftServer) -> dict[str, str]:
         """What a server says of the cluster; empty when it does not run."""
         control = f"/run/ovn/raft{server.number}.ctl"
         argv = ["ovs-appctl", f"--timeout={HANG:.0f}", "-t", control, "cluster/status", DATABASE]
@@ -57,12 +57,12 @@ class Cluster:
         pairs = (line.partition(": ") for line in done.stdout.splitlines())
         return {key.strip(): value.strip() for key, mark, value in pairs if mark}
 
-    def _leaders(self) -> list[Server]:
+    def _leaders(self) -> list[RaftServer]:
         running = (server for server in self.servers if server.daemon.state == "running")
         return [server for server in running if self.status(server).get("Role") == "leader"]
 
 
-def start(host: Host, address: str = "127.0.0.1", size: int = 3) -> Cluster:
+def start(host: LabHost, address: str = "127.0.0.1", size: int = 3) -> RaftCluster:
     """Make an empty cluster on a host, with TCP endpoints on ``address``; when this returns one server leads."""
     folder = host.folder / "raft"
     folder.mkdir(exist_ok=True)
@@ -77,7 +77,7 @@ def start(host: Host, address: str = "127.0.0.1", size: int = 3) -> Cluster:
                 argv = ["join-cluster", str(file), DATABASE, local, "tcp:127.0.0.1:6701"]
             host.run(["ovsdb-tool", *argv])
         servers.append(_server(host, number, str(file), address))
-    cluster = Cluster(host, tuple(servers))
+    cluster = RaftCluster(host, tuple(servers))
     for server in servers:
         server.daemon.start()
     for server in servers:
@@ -86,11 +86,11 @@ def start(host: Host, address: str = "127.0.0.1", size: int = 3) -> Cluster:
     return cluster
 
 
-def _joined(cluster: Cluster, server: Server) -> bool:
+def _joined(cluster: RaftCluster, server: RaftServer) -> bool:
     return cluster.status(server).get("Status") == "cluster member"
 
 
-def _server(host: Host, number: int, file: str, address: str) -> Server:
+def _server(host: LabHost, number: int, file: str, address: str) -> RaftServer:
     socket, port = f"raft{number}.sock", 6640 + 10 * number
     argv = [
         "ovsdb-server",
@@ -104,4 +104,4 @@ def _server(host: Host, number: int, file: str, address: str) -> Server:
     ]
     daemon = Daemon(host, f"raft{number}", argv, ready=lambda _: accepts(host.run_folder / "ovn" / socket))
     host.daemons[daemon.name] = daemon
-    return Server(number, daemon, f"unix:/run/ovn/{socket}", f"tcp:{address}:{port}")
+    return RaftServer(number, daemon, f"unix:/run/ovn/{socket}", f"tcp:{address}:{port}")

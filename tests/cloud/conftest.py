@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import Cloud
+from lab import LabCloud
 from tests.cloud.world import World
 
 
 @pytest.fixture(scope="session")
 def session_world() -> Iterator[World]:
     """A cloud with two subnets, and rows that are not ours."""
-    with Cloud(f"t{os.getpid()}") as cloud:
+    with LabCloud(f"t{os.getpid()}") as cloud:
         world = World(cloud)
         world.be_patient()
         # Tests ask for addresses outside the ranges: nobody else may have got one of these by chance.

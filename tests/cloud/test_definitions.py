@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from lab import Host
+from lab import LabHost
 from lab.domain import domain_xml, interface_xml
-from tests.cloud.test_guests import MACS
+from tests.cloud.interfaces import MACS
 from tests.cloud.world import World
 
 HOOK = "/etc/libvirt/hooks/qemu.d/ovnhook"
@@ -18,7 +18,7 @@ def names_of(world: World, domain: str) -> set[str]:
     return {ids["ovnhook:domain-name"] for row in rows if (ids := row["external_ids"])["ovnhook:domain"] == domain}
 
 
-def redefine(host: Host, name: str, *swaps: tuple[str, str]) -> None:
+def redefine(host: LabHost, name: str, *swaps: tuple[str, str]) -> None:
     """Define a domain as it is but for some words."""
     xml = host.run(["virsh", "dumpxml", "--inactive", name]).stdout
     for old, new in swaps:

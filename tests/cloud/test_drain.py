@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from lab import Cloud, Guest, Host, hypervisor
+from lab import Guest, LabCloud, LabHost, hypervisor
 from lab.domain import domain_xml, interface_xml
 from lab.waiting import HANG
-from tests.cloud.test_migration import DIRTY, copying, settled
+from tests.cloud.migrating import DIRTY, copying, settled
 from tests.cloud.world import World
 
 DISK = "<disk type='file'><source file='{path}'/><target dev='vda' bus='virtio'/></disk>"
@@ -32,15 +32,15 @@ def argv(world: World, node: str, *more: str) -> Sequence[str]:
     return ["ovnhook", "node", "drain", node, "--uri", uri(world), *more]
 
 
-def drain(world: World, host: Host, *more: str, node: str = "") -> subprocess.CompletedProcess[str]:
+def drain(world: World, host: LabHost, *more: str, node: str = "") -> subprocess.CompletedProcess[str]:
     return host.run(argv(world, node or host.name, *more), check=False, timeout=10 * HANG)  # many migrations
 
 
-def names(host: Host, *which: str) -> list[str]:
+def names(host: LabHost, *which: str) -> list[str]:
     return host.run(["virsh", "list", "--name", *(which or ["--all"])]).stdout.split()
 
 
-def disk(host: Host) -> str:
+def disk(host: LabHost) -> str:
     """A disk that one host has."""
     path = "/var/lib/libvirt/local.raw"
     host.run(["truncate", "--size=1M", path])
@@ -249,7 +249,7 @@ def told_of(world: World) -> set[str]:
 
 def test_spread_over_hosts() -> None:
     """Each goes to the host with the fewest interfaces; another one takes what one refuses."""
-    with Cloud(f"d{os.getpid()}") as cloud:
+    with LabCloud(f"d{os.getpid()}") as cloud:
         world = World(cloud)
         third = cloud.add_hypervisor()
         world.ovnhook("subnet", "create", "default", "10.10.0.0/24", "--default")

@@ -8,25 +8,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import Cloud
+from lab import LabCloud
 from lab.domain import interface_xml
 from lab.fabric import EXTERNAL, UNDERLAY
+from lab.pings import RATE, Pings
+from tests.cloud.external import ADDRESS, OUTSIDE
 from tests.cloud.world import World
-
-OUTSIDE = "203.0.113.254"
-RATE = 10  # pings a second
 
 
 @pytest.fixture
 def gateways() -> Iterator[World]:
     """A cloud with two gateway hosts, and a guest on the host that is none."""
-    with Cloud(f"g{os.getpid()}", gateways=("control", "hv2")) as cloud:
+    with LabCloud(f"g{os.getpid()}", gateways=("control", "hv2")) as cloud:
         world = World(cloud)
         world.be_patient()
         world.ovnhook("subnet", "create", "default", "10.10.0.0/24", "--default")
         world.ovnhook(
             *("router", "set", "gateway", "--physical-network", "external"),
-            *("--address", "203.0.113.10/24", "--next-hop", OUTSIDE),
+            *("--address", f"{ADDRESS}/24", "--next-hop", OUTSIDE),
         )
         world.boot(world.hv1, "pings", interface_xml()).wait_address()
         yield world
@@ -47,53 +46,34 @@ def preferred(world: World) -> str:
     return found[1]
 
 
-class Pings:
-    """Pings from the guest to the outside, in the background, and how many in a row were lost."""
-
-    def __init__(self, world: World) -> None:
-        self.guest = world.cloud.guest("pings")
-        self.guest.console(f"ping -i {1 / RATE} {OUTSIDE} >/run/pings 2>&1 & echo $! >/run/pings.pid")
-        self.seen = 0
-        world.wait_for(lambda: self.answered() > RATE, "answers")
-
-    def answered(self) -> int:
-        """How many were answered so far."""
-        return int(self.guest.console("grep -c 'bytes from' /run/pings || true"))
-
-    def lost(self, world: World) -> int:
-        """How many were lost since this was asked last, when two seconds have gone well again."""
-        before = self.answered()
-        world.wait_for(lambda: self.answered() > before + 2 * RATE, "answers again")
-        numbers = [int(number) for number in re.findall(r"seq=(\d+)", self.guest.console("cat /run/pings"))]
-        since = [number for number in numbers if number > self.seen]
-        lost = since[-1] - self.seen - len(set(since))
-        self.seen = since[-1]
-        return lost
+def lost(pings: Pings) -> int:
+    """How many were lost since this was asked last, when two seconds have gone well again."""
+    return pings.settle(2)[0]
 
 
 def test_the_active_gateway_dies_and_comes_back(gateways: World) -> None:
     """A second is lost at most when it dies, next to nothing when it comes back, nothing more when it is moved."""
     first = active(gateways)
     (other,) = {"control", "hv2"} - {first}
-    pings = Pings(gateways)
-    pings.lost(gateways)
+    pings = Pings(gateways.cloud.guest("pings"), OUTSIDE)
+    lost(pings)
     vswitchd = gateways.cloud.host(first).daemon("ovs-vswitchd")
 
     vswitchd.kill()
     gateways.wait_for(lambda: active(gateways) == other, "the other gateway")
-    died = pings.lost(gateways)
+    died = lost(pings)
     gateways.wait_for(lambda: preferred(gateways) == other, "it to be preferred")
 
     vswitchd.start()
     gateways.cloud.host(first).run(["ip", "link", "set", "br-phy", "up"])
-    came_back = pings.lost(gateways)
+    came_back = lost(pings)
     assert active(gateways) == other
 
     for host in (other, "hv1"):
         gateways.wait_for(lambda: _watched(gateways, host, first), "the others to see it again")  # noqa: B023
     gateways.ovnhook("router", "move", "gateway", first)
     assert active(gateways) == first
-    moved = pings.lost(gateways)
+    moved = lost(pings)
     print(f"lost at {RATE} a second: {died} when it died, {came_back} when it came back, {moved} when it was moved")
 
 
@@ -101,17 +81,17 @@ def test_the_active_gateways_host_is_cut_off(gateways: World) -> None:
     """It hears nobody, so it lets go; a second is lost at most, and next to nothing when it is back."""
     first = active(gateways)
     (other,) = {"control", "hv2"} - {first}
-    pings = Pings(gateways)
-    pings.lost(gateways)
+    pings = Pings(gateways.cloud.guest("pings"), OUTSIDE)
+    lost(pings)
     host = gateways.cloud.host(first)
     gateways.cloud.fabric.cut(host, UNDERLAY)
     gateways.wait_for(lambda: active(gateways) == other, "the other gateway")
-    cut = pings.lost(gateways)
+    cut = lost(pings)
     gateways.wait_for(lambda: preferred(gateways) == other, "it to be preferred")
     gateways.cloud.fabric.mend(host, UNDERLAY)
     for peer in (other, "hv1"):
         gateways.wait_for(lambda: _watched(gateways, peer, first), "the others to see it again")  # noqa: B023
-    mended = pings.lost(gateways)
+    mended = lost(pings)
     print(f"lost at {RATE} a second: {cut} when it was cut off, {mended} when it was back")
     assert active(gateways) == other
 
@@ -124,18 +104,18 @@ def test_the_active_gateway_loses_its_uplink(gateways: World) -> None:
     fabric = gateways.cloud.fabric
     for host, peer in ((other, first), ("hv1", first), ("hv1", other)):
         gateways.wait_for(lambda: _watched(gateways, host, peer), "them to see each other")  # noqa: B023
-    pings = Pings(gateways)
-    pings.lost(gateways)
+    pings = Pings(gateways.cloud.guest("pings"), OUTSIDE)
+    lost(pings)
 
     fabric.cut(hosts[first], EXTERNAL)
     gateways.wait_for(lambda: active(gateways) == other, "the other gateway")
-    went_down = pings.lost(gateways)
+    went_down = lost(pings)
     refused = gateways.control.run(["ovnhook", "router", "move", "gateway", first], check=False).stderr
     assert f"error: host {first} has no link to the physical network external that is up" in refused
 
     fabric.mend(hosts[first], EXTERNAL)
     gateways.wait_for(lambda: _uplinks_down(gateways, first) == "", "its agent to tell that it is back")
-    came_back = pings.lost(gateways)
+    came_back = lost(pings)
     assert active(gateways) == other
     print(f"lost at {RATE} a second: {went_down} when the link went down, {came_back} when it came back")
 
@@ -144,7 +124,7 @@ def test_the_active_gateway_loses_its_uplink(gateways: World) -> None:
     gateways.wait_for(lambda: all(_uplinks_down(gateways, name) for name in hosts), "both to be told")
     fabric.mend(hosts[first], EXTERNAL)
     gateways.wait_for(lambda: active(gateways) == first, "the one whose link is back")
-    pings.lost(gateways)
+    lost(pings)
     fabric.mend(hosts[other], EXTERNAL)
 
 

@@ -6,13 +6,10 @@ import pytest
 
 from lab import Guest
 from lab.domain import interface_xml
+from tests.cloud.interfaces import MACS, NETWORK
 from tests.cloud.world import World
 
 BRIDGE = interface_xml()
-MACS = [f"52:54:00:aa:00:0{n}" for n in range(5)]
-
-NETWORK = """<network><name>net1</name><forward mode='bridge'/><bridge name='br-int'/><virtualport type='openvswitch'/>
-<portgroup name='green'/><portgroup name='nowhere'/></network>"""
 
 
 def test_every_kind_of_interface_in_one_domain(world: World) -> None:

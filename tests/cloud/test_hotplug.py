@@ -6,21 +6,21 @@ import time
 from collections.abc import Callable
 from uuid import uuid4
 
-from lab import Guest, Host
+from lab import Guest, LabHost
 from lab.domain import interface_xml
-from tests.cloud.test_guests import MACS, NETWORK
+from tests.cloud.interfaces import MACS, NETWORK
 from tests.cloud.world import World
 
 KEY = "urn:ovnhook:domain:1"
 ETHERNET = f"<interface type='ethernet'><mac address='{MACS[3]}'/><model type='virtio'/></interface>"
 
 
-def device(host: Host, verb: str, name: str, xml: str, *options: str) -> None:
+def device(host: LabHost, verb: str, name: str, xml: str, *options: str) -> None:
     """Plug an interface in or out."""
     host.run(["virsh", verb, name, "/dev/stdin", *options], input=xml)
 
 
-def describe(host: Host, name: str, metadata: str, *options: str) -> None:
+def describe(host: LabHost, name: str, metadata: str, *options: str) -> None:
     """Give a domain other metadata."""
     xml = f"<domain>{metadata}</domain>"
     host.run(["virsh", "metadata", name, KEY, "--key", "ovn", "--set", xml, *options])
@@ -35,7 +35,7 @@ def address(world: World, guest: Guest, mac: str) -> str:
     return guest.wait_address(mac)
 
 
-def said(world: World, host: Host, *words: str) -> Callable[[], bool]:
+def said(world: World, host: LabHost, *words: str) -> Callable[[], bool]:
     """Whether a line of the agent's log has all these words."""
     log = host.daemon("agent").log
     begin = len(log.read_text())

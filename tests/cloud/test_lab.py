@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import Cloud, LabError
+from lab import LabCloud, LabError
 from lab.domain import domain_xml, interface_xml
 from lab.state import ROOT
 from lab.waiting import HANG, until
@@ -25,7 +25,7 @@ def prefix(world: World) -> Iterator[str]:
     """A prefix that is this test's own; whatever it leaves under it is taken away."""
     name = f"l{os.getpid()}"
     yield name
-    Cloud(name).down()
+    LabCloud(name).down()
 
 
 def traces(prefix: str) -> list[str]:
@@ -49,7 +49,7 @@ def in_namespaces(inodes: set[int]) -> list[str]:
 def test_a_second_lab_beside_the_first(world: World, prefix: str) -> None:
     """It has its own subnets, guests and a hypervisor that came later; the first one does not notice."""
     before = world.state()
-    with Cloud(prefix, hypervisors=1) as cloud:
+    with LabCloud(prefix, hypervisors=1) as cloud:
         inodes = {inode for host in cloud.hosts.values() for kind, inode in host.namespaces() if kind == "net"}
         assert traces(prefix)
         assert in_namespaces(inodes)
@@ -61,7 +61,7 @@ def test_a_second_lab_beside_the_first(world: World, prefix: str) -> None:
         other = cloud.guest(f"on-{added.name}").wait_address()
         cloud.guest("on-hv1").reach(other)
         with pytest.raises(LabError, match="is up already"):
-            Cloud(prefix).up()
+            LabCloud(prefix).up()
     assert not traces(prefix)
     assert not in_namespaces(inodes)
     assert world.state() == before

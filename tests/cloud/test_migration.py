@@ -2,65 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 import pytest
 
-from lab import Guest, Host
+from lab import Guest
 from lab.domain import domain_xml, interface_xml
-from tests.cloud.test_guests import MACS, NETWORK
-from tests.cloud.test_routers import FLOATING, OUTSIDE, lead_outside
+from lab.pings import RATE, Pings
+from tests.cloud.external import FLOATING, OUTSIDE, set_external_gateway
+from tests.cloud.interfaces import MACS, NETWORK
+from tests.cloud.migrating import DIRTY, copying, migrate, settled, where
 from tests.cloud.world import World
 
-RATE = 10  # pings a second
 IN_FLIGHT = 1  # pings that may be with both hosts when the guest stops at one; without activation it is five each time
-DIRTY = "while :; do head -c 16M /dev/zero >/run/dirty; done & echo $! >/run/dirty.pid"
-
-
-class Pings:
-    """Pings to an address from a guest, in the background, each with its number."""
-
-    def __init__(self, world: World, guest: Guest, address: str) -> None:
-        self.world, self.guest = world, guest
-        guest.console(f"ping -i {1 / RATE} {address} >/run/pings 2>&1 & echo $! >/run/pings.pid")
-        world.wait_for(lambda: len(self._answers()) > RATE, "answers")
-        self.since = self._answers()[-1]
-
-    def settle(self) -> tuple[int, int]:
-        """How many were lost, and how many answered twice, since this was asked last; when all is well for a second."""
-        before = len(self._answers())
-        self.world.wait_for(lambda: len(self._answers()) > before + RATE, "answers again")
-        found = [number for number in self._answers() if number > self.since]
-        lost, doubled = found[-1] - self.since - len(set(found)), len(found) - len(set(found))
-        self.since = found[-1]
-        return lost, doubled
-
-    def _answers(self) -> list[int]:
-        return [int(number) for number in re.findall(r"seq=(\d+)", self.guest.console("cat /run/pings"))]
-
-
-def migrate(world: World, name: str, source: Host, target: Host, *more: str, check: bool = True) -> Any:
-    """Move a running domain."""
-    return source.run(world.cloud.migrate_argv(name, target.name, *more), check=check)
-
-
-def copying(world: World, name: str) -> bool:
-    """Whether a domain's memory is being copied; as long as the guest writes more than the limit, it does not end."""
-    return "Memory processed" in world.hv1.run(["virsh", "domjobinfo", name], check=False).stdout
-
-
-def where(world: World, name: str) -> set[tuple[str, str, str]]:
-    """Of each of a domain's ports: its owner, the chassis that may bind it, and which one has."""
-    found = set()
-    for port in world.ports(name):
-        options, ids = dict(port["options"][1]), port["external_ids"]
-        find = ["ovn-sbctl", "--bare", "--columns=chassis", "find", "Port_Binding", f"logical_port={port['name']}"]
-        uuid = world.control.run(find).stdout.strip()
-        chassis = world.control.run(["ovn-sbctl", "get", "Chassis", uuid, "name"]).stdout.strip() if uuid else ""
-        assert ids["ovnhook:moving-to"] or "activation-strategy" not in options
-        found.add((ids["ovnhook:host"], options["requested-chassis"], chassis))
-    return found
 
 
 def test_there_and_back(world: World) -> None:
@@ -71,7 +23,7 @@ def test_there_and_back(world: World) -> None:
     watches.wait_address()
     (port,) = world.ports("moves")
     leases = world.leases("moves")
-    pings = Pings(world, watches, address)
+    pings = Pings(watches, address)
     lost = []
     for source, target in [(world.hv1, world.hv2), (world.hv2, world.hv1)] * 2:
         migrate(world, "moves", source, target)
@@ -82,12 +34,6 @@ def test_there_and_back(world: World) -> None:
         assert world.leases("moves") == leases
     print(f"lost and doubled at {RATE} a second: {lost}")  # how many are lost is a matter of speed: bench/migration.py
     assert max(doubled for _, doubled in lost) <= IN_FLIGHT
-
-
-def settled(world: World, name: str, host: Host) -> None:
-    """Wait until a domain's ports are one host's alone."""
-    here = {(host.name, host.name, host.name)}
-    world.wait_for(lambda: where(world, name) == here, f"the ports to be {host.name}'s", lambda: where(world, name))
 
 
 def test_every_kind_of_interface(world: World) -> None:
@@ -125,7 +71,7 @@ def test_a_migration_that_does_not_end_well(world: World, fault: str) -> None:
     address = guest.wait_address()
     watches.wait_address()
     before = world.rows()
-    pings = Pings(world, watches, address)
+    pings = Pings(watches, address)
     guest.console(DIRTY)
     moving = world.hv1.spawn("migrate", world.cloud.migrate_argv("stays", "hv2", "--bandwidth", "1"))
     world.wait_for(lambda: ("hv1", "hv1,hv2", "hv1") in where(world, "stays"), "both hosts")
@@ -152,7 +98,7 @@ def test_without_an_agent(world: World, dead: tuple[str, ...]) -> None:
     watches = world.boot(world.hv2, "watches", interface_xml())
     address = guest.wait_address()
     watches.wait_address()
-    pings = Pings(world, watches, address)
+    pings = Pings(watches, address)
     for name in dead:
         world.cloud.host(name).daemon("agent").kill()
     migrate(world, "moves", world.hv1, world.hv2)
@@ -251,7 +197,7 @@ def test_post_copy(world: World) -> None:
     watches = world.boot(world.hv2, "watches", interface_xml())
     address = guest.wait_address()
     watches.wait_address()
-    pings = Pings(world, watches, address)
+    pings = Pings(watches, address)
     migrate(world, "moves", world.hv1, world.hv2, "--postcopy", "--postcopy-after-precopy", "--bandwidth", "20")
     _, doubled = pings.settle()
     assert doubled <= IN_FLIGHT
@@ -260,7 +206,7 @@ def test_post_copy(world: World) -> None:
 
 def test_a_floating_ip_follows(world: World) -> None:
     """The outside reaches the guest by it before and after, and the guest goes out with it."""
-    lead_outside(world)
+    set_external_gateway(world)
     guest = world.boot(world.hv1, "floats", interface_xml())
     guest.wait_address()
     world.ovnhook("floating-ip", "create", FLOATING, "floats")

@@ -8,7 +8,7 @@ import pytest
 
 from lab import Guest
 from lab.domain import interface_xml
-from tests.cloud.test_routers import OUTSIDE, lead_outside
+from tests.cloud.external import OUTSIDE, set_external_gateway
 from tests.cloud.world import World
 
 SERVER = """#!/usr/bin/python3 -IS
@@ -34,7 +34,7 @@ while True:
 @pytest.fixture
 def named(world: World) -> Iterator[World]:
     """Two subnets with domains, and outside a server that knows one name."""
-    lead_outside(world)
+    set_external_gateway(world)
     for subnet in ("default", "green"):
         world.ovnhook("subnet", "set", subnet, "--domain", f"{subnet}.example", "--dns", OUTSIDE)
     outside = world.cloud.outside

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import Host
+from lab import LabHost
 from lab.domain import interface_xml
 from tests.cloud.world import CONFIG, PATIENT, World
 
@@ -20,7 +20,7 @@ REFUSING = 'on_unavailable = "refuse"\n'
 
 
 @contextmanager
-def _set(host: Host, *, deadline: float = PATIENT, more: str = "") -> Iterator[None]:
+def _set(host: LabHost, *, deadline: float = PATIENT, more: str = "") -> Iterator[None]:
     """A host with other settings; the shortest deadline is for those who are sure to wait until it ends."""
     before = host.read(CONFIG)
     host.write(CONFIG, before.replace(f"deadline = {PATIENT}", f"deadline = {deadline}") + more)
@@ -32,7 +32,7 @@ def _set(host: Host, *, deadline: float = PATIENT, more: str = "") -> Iterator[N
         host.daemon("agent").restart()
 
 
-def _starts(host: Host, name: str) -> bool:
+def _starts(host: LabHost, name: str) -> bool:
     """Whether a start succeeds; it ends either way."""
     return host.run(["virsh", "start", name], check=False).returncode == 0
 

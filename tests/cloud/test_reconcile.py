@@ -12,7 +12,7 @@ import pytest
 from lab.domain import interface_xml
 from lab.errors import CommandError
 from lab.waiting import HANG
-from tests.cloud.test_guests import MACS
+from tests.cloud.interfaces import MACS
 from tests.cloud.world import Row, World
 
 STRAY = "stray.example"

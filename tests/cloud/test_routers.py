@@ -9,34 +9,16 @@ import pytest
 
 from lab.domain import interface_xml
 from lab.fabric import EXTERNAL, NIC
+from tests.cloud.external import ADDRESS, FLOATING, OUTSIDE, set_external_gateway
 from tests.cloud.world import World
 
-ADDRESS = "203.0.113.10"
-OUTSIDE = "203.0.113.254"
-FLOATING = "203.0.113.20"
 MAC = "52:54:00:bb:00:07"
-
-
-def lead_outside(world: World) -> None:
-    """The default router leads outside, and a host takes its traffic."""
-    world.ovnhook(
-        "router",
-        "set",
-        "gateway",
-        "--physical-network",
-        "external",
-        "--address",
-        f"{ADDRESS}/24",
-        "--next-hop",
-        OUTSIDE,
-    )
-    world.wait_for(lambda: "active gateway    control" in world.ovnhook("router", "show", "gateway"), "a gateway")
 
 
 @pytest.fixture
 def routed(world: World) -> Iterator[World]:
     """The default router leads outside; afterwards it doesn't."""
-    lead_outside(world)
+    set_external_gateway(world)
     yield world
     world.make_whole()
     world.remove_domains()

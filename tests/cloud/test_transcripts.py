@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import Cloud
+from lab import LabCloud
 from lab.waiting import HANG, until
-from tests.cloud.transcript import Step, Values, steps
+from tests.cloud.transcript import TranscriptStep, Values, steps
 from tests.cloud.world import World
 
 REPO = Path(__file__).resolve().parents[2]
@@ -23,7 +23,7 @@ MACHINE = "machine"
 @pytest.fixture
 def empty() -> Iterator[World]:
     """A cloud that nothing has been made in."""
-    with Cloud(f"d{os.getpid()}") as cloud:
+    with LabCloud(f"d{os.getpid()}") as cloud:
         world = World(cloud)
         world.be_patient()
         yield world
@@ -52,7 +52,7 @@ def follow(world: World, page: str) -> None:
         perform(world, step, values)
 
 
-def perform(world: World, step: Step, values: Values) -> None:
+def perform(world: World, step: TranscriptStep, values: Values) -> None:
     """Type a command; one that may be typed twice until the network is as far as the page."""
     command = values.typed(step.command)
     said = ""
@@ -71,12 +71,12 @@ def perform(world: World, step: Step, values: Values) -> None:
         until(fits, HANG, f"the output of {command} on {step.where} to be that of the page", shown)
 
 
-def _is_once(step: Step) -> bool:
+def _is_once(step: TranscriptStep) -> bool:
     """Whether a command can't be typed twice."""
     return step.where == MACHINE or re.match(r"virsh (start|destroy|undefine|define)\b", step.command) is not None
 
 
-def typed(world: World, step: Step, command: str) -> str:
+def typed(world: World, step: TranscriptStep, command: str) -> str:
     """What a command prints, on stdout and then on stderr, whatever its exit status is."""
     if step.in_guest:
         guest = world.cloud.guest(step.where)

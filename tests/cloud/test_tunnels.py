@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import Cloud
+from lab import LabCloud
 from lab.domain import interface_xml
 from lab.fabric import NIC, UNDERLAY
 from tests.cloud.world import World
@@ -26,11 +26,11 @@ def tunnelled(request: pytest.FixtureRequest, world: World) -> Iterator[World]:
         return
     prefix = f"x{os.getpid()}"
     try:
-        with Cloud(prefix, encapsulation=request.param) as cloud:
+        with LabCloud(prefix, encapsulation=request.param) as cloud:
             cloud.control.run(["ovnhook", "subnet", "create", "default", "10.10.0.0/24", "--default"])
             yield World(cloud)
     finally:
-        Cloud(prefix).down()
+        LabCloud(prefix).down()
 
 
 def test_guests_reach_each_other_through_tunnels(tunnelled: World) -> None:

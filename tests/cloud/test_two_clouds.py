@@ -8,24 +8,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import Cloud, Host
+from lab import LabCloud, LabHost
 from lab.domain import interface_xml
 from lab.fabric import EXTERNAL
+from lab.pings import RATE, Pings
 from lab.waiting import HANG
 from ovnhook.base import uuids
-from tests.cloud.test_routers import ADDRESS, OUTSIDE, lead_outside
+from tests.cloud.external import ADDRESS, OUTSIDE, set_external_gateway
 from tests.cloud.world import World
 
 OTHER = "203.0.113.11"
 SENT = 50
-RATE = 10  # pings a second
 
 
 @pytest.fixture
-def second(world: World) -> Iterator[Cloud]:
+def second(world: World) -> Iterator[LabCloud]:
     """Another cloud, of one host, whose router is on the external network of the first one."""
-    lead_outside(world)
-    with Cloud(f"s{os.getpid()}", hypervisors=0) as cloud:
+    set_external_gateway(world)
+    with LabCloud(f"s{os.getpid()}", hypervisors=0) as cloud:
         cloud.fabric.cut(cloud.outside, EXTERNAL)
         world.cloud.fabric.join(cloud.fabric, EXTERNAL)
         leg = ("--physical-network", "external", "--address", f"{OTHER}/24", "--next-hop", OUTSIDE)
@@ -37,7 +37,7 @@ def second(world: World) -> Iterator[Cloud]:
     world.ovnhook("router", "set", "gateway", "--no-external")
 
 
-def test_two_clouds_on_one_wire(world: World, second: Cloud) -> None:
+def test_two_clouds_on_one_wire(world: World, second: LabCloud) -> None:
     """Both routers answer every ping at once; the same after both were as an earlier version made them."""
     outside = world.cloud.outside
     controls = (world.control, second.control)
@@ -60,14 +60,10 @@ def test_two_clouds_on_one_wire(world: World, second: Cloud) -> None:
     world.wait_for(lambda: _answers(outside, OTHER, 1), "the second cloud's router")
     outside.run(["ip", "neigh", "flush", "dev", "ext0"])
     world.wait_for(lambda: guest.ping(OUTSIDE, count=1), "a ping to be answered")
-    guest.console(f"ping -i {1 / RATE} {OUTSIDE} >/run/pings 2>&1 & echo $! >/run/pings.pid")
-    world.wait_for(lambda: _numbers(guest.console("cat /run/pings")), "answers")
+    pings = Pings(guest, OUTSIDE)
     world.control.daemons["control"].start()
     world.wait_for(lambda: _mac(world.control) != legacy, "another MAC address")
-    moved = _numbers(guest.console("cat /run/pings"))[-1]
-    world.wait_for(lambda: _numbers(guest.console("cat /run/pings"))[-1] > moved + 3 * RATE, "answers")
-    numbers = _numbers(guest.console("cat /run/pings"))
-    lost = numbers[-1] - numbers[0] + 1 - len(set(numbers))
+    lost, _ = pings.settle(3)
     print(f"lost at {RATE} a second when the router had another MAC address: {lost}")  # that is a matter of speed
     assert len({_mac(control) for control in controls}) == len(controls)
     assert _both(world) == [SENT, SENT]
@@ -75,7 +71,7 @@ def test_two_clouds_on_one_wire(world: World, second: Cloud) -> None:
     assert _mac(world.control) in done
 
 
-def _answers(outside: Host, address: str, count: int) -> int:
+def _answers(outside: LabHost, address: str, count: int) -> int:
     """How many of some pings an address answers."""
     done = outside.run(["ping", "-n", "-c", str(count), "-i", "0.1", "-W", "1", address], check=False, timeout=HANG)
     found = re.search(r"(\d+) received", done.stdout)
@@ -97,13 +93,13 @@ def _both(world: World) -> list[int]:
     return found
 
 
-def _mac(control: Host) -> str:
+def _mac(control: LabHost) -> str:
     """The MAC address of the router's external gateway port."""
     get = ["ovn-nbctl", "get", "Logical_Router_Port", "external:gateway", "mac"]
     return control.run(get).stdout.strip().strip('"')
 
 
-def _make_legacy(control: Host, mac: str) -> None:
+def _make_legacy(control: LabHost, mac: str) -> None:
     """Let the rows be as versions without an id of the cloud wrote them."""
     peer = control.run(["ovn-nbctl", "--bare", "--columns=name", "find", "Logical_Switch_Port"]).stdout.split()
     (name,) = (one for one in peer if one.startswith("outside:gateway"))
@@ -115,7 +111,3 @@ def _make_legacy(control: Host, mac: str) -> None:
             *("--", "set", "Logical_Switch_Port", name, 'name="outside:gateway"'),
         ],
     )
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(number) for number in re.findall(r"seq=(\d+)", text)]

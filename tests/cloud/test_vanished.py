@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from lab.domain import interface_xml
 from lab.fabric import MANAGEMENT, UNDERLAY
-from tests.cloud.test_guests import MACS
-from tests.cloud.test_migration import Pings, settled
+from lab.pings import Pings
+from tests.cloud.interfaces import MACS
+from tests.cloud.migrating import settled
 from tests.cloud.world import World
 
 HOOK = "/etc/libvirt/hooks/qemu.d/ovnhook"
@@ -60,7 +61,7 @@ def test_a_host_that_vanishes_and_comes_back(world: World) -> None:
     finally:
         for network in (MANAGEMENT, UNDERLAY):
             fabric.mend(hv1, network)
-    pings = Pings(world, watches, address)
+    pings = Pings(watches, address)
     before = world.rows()
     world.make_whole()
     world.wait_for(lambda: not world.taps(hv1), "what is left of the taps to be gone", lambda: world.taps(hv1))

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import Cloud, Guest, Host
+from lab import Guest, LabCloud, LabHost
 from lab.domain import interface_xml
 from lab.hypervisor import HOOK, install_hook
-from tests.cloud.test_guests import MACS
+from tests.cloud.external import ADDRESS, FLOATING, OUTSIDE
+from tests.cloud.interfaces import MACS
+from tests.cloud.migrating import migrate, settled
 from tests.cloud.test_hotplug import address, device
-from tests.cloud.test_migration import migrate, settled
-from tests.cloud.test_routers import ADDRESS, FLOATING, OUTSIDE
 from tests.cloud.world import World
 from tests.versions import PREVIOUS, unpack
 
@@ -25,7 +25,7 @@ SUBNETS = {"default": "10.10.0.0/24", "green": "10.20.0.0/24"}
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A cloud with a control service of each version; the older one makes a subnet, and the newer one another."""
     tree = unpack(PREVIOUS, tmp_path_factory.mktemp("previous"))
-    with Cloud(f"v{os.getpid()}", controls=("control", "hv1"), trees={"hv1": tree}) as cloud:
+    with LabCloud(f"v{os.getpid()}", controls=("control", "hv1"), trees={"hv1": tree}) as cloud:
         world = World(cloud)
         world.be_patient()
         world.hv1.run(["ovnhook", "subnet", "create", "default", SUBNETS["default"], "--default"])
@@ -56,7 +56,7 @@ def assert_well(world: World) -> None:
         assert host.run(["ovnhook", "check"]).stdout == "nothing differs\n"
 
 
-def listed(host: Host, noun: str, key: str) -> list[str]:
+def listed(host: LabHost, noun: str, key: str) -> list[str]:
     """What a host's control service and command list."""
     return sorted(one[key] for one in json.loads(host.run(["ovnhook", noun, "list", "--format", "json"]).stdout))
 
@@ -70,7 +70,7 @@ def test_each_host_runs_its_version(mixed: World) -> None:
     assert old != new
 
 
-def both(world: World) -> tuple[Host, Host]:
+def both(world: World) -> tuple[LabHost, LabHost]:
     """The hosts with a control service, the one of the previous version first."""
     return world.hv1, world.control
 

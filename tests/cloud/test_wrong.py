@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab import Host
+from lab import LabHost
 from lab.domain import interface_xml
 from tests.cloud.world import World
 
@@ -200,7 +200,7 @@ def test_one_name_on_two_hosts(world: World) -> None:
     assert "debian12" in hostnames
 
 
-def _make_network(world: World, more: str, host: Host | None = None) -> None:
+def _make_network(world: World, more: str, host: LabHost | None = None) -> None:
     """A libvirt network on the integration bridge."""
     host = host or world.hv1
     network = f"<network><name>ovsnet</name><forward mode='bridge'/><bridge name='br-int'/>{more}</network>"

@@ -24,7 +24,7 @@ _VALUE = re.compile("|".join(rf"\b{kind}\b" for kind in _KINDS))
 
 
 @dataclass(frozen=True)
-class Step:
+class TranscriptStep:
     """A command and its output.
 
     Attributes:
@@ -40,7 +40,7 @@ class Step:
     output: tuple[str, ...]
 
 
-def steps(page: str) -> Iterator[Step]:
+def steps(page: str) -> Iterator[TranscriptStep]:
     """The steps of all transcripts of a page, in order."""
     for block in _BLOCK.findall(page):
         prompt: re.Match[str] | None = None
@@ -58,8 +58,8 @@ def steps(page: str) -> Iterator[Step]:
             yield _step(prompt, output)
 
 
-def _step(prompt: re.Match[str], output: list[str]) -> Step:
-    return Step(prompt["where"], prompt["kind"] == "$", prompt["command"], tuple(_lines("\n".join(output))))
+def _step(prompt: re.Match[str], output: list[str]) -> TranscriptStep:
+    return TranscriptStep(prompt["where"], prompt["kind"] == "$", prompt["command"], tuple(_lines("\n".join(output))))
 
 
 class Values:

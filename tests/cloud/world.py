@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from lab import Cloud, Guest, Host
+from lab import Guest, LabCloud, LabHost
 from lab.domain import domain_xml
 from lab.waiting import HANG, until
 
@@ -24,7 +24,7 @@ PATIENT = 60.0
 class World:
     """A cloud and short words for what tests do with it."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: LabCloud) -> None:
         self.cloud = cloud
         self.hv1, self.hv2 = cloud.hypervisors
         self.control = cloud.control
@@ -42,7 +42,7 @@ class World:
         return self.control.run(["ovnhook", *arguments]).stdout
 
     def define(
-        self, host: Host, name: str, *interfaces: str, metadata: str = "", dhcp: str = "retry", **more: Any
+        self, host: LabHost, name: str, *interfaces: str, metadata: str = "", dhcp: str = "retry", **more: Any
     ) -> None:
         """Define a domain; `metadata` is what stands in our element of it."""
         if metadata and "<ovn:domain" not in metadata:
@@ -50,17 +50,17 @@ class World:
         xml = domain_xml(name, interfaces, metadata=metadata, dhcp=dhcp, **more)
         host.run(["virsh", "define", "/dev/stdin"], input=xml)
 
-    def start(self, host: Host, name: str, timeout: float = HANG) -> Guest:
+    def start(self, host: LabHost, name: str, timeout: float = HANG) -> Guest:
         """Start a domain that is defined."""
         host.run(["virsh", "start", name], timeout=timeout)
         return Guest(host, name)
 
-    def boot(self, host: Host, name: str, *interfaces: str, **more: Any) -> Guest:
+    def boot(self, host: LabHost, name: str, *interfaces: str, **more: Any) -> Guest:
         """Define and start a domain."""
         self.define(host, name, *interfaces, **more)
         return self.start(host, name)
 
-    def refused(self, host: Host, name: str) -> str:
+    def refused(self, host: LabHost, name: str) -> str:
         """The one line of ours with which a start fails."""
         done = host.run(["virsh", "start", name], check=False)
         assert done.returncode != 0, f"{name} started"
@@ -68,7 +68,7 @@ class World:
         assert len(lines) == 1, done.stderr
         return lines[0]
 
-    def destroy(self, host: Host, name: str) -> None:
+    def destroy(self, host: LabHost, name: str) -> None:
         """Take a domain's power away."""
         host.run(["virsh", "destroy", name])
 
@@ -121,7 +121,7 @@ class World:
         """All rows of some tables of the northbound database, by table and UUID, without what OVN itself changes."""
         return self._rows(self.control, "unix:/run/ovn/ovnnb_db.sock", "OVN_Northbound", *(tables or TABLES))
 
-    def vswitch(self, host: Host) -> dict[str, Row]:
+    def vswitch(self, host: LabHost) -> dict[str, Row]:
         """The ports and bridges of a host, without what ovn-controller notes down on its bridge for itself."""
         found = self._rows(host, "unix:/run/openvswitch/db.sock", "Open_vSwitch", "Bridge", "Port", "Interface")
         kept = {"name", "ports", "interfaces", "external_ids", "other_config"}
@@ -146,7 +146,7 @@ class World:
             for _, address in row["records"][1]
         }
 
-    def taps(self, host: Host) -> dict[str, dict[str, str]]:
+    def taps(self, host: LabHost) -> dict[str, dict[str, str]]:
         """The external_ids of the interfaces on a host that have an iface-id, by MAC."""
         rows = [row for key, row in self.vswitch(host).items() if key.startswith("Interface")]
         ids = [dict(row["external_ids"][1]) for row in rows]
@@ -161,12 +161,12 @@ class World:
         """All that a start which fails must leave as it was."""
         return (self.rows(), self.vswitch(self.hv1), self.vswitch(self.hv2))
 
-    def mac(self, host: Host, name: str, index: int = 0) -> str:
+    def mac(self, host: LabHost, name: str, index: int = 0) -> str:
         """The MAC of an interface of a domain that is defined."""
         lines = host.run(["virsh", "domiflist", name]).stdout.splitlines()[2:]
         return lines[index].split()[-1]
 
-    def domain_state(self, host: Host, name: str) -> str:
+    def domain_state(self, host: LabHost, name: str) -> str:
         """What virsh says of a domain."""
         return host.run(["virsh", "domstate", name]).stdout.strip()
 
@@ -181,7 +181,7 @@ class World:
         until(condition, timeout, what, lambda: str(show()))
 
     @staticmethod
-    def _rows(host: Host, remote: str, database: str, *tables: str) -> dict[str, Row]:
+    def _rows(host: LabHost, remote: str, database: str, *tables: str) -> dict[str, Row]:
         select = [{"op": "select", "table": table, "where": []} for table in tables]
         done = host.run(["ovsdb-client", "transact", remote, json.dumps([database, *select])])
         return {

@@ -25,7 +25,7 @@ class Verb(Enum):
 
 
 @dataclass(frozen=True)
-class Step:
+class Action:
     """One thing that is done to a domain, if it can be done where it is.
 
     Attributes:
@@ -51,7 +51,7 @@ class Round:
         fault: what breaks, how, and of which hypervisor; None when nothing does.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[Action, ...]
     fault: tuple[Part, Fault, str] | None
 
     def __str__(self) -> str:
@@ -78,6 +78,6 @@ def course(seed: int) -> Iterator[Round]:
     random = Random(seed)
     while True:
         chosen = random.choices([*_WEIGHTS], [*_WEIGHTS.values()], k=random.randint(2, 6))
-        steps = tuple(Step(verb, random.choice(DOMAINS), random.choice(HOSTS)) for verb in chosen)
+        steps = tuple(Action(verb, random.choice(DOMAINS), random.choice(HOSTS)) for verb in chosen)
         broken = (*random.choice(_KEEPS_OUR_PROCESSES), random.choice(HOSTS)) if random.random() < 0.5 else None
         yield Round(steps, broken)

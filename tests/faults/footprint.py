@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import Cloud
+from lab import LabCloud
 from tests.cloud.world import World
 
 MOST_MEMORY = 16 << 10
@@ -123,7 +123,7 @@ def _interfaces(world: World, host: str) -> frozenset[str]:
     return frozenset(row["name"] for key, row in rows.items() if key.startswith("Interface"))
 
 
-def _files(cloud: Cloud) -> Iterator[str]:
+def _files(cloud: LabCloud) -> Iterator[str]:
     for host in cloud.hypervisors:
         for path in host.run_folder.rglob("*"):
             inside = path.relative_to(host.run_folder)

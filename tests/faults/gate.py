@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab import Host
+from lab import LabHost
 from lab.waiting import until
 
 _SCRIPT = """\
@@ -29,7 +29,7 @@ class Gate:
         most: seconds.
     """
 
-    def __init__(self, host: Host, hook: str, domain: str, operation: str, most: float = 5.0) -> None:
+    def __init__(self, host: LabHost, hook: str, domain: str, operation: str, most: float = 5.0) -> None:
         self._folder = host.run_folder / "lab"
         self._hook = hook
         host.write(f"/etc/libvirt/hooks/qemu.d/{hook}", _SCRIPT % (most / 0.05), 0o755)

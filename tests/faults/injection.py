@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from lab import Cloud, Host, LabError
+from lab import LabCloud, LabError, LabHost
 from lab.chassis import UNDERLAY_BRIDGE
 from lab.fabric import MANAGEMENT, UNDERLAY
 from lab.process import Process, end_all, inside
@@ -34,7 +34,7 @@ class Injection(Disturbance):
         hypervisor: the one that breaks, or whose part does.
     """
 
-    def __init__(self, cloud: Cloud, part: Part, fault: Fault, hypervisor: Host) -> None:
+    def __init__(self, cloud: LabCloud, part: Part, fault: Fault, hypervisor: LabHost) -> None:
         self._cloud = cloud
         self._part, self._fault = part, fault
         self._host = cloud.control if part.central else hypervisor
@@ -111,7 +111,7 @@ class Injection(Disturbance):
         self._crash()
 
 
-def start(cloud: Cloud, host: Host, name: str) -> None:
+def start(cloud: LabCloud, host: LabHost, name: str) -> None:
     """Start a daemon, and what a host's network configuration does when that is a switch."""
     host.daemon(name).start()
     if name == "ovs-vswitchd":
@@ -120,7 +120,7 @@ def start(cloud: Cloud, host: Host, name: str) -> None:
         host.run(["ip", "link", "set", UNDERLAY_BRIDGE, "up"])
 
 
-def start_all(cloud: Cloud, host: Host) -> None:
+def start_all(cloud: LabCloud, host: LabHost) -> None:
     """Start what does not run, in the order of a boot."""
     for name in ORDER:
         if name in host.daemons and not host.daemons[name].running:

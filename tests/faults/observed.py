@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from lab import Cloud, Host
-from tests.faults.wanted import Interface, Lease, Observed, Port, Tap
+from lab import LabCloud, LabHost
+from tests.faults.wanted import ObservedCloud, ObservedLease, ObservedPort, ObservedTap, RunningInterface
 
 Row = dict[str, Any]
 
@@ -21,7 +21,7 @@ _RUNNING = (
 _ADDRESS = re.compile(r"^\d+\.\d+\.\d+\.\d+$")
 
 
-def observe(cloud: Cloud, northbound: str = NORTHBOUND, timeout: float = 30.0) -> Observed:
+def observe(cloud: LabCloud, northbound: str = NORTHBOUND, timeout: float = 30.0) -> ObservedCloud:
     """A cloud as it is now.
 
     Raises:
@@ -34,14 +34,14 @@ def observe(cloud: Cloud, northbound: str = NORTHBOUND, timeout: float = 30.0) -
     bindings = {row["logical_port"]: row for row in sb["Port_Binding"]}
     dns = [(row, _ids(row)) for row in nb["DNS"]]
     records = {kind: [row["records"][1] for row, ids in dns if ids.get("kind") == kind] for kind in ("names",)}
-    return Observed(
+    return ObservedCloud(
         ports=tuple(
             _port(row, ids, bindings.get(row["name"], {}), chassis)
             for row in nb["Logical_Switch_Port"]
             if (ids := _ids(row)).get("kind") == "port"
         ),
         leases=tuple(
-            Lease(address, ids["domain"], ids["mac"])
+            ObservedLease(address, ids["domain"], ids["mac"])
             for row, ids in dns
             if ids.get("kind") == "lease"
             for _, address in row["records"][1]
@@ -64,10 +64,10 @@ def observe(cloud: Cloud, northbound: str = NORTHBOUND, timeout: float = 30.0) -
     )
 
 
-def _port(row: Row, ids: dict[str, str], binding: Row, chassis: dict[str, str]) -> Port:
+def _port(row: Row, ids: dict[str, str], binding: Row, chassis: dict[str, str]) -> ObservedPort:
     options = dict(row["options"][1])
     bound = binding.get("chassis", ["set", []])
-    return Port(
+    return ObservedPort(
         name=row["name"],
         domain=ids["domain"],
         mac=ids["mac"],
@@ -81,21 +81,21 @@ def _port(row: Row, ids: dict[str, str], binding: Row, chassis: dict[str, str]) 
     )
 
 
-def _interfaces(host: Host, timeout: float) -> Iterator[Interface]:
+def _interfaces(host: LabHost, timeout: float) -> Iterator[RunningInterface]:
     domain = name = ""
     for line in host.run(["sh", "-c", _RUNNING], timeout=timeout).stdout.splitlines():
         words = line.split()
         if words[:1] == ["domain"]:
             _, domain, name = words
         elif len(words) == 5 and words[0].startswith("vnet"):
-            yield Interface(host.name, domain, name, words[4], words[0])
+            yield RunningInterface(host.name, domain, name, words[4], words[0])
 
 
-def _taps(host: Host) -> Iterator[Tap]:
+def _taps(host: LabHost) -> Iterator[ObservedTap]:
     for row in _rows(host, _VSWITCH, "Open_vSwitch", "Interface")["Interface"]:
         ids = dict(row["external_ids"][1])
         if "iface-id" in ids:
-            yield Tap(host.name, row["name"], ids["iface-id"], ids.get("vm-id", ""))
+            yield ObservedTap(host.name, row["name"], ids["iface-id"], ids.get("vm-id", ""))
 
 
 def _ids(row: Row) -> dict[str, str]:
@@ -104,7 +104,7 @@ def _ids(row: Row) -> dict[str, str]:
     return {key.removeprefix("ovnhook:"): value for key, value in pairs if key.startswith("ovnhook:")}
 
 
-def _rows(host: Host, remote: str, database: str, *tables: str) -> dict[str, list[Row]]:
+def _rows(host: LabHost, remote: str, database: str, *tables: str) -> dict[str, list[Row]]:
     select = [{"op": "select", "table": table, "where": []} for table in tables]
     done = host.run(["ovsdb-client", "--timeout=10", "transact", remote, json.dumps([database, *select])])
     results = json.loads(done.stdout)

@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from lab import CommandError, Host, LabError
+from lab import CommandError, LabError, LabHost
 from lab.domain import interface_xml
 from lab.waiting import HANG
 from tests.faults import footprint
-from tests.faults.course import DOMAINS, Round, Step, Verb, course
+from tests.faults.course import DOMAINS, Action, Round, Verb, course
 from tests.faults.injection import Injection
 from tests.faults.stage import HALF_A_MINUTE, Stage, stage
 
@@ -59,7 +59,7 @@ class Soak:
 
     def run(self, seed: int, seconds: float) -> list[str]:
         """Go the course of a seed for that long, or until something is wrong; what that is, in words."""
-        warm_up = [Round(tuple(Step(verb, name, "hv1") for name in DOMAINS[2:] for verb in _ONCE), None)]
+        warm_up = [Round(tuple(Action(verb, name, "hv1") for name in DOMAINS[2:] for verb in _ONCE), None)]
         wrong = self._rounds(warm_up, "warming up")
         if wrong:
             return wrong
@@ -71,7 +71,9 @@ class Soak:
             wrong = self._rounds([one], f"round {number}")
             if wrong:
                 return [f"seed {seed}, round {number}: {line}" for line in wrong]
-        wrong = self._rounds([Round(tuple(Step(verb, name, "hv1") for name in DOMAINS for verb in _LAST), None)], "end")
+        wrong = self._rounds(
+            [Round(tuple(Action(verb, name, "hv1") for name in DOMAINS for verb in _LAST), None)], "end"
+        )
         after = self._quiet(before)
         self._summary = list(footprint.table(before, after))
         return [*wrong, *footprint.grown(before, after)]
@@ -105,7 +107,7 @@ class Soak:
 
     def _do(self, one: Round) -> list[str]:
         """The steps of a round, while its fault lasts; what libvirt could not do though nothing was broken."""
-        rows: defaultdict[str, list[Step]] = defaultdict(list)
+        rows: defaultdict[str, list[Action]] = defaultdict(list)
         for step in one.steps:
             rows[step.domain].append(step)
         injection = None
@@ -124,7 +126,7 @@ class Soak:
         failed = [error for result in results for error in result.result()]
         return [str(error) for error in failed if not one.fault or error.status is None]
 
-    def _row(self, steps: Iterable[Step]) -> list[CommandError]:
+    def _row(self, steps: Iterable[Action]) -> list[CommandError]:
         """What one domain does, and what did not work."""
         failed = []
         for step in steps:
@@ -135,7 +137,7 @@ class Soak:
                 failed.append(error)
         return failed
 
-    def _step(self, step: Step) -> bool:
+    def _step(self, step: Action) -> bool:
         """Do one thing, if the domain is as it has to be for it; whether it was."""
         world, name = self._world, step.domain
         running, defined = self._where(name, "--state-running", "--state-paused"), self._where(name, "--all")
@@ -161,7 +163,7 @@ class Soak:
             return False
         return True
 
-    def _plug(self, host: Host, name: str, verb: Verb) -> bool:
+    def _plug(self, host: LabHost, name: str, verb: Verb) -> bool:
         """Plug one interface more in, or out."""
         mac = _PLUGGED.format(DOMAINS.index(name))
         if name in PAUSED:  # what is plugged out has to be let go of by the guest
@@ -173,7 +175,7 @@ class Soak:
         host.run(["virsh", command, name, "/dev/stdin", "--live"], input=interface_xml(mac), timeout=HANG)
         return True
 
-    def _where(self, name: str, *states: str) -> Host | None:
+    def _where(self, name: str, *states: str) -> LabHost | None:
         """The hypervisor that has a domain in one of some states, as virsh lists them."""
         for host in self._world.cloud.hypervisors:
             if name in host.run(["virsh", "list", "--name", *states], timeout=HANG).stdout.split():

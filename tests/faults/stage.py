@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
-from lab import Cloud, CommandError, Guest, Host, LabError, WaitError
+from lab import CommandError, Guest, LabCloud, LabError, LabHost, WaitError
 from lab.domain import interface_xml
+from lab.pings import Pings
 from lab.waiting import HANG
 from tests.cloud.world import World
 from tests.faults.cells import FOREIGN, NEIGHBOURS, OWN, Cell, Fault, Situation, Traffic
@@ -31,7 +32,7 @@ RUNNER, WITNESS, SUBJECT = "runner", "witness", "subject"
 @contextmanager
 def stage(prefix: str, within: float = HALF_A_MINUTE) -> Iterator[Stage]:
     """A lab of this prefix, with the two guests; all has to be as wanted within some seconds after a fault."""
-    with Cloud(prefix) as cloud:
+    with LabCloud(prefix) as cloud:
         world = World(cloud)
         way_out = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", OUTSIDE)
         world.ovnhook("router", "set", ROUTER, *way_out)
@@ -63,7 +64,7 @@ class Stage:
         elif cell.situation is Situation.MIGRATION:
             self._boot(world.hv2, SUBJECT)
         self.settle()
-        pings = Pings(world, Guest(world.hv2, WITNESS), self._address(RUNNER))
+        pings = Pings(Guest(world.hv2, WITNESS), self._address(RUNNER), RATE)
         disturbance = self._disturbance(cell, pings.guest)
         with ThreadPoolExecutor(1) as pool:
             operation, gate = self._begin(cell, pool)
@@ -106,7 +107,7 @@ class Stage:
             if not self._runs(name):
                 self._boot(host, name)
 
-    def _boot(self, host: Host, name: str) -> None:
+    def _boot(self, host: LabHost, name: str) -> None:
         """Start a guest that has its address without asking for it."""
         if name not in host.run(["virsh", "list", "--all", "--name"], timeout=HANG).stdout.split():
             self.world.define(host, name, interface_xml(), dhcp="none")
@@ -181,7 +182,7 @@ class Stage:
         wrong = []
         if cell.traffic is not Traffic.ENDS:
             try:
-                lost = pings.settle()
+                lost, _ = pings.settle(2)
             except WaitError as error:
                 return [f"the traffic to {RUNNER} has not come back: {error}"]
             if cell.traffic is Traffic.KEPT and lost > MOST_LOST:
@@ -204,28 +205,7 @@ class Stage:
         return [f"when {SUBJECT} was undefined: {left}" for left in self.heals()]
 
 
-class Pings:
-    """Pings from a guest to an address, in the background."""
-
-    def __init__(self, world: World, guest: Guest, address: str) -> None:
-        self._world, self.guest = world, guest
-        guest.console("kill $(cat /run/pings.pid) 2>/dev/null; rm -f /run/pings", check=False)
-        guest.console(f"ping -i {1 / RATE} {address} >/run/pings 2>&1 & echo $! >/run/pings.pid")
-        world.wait_for(lambda: len(self._answers()) > RATE, "answers")
-        self._since = self._answers()[-1]
-
-    def settle(self) -> int:
-        """How many were lost since the beginning, when two seconds have gone well again."""
-        before = len(self._answers())
-        self._world.wait_for(lambda: len(self._answers()) > before + 2 * RATE, "answers")
-        found = {number for number in self._answers() if number > self._since}
-        return max(found) - self._since - len(found)
-
-    def _answers(self) -> list[int]:
-        return [int(number) for number in re.findall(r"seq=(\d+)", self.guest.console("cat /run/pings"))]
-
-
-def _call(host: Host, command: Sequence[str]) -> None:
+def _call(host: LabHost, command: Sequence[str]) -> None:
     host.run(command, timeout=HANG)
 
 

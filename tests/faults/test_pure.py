@@ -9,10 +9,10 @@ import pytest
 
 from tests.faults import table
 from tests.faults.cells import CELLS, FAILURES, FOREIGN, OWN, SHORT, TRAFFIC, Cell, Fault, Part, Situation, Traffic
-from tests.faults.wanted import Interface, Lease, Observed, Port, Tap, differences
+from tests.faults.wanted import ObservedCloud, ObservedLease, ObservedPort, ObservedTap, RunningInterface, differences
 
-INTERFACE = Interface("hv1", "uuid1", "web1", "52:54:00:00:00:01", "vnet0")
-PORT = Port(
+INTERFACE = RunningInterface("hv1", "uuid1", "web1", "52:54:00:00:00:01", "vnet0")
+PORT = ObservedPort(
     name="id1",
     domain="uuid1",
     mac=INTERFACE.mac,
@@ -24,9 +24,9 @@ PORT = Port(
     chassis="hv1",
     up=True,
 )
-LEASE = Lease("10.0.0.2", "uuid1", INTERFACE.mac)
-TAP = Tap("hv1", "vnet0", "id1", "uuid1")
-GOOD = Observed((INTERFACE,), frozenset({"uuid1"}), (PORT,), (LEASE,), ("uuid1",), (TAP,), frozenset({"10.0.0.2"}))
+LEASE = ObservedLease("10.0.0.2", "uuid1", INTERFACE.mac)
+TAP = ObservedTap("hv1", "vnet0", "id1", "uuid1")
+GOOD = ObservedCloud((INTERFACE,), frozenset({"uuid1"}), (PORT,), (LEASE,), ("uuid1",), (TAP,), frozenset({"10.0.0.2"}))
 STOPPED = replace(GOOD, interfaces=(), ports=(), taps=(), named=frozenset())
 
 
@@ -54,7 +54,7 @@ def test_every_exception_has_its_reason() -> None:
 
 
 @pytest.mark.parametrize("cloud", [GOOD, STOPPED], ids=["running", "stopped"])
-def test_what_is_wanted(cloud: Observed) -> None:
+def test_what_is_wanted(cloud: ObservedCloud) -> None:
     """A domain that runs has everything, one that is only defined keeps its lease."""
     assert differences(cloud) == []
 
@@ -81,7 +81,7 @@ def test_what_is_wanted(cloud: Observed) -> None:
         (lambda good: replace(good, interfaces=(INTERFACE, replace(INTERFACE, host="hv2"))), "runs twice: uuid1"),
     ],
 )
-def test_what_differs_is_told(break_it: Callable[[Observed], Observed], said: str) -> None:
+def test_what_differs_is_told(break_it: Callable[[ObservedCloud], ObservedCloud], said: str) -> None:
     """Each thing that can be wrong is seen."""
     assert said in "\n".join(differences(break_it(GOOD)))
 

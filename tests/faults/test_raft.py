@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import pytest
 
-from lab import Cloud, LabError, product, raft
+from lab import LabCloud, LabError, product, raft
 from lab.domain import interface_xml
-from lab.raft import Cluster
+from lab.raft import RaftCluster
 from lab.waiting import HANG
 from tests.cloud.world import World
 from tests.faults.observed import observe
-from tests.faults.wanted import Observed, differences
+from tests.faults.wanted import ObservedCloud, differences
 
 STARTS = 50
 AT_ONCE = 5
@@ -22,9 +22,9 @@ KILLED_AFTER = 10  # of them
 
 
 @pytest.fixture
-def clustered() -> Iterator[tuple[World, Cluster]]:
+def clustered() -> Iterator[tuple[World, RaftCluster]]:
     """A lab whose northbound database is a cluster of three."""
-    with Cloud(f"r{os.getpid()}") as cloud:
+    with LabCloud(f"r{os.getpid()}") as cloud:
         control = cloud.control
         for name in ("northd", "control"):
             control.daemon(name).stop()
@@ -41,7 +41,7 @@ def clustered() -> Iterator[tuple[World, Cluster]]:
         yield world, cluster
 
 
-def test_the_leader_is_killed_while_fifty_domains_start(clustered: tuple[World, Cluster]) -> None:
+def test_the_leader_is_killed_while_fifty_domains_start(clustered: tuple[World, RaftCluster]) -> None:
     """No start fails, no address is given twice, none is lost, and nothing is left over when they have gone."""
     world, cluster = clustered
     hosts = {f"many{n}": world.cloud.hypervisors[n % 2] for n in range(STARTS)}
@@ -65,10 +65,10 @@ def test_the_leader_is_killed_while_fifty_domains_start(clustered: tuple[World, 
     assert not healed(world, cluster).leases
 
 
-def healed(world: World, cluster: Cluster) -> Observed:
+def healed(world: World, cluster: RaftCluster) -> ObservedCloud:
     """What there is, when it is as wanted."""
     wrong: list[str] = []
-    found: list[Observed] = []
+    found: list[ObservedCloud] = []
 
     def right() -> bool:
         try:

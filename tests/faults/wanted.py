@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Interface:
+class RunningInterface:
     """An interface of a domain that runs."""
 
     host: str
@@ -19,7 +19,7 @@ class Interface:
 
 
 @dataclass(frozen=True)
-class Port:
+class ObservedPort:
     """A logical switch port of ours, with what the southbound database says of it."""
 
     name: str
@@ -35,7 +35,7 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Lease:
+class ObservedLease:
     """An address kept for an interface."""
 
     address: str
@@ -44,7 +44,7 @@ class Lease:
 
 
 @dataclass(frozen=True)
-class Tap:
+class ObservedTap:
     """An interface on a host's integration bridge that has an iface-id."""
 
     host: str
@@ -54,7 +54,7 @@ class Tap:
 
 
 @dataclass(frozen=True)
-class Observed:
+class ObservedCloud:
     """A cloud at a moment.
 
     Attributes:
@@ -64,21 +64,21 @@ class Observed:
         named: the addresses that names of guests lead to.
     """
 
-    interfaces: tuple[Interface, ...]
+    interfaces: tuple[RunningInterface, ...]
     known: frozenset[str]
-    ports: tuple[Port, ...]
-    leases: tuple[Lease, ...]
+    ports: tuple[ObservedPort, ...]
+    leases: tuple[ObservedLease, ...]
     holders: tuple[str, ...]
-    taps: tuple[Tap, ...]
+    taps: tuple[ObservedTap, ...]
     named: frozenset[str]
 
 
-def differences(cloud: Observed) -> list[str]:
+def differences(cloud: ObservedCloud) -> list[str]:
     """What is not as it should be, in words; nothing when every domain, port, lease, tap and address is right."""
     return [*_missing(cloud), *_left_over(cloud), *_twice(cloud)]
 
 
-def _missing(cloud: Observed) -> Iterator[str]:
+def _missing(cloud: ObservedCloud) -> Iterator[str]:
     ports = {(port.domain, port.mac): port for port in cloud.ports}
     leases = {(lease.domain, lease.mac): lease for lease in cloud.leases}
     taps = {(tap.host, tap.device): tap for tap in cloud.taps}
@@ -104,7 +104,7 @@ def _missing(cloud: Observed) -> Iterator[str]:
             yield f"{who}: its port has no DHCP options"
 
 
-def _left_over(cloud: Observed) -> Iterator[str]:
+def _left_over(cloud: ObservedCloud) -> Iterator[str]:
     running = {(one.domain, one.mac) for one in cloud.interfaces}
     plugged = {(one.host, one.device) for one in cloud.interfaces}
     for port in cloud.ports:
@@ -123,7 +123,7 @@ def _left_over(cloud: Observed) -> Iterator[str]:
         yield f"a name leads to {address}, which nobody has"
 
 
-def _twice(cloud: Observed) -> Iterator[str]:
+def _twice(cloud: ObservedCloud) -> Iterator[str]:
     for what, found in (
         (
             "domain runs twice",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.packages.guests import QEMU_CONF, address, goes_on, guest, hear, install, lost, start
+from tests.packages.hosts import rows, settled
 from tests.packages.machine import Machine, packages
 
 LOSE = """
@@ -16,7 +17,6 @@ ovs-vsctl set open . external_ids:ovn-remote=unix:/run/ovn/ovnsb_db.sock
 systemctl start ovnhook-agent
 ovn-nbctl --wait=hv sync
 """
-ROWS = "ovsdb-client --no-leader-only dump unix:/run/ovn/ovnnb_db.sock OVN_Northbound {} _uuid name | grep -v NB_Global"
 
 
 def test_a_cloud_comes_back(machine: Machine) -> None:
@@ -60,14 +60,3 @@ def test_a_cloud_comes_back(machine: Machine) -> None:
     assert rows(machine) == kept
     machine.run("virsh destroy web1; virsh start web1")
     assert address(machine) == first
-
-
-def rows(machine: Machine) -> str:
-    """The switches, ports and leases, by UUID."""
-    return "".join(machine.run(ROWS.format(table)) for table in ("Logical_Switch", "Logical_Switch_Port"))
-
-
-def settled(machine: Machine) -> None:
-    """Wait until nothing differs on the host, and the guest is served."""
-    machine.wait_for(lambda: machine.run("ovnhook check; echo $?", check=False).endswith("\n0\n"), "nothing to differ")
-    machine.wait_for(lambda: "1 packets received" in guest(machine, "ping -c 1 -W 1 10.128.0.1 || true"), "the gateway")

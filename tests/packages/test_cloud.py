@@ -3,56 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 from ovnhook.pki import keyfiles, x509
-from tests.packages.guests import QEMU_CONF, address, guest, install, lost, start
-from tests.packages.machine import Machine, packages
-from tests.packages.test_node_init import OUTSIDE
+from tests.packages.guests import address, guest, lost, start
+from tests.packages.hosts import CONTROL, OUTSIDE, prepare
+from tests.packages.machine import Machine
 
-CONTROL = "192.0.2.1"
 INIT = "ovnhook node init --control --external-cidr 203.0.113.10/24 --next-hop 203.0.113.254"
 GATEWAY = "--gateway --external-interface eth1"
 DATABASES = {6641: "OVN_Northbound", 6642: "OVN_Southbound"}
-
-WIRE = """
-[Unit]
-Description=the network between the hosts, as a switch without a kernel module needs it
-After=openvswitch-switch.service
-Before=network-online.target ovn-host.service
-Requires=openvswitch-switch.service
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=ovs-vsctl --may-exist add-br wire -- --may-exist add-port wire eth0
-ExecStart=ovs-vsctl set Bridge wire datapath_type=netdev other_config:hwaddr={mac}
-ExecStart=ip address flush dev eth0
-ExecStart=ip address replace {address}/24 dev wire
-ExecStart=ip link set wire up
-
-[Install]
-WantedBy=multi-user.target
-"""
-
-
-def prepare(machine: Machine, name: str, address: str, kinds: Sequence[str]) -> Machine:
-    """Install packages on a machine, as a person does."""
-    machine.path("/etc/systemd/system/wire.service").write_text(WIRE.format(address=address, mac=_mac(address)))
-    machine.run(f"hostnamectl hostname {name}")
-    machine.path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
-    machine.run("systemctl restart libvirtd; systemctl disable --now ovn-central")
-    install(machine, [deb for deb in packages() if deb.name.split("_")[0] in ("python3-ovnhook", *kinds)])
-    machine.run("ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev")  # it has no kernel module
-    machine.run("systemctl enable --now wire")
-    return machine
-
-
-def _mac(address: str) -> str:
-    """One that stays over a reboot, as a card's: the switches of others keep it for a quarter of an hour."""
-    return f"02:00:00:00:00:{int(address.rpartition('.')[2]):02x}"
 
 
 def changed(said: str) -> list[str]:

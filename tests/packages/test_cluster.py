@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from ovnhook.pki import x509
 from ovnhook.pki.x509 import Authority, Subject
 from tests.packages.guests import QEMU_CONF, address, guest, hear, install, lost, start
+from tests.packages.hosts import rows, settled
 from tests.packages.machine import Machine, packages
-from tests.packages.test_backup import rows, settled
 
 FILES = "/etc/ovnhook/cluster"
 ADDRESSES = ("198.51.100.1", "198.51.100.2", "198.51.100.3")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.packages.guests import address, goes_on, guest, hear, start
+from tests.packages.hosts import CONTROL, prepare
 from tests.packages.machine import Machine
-from tests.packages.test_cloud import CONTROL, prepare
 
 INIT = "ovnhook node init --control"
 

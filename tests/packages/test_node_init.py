@@ -5,15 +5,8 @@ from __future__ import annotations
 import re
 
 from tests.packages.guests import QEMU_CONF, address, guest, install, start
+from tests.packages.hosts import OUTSIDE
 from tests.packages.machine import Machine, packages
-
-OUTSIDE = """
-ip netns add outside
-ip link add eth1 type veth peer name eth0 address 02:00:00:00:00:fe netns outside
-ip -n outside address add 203.0.113.254/24 dev eth0
-ip -n outside link set eth0 up
-"""
-"""A network outside with one machine in it, behind an interface that nobody has switched on."""
 
 INIT = "ovnhook node init --all-in-one"
 LEG = "--external-interface eth1 --external-cidr 203.0.113.10/24 --next-hop 203.0.113.254"

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lab import Cloud
+from lab import LabCloud
 from lab.domain import interface_xml
 from lab.hypervisor import HOOK
 from ovnhook.pki.keyfiles import AuthorityFiles
@@ -69,7 +69,7 @@ def filled(tree: Path, prefix: str) -> tuple[Frozen, dict[str, str]]:
         tree: the version's code.
         prefix: of the lab.
     """
-    with Cloud(prefix, trees=dict.fromkeys(("control", "hv1", "hv2"), tree)) as cloud:
+    with LabCloud(prefix, trees=dict.fromkeys(("control", "hv1", "hv2"), tree)) as cloud:
         world = World(cloud)
         world.be_patient()
         files = AuthorityFiles(world.control.outside_path(_CA))

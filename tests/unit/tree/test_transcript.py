@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cloud.transcript import Step, Values, steps
+from tests.cloud.transcript import TranscriptStep, Values, steps
 
 PAGE = """
 ```sh
@@ -32,9 +32,9 @@ ok
 def test_the_steps_of_a_page() -> None:
     """In order, from all transcripts and from nothing else."""
     assert list(steps(PAGE)) == [
-        Step("hv1", False, "virsh start web1", ("Domain 'web1' started",)),
-        Step("web1", True, "ping -c 1 10.1.0.57", ("…", "1 packets received")),
-        Step("control", False, "ovnhook status", ("ok",)),
+        TranscriptStep("hv1", False, "virsh start web1", ("Domain 'web1' started",)),
+        TranscriptStep("web1", True, "ping -c 1 10.1.0.57", ("…", "1 packets received")),
+        TranscriptStep("control", False, "ovnhook status", ("ok",)),
     ]
 
 
