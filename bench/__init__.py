@@ -1,1 +1,1 @@
-"""What things cost, measured side by side in one run."""
+"""Benchmarks: what is measured and what it is compared to are run in turn."""

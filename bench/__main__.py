@@ -1,4 +1,4 @@
-"""``make bench``: the table of what things cost. With names of subjects, only theirs."""
+"""``make bench``: the table of all measurements; with names of subjects, of theirs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from bench import agent, chassis, control, hook, hotplug, migration, results, rows, start, table
-from bench.row import Row
+from bench.report import results, table
+from bench.report.measurement import Measurement
+from bench.subjects import agent, control, hook, hotplug, migration, port, scale, start
 
-SUBJECTS: Mapping[str, Callable[[], Iterator[Row]]] = {
+SUBJECTS: Mapping[str, Callable[[], Iterator[Measurement]]] = {
     "hook": hook.measure,
     "agent": agent.measure,
     "control": control.measure,
-    "rows": rows.measure,
+    "port": port.measure,
     "start": start.measure,
-    "chassis": chassis.measure,
+    "scale": scale.measure,
     "hotplug": hotplug.measure,
     "migration": migration.measure,
 }
@@ -35,7 +36,7 @@ def main(names: Sequence[str]) -> int:
                 print(table.line(row.cells), flush=True)
                 found.append(row)
             results.keep(found, list(SUBJECTS))
-        except Exception:  # whatever it is, the other subjects have theirs to tell
+        except Exception:  # whatever it is, the other subjects are measured all the same
             traceback.print_exc()
             failed += 1
     return failed

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from lab import LabHost
-from tests.cloud.migrating import DIRTY, copying, settled, where
 from tests.cloud.world import World
 
 DIRTY = "while :; do head -c 16M /dev/zero >/run/dirty; done & echo $! >/run/dirty.pid"

@@ -8,11 +8,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import chart, results, table
-from bench.row import Row, Target, compare, figure, told
+from bench.report import chart, results, table
+from bench.report.measurement import Measurement, Target, compare, figure, measured
 
 
-def row(values: list[float], bases: list[float], target: Target | None, *, inverse: bool = False) -> Row:
+def row(values: list[float], bases: list[float], target: Target | None, *, inverse: bool = False) -> Measurement:
     """A row of the hook's."""
     return compare("hook", "one", "other", values, bases, target=target, inverse=inverse)
 
@@ -47,8 +47,8 @@ def test_what_is_met(
 
 def test_a_row_comes_back_from_its_record() -> None:
     """What is kept for machines is all of it."""
-    for one in (row([1.0], [2.0], Target("≤", 1.0)), told("agent", "alone", [3.0], "ms"), row([1.0], [2.0], None)):
-        assert Row.of(json.loads(json.dumps(one.record))) == one
+    for one in (row([1.0], [2.0], Target("≤", 1.0)), measured("agent", "alone", [3.0], "ms"), row([1.0], [2.0], None)):
+        assert Measurement.of(json.loads(json.dumps(one.record))) == one
 
 
 @pytest.mark.parametrize(("number", "text"), [(2, "2 ms"), (1.234, "1.23 ms"), (12.34, "12.3 ms"), (123.4, "123 ms")])
@@ -63,7 +63,7 @@ def test_new_rows_take_the_place_of_their_old_ones(tmp_path: Path, monkeypatch: 
         monkeypatch.setattr(results, f"_{name}", tmp_path / name)
     monkeypatch.setattr(results, "machine", lambda: {"processors": "2"})
     (tmp_path / "PAGE").write_text("before\n<!-- figures -->\nold\n<!-- end of figures -->\nafter\n")
-    hook, agent = row([3.0], [2.0], Target("≤", 2.0)), told("agent", "alone", [3.0], "ms")
+    hook, agent = row([3.0], [2.0], Target("≤", 2.0)), measured("agent", "alone", [3.0], "ms")
     for rows in ([agent, agent], [hook], [agent]):
         results.keep(rows, ["hook", "agent"])
     page = (tmp_path / "PAGE").read_text()

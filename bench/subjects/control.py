@@ -11,9 +11,9 @@ import grpc
 from ovsdbapp.backend.ovs_idl import connection
 from ovsdbapp.schema.ovn_northbound import impl_idl
 
-from bench import crowd
-from bench.hosts import sites
-from bench.row import Row, Target, compare
+from bench.load import population
+from bench.load.sites import sites
+from bench.report.measurement import Measurement, Target, compare
 from lab.product import install_service
 from ovnhook.api.v1 import ports_pb2, ports_pb2_grpc, subnets_pb2, subnets_pb2_grpc
 from ovnhook.base.config import CONTROL_SOCKET
@@ -25,11 +25,11 @@ _SUBNETS = 10  # made at a time
 _TIMEOUT = 60.0
 
 
-def measure() -> Iterator[Row]:
+def measure() -> Iterator[Measurement]:
     """Subnets made a second, and a list of 10,000 ports."""
     with sites(1) as (site,):
-        subnets = crowd.make_subnets(site.northbound, crowd.HUNDRED)
-        crowd.attach(site.northbound, subnets, crowd.domains(crowd.PORTS), "other{}")
+        subnets = population.make_subnets(site.northbound, population.HUNDRED)
+        population.attach(site.northbound, subnets, population.domains(population.PORTS), "other{}")
         install_service(site.host, "control", {})
         site.host.daemons["control"].start()
         idl = connection.OvsdbIdl.from_server(site.remote, "OVN_Northbound")
@@ -39,7 +39,7 @@ def measure() -> Iterator[Row]:
         plain.ovsdb_connection.stop()
 
 
-def _compared(channel: grpc.Channel, plain: Any) -> Iterator[Row]:
+def _compared(channel: grpc.Channel, plain: Any) -> Iterator[Measurement]:
     numbers = count()
     made, made_plainly, listed, listed_plainly = [], [], [], []
     for _ in range(_TIMES):
@@ -101,19 +101,19 @@ def _list(channel: grpc.Channel) -> float:
         )
         found, token = found + len(page.ports), page.next_page_token
     took = time.perf_counter() - began
-    if found != crowd.PORTS:
+    if found != population.PORTS:
         raise RuntimeError(f"{found} ports are listed")
     return 1000 * took
 
 
 def _list_plainly(plain: Any) -> float:
-    """The same from the replica: every port with what the API tells of it."""
+    """The same from the replica: every port with what the API has of it."""
     began = time.perf_counter()
     rows = plain.db_list("Logical_Switch_Port", columns=["name", "addresses", "up", "external_ids"]).execute(
         check_error=True
     )
     found = [row for row in rows if row["external_ids"].get(KIND) == "port"]
     took = time.perf_counter() - began
-    if len(found) != crowd.PORTS:
+    if len(found) != population.PORTS:
         raise RuntimeError(f"{len(found)} ports are listed")
     return 1000 * took

@@ -13,7 +13,7 @@ from ovs.json import Parser
 _WRITES = {"insert", "update", "mutate", "delete"}
 
 
-class Wiretap:
+class CountingProxy:
     """Whoever connects to `path` speaks with the server, and is counted.
 
     Attributes:
@@ -80,12 +80,12 @@ class Wiretap:
 
 
 @contextmanager
-def tapped(server: Path) -> Iterator[Wiretap]:
-    """Count what goes over ``NAME.tap`` beside the socket of a server."""
-    path = server.with_suffix(".tap")
-    tap = Wiretap(path, server)
+def counted(server: Path) -> Iterator[CountingProxy]:
+    """Count what goes over ``NAME.proxy`` beside the socket of a server."""
+    path = server.with_suffix(".proxy")
+    proxy = CountingProxy(path, server)
     try:
-        yield tap
+        yield proxy
     finally:
-        tap.close()
+        proxy.close()
         path.unlink()

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench import guests
-from bench.row import Row, Target, told
+from bench.load import guests
+from bench.report.measurement import Measurement, Target, measured
 from lab import LabCloud
 from lab.domain import interface_xml
 from lab.pings import RATE, Pings
@@ -17,7 +17,7 @@ _PORT = "0b5c6a0e-4a5c-4d5e-9d7b-1f0f1c2d3e4f"
 _MAC = "52:54:00:be:0c:01"
 
 
-def measure() -> Iterator[Row]:
+def measure() -> Iterator[Measurement]:
     """Migrate a guest there and back, with ovnhook, and as it was without."""
     for way, make, limits in (
         ("", guests.cloud, (Target("≤", 0.3 * RATE, ""), Target("=", 0, ""))),
@@ -26,10 +26,10 @@ def measure() -> Iterator[Row]:
         with make() as cloud:
             found = list(_migrate(cloud))
         lost, doubled = zip(*found, strict=True)
-        yield told("migration", f"pings lost in a migration, {RATE} a second{way}", lost)
+        yield measured("migration", f"pings lost in a migration, {RATE} a second{way}", lost)
         most, twice = f"the most of {len(found)} migrations{way}", f"answered twice, in all of them{way}"
-        yield told("migration", most, [max(lost)], target=limits[0], runs=len(found))
-        yield told("migration", twice, [sum(doubled)], target=limits[1], runs=len(found))
+        yield measured("migration", most, [max(lost)], target=limits[0], runs=len(found))
+        yield measured("migration", twice, [sum(doubled)], target=limits[1], runs=len(found))
 
 
 @contextmanager

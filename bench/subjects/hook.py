@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
 
-from bench import crowd
-from bench.hosts import NORTHBOUND, VSWITCH, Guest, Site, hook_argv, sites
-from bench.row import Row, Target, compare, told
-from bench.wiretap import tapped
+from bench.load import population
+from bench.load.proxy import counted
+from bench.load.sites import NORTHBOUND, VSWITCH, NewDomain, Site, hook_argv, sites
+from bench.report.measurement import Measurement, Target, compare, measured
 from lab.product import PYTHON, configure
 
-_OTHERS = Path(__file__).parent / "others"
+_OTHERS = Path(__file__).parents[1] / "others"
 _BARE = [PYTHON, "-I", "-S", "-c", "pass"]
 
 _TIMES = 41
@@ -29,13 +29,13 @@ Ways = Mapping[str, tuple[Callable[[], float], int]]
 """Ways to measure, in milliseconds, and how often each."""
 
 
-def measure() -> Iterator[Row]:
+def measure() -> Iterator[Measurement]:
     """The rows of the hook's processes."""
     with sites(3) as (empty, spread, dense):
-        crowd.make_subnets(empty.northbound, [_LARGE])
-        for site, cidrs in ((spread, crowd.HUNDRED), (dense, [_LARGE])):
-            subnets = crowd.make_subnets(site.northbound, cidrs)
-            crowd.attach(site.northbound, subnets, crowd.domains(crowd.PORTS), "other{}")
+        population.make_subnets(empty.northbound, [_LARGE])
+        for site, cidrs in ((spread, population.HUNDRED), (dense, [_LARGE])):
+            subnets = population.make_subnets(site.northbound, cidrs)
+            population.attach(site.northbound, subnets, population.domains(population.PORTS), "other{}")
         for site in (empty, spread, dense):
             # Its libvirt knows none of the domains: an agent that could ask would take their ports away again.
             site.host.daemons["agent"].stop()
@@ -62,11 +62,11 @@ def in_turn(ways: Ways) -> dict[str, list[float]]:
     return found
 
 
-def _with_agent(empty: Site, spread: Site, dense: Site) -> Iterator[Row]:
+def _with_agent(empty: Site, spread: Site, dense: Site) -> Iterator[Measurement]:
     found = in_turn(
         {
-            "bare": (lambda: 1000 * empty.run(_BARE, given=Guest.new().xml).seconds, _TIMES),
-            "nothing": (lambda: 1000 * empty.hook("started", Guest.new().xml).seconds, _TIMES),
+            "bare": (lambda: 1000 * empty.run(_BARE, given=NewDomain.new().xml).seconds, _TIMES),
+            "nothing": (lambda: 1000 * empty.hook("started", NewDomain.new().xml).seconds, _TIMES),
             "empty": (lambda: _prepare(empty), _TIMES),
             "spread": (lambda: _prepare(spread), _TIMES),
             "dense": (lambda: _prepare(dense), _TIMES),
@@ -100,7 +100,7 @@ def _with_agent(empty: Site, spread: Site, dense: Site) -> Iterator[Row]:
         )
 
 
-def _alone(empty: Site, spread: Site, dense: Site) -> Iterator[Row]:
+def _alone(empty: Site, spread: Site, dense: Site) -> Iterator[Measurement]:
     found = in_turn(
         {
             "empty": (lambda: _prepare(empty), _TIMES_ALONE),
@@ -125,14 +125,14 @@ def _alone(empty: Site, spread: Site, dense: Site) -> Iterator[Row]:
     )
 
 
-def _at_once(site: Site) -> Iterator[Row]:
+def _at_once(site: Site) -> Iterator[Measurement]:
     """Fifty domains start: one after the other, and all at the same time."""
     together, alone = [], []
     for _ in range(_TIMES_AT_ONCE):
-        guests = [Guest.new() for _ in range(_AT_ONCE)]
+        guests = [NewDomain.new() for _ in range(_AT_ONCE)]
         alone.append(_AT_ONCE / sum(site.hook("prepare", guest.xml).seconds for guest in guests))
         _check(site, guests)
-        guests = [Guest.new() for _ in range(_AT_ONCE)]
+        guests = [NewDomain.new() for _ in range(_AT_ONCE)]
         done = site.run(*[hook_argv("prepare")] * _AT_ONCE, given=[guest.xml for guest in guests])
         if any(done.codes) or any(done.said):
             raise RuntimeError(f"hooks failed: {done.said}")
@@ -149,15 +149,15 @@ def _at_once(site: Site) -> Iterator[Row]:
     )
 
 
-def _asked(*places: Site) -> Iterator[Row]:
+def _asked(*places: Site) -> Iterator[Measurement]:
     """What one start asks of the databases, hook by hook: the hook by itself does what the agent does for it."""
     found: list[tuple[int, int, int]] = []
     for site in places:
         northbound, vswitch = (site.host.outside_path(path) for path in (NORTHBOUND, VSWITCH))
-        with tapped(northbound) as nb, tapped(vswitch) as ovs:
-            tapped_nb, tapped_ovs = (path.replace(".sock", ".tap") for path in (NORTHBOUND, VSWITCH))
-            configure(site.host, {"northbound": f"unix:{tapped_nb}", "vswitch": f"unix:{tapped_ovs}"})
-            guest = Guest.new()
+        with counted(northbound) as nb, counted(vswitch) as ovs:
+            proxy_nb, proxy_ovs = (path.replace(".sock", ".proxy") for path in (NORTHBOUND, VSWITCH))
+            configure(site.host, {"northbound": f"unix:{proxy_nb}", "vswitch": f"unix:{proxy_ovs}"})
+            guest = NewDomain.new()
             site.hook("prepare", guest.xml)
             device = f"vnet{len(found)}"
             site.host.run(guest.plug_argv(device))
@@ -168,8 +168,8 @@ def _asked(*places: Site) -> Iterator[Row]:
             configure(site.host, {})
     (nb_writes, ovs_writes, alone), spread, dense = found
     one = "transactions that write, one start"
-    yield told("hook", f"northbound {one}", [nb_writes], target=Target("=", 1, ""))
-    yield told("hook", f"Open vSwitch {one}", [ovs_writes], target=Target("≤", 1, ""))
+    yield measured("hook", f"northbound {one}", [nb_writes], target=Target("=", 1, ""))
+    yield measured("hook", f"Open vSwitch {one}", [ovs_writes], target=Target("≤", 1, ""))
     for (_, _, sent), what in ((spread, "10,000 ports in 100 subnets"), (dense, "10,000 leases in one subnet")):
         yield compare(
             "hook", f"bytes on the northbound connection, one start, {what}", "with 0 ports", [sent], [alone],
@@ -179,7 +179,7 @@ def _asked(*places: Site) -> Iterator[Row]:
 
 def _prepare(site: Site) -> float:
     """Milliseconds of the hook of a domain that never was before."""
-    guest = Guest.new()
+    guest = NewDomain.new()
     took = site.hook("prepare", guest.xml).seconds
     site.forget(guest.uuid)
     return 1000 * took
@@ -187,7 +187,7 @@ def _prepare(site: Site) -> float:
 
 def _other(site: Site, name: str) -> float:
     """Milliseconds of another hook."""
-    guest = Guest.new()
+    guest = NewDomain.new()
     done = site.run([str(_OTHERS / name), "vm", "prepare", "begin", "-"], given=guest.xml)
     if any(done.codes) or any(done.said):
         raise RuntimeError(f"{name}: {done.said[0]}")
@@ -195,9 +195,9 @@ def _other(site: Site, name: str) -> float:
     return 1000 * done.seconds
 
 
-def _check(site: Site, guests: list[Guest]) -> None:
+def _check(site: Site, guests: list[NewDomain]) -> None:
     """Each has its port, and no two an address; nothing of them is left afterwards."""
-    ports = {port.domain: port for port in site.northbound.ports(crowd.soon())}
+    ports = {port.domain: port for port in site.northbound.ports(population.soon())}
     if {*ports} != {guest.uuid for guest in guests}:
         raise RuntimeError(f"{len(guests)} domains started, and {len(ports)} have a port")
     if len({port.addresses for port in ports.values()}) != len(ports):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from bench.row import Row, figure
+from bench.report.measurement import Measurement, figure
 
 _LEFT, _WIDTH, _RIGHT = 390, 460, 90
 _TOP, _LINE, _BAR = 56, 26, 16
@@ -14,8 +14,8 @@ _OURS, _OTHERS = "#2a6f97", "#b0b7bd"
 _FIRST = 1.0  # milliseconds where the scale begins
 
 
-def draw(rows: Sequence[Row]) -> str:
-    """An SVG document of the rows that tell milliseconds of a process of the hook, or of what it is compared to."""
+def draw(rows: Sequence[Measurement]) -> str:
+    """An SVG document of the milliseconds of a process of the hook, or of what it is compared to."""
     bars = sorted(_bars(rows).items(), key=lambda bar: bar[1][0])
     decades = max(1, math.ceil(math.log10(max((value for value, _ in dict(bars).values()), default=10) / _FIRST)))
     height = _TOP + _LINE * len(bars) + 30
@@ -41,7 +41,7 @@ def draw(rows: Sequence[Row]) -> str:
     return "\n".join((*parts, "</svg>")) + "\n"
 
 
-def _bars(rows: Sequence[Row]) -> dict[str, tuple[float, str]]:
+def _bars(rows: Sequence[Measurement]) -> dict[str, tuple[float, str]]:
     """By label, the height and the colour of each."""
     found: dict[str, tuple[float, str]] = {}
     for label, value, colour in _values(rows):
@@ -49,7 +49,7 @@ def _bars(rows: Sequence[Row]) -> dict[str, tuple[float, str]]:
     return found
 
 
-def _values(rows: Sequence[Row]) -> Iterator[tuple[str, float, str]]:
+def _values(rows: Sequence[Measurement]) -> Iterator[tuple[str, float, str]]:
     for row in rows:
         if row.subject == "hook" and row.unit == "ms":
             yield row.what, row.value, _OURS

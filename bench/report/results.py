@@ -9,17 +9,17 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import chart, table
-from bench.row import Row
+from bench.report import chart, table
+from bench.report.measurement import Measurement
 
-_EVIDENCE = Path(__file__).resolve().parent.parent / "docs" / "evidence"
+_EVIDENCE = Path(__file__).resolve().parents[2] / "docs" / "evidence"
 _RECORDS = _EVIDENCE / "performance.json"
 _CHART = _EVIDENCE / "performance.svg"
 _PAGE = _EVIDENCE / "performance.md"
 _BEGIN, _END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 
 
-def keep(rows: Sequence[Row], order: Sequence[str]) -> None:
+def keep(rows: Sequence[Measurement], order: Sequence[str]) -> None:
     """Write the rows down, for machines, as a chart and in the page.
 
     Args:
@@ -27,7 +27,7 @@ def keep(rows: Sequence[Row], order: Sequence[str]) -> None:
         order: of the subjects.
     """
     measured = {row.subject for row in rows}
-    known = [Row.of(record) for record in json.loads(_RECORDS.read_text())["rows"]] if _RECORDS.exists() else []
+    known = [Measurement.of(record) for record in json.loads(_RECORDS.read_text())["rows"]] if _RECORDS.exists() else []
     kept = [row for row in known if row.subject in order and row.subject not in measured]
     every = sorted([*kept, *rows], key=lambda row: order.index(row.subject))
     records = {"measured_on": machine(), "rows": [row.record for row in every]}

@@ -1,4 +1,4 @@
-"""How far one control cluster goes: 10,000 ports on 200 hosts, of which only the sessions with the databases are there.
+"""Scale of one control cluster: 10,000 ports on 200 hosts, of which only the sessions with the databases are there.
 
 The databases and northd are real. The agents are the transactions that agents make, one host's after the other's; the
 ovn-controllers are sessions that hear of every port (not of flows: 200 copies of these would be more than the machine
@@ -18,9 +18,9 @@ from pathlib import Path
 
 from netaddr import IPNetwork
 
-from bench import crowd, sessions
-from bench.agent import ticks
-from bench.row import Row, told
+from bench.load import population, southbound_sessions
+from bench.report.measurement import Measurement, measured
+from bench.subjects.agent import ticks
 from lab import LabCloud, LabHost
 from lab.waiting import until
 from ovnhook.databases import inventory
@@ -35,15 +35,15 @@ from ovnhook.ovsdb.operation import select
 from ovnhook.resources.subnet.wanted import Underlay
 
 _HOSTS = 200
-_OF_ONE = crowd.PORTS // _HOSTS
-_LOOKING = 20  # agents whose looks are measured
+_OF_ONE = population.PORTS // _HOSTS
+_AGENTS = 20  # whose reconcile passes are measured
 _AT_ONCE = 8  # starts at a time on one host
 _TIMEOUT = 120.0
 _DATABASES = {"nb": "the northbound server", "sb": "the southbound server", "northd": "northd"}
 
 
-def measure() -> Iterator[Row]:
-    """All VMs of one host stop and start again; all agents look."""
+def measure() -> Iterator[Measurement]:
+    """All VMs of one host stop and start again; all agents reconcile."""
     with LabCloud(f"b{os.getpid()}", hypervisors=1) as cloud:
         control = cloud.control
         for host in (control, *cloud.hypervisors):
@@ -52,53 +52,53 @@ def measure() -> Iterator[Row]:
         for name in ("control", "northd"):
             control.daemons[name].stop()
         northbound = Northbound(f"unix:{control.outside_path('/run/ovn/ovnnb_db.sock')}")
-        made = crowd.make_subnets(northbound, crowd.HUNDRED)
-        domains = crowd.domains(crowd.PORTS)
-        crowd.attach(northbound, made, domains, "other{}", _HOSTS)
+        made = population.make_subnets(northbound, population.HUNDRED)
+        domains = population.domains(population.PORTS)
+        population.attach(northbound, made, domains, "other{}", _HOSTS)
         control.daemons["northd"].start()
         southbound = control.outside_path("/run/ovn/ovnsb_db.sock")
         database = Database(f"unix:{southbound}", "OVN_Southbound")
-        until(lambda: _ports(database) >= crowd.PORTS, _TIMEOUT, "the ports in the southbound database")
+        until(lambda: _ports(database) >= population.PORTS, _TIMEOUT, "the ports in the southbound database")
         _carried_out(control)
         with _sessions(southbound):
             yield from _restarted(control, northbound, domains[::_HOSTS])
-            yield from _looked(control, northbound)
+            yield from _reconciled(control, northbound)
 
 
-def _restarted(control: LabHost, northbound: Northbound, domains: list[Domain]) -> Iterator[Row]:
+def _restarted(control: LabHost, northbound: Northbound, domains: list[Domain]) -> Iterator[Measurement]:
     """What the restart of one host's domains takes."""
     attachment = Attachment(northbound, IPNetwork("10.224.0.0/12"), lambda _: Underlay())
     before = _took(control)
     began = time.perf_counter()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(lambda one: attachment.detach(one, "other0", crowd.soon()), domains))
-        list(pool.map(lambda one: attachment.attach(one, "other0", crowd.soon()), domains))
+        list(pool.map(lambda one: attachment.detach(one, "other0", population.soon()), domains))
+        list(pool.map(lambda one: attachment.attach(one, "other0", population.soon()), domains))
     written = time.perf_counter() - began
     _carried_out(control)
     carried_out = time.perf_counter() - began
-    what = f"{_HOSTS} hosts, {crowd.PORTS:,} ports: {len(domains)} VMs of one host stopped and started"
-    yield told("chassis", f"{what}, until NB has it", [1000 * written], "ms")
-    yield told("chassis", "the same, until SB has it", [1000 * carried_out], "ms")
+    what = f"{_HOSTS} hosts, {population.PORTS:,} ports: {len(domains)} VMs of one host stopped and started"
+    yield measured("scale", f"{what}, until NB has it", [1000 * written], "ms")
+    yield measured("scale", "the same, until SB has it", [1000 * carried_out], "ms")
     for name, after in _took(control).items():
-        yield told("chassis", f"the same, processor time of {_DATABASES[name]}", [after - before[name]], "ms")
+        yield measured("scale", f"the same, processor time of {_DATABASES[name]}", [after - before[name]], "ms")
 
 
-def _looked(control: LabHost, northbound: Northbound) -> Iterator[Row]:
+def _reconciled(control: LabHost, northbound: Northbound) -> Iterator[Measurement]:
     """What it takes when an agent compares: the first time, and when nothing has changed since."""
-    well: list[dict[str, ConsistentNames]] = [{} for _ in range(_LOOKING)]
-    for what in ("first look", "usual look, one a minute"):
+    well: list[dict[str, ConsistentNames]] = [{} for _ in range(_AGENTS)]
+    for what in ("first reconcile pass", "usual reconcile pass, one a minute"):
         before = _took(control)["nb"]
-        for number in range(_LOOKING):
-            _look(northbound, f"other{number}", well[number])
-        took = (_took(control)["nb"] - before) / _LOOKING
-        yield told("chassis", f"an agent's {what}: processor time of {_DATABASES['nb']}", [took], "ms", runs=_LOOKING)
+        for number in range(_AGENTS):
+            _pass(northbound, f"other{number}", well[number])
+        took = (_took(control)["nb"] - before) / _AGENTS
+        yield measured("scale", f"an agent's {what}: processor time of {_DATABASES['nb']}", [took], "ms", runs=_AGENTS)
 
 
-def _look(northbound: Northbound, host: str, well: dict[str, ConsistentNames]) -> None:
+def _pass(northbound: Northbound, host: str, well: dict[str, ConsistentNames]) -> None:
     """What an agent reads of the northbound database."""
     domains = {subnet: named.dns_domain for subnet, named in well.items()}
-    there = inventory.read(northbound.database, host, crowd.soon(), domains)
-    known = inventory.look_up(northbound.database, subnets_to_check(there, well), (), (), (), (), crowd.soon())
+    there = inventory.read(northbound.database, host, population.soon(), domains)
+    known = inventory.look_up(northbound.database, subnets_to_check(there, well), (), (), (), (), population.soon())
     found = list(compare(host, there, known, {}, Domains({}, {})))
     now = consistent_names(there, known, found, well)
     well.clear()
@@ -106,7 +106,7 @@ def _look(northbound: Northbound, host: str, well: dict[str, ConsistentNames]) -
 
 
 def _ports(southbound: Database) -> int:
-    (found,) = southbound.transact([select("Port_Binding", columns=["_uuid"])], crowd.soon())
+    (found,) = southbound.transact([select("Port_Binding", columns=["_uuid"])], population.soon())
     southbound.close()
     return len(found)
 
@@ -129,7 +129,7 @@ def _took(control: LabHost) -> dict[str, float]:
 @contextmanager
 def _sessions(path: Path) -> Iterator[None]:
     """The sessions of ovn-controllers, when they have heard of all there is."""
-    argv = [sys.executable, sessions.__file__, str(path), str(_HOSTS)]
+    argv = [sys.executable, southbound_sessions.__file__, str(path), str(_HOSTS)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as listening:
         try:
             assert listening.stdout is not None

@@ -1,6 +1,6 @@
 """Many sessions with a southbound database that want to know what changes there, as those of ovn-controllers do.
 
-Run as a program by bench.chassis, in a process of its own. What they hear is read and thrown away.
+Run as a program by bench.subjects.scale, in a process of its own. What they hear is read and thrown away.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ def main(path: str, count: int) -> None:
         session.connect(path)
         session.sendall(request)
         selector.register(session, selectors.EVENT_READ)
-    heard, told = 0, False
+    heard, measured = 0, False
     while True:
         ready = selector.select(_QUIET)
         for key, _ in ready:
             heard += len(key.fileobj.recv(1 << 20))  # type: ignore[union-attr]
-        if not ready and not told:
+        if not ready and not measured:
             print(heard, flush=True)
-            told = True
+            measured = True
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What an agent costs while it is there: memory, the time until it is ready, others' changes, its own looks."""
+"""Costs of an agent: memory, the time until it is ready, others' changes, its own reconcile passes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
-from bench import crowd, guests
-from bench.hosts import NORTHBOUND, Site, sites
-from bench.row import Row, Target, compare, told
-from bench.wiretap import Wiretap, tapped
+from bench.load import guests, population
+from bench.load.proxy import CountingProxy, counted
+from bench.load.sites import NORTHBOUND, Site, sites
+from bench.report.measurement import Measurement, Target, compare, measured
 from lab import LabHost
 from lab.central import SCHEMA
 from lab.domain import domain_xml, interface_xml
@@ -37,41 +37,41 @@ _TIMES = 7
 _TIMES_CHANGED = 3
 _WINDOW = 8.0  # seconds in which processor time is counted
 _RATE = 100  # changes a second
-_SETTLED = 3.0  # seconds after which a look is over
+_SETTLED = 3.0  # seconds after which a reconcile pass is over
 _TIMEOUT = 60.0
 
 
-def measure() -> Iterator[Row]:
+def measure() -> Iterator[Measurement]:
     """The rows of the agent: of a hypervisor with 100 domains, in a cloud of these alone and in one of 10,000."""
     with sites(1) as (site,), _second_northbound(site.host) as few:
         site.host.daemons["agent"].stop()
         remove_hook(site.host)
         domains = _start_domains(site.host)
         for northbound in (few, site.northbound):
-            subnets = crowd.make_subnets(northbound, crowd.HUNDRED)
-            crowd.attach(northbound, subnets, domains, site.host.name)
-        crowd.attach(site.northbound, subnets, crowd.domains(crowd.PORTS - _OWN), "other{}")
-        with tapped(site.host.outside_path(NORTHBOUND)) as tap:
-            yield from _compared(site, tap)
+            subnets = population.make_subnets(northbound, population.HUNDRED)
+            population.attach(northbound, subnets, domains, site.host.name)
+        population.attach(site.northbound, subnets, population.domains(population.PORTS - _OWN), "other{}")
+        with counted(site.host.outside_path(NORTHBOUND)) as proxy:
+            yield from _compared(site, proxy)
 
 
-def _compared(site: Site, tap: Wiretap) -> Iterator[Row]:
+def _compared(site: Site, proxy: CountingProxy) -> Iterator[Measurement]:
     ready: dict[str, list[float]] = {_FEW: [], NORTHBOUND: []}
     memory: dict[str, list[float]] = {_FEW: [], NORTHBOUND: []}
-    look: dict[str, list[float]] = {_FEW: [], NORTHBOUND: []}
+    passes: dict[str, list[float]] = {_FEW: [], NORTHBOUND: []}
     asked: list[tuple[int, int]] = []
     for _ in range(_TIMES):
         for path in (_FEW, NORTHBOUND):
             configure(
-                site.host, {"northbound": f"unix:{path.replace('.sock', '.tap') if path == NORTHBOUND else path}"}
+                site.host, {"northbound": f"unix:{path.replace('.sock', '.proxy') if path == NORTHBOUND else path}"}
             )
             with _agent(site.host) as (agent, seconds):
                 ready[path].append(1000 * seconds)
-                _check(site.host)  # the second look is of an agent that has looked before
-                tap.reset()
-                look[path].append(1000 * _check(site.host))
+                _check(site.host)  # the second pass is of an agent that knows the rows
+                proxy.reset()
+                passes[path].append(1000 * _check(site.host))
                 if path == NORTHBOUND:
-                    asked.append((tap.transactions, tap.writes))
+                    asked.append((proxy.transactions, proxy.writes))
                 memory[path].append(_memory(agent))
     with_none = "the same with 0 others"
     for what, found, limit, unit in (
@@ -83,17 +83,17 @@ def _compared(site: Site, tap: Wiretap) -> Iterator[Row]:
             target=Target("≤", limit), unit=unit,
         )  # fmt: skip
     one = f"a full reconcile of {_OWN} domains, 10,000 ports"
-    yield told("agent", one, look[NORTHBOUND], "ms", Target("≤", 1000, "ms"))
-    configure(site.host, {"northbound": f"unix:{NORTHBOUND.replace('.sock', '.tap')}"})
+    yield measured("agent", one, passes[NORTHBOUND], "ms", Target("≤", 1000, "ms"))
+    configure(site.host, {"northbound": f"unix:{NORTHBOUND.replace('.sock', '.proxy')}"})
     with _agent(site.host) as (agent, _):
         _check(site.host)
-        tap.reset()
-        tap.cut()  # an agent looks when a connection was lost
-        until(lambda: tap.transactions > 0, guests.TIMEOUT, "a reconcile pass of the agent")
+        proxy.reset()
+        proxy.cut()  # an agent reconciles when a connection was lost
+        until(lambda: proxy.transactions > 0, guests.TIMEOUT, "a reconcile pass of the agent")
         time.sleep(_SETTLED)
-        usual = "northbound transactions of an agent's usual look at them"
-        yield told("agent", usual, [tap.transactions], target=Target("=", 1, ""))
-        yield told("agent", f"{usual}, that write", [tap.writes], target=Target("=", 0, ""))
+        usual = "northbound transactions of an agent's usual reconcile pass"
+        yield measured("agent", usual, [proxy.transactions], target=Target("=", 1, ""))
+        yield measured("agent", f"{usual}, that write", [proxy.writes], target=Target("=", 0, ""))
         idle, changed = [], []
         for number in range(_TIMES_CHANGED):
             idle.append(_processor(agent))
@@ -196,14 +196,14 @@ def ticks(process: Process) -> int:
 def _changes(northbound: Northbound, number: int) -> Iterator[None]:
     """Move ports of other hosts to yet others meanwhile."""
     stop = threading.Event()
-    ports = [port for port in northbound.ports(crowd.soon()) if port.domain_name.startswith("other")]
+    ports = [port for port in northbound.ports(population.soon()) if port.domain_name.startswith("other")]
 
     def change() -> None:
         started = time.monotonic()
         for count, port in enumerate(ports):
             if stop.wait(max(0.0, started + count / _RATE - time.monotonic())):
                 return
-            northbound.commit([UpdatePort(port, replace(port, host=f"another{number}"))], crowd.soon())
+            northbound.commit([UpdatePort(port, replace(port, host=f"another{number}"))], population.soon())
 
     thread = threading.Thread(target=change)
     thread.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.row import HEADINGS, Row
+from bench.report.measurement import HEADINGS, Measurement
 
 _WIDTHS = (58, 46, 10, 10, 9, 19, 5, 9, 7)
 
@@ -18,7 +18,7 @@ def line(cells: Sequence[str] = HEADINGS) -> str:
     return "  ".join((first, second, *others)).rstrip()
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def markdown(rows: Sequence[Measurement]) -> str:
     """As a page has it."""
     lines = [HEADINGS, tuple("---" for _ in HEADINGS), *(row.cells for row in rows)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

@@ -1,7 +1,7 @@
-"""Runs commands and says how long each took: inside a host of the lab, told by standard input what to run.
+"""Commands that are run and timed inside a host of the lab, as standard input asks for.
 
-Not imported by anything: `bench.hosts` starts it as a program, so that between a request and the command's start there
-is nothing but a fork of this small process.
+Not imported by anything: `bench.load.sites` starts it as a program, so that between a request and the command's start
+there is nothing but a fork of this small process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A row of the table: a figure, what it is compared to, and what it is to be."""
+"""A measurement: a figure, what it is compared to, and the target."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Row:
+class Measurement:
     """What was measured side by side.
 
     Attributes:
@@ -44,7 +44,7 @@ class Row:
         low: a tenth of them is below.
         high: a tenth of them is above.
         runs: how many of each there were.
-        target: what `compared` is to be; None where it is only told.
+        target: what `compared` is to be; None where it is only reported.
     """
 
     subject: str
@@ -81,7 +81,7 @@ class Row:
             "" if self.compared is None else figure(self.compared, unit),
             spread,
             str(self.runs),
-            str(self.target) if self.target else "told",
+            str(self.target) if self.target else "reported",
             met,
         )
 
@@ -91,7 +91,7 @@ class Row:
         return {**asdict(self), "met": self.met}
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Row:
+    def of(cls, record: Mapping[str, Any]) -> Measurement:
         """The row that a record was made of."""
         fields = {key: value for key, value in record.items() if key != "met"}
         return cls(**{**fields, "target": Target(**record["target"]) if record["target"] else None})
@@ -107,7 +107,7 @@ def compare(
     target: Target | None,
     unit: str = "ms",
     inverse: bool = False,
-) -> Row:
+) -> Measurement:
     """A row of figures that were measured in turn.
 
     Args:
@@ -118,7 +118,7 @@ def compare(
         bases: what it is compared to; with one figure, each is compared to that.
         target: likewise.
         unit: likewise.
-        inverse: whether it is told how many times less `values` are, or, of rates, how many times more.
+        inverse: whether the result is how many times less `values` are, or, of rates, how many times more.
     """
     pairs = list(zip(values, [*bases] * len(values) if len(bases) == 1 else bases, strict=True))
     if target and target.unit != "×":
@@ -126,17 +126,17 @@ def compare(
     else:
         found = [base / value if inverse else value / base for value, base in pairs]
     low, high = spread(found)
-    return Row(
+    return Measurement(
         subject, what, against, unit, median(values), median(bases), median(found), low, high, len(pairs), target
     )
 
 
-def told(
+def measured(
     subject: str, what: str, values: Sequence[float], unit: str = "", target: Target | None = None, runs: int = 0
-) -> Row:
+) -> Measurement:
     """A row of figures that stand for themselves."""
     low, high = spread(values) if len(values) > 1 else (None, None)
-    return Row(subject, what, "", unit, median(values), None, None, low, high, runs or len(values), target)
+    return Measurement(subject, what, "", unit, median(values), None, None, low, high, runs or len(values), target)
 
 
 def spread(found: Sequence[float]) -> tuple[float, float]:

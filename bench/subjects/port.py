@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
-from bench import byhand, guests
-from bench.crowd import soon
-from bench.hosts import VSWITCH, Guest
-from bench.row import Row, Target, compare
+from bench.load import by_hand, guests
+from bench.load.population import soon
+from bench.load.sites import VSWITCH, NewDomain
+from bench.report.measurement import Measurement, Target, compare
 from lab import LabCloud
 from lab.central import SCHEMA
 from ovnhook.agent import libvirtfiles
@@ -26,7 +26,7 @@ Counts = tuple[float, float, float]
 """Northbound rows, southbound rows, flows."""
 
 
-def measure() -> Iterator[Row]:
+def measure() -> Iterator[Measurement]:
     """A VM by ovnhook and one by hand, in turn, on a subnet of a router."""
     ours: list[Counts] = []
     theirs: list[Counts] = []
@@ -40,7 +40,7 @@ def measure() -> Iterator[Row]:
                 theirs.append(found[1])
     for place, what in enumerate(("northbound rows written", "southbound rows written", "flows added on its host")):
         yield compare(
-            "rows", f"one more VM, {what}", "one port by hand, same features",
+            "port", f"one more VM, {what}", "one port by hand, same features",
             [one[place] for one in ours], [one[place] for one in theirs], target=Target("=", 1.0), unit="",
         )  # fmt: skip
 
@@ -59,7 +59,7 @@ class _World:
 
     def by_ovnhook(self, number: int) -> Counts:
         """What a VM's start makes."""
-        guest, device = Guest.new(), f"ours{number}"
+        guest, device = NewDomain.new(), f"ours{number}"
         domain = DomainXML(guest.plugged(device).encode()).domain("br-int", libvirtfiles.network)
 
         def remove() -> None:
@@ -70,19 +70,19 @@ class _World:
 
     def by_hand(self, number: int) -> Counts:
         """What one port makes."""
-        guest, device, name, where = Guest.new(), f"hand{number}", f"vm-hand{number}", f"10.10.0.{200 + number}"
+        guest, device, name, where = NewDomain.new(), f"hand{number}", f"vm-hand{number}", f"10.10.0.{200 + number}"
         port = guest.interface_id
 
         def add() -> None:
-            byhand.add(self._control, port, guest.mac, where, self._host.name, name)
+            by_hand.add(self._control, port, guest.mac, where, self._host.name, name)
 
         def remove() -> None:
-            byhand.remove(self._control, port, where, name)
+            by_hand.remove(self._control, port, where, name)
             self._host.run(["ovs-vsctl", "del-port", "br-int", device])
 
         return self._count(guest, device, add, remove)
 
-    def _count(self, guest: Guest, device: str, add: Callable[[], object], remove: Callable[[], object]) -> Counts:
+    def _count(self, guest: NewDomain, device: str, add: Callable[[], object], remove: Callable[[], object]) -> Counts:
         """What is written, and added, from a tap that is plugged to a port that is up."""
         self._host.run([*guest.plug_argv(device), "type=internal"])
         self._settle()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from bench.guests import TIMEOUT, boot, cloud
-from bench.row import Row, Target, told
+from bench.load.guests import TIMEOUT, boot, cloud
+from bench.report.measurement import Measurement, Target, measured
 from lab import LabHost
 from lab.domain import interface_xml
 from lab.waiting import until
@@ -15,7 +15,7 @@ TIMES = 20
 _FIRST, _MAC = "52:54:00:be:0c:01", "52:54:00:be:0c:09"
 
 
-def measure() -> Iterator[Row]:
+def measure() -> Iterator[Measurement]:
     """Plug an interface in and out."""
     plugged, gone = [], []
     with cloud() as made:
@@ -25,7 +25,7 @@ def measure() -> Iterator[Row]:
             plugged.append(_time(made.control, hv1, "attach-device", up=True))
             gone.append(_time(made.control, hv1, "detach-device", up=False))
     for what, found in (("plugged in, until its port is up", plugged), ("out, until its port is gone", gone)):
-        yield told("hotplug", f"interface {what}", found, "ms", Target("≤", 1000, "ms"))
+        yield measured("hotplug", f"interface {what}", found, "ms", Target("≤", 1000, "ms"))
 
 
 def _time(control: LabHost, host: LabHost, verb: str, *, up: bool) -> float:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from uuid import uuid4
 
-from bench import byhand, guests
-from bench.row import Row, Target, compare
+from bench.load import by_hand, guests
+from bench.report.measurement import Measurement, Target, compare
 from lab import Guest, LabHost
 from lab.domain import domain_xml, interface_xml
 from lab.hypervisor import remove_hook
@@ -16,7 +16,7 @@ _TIMES = 15
 _GATEWAY = "10.10.0.1"
 
 
-def measure() -> Iterator[Row]:
+def measure() -> Iterator[Measurement]:
     """How long libvirt takes to start a guest, and how long until the guest has heard from its gateway."""
     started: tuple[list[float], list[float]] = [], []
     answered: tuple[list[float], list[float]] = [], []
@@ -27,7 +27,7 @@ def measure() -> Iterator[Row]:
         for number, host in enumerate((with_hook, without)):
             mac, port = f"52:54:00:be:0c:0{number}", str(uuid4())
             if host is without:
-                byhand.add(cloud.control, port, mac, "10.10.0.200", host.name, "by-hand")
+                by_hand.add(cloud.control, port, mac, "10.10.0.200", host.name, "by-hand")
             xml = domain_xml("starts", [interface_xml(mac, interface_id=port)])
             host.run(["virsh", "define", "/dev/stdin"], input=xml)
         for _ in range(_TIMES):

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from bench import stopwatch
-from bench.crowd import soon
+from bench.load import stopwatch
+from bench.load.population import soon
 from lab import LabCloud, LabHost
 from lab.central import install as install_central
 from lab.domain import domain_xml, interface_xml
@@ -31,7 +31,7 @@ VSWITCH = "/run/openvswitch/db.sock"
 
 
 @dataclass(frozen=True)
-class Done:
+class Finished:
     """What became of commands that were started at once.
 
     Attributes:
@@ -61,7 +61,7 @@ class Site:
         vswitch = f"unix:{host.outside_path(VSWITCH)}"
         self.product = Product(Config(northbound=self.remote, vswitch=vswitch))
 
-    def run(self, *commands: Sequence[str], given: str | Sequence[str] = "") -> Done:
+    def run(self, *commands: Sequence[str], given: str | Sequence[str] = "") -> Finished:
         """Start commands at once, with what they are given on their standard input; wait until all have ended."""
         inputs = [given] * len(commands) if isinstance(given, str) else given
         asked = {"commands": [{"argv": list(argv), "input": one} for argv, one in zip(commands, inputs, strict=True)]}
@@ -70,9 +70,9 @@ class Site:
         self._watch.stdin.write(json.dumps(asked).encode() + b"\n")
         self._watch.stdin.flush()
         found: Mapping[str, Any] = json.loads(self._watch.stdout.readline())
-        return Done(found["seconds"], tuple(found["codes"]), tuple(found["said"]))
+        return Finished(found["seconds"], tuple(found["codes"]), tuple(found["said"]))
 
-    def hook(self, operation: str, xml: str, name: str = "vm") -> Done:
+    def hook(self, operation: str, xml: str, name: str = "vm") -> Finished:
         """Call the hook as libvirt does.
 
         Raises:
@@ -102,7 +102,7 @@ def hook_argv(operation: str, name: str = "vm") -> list[str]:
 
 
 @dataclass(frozen=True)
-class Guest:
+class NewDomain:
     """A domain that starts.
 
     Attributes:
@@ -118,7 +118,7 @@ class Guest:
     xml: str
 
     @classmethod
-    def new(cls) -> Guest:
+    def new(cls) -> NewDomain:
         """One that never was before."""
         uuid, interface_id = uuid4(), str(uuid4())
         mac = "52:54:00:" + ":".join(f"{octet:02x}" for octet in uuid.bytes[:3])

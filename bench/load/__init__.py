@@ -1,0 +1,1 @@
+"""What is measured on: sites, guests, ports by the thousand, and others to compare with."""

@@ -1,0 +1,1 @@
+"""Measurements, as people and programs read them: a table, a chart, records."""
