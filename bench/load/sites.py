@@ -50,7 +50,7 @@ class Site:
 
     Args:
         host: the hypervisor.
-        watch: a process of bench/stopwatch.py on it.
+        watch: a process of bench/load/stopwatch.py on it.
     """
 
     def __init__(self, host: LabHost, watch: subprocess.Popen[bytes]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ovnhook.ovsdb.serverstate import Server
+from ovnhook.ovsdb.serverstate import ServerStatus
 from ovnhook.resources.chassis import Node
 from ovnhook.resources.router.values import Router
 
@@ -21,7 +21,7 @@ class DatabaseState:
     """
 
     name: str
-    servers: tuple[Server, ...] = ()
+    servers: tuple[ServerStatus, ...] = ()
     error: str = ""
 
 

@@ -11,12 +11,12 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.ovsdb.connection import Database, reason, round_trip
 from ovnhook.ovsdb.operation import select
-from ovnhook.ovsdb.serverstate import Server
+from ovnhook.ovsdb.serverstate import ServerStatus
 
 _SERVER = "_Server"  # describes the databases that a server has: ovsdb-server(5)
 
 
-def server_status(remote: str, database: str, deadline: Deadline) -> Server:
+def server_status(remote: str, database: str, deadline: Deadline) -> ServerStatus:
     """Query the status of one server, over a new connection. Errors are part of the result.
 
     Args:
@@ -30,12 +30,12 @@ def server_status(remote: str, database: str, deadline: Deadline) -> Server:
         (found,) = server.transact([select("Database", ["name", "==", database], columns=columns)], deadline)
     except OvnhookError as error:
         where = (f"{_SERVER}: {remote}: ", f"{_SERVER} at {remote}: ")
-        return Server(remote, error=error.message.removeprefix(where[0]).removeprefix(where[1]))
+        return ServerStatus(remote, error=error.message.removeprefix(where[0]).removeprefix(where[1]))
     finally:
         server.close()
     if not found:
-        return Server(remote, error=f"does not serve {database}")
-    return Server(remote, model=found[0]["model"], connected=found[0]["connected"], leader=found[0]["leader"])
+        return ServerStatus(remote, error=f"does not serve {database}")
+    return ServerStatus(remote, model=found[0]["model"], connected=found[0]["connected"], leader=found[0]["leader"])
 
 
 def cut_connections(socket: str, deadline: Deadline) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerStatus:
     """Status of one server of a database, from the table Database of ``_Server`` (ovsdb-server(5)).
 
     Attributes:

@@ -6,33 +6,19 @@ import time
 from collections.abc import Callable
 from uuid import uuid4
 
-from lab import Guest, LabHost
+from lab import LabHost
 from lab.domain import interface_xml
-from tests.cloud.interfaces import MACS, NETWORK
+from tests.cloud.interfaces import MACS, NETWORK, address, device
 from tests.cloud.world import World
 
 KEY = "urn:ovnhook:domain:1"
 ETHERNET = f"<interface type='ethernet'><mac address='{MACS[3]}'/><model type='virtio'/></interface>"
 
 
-def device(host: LabHost, verb: str, name: str, xml: str, *options: str) -> None:
-    """Plug an interface in or out."""
-    host.run(["virsh", verb, name, "/dev/stdin", *options], input=xml)
-
-
 def describe(host: LabHost, name: str, metadata: str, *options: str) -> None:
     """Give a domain other metadata."""
     xml = f"<domain>{metadata}</domain>"
     host.run(["virsh", "metadata", name, KEY, "--key", "ovn", "--set", xml, *options])
-
-
-def address(world: World, guest: Guest, mac: str) -> str:
-    """Let a guest ask for an address on an interface that it has got, and tell which."""
-    find = f"grep -l {mac} /sys/class/net/*/address | cut -d/ -f5"
-    world.wait_for(lambda: guest.console(find, check=False).strip(), f"the device {mac}")
-    nic = guest.console(find).strip()
-    guest.console(f"ip link set {nic} up; udhcpc -i {nic} -s /lab/lease -q -n -t 100 -T 1")
-    return guest.wait_address(mac)
 
 
 def said(world: World, host: LabHost, *words: str) -> Callable[[], bool]:

@@ -32,7 +32,8 @@ def test_there_and_back(world: World) -> None:
         world.wait_for(lambda: where(world, "moves") == here, "the port to be there alone")  # noqa: B023
         assert [one["_uuid"] for one in world.ports("moves")] == [port["_uuid"]]
         assert world.leases("moves") == leases
-    print(f"lost and doubled at {RATE} a second: {lost}")  # how many are lost is a matter of speed: bench/migration.py
+    # How many are lost is a matter of speed: bench/subjects/migration.py.
+    print(f"lost and doubled at {RATE} a second: {lost}")
     assert max(doubled for _, doubled in lost) <= IN_FLIGHT
 
 

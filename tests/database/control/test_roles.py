@@ -44,7 +44,7 @@ from ovnhook.resources.subnet.wanted import Underlay
 from tests.database.control_service import Control
 from tests.database.openssl import OpensslAuthority
 from tests.database.southbound_rows import add_chassis, start_northd
-from tests.unit.control.test_roles import READING
+from tests.methods import READING
 
 METHODS = [
     method

@@ -27,7 +27,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, Unavailable
 from ovnhook.domains.domainxml import DomainXML
 from tests.clock import Clock
-from tests.unit.hooks.test_qemu import OURS
+from tests.domain_xml import OURS
 
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
 

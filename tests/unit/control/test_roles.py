@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from ovnhook.api.grpc.health.v1 import health_pb2
-from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2
-from ovnhook.api.protos import PROTOS
 from ovnhook.base.errors import PermissionDenied
 from ovnhook.control.roles import CHANGES_OF_A_HOST, LOCAL, NOBODY, READS, RULES, check_host
 from ovnhook.pki.x509 import CONTROL, NODE, OPERATOR, READER, ROLES, Subject
-
-METHODS = {
-    f"/{service.full_name}/{method.name}"
-    for proto in (*PROTOS, health_pb2, reflection_pb2)
-    for service in proto.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-}
-READING = re.compile(r".*/(Get|List|Watch|Check|ServerReflectionInfo)\w*")
+from tests.methods import METHODS, READING
 
 
 def test_every_method_has_a_rule() -> None:

@@ -9,7 +9,7 @@ from netaddr import IPAddress
 
 from ovnhook.diagnosis.cloudstate import Certificate, CloudState, DatabaseState, Foreign, Pace, RouterGateway, SubnetUse
 from ovnhook.diagnosis.problems import Problem, problems, span
-from ovnhook.ovsdb.serverstate import Server
+from ovnhook.ovsdb.serverstate import ServerStatus
 from ovnhook.resources.chassis import Node
 from ovnhook.resources.router.values import External, InterfaceAddress, Router
 
@@ -23,7 +23,7 @@ GW1 = Node(
 )
 GW2 = replace(GW1, name="gw2")
 HV1 = Node("hv1", agent="1.0", agent_seen=int(NOW) - 5)
-ALONE = Server("unix:/nb", model="standalone", connected=True, leader=True)
+ALONE = ServerStatus("unix:/nb", model="standalone", connected=True, leader=True)
 WELL = CloudState(
     now=NOW,
     databases=(
@@ -132,15 +132,19 @@ def with_node(node: Node) -> CloudState:
         ),
         (replace(WELL, uses=(SubnetUse("blue", 100, 100),)), "subnet blue is full: 100 of 100 addresses are leased"),
         (
-            replace(WELL, databases=(DatabaseState("northbound", (ALONE, Server("tcp:x", "no answer in time"))),)),
+            replace(
+                WELL, databases=(DatabaseState("northbound", (ALONE, ServerStatus("tcp:x", "no answer in time"))),)
+            ),
             "the northbound database: its server tcp:x does not answer: no answer in time",
         ),
         (
-            replace(WELL, databases=(DatabaseState("northbound", (ALONE, Server("tcp:x", model="clustered"))),)),
+            replace(WELL, databases=(DatabaseState("northbound", (ALONE, ServerStatus("tcp:x", model="clustered"))),)),
             "the northbound database: its server tcp:x is disconnected from its cluster",
         ),
         (
-            replace(WELL, databases=(DatabaseState("northbound", (Server("tcp:x", "refused"),), "OVN: refused"),)),
+            replace(
+                WELL, databases=(DatabaseState("northbound", (ServerStatus("tcp:x", "refused"),), "OVN: refused"),)
+            ),
             "the northbound database can't be read: OVN: refused",
         ),
     ],
@@ -162,7 +166,7 @@ def test_all_links_outside_are_down() -> None:
 
 def test_what_is_not_known_is_not_told() -> None:
     """While the southbound database is away nothing is said of hosts and of who has which leg."""
-    away = DatabaseState("southbound", (Server("unix:/sb", "refused"),), "refused")
+    away = DatabaseState("southbound", (ServerStatus("unix:/sb", "refused"),), "refused")
     seen = replace(WELL, databases=(away,), pace=None, nodes=(), router_gateways=(RouterGateway(ROUTER, ("gw1",)),))
     assert told(seen) == ["the southbound database can't be read: refused"]
 
@@ -171,7 +175,7 @@ def test_the_order() -> None:
     """What stops everything, what stops traffic, what may come to that."""
     seen = CloudState(
         now=NOW,
-        databases=(DatabaseState("northbound", (ALONE, Server("tcp:x", "no answer in time"))),),
+        databases=(DatabaseState("northbound", (ALONE, ServerStatus("tcp:x", "no answer in time"))),),
         pace=Pace(3, {"gw1": None, "gw2": 4, "hv1": 4}),
         nodes=(GW1, replace(GW2, agent=""), HV1),
         router_gateways=(RouterGateway(ROUTER, ("gw1", "gw2")),),

@@ -13,13 +13,9 @@ import pytest
 
 from lab.waiting import HANG
 from ovnhook.agent import lifecycle
+from tests.domain_xml import FOREIGN, OURS
 
 HOOK = Path(__file__).parents[3] / "hooks" / "qemu"
-OURS = b"""<domain id='1'><name>web1</name><uuid>b0b760f6-c243-4921-961b-fb38061dec03</uuid><devices>
-<interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br-int'/><virtualport type='openvswitch'/>
-</interface></devices></domain>"""
-FOREIGN = OURS.replace(b"<virtualport type='openvswitch'/>", b"").replace(b"br-int", b"br-lan")
-
 # Runs the hook as its shebang does, but with another agent's socket, and prints what it has loaded at its end.
 RUN = f"""
 import sys

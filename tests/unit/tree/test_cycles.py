@@ -5,21 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterator
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).parents[3]
-
-
-def sources() -> dict[str, str]:
-    """Every module of the tree by name, with its source; a package is called like its folder."""
-    files = (file for folder in ("ovnhook", "lab", "bench", "tests") for file in (REPO / folder).rglob("*.py"))
-    return {
-        ".".join(file.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__"): file.read_text()
-        for file in files
-        if not file.stem.endswith(("_pb2", "_pb2_grpc"))
-    }
+from tests.unit.tree.sources import sources
 
 
 def imported(source: str, modules: Collection[str]) -> Iterator[str]:

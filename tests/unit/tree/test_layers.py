@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -160,15 +159,3 @@ def test_a_wrong_import_is_told(file: str, source: str, fault: str) -> None:
 def test_a_right_import_is_none_of_its_business(file: str, source: str) -> None:
     """The rules above forbid no more than they say."""
     assert faults(file, source) == []
-
-
-def test_each_class_has_a_name_of_its_own() -> None:
-    """One name means one thing in the whole package."""
-    classes = Counter(
-        node.name
-        for file in FILES
-        if not file.startswith(("api/v1/", "api/grpc/", "api/google/"))
-        for node in ast.walk(ast.parse((PACKAGE / file).read_text()))
-        if isinstance(node, ast.ClassDef)
-    )
-    assert [name for name, count in classes.items() if count > 1] == []

@@ -1,0 +1,17 @@
+"""Methods of the API by their full names, and which of them read."""
+
+from __future__ import annotations
+
+import re
+
+from ovnhook.api.grpc.health.v1 import health_pb2
+from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2
+from ovnhook.api.protos import PROTOS
+
+METHODS = {
+    f"/{service.full_name}/{method.name}"
+    for proto in (*PROTOS, health_pb2, reflection_pb2)
+    for service in proto.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
+READING = re.compile(r".*/(Get|List|Watch|Check|ServerReflectionInfo)\w*")
