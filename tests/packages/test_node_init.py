@@ -31,7 +31,7 @@ def test_all_in_one(machine: Machine) -> None:
     machine.run("ovn-nbctl set-connection ptcp:6641")
     said = machine.run(f"{INIT} {LEG}; echo status $?")
     assert "error: the northbound database listens on ptcp:6641" in said
-    assert "hint: where no other host needs it: ovn-nbctl del-connection" in said
+    assert "hint: if no other host needs it: ovn-nbctl del-connection" in said
     machine.run("ovn-nbctl del-connection")
 
     machine.run("systemctl stop ovn-host; systemctl mask --runtime ovn-host")
@@ -64,7 +64,7 @@ def test_all_in_one(machine: Machine) -> None:
     assert [line for line in again.splitlines() if not line.startswith("unchanged  ")] == []
 
     said = machine.run(f"{INIT} --name other; echo status $?")
-    assert "error: this host takes part in OVN as hv1, not as other" in said
+    assert "error: this host is part of OVN as hv1, not as other" in said
     said = machine.run(f"{INIT} {LEG.replace('113.10/', '113.11/')}; echo status $?")
     assert "error: router gateway already has the external address 203.0.113.10/24" in said
 

@@ -203,7 +203,7 @@ def test_a_backup_is_not_written_over(control: Control, file: Path) -> None:
     assert control.refused(4, "control", "backup", str(file))[0] == f"{file} already exists"
     assert file.read_text() == "precious"
     nowhere = file.parent / "nowhere" / "cloud"
-    assert control.refused(3, "control", "backup", str(nowhere))[0] == f"{nowhere.parent} is no directory"
+    assert control.refused(3, "control", "backup", str(nowhere))[0] == f"{nowhere.parent} is not a directory"
     control.northbound.stop()
     there = {path.name for path in file.parent.iterdir()}
     done = control.ovnhook("control", "backup", str(file.with_name("new")))
@@ -250,7 +250,7 @@ def test_what_is_no_backup_is_refused(control: Control, file: Path) -> None:
     for changed in (rows[:-1], rows + rows, rows.replace(b"blue", b"glue"), b""):
         pack(wrong, {**good, "northbound.ovsdb": changed})
         control.refused(2, "control", "restore", str(wrong))
-    assert control.refused(3, "control", "restore", "/nowhere")[0] == "there is no file /nowhere"
+    assert control.refused(3, "control", "restore", "/nowhere")[0] == "no such file: /nowhere"
 
 
 def test_what_another_version_wrote_is_refused(
