@@ -45,10 +45,10 @@ _TITLES = {
     Part.SB: "southbound database",
     Part.NORTHD: "ovn-northd",
     Part.CONTROL: "control service",
-    Part.HYPERVISOR: "a whole hypervisor",
-    Part.QEMU: "another domain's QEMU, asked by somebody",
-    Part.HOOK: "another hook, for another domain",
-    Part.KEYS: "`external_ids` of all our rows",
+    Part.HYPERVISOR: "hypervisor (host)",
+    Part.QEMU: "another domain's QEMU, while queried",
+    Part.HOOK: "a third-party hook of another domain",
+    Part.KEYS: "`external_ids` of all rows of ovnhook",
     Part.RECORDS: "DNS records of the subnet",
     Part.GATEWAYS: "HA chassis group of the router",
     Part.DHCP_OPTIONS: "DHCP options of the subnet",
@@ -73,13 +73,13 @@ class Fault(Enum):
     def title(self) -> str:
         """In some words."""
         return {
-            Fault.KILL: "kill -9, and started again a second later",
-            Fault.PAUSE: "SIGSTOP for 10 s; or it keeps others waiting",
+            Fault.KILL: "SIGKILL, restarted after a second",
+            Fault.PAUSE: "SIGSTOP for 10 s, or blocked",
             Fault.RESTART: "restart",
             Fault.CUT: "network cut for 10 s",
-            Fault.ADD: "somebody adds what is theirs to our rows",
-            Fault.DELETE: "somebody deletes a row of ours",
-            Fault.CHANGE: "somebody changes a row of ours",
+            Fault.ADD: "foreign keys and rows added",
+            Fault.DELETE: "row deleted by hand",
+            Fault.CHANGE: "row changed by hand",
         }[self]
 
 
@@ -131,41 +131,41 @@ class Cell:
         return (self.part, self.fault) in FAILURES
 
 
-_VSWITCHD = "the datapath is in ovs-vswitchd itself here; with the kernel's, flows that are known go on"
-_NO_DATABASE = "ovs-vswitchd, which carries the packets itself here, may stand still until it has its database again"
-_CRASH = "its guests die with it"
+_VSWITCHD = "the lab's datapath is part of ovs-vswitchd; the kernel's keeps forwarding known flows"
+_NO_DATABASE = "ovs-vswitchd, the lab's datapath, may block until its database is back"
+_CRASH = "its guests are lost"
 TRAFFIC = {
     (Part.OVS_DB, Fault.KILL): (Traffic.INTERRUPTED, _NO_DATABASE),
     (Part.OVS_DB, Fault.RESTART): (Traffic.INTERRUPTED, _NO_DATABASE),
     (Part.OVS_VSWITCHD, Fault.KILL): (Traffic.INTERRUPTED, _VSWITCHD),
     (Part.OVS_VSWITCHD, Fault.PAUSE): (Traffic.INTERRUPTED, _VSWITCHD),
     (Part.OVS_VSWITCHD, Fault.RESTART): (Traffic.INTERRUPTED, _VSWITCHD),
-    (Part.OVS_VSWITCHD, Fault.CUT): (Traffic.INTERRUPTED, "the cable carries the tunnels"),
+    (Part.OVS_VSWITCHD, Fault.CUT): (Traffic.INTERRUPTED, "the link carries the tunnels"),
     (Part.OVN_CONTROLLER, Fault.RESTART): (
         Traffic.INTERRUPTED,
-        "one that is ended in good order takes its tunnels away: ovn-controller(8), exit without --restart",
+        "it deletes its tunnels at exit: ovn-controller(8), exit without --restart",
     ),
     (Part.HYPERVISOR, Fault.KILL): (Traffic.ENDS, _CRASH),
-    (Part.HYPERVISOR, Fault.PAUSE): (Traffic.INTERRUPTED, "its guests stand still"),
+    (Part.HYPERVISOR, Fault.PAUSE): (Traffic.INTERRUPTED, "its guests are paused"),
     (Part.HYPERVISOR, Fault.RESTART): (Traffic.ENDS, _CRASH),
-    (Part.HYPERVISOR, Fault.CUT): (Traffic.INTERRUPTED, "the cable carries the tunnels"),
-    (Part.SWITCH, Fault.DELETE): (Traffic.INTERRUPTED, "its ports go with it"),
+    (Part.HYPERVISOR, Fault.CUT): (Traffic.INTERRUPTED, "the link carries the tunnels"),
+    (Part.SWITCH, Fault.DELETE): (Traffic.INTERRUPTED, "its ports are deleted with it"),
 }
 """Where OVN itself does not keep the traffic, and why; everywhere else it has to go on."""
 
-_PLUGS = "libvirt plugs taps with ovs-vsctl and gives up after 5 s"
+_PLUGS = "libvirt plugs taps with ovs-vsctl, with a timeout of 5 s"
 FAILURES = {
-    (Part.LIBVIRTD, Fault.KILL): "the call ends with the daemon",
-    (Part.LIBVIRTD, Fault.RESTART): "the call ends with the daemon",
+    (Part.LIBVIRTD, Fault.KILL): "the operation ends with the daemon",
+    (Part.LIBVIRTD, Fault.RESTART): "the operation ends with the daemon",
     (Part.OVS_DB, Fault.KILL): _PLUGS,
     (Part.OVS_DB, Fault.PAUSE): _PLUGS,
     (Part.OVS_DB, Fault.RESTART): _PLUGS,
     (Part.OVS_VSWITCHD, Fault.KILL): _PLUGS,
     (Part.OVS_VSWITCHD, Fault.PAUSE): _PLUGS,
     (Part.OVS_VSWITCHD, Fault.RESTART): _PLUGS,
-    (Part.HYPERVISOR, Fault.KILL): "the call ends with the host",
+    (Part.HYPERVISOR, Fault.KILL): "the operation ends with the host",
     (Part.HYPERVISOR, Fault.PAUSE): _PLUGS,
-    (Part.HYPERVISOR, Fault.RESTART): "the call ends with the host",
+    (Part.HYPERVISOR, Fault.RESTART): "the operation ends with the host",
 }
 """Where libvirt itself can't do what it was asked for, and why; everywhere else it has to be done."""
 
