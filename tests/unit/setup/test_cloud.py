@@ -1,0 +1,79 @@
+"""The first subnet and the external gateway of a new cloud."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ovnhook.base.errors import AlreadyExists, InvalidRequest, NotFound
+from ovnhook.setup import cloud
+from ovnhook.setup.step import carry_out
+
+
+@pytest.mark.parametrize(
+    ("cidr", "hop", "why"),
+    [
+        ("203.0.113.10", "203.0.113.1", "expected a host address with a prefix length"),
+        ("203.0.113.0/24", "203.0.113.1", "expected a host address with a prefix length"),
+        ("203.0.113.10/24", "198.51.100.1", "expected another address in 203.0.113.0/24"),
+        ("203.0.113.10/24", "203.0.113.10", "expected another address in 203.0.113.0/24"),
+        ("203.0.113.10/24", "router", "does not appear to be"),
+        ("nowhere/24", "203.0.113.1", "does not appear to be"),
+    ],
+)
+def test_a_place_outside_that_can_not_be(cidr: str, hop: str, why: str) -> None:
+    with pytest.raises(InvalidRequest, match=why):
+        cloud.external_gateway(cidr, hop)
+
+
+class ServiceStub:
+    """A control service that has a subnet and a router, or not yet."""
+
+    def __init__(self, subnets: list[dict[str, Any]], router: dict[str, Any]) -> None:
+        self.subnets, self.router = subnets, router
+
+    def call(self, method: str, **fields: Any) -> dict[str, Any]:
+        if method == "CreateSubnet":
+            self.subnets.append({"cidr6": "", **fields["subnet"]})
+        elif method == "UpdateRouter":
+            self.router.update(fields["router"])
+        elif not self.router:
+            raise NotFound("there is no router 'gateway'")
+        return self.router
+
+    def pages(self, method: str, rows: str, **fields: Any) -> list[dict[str, Any]]:
+        return {"subnets": self.subnets, "routers": [self.router]}[rows]
+
+
+@pytest.mark.parametrize(
+    ("cidr", "hop", "fields"),
+    [
+        ("203.0.113.10/24", "203.0.113.1", {"address": "203.0.113.10/24", "next_hop": "203.0.113.1"}),
+        ("2001:DB8::10/64", "2001:db8::1", {"address6": "2001:db8::10/64", "next_hop6": "2001:db8::1"}),
+    ],
+)
+def test_a_cloud_begins(cidr: str, hop: str, fields: dict[str, str]) -> None:
+    service, said = ServiceStub([], {}), list[str]()
+    external = cloud.external_gateway(cidr, hop)
+    carry_out(cloud.steps(service, "10.128.0.0/24", external), said.append)
+    assert [(row["name"], row["cidr"], row["default"]) for row in service.subnets] == [
+        ("default", "10.128.0.0/24", True)
+    ]
+    assert {"physical_network": "external", **fields}.items() <= service.router.items()
+    assert sum(line.startswith("changed") for line in said) == 2
+    said.clear()
+    carry_out(cloud.steps(service, "10.128.0.0/24", external), said.append)
+    assert all(line.startswith("unchanged") for line in said)
+
+
+def test_what_a_cloud_has_stays() -> None:
+    blue = {"name": "blue", "cidr": "10.1.0.0/24", "cidr6": "", "default": True}
+    router = {"name": "gateway", "physical_network": "external", "address": "203.0.113.9/24", "address6": ""}
+    service, said = ServiceStub([blue], router), list[str]()
+    with pytest.raises(AlreadyExists, match=r"already has the external address 203\.0\.113\.9/24"):
+        carry_out(
+            cloud.steps(service, "10.128.0.0/24", cloud.external_gateway("203.0.113.10/24", "203.0.113.1")), said.append
+        )
+    assert said[1:] == ["unchanged  the default subnet is blue, 10.1.0.0/24"]
+    assert service.subnets == [blue]
