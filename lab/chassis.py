@@ -97,7 +97,7 @@ def _configuration(name: str, southbound: str, tunnel: str, encapsulation: str, 
     argv = ["ovs-vsctl", "--no-wait", "init", "--", "set", "Open_vSwitch", "."]
     argv += [f'external_ids:{key}="{value}"' for key, value in settings.items()]
     if gateway:
-        argv.append("other_config:max-revalidator=100")  # docs/how-to/reach-the-outside.md
+        argv.append("other_config:max-revalidator=100")  # docs/how-to/external-connectivity.md
     for bridge, mode, nic in bridges:
         argv += ["--", "--may-exist", "add-br", bridge]
         argv += ["--", "set", "Bridge", bridge, "datapath_type=netdev", f"fail_mode={mode}"]

@@ -20,7 +20,7 @@ from tests.database.control_service import Control
 from tests.database.our_rows import count, names
 from tests.database.southbound_rows import add_chassis
 
-HOW_TO = Path(__file__).parents[4] / "docs/how-to/attach-without-libvirt.md"
+HOW_TO = Path(__file__).parents[4] / "docs/how-to/attach-ports.md"
 
 
 @pytest.fixture
