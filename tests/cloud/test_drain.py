@@ -13,7 +13,7 @@ import pytest
 from lab import Guest, LabCloud, LabHost, hypervisor
 from lab.domain import domain_xml, interface_xml
 from lab.waiting import HANG
-from tests.cloud.migrating import DIRTY, copying, settled
+from tests.cloud.migration import DIRTY, copying, settled
 from tests.cloud.world import World
 
 DISK = "<disk type='file'><source file='{path}'/><target dev='vda' bus='virtio'/></disk>"

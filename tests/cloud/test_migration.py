@@ -9,7 +9,7 @@ from lab.domain import domain_xml, interface_xml
 from lab.pings import RATE, Pings
 from tests.cloud.external import FLOATING, OUTSIDE, set_external_gateway
 from tests.cloud.interfaces import MACS, NETWORK
-from tests.cloud.migrating import DIRTY, copying, migrate, settled, where
+from tests.cloud.migration import DIRTY, copying, migrate, settled, where
 from tests.cloud.world import World
 
 IN_FLIGHT = 1  # pings that may be with both hosts when the guest stops at one; without activation it is five each time

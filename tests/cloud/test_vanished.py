@@ -6,7 +6,7 @@ from lab.domain import interface_xml
 from lab.fabric import MANAGEMENT, UNDERLAY
 from lab.pings import Pings
 from tests.cloud.interfaces import MACS
-from tests.cloud.migrating import settled
+from tests.cloud.migration import settled
 from tests.cloud.world import World
 
 HOOK = "/etc/libvirt/hooks/qemu.d/ovnhook"

@@ -13,7 +13,7 @@ from lab.domain import interface_xml
 from lab.hypervisor import HOOK, install_hook
 from tests.cloud.external import ADDRESS, FLOATING, OUTSIDE
 from tests.cloud.interfaces import MACS, address, device
-from tests.cloud.migrating import migrate, settled
+from tests.cloud.migration import migrate, settled
 from tests.cloud.world import World
 from tests.versions import PREVIOUS, unpack
 

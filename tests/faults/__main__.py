@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Iterable
 
-from tests.faults import table
-from tests.faults.cells import CELLS, Cell
-from tests.faults.stage import stage, versions
+from tests.faults import results
+from tests.faults.matrix import CELLS, Cell
+from tests.faults.runner import cell_runner, versions
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--only-render", action="store_true", help="write the page and run nothing")
     given = parser.parse_args()
     if not given.only_render:
-        known = {} if given.anew else table.read()
+        known = {} if given.anew else results.read()
         again = {name for name, result in known.items() if given.failed and result.wrong}
         chosen = [
             cell
@@ -41,10 +41,10 @@ def main() -> int:
             _run(chosen, given.jobs, given.prefix)
         except KeyboardInterrupt:
             print("stopped: what was run is kept")
-    results = table.read()
-    table.rewrite(results)
-    table.PAGE.write_text(table.render(results), encoding="utf-8")
-    return int(any(result.wrong for result in results.values()))
+    found = results.read()
+    results.rewrite(found)
+    results.PAGE.write_text(results.render(found), encoding="utf-8")
+    return int(any(result.wrong for result in found.values()))
 
 
 def _run(cells: Iterable[Cell], jobs: int, prefix: str) -> None:
@@ -71,8 +71,8 @@ def _run(cells: Iterable[Cell], jobs: int, prefix: str) -> None:
 def _work(left: queue.SimpleQueue[Cell], prefix: str, writing: threading.Lock) -> None:
     """Run cells until none is left, in a lab that is made anew after each that did not hold."""
     while not left.empty():
-        with stage(prefix) as there:
-            version = versions(lambda command: there.world.hv1.run(command).stdout)
+        with cell_runner(prefix) as runner:
+            version = versions(lambda command: runner.world.hv1.run(command).stdout)
             wrong: list[str] = []
             while not wrong:
                 try:
@@ -81,11 +81,11 @@ def _work(left: queue.SimpleQueue[Cell], prefix: str, writing: threading.Lock) -
                     return
                 began = time.monotonic()
                 try:
-                    wrong = there.run(cell)
+                    wrong = runner.run(cell)
                 except Exception as error:  # whatever it is: it is what the cell said, and the others are run
                     wrong = [f"{type(error).__name__}: {error}"]
                 with writing:
-                    table.append(table.Result(cell.name, tuple(wrong), version))
+                    results.append(results.Result(cell.name, tuple(wrong), version))
                     print(f"{cell.name}: {'; '.join(wrong) or 'holds'} ({time.monotonic() - began:.0f} s)", flush=True)
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from lab.waiting import HANG
-from tests.faults.stage import Stage, stage
+from tests.faults.runner import CellRunner, cell_runner
 
 
 @pytest.fixture(scope="module")
-def there() -> Iterator[Stage]:
+def runner() -> Iterator[CellRunner]:
     """The lab with its two guests."""
-    with stage(f"f{os.getpid()}", HANG) as made:
+    with cell_runner(f"f{os.getpid()}", HANG) as made:
         yield made

@@ -1,4 +1,4 @@
-"""What a cell does to a cloud, whatever it is: it begins, lasts and ends, and may leave something to look after."""
+"""A disturbance of a cloud by a cell: it begins, lasts and ends, and may leave something to check."""
 
 from __future__ import annotations
 

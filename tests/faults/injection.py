@@ -1,4 +1,4 @@
-"""Breaks a part of a lab, and makes it whole again."""
+"""Fault injection: a part of a lab is broken, and made whole again."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lab import LabCloud, LabError, LabHost
 from lab.chassis import UNDERLAY_BRIDGE
 from lab.fabric import MANAGEMENT, UNDERLAY
 from lab.process import Process, end_all, inside
-from tests.faults.cells import Fault, Part
 from tests.faults.disturbance import Disturbance
+from tests.faults.matrix import Fault, Part
 
 LASTS = {Fault.KILL: 1.0, Fault.PAUSE: 10.0, Fault.RESTART: 0.0, Fault.CUT: 10.0}
 """Seconds from the beginning of a fault to its end; a daemon that was killed is started by systemd after a moment."""

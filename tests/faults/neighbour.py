@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from lab.domain import interface_xml
 from lab.waiting import HANG
 from tests.cloud.world import World
-from tests.faults.cells import Part
 from tests.faults.disturbance import Disturbance
-from tests.faults.gate import NEIGHBOUR, Gate
+from tests.faults.hook_barrier import NEIGHBOUR, HookBarrier
+from tests.faults.matrix import Part
 
 NAME = "neighbour"
 
@@ -28,7 +28,7 @@ class Neighbour(Disturbance):
     def __init__(self, world: World, part: Part, repaired: str) -> None:
         self._world, self._host, self._part, self._repaired = world, world.hv1, part, repaired
         self._pool = ThreadPoolExecutor(1)
-        self._gate: Gate | None = None
+        self._gate: HookBarrier | None = None
         world.define(self._host, NAME, interface_xml(), dhcp="none")
         if part is Part.QEMU:
             self._host.run(["virsh", "start", "--paused", NAME], timeout=HANG)
@@ -39,7 +39,7 @@ class Neighbour(Disturbance):
             self._signal("STOP")
             command = ["virsh", "domstats", NAME]
         else:
-            self._gate = Gate(self._host, NEIGHBOUR, NAME, "prepare", _MOST)
+            self._gate = HookBarrier(self._host, NEIGHBOUR, NAME, "prepare", _MOST)
             command = ["virsh", "start", "--paused", NAME]
         self._waits = self._pool.submit(self._host.run, command, check=False, timeout=_MOST + HANG)
         if self._gate:

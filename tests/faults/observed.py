@@ -1,4 +1,4 @@
-"""Reads from a lab what `wanted.differences` compares: libvirt by virsh, OVN and Open vSwitch by their own tools."""
+"""The state of a lab for `invariants.differences`, by virsh and the tools of OVN and Open vSwitch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lab import LabCloud, LabHost
-from tests.faults.wanted import ObservedCloud, ObservedLease, ObservedPort, ObservedTap, RunningInterface
+from tests.faults.invariants import ObservedCloud, ObservedLease, ObservedPort, ObservedTap, RunningInterface
 
 Row = dict[str, Any]
 

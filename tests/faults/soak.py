@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from lab import CommandError, LabError, LabHost
 from lab.domain import interface_xml
 from lab.waiting import HANG
-from tests.faults import footprint
-from tests.faults.course import DOMAINS, Action, Round, Verb, course
+from tests.faults import resource_usage
 from tests.faults.injection import Injection
-from tests.faults.stage import HALF_A_MINUTE, Stage, stage
+from tests.faults.runner import HALF_A_MINUTE, CellRunner, cell_runner
+from tests.faults.workload import DOMAINS, Action, Round, Verb, workload
 
 PAUSED = ("four", "five")
 """The domains that are started without running: a hypervisor full of guests that boot has no time for anything else."""
@@ -33,11 +33,11 @@ def main() -> int:
     parser.add_argument("--prefix", default=f"s{os.getpid() % 10**8}", help="of the lab")
     given = parser.parse_args()
     print(f"seed {given.seed}: the same again with SEED={given.seed}", flush=True)
-    with stage(given.prefix) as there:
-        soak = Soak(there, lambda line: print(line, flush=True))
+    with cell_runner(given.prefix) as runner:
+        soak = Soak(runner, lambda line: print(line, flush=True))
         wrong = soak.run(given.seed, given.seconds)
         if wrong:
-            print(there.world.cloud.logs())
+            print(runner.world.cloud.logs())
     for line in (*soak.summary(), *(wrong or ["nothing is wrong"])):
         print(line)
     return int(bool(wrong))
@@ -47,12 +47,12 @@ class Soak:
     """One run.
 
     Args:
-        there: the lab.
+        runner: of a lab.
         say: told what is done, line by line.
     """
 
-    def __init__(self, there: Stage, say: Callable[[str], None]) -> None:
-        self._there, self._world = there, there.world
+    def __init__(self, runner: CellRunner, say: Callable[[str], None]) -> None:
+        self._runner, self._world = runner, runner.world
         self._say = say
         self._done: defaultdict[str, int] = defaultdict(int)
         self._summary: list[str] = []
@@ -65,7 +65,7 @@ class Soak:
             return wrong
         before = self._quiet()
         end = time.monotonic() + seconds
-        for number, one in enumerate(course(seed), 1):
+        for number, one in enumerate(workload(seed), 1):
             if time.monotonic() > end:
                 break
             wrong = self._rounds([one], f"round {number}")
@@ -75,8 +75,8 @@ class Soak:
             [Round(tuple(Action(verb, name, "hv1") for name in DOMAINS for verb in _LAST), None)], "end"
         )
         after = self._quiet(before)
-        self._summary = list(footprint.table(before, after))
-        return [*wrong, *footprint.grown(before, after)]
+        self._summary = list(resource_usage.table(before, after))
+        return [*wrong, *resource_usage.grown(before, after)]
 
     def summary(self) -> Iterator[str]:
         """What was done, and what our daemons took before and after."""
@@ -86,7 +86,7 @@ class Soak:
     def _rounds(self, rounds: Iterable[Round], title: str) -> list[str]:
         for one in rounds:
             self._say(f"{title}: {one}")
-            wrong = [*self._do(one), *self._there.heals()]
+            wrong = [*self._do(one), *self._runner.heals()]
             try:
                 self._world.ovnhook("lease", "list")
             except LabError as error:
@@ -95,13 +95,13 @@ class Soak:
                 return wrong
         return []
 
-    def _quiet(self, before: footprint.Footprint | None = None) -> footprint.Footprint:
+    def _quiet(self, before: resource_usage.ResourceUsage | None = None) -> resource_usage.ResourceUsage:
         """The footprint, when what ends by itself has ended."""
         # Before there is anything to compare with, nothing says when that is: it takes half a minute at most.
-        end = time.monotonic() + (HALF_A_MINUTE if before is None else self._there.within)
+        end = time.monotonic() + (HALF_A_MINUTE if before is None else self._runner.within)
         while True:
-            found = footprint.measure(self._world)
-            if time.monotonic() > end or (before is not None and not footprint.grown(before, found)):
+            found = resource_usage.measure(self._world)
+            if time.monotonic() > end or (before is not None and not resource_usage.grown(before, found)):
                 return found
             time.sleep(1)
 

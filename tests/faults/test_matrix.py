@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.cells import SHORT, Cell
-from tests.faults.stage import Stage
+from tests.faults.matrix import SHORT, Cell
+from tests.faults.runner import CellRunner
 
 
 @pytest.mark.parametrize("cell", SHORT, ids=lambda cell: cell.name)
-def test_cell(there: Stage, cell: Cell) -> None:
+def test_cell(runner: CellRunner, cell: Cell) -> None:
     """Guests keep their traffic, libvirt answers, and all is as wanted after the fault. How soon: make fault-matrix."""
-    assert there.run(cell) == []
+    assert runner.run(cell) == []

@@ -13,8 +13,8 @@ from lab.domain import interface_xml
 from lab.raft import RaftCluster
 from lab.waiting import HANG
 from tests.cloud.world import World
+from tests.faults.invariants import ObservedCloud, differences
 from tests.faults.observed import observe
-from tests.faults.wanted import ObservedCloud, differences
 
 STARTS = 50
 AT_ONCE = 5
@@ -78,5 +78,5 @@ def healed(world: World, cluster: RaftCluster) -> ObservedCloud:
             wrong[:] = [str(error)]
         return not wrong
 
-    world.wait_for(right, "all to be as wanted", lambda: wrong)
+    world.wait_for(right, "all to be as expected", lambda: wrong)
     return found[0]

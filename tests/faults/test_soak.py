@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from itertools import islice
 
-from tests.faults.course import DOMAINS, Verb, course
+from tests.faults.runner import CellRunner
 from tests.faults.soak import Soak
-from tests.faults.stage import Stage
+from tests.faults.workload import DOMAINS, Verb, workload
 
 SECONDS = 30
 SEED = 0
 
 
-def test_half_a_minute(there: Stage) -> None:
+def test_half_a_minute(runner: CellRunner) -> None:
     """Nothing is left wrong after any round, and in the end our daemons take what they took before."""
-    soak = Soak(there, print)
+    soak = Soak(runner, print)
     wrong = soak.run(SEED, SECONDS)
     print("\n".join(soak.summary()))
     assert not wrong, "\n".join(wrong)
@@ -22,13 +22,13 @@ def test_half_a_minute(there: Stage) -> None:
 
 def test_the_same_seed_is_the_same_course() -> None:
     """So that what went wrong can be done again."""
-    assert list(islice(course(7), 50)) == list(islice(course(7), 50))
-    assert list(islice(course(7), 50)) != list(islice(course(8), 50))
+    assert list(islice(workload(7), 50)) == list(islice(workload(7), 50))
+    assert list(islice(workload(7), 50)) != list(islice(workload(8), 50))
 
 
 def test_the_course_has_everything() -> None:
     """Every verb comes, for every domain, with faults and without."""
-    rounds = list(islice(course(SEED), 500))
+    rounds = list(islice(workload(SEED), 500))
     assert {step.verb for one in rounds for step in one.steps} == set(Verb)
     assert {step.domain for one in rounds for step in one.steps} == set(DOMAINS)
     assert 100 < sum(one.fault is not None for one in rounds) < 400

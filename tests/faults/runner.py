@@ -1,4 +1,4 @@
-"""A lab with a guest on each hypervisor, and what becomes of it in each cell of the matrix."""
+"""A lab with a guest on each hypervisor, in which cells of the fault matrix are run."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lab.domain import interface_xml
 from lab.pings import Pings
 from lab.waiting import HANG
 from tests.cloud.world import World
-from tests.faults.cells import FOREIGN, NEIGHBOURS, OWN, Cell, Fault, Situation, Traffic
 from tests.faults.disturbance import Disturbance
-from tests.faults.gate import AFTER, BEFORE, Gate
-from tests.faults.hand import OUTSIDE, ROUTER, SUBNET, Addition, Alteration
+from tests.faults.hook_barrier import AFTER, BEFORE, HookBarrier
 from tests.faults.injection import Injection, start_all
+from tests.faults.invariants import differences
+from tests.faults.manual_changes import OUTSIDE, ROUTER, SUBNET, ManualAddition, ManualAlteration
+from tests.faults.matrix import FOREIGN, NEIGHBOURS, OWN, Cell, Fault, Situation, Traffic
 from tests.faults.neighbour import NAME, Neighbour
 from tests.faults.observed import observe
-from tests.faults.wanted import differences
 
 HALF_A_MINUTE = 30.0
 RATE = 5  # pings a second
@@ -30,17 +30,17 @@ RUNNER, WITNESS, SUBJECT = "runner", "witness", "subject"
 
 
 @contextmanager
-def stage(prefix: str, within: float = HALF_A_MINUTE) -> Iterator[Stage]:
-    """A lab of this prefix, with the two guests; all has to be as wanted within some seconds after a fault."""
+def cell_runner(prefix: str, within: float = HALF_A_MINUTE) -> Iterator[CellRunner]:
+    """A lab of this prefix, with the two guests; all has to be as expected within some seconds after a fault."""
     with LabCloud(prefix) as cloud:
         world = World(cloud)
         way_out = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", OUTSIDE)
         world.ovnhook("router", "set", ROUTER, *way_out)
         world.ovnhook("subnet", "create", SUBNET, "10.10.0.0/24", "--default")
-        yield Stage(world, within)
+        yield CellRunner(world, within)
 
 
-class Stage:
+class CellRunner:
     """Runs cells, one after the other."""
 
     def __init__(self, world: World, within: float) -> None:
@@ -67,16 +67,16 @@ class Stage:
         pings = Pings(Guest(world.hv2, WITNESS), self._address(RUNNER), RATE)
         disturbance = self._disturbance(cell, pings.guest)
         with ThreadPoolExecutor(1) as pool:
-            operation, gate = self._begin(cell, pool)
+            operation, barrier = self._begin(cell, pool)
             try:
                 disturbance.begin()
-                if gate:
-                    gate.open()
+                if barrier:
+                    barrier.open()
                 disturbance.hold()
             finally:
                 disturbance.end()
-                if gate:
-                    gate.remove()
+                if barrier:
+                    barrier.remove()
             wrong += _outcome(operation, cell)
         wrong += self._responds()
         wrong += self.heals()
@@ -91,9 +91,9 @@ class Stage:
         if cell.part in NEIGHBOURS:
             return Neighbour(self.world, cell.part, RUNNER)
         if cell.part in FOREIGN:
-            return Addition(self.world, cell.part, guest, SUBJECT)
+            return ManualAddition(self.world, cell.part, guest, SUBJECT)
         if cell.part in OWN:
-            return Alteration(self.world, cell.part, cell.fault, guest)
+            return ManualAlteration(self.world, cell.part, cell.fault, guest)
         return Injection(self.world.cloud, cell.part, cell.fault, self.world.hv1)
 
     # -- before
@@ -135,24 +135,24 @@ class Stage:
 
     # -- meanwhile
 
-    def _begin(self, cell: Cell, pool: ThreadPoolExecutor) -> tuple[Future[None] | None, Gate | None]:
+    def _begin(self, cell: Cell, pool: ThreadPoolExecutor) -> tuple[Future[None] | None, HookBarrier | None]:
         """Begin what goes on, and wait until it has come to the step where the fault is to happen."""
         hv1, hv2 = self.world.hv1, self.world.hv2
         late = cell.fault in (Fault.KILL, Fault.RESTART)
         if cell.situation is Situation.START:
-            gate = Gate(hv1, AFTER if late else BEFORE, SUBJECT, "prepare")
+            barrier = HookBarrier(hv1, AFTER if late else BEFORE, SUBJECT, "prepare")
             command, host = ["virsh", "start", "--paused", SUBJECT], hv1
         elif cell.situation is Situation.DESTROY:
-            gate = Gate(hv1, BEFORE, SUBJECT, "stopped")
+            barrier = HookBarrier(hv1, BEFORE, SUBJECT, "stopped")
             command, host = ["virsh", "destroy", SUBJECT], hv1
         elif cell.situation is Situation.MIGRATION:
-            gate = Gate(hv1, AFTER, SUBJECT, "started")
+            barrier = HookBarrier(hv1, AFTER, SUBJECT, "started")
             command, host = self.world.cloud.migrate_argv(SUBJECT, hv1.name), hv2
         else:
             return None, None
         operation = pool.submit(_call, host, command)
-        gate.wait_reached(HANG)
-        return operation, gate
+        barrier.wait_reached(HANG)
+        return operation, barrier
 
     # -- afterwards
 

@@ -1,4 +1,4 @@
-"""Holds libvirt at one step of one domain, by hooks before and after ours: a fault comes at that very moment."""
+"""A barrier for libvirt at one step of one domain, by hooks before and after ours: a fault comes at that moment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BEFORE, AFTER, NEIGHBOUR = "a-gate", "z-gate", "zz-gate"
 """The names of the hooks: libvirt calls those of its folder in the order of their names, and ours is `ovnhook`."""
 
 
-class Gate:
+class HookBarrier:
     """One step of one domain on one host, held for some seconds at most.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the cells said, kept as lines of JSON, and the page that shows it."""
+"""Results of cells, as lines of JSON and as the page of the fault matrix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.faults.cells import CELLS, FAILURES, TRAFFIC, Cell, Fault, Part, Situation
+from tests.faults.matrix import CELLS, FAILURES, TRAFFIC, Cell, Fault, Part, Situation
 
 REPO = Path(__file__).resolve().parent.parent.parent
 PAGE = REPO / "docs" / "evidence" / "fault-matrix.md"
@@ -16,7 +16,7 @@ RESULTS = REPO / "docs" / "evidence" / "fault-matrix.jsonl"
 
 @dataclass(frozen=True)
 class Result:
-    """What a cell said.
+    """The result of a cell.
 
     Attributes:
         cell: its name.

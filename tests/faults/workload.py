@@ -1,4 +1,4 @@
-"""What a soak does, from nothing but its seed: the same seed, the same course. Pure."""
+"""The workload of a soak, from its seed alone: the same seed, the same actions. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from enum import Enum
 from random import Random
 
-from tests.faults.cells import DAEMONS, Fault, Part, faults
+from tests.faults.matrix import DAEMONS, Fault, Part, faults
 
 DOMAINS = ("one", "two", "three", "four", "five")
 HOSTS = ("hv1", "hv2")
 
 
 class Verb(Enum):
-    """What is done to a domain."""
+    """An operation on a domain."""
 
     START = "start"
     STOP = "stop"
@@ -26,7 +26,7 @@ class Verb(Enum):
 
 @dataclass(frozen=True)
 class Action:
-    """One thing that is done to a domain, if it can be done where it is.
+    """An operation on one domain, left out if it is impossible where the domain is.
 
     Attributes:
         verb: what.
@@ -73,7 +73,7 @@ _KEEPS_OUR_PROCESSES = tuple(
 _WEIGHTS = {Verb.START: 5, Verb.STOP: 3, Verb.MIGRATE: 3, Verb.PLUG: 2, Verb.UNPLUG: 2, Verb.UNDEFINE: 1}
 
 
-def course(seed: int) -> Iterator[Round]:
+def workload(seed: int) -> Iterator[Round]:
     """The rounds of a seed, without an end; in every second one or so something breaks."""
     random = Random(seed)
     while True:

@@ -1,4 +1,4 @@
-"""What a cloud has to look like, given what libvirt says: compared as values. Pure."""
+"""Invariants of a cloud, given what libvirt reports: compared as values. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a lab's agents and control service take, and what lies about: compared before and after a soak."""
+"""Resources that a lab's agents and control service use, and files that are left over, before and after a soak."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _PAGES = re.compile(r"VmRSS:\s+(\d+) kB")
 
 
 @dataclass(frozen=True)
-class Usage:
-    """What a process takes; memory in KiB."""
+class ProcessUsage:
+    """Resources of a process; memory in KiB."""
 
     pid: int
     files: int
@@ -31,8 +31,8 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Footprint:
-    """What a lab is at a quiet moment, without a domain in it.
+class ResourceUsage:
+    """Resources of a lab at a quiet moment, without a domain in it.
 
     Attributes:
         processes: the usage of each of our daemons, by host and name.
@@ -41,16 +41,16 @@ class Footprint:
         files: those in /run of each host, with their numbers left out: another pid, another name.
     """
 
-    processes: Mapping[str, Usage]
+    processes: Mapping[str, ProcessUsage]
     rows: Mapping[str, int]
     taps: Mapping[str, frozenset[str]]
     files: Mapping[str, int]
 
 
-def measure(world: World) -> Footprint:
+def measure(world: World) -> ResourceUsage:
     """A lab's footprint now."""
     cloud = world.cloud
-    return Footprint(
+    return ResourceUsage(
         processes={
             f"{host.name}/{name}": _usage(pid)
             for host in cloud.hosts.values()
@@ -63,7 +63,7 @@ def measure(world: World) -> Footprint:
     )
 
 
-def grown(before: Footprint, after: Footprint) -> list[str]:
+def grown(before: ResourceUsage, after: ResourceUsage) -> list[str]:
     """What is more than before, in words."""
     wrong = []
     for name, was in before.processes.items():
@@ -96,7 +96,7 @@ def grown(before: Footprint, after: Footprint) -> list[str]:
     return wrong
 
 
-def table(before: Footprint, after: Footprint) -> Iterator[str]:
+def table(before: ResourceUsage, after: ResourceUsage) -> Iterator[str]:
     """What our daemons take, before and after, as lines."""
     for name, was in before.processes.items():
         now = after.processes.get(name, was)
@@ -107,10 +107,10 @@ def table(before: Footprint, after: Footprint) -> Iterator[str]:
     yield f"rows {sum(before.rows.values())} -> {sum(after.rows.values())}"
 
 
-def _usage(pid: int) -> Usage:
+def _usage(pid: int) -> ProcessUsage:
     folder = Path(f"/proc/{pid}")
     memory = _PAGES.search((folder / "status").read_text(encoding="utf-8"))
-    return Usage(
+    return ProcessUsage(
         pid=pid,
         files=len(list((folder / "fd").iterdir())),
         threads=len(list((folder / "task").iterdir())),

@@ -1,4 +1,4 @@
-"""The fault matrix as values: what breaks, how, during what, and what has to hold then. Pure."""
+"""The fault matrix as values: parts, faults, situations, and what has to hold afterwards. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Part(Enum):
-    """What breaks. Those of a hypervisor break on the one that a domain starts on, is destroyed on, or migrates to."""
+    """The part that fails; of a hypervisor, the one that a domain starts on, is destroyed on, or migrates to."""
 
     AGENT = "agent"
     LIBVIRTD = "libvirtd"
@@ -59,7 +59,7 @@ _CENTRAL = frozenset({Part.NB, Part.SB, Part.NORTHD, Part.CONTROL})
 
 
 class Fault(Enum):
-    """How it breaks."""
+    """The kind of failure."""
 
     KILL = "kill"
     PAUSE = "pause"
@@ -84,7 +84,7 @@ class Fault(Enum):
 
 
 class Situation(Enum):
-    """What goes on meanwhile."""
+    """The operation that is under way."""
 
     IDLE = "idle"
     START = "start"
@@ -93,7 +93,7 @@ class Situation(Enum):
 
 
 class Traffic(Enum):
-    """What becomes of the traffic to a guest on the hypervisor."""
+    """The expected traffic to a guest on the hypervisor."""
 
     KEPT = "kept"
     INTERRUPTED = "interrupted"

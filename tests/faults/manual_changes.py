@@ -1,14 +1,14 @@
-"""Somebody who writes into the northbound database by hand: beside our rows, and into them."""
+"""Manual changes of the northbound database: rows and keys beside ours, and changes of our own rows."""
 
 from __future__ import annotations
 
 from lab import Guest, LabError
 from lab.waiting import HANG
 from tests.cloud.world import Row, World
-from tests.faults.cells import Fault, Part
 from tests.faults.disturbance import Disturbance
+from tests.faults.invariants import differences
+from tests.faults.matrix import Fault, Part
 from tests.faults.observed import observe
-from tests.faults.wanted import differences
 
 SUBNET, ROUTER, OUTSIDE = "default", "gateway", "203.0.113.254"
 """The subnet and the router of the lab, and an address outside that guests reach."""
@@ -31,8 +31,8 @@ _CHANGED = {
 _NOTE, _CHASSIS, _STALE = "note", "gw9", "10.10.0.250"
 
 
-class Addition(Disturbance):
-    """What is somebody else's on our rows and beside them: it is there while the cell lasts, and has to stay.
+class ManualAddition(Disturbance):
+    """Keys and rows of somebody else on and beside our rows: they are there while the cell lasts, and have to stay.
 
     Args:
         world: the lab.
@@ -110,7 +110,7 @@ class Addition(Disturbance):
         return uuid if uuid and uuid in _nbctl(self._world, "get", *owner, column) else ""
 
 
-class Alteration(Disturbance):
+class ManualAlteration(Disturbance):
     """One of our own rows that is deleted or changed: it is reported, and repaired, and only then said to be.
 
     Args:
@@ -144,7 +144,7 @@ class Alteration(Disturbance):
         if self._row() != self._before:
             raise AssertionError(f"{self._table} is said to be repaired: {self._row()}, it was {self._before}")
         # Ports of guests go with their switch, and their agents look once a minute.
-        world.wait_for(lambda: not differences(observe(world.cloud)), "all to be as wanted")
+        world.wait_for(lambda: not differences(observe(world.cloud)), "all to be as expected")
 
     def wrong(self) -> list[str]:
         """What is still said to be wrong, or is; and what a guest lacks."""

@@ -7,9 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults import table
-from tests.faults.cells import CELLS, FAILURES, FOREIGN, OWN, SHORT, TRAFFIC, Cell, Fault, Part, Situation, Traffic
-from tests.faults.wanted import ObservedCloud, ObservedLease, ObservedPort, ObservedTap, RunningInterface, differences
+from tests.faults import results
+from tests.faults.invariants import (
+    ObservedCloud,
+    ObservedLease,
+    ObservedPort,
+    ObservedTap,
+    RunningInterface,
+    differences,
+)
+from tests.faults.matrix import CELLS, FAILURES, FOREIGN, OWN, SHORT, TRAFFIC, Cell, Fault, Part, Situation, Traffic
 
 INTERFACE = RunningInterface("hv1", "uuid1", "web1", "52:54:00:00:00:01", "vnet0")
 PORT = ObservedPort(
@@ -88,15 +95,15 @@ def test_what_differs_is_told(break_it: Callable[[ObservedCloud], ObservedCloud]
 
 def test_the_page_is_what_the_results_say() -> None:
     """Neither was written by hand."""
-    assert table.PAGE.read_text(encoding="utf-8") == table.render(table.read())
+    assert results.PAGE.read_text(encoding="utf-8") == results.render(results.read())
 
 
 def test_the_page_has_a_mark_for_each_cell() -> None:
     """Holds, does not and why, has not been run; and the same as another."""
     good, bad = Cell(Part.NB, Fault.CUT, Situation.IDLE), Cell(Part.OVS_DB, Fault.PAUSE, Situation.START)
-    page = table.render(
+    page = results.render(
         {
-            cell.name: table.Result(cell.name, wrong, "x")
+            cell.name: results.Result(cell.name, wrong, "x")
             for cell, wrong in ((good, ()), (bad, ("broken `so`\nand so",)))
         }
     )
