@@ -1,4 +1,4 @@
-"""Methods of the API by their full names, and which of them read."""
+"""Methods of the API by their full names, which of them read, and who may call each."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 from ovnhook.api.grpc.health.v1 import health_pb2
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2
 from ovnhook.api.protos import PROTOS
+from ovnhook.control.service import rules
+from ovnhook.control.services.served import NEWCOMERS, SERVICES
 
 METHODS = {
     f"/{service.full_name}/{method.name}"
@@ -14,4 +16,5 @@ METHODS = {
     for service in proto.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
+RULES = rules([*SERVICES, NEWCOMERS])
 READING = re.compile(r".*/(Get|List|Watch|Check|ServerReflectionInfo)\w*")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from ovnhook.api import hints, messages
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, OvnhookError
 from ovnhook.control.admission import SEND, Admission, Call, CallKind
-from ovnhook.control.roles import NOBODY, RULES, Identify, Rule, counted_as
+from ovnhook.control.roles import NOBODY, Identify, Rule, counted_as
 from ovnhook.pki.x509 import Subject
 
 _log = logging.getLogger(__name__)
@@ -45,11 +45,13 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
     counted, before its message is waited for.
 
     Args:
+        rules: who may call each method, by the name that gRPC calls it.
         identify: says who calls.
         admission: lets calls in.
     """
 
-    def __init__(self, identify: Identify, admission: Admission) -> None:
+    def __init__(self, rules: Mapping[str, Rule], identify: Identify, admission: Admission) -> None:
+        self._rules = rules
         self._identify = identify
         self._admission = admission
 
@@ -65,7 +67,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         else:
             make, serve = grpc.stream_unary_rpc_method_handler, self._answer
         return make(
-            partial(serve, name, RULES.get(name, NOBODY), handler),
+            partial(serve, name, self._rules.get(name, NOBODY), handler),
             request_deserializer=_lenient(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )

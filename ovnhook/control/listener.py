@@ -18,6 +18,7 @@ from ovnhook.control import probe, tcp
 from ovnhook.control.admission import HALF_OPEN, Admission, CallKind, Limit
 from ovnhook.control.calls import CallInterceptor
 from ovnhook.control.roles import Identify
+from ovnhook.control.service import Service, rules
 
 LONG = 8
 """How many calls of a listener that may take long there may be at a time."""
@@ -54,9 +55,6 @@ _OPTIONS_OF_TCP = [
     ("grpc.max_concurrent_streams", sum(EACH.values())),  # of one connection: a client's own queue, not an error
 ]
 
-Services = Sequence[Callable[[grpc.Server], None]]
-"""What adds services to a server."""
-
 
 class Listener:
     """Serves from when it is started until it is stopped.
@@ -76,7 +74,7 @@ class Listener:
     def __init__(
         self,
         where: str,
-        services: Services,
+        services: Sequence[Service],
         identify: Identify,
         limits: dict[CallKind, Limit],
         bind: Callable[[grpc.Server], None],
@@ -92,12 +90,12 @@ class Listener:
         )
         self._server = grpc.server(
             self._threads,
-            interceptors=[CallInterceptor(identify, self.admission)],
+            interceptors=[CallInterceptor(rules(services), identify, self.admission)],
             options=[*_OPTIONS, *options],
             maximum_concurrent_rpcs=_QUEUE,
         )
-        for add in services:
-            add(self._server)
+        for one in services:
+            one.add_to(self._server)
         self._bind = bind
         self._tls = tls
         self._probed = probed
@@ -121,7 +119,7 @@ class Listener:
         self._threads.shutdown(wait=False)
 
 
-def of_root(path: Path, services: Services, identify: Identify) -> Listener:
+def of_root(path: Path, services: Sequence[Service], identify: Identify) -> Listener:
     """The listener on the unix socket, which root alone may open.
 
     Args:
@@ -146,7 +144,7 @@ def of_root(path: Path, services: Services, identify: Identify) -> Listener:
     return Listener(str(path), services, identify, limits, bind, half_open=None)
 
 
-def of_clients(config: Config, services: Services, identify: Identify) -> Listener:
+def of_clients(config: Config, services: Sequence[Service], identify: Identify) -> Listener:
     """The listener at ``listen`` of the configuration, for clients with a certificate.
 
     Args:
@@ -166,7 +164,7 @@ def of_clients(config: Config, services: Services, identify: Identify) -> Listen
     return Listener(config.listen, services, identify, limits, bind, tls, options)
 
 
-def of_newcomers(config: Config, services: Services, identify: Identify) -> Listener:
+def of_newcomers(config: Config, services: Sequence[Service], identify: Identify) -> Listener:
     """The listener at ``enrolment`` of the configuration, for hosts that have no certificate yet.
 
     Args:

@@ -1,7 +1,4 @@
-"""Who may call what: the role that a client's certificate says, and a rule for each method.
-
-A method without a rule is refused to everybody.
-"""
+"""Who may call what: the role that a client's certificate says, and the rules that services choose from."""
 
 from __future__ import annotations
 
@@ -67,46 +64,7 @@ OWN = Rule(frozenset(ROLES), told=True)
 ANYBODY = Rule(frozenset(ROLES))
 
 NOBODY = Rule(frozenset())
-
-RULES = {
-    "/grpc.health.v1.Health/Check": READS,
-    "/grpc.health.v1.Health/Watch": READS,
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": READS,
-    "/ovnhook.v1.Attachments/Attach": CHANGES_OF_A_HOST,
-    "/ovnhook.v1.Attachments/Detach": CHANGES_OF_A_HOST,
-    "/ovnhook.v1.Certificates/CreateToken": CHANGES,
-    "/ovnhook.v1.Certificates/IssueCertificate": CHANGES,
-    "/ovnhook.v1.Certificates/ListCertificates": READS,
-    "/ovnhook.v1.Certificates/RenewCertificate": OWN,
-    "/ovnhook.v1.Certificates/RevokeCertificate": CHANGES,
-    "/ovnhook.v1.Changes/WatchChanges": READS,
-    "/ovnhook.v1.Enrolment/Enrol": ANYBODY,
-    "/ovnhook.v1.FloatingIps/CreateFloatingIp": CHANGES,
-    "/ovnhook.v1.FloatingIps/DeleteFloatingIp": CHANGES,
-    "/ovnhook.v1.FloatingIps/ListFloatingIps": READS,
-    "/ovnhook.v1.Leases/ListLeases": READS,
-    "/ovnhook.v1.Leases/ReleaseLease": CHANGES,
-    "/ovnhook.v1.Nodes/GetNode": READS,
-    "/ovnhook.v1.Nodes/ListNodes": READS,
-    "/ovnhook.v1.Nodes/RemoveNode": CHANGES_AND_WAITS,
-    "/ovnhook.v1.Ports/CreatePort": CHANGES_OF_A_HOST,
-    "/ovnhook.v1.Ports/DeletePort": CHANGES_OF_A_HOST,
-    "/ovnhook.v1.Ports/GetPort": READS,
-    "/ovnhook.v1.Ports/ListPorts": READS,
-    "/ovnhook.v1.Routers/CreateRouter": CHANGES,
-    "/ovnhook.v1.Routers/DeleteRouter": CHANGES,
-    "/ovnhook.v1.Routers/GetRouter": READS,
-    "/ovnhook.v1.Routers/ListRouters": READS,
-    "/ovnhook.v1.Routers/MoveGateway": CHANGES_AND_WAITS,
-    "/ovnhook.v1.Routers/UpdateRouter": CHANGES,
-    "/ovnhook.v1.Status/GetStatus": READS_AND_WAITS,
-    "/ovnhook.v1.Subnets/CreateSubnet": CHANGES,
-    "/ovnhook.v1.Subnets/DeleteSubnet": CHANGES,
-    "/ovnhook.v1.Subnets/GetSubnet": READS,
-    "/ovnhook.v1.Subnets/ListSubnets": READS,
-    "/ovnhook.v1.Subnets/UpdateSubnet": CHANGES,
-}
-"""The rule of each method, by the name that gRPC calls it."""
+"""The rule of a method that has none."""
 
 
 def caller_of(context: grpc.ServicerContext) -> Subject:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -12,22 +12,6 @@ from typing import TextIO
 
 from netaddr import IPNetwork
 
-from ovnhook.api.grpc.health.v1 import health_pb2, health_pb2_grpc
-from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from ovnhook.api.protos import PROTOS
-from ovnhook.api.v1 import (
-    attachments_pb2_grpc,
-    certificates_pb2_grpc,
-    changes_pb2_grpc,
-    enrolment_pb2_grpc,
-    floating_ips_pb2_grpc,
-    leases_pb2_grpc,
-    nodes_pb2_grpc,
-    ports_pb2_grpc,
-    routers_pb2_grpc,
-    status_pb2_grpc,
-    subnets_pb2_grpc,
-)
 from ovnhook.base.config import Config
 from ovnhook.base.errors import OvnhookError
 from ovnhook.base.liveness import Liveness
@@ -36,19 +20,8 @@ from ovnhook.control.gateways import Gateways
 from ovnhook.control.guard import Remotes
 from ovnhook.control.loop import Loop
 from ovnhook.control.repairs import Repairs
-from ovnhook.control.services.attachments import Attachments
-from ovnhook.control.services.certificates import Certificates
-from ovnhook.control.services.enrolment import Enrolment
-from ovnhook.control.services.floating_ips import FloatingIps
-from ovnhook.control.services.health import Health
-from ovnhook.control.services.leases import Leases
-from ovnhook.control.services.nodes import Nodes
-from ovnhook.control.services.ports import Ports
-from ovnhook.control.services.reflection import Reflection
-from ovnhook.control.services.routers import Routers
-from ovnhook.control.services.status import Status
-from ovnhook.control.services.subnets import Subnets
-from ovnhook.control.services.watches import Changes
+from ovnhook.control.service import Dependencies
+from ovnhook.control.services.served import NEWCOMERS, SERVICES
 from ovnhook.control.trust import Trust
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
@@ -57,7 +30,6 @@ from ovnhook.databases.vswitch import Vswitch
 from ovnhook.engine import underlay
 from ovnhook.engine.attach import Attachment
 from ovnhook.ovsdb import tls
-from ovnhook.pki.members import Members
 
 _PROBE = 5.0  # seconds between two calls of our own listeners
 _SWEEP = 1.0  # seconds between two looks for calls that are overdue
@@ -92,19 +64,14 @@ class ControlServer:
         is_own = (config.northbound, config.southbound) == (Config.northbound, Config.southbound)
         databases = self._northbound.database, self._southbound.database
         self._remotes = Remotes(*databases, Path(config.authority)) if self._trust and is_own else None
-        self._changes = Changes(config.northbound)
-        protos = (*PROTOS, health_pb2, reflection_pb2)
-        found = [one.full_name for proto in protos for one in proto.DESCRIPTOR.services_by_name.values()]
-        names = [one for one in found if one != "ovnhook.v1.Enrolment"]
-        self._health = Health(self._northbound, names)
-        services = self._services(names)
-        self._listeners = [listener.of_root(path, services, roles.caller_of)]
+        found = self._dependencies()
+        self._services = [one.of(found) for one in SERVICES]
+        self._listeners = [listener.of_root(path, self._services, roles.caller_of)]
         if config.listen:
-            identify = partial(roles.trusted_caller_of, self._members) if self._trust else roles.caller_of
-            self._listeners.append(listener.of_clients(config, services, identify))
+            identify = partial(roles.trusted_caller_of, found.members) if self._trust else roles.caller_of
+            self._listeners.append(listener.of_clients(config, self._services, identify))
         if self._trust and config.enrolment:
-            add = partial(enrolment_pb2_grpc.add_EnrolmentServicer_to_server, Enrolment(self._trust))
-            self._listeners.append(listener.of_newcomers(config, [add], roles.anybody))
+            self._listeners.append(listener.of_newcomers(config, [NEWCOMERS.of(found)], roles.anybody))
         self._loops = [self._gateways.loop, self._repairs.loop, Loop("sweeper", self._sweep, _SWEEP)]
         self._loops += [one.loop for one in (self._trust, self._remotes) if one]
         self._loops += [self._trust.prober] if self._trust else []
@@ -114,41 +81,20 @@ class ControlServer:
         self._prober = Loop("prober", self._probe, _PROBE)
         self._started = ExitStack()
 
-    def _services(self, names: Sequence[str]) -> listener.Services:
-        """What clients are served."""
-        northbound, southbound, vswitch, config = self._northbound, self._southbound, self._vswitch, self._config
-        carried = partial(underlay.of_cloud, southbound.mtus, vswitch)
-        attachment = Attachment(northbound, IPNetwork(config.isolated_pool), carried)
-        attachments = Attachments(attachment, southbound, config.integration_bridge)
-        certificates = Certificates(self._trust, config)
-        routers = Routers(northbound, southbound, self._gateways.look, self._repairs)
-        seen = self._members, self._trust.packets if self._trust else None, self._remotes
-        status = Status(northbound, southbound, *seen, self._gateways, self._repairs)
-        return [
-            partial(
-                subnets_pb2_grpc.add_SubnetsServicer_to_server, Subnets(northbound, southbound, carried, self._repairs)
-            ),
-            partial(routers_pb2_grpc.add_RoutersServicer_to_server, routers),
-            partial(
-                floating_ips_pb2_grpc.add_FloatingIpsServicer_to_server,
-                FloatingIps(northbound, self._repairs),
-            ),
-            partial(leases_pb2_grpc.add_LeasesServicer_to_server, Leases(northbound)),
-            partial(attachments_pb2_grpc.add_AttachmentsServicer_to_server, attachments),
-            partial(ports_pb2_grpc.add_PortsServicer_to_server, Ports(northbound, attachment, attachments)),
-            partial(
-                nodes_pb2_grpc.add_NodesServicer_to_server, Nodes(northbound, southbound, attachment, certificates)
-            ),
-            partial(status_pb2_grpc.add_StatusServicer_to_server, status),
-            partial(certificates_pb2_grpc.add_CertificatesServicer_to_server, certificates),
-            partial(changes_pb2_grpc.add_ChangesServicer_to_server, self._changes),
-            partial(health_pb2_grpc.add_HealthServicer_to_server, self._health),
-            partial(reflection_pb2_grpc.add_ServerReflectionServicer_to_server, Reflection(names)),
-        ]
-
-    def _members(self) -> Members:
-        """Who is let in, as far as it is known."""
-        return self._trust.members if self._trust else Members()
+    def _dependencies(self) -> Dependencies:
+        carried = partial(underlay.of_cloud, self._southbound.mtus, self._vswitch)
+        return Dependencies(
+            config=self._config,
+            northbound=self._northbound,
+            southbound=self._southbound,
+            carried=carried,
+            attachment=Attachment(self._northbound, IPNetwork(self._config.isolated_pool), carried),
+            gateways=self._gateways,
+            repairs=self._repairs,
+            trust=self._trust,
+            remotes=self._remotes,
+            names=tuple(one.NAME for one in SERVICES),
+        )
 
     def start(self) -> None:
         """Serve. If that fails, nothing of it goes on.
@@ -169,8 +115,8 @@ class ControlServer:
             for one in self._listeners:
                 one.start()
                 started.callback(one.stop)
-            started.callback(self._changes.stop)
-            started.callback(self._health.stop)
+            for service in self._services:
+                started.callback(service.stop)
             started.callback(self._prober.stop)
             self._prober.start()
             self._started = started.pop_all()

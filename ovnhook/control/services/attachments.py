@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
+import grpc
+
 from ovnhook.api.v1 import attachments_pb2 as api
-from ovnhook.api.v1 import ports_pb2
+from ovnhook.api.v1 import attachments_pb2_grpc, ports_pb2
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InUse, NotFound
-from ovnhook.control.roles import check_host
+from ovnhook.control.roles import CHANGES_OF_A_HOST, Rule, check_host
+from ovnhook.control.service import Dependencies, Service
 from ovnhook.databases.southbound import Southbound
 from ovnhook.domains import clientdomain
 from ovnhook.domains.choice import Placement
@@ -19,7 +25,7 @@ from ovnhook.pki.x509 import NODE, Subject
 from ovnhook.resources.port.values import Owner
 
 
-class Attachments:
+class Attachments(Service):
     """Attaches and detaches domains that are not libvirt's.
 
     Args:
@@ -28,10 +34,25 @@ class Attachments:
         bridge: name of the hosts' integration bridge.
     """
 
+    NAME = "ovnhook.v1.Attachments"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "Attach": CHANGES_OF_A_HOST,
+        "Detach": CHANGES_OF_A_HOST,
+    }
+
     def __init__(self, attachment: Attachment, southbound: Southbound, bridge: str) -> None:
         self._attachment = attachment
         self._southbound = southbound
         self._bridge = bridge
+
+    @classmethod
+    def of(cls, found: Dependencies) -> Self:
+        """See Service."""
+        return cls(found.attachment, found.southbound, found.config.integration_bridge)
+
+    def add_to(self, server: grpc.Server) -> None:
+        """See Service."""
+        attachments_pb2_grpc.add_AttachmentsServicer_to_server(self, server)
 
     def Attach(self, request: api.AttachRequest, deadline: Deadline, caller: Subject) -> api.AttachResponse:
         """Give every interface its port and its addresses."""

@@ -5,13 +5,20 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import ClassVar, Self
+
+import grpc
 
 from ovnhook.api.v1 import certificates_pb2 as api
+from ovnhook.api.v1 import certificates_pb2_grpc
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound
 from ovnhook.control.pages import page
+from ovnhook.control.roles import CHANGES, OWN, READS, Rule
+from ovnhook.control.service import Dependencies, Service
 from ovnhook.control.trust import Trust
 from ovnhook.pki import members, x509
 from ovnhook.pki import token as tokens
@@ -23,7 +30,7 @@ _log = logging.getLogger(__name__)
 _PROBE = 1.0  # seconds that a control host may take to let us connect
 
 
-class Certificates:
+class Certificates(Service):
     """Makes tokens and certificates, and takes them back.
 
     Args:
@@ -31,9 +38,27 @@ class Certificates:
         config: where hosts join.
     """
 
+    NAME = "ovnhook.v1.Certificates"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "CreateToken": CHANGES,
+        "IssueCertificate": CHANGES,
+        "RenewCertificate": OWN,
+        "ListCertificates": READS,
+        "RevokeCertificate": CHANGES,
+    }
+
     def __init__(self, trust: Trust | None, config: Config) -> None:
         self._trust = trust
         self._config = config
+
+    @classmethod
+    def of(cls, found: Dependencies) -> Self:
+        """See Service."""
+        return cls(found.trust, found.config)
+
+    def add_to(self, server: grpc.Server) -> None:
+        """See Service."""
+        certificates_pb2_grpc.add_CertificatesServicer_to_server(self, server)
 
     def CreateToken(self, request: api.CreateTokenRequest, deadline: Deadline) -> api.CreateTokenResponse:
         """Invite a host."""

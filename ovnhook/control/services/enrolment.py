@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
+import grpc
 
 from ovnhook.api.v1 import enrolment_pb2 as api
+from ovnhook.api.v1 import enrolment_pb2_grpc
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import NotFound, PermissionDenied
+from ovnhook.base.errors import InvalidConfig, NotFound, PermissionDenied
+from ovnhook.control.roles import ANYBODY, Rule
+from ovnhook.control.service import Dependencies, Service
 from ovnhook.control.trust import Trust
 from ovnhook.pki import members, x509
 from ovnhook.pki import token as tokens
@@ -15,15 +22,31 @@ from ovnhook.pki import token as tokens
 _log = logging.getLogger(__name__)
 
 
-class Enrolment:
+class Enrolment(Service):
     """Lets hosts in that have a token.
 
     Args:
         trust: knows who is let in.
     """
 
+    NAME = "ovnhook.v1.Enrolment"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "Enrol": ANYBODY,
+    }
+
     def __init__(self, trust: Trust) -> None:
         self._trust = trust
+
+    @classmethod
+    def of(cls, found: Dependencies) -> Self:
+        """See Service."""
+        if found.trust is None:
+            raise InvalidConfig("hosts can't join without a certificate authority", "ovnhook node init --control")
+        return cls(found.trust)
+
+    def add_to(self, server: grpc.Server) -> None:
+        """See Service."""
+        enrolment_pb2_grpc.add_EnrolmentServicer_to_server(self, server)
 
     def Enrol(self, request: api.EnrolRequest, deadline: Deadline) -> api.EnrolResponse:
         """Let a host in; the token is used up with that."""

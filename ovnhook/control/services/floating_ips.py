@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
+import grpc
+
 from ovnhook.api.v1 import floating_ips_pb2 as api
+from ovnhook.api.v1 import floating_ips_pb2_grpc
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NotFound
 from ovnhook.control.changes import carry_out
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
+from ovnhook.control.roles import CHANGES, READS, Rule
+from ovnhook.control.service import Dependencies, Service
 from ovnhook.databases.northbound import Northbound
 from ovnhook.resources.changes import Change
 from ovnhook.resources.floating_ip import rules as floating_ip_rules
@@ -16,7 +24,7 @@ from ovnhook.resources.floating_ip.values import Floating
 from ovnhook.resources.router import rules as router_rules
 
 
-class FloatingIps:
+class FloatingIps(Service):
     """Makes, shows and deletes floating IPs.
 
     Args:
@@ -24,9 +32,25 @@ class FloatingIps:
         repairs: repairs rows that a change builds on.
     """
 
+    NAME = "ovnhook.v1.FloatingIps"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "CreateFloatingIp": CHANGES,
+        "ListFloatingIps": READS,
+        "DeleteFloatingIp": CHANGES,
+    }
+
     def __init__(self, northbound: Northbound, repairs: Repairs) -> None:
         self._northbound = northbound
         self._repairs = repairs
+
+    @classmethod
+    def of(cls, found: Dependencies) -> Self:
+        """See Service."""
+        return cls(found.northbound, found.repairs)
+
+    def add_to(self, server: grpc.Server) -> None:
+        """See Service."""
+        floating_ips_pb2_grpc.add_FloatingIpsServicer_to_server(self, server)
 
     def CreateFloatingIp(self, request: api.CreateFloatingIpRequest, deadline: Deadline) -> api.FloatingIp:
         """Let an address outside lead to an interface; succeed where it does already."""

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from typing import ClassVar, Self
 
 import grpc
 
 from ovnhook.api.grpc.health.v1 import health_pb2 as api
+from ovnhook.api.grpc.health.v1 import health_pb2_grpc
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NotFound, OvnhookError
+from ovnhook.control.roles import READS, Rule
+from ovnhook.control.service import Dependencies, Service
 from ovnhook.databases.northbound import Northbound
 
 _PATIENCE = 2.0  # seconds that the database has to answer
 _PAUSE = 2.0  # seconds between two looks of a watch
 
 
-class Health:
+class Health(Service):
     """Tells the health of the server and of each service, which is the same.
 
     Args:
@@ -24,10 +28,25 @@ class Health:
         services: their full names.
     """
 
+    NAME = "grpc.health.v1.Health"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "Check": READS,
+        "Watch": READS,
+    }
+
     def __init__(self, northbound: Northbound, services: Collection[str]) -> None:
         self._northbound = northbound
         self._services = {"", *services}
         self._stop = threading.Event()
+
+    @classmethod
+    def of(cls, found: Dependencies) -> Self:
+        """See Service."""
+        return cls(found.northbound, found.names)
+
+    def add_to(self, server: grpc.Server) -> None:
+        """See Service."""
+        health_pb2_grpc.add_HealthServicer_to_server(self, server)
 
     def Check(self, request: api.HealthCheckRequest, _context: grpc.ServicerContext) -> api.HealthCheckResponse:
         """How it is now."""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Self
 
+import grpc
 from netaddr import IPAddress
 
 from ovnhook.api.v1 import leases_pb2 as api
+from ovnhook.api.v1 import leases_pb2_grpc
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, NotFound
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
+from ovnhook.control.roles import CHANGES, READS, Rule
+from ovnhook.control.service import Dependencies, Service
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import plan
 from ovnhook.engine.commit import repeat
@@ -27,15 +32,30 @@ _log = logging.getLogger(__name__)
 _LISTED = 10  # addresses that a refusal lists
 
 
-class Leases:
+class Leases(Service):
     """Shows leases, and gives back those whose domain does not run.
 
     Args:
         northbound: where they are.
     """
 
+    NAME = "ovnhook.v1.Leases"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "ListLeases": READS,
+        "ReleaseLease": CHANGES,
+    }
+
     def __init__(self, northbound: Northbound) -> None:
         self._northbound = northbound
+
+    @classmethod
+    def of(cls, found: Dependencies) -> Self:
+        """See Service."""
+        return cls(found.northbound)
+
+    def add_to(self, server: grpc.Server) -> None:
+        """See Service."""
+        leases_pb2_grpc.add_LeasesServicer_to_server(self, server)
 
     def ListLeases(self, request: api.ListLeasesRequest, deadline: Deadline) -> api.ListLeasesResponse:
         """Show them, in pages."""

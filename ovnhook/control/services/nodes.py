@@ -6,13 +6,19 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar, Self
+
+import grpc
 
 from ovnhook.api.v1 import nodes_pb2 as api
+from ovnhook.api.v1 import nodes_pb2_grpc
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InUse, NotFound, Unavailable
 from ovnhook.base.text import quoted
 from ovnhook.control.cuts import refuse_removal
 from ovnhook.control.pages import page
+from ovnhook.control.roles import CHANGES_AND_WAITS, READS, Rule
+from ovnhook.control.service import Dependencies, Service
 from ovnhook.control.services.certificates import Certificates
 from ovnhook.databases import inventory
 from ovnhook.databases.northbound import Northbound
@@ -44,7 +50,7 @@ class Around:
     active: Mapping[str, str] = field(default_factory=dict)
 
 
-class Nodes:
+class Nodes(Service):
     """Shows hosts, and forgets those that are gone.
 
     Args:
@@ -54,6 +60,13 @@ class Nodes:
         certificates: lets one in no more.
     """
 
+    NAME = "ovnhook.v1.Nodes"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "ListNodes": READS,
+        "GetNode": READS,
+        "RemoveNode": CHANGES_AND_WAITS,
+    }
+
     def __init__(
         self, northbound: Northbound, southbound: Southbound, attachment: Attachment, certificates: Certificates
     ) -> None:
@@ -61,6 +74,15 @@ class Nodes:
         self._southbound = southbound
         self._attachment = attachment
         self._certificates = certificates
+
+    @classmethod
+    def of(cls, found: Dependencies) -> Self:
+        """See Service."""
+        return cls(found.northbound, found.southbound, found.attachment, Certificates.of(found))
+
+    def add_to(self, server: grpc.Server) -> None:
+        """See Service."""
+        nodes_pb2_grpc.add_NodesServicer_to_server(self, server)
 
     def ListNodes(self, request: api.ListNodesRequest, deadline: Deadline) -> api.ListNodesResponse:
         """Show them, in pages."""

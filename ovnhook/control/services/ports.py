@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import ClassVar, Self
 
+import grpc
 from netaddr import IPAddress
 
-from ovnhook.api.v1 import attachments_pb2
+from ovnhook.api.v1 import attachments_pb2, ports_pb2_grpc
 from ovnhook.api.v1 import ports_pb2 as api
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, InUse, NotFound
 from ovnhook.base.text import quoted
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
-from ovnhook.control.roles import check_host
+from ovnhook.control.roles import CHANGES_OF_A_HOST, READS, Rule, check_host
+from ovnhook.control.service import Dependencies, Service
 from ovnhook.control.services.attachments import Attachments
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.values import InterfaceRequest
@@ -25,7 +28,7 @@ from ovnhook.resources.port.values import Owner, Port
 from ovnhook.resources.subnet.rules import find
 
 
-class Ports:
+class Ports(Service):
     """Shows ports, and makes and deletes those that are not libvirt's.
 
     Args:
@@ -34,10 +37,27 @@ class Ports:
         attachments: checks what is to be attached.
     """
 
+    NAME = "ovnhook.v1.Ports"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "ListPorts": READS,
+        "GetPort": READS,
+        "CreatePort": CHANGES_OF_A_HOST,
+        "DeletePort": CHANGES_OF_A_HOST,
+    }
+
     def __init__(self, northbound: Northbound, attachment: Attachment, attachments: Attachments) -> None:
         self._northbound = northbound
         self._attachment = attachment
         self._attachments = attachments
+
+    @classmethod
+    def of(cls, found: Dependencies) -> Self:
+        """See Service."""
+        return cls(found.northbound, found.attachment, Attachments.of(found))
+
+    def add_to(self, server: grpc.Server) -> None:
+        """See Service."""
+        ports_pb2_grpc.add_PortsServicer_to_server(self, server)
 
     def ListPorts(self, request: api.ListPortsRequest, deadline: Deadline) -> api.ListPortsResponse:
         """Show them, in pages."""

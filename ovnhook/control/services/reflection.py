@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, ClassVar, Self
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2 as api
+from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2_grpc
+from ovnhook.control.roles import READS, Rule
+from ovnhook.control.service import Dependencies, Service
 
 
-class Reflection:
+class Reflection(Service):
     """Tells the protos of what is served.
 
     Args:
         services: their full names.
     """
 
+    NAME = "grpc.reflection.v1alpha.ServerReflection"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "ServerReflectionInfo": READS,
+    }
+
     def __init__(self, services: Collection[str]) -> None:
         self._services = sorted(services)
         self._pool = descriptor_pool.Default()
+
+    @classmethod
+    def of(cls, found: Dependencies) -> Self:
+        """See Service."""
+        return cls(found.names)
+
+    def add_to(self, server: grpc.Server) -> None:
+        """See Service."""
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(self, server)
 
     def ServerReflectionInfo(
         self, requests: Iterator[api.ServerReflectionRequest], _context: grpc.ServicerContext

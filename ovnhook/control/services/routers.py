@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Self
 from uuid import uuid4
 
+import grpc
+
 from ovnhook.api.v1 import routers_pb2 as api
+from ovnhook.api.v1 import routers_pb2_grpc
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, Unavailable
@@ -16,6 +20,8 @@ from ovnhook.control.changes import carry_out
 from ovnhook.control.cuts import refuse_cuts
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
+from ovnhook.control.roles import CHANGES, CHANGES_AND_WAITS, READS, Rule
+from ovnhook.control.service import Dependencies, Service
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.resources.changes import Change
@@ -30,7 +36,7 @@ _FLOWS_PATIENCE = 5.0  # seconds that a host has to tell that it is ready
 _PATIENCE = 2.0  # seconds that the southbound database has, which only tells what is shown
 
 
-class Routers:
+class Routers(Service):
     """Makes, shows, sets and deletes routers.
 
     Args:
@@ -40,6 +46,16 @@ class Routers:
         repairs: repairs rows that a change builds on.
     """
 
+    NAME = "ovnhook.v1.Routers"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "CreateRouter": CHANGES,
+        "GetRouter": READS,
+        "ListRouters": READS,
+        "UpdateRouter": CHANGES,
+        "MoveGateway": CHANGES_AND_WAITS,
+        "DeleteRouter": CHANGES,
+    }
+
     def __init__(
         self, northbound: Northbound, southbound: Southbound, on_change: Callable[[Deadline], None], repairs: Repairs
     ) -> None:
@@ -47,6 +63,15 @@ class Routers:
         self._southbound = southbound
         self._on_change = on_change
         self._repairs = repairs
+
+    @classmethod
+    def of(cls, found: Dependencies) -> Self:
+        """See Service."""
+        return cls(found.northbound, found.southbound, found.gateways.look, found.repairs)
+
+    def add_to(self, server: grpc.Server) -> None:
+        """See Service."""
+        routers_pb2_grpc.add_RoutersServicer_to_server(self, server)
 
     def CreateRouter(self, request: api.CreateRouterRequest, deadline: Deadline) -> api.Router:
         """Make a router; succeed where it is there already."""

@@ -8,9 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import ClassVar, Self, TypeVar
+
+import grpc
 
 from ovnhook.api.v1 import status_pb2 as api
+from ovnhook.api.v1 import status_pb2_grpc
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NewerFormat, OvnhookError, Unavailable
@@ -19,6 +22,8 @@ from ovnhook.control.gateways import Gateways
 from ovnhook.control.guard import Remotes
 from ovnhook.control.packets import Packets
 from ovnhook.control.repairs import Repairs
+from ovnhook.control.roles import READS_AND_WAITS, Rule
+from ovnhook.control.service import Dependencies, Service
 from ovnhook.control.services.nodes import Around, message
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
@@ -79,7 +84,7 @@ class _Measured:
     errors: Mapping[str, str] = field(default_factory=dict)
 
 
-class Status:
+class Status(Service):
     """Tells whether all is well.
 
     Args:
@@ -91,6 +96,11 @@ class Status:
         gateways: sets the routers' gateways, and says where it can't.
         repairs: finds rows that were deleted or changed.
     """
+
+    NAME = "ovnhook.v1.Status"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "GetStatus": READS_AND_WAITS,
+    }
 
     def __init__(
         self,
@@ -111,6 +121,23 @@ class Status:
         self._remotes = remotes
         self._gateways = gateways
         self._repairs = repairs
+
+    @classmethod
+    def of(cls, found: Dependencies) -> Self:
+        """See Service."""
+        return cls(
+            found.northbound,
+            found.southbound,
+            found.members,
+            found.trust.packets if found.trust else None,
+            found.remotes,
+            found.gateways,
+            found.repairs,
+        )
+
+    def add_to(self, server: grpc.Server) -> None:
+        """See Service."""
+        status_pb2_grpc.add_StatusServicer_to_server(self, server)
 
     def GetStatus(self, request: api.GetStatusRequest, deadline: Deadline, caller: Subject) -> api.GetStatusResponse:
         """Ask and judge; what can't be read is a problem among others.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Self
 from uuid import UUID
 
+import grpc
+
 from ovnhook.api.v1 import subnets_pb2 as api
+from ovnhook.api.v1 import subnets_pb2_grpc
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, Unavailable
@@ -14,6 +18,8 @@ from ovnhook.control.changes import carry_out
 from ovnhook.control.cuts import refuse_cuts
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
+from ovnhook.control.roles import CHANGES, READS, Rule
+from ovnhook.control.service import Dependencies, Service
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.resources.changes import Change
@@ -31,7 +37,7 @@ _LISTS = ("ranges", "dns")
 _PATIENCE = 2.0  # seconds that the southbound database has, which only tells what is shown
 
 
-class Subnets:
+class Subnets(Service):
     """Makes, shows, sets and deletes subnets.
 
     Args:
@@ -40,6 +46,15 @@ class Subnets:
         carried: tells the underlay, by a deadline.
         repairs: repairs rows that a change builds on.
     """
+
+    NAME = "ovnhook.v1.Subnets"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "CreateSubnet": CHANGES,
+        "GetSubnet": READS,
+        "ListSubnets": READS,
+        "UpdateSubnet": CHANGES,
+        "DeleteSubnet": CHANGES,
+    }
 
     def __init__(
         self,
@@ -52,6 +67,15 @@ class Subnets:
         self._southbound = southbound
         self._carried = carried
         self._repairs = repairs
+
+    @classmethod
+    def of(cls, found: Dependencies) -> Self:
+        """See Service."""
+        return cls(found.northbound, found.southbound, found.carried, found.repairs)
+
+    def add_to(self, server: grpc.Server) -> None:
+        """See Service."""
+        subnets_pb2_grpc.add_SubnetsServicer_to_server(self, server)
 
     def CreateSubnet(self, request: api.CreateSubnetRequest, deadline: Deadline) -> api.Subnet:
         """Make a subnet; succeed where it is there already."""

@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import ClassVar, Self
 
 import grpc
 
 from ovnhook.api.v1 import changes_pb2 as api
+from ovnhook.api.v1 import changes_pb2_grpc
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Exhausted, InvalidRequest, OvnhookError, Unavailable
 from ovnhook.control.calls import patience
+from ovnhook.control.roles import READS, Rule
+from ovnhook.control.service import Dependencies, Service
 from ovnhook.control.view import TABLES, View
 from ovnhook.ovsdb.replica import Replica
 
@@ -30,18 +34,32 @@ _FIELDS = {
 }
 
 
-class Changes:
+class Changes(Service):
     """Tells watchers what changes. The database is followed while there are any, once for all of them.
 
     Args:
         remotes: of the northbound database.
     """
 
+    NAME = "ovnhook.v1.Changes"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "WatchChanges": READS,
+    }
+
     def __init__(self, remotes: str) -> None:
         self._remotes = remotes
         self._lock = threading.Lock()
         self._feed: _Feed | None = None
         self._stopped = False
+
+    @classmethod
+    def of(cls, found: Dependencies) -> Self:
+        """See Service."""
+        return cls(found.config.northbound)
+
+    def add_to(self, server: grpc.Server) -> None:
+        """See Service."""
+        changes_pb2_grpc.add_ChangesServicer_to_server(self, server)
 
     def WatchChanges(self, request: api.WatchChangesRequest, context: grpc.ServicerContext) -> Iterator[api.Change]:
         """Tell changes until the client, or the service, ends."""

@@ -22,6 +22,7 @@ from ovnhook.control.services import certificates
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki.keyfiles import Files
 from tests.database.control_host import ControlHost, cloud
+from tests.methods import RULES
 
 __all__ = ["cloud"]  # the fixture
 
@@ -163,7 +164,7 @@ def test_what_the_proto_says() -> None:
     names = levels.fields_by_name["idempotency_level"].enum_type.values_by_number
     found = {name: names[method.GetOptions().idempotency_level].name for name, method in METHODS.items()}
     looking = (roles.READS, roles.READS_AND_WAITS)
-    reads = {name for name in METHODS if any(roles.RULES[name] is rule for rule in looking)}
+    reads = {name for name in METHODS if any(RULES[name] is rule for rule in looking)}
     assert {name for name, level in found.items() if level == "NO_SIDE_EFFECTS"} == reads
     unsafe = {name.rpartition("/")[2] for name, level in found.items() if level == "IDEMPOTENCY_UNKNOWN"}
     assert unsafe >= {"CreateToken", "MoveGateway", "RemoveNode", "Enrol", "RevokeCertificate", "ReleaseLease"}

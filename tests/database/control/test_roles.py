@@ -30,9 +30,11 @@ from ovnhook.api.v1 import (
 from ovnhook.api.v1.attachments_pb2 import Interface
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import PermissionDenied
-from ovnhook.control.roles import RULES
 from ovnhook.control.server import ControlServer
 from ovnhook.control.services import status
+from ovnhook.control.services.health import Health
+from ovnhook.control.services.subnets import Subnets
+from ovnhook.control.services.watches import Changes
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.queries import Query
 from ovnhook.domains import clientdomain
@@ -44,7 +46,7 @@ from ovnhook.resources.subnet.wanted import Underlay
 from tests.database.control_service import Control
 from tests.database.openssl import OpensslAuthority
 from tests.database.southbound_rows import add_chassis, start_northd
-from tests.methods import READING
+from tests.methods import READING, RULES
 
 METHODS = [
     method
@@ -192,15 +194,19 @@ def test_in_the_clear(control: Control, directory: Path, port: int) -> None:
     service.stop()
 
 
-def test_a_method_without_a_rule(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_method_without_a_rule(control: Control, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Is refused to everybody, and the command says so with an exit status of its own."""
-    monkeypatch.delitem(RULES, "/ovnhook.v1.Subnets/ListSubnets")
-    said = control.refused(9, "subnet", "list")
+    for service, method in ((Subnets, "ListSubnets"), (Changes, "WatchChanges"), (Health, "Check")):
+        assert method in service.RULES
+        kept = {name: rule for name, rule in service.RULES.items() if name != method}
+        monkeypatch.setattr(service, "RULES", kept)
+    other = ControlServer(directory / "run" / "other.sock", control.config)
+    other.start()
+    said = control.refused(9, "--socket", str(directory / "run" / "other.sock"), "subnet", "list")
     assert said == ("operator localhost may not call ovnhook.v1.Subnets/ListSubnets", "")
-    monkeypatch.delitem(RULES, "/ovnhook.v1.Changes/WatchChanges")
-    monkeypatch.delitem(RULES, "/grpc.health.v1.Health/Check")
-    with control.channel() as channel:
+    with grpc.insecure_channel(f"unix:{directory / 'run' / 'other.sock'}") as channel:
         assert {"WatchChanges", "Check"} <= denied(channel)
+    other.stop()
 
 
 def refusal(answer: Callable[[], Any]) -> tuple[str, str]:

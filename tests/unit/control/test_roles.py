@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ovnhook.base.errors import PermissionDenied
-from ovnhook.control.roles import CHANGES_OF_A_HOST, LOCAL, NOBODY, READS, RULES, check_host
+from ovnhook.control.roles import CHANGES_OF_A_HOST, LOCAL, NOBODY, READS, check_host
 from ovnhook.pki.x509 import CONTROL, NODE, OPERATOR, READER, ROLES, Subject
-from tests.methods import METHODS, READING
+from tests.methods import METHODS, READING, RULES
 
 
 def test_every_method_has_a_rule() -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from ovnhook.base.config import Config
 from ovnhook.cli.main import command
-from ovnhook.control.roles import RULES
 from ovnhook.domains import domainxml
 from ovnhook.pki import ipsec
 from ovnhook.pki.x509 import NODE, READER, ROLES, Authority
+from tests.methods import RULES
 
 REPO = Path(__file__).parents[3]
 REFERENCE = REPO / "docs" / "reference"
