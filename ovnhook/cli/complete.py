@@ -14,13 +14,13 @@ _PATIENCE = 1.0  # seconds that somebody who has pressed Tab may wait
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
-def _all(method: str, rows: str, names: Callable[[Object], Iterable[str]]) -> Complete:
+def names(method: str, rows: str, of: Callable[[Object], Iterable[str]]) -> Complete:
     """Complete with names of all rows of a list.
 
     Args:
         method: of the control service: ``ListSubnets``.
         rows: the field of its response that they are in.
-        names: those of a row.
+        of: the names of a row.
     """
 
     def complete(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
@@ -29,22 +29,16 @@ def _all(method: str, rows: str, names: Callable[[Object], Iterable[str]]) -> Co
             found: list[Object] = Client(socket, _PATIENCE).pages(method, rows)
         except OvnhookError:
             return []  # whoever presses Tab must not be told of an error in the middle of a line
-        known = {name for row in found for name in names(row) if name.startswith(begun)}
+        known = {name for row in found for name in of(row) if name.startswith(begun)}
         # The interfaces of a domain are like files in a folder: offered when the folder is open.
         return sorted(name for name in known if "/" in begun or "/" not in name)
 
     return complete
 
 
-def _names(method: str, rows: str, field: str) -> Complete:
+def field(method: str, rows: str, name: str) -> Complete:
     """Complete with one field of all rows of a list."""
-    return _all(method, rows, lambda row: [row[field]])
-
-
-def _of_port(row: Object) -> list[str]:
-    """The names of a port."""
-    domain = row["domain_name"]
-    return [domain, f"{domain}/{row['subnet']}", row["mac"], *row["addresses"], row["id"]]
+    return names(method, rows, lambda row: [row[name]])
 
 
 def _of_lease(row: Object) -> list[str]:
@@ -52,14 +46,11 @@ def _of_lease(row: Object) -> list[str]:
     return [row["address"], row["domain_name"], f"{row['domain_name']}/{row['subnet']}", row["mac"]]
 
 
-SUBNET = _names("ListSubnets", "subnets", "name")
-ROUTER = _names("ListRouters", "routers", "name")
-NODE = _names("ListNodes", "nodes", "name")
-PORT = _all("ListPorts", "ports", _of_port)
-CLIENT_PORT = _all("ListPorts", "ports", lambda row: _of_port(row) if row["kept_by"] == "client" else [])
-DOMAIN = _names("ListLeases", "leases", "domain_name")
-LEASED = _all("ListLeases", "leases", _of_lease)
-FLOATING = _names("ListFloatingIps", "floating_ips", "address")
+SUBNET = field("ListSubnets", "subnets", "name")
+ROUTER = field("ListRouters", "routers", "name")
+NODE = field("ListNodes", "nodes", "name")
+DOMAIN = field("ListLeases", "leases", "domain_name")
+LEASED = names("ListLeases", "leases", _of_lease)
 
 domain_option = click.option(
     "--domain", default="", metavar="NAME", shell_complete=DOMAIN, help="Only those of this domain, by name or UUID."

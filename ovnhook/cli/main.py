@@ -13,16 +13,7 @@ from ovnhook import __version__
 from ovnhook.base.config import CONTROL_SOCKET
 from ovnhook.base.errors import OvnhookError
 from ovnhook.base.text import visible
-from ovnhook.cli.commands.certificate import certificate
-from ovnhook.cli.commands.check import check
-from ovnhook.cli.commands.control import control
-from ovnhook.cli.commands.floating_ip import floating_ip
-from ovnhook.cli.commands.lease import lease
-from ovnhook.cli.commands.node import node
-from ovnhook.cli.commands.port import port
-from ovnhook.cli.commands.router import router
-from ovnhook.cli.commands.status import status
-from ovnhook.cli.commands.subnet import subnet
+from ovnhook.cli.commands import COMMANDS
 
 _USAGE = 2
 _INTERRUPTED = 130
@@ -39,7 +30,7 @@ _INTERRUPTED = 130
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def command(context: click.Context, socket: Path | None) -> None:
-    """A cloud's network for plain libvirt VMs: subnets, routers, floating IPs, leases and ports.
+    """A cloud's network for plain libvirt VMs, on OVN.
 
     \b
     Examples:
@@ -53,7 +44,7 @@ def command(context: click.Context, socket: Path | None) -> None:
         click.echo(context.get_help())
 
 
-for noun in (subnet, lease, port, router, floating_ip, node, control, certificate, status, check):
+for noun in COMMANDS:
     command.add_command(noun)
 
 

@@ -19,6 +19,8 @@ _COLUMNS = {
     "ROUTER": lambda row: row["router"],
 }
 
+_ADDRESS = complete.field("ListFloatingIps", "floating_ips", "address")
+
 
 @click.group("floating-ip", invoke_without_command=True)
 @click.pass_context
@@ -64,7 +66,7 @@ def list_(socket: Path | None, format_: str, **where: str) -> None:
 
 
 @floating_ip.command()
-@click.argument("address", shell_complete=complete.FLOATING)
+@click.argument("address", shell_complete=_ADDRESS)
 @click.pass_obj
 def delete(socket: Path | None, address: str) -> None:
     """Let ADDRESS lead nowhere.

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ovnhook.api.client import Client
+from ovnhook.api.client import Client, Object
 from ovnhook.cli import complete
 from ovnhook.cli.output import format_option, show_list, show_one, text
 
@@ -20,6 +20,16 @@ _COLUMNS = {
     "HOST": lambda row: row["host"],
     "UP": lambda row: text(row["up"]),
 }
+
+
+def _names(row: Object) -> list[str]:
+    """The names of a port."""
+    domain = row["domain_name"]
+    return [domain, f"{domain}/{row['subnet']}", row["mac"], *row["addresses"], row["id"]]
+
+
+_PORT = complete.names("ListPorts", "ports", _names)
+_CLIENT_PORT = complete.names("ListPorts", "ports", lambda row: _names(row) if row["kept_by"] == "client" else [])
 
 
 @click.group(invoke_without_command=True)
@@ -53,7 +63,7 @@ def list_(socket: Path | None, format_: str, **where: str) -> None:
 
 
 @port.command()
-@click.argument("name", metavar="PORT", shell_complete=complete.PORT)
+@click.argument("name", metavar="PORT", shell_complete=_PORT)
 @format_option
 @click.pass_obj
 def show(socket: Path | None, name: str, format_: str) -> None:
@@ -96,7 +106,7 @@ def create(socket: Path | None, name: str, host: str, format_: str, **interface:
 
 
 @port.command()
-@click.argument("name", metavar="PORT", shell_complete=complete.CLIENT_PORT)
+@click.argument("name", metavar="PORT", shell_complete=_CLIENT_PORT)
 @click.pass_obj
 def delete(socket: Path | None, name: str) -> None:
     """Delete a port that "port create" made, with its lease.
