@@ -9,11 +9,11 @@ from netaddr import IPAddress
 
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases.northbound import Northbound
-from ovnhook.databases.operations import operations_of
 from ovnhook.domains import plan
 from ovnhook.domains.choice import Placement
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
-from ovnhook.resources.changes import Change
+from ovnhook.resources.kind import Change
+from ovnhook.resources.kinds import complete
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet import rules as subnet_rules
@@ -37,8 +37,9 @@ def make_subnets(northbound: Northbound, cidrs: Sequence[str], *, router: str = 
     """Make subnets, as the control service does; the first one is the default."""
     for number, cidr in enumerate(cidrs):
         wanted = Wanted(f"net{number}", cidr, default=not number, router=router)
-        northbound.commit(subnet_rules.create(wanted, Underlay(), northbound.cloud(soon())), soon())
-    return sorted(northbound.cloud(soon()).subnets, key=lambda one: int(one.name.removeprefix("net")))
+        cloud = northbound.cloud(soon())
+        northbound.commit(complete(subnet_rules.create(wanted, Underlay(), cloud), cloud), soon())
+    return sorted(northbound.cloud(soon()).of(Subnet), key=lambda one: int(one.name.removeprefix("net")))
 
 
 def domains(count: int) -> list[Domain]:
@@ -81,7 +82,7 @@ def attach(
         placement = Placement(one.interfaces[0], on, (where,))
         made += plan.attach(one, host.format(number % hosts), [placement], Observed(subnets={on.name: on}))
         if (number + 1) % _BATCH == 0 or number + 1 == len(some):
-            northbound.database.transact([operation for change in made for operation in operations_of(change)], soon())
+            northbound.database.transact([operation for change in made for operation in change.operations], soon())
             made = []
 
 

@@ -29,7 +29,8 @@ from ovnhook.base.config import AGENT_SOCKET
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.domainxml import DomainXML
 from ovnhook.domains.values import Domain
-from ovnhook.resources.changes import UpdatePort
+from ovnhook.resources.kind import Put
+from ovnhook.resources.port.kind import PORT
 
 _OWN = 100
 _FEW = "/run/ovn/few.sock"
@@ -203,7 +204,7 @@ def _changes(northbound: Northbound, number: int) -> Iterator[None]:
         for count, port in enumerate(ports):
             if stop.wait(max(0.0, started + count / _RATE - time.monotonic())):
                 return
-            northbound.commit([UpdatePort(port, replace(port, host=f"another{number}"))], population.soon())
+            northbound.commit([Put(PORT, port, replace(port, host=f"another{number}"))], population.soon())
 
     thread = threading.Thread(target=change)
     thread.start()

@@ -60,8 +60,11 @@ from ovnhook.diagnosis.values import (
     domain_of,
 )
 from ovnhook.domains.inventory import ConsistentNames
-from ovnhook.resources.changes import DropLease, SetNames
+from ovnhook.resources.kind import Put
+from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.port.values import Claim
+from ovnhook.resources.subnet.kind import NAMES
+from ovnhook.resources.subnet.values import Names
 
 _log = logging.getLogger(__name__)
 
@@ -380,9 +383,9 @@ class Reconciler:
             case Keep(domain):
                 self._host.keep(domain, deadline)
             case ReleaseLease(lease):
-                self._host.attachment.commit([DropLease(lease)], deadline)
+                self._host.attachment.commit([Put(LEASE, lease, None)], deadline)
             case Rename(subnet, old, new):
-                self._host.attachment.commit([SetNames(subnet, old, new)], deadline)
+                self._host.attachment.commit([Put(NAMES, Names(subnet, old), Names(subnet, new))], deadline)
             case Unplug(device, tap):
                 self._host.vswitch.unplug(device, tap, deadline)
             case ManualRepair(hint):

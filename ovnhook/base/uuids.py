@@ -44,11 +44,6 @@ def lease(subnet: str, address: str) -> UUID:
     return uuid5(_NAMESPACE, f"lease/{subnet}/{address}")
 
 
-def floating(subnet: str, address: str) -> UUID:
-    """NAT row of the floating IP of a lease."""
-    return uuid5(_NAMESPACE, f"floating/{subnet}/{address}")
-
-
 def domain(domain: UUID) -> UUID:
     """DNS row that indexes a domain's leases, so that they are found without a search."""
     return uuid5(_NAMESPACE, f"domain/{domain}")

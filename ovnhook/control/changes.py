@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ovnhook.base.deadline import Deadline
 from ovnhook.control.repairs import Repairs
 from ovnhook.engine.commit import repeat
-from ovnhook.resources.changes import Change
+from ovnhook.resources.kind import Change
 
 _log = logging.getLogger(__name__)
 

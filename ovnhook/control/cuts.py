@@ -9,7 +9,8 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.diagnosis import connectivity
 from ovnhook.diagnosis.connectivity import GatewayUse
-from ovnhook.resources.changes import Change
+from ovnhook.resources.kind import Change
+from ovnhook.resources.kinds import SHARED
 from ovnhook.resources.state import Cloud
 
 
@@ -42,5 +43,5 @@ def _use(cloud: Cloud, northbound: Northbound, southbound: Southbound, deadline:
         nodes=southbound.nodes(deadline),
         active=southbound.active_gateways(deadline),
         guests=northbound.port_counts(deadline, by="subnet"),
-        floating=cloud.floating,
+        users=[(kind.title, *place) for kind in SHARED for one in cloud.of(kind.type) if (place := kind.gateway(one))],
     )

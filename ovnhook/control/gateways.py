@@ -19,7 +19,6 @@ from ovnhook.control import upgrade
 from ovnhook.control.loop import Loop
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
-from ovnhook.resources.changes import SetGateways
 from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.router.values import Router
 
@@ -100,7 +99,7 @@ class Gateways:
         A host that has the leg is preferred when it is seen with it twice: one that is being moved away from is not.
         """
         cloud = self._northbound.cloud(deadline)
-        if routers := [one for one in cloud.routers if one.external]:
+        if routers := [one for one in cloud.of(Router) if one.external]:
             self._order(routers, seen, deadline)
         # Last, for whatever keeps rows from being moved over must not keep gateways from being moved.
         upgrade.carry_out(self._northbound, cloud, deadline)
@@ -122,7 +121,7 @@ class Gateways:
         """Set the gateways of one router; a failure is kept to it, for the other routers need theirs too."""
         try:
             if after != before:
-                self._northbound.commit([SetGateways(name, before, after)], deadline)
+                self._northbound.commit([router_rules.put_gateways(name, before, after)], deadline)
                 _log.info("router %s: its gateways are %s", name, ", ".join(after) or "none: no host can be one")
         except Conflict as error:  # most often another control service was faster, with the same end in mind
             self._conflicts[name] += 1

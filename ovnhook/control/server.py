@@ -20,7 +20,7 @@ from ovnhook.control.gateways import Gateways
 from ovnhook.control.guard import Remotes
 from ovnhook.control.loop import Loop
 from ovnhook.control.repairs import Repairs
-from ovnhook.control.service import Dependencies
+from ovnhook.control.service import Dependencies, shows
 from ovnhook.control.services.served import NEWCOMERS, SERVICES
 from ovnhook.control.trust import Trust
 from ovnhook.databases.northbound import Northbound
@@ -94,6 +94,7 @@ class ControlServer:
             trust=self._trust,
             remotes=self._remotes,
             names=tuple(one.NAME for one in SERVICES),
+            shows=shows(SERVICES),
         )
 
     def start(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import grpc
 
@@ -16,10 +16,12 @@ from ovnhook.control.guard import Remotes
 from ovnhook.control.repairs import Repairs
 from ovnhook.control.roles import Rule
 from ovnhook.control.trust import Trust
+from ovnhook.control.view import Parts, Show
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.engine.attach import Attachment
 from ovnhook.pki.members import Members
+from ovnhook.resources.kind import Kind
 from ovnhook.resources.subnet.wanted import Underlay
 
 
@@ -38,6 +40,7 @@ class Dependencies:
         trust: the trusted clients, or None without a certificate authority.
         remotes: where the databases' servers listen, or None if they are not this host's.
         names: the full names of all services that clients are served.
+        shows: makes the messages that watchers are shown, by the field of a Change.
     """
 
     config: Config
@@ -50,6 +53,7 @@ class Dependencies:
     trust: Trust | None
     remotes: Remotes | None
     names: tuple[str, ...]
+    shows: Mapping[str, Show]
 
     def members(self) -> Members:
         """The trusted clients, as far as they are known."""
@@ -62,15 +66,22 @@ class Service(ABC):
     Attributes:
         NAME: as in the proto, with its package.
         RULES: who may call each method. A method without a rule is refused to everybody.
+        KIND: the kind of resource that it serves and watchers are shown, or None.
     """
 
     NAME: ClassVar[str]
     RULES: ClassVar[Mapping[str, Rule]]
+    KIND: ClassVar[Kind[Any] | None] = None
 
     @classmethod
     @abstractmethod
     def of(cls, found: Dependencies) -> Self:
         """Make the service from what the control service has."""
+
+    @staticmethod
+    def shown(parts: Parts) -> Any:
+        """Make the message of one of its kind, as watchers are shown it; None if the parts are not enough for one."""
+        del parts
 
     @abstractmethod
     def add_to(self, server: grpc.Server) -> None:
@@ -83,3 +94,8 @@ class Service(ABC):
 def rules(services: Iterable[Service | type[Service]]) -> dict[str, Rule]:
     """The rule of each method of some services, by the name that gRPC calls it."""
     return {f"/{one.NAME}/{method}": rule for one in services for method, rule in one.RULES.items()}
+
+
+def shows(services: Iterable[type[Service]]) -> dict[str, Show]:
+    """The functions that make the messages which watchers are shown, by the field of a Change."""
+    return {one.KIND.field: one.shown for one in services if one.KIND}

@@ -32,10 +32,10 @@ class Integrity:
     """What was found in one reading.
 
     Attributes:
-        cloud: what subnets, routers and floating addresses there are, also those of which the row is gone.
+        cloud: all shared resources, also those whose row is gone.
         defects: of our rows.
         guard: fails the transaction that repairs them if subnets or routers have changed meanwhile.
-        runs: the run of the lease of each floating address: another one is another lease.
+        runs: the run of the lease that a resource goes with, by its row: another run is another lease.
     """
 
     cloud: Cloud = field(default_factory=Cloud)

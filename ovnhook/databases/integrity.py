@@ -24,17 +24,16 @@ from ovnhook.ovsdb.operation import (
     select,
 )
 from ovnhook.resources import tables
-from ovnhook.resources.router import topology
 
 _WHOLE = (
     tables.DHCP_OPTIONS,
-    topology.ROUTER,
-    topology.ROUTER_PORT,
-    topology.ROUTE,
-    topology.NAT,
-    topology.POLICY,
-    topology.GROUP,
-    topology.GATEWAY,
+    tables.ROUTER,
+    tables.ROUTER_PORT,
+    tables.ROUTE,
+    tables.NAT,
+    tables.POLICY,
+    tables.GATEWAY_GROUP,
+    tables.GATEWAY,
 )
 """Tables that are read as a whole; of those below, which hold guests' rows too, a part."""
 
@@ -57,10 +56,10 @@ def read(database: Northbound, known: Integrity, deadline: Deadline) -> Integrit
             been counted since.
         deadline: when to give up.
     """
-    tables = [operation["table"] for operation in _PARTS] + [*_WHOLE]
+    names = [operation["table"] for operation in _PARTS] + [*_WHOLE]
     found = database.database.transact([*_PARTS, *map(select, _WHOLE)], deadline)
-    there: dict[str, dict[UUID, Row]] = {table: {} for table in tables}
-    for table, some in zip(tables, found, strict=True):
+    there: dict[str, dict[UUID, Row]] = {table: {} for table in names}
+    for table, some in zip(names, found, strict=True):
         there[table].update({UUID(row["_uuid"][1]): row for row in some})
     return Comparison(database, there, known, deadline).result()
 

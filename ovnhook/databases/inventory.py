@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
 from uuid import UUID
@@ -26,7 +25,7 @@ from ovnhook.resources.port.values import Claim
 from ovnhook.resources.reading import BrokenRow
 from ovnhook.resources.registry import read_registry
 from ovnhook.resources.subnet import names
-from ovnhook.resources.subnet.rows import SUBNET_COLUMNS, read_subnet
+from ovnhook.resources.subnet.kind import SUBNET
 
 _log = logging.getLogger(__name__)
 
@@ -157,7 +156,7 @@ def look_up(
     queries = [select(tables.DNS, key(uuids.domain(domain))) for domain in holders]
     queries += [select(tables.PORT, key(uuids.port(domain, mac))) for domain, mac in pairs]
     queries += [select(tables.DNS, key(claim.uuid)) for claim in expected]
-    queries += [select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET_COLUMNS) for name in sized]
+    queries += [select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET.selected) for name in sized]
     found = iter(database.transact(queries, deadline) if queries else ())
     known = RelatedRows()
     broken: list[OvnhookError] = []
@@ -167,7 +166,7 @@ def look_up(
     known.ports.update({(port.domain, port.mac): port for port in ports})
     claimed = [claim for _ in expected for claim in _each(read_claim, next(found), broken)]
     known.claims.update({(claim.subnet, claim.mac): claim for claim in claimed})
-    there = [subnet for _ in sized for subnet in _each(partial(read_subnet, default=""), next(found), broken)]
+    there = [subnet for _ in sized for subnet in _each(SUBNET.read, next(found), broken)]
     known.mtus.update({subnet.name: subnet.mtu for subnet in there})
     others = [claim for claim in claimed if claim not in expected]
     queries = [select(tables.PORT, key(uuids.port(claim.domain, claim.mac))) for claim in others]
@@ -189,12 +188,12 @@ def _look_up_names(
     """Read a subnet's DNS records, and which of their addresses are leased. One subnet at a time limits memory."""
     switches, found = database.transact(
         [
-            select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET_COLUMNS),
+            select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET.selected),
             select(tables.DNS, key(uuids.names(name)), columns=["_version", "records"]),
         ],
         deadline,
     )
-    for subnet in _each(partial(read_subnet, default=""), switches if found else [], broken):
+    for subnet in _each(SUBNET.read, switches if found else [], broken):
         records = map_of(found[0]["records"])
         places = sorted({place for record, value in records.items() for place in names.places(record, value)})
         leased: set[str] = set()

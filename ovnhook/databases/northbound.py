@@ -14,7 +14,6 @@ from netaddr import IPAddress
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases import queries
-from ovnhook.databases.operations import operations_of
 from ovnhook.databases.queries import Query
 from ovnhook.databases.stored import Stored, lost_ports
 from ovnhook.ovsdb import owned
@@ -22,35 +21,29 @@ from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import (
     Row,
     as_map,
+    as_set,
     includes,
     key,
     map_of,
+    ref,
     select,
     set_of,
 )
 from ovnhook.resources import tables
-from ovnhook.resources.changes import (
-    Change,
-    DropLease,
-)
-from ovnhook.resources.floating_ip.rows import read_floating
+from ovnhook.resources.kind import Change
+from ovnhook.resources.kinds import SHARED, consequences
 from ovnhook.resources.lease.rows import (
     read_holding,
     read_lease,
 )
 from ovnhook.resources.lease.values import Holding, Lease
-from ovnhook.resources.port.rows import (
-    PORT_COLUMNS,
-    read_claim,
-    read_port,
-)
+from ovnhook.resources.port.rows import PORT_COLUMNS, read_claim, read_port
 from ovnhook.resources.port.values import Port
 from ovnhook.resources.reading import BrokenRow
 from ovnhook.resources.registry import read_registry
-from ovnhook.resources.router import topology
-from ovnhook.resources.router.rows import read_router, router_peer
-from ovnhook.resources.state import Cloud, Observed
-from ovnhook.resources.subnet.rows import SUBNET_COLUMNS, read_subnet
+from ovnhook.resources.router.kind import GATEWAYS
+from ovnhook.resources.router.rows import router_peer
+from ovnhook.resources.state import Cloud, Observed, cloud_of
 
 _log = logging.getLogger(__name__)
 
@@ -129,51 +122,36 @@ class Northbound:
         return {UUID(row["_uuid"][1]) for row in found}
 
     def cloud(self, deadline: Deadline) -> Cloud:
-        """Every subnet, router and floating address, and the registry that they were read with."""
-        registry, switches, routers, nats = self.database.transact(
+        """All resources that domains share, and the registry that they were read with."""
+        registry, *found = self.database.transact(
             [
                 select(tables.DNS, key(uuids.REGISTRY)),
-                select(tables.SWITCH, includes("external_ids", owned.kind("subnet")), columns=SUBNET_COLUMNS),
-                select(topology.ROUTER, includes("external_ids", owned.kind("router"))),
-                select(topology.NAT, includes("external_ids", owned.kind("floating"))),
+                *(
+                    select(
+                        kind.table,
+                        includes("external_ids", owned.kind(kind.name)),
+                        columns=kind.selected,
+                    )
+                    for kind in SHARED
+                ),
             ],
             deadline,
         )
-        state = read_registry(registry[0]) if registry else None
-        default = state.default_subnet if state else ""
-        return Cloud(
-            registry=state,
-            subnets=tuple(sorted(self._read(read_subnet, switches, default), key=lambda subnet: subnet.name)),
-            routers=tuple(sorted(self._read(read_router, routers), key=lambda router: router.name)),
-            floating=tuple(sorted(self._read(read_floating, nats), key=lambda one: (one.router, one.address))),
-        )
+        resources = [
+            one
+            for kind, rows in zip(SHARED, found, strict=True)
+            for one in sorted(self._read(kind.read, rows), key=kind.order)
+        ]
+        return cloud_of(read_registry(registry[0]) if registry else None, resources)
 
     def gateways(self, deadline: Deadline) -> dict[str, tuple[str, ...]]:
-        """The hosts that each router's leg outside may be on, by router, the preferred one first."""
-        match = includes("external_ids", owned.kind("gateway"))
-        (hosts,) = self.database.transact([select(topology.GATEWAY, match)], deadline)
+        """The hosts that each router's external gateway port may be on, by router, the preferred one first."""
+        match = includes("external_ids", owned.kind(GATEWAYS.name))
+        (hosts,) = self.database.transact([select(tables.GATEWAY, match)], deadline)
         found: dict[str, tuple[str, ...]] = {}
-        for row in sorted(hosts, key=lambda row: -int(row["priority"])):
-            router = owned.own(row).get("router", "")
-            if UUID(row["_uuid"][1]) != topology.gateway(router, row["chassis_name"]):
-                continue  # somebody has made it another host's
-            found[router] = (*found.get(router, ()), row["chassis_name"])
+        for one in sorted(self._read(GATEWAYS.read, hosts), key=lambda one: -one.priority):
+            found[one.router] = (*found.get(one.router, ()), *one.hosts)
         return found
-
-    def outdated_isolation(self, deadline: Deadline) -> dict[str, tuple[str, ...]]:
-        """Names of the subnets that have isolation policies of earlier versions, by router."""
-        match = includes("external_ids", owned.kind("isolation"))
-        (old,) = self.database.transact([select(topology.POLICY, match, columns=["external_ids"])], deadline)
-        found: dict[str, set[str]] = {}
-        for ids in map(owned.own, old):
-            found.setdefault(ids.get("router", ""), set()).add(ids.get("subnet", ""))
-        return {router: tuple(sorted(subnets)) for router, subnets in found.items()}
-
-    def isolation(self, router: str, deadline: Deadline) -> frozenset[UUID]:
-        """UUIDs of the isolation policies of a router, but for those of earlier versions."""
-        match = includes("external_ids", owned.kind("isolated", router=router))
-        (found,) = self.database.transact([select(topology.POLICY, match, columns=["_uuid"])], deadline)
-        return frozenset(UUID(row["_uuid"][1]) for row in found)
 
     def leases(self, deadline: Deadline, **ids: str) -> list[Lease]:
         """Every lease whose external_ids hold these (``subnet=``, ``hostname=``), by subnet and address."""
@@ -238,7 +216,7 @@ class Northbound:
         wanted = [
             select(
                 tables.SWITCH,
-                ["ports", "includes", tables.members(uuid)],
+                ["ports", "includes", as_set([ref(uuid)])],
                 includes("external_ids", owned.kind("subnet")),
                 columns=["external_ids"],
             )
@@ -316,7 +294,7 @@ class Northbound:
 
     def is_foreign_router(self, name: str, deadline: Deadline) -> bool:
         """Whether a logical router has that name that is not ours."""
-        return self._is_foreign(topology.ROUTER, name, deadline)
+        return self._is_foreign(tables.ROUTER, name, deadline)
 
     def _is_foreign(self, table: str, name: str, deadline: Deadline) -> bool:
         (found,) = self.database.transact([select(table, ["name", "==", name], columns=["external_ids"])], deadline)
@@ -340,14 +318,15 @@ class Northbound:
         """
         if not changes:
             return
-        dropped = [change.lease for change in changes if isinstance(change, DropLease)]
-        # Looked at in the same transaction, for what goes with a lease is not among the changes.
-        outside = [select(topology.NAT, key(uuids.floating(one.subnet, str(one.address)))) for one in dropped]
+        following = list(consequences(changes))
+        deleted = [(kind, one.deleted) for kind, one in following if one.deleted]
+        # Looked at in the same transaction, for what goes along with a change is not among the changes.
+        there = [select(kind.table, key(uuid)) for kind, uuid in deleted]
+        wanted = [*changes, *(one for _, one in following)]
         done = self.database.transact(
-            [*outside, *(operation for change in changes for operation in operations_of(change))], deadline
+            [*there, *(operation for one in wanted for operation in one.operations)], deadline
         )
-        for one in self._read(read_floating, (row for found in done[: len(outside)] for row in found)):
-            _log.warning(
-                "domain %s: floating address %s is gone with %s of subnet %s, which it led to",
-                *(one.domain_name, one.address, one.inside, one.subnet),
-            )
+        for (kind, _), rows in zip(deleted, done, strict=False):
+            for one in self._read(kind.read, rows):
+                subnet, address = kind.lease(one) or ("", "")
+                _log.warning("%s is deleted with its lease, %s of subnet %s", kind.words(one), address, subnet)

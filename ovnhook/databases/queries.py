@@ -17,7 +17,7 @@ from ovnhook.resources.port.rows import read_claim, read_port
 from ovnhook.resources.port.values import Claim
 from ovnhook.resources.registry import read_registry
 from ovnhook.resources.state import Observed
-from ovnhook.resources.subnet.rows import SUBNET_COLUMNS, read_subnet
+from ovnhook.resources.subnet.kind import SUBNET
 
 Rows = Sequence[list[Row]]
 
@@ -68,10 +68,10 @@ def subnets(names: Iterable[str]) -> Query:
 
     def add(observed: Observed, found: Rows) -> Observed:
         default = observed.registry.default_subnet if observed.registry else ""
-        there = {subnet.name: subnet for subnet in (read_subnet(row, default) for row in _all(found))}
+        there = {one.name: replace(one, default=one.name == default) for one in map(SUBNET.read, _all(found))}
         return observed.having(subnets={**observed.subnets, **there})
 
-    return Query([select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET_COLUMNS) for name in names], add)
+    return Query([select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET.selected) for name in names], add)
 
 
 def unrepaired(names: Iterable[str]) -> Query:

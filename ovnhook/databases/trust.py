@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, NotFound
-from ovnhook.databases.operations import exists
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import as_map, as_set, includes, insert, key, map_of, mutate, require, select, set_keys
 from ovnhook.resources import tables
+from ovnhook.resources.operations import exists
 
 _MAX_BACKOFF = 0.05  # seconds, before a retry after a conflict
 

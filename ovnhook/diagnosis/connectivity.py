@@ -6,14 +6,15 @@ nobody uses it, there is nothing to cut.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ovnhook.base.errors import InUse
-from ovnhook.resources.changes import Change, SetNetwork
 from ovnhook.resources.chassis import Node
-from ovnhook.resources.floating_ip.values import Floating
+from ovnhook.resources.kind import Change, puts
 from ovnhook.resources.router import rules as router_rules
+from ovnhook.resources.router.kind import NETWORK
 from ovnhook.resources.router.values import External, InterfaceAddress, Network, Router
 from ovnhook.resources.state import Cloud
 
@@ -28,13 +29,13 @@ class GatewayUse:
         nodes: all hosts.
         active: the host that has each router's external gateway, by router.
         guests: how many ports are on each subnet.
-        floating: all floating IPs.
+        users: others that use a router's external gateway: their title, the router and the subnet of each.
     """
 
     nodes: Sequence[Node]
     active: Mapping[str, str]
     guests: Mapping[str, int]
-    floating: Sequence[Floating]
+    users: Sequence[tuple[str, str, str]]
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,13 @@ class Cut:
 
 def cuts(changes: Sequence[Change]) -> tuple[Cut, ...]:
     """What some changes may cut, as far as they alone tell."""
-    networks = [change for change in changes if isinstance(change, SetNetwork)]
+    networks = list(puts(NETWORK, changes))
     joined = {subnet.name: one.new.router for one in networks if one.new for subnet in one.new.subnets}
     return tuple(cut for one in networks if one.old for cut in _of_network(one.old, one.new, joined))
 
 
 def refuse(some: Sequence[Cut], use: GatewayUse) -> None:
-    """Refuse what would cut off guests or floating IPs, and what no gateway host could serve afterwards.
+    """Refuse changes that would cut off users of an external gateway, or that no gateway host could serve.
 
     Raises:
         InUse: says which router, which gateway host, and how many would be cut off.
@@ -82,7 +83,7 @@ def refuse(some: Sequence[Cut], use: GatewayUse) -> None:
             )
         host = use.active.get(before.name, "")
         works = host in {node.name for node in served} and host not in router_rules.down(before, use.nodes)
-        if works and any(_users(cut, use)):
+        if works and _users(cut, use):
             raise InUse(f"router {before.name}: {cut.why}; {_loss(cut, use)}", _ANYWAY)
 
 
@@ -92,11 +93,12 @@ def refuse_removal(host: str, cloud: Cloud, use: GatewayUse) -> None:
     Raises:
         InUse: says which router, and how many would be cut off.
     """
-    for one in cloud.routers:
+    for one in cloud.of(Router):
         others = {node.name for node in router_rules.able(one, use.nodes)} - {host, *router_rules.down(one, use.nodes)}
-        subnets = tuple(subnet.name for subnet in cloud.subnets if subnet.router == one.name)
+        network = cloud.network(one.name)
+        subnets = tuple(subnet.name for subnet in network.subnets) if network else ()
         cut = Cut(one, None, subnets, f"no other host than {host} can be its gateway")
-        if use.active.get(one.name) == host and not others and any(_users(cut, use)):
+        if use.active.get(one.name) == host and not others and _users(cut, use):
             raise InUse(f"router {one.name}: {cut.why}; {_loss(cut, use)}", _ANYWAY)
 
 
@@ -146,15 +148,15 @@ def _network(one: Router) -> str:
     return one.external.physical_network if one.external else ""
 
 
-def _users(cut: Cut, use: GatewayUse) -> tuple[int, int]:
-    """How many guests and floating IPs lose their connection."""
-    floating = [one for one in use.floating if one.router == cut.router.name and one.subnet in cut.subnets]
-    return sum(use.guests.get(subnet, 0) for subnet in cut.subnets), len(floating)
+def _users(cut: Cut, use: GatewayUse) -> Counter[str]:
+    """The number of those that lose their connection, by their title: guests first, then users of other kinds."""
+    guests = Counter({"guest": sum(use.guests.get(subnet, 0) for subnet in cut.subnets)})
+    others = (title for title, router, subnet in use.users if router == cut.router.name and subnet in cut.subnets)
+    return +(guests + Counter(others))
 
 
 def _loss(cut: Cut, use: GatewayUse) -> str:
-    guests, floating = _users(cut, use)
     host = use.active.get(cut.router.name)
     by = f"by gateway host {host}" if host else "which no gateway host has now"
-    parts = [f"{guests} guest{'' if guests == 1 else 's'}", f"{floating} floating IP{'' if floating == 1 else 's'}"]
+    parts = [f"{count} {title}{'' if count == 1 else 's'}" for title, count in _users(cut, use).items()] or ["no guest"]
     return f"this cuts the external connection of {' and '.join(parts)}, {by}"

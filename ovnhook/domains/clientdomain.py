@@ -14,8 +14,8 @@ from ovnhook.base.errors import InvalidRequest
 from ovnhook.base.labels import HOST_NAME, HOST_NAMES, MAC, SUBNET_NAME, SUBNET_NAMES
 from ovnhook.base.text import is_hidden
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
+from ovnhook.resources import ip
 from ovnhook.resources.port.values import Owner
-from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet.values import isolated_subnet
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,255}")  # libvirt's own limits: a name of a domain is a name of files
@@ -97,7 +97,7 @@ def _interface(asked: ClientInterface, number: int, domain: Domain) -> Interface
     if label and not HOST_NAME.fullmatch(label):
         raise InvalidRequest(f"{where}: host name '{asked.hostname}' is not a DNS label", HOST_NAMES)
     for text in asked.addresses:
-        if not address.is_ip(text):
+        if not ip.is_ip(text):
             raise InvalidRequest(f"{where}: '{text}' is not an IP address")
     addresses = tuple(map(IPAddress, asked.addresses))
     if len({one.version for one in addresses}) < len(addresses):

@@ -7,8 +7,7 @@ from ovnhook.domains import plan
 from ovnhook.domains.values import Domain, Interface, Unsupported
 from ovnhook.resources.port.values import Owner
 from ovnhook.resources.state import Observed
-from ovnhook.resources.subnet.rows import server_mac
-from ovnhook.resources.subnet.values import Subnet, is_isolated_subnet, isolated_subnet
+from ovnhook.resources.subnet.values import Subnet, is_isolated_subnet, isolated_subnet, server_mac
 
 
 def accepted(domain: Domain, observed: Observed, *, runs: bool) -> Domain:
@@ -63,7 +62,7 @@ def check_mac(domain: Domain, interface: Interface, subnet: Subnet, observed: Ob
     mac = interface.mac
     if rival := observed.rivals.get((subnet.name, mac)):
         whose = f"domain {rival.domain_name} on {rival.host}"
-    elif mac == server_mac(subnet):
+    elif mac == server_mac(subnet.name):
         whose = "its gateway"
     else:
         return

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ovnhook.resources.changes import Change, SetHolding, UpdateLease, UpdatePort
+from ovnhook.resources.kind import Change, Put
+from ovnhook.resources.lease.kind import HOLDING, LEASE
 from ovnhook.resources.lease.values import Holding
+from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.state import Observed
 
 
 def announce(observed: Observed, host: str) -> tuple[Change, ...]:
     """The changes that let this host bind a domain's ports beside the one where it runs, because it is coming here."""
     changes: list[Change] = [
-        UpdatePort(port, replace(port, moving_to=host))
+        Put(PORT, port, replace(port, moving_to=host))
         for port in observed.ports.values()
         if host not in (port.host, port.moving_to)
     ]
     holding = observed.holding
     if holding and host not in (holding.host, holding.moving_to):
-        changes.append(SetHolding(holding, replace(holding, moving_to=host)))
+        changes.append(Put(HOLDING, holding, replace(holding, moving_to=host)))
     return tuple(changes)
 
 
 def arrive(observed: Observed, host: str) -> tuple[Change, ...]:
     """The changes that make this host the only one of a domain's ports, because it has come here."""
     changes: list[Change] = [
-        UpdatePort(port, replace(port, host=host, moving_to=""))
+        Put(PORT, port, replace(port, host=host, moving_to=""))
         for port in observed.ports.values()
         if port.moving_to == host
     ]
@@ -38,7 +40,7 @@ def arrive(observed: Observed, host: str) -> tuple[Change, ...]:
 def stay(observed: Observed, host: str) -> tuple[Change, ...]:
     """The changes that make a domain's ports this host's alone again, because it is not leaving after all."""
     changes: list[Change] = [
-        UpdatePort(port, replace(port, moving_to=""))
+        Put(PORT, port, replace(port, moving_to=""))
         for port in observed.ports.values()
         if port.host == host and port.moving_to
     ]
@@ -58,9 +60,9 @@ def hand_over(observed: Observed, host: str) -> list[Change]:
 
 def _hold(observed: Observed, holding: Holding, host: str) -> list[Change]:
     """Make what a domain holds a host's."""
-    changes: list[Change] = [SetHolding(holding, replace(holding, host=host, moving_to=""))]
+    changes: list[Change] = [Put(HOLDING, holding, replace(holding, host=host, moving_to=""))]
     for mac, subnet, address in holding.leases:
         lease = observed.leases.get((subnet, address))
         if lease and lease.is_held_by(holding.domain, mac) and lease.host != host:
-            changes.append(UpdateLease(lease, replace(lease, host=host)))
+            changes.append(Put(LEASE, lease, replace(lease, host=host)))
     return changes

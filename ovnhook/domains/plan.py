@@ -17,26 +17,15 @@ from ovnhook.base.errors import InUse
 from ovnhook.domains import migration
 from ovnhook.domains.choice import Placement, host_name
 from ovnhook.domains.values import Domain, Interface
-from ovnhook.resources.changes import (
-    AddLease,
-    AddPort,
-    Change,
-    ClaimMac,
-    DropClaim,
-    DropHolding,
-    DropLease,
-    NeedLease,
-    NeedSubnet,
-    RemovePort,
-    SetHolding,
-    SetNames,
-    UpdateLease,
-    UpdatePort,
-)
+from ovnhook.resources.kind import Change, Need, Put, puts
+from ovnhook.resources.lease.kind import HOLDING, LEASE
 from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.kind import CLAIM, PORT
 from ovnhook.resources.port.values import Claim, Owner, Port
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import names
+from ovnhook.resources.subnet.kind import NAMES, SUBNET
+from ovnhook.resources.subnet.values import Names
 
 
 def attach(domain: Domain, host: str, placements: Sequence[Placement], observed: Observed) -> tuple[Change, ...]:
@@ -79,7 +68,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
             kept = _keep(lease, found)
             changes += kept
             if found and not kept:
-                needs.append(NeedLease(found))
+                needs.append(Need(LEASE, found))
         there = observed.ports.get(mac)
         port = Port(
             id=port_id(domain, placement.interface),
@@ -95,22 +84,21 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
         )
         ports += _claim(port, there, observed)
         if there is None:
-            ports.append(AddPort(port))
+            ports.append(Put(PORT, None, port))
         elif there != port:
-            ports.append(UpdatePort(there, port))
+            ports.append(Put(PORT, there, port))
     used = {(subnet, address) for _, subnet, address in held}  # an address may go from one interface to another
     changes += _drop(domain.uuid, [entry for entry in before if entry[1:] not in used], observed.leases)
     holding = Holding(domain.uuid, domain.name, owner, tuple(sorted(held)), domain.kept_by, moving_to)
-    if held and holding != observed.holding:
-        changes.append(SetHolding(observed.holding, holding))
-    elif observed.holding and not held:
-        changes.append(DropHolding(observed.holding))
+    wanted = holding if held else None
+    if wanted != observed.holding:
+        changes.append(Put(HOLDING, observed.holding, wanted))
     changes += _rename(domain.uuid, changes, observed)
     changes += ports
     changes += detach((port for mac, port in observed.ports.items() if mac not in domain.macs), host)
     if changes:
         subnets = {placement.subnet.name: placement.subnet for placement in placements}
-        return (*(NeedSubnet(subnet) for subnet in subnets.values()), *needs, *changes)
+        return (*(Need(SUBNET, subnet) for subnet in subnets.values()), *needs, *changes)
     return ()
 
 
@@ -130,11 +118,11 @@ def detach(ports: Iterable[Port], host: str) -> tuple[Change, ...]:
     changes: list[Change] = []
     for port in ports:
         if port.host == host and not port.moving_to:
-            changes.append(RemovePort(port))
+            changes.append(Put(PORT, port, None))
         elif port.host == host:
-            changes.append(UpdatePort(port, replace(port, host=port.moving_to, moving_to="")))
+            changes.append(Put(PORT, port, replace(port, host=port.moving_to, moving_to="")))
         elif port.moving_to == host:
-            changes.append(UpdatePort(port, replace(port, moving_to="")))
+            changes.append(Put(PORT, port, replace(port, moving_to="")))
     return tuple(changes)
 
 
@@ -203,13 +191,11 @@ def keep(
             if subnet in observed.subnets:
                 asked, others = dict(domain.hostnames).get(mac, ""), taken.get(subnet, ())
                 hostname = host_name(domain, asked, observed.subnets[subnet], observed.leases.values(), others)
-            changes.append(UpdateLease(lease, replace(lease, domain_name=domain.name, hostname=hostname)))
+            changes.append(Put(LEASE, lease, replace(lease, domain_name=domain.name, hostname=hostname)))
     changes += _rename(domain.uuid, changes, observed)
     new = replace(holding, domain_name=domain.name, leases=kept)
-    if not kept:
-        changes.append(DropHolding(holding))
-    elif new != holding:
-        changes.append(SetHolding(holding, new))
+    if new != holding:
+        changes.append(Put(HOLDING, holding, new if kept else None))
     return tuple(changes)
 
 
@@ -233,7 +219,7 @@ def forget(observed: Observed, host: str) -> tuple[Change, ...]:
         *detach(observed.ports.values(), host),
         *dropped,
         *_rename(holding.domain, dropped, observed),
-        SetHolding(holding, left) if left else DropHolding(holding),
+        Put(HOLDING, holding, left),
     )
 
 
@@ -246,14 +232,13 @@ def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ..
     for mac, subnet, address in observed.holding.leases:
         lease = observed.leases.get((subnet, address))
         if lease and lease.is_held_by(domain.uuid, mac) and lease.run == run_of(domain, host):
-            changes.append(DropLease(lease))
+            changes.append(Put(LEASE, lease, None))
         else:
             kept.append((mac, subnet, address))
     changes += _rename(domain.uuid, changes, observed)
-    if not kept:
-        changes.append(DropHolding(observed.holding))
-    elif len(kept) < len(observed.holding.leases):
-        changes.append(SetHolding(observed.holding, replace(observed.holding, leases=tuple(kept))))
+    left = replace(observed.holding, leases=tuple(kept)) if kept else None
+    if left != observed.holding:
+        changes.append(Put(HOLDING, observed.holding, left))
     return tuple(changes)
 
 
@@ -267,13 +252,13 @@ def take_away(port: Port, observed: Observed) -> tuple[Change, ...]:
     held = observed.holding.leases if observed.holding else ()
     theirs = [entry for entry in held if entry[0] == port.mac]
     is_there = port.mac in observed.ports
-    end = RemovePort(port) if is_there else DropClaim(Claim(port.subnet, port.mac, port.domain))
+    end = Put(PORT, port, None) if is_there else Put(CLAIM, Claim(port.subnet, port.mac, port.domain), None)
     changes: list[Change] = [end, *_drop(port.domain, theirs, observed.leases)]
     changes += _rename(port.domain, changes, observed)
     if observed.holding:
         kept = tuple(entry for entry in held if entry not in theirs)
         new = replace(observed.holding, leases=kept)
-        changes.append(SetHolding(observed.holding, new) if kept else DropHolding(observed.holding))
+        changes.append(Put(HOLDING, observed.holding, new if kept else None))
     return tuple(changes)
 
 
@@ -292,13 +277,13 @@ def give_back(lease: Lease, observed: Observed) -> tuple[Change, ...]:
         raise InUse(
             f"{lease.address} is in use: domain {port.domain_name} runs on {port.host}", "stop the domain first"
         )
-    changes: list[Change] = [DropLease(lease)]
+    changes: list[Change] = [Put(LEASE, lease, None)]
     changes += _rename(lease.domain, changes, observed)
     if observed.holding:
         entry = (lease.mac, lease.subnet, lease.address)
         kept = tuple(held for held in observed.holding.leases if held != entry)
         new = replace(observed.holding, leases=kept)
-        changes.append(SetHolding(observed.holding, new) if kept else DropHolding(observed.holding))
+        changes.append(Put(HOLDING, observed.holding, new if kept else None))
     return tuple(changes)
 
 
@@ -320,26 +305,25 @@ def _claim(port: Port, there: Port | None, observed: Observed) -> list[Change]:
     # A port that runs beside another domain's of the same MAC goes on so: it is reported, and its next start refused.
     if (stays and old == new) or (port.subnet, port.mac) in observed.rivals:
         return []
-    return [ClaimMac(old, new)]
+    return [Put(CLAIM, old, new)]
 
 
 def _keep(lease: Lease, there: Lease | None) -> list[Change]:
     if there is None:
-        return [AddLease(lease)]
+        return [Put(LEASE, None, lease)]
     wanted = replace(lease, run=there.run)
-    return [UpdateLease(there, wanted)] if wanted != there else []
+    return [Put(LEASE, there, wanted)] if wanted != there else []
 
 
 def _rename(domain: UUID, changes: Iterable[Change], observed: Observed) -> list[Change]:
     """What the names of a domain have to become when its leases change."""
     before = {lease.uuid: lease for lease in observed.leases.values() if lease.domain == domain}
     after = dict(before)
-    for change in changes:
-        match change:
-            case AddLease(lease) | UpdateLease(new=lease):
-                after[lease.uuid] = lease
-            case DropLease(lease):
-                after.pop(lease.uuid, None)
+    for put in puts(LEASE, changes):
+        if put.old:
+            after.pop(put.old.uuid, None)
+        if put.new:
+            after[put.new.uuid] = put.new
     found: list[Change] = []
     for subnet in observed.subnets.values():
         old, new = (
@@ -347,7 +331,7 @@ def _rename(domain: UUID, changes: Iterable[Change], observed: Observed) -> list
             for leases in (before, after)
         )
         if old != new:
-            found.append(SetNames(subnet.name, old, new))
+            found.append(Put(NAMES, Names(subnet.name, old), Names(subnet.name, new)))
     return found
 
 
@@ -357,4 +341,4 @@ def _drop(
     leases: Mapping[tuple[str, IPAddress], Lease],
 ) -> list[Change]:
     there = ((mac, leases.get((subnet, address))) for mac, subnet, address in sorted(entries))
-    return [DropLease(lease) for mac, lease in there if lease and lease.is_held_by(domain, mac)]
+    return [Put(LEASE, lease, None) for mac, lease in there if lease and lease.is_held_by(domain, mac)]

@@ -19,7 +19,8 @@ from ovnhook.engine.ownsubnet import OwnSubnets
 from ovnhook.engine.planner import Attached, Attaching
 from ovnhook.engine.unblock import HostNames, unblock
 from ovnhook.ovsdb.connection import ConstraintViolation
-from ovnhook.resources.changes import Change, DropLease
+from ovnhook.resources.kind import Change, puts
+from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.port.values import Port
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet.values import isolated_subnet
@@ -89,7 +90,7 @@ class Attachment:
         def make() -> Sequence[Change]:
             changes = plan.roll_back(domain, host, self._observe(domain, deadline))
             own = isolated_subnet(domain.uuid)
-            given = any(isinstance(change, DropLease) and change.lease.subnet == own for change in changes)
+            given = any(put.old and put.old.subnet == own for put in puts(LEASE, changes) if put.new is None)
             return self._with_end(domain, changes, deadline) if given else changes
 
         self._commit(make, deadline)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, Unavailable
 from ovnhook.databases.northbound import Northbound
-from ovnhook.resources.changes import Change, describe
+from ovnhook.resources.kind import Change
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def carry_out(
             if others == changes:
                 raise
             northbound.commit(others, deadline)
-        for said in [words] if words and changes else filter(None, map(describe, changes)):
+        for said in [words] if words and changes else filter(None, map(str, changes)):
             _log.info("%s", said)
         return bool(changes)
 

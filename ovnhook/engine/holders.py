@@ -15,9 +15,10 @@ from ovnhook.base.text import quoted
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.place import Placed, within
 from ovnhook.domains.values import Domain, Interface
+from ovnhook.resources import ip
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.state import Observed
-from ovnhook.resources.subnet import address, names
+from ovnhook.resources.subnet import names
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def of_records(
         (subnet, IPAddress(place))
         for (subnet, record), value in records.items()
         for place in names.places(record, value)
-        if address.is_ip(place)
+        if ip.is_ip(place)
     }
     leases = northbound.leases_at(places, deadline, pass_over=True).values()
     return {(lease.subnet, lease.hostname): lease for lease in leases if lease.domain not in own}

@@ -10,7 +10,10 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.values import Domain
-from ovnhook.resources.changes import Change, DropLease, RemovePort
+from ovnhook.resources.kind import Change, puts
+from ovnhook.resources.kinds import complete
+from ovnhook.resources.lease.kind import LEASE
+from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import rules as subnets
 from ovnhook.resources.subnet.values import isolated_subnet
@@ -38,14 +41,13 @@ class OwnSubnets:
         if not asking or name in observed.subnets or name in observed.unrepaired:
             return (), observed
         cloud = self._northbound.cloud(deadline)
-        for there in cloud.subnets:
-            if there.name == name:  # made since, by another call for this domain
-                return (), observed.having(subnets={**observed.subnets, name: there})
+        if there := cloud.subnet(name):  # made since, by another call for this domain
+            return (), observed.having(subnets={**observed.subnets, name: there})
         carried = self._carried(deadline)
         foreign = self._northbound.is_foreign_switch(name, deadline)
         try:
             wanted = Wanted(name, str(subnets.carve(self._pool, cloud)), isolated=True)
-            changes = subnets.create(wanted, carried, cloud, name_is_foreign=foreign)
+            changes = complete(subnets.create(wanted, carried, cloud, name_is_foreign=foreign), cloud)
         except OvnhookError as error:
             raise error.within(f"domain {domain.name}: interface {asking[0]}") from error
         return changes, observed.having(subnets={**observed.subnets, name: make(wanted, carried)})
@@ -55,10 +57,10 @@ class OwnSubnets:
         name = isolated_subnet(domain.uuid)
         if not self._northbound.observe(domain.uuid, (), [name], deadline).subnets:
             return ()
-        dropped = {change.lease.uuid for change in before if isinstance(change, DropLease)}
-        removed = {change.port.id for change in before if isinstance(change, RemovePort)}
+        dropped = {put.old.uuid for put in puts(LEASE, before) if put.old and put.new is None}
+        removed = {put.old.id for put in puts(PORT, before) if put.old and put.new is None}
         used = self._northbound.leased(name, deadline) - dropped
         if used or {*self._northbound.port_names(name, deadline)} - removed:
             return ()
         cloud = self._northbound.cloud(deadline)
-        return subnets.delete(subnets.find(name, cloud.subnets), cloud, (), ())
+        return complete(subnets.delete(subnets.find(name, cloud), cloud, (), ()), cloud)

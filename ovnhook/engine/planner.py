@@ -17,7 +17,7 @@ from ovnhook.engine import holders, read
 from ovnhook.engine.allocate import allocate
 from ovnhook.engine.ownsubnet import OwnSubnets
 from ovnhook.engine.unblock import HostNames
-from ovnhook.resources.changes import Change
+from ovnhook.resources.kind import Change
 
 _log = logging.getLogger(__name__)
 

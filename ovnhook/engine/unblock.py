@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases.northbound import Northbound
 from ovnhook.engine.holders import Records, name_taken, of_records
-from ovnhook.resources.changes import AddLease, Change, DropLease, SetNames, UpdateLease
+from ovnhook.resources.kind import Change, puts
+from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.lease.values import Lease
+from ovnhook.resources.subnet.kind import NAMES
 
 _log = logging.getLogger(__name__)
 
@@ -54,8 +56,8 @@ def unblock(
     Raises:
         AlreadyExists: a host name that was asked for is another domain's.
     """
-    leases = [*_leases(changes)]
-    own = {lease.domain for lease in leases} | {one.lease.domain for one in changes if isinstance(one, DropLease)}
+    leases = [put.new for put in puts(LEASE, changes) if put.new]
+    own = {lease.domain for put in puts(LEASE, changes) for lease in (put.old, put.new) if lease}
     records = _in_the_way(northbound, changes, deadline)
     owners = of_records(northbound, records, own, deadline)
     for lease in leases:
@@ -71,32 +73,27 @@ def unblock(
         # An address that is leased in this very transaction is nobody else's.
         if record.endswith(".arpa") or (subnet, record.partition(".")[0]) not in owners
     }
-    return tuple(_replacing(change, stale) if isinstance(change, SetNames) else change for change in changes)
-
-
-def _leases(changes: Iterable[Change]) -> Iterable[Lease]:
-    """The leases that changes make, or say something else of."""
-    for change in changes:
-        match change:
-            case AddLease(lease) | UpdateLease(new=lease):
-                yield lease
+    return tuple(_replacing(change, stale) for change in changes)
 
 
 def _in_the_way(northbound: Northbound, changes: Iterable[Change], deadline: Deadline) -> Records:
     """The records that have a name that changes give, and lead elsewhere."""
     found: dict[tuple[str, str], str] = {}
-    for change in changes:
-        if isinstance(change, SetNames):
-            there = northbound.names(change.subnet, deadline)
+    for put in puts(NAMES, changes):
+        if put.old and put.new:
+            there = northbound.names(put.new.subnet, deadline)
             found |= {
-                (change.subnet, record): there[record]
-                for record, value in change.new.items()
-                if there.get(record, value) not in (value, change.old.get(record))
+                (put.new.subnet, record): there[record]
+                for record, value in put.new.records.items()
+                if there.get(record, value) not in (value, put.old.records.get(record))
             }
     return found
 
 
-def _replacing(change: SetNames, stale: Records) -> SetNames:
-    """The same change, which also replaces records."""
-    gone = {record: value for (subnet, record), value in stale.items() if subnet == change.subnet}
-    return replace(change, old={**change.old, **gone})
+def _replacing(change: Change, stale: Records) -> Change:
+    """The same change; one of names also replaces stale records."""
+    for put in puts(NAMES, [change]):
+        if put.old:
+            gone = {record: value for (subnet, record), value in stale.items() if subnet == put.old.subnet}
+            return replace(put, old=replace(put.old, records={**put.old.records, **gone}))
+    return change

@@ -21,9 +21,9 @@ from netaddr import EUI, IPAddress, mac_unix_expanded, valid_mac
 
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.base.text import quoted
+from ovnhook.resources.ip import is_ip
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.port.values import Port
-from ovnhook.resources.subnet.address import is_ip
 
 _LISTED = 5  # choices that a refusal lists
 

@@ -17,7 +17,6 @@ from netaddr import AddrFormatError, IPAddress, IPNetwork
 from ovnhook.base.errors import OvnhookError
 from ovnhook.ovsdb.operation import Row, map_of
 from ovnhook.ovsdb.owned import KIND
-from ovnhook.resources.tables import DNS, SWITCH
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,50 +27,40 @@ class BrokenRow(OvnhookError):
     """A row says that it is ours and can't be understood: a value that is needed is missing or makes no sense."""
 
 
-def reader(read: Callable[Concatenate[Row, P], T]) -> Callable[Concatenate[Row, P], T]:
-    """Makes of a function that reads rows one that raises BrokenRow of those that can't be."""
+def reader(
+    table: str, cure: str = "put its external_ids right, or remove those of ovnhook"
+) -> Callable[[Callable[Concatenate[Row, P], T]], Callable[Concatenate[Row, P], T]]:
+    """Decorate a function that reads a row: it raises BrokenRow of one that can't be read.
 
-    @functools.wraps(read)
-    def checked(row: Row, /, *more: P.args, **named: P.kwargs) -> T:
-        try:
-            found = read(row, *more, **named)
-            # What is derived from a row that was copied, or made to say another address, would be another row's.
-            if "_uuid" in row and getattr(found, "uuid", UUID(row["_uuid"][1])) != UUID(row["_uuid"][1]):
-                raise ValueError("its UUID is not that of such a row: it was copied, or what it is of was changed")
-            return found
-        except (LookupError, ValueError, TypeError, AddrFormatError) as error:
-            ids, read_as = map_of(row["external_ids"]), read.__name__.removeprefix("read_")
-            uuid = row["_uuid"][1] if "_uuid" in row else "?"
-            raise BrokenRow(
-                f"row {uuid} with {KIND}={ids.get(KIND)} can't be read: {_reason(error)}",
-                _cure(ids.get(KIND) or _READ.get(read_as, read_as), uuid),
-            ) from error
-
-    return checked
-
-
-_READ = {"holding": "domain", "claim": "mac"}
-"""The kinds of rows, by the name of what reads them, where that is another one."""
-
-
-def _cure(kind: str, uuid: str) -> str:
-    """What a person has to do about a row that can't be read: what domains have is made anew by whoever runs them.
-
-    That is an agent, or a client of the API; which of them can't be told, for not every kind of row says so.
+    Args:
+        table: of the row.
+        cure: what a person has to do about such a row; ``{uuid}`` stands for the row's.
     """
-    anew = "the agent of its domain's host makes it anew, or its client that attaches the interface again"
-    match kind:
-        case "port":
-            return f"ovn-nbctl lsp-del {uuid}: {anew}"
-        case "mac":
-            return f"ovn-nbctl destroy {DNS} {uuid}: {anew}"
-        case "lease":
-            return f"ovn-nbctl destroy {DNS} {uuid}: {anew}, or its next start, which may give it another address"
-        case "domain":
-            left = "of a domain that is off, release its addresses before it starts: ovnhook lease release ADDRESS"
-            return f"ovn-nbctl destroy {DNS} {uuid}: {anew}; {left}"
-    table = {"subnet": SWITCH, "router": "Logical_Router", "floating": "NAT"}.get(kind, DNS)
-    return f"ovn-nbctl list {table} {uuid}; put its external_ids right, or remove those of ovnhook"
+    hint = cure if cure.startswith("ovn-nbctl") else f"ovn-nbctl list {table} {{uuid}}; {cure}"
+
+    def checking(read: Callable[Concatenate[Row, P], T]) -> Callable[Concatenate[Row, P], T]:
+        @functools.wraps(read)
+        def checked(row: Row, /, *more: P.args, **named: P.kwargs) -> T:
+            try:
+                found = read(row, *more, **named)
+                # What is derived from a row that was copied, or made to say another address, would be another row's.
+                if "_uuid" in row and getattr(found, "uuid", UUID(row["_uuid"][1])) != UUID(row["_uuid"][1]):
+                    raise ValueError("its UUID is not that of such a row: it was copied, or what it is of was changed")
+                return found
+            except (LookupError, ValueError, TypeError, AddrFormatError) as error:
+                kind = map_of(row["external_ids"]).get(KIND)
+                uuid = row["_uuid"][1] if "_uuid" in row else "?"
+                raise BrokenRow(
+                    f"row {uuid} with {KIND}={kind} can't be read: {_reason(error)}", hint.format(uuid=uuid)
+                ) from error
+
+        return checked
+
+    return checking
+
+
+RECREATED = "the agent of its domain's host makes it anew, or its client that attaches the interface again"
+"""The end of a cure: rows of domains are written again by whoever runs them, an agent or a client of the API."""
 
 
 def _reason(error: Exception) -> str:

@@ -1,15 +1,19 @@
-"""The row of the registry: what is kept once for a cloud. Pure."""
+"""The registry: the row of a cloud that two concurrent changes of its subnets or routers can't both count on. Pure."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
 from ovnhook import __version__
+from ovnhook.base import uuids
 from ovnhook.base.errors import NewerFormat
-from ovnhook.ovsdb.operation import Row, as_map, map_of
+from ovnhook.ovsdb.operation import Operation, Row, as_map, insert, map_of
 from ovnhook.ovsdb.owned import kind, own
-from ovnhook.resources.changes import Registry
+from ovnhook.resources.kind import Kind, Put
+from ovnhook.resources.operations import rewrite, unchanged
 from ovnhook.resources.reading import number_of, reader
+from ovnhook.resources.state import Cloud, Registry
+from ovnhook.resources.tables import DNS
 
 _CLOUD = "cloud"  # the key of the registry's records that the cloud's id is under
 _FORMAT = "format"  # likewise that of the rows' format
@@ -37,7 +41,7 @@ def registry_columns(registry: Registry) -> Row:
     return {"records": as_map(registry_records(registry)), "external_ids": as_map(registry_ids(registry))}
 
 
-@reader
+@reader(DNS)
 def read_registry(row: Row) -> Registry:
     """A DNS row as the registry it is.
 
@@ -54,3 +58,41 @@ def read_registry(row: Row) -> Registry:
     cloud = records.get(_CLOUD)
     serial, default = int(ids.get("serial", "0")), ids.get("default-subnet", "")
     return Registry(serial, default, UUID(cloud) if cloud else None)
+
+
+def count(cloud: Cloud, default_subnet: str | None = None, new_id: UUID | None = None) -> Put[Registry]:
+    """Count a change of a cloud's shared resources.
+
+    Args:
+        cloud: as it was read.
+        default_subnet: names the new default one, "" for none.
+        new_id: the cloud's id, for one that has none yet.
+    """
+    before = cloud.registry or Registry()
+    default = before.default_subnet if default_subnet is None else default_subnet
+    return Put(REGISTRY, cloud.registry, Registry(before.serial + 1, default, before.cloud or new_id))
+
+
+def _operations(old: Registry | None, new: Registry | None) -> list[Operation]:
+    if new is None:
+        raise ValueError("the registry is never deleted")
+    if old is None:
+        return [insert(DNS, uuids.REGISTRY, registry_columns(new))]
+    return [*_unchanged(old), *rewrite(DNS, uuids.REGISTRY, registry_columns(old), registry_columns(new))]
+
+
+def _unchanged(old: Registry) -> list[Operation]:
+    return unchanged(DNS, uuids.REGISTRY, registry_ids(old))
+
+
+REGISTRY = Kind(
+    name="registry",
+    type=Registry,
+    table=DNS,
+    columns=("records", "external_ids"),
+    read=read_registry,
+    operations=_operations,
+    guard=_unchanged,
+    about=lambda registry: [("subnet", registry.default_subnet)],
+)
+"""The registry as a kind: the one value of it is no resource, but changes with them."""

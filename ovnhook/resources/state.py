@@ -1,56 +1,104 @@
-"""What was read of the northbound database, as values that a plan is made from. Pure."""
+"""Values that were read of the northbound database, for plans to be made from. Pure.
+
+A kind of resource knows others through these alone: `Cloud.of` gives the values of any kind.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeVar
 from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook.resources.changes import Registry, SetRegistry
-from ovnhook.resources.floating_ip.values import Floating
 from ovnhook.resources.lease.values import Holding, Lease
 from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.router.values import Network, Router
 from ovnhook.resources.subnet.values import Subnet
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The cloud-wide row.
+
+    Attributes:
+        serial: counts the changes of subnets and routers; two concurrent ones can't both count on.
+        default_subnet: name of the default subnet, or "".
+        cloud: random id of the cloud, from which external MAC addresses are derived; None until something needs it.
+    """
+
+    serial: int = 0
+    default_subnet: str = ""
+    cloud: UUID | None = None
+
 
 @dataclass(frozen=True)
 class Cloud:
-    """All subnets and routers, by name, floating addresses, and the registry that they were read with."""
+    """The resources of a cloud that domains share: subnets, routers and what belongs to them.
+
+    Attributes:
+        registry: the row that counts their changes, as it was read with them, or None.
+        resources: all of them, those of each kind in its order.
+    """
 
     registry: Registry | None = None
-    subnets: tuple[Subnet, ...] = ()
-    routers: tuple[Router, ...] = ()
-    floating: tuple[Floating, ...] = ()
+    resources: tuple[object, ...] = ()
+
+    def of(self, kind: type[T]) -> tuple[T, ...]:
+        """All values of a kind, by their class: ``cloud.of(Subnet)``; those of Network follow from the others."""
+        return self._by_kind.get(kind, ())
+
+    @cached_property
+    def _by_kind(self) -> Mapping[type, tuple[Any, ...]]:
+        found: defaultdict[type, list[object]] = defaultdict(list)
+        for one in (*self.resources, *self._networks.values()):
+            found[type(one)].append(one)
+        return {kind: tuple(some) for kind, some in found.items()}
 
     def network(self, name: str) -> Network | None:
         """The router of that name with its subnets, or None."""
-        for router in self.routers:
-            if router.name == name:
-                return Network(router, tuple(subnet for subnet in self.subnets if subnet.router == name))
-        return None
+        return self._networks.get(name)
 
-    def count(self, default_subnet: str | None = None, cloud: UUID | None = None) -> SetRegistry:
-        """Count a change of subnets or routers.
+    def subnet(self, name: str) -> Subnet | None:
+        """The subnet of that name, or None."""
+        return self._subnets.get(name)
 
-        Args:
-            default_subnet: names the new default one, "" for none.
-            cloud: the cloud's id, for one that has none yet.
-        """
-        before = self.registry or Registry()
-        default = before.default_subnet if default_subnet is None else default_subnet
-        return SetRegistry(self.registry, Registry(before.serial + 1, default, before.cloud or cloud))
+    @cached_property
+    def _subnets(self) -> Mapping[str, Subnet]:
+        return {one.name: one for one in self.resources if isinstance(one, Subnet)}
+
+    @cached_property
+    def _networks(self) -> Mapping[str, Network]:
+        on: defaultdict[str, list[Subnet]] = defaultdict(list)
+        for subnet in self._subnets.values():
+            on[subnet.router].append(subnet)
+        routers = (one for one in self.resources if isinstance(one, Router))
+        return {router.name: Network(router, tuple(on[router.name])) for router in routers}
 
     def id(self, new: UUID) -> UUID:
         """Its id, or a new one where it has none yet."""
         return (self.registry.cloud if self.registry else None) or new
 
 
+def cloud_of(registry: Registry | None, resources: Iterable[object]) -> Cloud:
+    """The cloud of resources that were read with a registry, which names the default subnet."""
+    default = registry.default_subnet if registry else ""
+    return Cloud(
+        registry,
+        tuple(
+            replace(one, default=True) if isinstance(one, Subnet) and one.name == default else one for one in resources
+        ),
+    )
+
+
 @dataclass(frozen=True)
 class Observed:
-    """What the database says of a domain and of the subnets that it may be on.
+    """The rows of a domain, and of the subnets that it may be on.
 
     Attributes:
         registry: the cloud-wide row, or None.

@@ -215,10 +215,10 @@ def test_a_floating_ip_follows(world: World) -> None:
     outside = world.cloud.outside
     try:
         for source, target in ((world.hv1, world.hv2), (world.hv2, world.hv1)):
-            world.wait_for(lambda: outside.run(ping, check=False).returncode == 0, "the floating address")
+            world.wait_for(lambda: outside.run(ping, check=False).returncode == 0, "the floating IP")
             migrate(world, "floats", source, target)
             settled(world, "floats", target)
-        world.wait_for(lambda: outside.run(ping, check=False).returncode == 0, "the floating address")
+        world.wait_for(lambda: outside.run(ping, check=False).returncode == 0, "the floating IP")
         Guest(world.hv1, "floats").reach(OUTSIDE)
     finally:
         world.remove_domains()

@@ -28,14 +28,12 @@ from ovnhook.diagnosis.values import Domains, Running
 from ovnhook.domains.inventory import ConsistentNames
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.engine.planner import Attached
-from ovnhook.resources.changes import (
-    AddSubnet,
-    Change,
-    Registry,
-    SetRegistry,
-)
+from ovnhook.resources.kind import Change, Put
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.port.values import Claim, Port
+from ovnhook.resources.registry import REGISTRY
+from ovnhook.resources.state import Registry
+from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet
 from tests.database.ovsdb_server import Dump, Server
 
@@ -75,7 +73,8 @@ class Hypervisors:
         self.vswitches: dict[str, Server] = {}
         self._make_host = make_host
         self.northbound.commit(
-            [*map(AddSubnet, (DEFAULT, BLUE, TINY)), SetRegistry(None, Registry(1, "default"))], soon()
+            [*(Put(SUBNET, None, one) for one in (DEFAULT, BLUE, TINY)), Put(REGISTRY, None, Registry(1, "default"))],
+            soon(),
         )
 
     def host(self, name: str) -> Host:

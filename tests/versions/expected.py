@@ -8,11 +8,12 @@ from uuid import UUID
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base import uuids
-from ovnhook.resources.floating_ip.values import Floating
+from ovnhook.resources.floating_ip.values import FloatingIp
+from ovnhook.resources.ip import Range
 from ovnhook.resources.lease.values import Holding, Lease
 from ovnhook.resources.port.values import Claim, Owner, Port
 from ovnhook.resources.router.values import External, InterfaceAddress, Router
-from ovnhook.resources.subnet.values import Range, Subnet, isolated_subnet
+from ovnhook.resources.subnet.values import Subnet, isolated_subnet
 from tests.versions.filling import DOMAINS, identity, interface_id, mac
 
 WEB, TWO, OWN, MOVES, OFF = (UUID(identity(name)) for name in DOMAINS)
@@ -71,7 +72,9 @@ def routers(cloud: UUID | None) -> tuple[Router, ...]:
     )
 
 
-FLOATING = Floating(IPAddress("203.0.113.20"), "gateway", "everything", IPAddress("10.1.0.20"), WEB, "web", mac("web"))
+FLOATING = FloatingIp(
+    IPAddress("203.0.113.20"), "gateway", "everything", IPAddress("10.1.0.20"), WEB, "web", mac("web")
+)
 
 LEASES = tuple(
     Lease(subnet, IPAddress(address), domain, name, where, hostname, host, run, by_default)

@@ -17,10 +17,13 @@ from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
 from ovnhook.control.roles import CHANGES, READS, Rule
 from ovnhook.control.service import Dependencies, Service
+from ovnhook.control.view import Parts
 from ovnhook.databases.northbound import Northbound
-from ovnhook.resources.changes import Change
 from ovnhook.resources.floating_ip import rules as floating_ip_rules
-from ovnhook.resources.floating_ip.values import Floating
+from ovnhook.resources.floating_ip.kind import FLOATING_IP
+from ovnhook.resources.floating_ip.values import FloatingIp
+from ovnhook.resources.kind import Change
+from ovnhook.resources.kinds import complete
 from ovnhook.resources.router import rules as router_rules
 
 
@@ -33,6 +36,7 @@ class FloatingIps(Service):
     """
 
     NAME = "ovnhook.v1.FloatingIps"
+    KIND = FLOATING_IP
     RULES: ClassVar[Mapping[str, Rule]] = {
         "CreateFloatingIp": CHANGES,
         "ListFloatingIps": READS,
@@ -48,6 +52,11 @@ class FloatingIps(Service):
         """See Service."""
         return cls(found.northbound, found.repairs)
 
+    @staticmethod
+    def shown(parts: Parts) -> api.FloatingIp | None:
+        """A floating IP as watchers are shown it."""
+        return next(map(message, parts.of(FLOATING_IP)), None)
+
     def add_to(self, server: grpc.Server) -> None:
         """See Service."""
         floating_ips_pb2_grpc.add_FloatingIpsServicer_to_server(self, server)
@@ -58,10 +67,10 @@ class FloatingIps(Service):
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
             leases, ports = self._northbound.leases(deadline), self._northbound.ports(deadline)
-            return floating_ip_rules.create(request.address, request.target, leases, ports, cloud)
+            return complete(floating_ip_rules.create(request.address, request.target, leases, ports, cloud), cloud)
 
-        carry_out(self._repairs, plan, f"floating IP {request.address} leads to {request.target}", deadline)
-        for one in self._northbound.cloud(deadline).floating:
+        carry_out(self._repairs, plan, f"floating IP {request.address} is created for {request.target}", deadline)
+        for one in self._northbound.cloud(deadline).of(FloatingIp):
             if str(one.address) == request.address:
                 return message(one)
         raise NotFound(f"floating IP {request.address} is gone already")
@@ -70,7 +79,7 @@ class FloatingIps(Service):
         """Show all, in pages."""
         cloud = self._northbound.cloud(deadline)
         name = router_rules.find(request.router, cloud).router.name if request.router else ""
-        existing = [one for one in of_domain(cloud.floating, request.domain) if name in ("", one.router)]
+        existing = [one for one in of_domain(cloud.of(FloatingIp), request.domain) if name in ("", one.router)]
         shown, token = page(
             existing, lambda one: (one.router, int(one.address)), request.page_size, request.page_token, message
         )
@@ -80,16 +89,16 @@ class FloatingIps(Service):
         self, request: api.DeleteFloatingIpRequest, deadline: Deadline
     ) -> api.DeleteFloatingIpResponse:
         """Let one lead nowhere."""
-        carry_out(
-            self._repairs,
-            lambda: floating_ip_rules.delete(request.address, self._northbound.cloud(deadline)),
-            f"floating IP {request.address} leads nowhere",
-            deadline,
-        )
+
+        def plan() -> tuple[Change, ...]:
+            cloud = self._northbound.cloud(deadline)
+            return complete(floating_ip_rules.delete(request.address, cloud), cloud)
+
+        carry_out(self._repairs, plan, f"floating IP {request.address} is deleted", deadline)
         return api.DeleteFloatingIpResponse()
 
 
-def message(one: Floating) -> api.FloatingIp:
+def message(one: FloatingIp) -> api.FloatingIp:
     """A floating IP as the API shows it."""
     return api.FloatingIp(
         address=str(one.address),

@@ -17,13 +17,15 @@ from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.control.roles import CHANGES, READS, Rule
 from ovnhook.control.service import Dependencies, Service
+from ovnhook.control.view import Parts
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import plan
 from ovnhook.engine.commit import repeat
 from ovnhook.resources import naming
-from ovnhook.resources.changes import describe
+from ovnhook.resources.ip import is_ip
+from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.lease.values import Lease
-from ovnhook.resources.subnet.address import is_ip
+from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.subnet.rules import find
 from ovnhook.resources.subnet.values import Subnet
 
@@ -40,6 +42,7 @@ class Leases(Service):
     """
 
     NAME = "ovnhook.v1.Leases"
+    KIND = LEASE
     RULES: ClassVar[Mapping[str, Rule]] = {
         "ListLeases": READS,
         "ReleaseLease": CHANGES,
@@ -53,6 +56,12 @@ class Leases(Service):
         """See Service."""
         return cls(found.northbound)
 
+    @staticmethod
+    def shown(parts: Parts) -> api.Lease | None:
+        """A lease as watchers are shown it."""
+        running = {(port.domain, port.mac) for port in parts.of(PORT)}
+        return next((message(one, in_use=(one.domain, one.mac) in running) for one in parts.of(LEASE)), None)
+
     def add_to(self, server: grpc.Server) -> None:
         """See Service."""
         leases_pb2_grpc.add_LeasesServicer_to_server(self, server)
@@ -61,7 +70,7 @@ class Leases(Service):
         """Show them, in pages."""
         where = {}
         if request.subnet:
-            where["subnet"] = find(request.subnet, self._northbound.cloud(deadline).subnets).name
+            where["subnet"] = find(request.subnet, self._northbound.cloud(deadline)).name
         hosts = {"host": request.host} if request.host else {}
         leases = of_domain(self._northbound.leases(deadline, **where, **hosts), request.domain)
         running = {(port.domain, port.mac) for port in self._northbound.ports(deadline, **where)}
@@ -85,7 +94,7 @@ class Leases(Service):
             observed = self._northbound.observe_held(lease.domain, [lease.mac], deadline)
             changes = plan.give_back(lease, observed)
             self._northbound.commit(changes, deadline)
-            for words in filter(None, map(describe, changes)):
+            for words in filter(None, map(str, changes)):
                 _log.info("%s", words)
             return lease
 
@@ -93,8 +102,8 @@ class Leases(Service):
 
     def _lease(self, address: IPAddress, name: str, deadline: Deadline) -> Lease:
         """The lease of an address, in the subnet of that name or the one that has the address."""
-        existing = self._northbound.cloud(deadline).subnets
-        subnets = [find(name, existing)] if name else _with(address, existing)
+        cloud = self._northbound.cloud(deadline)
+        subnets = [find(name, cloud)] if name else _with(address, cloud.of(Subnet))
         if not subnets:
             raise NotFound(f"no subnet has the address {address}", "ovnhook subnet list")
         if len(subnets) > 1:
@@ -110,7 +119,7 @@ class Leases(Service):
 
     def _named(self, name: str, subnet: str, deadline: Deadline) -> Lease:
         """The lease of the interface that a name means (ovnhook.resources.naming)."""
-        where = {"subnet": find(subnet, self._northbound.cloud(deadline).subnets).name} if subnet else {}
+        where = {"subnet": find(subnet, self._northbound.cloud(deadline)).name} if subnet else {}
         leases, ports = self._northbound.leases(deadline, **where), self._northbound.ports(deadline, **where)
         held = [lease for one in naming.meant(name, naming.holders(leases, ports)) for lease in one.leases]
         if len(held) != 1:

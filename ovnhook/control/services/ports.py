@@ -19,11 +19,13 @@ from ovnhook.control.pages import page
 from ovnhook.control.roles import CHANGES_OF_A_HOST, READS, Rule, check_host
 from ovnhook.control.service import Dependencies, Service
 from ovnhook.control.services.attachments import Attachments
+from ovnhook.control.view import Parts
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.values import InterfaceRequest
 from ovnhook.engine.attach import Attachment
 from ovnhook.pki.x509 import Subject
 from ovnhook.resources import naming
+from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.port.values import Owner, Port
 from ovnhook.resources.subnet.rules import find
 
@@ -38,6 +40,7 @@ class Ports(Service):
     """
 
     NAME = "ovnhook.v1.Ports"
+    KIND = PORT
     RULES: ClassVar[Mapping[str, Rule]] = {
         "ListPorts": READS,
         "GetPort": READS,
@@ -55,6 +58,11 @@ class Ports(Service):
         """See Service."""
         return cls(found.northbound, found.attachment, Attachments.of(found))
 
+    @staticmethod
+    def shown(parts: Parts) -> api.Port | None:
+        """A port as watchers are shown it."""
+        return next(map(message, parts.of(PORT)), None)
+
     def add_to(self, server: grpc.Server) -> None:
         """See Service."""
         ports_pb2_grpc.add_PortsServicer_to_server(self, server)
@@ -63,7 +71,7 @@ class Ports(Service):
         """Show them, in pages."""
         where = {}
         if request.subnet:
-            where["subnet"] = find(request.subnet, self._northbound.cloud(deadline).subnets).name
+            where["subnet"] = find(request.subnet, self._northbound.cloud(deadline)).name
         if request.host:
             where["host"] = request.host
         ports = of_domain(self._northbound.ports(deadline, **where), request.domain)

@@ -22,11 +22,15 @@ from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
 from ovnhook.control.roles import CHANGES, CHANGES_AND_WAITS, READS, Rule
 from ovnhook.control.service import Dependencies, Service
+from ovnhook.control.view import Parts
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
-from ovnhook.resources.changes import Change
+from ovnhook.resources.kind import Change
+from ovnhook.resources.kinds import complete
 from ovnhook.resources.router import rules as router_rules
-from ovnhook.resources.router.values import Network
+from ovnhook.resources.router.kind import GATEWAYS, ROUTER
+from ovnhook.resources.router.values import Network, Router
+from ovnhook.resources.subnet.kind import SUBNET
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +51,7 @@ class Routers(Service):
     """
 
     NAME = "ovnhook.v1.Routers"
+    KIND = ROUTER
     RULES: ClassVar[Mapping[str, Rule]] = {
         "CreateRouter": CHANGES,
         "GetRouter": READS,
@@ -69,6 +74,15 @@ class Routers(Service):
         """See Service."""
         return cls(found.northbound, found.southbound, found.gateways.look, found.repairs)
 
+    @staticmethod
+    def shown(parts: Parts) -> api.Router | None:
+        """A router as watchers are shown it: without its active gateway, which the southbound database has."""
+        for one in parts.of(ROUTER):
+            on = sorted(parts.of(SUBNET), key=SUBNET.order)
+            hosts = sorted(parts.of(GATEWAYS), key=lambda gateways: -gateways.priority)
+            return message(Network(one, tuple(on)), [host for one in hosts for host in one.hosts], active="")
+        return None
+
     def add_to(self, server: grpc.Server) -> None:
         """See Service."""
         routers_pb2_grpc.add_RoutersServicer_to_server(self, server)
@@ -82,7 +96,8 @@ class Routers(Service):
 
         def plan() -> tuple[Change, ...]:
             foreign = self._northbound.is_foreign_router(asked.name, deadline)
-            return router_rules.create(wanted, uuid4(), self._northbound.cloud(deadline), name_is_foreign=foreign)
+            cloud = self._northbound.cloud(deadline)
+            return complete(router_rules.create(wanted, uuid4(), cloud, name_is_foreign=foreign), cloud)
 
         if carry_out(self._repairs, plan, f"router {asked.name} is made", deadline):
             self._on_change(deadline.half(_PATIENCE))
@@ -95,7 +110,7 @@ class Routers(Service):
     def ListRouters(self, request: api.ListRoutersRequest, deadline: Deadline) -> api.ListRoutersResponse:
         """Show all, in pages."""
         cloud = self._northbound.cloud(deadline)
-        messages = self._messages([router_rules.find(one.name, cloud) for one in cloud.routers], deadline)
+        messages = self._messages([router_rules.find(one.name, cloud) for one in cloud.of(Router)], deadline)
         shown, token = page(messages, lambda one: (one.name,), request.page_size, request.page_token, lambda one: one)
         return api.ListRoutersResponse(routers=shown, next_page_token=token)
 
@@ -109,7 +124,8 @@ class Routers(Service):
         def plan() -> tuple[Change, ...]:
             foreign = self._northbound.is_foreign_router(asked.name, deadline)
             cloud = self._northbound.cloud(deadline)
-            planned = router_rules.update(asked.name, changes, uuid4(), cloud, name_is_foreign=foreign)
+            changed = router_rules.update(asked.name, changes, uuid4(), cloud, name_is_foreign=foreign)
+            planned = complete(changed, cloud)
             if not request.force:
                 refuse_cuts(planned, cloud, self._northbound, self._southbound, deadline)
             return planned
@@ -121,12 +137,12 @@ class Routers(Service):
 
     def DeleteRouter(self, request: api.DeleteRouterRequest, deadline: Deadline) -> api.DeleteRouterResponse:
         """Delete one that no subnet is on."""
-        carry_out(
-            self._repairs,
-            lambda: router_rules.delete(request.name, self._northbound.cloud(deadline)),
-            f"router {request.name} is deleted",
-            deadline,
-        )
+
+        def plan() -> tuple[Change, ...]:
+            cloud = self._northbound.cloud(deadline)
+            return complete(router_rules.delete(request.name, cloud), cloud)
+
+        carry_out(self._repairs, plan, f"router {request.name} is deleted", deadline)
         return api.DeleteRouterResponse()
 
     def MoveGateway(self, request: api.MoveGatewayRequest, deadline: Deadline) -> api.Router:

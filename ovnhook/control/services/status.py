@@ -34,8 +34,10 @@ from ovnhook.pki.members import Members
 from ovnhook.pki.x509 import CONTROL, NODE, OPERATOR, Subject
 from ovnhook.resources.chassis import Node
 from ovnhook.resources.port.values import Port
+from ovnhook.resources.router.values import Router
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet import address
+from ovnhook.resources.subnet.values import Subnet
 
 _PATIENCE = 2.0  # seconds that a database has to answer
 _SILENCE = 2.0  # seconds that northd and the hosts have
@@ -196,7 +198,7 @@ class Status(Service):
             cloud = self._northbound.cloud(deadline)
         except NewerFormat as error:
             return _Stored(defects=(cloudstate.RowProblem(error.message, error.hint),))
-        by_name = {one.name: one for one in cloud.subnets}
+        by_name = {one.name: one for one in cloud.of(Subnet)}
         stored = self._northbound.stored(deadline)
         used = Counter(
             lease.subnet
@@ -210,7 +212,9 @@ class Status(Service):
         return _Stored(
             cloud=cloud,
             gateways=self._northbound.gateways(deadline),
-            uses=tuple(cloudstate.SubnetUse(one.name, used[one.name], address.capacity(one)) for one in cloud.subnets),
+            uses=tuple(
+                cloudstate.SubnetUse(one.name, used[one.name], address.capacity(one)) for one in cloud.of(Subnet)
+            ),
             shared_macs=problems.shared_macs(stored.ports, foreign),
             ports=Counter(port.host for port in stored.ports),
             defects=tuple(cloudstate.RowProblem(what, hint) for what, hint in defects),
@@ -295,7 +299,7 @@ def _attempt(ask: Callable[[], T]) -> tuple[T | None, str]:
 
 def _legs(stored: _Stored, hosts: _Hosts | None, failures: Mapping[str, str]) -> tuple[cloudstate.RouterGateway, ...]:
     active = hosts.active if hosts else {}
-    routers = (one for one in stored.cloud.routers if one.external)
+    routers = (one for one in stored.cloud.of(Router) if one.external)
     return tuple(
         cloudstate.RouterGateway(
             one, stored.gateways.get(one.name, ()), active.get(one.name, ""), failures.get(one.name, "")

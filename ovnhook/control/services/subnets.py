@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import ClassVar, Self
 from uuid import UUID
 
@@ -20,13 +21,17 @@ from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
 from ovnhook.control.roles import CHANGES, READS, Rule
 from ovnhook.control.service import Dependencies, Service
+from ovnhook.control.view import Parts
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
-from ovnhook.resources.changes import Change
+from ovnhook.resources.kind import Change
+from ovnhook.resources.kinds import complete
+from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.router.values import DEFAULT_ROUTER
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet import rules as subnet_rules
+from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.rows import dhcp_options
 from ovnhook.resources.subnet.values import Subnet
 from ovnhook.resources.subnet.wanted import SETTINGS, Underlay, Wanted, make, with_changes
@@ -48,6 +53,7 @@ class Subnets(Service):
     """
 
     NAME = "ovnhook.v1.Subnets"
+    KIND = SUBNET
     RULES: ClassVar[Mapping[str, Rule]] = {
         "CreateSubnet": CHANGES,
         "GetSubnet": READS,
@@ -72,6 +78,14 @@ class Subnets(Service):
     def of(cls, found: Dependencies) -> Self:
         """See Service."""
         return cls(found.northbound, found.southbound, found.carried, found.repairs)
+
+    @staticmethod
+    def shown(parts: Parts) -> api.Subnet | None:
+        """A subnet as watchers are shown it: without its network ID, which the southbound database has."""
+        for one in parts.of(SUBNET):
+            default = any(registry.default_subnet == one.name for registry in parts.of(REGISTRY))
+            return message(replace(one, default=default), parts.counts.get(one.cidr.version, 0), network_id=0)
+        return None
 
     def add_to(self, server: grpc.Server) -> None:
         """See Service."""
@@ -100,7 +114,7 @@ class Subnets(Service):
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
             foreign = self._northbound.is_foreign_switch(wanted.name, deadline)
-            return subnet_rules.create(wanted, carried, cloud, name_is_foreign=foreign)
+            return complete(subnet_rules.create(wanted, carried, cloud, name_is_foreign=foreign), cloud)
 
         if carry_out(self._repairs, plan, f"subnet {wanted.name} ({wanted.cidr}) is made", deadline):
             ids = self._network_ids(deadline, logical_switch=str(made.uuid))
@@ -114,7 +128,7 @@ class Subnets(Service):
     def ListSubnets(self, request: api.ListSubnetsRequest, deadline: Deadline) -> api.ListSubnetsResponse:
         """Show all, in pages."""
         cloud = self._northbound.cloud(deadline)
-        existing = router_rules.find(request.router, cloud).subnets if request.router else cloud.subnets
+        existing = router_rules.find(request.router, cloud).subnets if request.router else cloud.of(Subnet)
         used = self._northbound.lease_counts(deadline)
         ids = self._network_ids(deadline) if existing else {}
         shown, token = page(
@@ -141,11 +155,11 @@ class Subnets(Service):
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
-            old = subnet_rules.find(asked.name, cloud.subnets)
+            old = subnet_rules.find(asked.name, cloud)
             new = with_changes(old, changes, carried)
             named = self._northbound.names(old.name, deadline)
             leases = self._northbound.leases(deadline, subnet=old.name)
-            planned = subnet_rules.update(old, new, cloud, named, leases)
+            planned = complete(subnet_rules.update(old, new, cloud, named, leases), cloud)
             if not request.force:
                 refuse_cuts(planned, cloud, self._northbound, self._southbound, deadline)
             return planned
@@ -158,16 +172,16 @@ class Subnets(Service):
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
-            gone = subnet_rules.find(request.name, cloud.subnets)
+            gone = subnet_rules.find(request.name, cloud)
             leases = self._northbound.leases(deadline, subnet=gone.name)
             ports = [] if leases else self._northbound.port_names(gone.name, deadline)
-            return subnet_rules.delete(gone, cloud, leases, ports)
+            return complete(subnet_rules.delete(gone, cloud, leases, ports), cloud)
 
         carry_out(self._repairs, plan, f"subnet {request.name} is deleted", deadline)
         return api.DeleteSubnetResponse()
 
     def _get(self, name: str, deadline: Deadline) -> api.Subnet:
-        found = subnet_rules.find(name, self._northbound.cloud(deadline).subnets)
+        found = subnet_rules.find(name, self._northbound.cloud(deadline))
         used = self._northbound.lease_counts(deadline, subnet=name)[name, found.cidr.version]
         ids = self._network_ids(deadline, logical_switch=str(found.uuid))
         return message(found, used, ids.get(found.uuid, 0))

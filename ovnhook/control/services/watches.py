@@ -17,7 +17,7 @@ from ovnhook.base.errors import Exhausted, InvalidRequest, OvnhookError, Unavail
 from ovnhook.control.calls import patience
 from ovnhook.control.roles import READS, Rule
 from ovnhook.control.service import Dependencies, Service
-from ovnhook.control.view import TABLES, View
+from ovnhook.control.view import FIELDS, Show, View, tables
 from ovnhook.ovsdb.replica import Replica
 
 _log = logging.getLogger(__name__)
@@ -26,12 +26,11 @@ _BACKLOG = 10_000  # changes that a watcher may be behind
 _GRACE = 10.0  # seconds that one who is too slow has to hear of it
 
 _FIELDS = {
-    api.WatchChangesRequest.SUBNETS: "subnet",
-    api.WatchChangesRequest.ROUTERS: "router",
-    api.WatchChangesRequest.FLOATING_IPS: "floating_ip",
-    api.WatchChangesRequest.LEASES: "lease",
-    api.WatchChangesRequest.PORTS: "port",
+    number: name.lower().removesuffix("s")
+    for name, number in api.WatchChangesRequest.Kind.items()
+    if name.lower().removesuffix("s") in FIELDS
 }
+"""The field of a Change, by the kind in a request: ``SUBNETS`` are in ``subnet``."""
 
 
 class Changes(Service):
@@ -39,6 +38,7 @@ class Changes(Service):
 
     Args:
         remotes: of the northbound database.
+        shows: makes the messages, by the field of a Change.
     """
 
     NAME = "ovnhook.v1.Changes"
@@ -46,8 +46,9 @@ class Changes(Service):
         "WatchChanges": READS,
     }
 
-    def __init__(self, remotes: str) -> None:
+    def __init__(self, remotes: str, shows: Mapping[str, Show]) -> None:
         self._remotes = remotes
+        self._shows = shows
         self._lock = threading.Lock()
         self._feed: _Feed | None = None
         self._stopped = False
@@ -55,7 +56,7 @@ class Changes(Service):
     @classmethod
     def of(cls, found: Dependencies) -> Self:
         """See Service."""
-        return cls(found.config.northbound)
+        return cls(found.config.northbound, found.shows)
 
     def add_to(self, server: grpc.Server) -> None:
         """See Service."""
@@ -90,7 +91,7 @@ class Changes(Service):
             if self._stopped:
                 raise Unavailable("the control service ends", "watch again")
             if self._feed is None or not self._feed.join(watcher):
-                self._feed = _Feed(Replica(self._remotes, "OVN_Northbound", TABLES), watcher)
+                self._feed = _Feed(Replica(self._remotes, "OVN_Northbound", tables()), View(self._shows), watcher)
             return self._feed
 
     def _part(self, feed: _Feed, watcher: _Watcher) -> None:
@@ -104,14 +105,16 @@ class _Feed:
 
     Args:
         replica: what is followed.
+        view: the objects, without any yet.
         watcher: the first one; without any it ends.
     """
 
-    def __init__(self, replica: Replica, watcher: _Watcher) -> None:
+    def __init__(self, replica: Replica, view: View, watcher: _Watcher) -> None:
         self._replica = replica
+        self._view = view
+        self._is_synced = False
         self._lock = threading.Lock()
         self._watchers = [watcher]
-        self._view: View | None = None
         self._stop = threading.Event()
         self.thread = threading.Thread(target=self._run, name="changes", daemon=True)
         self.thread.start()
@@ -122,7 +125,7 @@ class _Feed:
             if self._stop.is_set():
                 return False
             self._watchers.append(watcher)
-            if self._view is not None:
+            if self._is_synced:
                 watcher.begin(self._view)
             return True
 
@@ -143,17 +146,16 @@ class _Feed:
                 watcher.end(error)
 
     def _run(self) -> None:
-        view = View()
         try:
             for differences in self._replica.follow(self._stop):
                 with self._lock:
-                    changes = view.apply(differences)
+                    changes = self._view.apply(differences)
                     for watcher in self._watchers:
-                        if self._view is None:
-                            watcher.begin(view)
-                        else:
+                        if self._is_synced:
                             watcher.tell(changes)
-                    self._view = view
+                        else:
+                            watcher.begin(self._view)
+                    self._is_synced = True
         except OvnhookError as error:
             self.end(error)
         except Exception:  # whatever it is, watchers must not wait for ever

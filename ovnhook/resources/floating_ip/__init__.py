@@ -1,1 +1,1 @@
-"""A floating IP address, which leads to one lease. Pure."""
+"""Floating IPs: 1:1 NAT between an external address and a leased one. Pure."""

@@ -8,22 +8,15 @@ from netaddr import IPAddress
 
 from ovnhook.base import uuids
 from ovnhook.ovsdb import owned
-from ovnhook.ovsdb.operation import (
-    Operation,
-    Row,
-    as_map,
-    key,
-    mutate,
-    set_keys,
-)
-from ovnhook.resources import tables
-from ovnhook.resources.floating_ip.values import Floating
+from ovnhook.ovsdb.operation import Row, as_map
+from ovnhook.resources.floating_ip.values import FloatingIp
+from ovnhook.resources.operations import OwnedRow
 from ovnhook.resources.reading import reader
-from ovnhook.resources.router.topology import NAT, ROUTER
+from ovnhook.resources.tables import NAT, ROUTER
 
 
-def floating_row(one: Floating) -> Row:
-    """The NAT row of a floating address."""
+def floating_ip_rows(one: FloatingIp) -> dict[UUID, OwnedRow]:
+    """The rows of a floating IP, by UUID."""
     ids = owned.kind(
         "floating",
         router=one.router,
@@ -32,25 +25,20 @@ def floating_row(one: Floating) -> Row:
         domain_name=one.domain_name,
         mac=one.mac,
     )
-    return {
+    row = {
         "type": "dnat_and_snat",
         "external_ip": str(one.address),
         "logical_ip": str(one.inside),
         "external_ids": as_map(ids),
     }
+    return {one.uuid: OwnedRow(NAT, row, (ROUTER, uuids.router(one.router), "nat"))}
 
 
-def name_floating(subnet: str, address: IPAddress, domain_name: str, mac: str) -> Operation:
-    """Write the domain's present name into the floating address of a leased one, if there is one."""
-    ids = owned.kind("floating", domain_name=domain_name, mac=mac)
-    return mutate(NAT, key(uuids.floating(subnet, str(address))), set_keys("external_ids", ids))
-
-
-@reader
-def read_floating(row: Row) -> Floating:
-    """A NAT row as the floating address it is."""
+@reader(NAT)
+def read_floating_ip(row: Row) -> FloatingIp:
+    """A NAT row as the floating IP it is."""
     ids = owned.own(row)
-    return Floating(
+    return FloatingIp(
         address=IPAddress(row["external_ip"]),
         router=ids["router"],
         subnet=ids["subnet"],
@@ -59,8 +47,3 @@ def read_floating(row: Row) -> Floating:
         domain_name=ids.get("domain-name", ids["domain"]),
         mac=ids["mac"],
     )
-
-
-def unfloat(uuid: UUID) -> Operation:
-    """Take a floating address's row away from whichever router has it, if there is one."""
-    return mutate(ROUTER, ["nat", "includes", tables.members(uuid)], [["nat", "delete", tables.members(uuid)]])

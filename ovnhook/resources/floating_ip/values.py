@@ -1,4 +1,4 @@
-"""A floating IP address as an immutable value."""
+"""A floating IP as an immutable value."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ovnhook.base import uuids
 
 
 @dataclass(frozen=True)
-class Floating:
-    """An address outside that leads to one interface of a domain, both ways, for as long as its lease is there.
+class FloatingIp:
+    """1:1 NAT between an external address and a leased one, for as long as the lease is there.
 
     Attributes:
-        address: the one outside.
-        router: name of the router that leads there.
+        address: the external one.
+        router: name of the router whose external network has it.
         subnet: name of the subnet.
         inside: the leased address.
         domain: UUID of the domain.
-        domain_name: its name when the address was given.
+        domain_name: its name when it was last attached.
         mac: the interface.
     """
 
@@ -34,5 +34,10 @@ class Floating:
 
     @property
     def uuid(self) -> UUID:
-        """Its NAT row, which goes with the lease."""
-        return uuids.floating(self.subnet, str(self.inside))
+        """Its NAT row."""
+        return row_of_lease(self.subnet, self.inside)
+
+
+def row_of_lease(subnet: str, address: IPAddress) -> UUID:
+    """The NAT row of the floating IP of a leased address: there is one at most."""
+    return uuids.part("floating", subnet, str(address))

@@ -11,7 +11,8 @@ from ovnhook.ovsdb.operation import Row, as_map, map_of
 from ovnhook.ovsdb.owned import kind, own
 from ovnhook.resources.lease.values import Holding, Lease
 from ovnhook.resources.port.values import Owner
-from ovnhook.resources.reading import reader
+from ovnhook.resources.reading import RECREATED, reader
+from ovnhook.resources.tables import DNS
 
 
 def lease_ids(lease: Lease) -> dict[str, str]:
@@ -39,7 +40,7 @@ def lease_columns(lease: Lease) -> Row:
     return {"records": as_map(lease_records(lease)), "external_ids": as_map(lease_ids(lease))}
 
 
-@reader
+@reader(DNS, f"ovn-nbctl destroy {DNS} {{uuid}}: {RECREATED}, or its next start, which may give it another address")
 def read_lease(row: Row) -> Lease:
     """A DNS row as the lease it is."""
     ids = own(row)
@@ -83,7 +84,11 @@ def holding_columns(holding: Holding) -> Row:
     return {"records": as_map(holding_records(holding)), "external_ids": as_map(holding_ids(holding))}
 
 
-@reader
+@reader(
+    DNS,
+    f"ovn-nbctl destroy {DNS} {{uuid}}: {RECREATED}; "
+    "of a domain that is off, release its addresses before it starts: ovnhook lease release ADDRESS",
+)
 def read_holding(row: Row) -> Holding:
     """A DNS row as the holding it is."""
     ids = own(row)

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from netaddr import EUI, IPAddress, IPNetwork
 
-from ovnhook.base import uuids
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
 from ovnhook.ovsdb.owned import kind, own
 from ovnhook.resources.port.values import Claim, Owner, Port
-from ovnhook.resources.reading import number_of, reader
-from ovnhook.resources.subnet.rows import dhcp_uuid, mac_of_switch
+from ovnhook.resources.reading import RECREATED, number_of, reader
+from ovnhook.resources.subnet.values import dhcp_uuid, server_mac
+from ovnhook.resources.tables import DNS, PORT
 
 REQUESTED_CHASSIS = "requested-chassis"
 ACTIVATION_STRATEGY = "activation-strategy"
@@ -72,7 +72,7 @@ def _allowed(port: Port) -> str:
 @functools.lru_cache(maxsize=1024)
 def _link_local(subnet: str) -> tuple[str, ...]:
     """The link-local network (RFC 4291, section 2.5.6) as networks, without that of a subnet's router's address."""
-    router = int(EUI(mac_of_switch(uuids.switch(subnet))).ipv6_link_local())
+    router = int(EUI(server_mac(subnet)).ipv6_link_local())
     beside = ((router ^ (1 << (128 - length)), length) for length in range(_LINK + 1, _RESERVED + 1))
     return tuple(str(IPNetwork(f"{IPAddress(other, 6)}/{length}").cidr) for other, length in beside)
 
@@ -92,7 +92,7 @@ PORT_COLUMNS = ("_uuid", "name", "addresses", "up", "external_ids")
 """What `port` reads of a Logical_Switch_Port; where there is more, it is looked at whether that is as it should be."""
 
 
-@reader
+@reader(PORT, f"ovn-nbctl lsp-del {{uuid}}: {RECREATED}")
 def read_port(row: Row) -> Port:
     """A Logical_Switch_Port as the port it is."""
     ids = own(row)
@@ -129,7 +129,7 @@ def claim_columns(claim: Claim) -> Row:
     return {"external_ids": as_map(kind("mac", subnet=claim.subnet, mac=claim.mac, domain=str(claim.domain)))}
 
 
-@reader
+@reader(DNS, f"ovn-nbctl destroy {DNS} {{uuid}}: {RECREATED}")
 def read_claim(row: Row) -> Claim:
     """A DNS row as the claim it is."""
     ids = own(row)

@@ -10,6 +10,7 @@ from ovnhook.ovsdb.owned import kind, own
 from ovnhook.resources.reading import number_of, reader
 from ovnhook.resources.router.values import External, InterfaceAddress, Router
 from ovnhook.resources.subnet.values import Subnet
+from ovnhook.resources.tables import ROUTER
 
 _LAST_VLAN = 4094  # IEEE 802.1Q
 
@@ -48,7 +49,7 @@ def router_ids(router: Router) -> dict[str, str]:
     )
 
 
-@reader
+@reader(ROUTER)
 def read_router(row: Row) -> Router:
     """A Logical_Router as the router it is."""
     ids = own(row)

@@ -17,16 +17,18 @@ from netaddr import IPAddress
 from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
 from ovnhook.base.labels import SUBNET_NAME
-from ovnhook.resources.changes import Change, SetGateways, SetNetwork
+from ovnhook.resources import ip
 from ovnhook.resources.chassis import Node
-from ovnhook.resources.router.values import DEFAULT_ROUTER, External, InterfaceAddress, Network, Router
+from ovnhook.resources.kind import Change, Put
+from ovnhook.resources.registry import count
+from ovnhook.resources.router.kind import GATEWAYS, ROUTER
+from ovnhook.resources.router.values import DEFAULT_ROUTER, External, GatewayHosts, InterfaceAddress, Network, Router
 from ovnhook.resources.state import Cloud
-from ovnhook.resources.subnet import address
 
 _PHYSICAL_NETWORK = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _LAST_VLAN = 4094  # IEEE 802.1Q
 _SMALLEST = {4: 30, 6: 127}  # prefix lengths: a router and a next hop (RFC 6164)
-_IS = {4: address.is_ipv4, 6: address.is_ipv6}
+_IS = {4: ip.is_ipv4, 6: ip.is_ipv6}
 _LIKE = {4: "203.0.113.10/24", 6: "2001:db8::10/64"}
 
 
@@ -115,9 +117,9 @@ def create(wanted: Router, new_id: UUID, cloud: Cloud, *, name_is_foreign: bool 
         )
     if name_is_foreign:
         raise AlreadyExists(f"a logical router '{wanted.name}' exists that is not ovnhook's", "choose another name")
-    _check_room(cloud, Network(wanted))
+    _check_room(cloud, wanted)
     made = _with_mac(wanted, cloud.id(new_id))
-    return (cloud.count(cloud=new_id if made.external else None), SetNetwork(None, Network(made)))
+    return (count(cloud, new_id=new_id if made.external else None), Put(ROUTER, None, made))
 
 
 def update(
@@ -136,7 +138,6 @@ def update(
         NotFound: there is no such router.
         InvalidRequest: a value means nothing, or can't be.
         AlreadyExists: another router has the address outside, or one of its subnets has it inside.
-        InUse: a floating address needs the network that it leads to.
     """
     for setting in changes:
         if setting not in SETTINGS:
@@ -144,13 +145,13 @@ def update(
     there = cloud.network(name)
     if there is None and name == DEFAULT_ROUTER:
         return create(make(name, Leg(**changes)), new_id, cloud, name_is_foreign=name_is_foreign)
-    old = find(name, cloud)
-    router = make(name, replace(leg(old.router), **changes))
-    if leg(router) == leg(old.router):
+    old = find(name, cloud).router
+    router = make(name, replace(leg(old), **changes))
+    if leg(router) == leg(old):
         return ()
-    new = Network(_with_mac(router, cloud.id(new_id)), old.subnets)
-    _check_room(cloud, new)
-    return (cloud.count(cloud=new_id if router.external else None), SetNetwork(old, new))
+    _check_room(cloud, router)
+    new = _with_mac(router, cloud.id(new_id))
+    return (count(cloud, new_id=new_id if router.external else None), Put(ROUTER, old, new))
 
 
 def own_macs(new_id: UUID, cloud: Cloud) -> tuple[Change, ...]:
@@ -164,11 +165,11 @@ def own_macs(new_id: UUID, cloud: Cloud) -> tuple[Change, ...]:
         cloud: what there is.
     """
     found: list[Change] = []
-    for one in cloud.routers:
+    for one in cloud.of(Router):
         own = _with_mac(one, cloud.id(new_id))
-        if own != one and (there := cloud.network(one.name)):
-            found.append(SetNetwork(there, Network(own, there.subnets)))
-    return (cloud.count(cloud=new_id), *found) if found else ()
+        if own != one:
+            found.append(Put(ROUTER, one, own))
+    return (count(cloud, new_id=new_id), *found) if found else ()
 
 
 def delete(name: str, cloud: Cloud) -> tuple[Change, ...]:
@@ -185,7 +186,7 @@ def delete(name: str, cloud: Cloud) -> tuple[Change, ...]:
             f"router {name} is in use by subnet{'s' if len(gone.subnets) > 1 else ''} {names}",
             f"ovnhook subnet set {gone.subnets[0].name} --no-router",
         )
-    return (cloud.count(), SetNetwork(gone, None))
+    return (count(cloud), Put(ROUTER, gone.router, None))
 
 
 def find(name: str, cloud: Cloud) -> Network:
@@ -260,7 +261,12 @@ def move(one: Router, nodes: Iterable[Node], host: str, before: Sequence[str]) -
         network = one.external.physical_network if one.external else ""
         raise Unavailable(f"host {host} has no link to the physical network {network} that is up", "ovnhook status")
     after = (host, *(other for other in before if other != host))
-    return (SetGateways(one.name, tuple(before), after),) if after != tuple(before) else ()
+    return (put_gateways(one.name, before, after),) if after != tuple(before) else ()
+
+
+def put_gateways(router: str, before: Sequence[str], after: Sequence[str]) -> Put[GatewayHosts]:
+    """The change of the hosts that may have a router's external gateway port, from one order to another."""
+    return Put(GATEWAYS, GatewayHosts(router, tuple(before)), GatewayHosts(router, tuple(after)))
 
 
 def _with_mac(router: Router, cloud: UUID) -> Router:
@@ -306,7 +312,7 @@ def _way(text: str, hop: str, version: int) -> tuple[InterfaceAddress | None, IP
     own = _address(text, version)
     if not _IS[version](hop):
         raise InvalidRequest(f"next hop '{hop}' is not an IPv{version} address")
-    allowed = address.usable(own.cidr)
+    allowed = ip.usable(own.cidr)
     if not allowed.first <= IPAddress(hop) <= allowed.last:
         raise InvalidRequest(f"next hop {hop} is not a host address of {own.cidr}", f"those are {allowed}")
     if IPAddress(hop) == own.ip:
@@ -323,43 +329,25 @@ def _address(text: str, version: int) -> InterfaceAddress:
             f"address {text}: the network has no room for a router and a next hop", f"/1 to /{_SMALLEST[version]} have"
         )
     own = InterfaceAddress(IPAddress(host), int(length))
-    allowed = address.usable(own.cidr)
+    allowed = ip.usable(own.cidr)
     if not allowed.first <= own.ip <= allowed.last:
         raise InvalidRequest(f"address {text} is not a host address of {own.cidr}", f"those are {allowed}")
     return own
 
 
-def _check_room(cloud: Cloud, new: Network) -> None:
-    """Raise AlreadyExists if somebody has the router's addresses outside, InUse if floating ones need what goes."""
-    external = new.router.external
-    for floating in cloud.floating:
-        if floating.router == new.router.name and not (
-            external and external.address and floating.address in external.address.cidr
-        ):
-            raise InUse(
-                f"floating address {floating.address} of domain {floating.domain_name} needs the way outside as it is",
-                f"ovnhook floating-ip delete {floating.address}",
-            )
-        if external and floating.address in _own(external):
-            raise AlreadyExists(f"address {floating.address} is a floating address of domain {floating.domain_name}")
+def _check_room(cloud: Cloud, new: Router) -> None:
+    """Raise AlreadyExists if another router has an external address of a router."""
+    external = new.external
     if external is None:
         return
-    for subnet in new.subnets:
-        if pair := address.overlap((outside.cidr for outside in external.next_hops), subnet.gateways):
-            raise AlreadyExists(f"network {pair[0]} overlaps with subnet {subnet.name} ({pair[1]})")
-    for other in cloud.routers:
+    for other in cloud.of(Router):
         theirs = other.external
-        if other.name == new.router.name or theirs is None:
+        if other.name == new.name or theirs is None:
             continue
         if (theirs.physical_network, theirs.vlan) != (external.physical_network, external.vlan):
             continue
         for taken in {one.ip for one in external.next_hops} & {one.ip for one in theirs.next_hops}:
             raise AlreadyExists(f"address {taken} is that of router {other.name}")
-
-
-def _own(external: External) -> set[IPAddress]:
-    """The addresses outside that are taken by the leg itself."""
-    return {taken for own, hop in external.next_hops.items() for taken in (own.ip, hop)}
 
 
 def _differences(there: Router, asked: Router) -> str:

@@ -7,9 +7,7 @@ called like a router port, for in the southbound database they are in one table.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Container, Sequence
 from uuid import UUID
 
 from ovnhook.base import uuids
@@ -19,31 +17,19 @@ from ovnhook.ovsdb.operation import (
     Row,
     as_map,
     as_set,
-    delete,
     insert,
-    is_map,
     key,
-    map_of,
     mutate,
-    put_keys,
     ref,
     update,
 )
 from ovnhook.resources import tables
+from ovnhook.resources.operations import OwnedRow, difference
 from ovnhook.resources.router.rows import router_ids, router_peer, router_port
 from ovnhook.resources.router.values import External, Network, Router
-from ovnhook.resources.subnet.rows import dhcp_options, names_row, server_mac, subnet_ids
-from ovnhook.resources.subnet.values import Subnet
+from ovnhook.resources.subnet.values import Subnet, server_mac
 
-ROUTER = "Logical_Router"
-ROUTER_PORT = "Logical_Router_Port"
-ROUTE = "Logical_Router_Static_Route"
-NAT = "NAT"
-POLICY = "Logical_Router_Policy"
-GROUP = "HA_Chassis_Group"
-GATEWAY = "HA_Chassis"
 _ISOLATION = 1000  # the policies' priority, and the next one: a person's own may be above or below
-_BEFORE = ("isolated-from", "isolated-to")  # the policies of earlier versions, which list all other subnets
 _EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 _ROUTES = {4: "default-route", 6: "default-route6"}
 _SNATS = {4: "snat", 6: "snat6"}
@@ -54,22 +40,7 @@ _PROBES = {"bfd-min-rx": "200", "bfd-min-tx": "200", "bfd-mult": "3"}
 """How gateways watch each other, in ms (ovn-nb(5), NB_Global options): one is known to be dead after three in a row."""
 
 
-@dataclass(frozen=True)
-class RowNode:
-    """A row, and where it belongs.
-
-    Attributes:
-        table: that it is in.
-        row: its columns that are wholly ours.
-        parent: table, UUID and column that refer to it, or None where it stands by itself.
-    """
-
-    table: str
-    row: Row
-    parent: tuple[str, UUID, str] | None = None
-
-
-def nodes(network: Network | None, without: Container[str] = ()) -> dict[UUID, RowNode]:
+def network_rows(network: Network | None, without: Container[str] = ()) -> dict[UUID, OwnedRow]:
     """All rows of a router, by UUID, but for the gateway hosts of its leg outside, which change by themselves.
 
     Args:
@@ -79,7 +50,7 @@ def nodes(network: Network | None, without: Container[str] = ()) -> dict[UUID, R
     if network is None:
         return {}
     router = network.router
-    found = {router.uuid: RowNode(ROUTER, {"name": router.name, "external_ids": as_map(router_ids(router))})}
+    found = {router.uuid: OwnedRow(tables.ROUTER, {"name": router.name, "external_ids": as_map(router_ids(router))})}
     for subnet in network.subnets:
         if subnet.name not in without:
             found |= _joined(router, subnet)
@@ -92,66 +63,29 @@ def nodes(network: Network | None, without: Container[str] = ()) -> dict[UUID, R
     return found
 
 
-def subnet_nodes(subnet: Subnet) -> dict[UUID, RowNode]:
-    """All rows of a subnet by itself, by UUID. Which names its switch refers to depends on its router."""
-    return {
-        uuids.names(subnet.name): RowNode(tables.DNS, names_row(subnet)),
-        subnet.uuid: RowNode(tables.SWITCH, {"name": subnet.name, "external_ids": as_map(subnet_ids(subnet))}),
-        **{uuid: RowNode(tables.DHCP_OPTIONS, row) for uuid, row in dhcp_options(subnet).items()},
-    }
-
-
-def operations(old: Network | None, new: Network | None) -> list[Operation]:
+def network_operations(old: Network | None, new: Network | None) -> list[Operation]:
     """What makes the rows of one network those of another."""
     same: set[str] = set()
     if old and new and old.router == new.router:
         there = {subnet.name: subnet for subnet in old.subnets}
         same = {subnet.name for subnet in new.subnets if there.get(subnet.name) == subnet}
-    before, after = nodes(old, same), nodes(new, same)
-    found: list[Operation] = []
-    for uuid, node in after.items():
-        was_there = before.get(uuid)
-        if was_there is None:
-            found.append(insert(node.table, uuid, node.row))
-        else:
-            found += put(node.table, uuid, was_there.row, node.row)
-    for uuid, node in (before | after).items():
-        was, becomes = (where[uuid].parent if uuid in where else None for where in (before, after))
-        if was != becomes:
-            found += _moves(uuid, was, becomes, after)
-        if uuid not in after:  # also where its parent goes: until then it refers to others that go
-            found.append(delete(node.table, key(uuid)))
-    return found + _names(old, new)
+    return difference(network_rows(old, same), network_rows(new, same)) + _names(old, new)
 
 
-def put(table: str, uuid: UUID, old: Row, new: Row) -> list[Operation]:
-    """What makes what a row has of us from one thing another. Keys of maps that are somebody else's stay."""
-    changed = {name: value for name, value in new.items() if old.get(name) != value}
-    maps = {name: value for name, value in changed.items() if is_map(value)}
-    columns = {name: value for name, value in changed.items() if name not in maps}
-    mutations = [
-        one for name, value in maps.items() for one in put_keys(name, map_of(old.get(name, as_map({}))), map_of(value))
-    ]
-    return [
-        *([update(table, key(uuid), columns)] if columns else []),
-        *([mutate(table, key(uuid), mutations)] if mutations else []),
-    ]
-
-
-def gateways(router: str, old: tuple[str, ...], new: tuple[str, ...]) -> list[Operation]:
+def gateway_operations(router: str, old: tuple[str, ...], new: tuple[str, ...]) -> list[Operation]:
     """What puts a router's leg outside on other hosts, or on the same ones in another order."""
     group = uuids.part("gateways", router)
     found: list[Operation] = []
     for priority, chassis in priorities(new).items():
-        uuid = gateway(router, chassis)
+        uuid = gateway_uuid(router, chassis)
         if chassis in old:
-            found.append(update(GATEWAY, key(uuid), {"priority": priority}))
+            found.append(update(tables.GATEWAY, key(uuid), {"priority": priority}))
             continue
         ids = as_map(owned.kind("gateway", router=router))
-        found.append(insert(GATEWAY, uuid, {"chassis_name": chassis, "priority": priority, "external_ids": ids}))
-        found.append(mutate(GROUP, key(group), [["ha_chassis", "insert", tables.members(uuid)]]))
-    gone = as_set(ref(gateway(router, chassis)) for chassis in old if chassis not in new)
-    found.append(mutate(GROUP, key(group), [["ha_chassis", "delete", gone]]))
+        found.append(insert(tables.GATEWAY, uuid, {"chassis_name": chassis, "priority": priority, "external_ids": ids}))
+        found.append(mutate(tables.GATEWAY_GROUP, key(group), [["ha_chassis", "insert", as_set([ref(uuid)])]]))
+    gone = as_set(ref(gateway_uuid(router, chassis)) for chassis in old if chassis not in new)
+    found.append(mutate(tables.GATEWAY_GROUP, key(group), [["ha_chassis", "delete", gone]]))
     # The row is not ours, and an insert into a map leaves the keys that are there: what a person has set stays.
     found.append(
         {"op": "mutate", "table": "NB_Global", "where": [], "mutations": [["options", "insert", as_map(_PROBES)]]}
@@ -159,7 +93,7 @@ def gateways(router: str, old: tuple[str, ...], new: tuple[str, ...]) -> list[Op
     return found
 
 
-def gateway(router: str, chassis: str) -> UUID:
+def gateway_uuid(router: str, chassis: str) -> UUID:
     """The HA_Chassis row of a host for a router."""
     return uuids.part("gateway", router, chassis)
 
@@ -167,18 +101,6 @@ def gateway(router: str, chassis: str) -> UUID:
 def priorities(chassis: Sequence[str]) -> dict[int, str]:
     """Each host's priority, the first one's being the highest."""
     return {len(chassis) - place: name for place, name in enumerate(chassis)}
-
-
-def _moves(
-    uuid: UUID, was: tuple[str, UUID, str] | None, becomes: tuple[str, UUID, str] | None, after: Mapping[UUID, RowNode]
-) -> list[Operation]:
-    """Take a row from where it was and put it where it belongs; a parent that goes takes it along."""
-    found = []
-    for parent, what in ((was, "delete"), (becomes, "insert")):
-        if parent and (what == "insert" or parent[0] == tables.SWITCH or parent[1] in after):
-            table, owner, column = parent
-            found.append(mutate(table, key(owner), [[column, what, tables.members(uuid)]]))
-    return found
 
 
 def _names(old: Network | None, new: Network | None) -> list[Operation]:
@@ -199,20 +121,20 @@ def _names(old: Network | None, new: Network | None) -> list[Operation]:
     return found
 
 
-def _joined(router: Router, subnet: Subnet) -> dict[UUID, RowNode]:
+def _joined(router: Router, subnet: Subnet) -> dict[UUID, OwnedRow]:
     """The two ends of the wire between a router and a subnet: ovn-architecture(7), "Logical Routers"."""
     inside = {
         "name": router_port(router.name, subnet.name),
-        "mac": server_mac(subnet),
+        "mac": server_mac(subnet.name),
         "networks": as_set(f"{gateway}/{cidr.prefixlen}" for cidr, gateway in subnet.gateways.items()),
         "ipv6_ra_configs": as_map(_advertisement(subnet) if subnet.network(6) else {}),
         "external_ids": as_map(owned.kind("router-port", router=router.name, subnet=subnet.name)),
     }
     return {
-        uuids.part("router-port", router.name, subnet.name): RowNode(
-            ROUTER_PORT, inside, (ROUTER, router.uuid, "ports")
+        uuids.part("router-port", router.name, subnet.name): OwnedRow(
+            tables.ROUTER_PORT, inside, (tables.ROUTER, router.uuid, "ports")
         ),
-        uuids.part("router-peer", router.name, subnet.name): RowNode(
+        uuids.part("router-peer", router.name, subnet.name): OwnedRow(
             tables.PORT,
             _peer(router_peer(router.name, subnet.name), router_port(router.name, subnet.name), router),
             (tables.SWITCH, subnet.uuid, "ports"),
@@ -229,7 +151,7 @@ def _advertisement(subnet: Subnet) -> dict[str, str]:
     return {"address_mode": "dhcpv6_stateful", "mtu": str(subnet.mtu), "send_periodic": "true", **_ADVERTISED}
 
 
-def _isolated(router: Router, subnet: Subnet) -> dict[UUID, RowNode]:
+def _isolated(router: Router, subnet: Subnet) -> dict[UUID, OwnedRow]:
     """What keeps a subnet and the router's others apart, wherever a packet says that it comes from or goes to.
 
     What comes or goes by the subnet's port is dropped, unless the other port is the external gateway's, or the same one
@@ -251,29 +173,8 @@ def _isolated(router: Router, subnet: Subnet) -> dict[UUID, RowNode]:
             "external_ids": as_map(owned.kind("isolated", router=router.name, subnet=subnet.name)),
         }
         uuid = uuids.part(which, router.name, subnet.name)
-        found[uuid] = RowNode(POLICY, row, (ROUTER, router.uuid, "policies"))
+        found[uuid] = OwnedRow(tables.POLICY, row, (tables.ROUTER, router.uuid, "policies"))
     return found
-
-
-def renewed_isolation(network: Network, subnets: Collection[str], present: Container[UUID]) -> list[Operation]:
-    """What gives isolated subnets of a router these policies instead of those of earlier versions.
-
-    Args:
-        network: the router with its subnets.
-        subnets: names of those that have policies of earlier versions, some of which need not be isolated any more.
-        present: the UUIDs of the policies that are there.
-    """
-    policies: list[Any] = []
-    found: list[Operation] = []
-    for subnet in network.subnets:
-        if subnet.isolated and subnet.name in subnets:
-            for uuid, node in _isolated(network.router, subnet).items():
-                if uuid not in present:
-                    found.append(insert(node.table, uuid, node.row))
-                    policies.append(ref(uuid))
-    old = [ref(uuids.part(which, network.router.name, name)) for name in subnets for which in _BEFORE]
-    mutations = [["policies", "delete", as_set(old)], ["policies", "insert", as_set(policies)]]
-    return [*found, mutate(ROUTER, key(network.router.uuid), mutations)]
 
 
 def _leg(router: Router) -> str:
@@ -281,7 +182,7 @@ def _leg(router: Router) -> str:
     return f"external:{router.name}"
 
 
-def _outside(network: Network, external: External) -> dict[UUID, RowNode]:
+def _outside(network: Network, external: External) -> dict[UUID, OwnedRow]:
     """The leg: a switch with the physical network on it, the router's port there, and the default route."""
     router = network.router
     switch = uuids.part("external", router.name)
@@ -297,7 +198,7 @@ def _outside(network: Network, external: External) -> dict[UUID, RowNode]:
         "tag": as_set([external.vlan] if external.vlan else []),
         "external_ids": ids,
     }
-    # Whoever has the leg announces the router's address, and the floating ones: ovn-nb(5), options:nat-addresses. It
+    # The active gateway announces the addresses of the router and of its NAT rows: ovn-nb(5), options:nat-addresses. It
     # does so once for each name of the port, so that another MAC address needs another name to be announced.
     peer = _peer(f"outside:{router.name}:{external.mac}", name, router)
     peer["options"] = as_map({"router-port": name, "nat-addresses": "router"})
@@ -311,23 +212,25 @@ def _outside(network: Network, external: External) -> dict[UUID, RowNode]:
         "external_ids": ids,
     }
     return {
-        switch: RowNode(tables.SWITCH, {"name": name, "external_ids": ids}),
-        uuids.part("localnet", router.name): RowNode(tables.PORT, localnet, (tables.SWITCH, switch, "ports")),
-        uuids.part("external-peer", router.name): RowNode(tables.PORT, peer, (tables.SWITCH, switch, "ports")),
-        group: RowNode(GROUP, {"name": f"ovnhook:{router.name}", "external_ids": copy}),
-        uuids.part("external-port", router.name): RowNode(ROUTER_PORT, port, (ROUTER, router.uuid, "ports")),
+        switch: OwnedRow(tables.SWITCH, {"name": name, "external_ids": ids}),
+        uuids.part("localnet", router.name): OwnedRow(tables.PORT, localnet, (tables.SWITCH, switch, "ports")),
+        uuids.part("external-peer", router.name): OwnedRow(tables.PORT, peer, (tables.SWITCH, switch, "ports")),
+        group: OwnedRow(tables.GATEWAY_GROUP, {"name": f"ovnhook:{router.name}", "external_ids": copy}),
+        uuids.part("external-port", router.name): OwnedRow(
+            tables.ROUTER_PORT, port, (tables.ROUTER, router.uuid, "ports")
+        ),
         **{
-            uuids.part(_ROUTES[hop.version], router.name): RowNode(
-                ROUTE,
+            uuids.part(_ROUTES[hop.version], router.name): OwnedRow(
+                tables.ROUTE,
                 {"ip_prefix": _EVERYWHERE[hop.version], "nexthop": str(hop), "output_port": name, "external_ids": ids},
-                (ROUTER, router.uuid, "static_routes"),
+                (tables.ROUTER, router.uuid, "static_routes"),
             )
             for hop in external.next_hops.values()
         },
     }
 
 
-def _snat(router: Router, external: External, subnet: Subnet) -> dict[UUID, RowNode]:
+def _snat(router: Router, external: External, subnet: Subnet) -> dict[UUID, OwnedRow]:
     """What shows a subnet's guests outside with the router's address."""
     found = {}
     for address in external.next_hops:
@@ -340,7 +243,7 @@ def _snat(router: Router, external: External, subnet: Subnet) -> dict[UUID, RowN
                 "external_ids": as_map(owned.kind("snat", router=router.name, subnet=subnet.name)),
             }
             uuid = uuids.part(_SNATS[address.version], router.name, subnet.name)
-            found[uuid] = RowNode(NAT, row, (ROUTER, router.uuid, "nat"))
+            found[uuid] = OwnedRow(tables.NAT, row, (tables.ROUTER, router.uuid, "nat"))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
@@ -97,6 +97,21 @@ class Network:
     def mtu(self) -> int:
         """Bytes of the largest packet that guests on it take, whatever host they run on."""
         return max((subnet.mtu for subnet in self.subnets), default=Subnet.mtu)
+
+
+@dataclass(frozen=True)
+class GatewayHosts:
+    """The hosts that may have a router's external gateway port.
+
+    Attributes:
+        router: name of the router.
+        hosts: their chassis, the preferred one first.
+        priority: of the one host, where a single row was read.
+    """
+
+    router: str
+    hosts: tuple[str, ...]
+    priority: int = field(default=0, compare=False)
 
 
 DEFAULT_ROUTER = "gateway"

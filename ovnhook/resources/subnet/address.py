@@ -8,46 +8,19 @@ lease was dropped most often gets the address that it had.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from netaddr import INET_PTON, IPAddress, IPNetwork, valid_ipv4, valid_ipv6
+from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.resources.subnet.values import Range, Subnet
+from ovnhook.resources.ip import Range, usable
+from ovnhook.resources.subnet.values import Subnet
 
 WINDOWS = (8, 64)
 """How many candidates are looked up at a time before all leases of the subnet are read."""
 
 MOST = 1 << 20
 """How many addresses a network gives of itself. Of an IPv6 network, which has far more, these are the first ones."""
-
-
-def is_ipv4(text: str) -> bool:
-    """Whether a text is an IPv4 address as people write it: four numbers with dots between."""
-    return bool(text) and text.isascii() and bool(valid_ipv4(text, INET_PTON))
-
-
-def is_ipv6(text: str) -> bool:
-    """Whether a text is an IPv6 address (RFC 4291, section 2.2), without a zone."""
-    return bool(text) and text.isascii() and bool(valid_ipv6(text))
-
-
-def is_ip(text: str) -> bool:
-    """Whether a text is an address of either kind."""
-    return is_ipv4(text) or is_ipv6(text)
-
-
-def usable(cidr: IPNetwork) -> Range:
-    """The addresses of a network that hosts can have.
-
-    All but its own, which in IPv6 is every router's (RFC 4291, section 2.6.1), and the IPv4 broadcast address.
-    """
-    return Range(IPAddress(cidr.first + 1, cidr.version), IPAddress(cidr.last - (cidr.version == 4), cidr.version))
-
-
-def overlap(some: Iterable[IPNetwork], others: Iterable[IPNetwork]) -> tuple[IPNetwork, IPNetwork] | None:
-    """The first of some networks that shares addresses with one of others, and that one."""
-    return next(((one, other) for one in some for other in others if one in other or other in one), None)
 
 
 def check(subnet: Subnet, address: IPAddress) -> None:

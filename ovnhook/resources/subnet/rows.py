@@ -8,11 +8,14 @@ from uuid import UUID
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base import uuids
-from ovnhook.ovsdb.operation import Row, as_map
+from ovnhook.ovsdb.operation import Row, as_map, map_of
 from ovnhook.ovsdb.owned import kind, own
+from ovnhook.resources import ip
+from ovnhook.resources.ip import Range
+from ovnhook.resources.operations import OwnedRow
 from ovnhook.resources.reading import member_of, network_of, number_of, reader
-from ovnhook.resources.subnet import address
-from ovnhook.resources.subnet.values import Range, Subnet
+from ovnhook.resources.subnet.values import Names, Subnet, dhcp_uuid, server_mac
+from ovnhook.resources.tables import DHCP_OPTIONS, DNS, SWITCH
 
 _LARGEST_MTU = 65_535  # bytes: that of an IP packet
 _DHCP_LEASE_TIME = 3600  # seconds; a change of a subnet reaches its guests within half of it
@@ -44,13 +47,9 @@ def subnet_ids(subnet: Subnet) -> dict[str, str]:
     )
 
 
-SUBNET_COLUMNS = ("_uuid", "external_ids")
-"""What `subnet` reads of a Logical_Switch: its ports can be ten thousand."""
-
-
-@reader
-def read_subnet(row: Row, default: str) -> Subnet:
-    """A Logical_Switch as the subnet it is; `default` is the name of the default subnet."""
+@reader(SWITCH)
+def read_subnet(row: Row) -> Subnet:
+    """A Logical_Switch as the subnet it is; whether it is the default one, the registry says."""
     ids = own(row)
     cidr = network_of(ids["cidr"], 4, 6)
     cidr6 = network_of(ids["cidr6"], 6) if ids.get("cidr6") else None
@@ -65,7 +64,6 @@ def read_subnet(row: Row, default: str) -> Subnet:
         dns=tuple(map(IPAddress, ids.get("dns", "").split())),
         dns_domain=ids.get("dns-domain", Subnet.dns_domain),
         mtu=number_of(ids.get("mtu", str(Subnet.mtu)), _LARGEST_MTU),
-        default=ids["subnet"] == default,
         isolated=ids.get("isolated") == "yes",
         cidr6=cidr6,
         gateway6=_gateway(ids.get("gateway6"), cidr6) if cidr6 else None,
@@ -73,7 +71,7 @@ def read_subnet(row: Row, default: str) -> Subnet:
 
 
 def _gateway(text: str | None, network: IPNetwork) -> IPAddress:
-    return member_of(text, network) if text else address.usable(network).first
+    return member_of(text, network) if text else ip.usable(network).first
 
 
 def dhcp_options(subnet: Subnet) -> dict[UUID, Row]:
@@ -88,16 +86,11 @@ def dhcp_options(subnet: Subnet) -> dict[UUID, Row]:
     }
 
 
-def dhcp_uuid(subnet: str, version: int) -> UUID:
-    """The DHCP_Options row of a subnet's addresses of an IP version."""
-    return uuids.dhcp_options(subnet) if version == 4 else uuids.dhcpv6_options(subnet)
-
-
 def _dhcpv4(subnet: Subnet, gateway: IPAddress) -> dict[str, str]:
     """Without server_id, server_mac and lease_time northd serves nothing."""
     options = {
         "server_id": str(gateway),
-        "server_mac": server_mac(subnet),
+        "server_mac": server_mac(subnet.name),
         "lease_time": str(_DHCP_LEASE_TIME),
         "mtu": str(subnet.mtu),
     }
@@ -111,8 +104,8 @@ def _dhcpv4(subnet: Subnet, gateway: IPAddress) -> dict[str, str]:
 
 
 def _dhcpv6(subnet: Subnet) -> dict[str, str]:
-    """The default route and the MTU are the router's to tell (RFC 4861): resources/router/topology.py."""
-    options = {"server_id": server_mac(subnet)}
+    """The default route and the MTU are the router's to tell (RFC 4861): resources/router/rows.py."""
+    options = {"server_id": server_mac(subnet.name)}
     if servers := subnet.servers(6):
         options["dns_server"] = _listed(servers)
     if subnet.dns_domain:
@@ -129,11 +122,16 @@ def names_row(subnet: Subnet) -> Row:
     return {"external_ids": as_map(subnet_ids(subnet) | kind("names", subnet=subnet.name))}
 
 
-def server_mac(subnet: Subnet) -> str:
-    """The MAC that answers DHCP on a subnet: locally administered, the same for ever."""
-    return mac_of_switch(subnet.uuid)
+def subnet_rows(subnet: Subnet) -> dict[UUID, OwnedRow]:
+    """All rows of a subnet by itself, by UUID. Which names its switch refers to depends on its router."""
+    return {
+        uuids.names(subnet.name): OwnedRow(DNS, names_row(subnet)),
+        subnet.uuid: OwnedRow(SWITCH, {"name": subnet.name, "external_ids": as_map(subnet_ids(subnet))}),
+        **{uuid: OwnedRow(DHCP_OPTIONS, row) for uuid, row in dhcp_options(subnet).items()},
+    }
 
 
-def mac_of_switch(switch: UUID) -> str:
-    """The same, by the UUID of the subnet's logical switch."""
-    return ":".join(f"{octet:02x}" for octet in (0x0A, *switch.bytes[:5]))
+@reader(DNS)
+def read_names(row: Row) -> Names:
+    """A DNS row as the names of a subnet."""
+    return Names(own(row)["subnet"], map_of(row["records"]))

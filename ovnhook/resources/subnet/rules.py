@@ -11,12 +11,15 @@ from dataclasses import replace
 from netaddr import IPNetwork
 
 from ovnhook.base.errors import AlreadyExists, Exhausted, InUse, InvalidRequest, NotFound
-from ovnhook.resources.changes import AddSubnet, Change, NeedNames, RemoveSubnet, SetNames, SetNetwork, UpdateSubnet
+from ovnhook.resources import ip
+from ovnhook.resources.kind import Change, Need, Put
 from ovnhook.resources.lease.values import Lease
-from ovnhook.resources.router.values import DEFAULT_ROUTER, Network, Router
+from ovnhook.resources.registry import count
+from ovnhook.resources.router.values import DEFAULT_ROUTER
 from ovnhook.resources.state import Cloud
-from ovnhook.resources.subnet import address, names
-from ovnhook.resources.subnet.values import Subnet
+from ovnhook.resources.subnet import names
+from ovnhook.resources.subnet.kind import NAMES, SUBNET
+from ovnhook.resources.subnet.values import Names, Subnet
 from ovnhook.resources.subnet.wanted import NAMED, Underlay, Wanted, make
 
 _OWN = 28  # prefix length of a domain's own subnet: 13 interfaces
@@ -40,7 +43,7 @@ def create(wanted: Wanted, underlay: Underlay, cloud: Cloud, *, name_is_foreign:
         AlreadyExists: another subnet has the name, some of the addresses, or is the default.
     """
     new = make(wanted, underlay)
-    for other in cloud.subnets:
+    for other in cloud.of(Subnet):
         if other.name == new.name:
             mtu = new.mtu if wanted.mtu else other.mtu
             asked = replace(new, mtu=mtu, default=new.default or other.default)
@@ -52,13 +55,14 @@ def create(wanted: Wanted, underlay: Underlay, cloud: Cloud, *, name_is_foreign:
             )
     if name_is_foreign:
         raise AlreadyExists(f"a logical switch '{new.name}' exists that is not ovnhook's", "choose another name")
-    for other in cloud.subnets:
+    for other in cloud.of(Subnet):
         if new.default and other.default:
             raise AlreadyExists(
                 f"subnet {other.name} is the default subnet already",
                 f"create {new.name} without --default, then: ovnhook subnet set {new.name} --default",
             )
-    return (cloud.count(new.name if new.default else None), AddSubnet(new), *_rejoin(cloud, None, new))
+    _check_room(cloud, new)
+    return (count(cloud, new.name if new.default else None), Put(SUBNET, None, new))
 
 
 def update(
@@ -76,10 +80,8 @@ def update(
         leases: those in it.
 
     Raises:
-        InUse: the new gateway is leased to a guest, a guest's floating address needs the router, or a guest has an
-            address of the IPv6 network that goes.
+        InUse: the new gateway is leased to a guest, or a guest has an address of the IPv6 network that is removed.
         InvalidRequest: there would be no default subnet any more.
-        NotFound: there is no such router.
         AlreadyExists: the router has a subnet with some of the addresses.
     """
     if new == old:
@@ -99,16 +101,11 @@ def update(
                 f"gateway {new.gateway} is leased to domain {lease.domain_name} ({lease.mac})",
                 f"choose another one, or, while the domain is shut off: ovnhook lease release {lease.address}",
             )
-    for floating in cloud.floating:
-        if floating.subnet == old.name and new.router != old.router:
-            raise InUse(
-                f"floating address {floating.address} of domain {floating.domain_name} needs router {old.router}",
-                f"ovnhook floating-ip delete {floating.address}",
-            )
-    count = cloud.count(new.name if new.default and not old.default else None)
+    _check_room(cloud, new)
+    counted = count(cloud, new.name if new.default and not old.default else None)
     if replace(new, default=old.default) == old:
-        return (count,)
-    return (count, UpdateSubnet(old, new), *_rename(new, named, leases), *_rejoin(cloud, old, new))
+        return (counted,)
+    return (counted, Put(SUBNET, old, new), *_rename(new, named, leases))
 
 
 def delete(subnet: Subnet, cloud: Cloud, leases: Iterable[Lease], ports: Iterable[str]) -> tuple[Change, ...]:
@@ -133,52 +130,25 @@ def delete(subnet: Subnet, cloud: Cloud, leases: Iterable[Lease], ports: Iterabl
             f"subnet {subnet.name} is in use by {_few('port', names)}, without a lease",
             f"ovn-nbctl lsp-list {subnet.name}",
         )
-    # The router first: a switch is only deleted when no port is on it.
-    return (cloud.count("" if subnet.default else None), *_rejoin(cloud, subnet, None), RemoveSubnet(subnet))
+    return (count(cloud, "" if subnet.default else None), Put(SUBNET, subnet, None))
 
 
 def _rename(subnet: Subnet, named: Mapping[str, str], leases: Iterable[Lease]) -> Iterator[Change]:
     """What lets the names of a subnet end with its domain."""
     wanted = names.records(leases, subnet.dns_domain)
     if wanted != named:
-        yield NeedNames(subnet.name, named)
-        yield SetNames(subnet.name, named, wanted)
-
-
-def _rejoin(cloud: Cloud, old: Subnet | None, new: Subnet | None) -> Iterator[Change]:
-    """What joins a subnet to its router, or parts it from it.
-
-    Raises:
-        NotFound: there is no such router.
-        AlreadyExists: the router has another subnet with some of the addresses; or, of a subnet without a router,
-            another such one.
-    """
-    if new:
-        _check_room(cloud, new)
-    names = dict.fromkeys(subnet.router for subnet in (old, new) if subnet and subnet.router)
-    for name in names:
-        there = cloud.network(name)
-        if there is None and name != DEFAULT_ROUTER:
-            raise NotFound(f"there is no router '{name}'", f"ovnhook router create {name}")
-        others = [subnet for subnet in there.subnets if subnet != old] if there else []
-        subnets = sorted([*others, *([new] if new and new.router == name else [])], key=lambda one: one.name)
-        router = there.router if there else Router(name)
-        # The default router comes with its first subnet, and goes with the last one unless it leads outside.
-        stays = subnets or router.external or name != DEFAULT_ROUTER
-        yield SetNetwork(there, Network(router, tuple(subnets)) if stays else None)
+        old = Names(subnet.name, named)
+        yield Need(NAMES, old)
+        yield Put(NAMES, old, Names(subnet.name, wanted))
 
 
 def _check_room(cloud: Cloud, new: Subnet) -> None:
     """Raise AlreadyExists if some of a subnet's addresses are on its router already."""
-    for other in cloud.subnets:
+    for other in cloud.of(Subnet):
         if (other.router, other.name) == (new.router, new.name) or other.router != new.router:
             continue
-        if pair := address.overlap(new.gateways, other.gateways):
+        if pair := ip.overlap(new.gateways, other.gateways):
             raise AlreadyExists(f"network {pair[0]} overlaps with subnet {other.name} ({pair[1]})")
-    network = cloud.network(new.router)
-    external = network.router.external if network else None
-    if external and (pair := address.overlap(new.gateways, (outside.cidr for outside in external.next_hops))):
-        raise AlreadyExists(f"network {pair[0]} overlaps with the external network {pair[1]} of router {new.router}")
 
 
 def carve(pool: IPNetwork, cloud: Cloud) -> IPNetwork:
@@ -191,7 +161,7 @@ def carve(pool: IPNetwork, cloud: Cloud) -> IPNetwork:
     Raises:
         Exhausted: there is none left.
     """
-    taken = [subnet.cidr for subnet in cloud.subnets if subnet.router == DEFAULT_ROUTER]
+    taken = [subnet.cidr for subnet in cloud.of(Subnet) if subnet.router == DEFAULT_ROUTER]
     network = cloud.network(DEFAULT_ROUTER)
     if network and network.router.external:
         taken += [outside.cidr for outside in network.router.external.next_hops]
@@ -205,15 +175,14 @@ def carve(pool: IPNetwork, cloud: Cloud) -> IPNetwork:
     )
 
 
-def find(name: str, existing: Iterable[Subnet]) -> Subnet:
+def find(name: str, cloud: Cloud) -> Subnet:
     """The subnet of that name.
 
     Raises:
         NotFound: there is none.
     """
-    for subnet in existing:
-        if subnet.name == name:
-            return subnet
+    if subnet := cloud.subnet(name):
+        return subnet
     raise NotFound(f"there is no subnet '{name}'", "ovnhook subnet list")
 
 

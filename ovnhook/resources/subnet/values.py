@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base import uuids
+from ovnhook.resources.ip import Range
 
 
 def isolated_subnet(domain: UUID) -> str:
@@ -24,18 +26,6 @@ def is_isolated_subnet(name: str) -> bool:
 
 
 _OWN = "isolated-"
-
-
-@dataclass(frozen=True)
-class Range:
-    """Addresses from first to last, both included."""
-
-    first: IPAddress
-    last: IPAddress
-
-    def __str__(self) -> str:
-        """As a user writes it: ``10.0.0.10-10.0.0.99``."""
-        return f"{self.first}-{self.last}"
 
 
 @dataclass(frozen=True)
@@ -105,3 +95,31 @@ class Subnet:
         return chosen or tuple(
             gateway for gateway in self.gateways.values() if self.router and gateway.version == version
         )
+
+
+@dataclass(frozen=True)
+class Names:
+    """The records of a subnet's guests, or some of them.
+
+    Attributes:
+        subnet: name of the subnet.
+        records: by name, as guests get them (ovnhook.resources.subnet.names).
+    """
+
+    subnet: str
+    records: Mapping[str, str]
+
+    @property
+    def uuid(self) -> UUID:
+        """Their DNS row."""
+        return uuids.names(self.subnet)
+
+
+def dhcp_uuid(subnet: str, version: int) -> UUID:
+    """The DHCP_Options row of a subnet's addresses of an IP version."""
+    return uuids.dhcp_options(subnet) if version == 4 else uuids.dhcpv6_options(subnet)
+
+
+def server_mac(subnet: str) -> str:
+    """The MAC address that answers DHCP on a subnet, by its name: locally administered, the same for ever."""
+    return ":".join(f"{octet:02x}" for octet in (0x0A, *uuids.switch(subnet).bytes[:5]))

@@ -11,9 +11,11 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.base.labels import SUBNET_NAME
+from ovnhook.resources import ip
+from ovnhook.resources.ip import Range
 from ovnhook.resources.router.values import DEFAULT_ROUTER
 from ovnhook.resources.subnet import address
-from ovnhook.resources.subnet.values import Range, Subnet
+from ovnhook.resources.subnet.values import Subnet
 
 SETTINGS = ("gateway", "ranges", "dns", "dns_domain", "mtu", "default", "router", "isolated", "cidr6")
 """What of a subnet can be set; its name and its network stay."""
@@ -147,12 +149,8 @@ def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay)
 
 def _network(text: str, like: str) -> IPNetwork:
     host, _, length = text.partition("/")
-    if (
-        not address.is_ip(host)
-        or not re.fullmatch("[0-9]{1,3}", length)
-        or int(length) > _BITS[IPAddress(host).version]
-    ):
-        hint = f"did you mean {IPNetwork(f'{host}/{like[-2:]}').cidr}?" if address.is_ip(host) and not length else ""
+    if not ip.is_ip(host) or not re.fullmatch("[0-9]{1,3}", length) or int(length) > _BITS[IPAddress(host).version]:
+        hint = f"did you mean {IPNetwork(f'{host}/{like[-2:]}').cidr}?" if ip.is_ip(host) and not length else ""
         raise InvalidRequest(f"network '{text}' is not of the form ADDRESS/LENGTH, like {like}", hint)
     network = IPNetwork(f"{host}/{length}")
     if network.ip != network.network:
@@ -171,13 +169,13 @@ def _network(text: str, like: str) -> IPNetwork:
 
 
 def _address(text: str, what: str) -> IPAddress:
-    if not address.is_ip(text):
+    if not ip.is_ip(text):
         raise InvalidRequest(f"{what} '{text}' is not an IP address")
     return IPAddress(text)
 
 
 def _first(cidr: IPNetwork) -> IPAddress:
-    return address.usable(cidr).first
+    return ip.usable(cidr).first
 
 
 def _gateway(cidr: IPNetwork, text: str) -> IPAddress:
@@ -187,7 +185,7 @@ def _gateway(cidr: IPNetwork, text: str) -> IPAddress:
 
 
 def _inside(cidr: IPNetwork, candidate: IPAddress, what: str) -> None:
-    hosts = address.usable(cidr)
+    hosts = ip.usable(cidr)
     if not hosts.first <= candidate <= hosts.last:
         raise InvalidRequest(f"{what} is not a host address of {cidr}", f"those are {hosts}")
 

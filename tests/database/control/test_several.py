@@ -98,8 +98,8 @@ CONFLICTS: dict[str, Do] = {
     "many names, networks that overlap": lambda to, n: create_subnet(to, f"s{n}", f"10.0.0.0/{16 + n}"),
     "one router, many addresses": lambda to, n: create_router(to, "lab", 11 + n),
     "many routers, one address": lambda to, n: create_router(to, f"r{n}", 11),
-    "one floating address, many domains": lambda to, n: create_floating(to, "203.0.113.20", f"web{n}"),
-    "many floating addresses, one domain": lambda to, n: create_floating(to, f"203.0.113.{20 + n}", "web1"),
+    "one floating IP, many domains": lambda to, n: create_floating(to, "203.0.113.20", f"web{n}"),
+    "many floating IPs, one domain": lambda to, n: create_floating(to, f"203.0.113.{20 + n}", "web1"),
 }  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def test_one_wins(control: Control, channels: list[grpc.Channel], what: str) -> 
 IDENTICAL: dict[str, Do] = {
     "subnet": lambda channel, _: create_subnet(channel, "blue", "10.1.0.0/24"),
     "router": lambda channel, _: create_router(channel, "lab", 11),
-    "floating address": lambda channel, _: create_floating(channel, "203.0.113.20", "web1"),
+    "floating IP": lambda channel, _: create_floating(channel, "203.0.113.20", "web1"),
 }
 
 

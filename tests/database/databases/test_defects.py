@@ -84,7 +84,7 @@ def test_status_names_them(cloud: Control, kind: str) -> None:
         obey(cloud, hint)
     assert broken(cloud) == {}
     Host(cloud.config).attach(web(), soon(), running=True)
-    if kind == "lease":  # floating addresses are bound to one lease, and go with it
+    if kind == "lease":  # floating IPs are bound to one lease, and go with it
         cloud.done("floating-ip", "create", "203.0.113.20", "web1")
     assert state(cloud) | {"NB_Global": {}} == before  # ovn-nbctl makes that row
 

@@ -14,7 +14,8 @@ from ovnhook.base import uuids
 from ovnhook.base.errors import Conflict
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
-from ovnhook.resources.changes import SetHolding
+from ovnhook.resources.kind import Put
+from ovnhook.resources.lease.kind import HOLDING
 from tests.database.control_service import MAC, Control
 from tests.database.full_cloud import SECOND, cloud, gateways, web
 from tests.database.hypervisors import soon
@@ -133,7 +134,7 @@ def test_what_was_added_meanwhile_is_not_lost(cloud: Control) -> None:
     held = observed.holding
     assert held
     more = tuple(
-        SetHolding(held, replace(held, leases=tuple(sorted((*held.leases, (mac, "blue", IPAddress(where)))))))
+        Put(HOLDING, held, replace(held, leases=tuple(sorted((*held.leases, (mac, "blue", IPAddress(where)))))))
         for mac, where in (("52:54:00:00:00:08", "10.1.0.88"), ("52:54:00:00:00:09", "10.1.0.99"))
     )
     northbound.commit([more[0]], soon())

@@ -15,14 +15,13 @@ from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound
-from ovnhook.resources.changes import (
-    AddSubnet,
-    Registry,
-    SetRegistry,
-    UpdateSubnet,
-)
+from ovnhook.resources.ip import Range
+from ovnhook.resources.kind import Put
+from ovnhook.resources.registry import REGISTRY
+from ovnhook.resources.state import Registry
 from ovnhook.resources.subnet import address
-from ovnhook.resources.subnet.values import Range, Subnet, isolated_subnet
+from ovnhook.resources.subnet.kind import SUBNET
+from ovnhook.resources.subnet.values import Subnet, isolated_subnet
 from tests.database.hypervisors import (
     BLUE,
     DEFAULT,
@@ -103,10 +102,10 @@ def test_a_lease_that_became_the_gateway(world: Hypervisors, hv1: Host) -> None:
     """After the subnet's gateway was set to the address of a stopped domain, the domain has another one."""
     hv1.attach(domain(interface(subnet="blue")), soon())
     hv1.detach(domain(interface()), soon())
-    world.northbound.commit([UpdateSubnet(BLUE, replace(BLUE, gateway=world.leases[0].address))], soon())
+    world.northbound.commit([Put(SUBNET, BLUE, replace(BLUE, gateway=world.leases[0].address))], soon())
     hv1.attach(domain(interface(subnet="blue")), soon())
     (port,) = world.ports
-    assert port.addresses[0] != world.northbound.cloud(soon()).subnets[0].gateway
+    assert port.addresses[0] != world.northbound.cloud(soon()).of(Subnet)[0].gateway
     assert [lease.address for lease in world.leases] == list(port.addresses)
 
 
@@ -162,7 +161,7 @@ def test_the_last_address_of_a_range(world: Hypervisors, hv1: Host) -> None:
     """With ranges only those are given, to the last one; what is asked for may be beside them."""
     ranges = (Range(IPAddress("10.3.0.1"), IPAddress("10.3.0.2")), Range(IPAddress("10.3.0.9"), IPAddress("10.3.0.9")))
     subnet = Subnet("ranged", IPNetwork("10.3.0.0/24"), IPAddress("10.3.0.1"), ranges=ranges)
-    world.northbound.commit([AddSubnet(subnet)], soon())
+    world.northbound.commit([Put(SUBNET, None, subnet)], soon())
     hv1.attach(domain(interface(MACS[0], "ranged"), interface(MACS[1], "ranged")), soon())
     assert sorted(world.addresses.values()) == ["10.3.0.2", "10.3.0.9"]
     more = domain(interface(MACS[2], "ranged"), uuid=MAIL, name="mail")
@@ -176,7 +175,7 @@ def test_another_default_subnet(world: Hypervisors, hv1: Host) -> None:
     """Who named no subnet keeps the address that it has, running or not; who is new goes to the new one."""
     hv1.attach(domain(interface()), soon())
     before = world.addresses
-    move = SetRegistry(Registry(1, "default"), Registry(2, "blue"))
+    move = Put(REGISTRY, Registry(1, "default"), Registry(2, "blue"))
     world.northbound.commit([move], soon())
     hv1.attach(domain(interface(), interface(MACS[1])), soon())
     assert world.addresses[MACS[0]] == before[MACS[0]]
@@ -196,7 +195,7 @@ def test_a_subnet_that_is_named_no_more(world: Hypervisors, hv1: Host) -> None:
 def test_another_domains_own_subnet(world: Hypervisors, hv1: Host) -> None:
     """Nobody gets into it by its name."""
     own = Subnet(isolated_subnet(MAIL), IPNetwork("10.224.0.0/28"), IPAddress("10.224.0.1"), isolated=True)
-    world.northbound.commit([AddSubnet(own)], soon())
+    world.northbound.commit([Put(SUBNET, None, own)], soon())
     with pytest.raises(InvalidRequest, match="is another domain's own"):
         hv1.attach(domain(interface(subnet=own.name)), soon())
 

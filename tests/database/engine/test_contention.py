@@ -22,8 +22,11 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Exhausted
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
-from ovnhook.resources.changes import AddSubnet, Registry, SetRegistry
+from ovnhook.resources.kind import Put
+from ovnhook.resources.registry import REGISTRY
+from ovnhook.resources.state import Registry
 from ovnhook.resources.subnet import address
+from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet
 from tests.database.ovsdb_server import Cluster, Server, wait_for
 
@@ -108,7 +111,9 @@ def _twin(number: int, mac: int) -> Domain:
 
 
 def _make(remote: str, subnet: Subnet) -> None:
-    Northbound(remote).commit([AddSubnet(subnet), SetRegistry(None, Registry(1, subnet.name))], Deadline.after(HANG))
+    Northbound(remote).commit(
+        [Put(SUBNET, None, subnet), Put(REGISTRY, None, Registry(1, subnet.name))], Deadline.after(HANG)
+    )
 
 
 def _configs(remotes: Sequence[str], make_host: Callable[[str], Server]) -> list[Config]:

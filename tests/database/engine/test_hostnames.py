@@ -12,8 +12,9 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook.agent.host import Host
 from ovnhook.base.errors import AlreadyExists
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
-from ovnhook.resources.changes import AddSubnet
+from ovnhook.resources.kind import Put
 from ovnhook.resources.subnet import names
+from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet
 from tests.database.control_service import Control
 from tests.database.hypervisors import MACS, WEB, Hypervisors, attach, differing, soon
@@ -52,7 +53,7 @@ def hostnames(world: Hypervisors) -> dict[str, str]:
 )
 def test_the_name_that_is_derived(world: Hypervisors, hv1: Host, name: str, label: str) -> None:
     """The first label where the rest is the subnet's DNS domain, else the whole made into a label."""
-    world.northbound.commit([AddSubnet(LAB)], soon())
+    world.northbound.commit([Put(SUBNET, None, LAB)], soon())
     hv1.attach(unnamed(name, subnet="lab"), soon())
     assert hostnames(world) == {name: label}
     records = world.northbound.names("lab", soon())

@@ -21,9 +21,12 @@ from ovnhook.base.errors import Exhausted
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import as_map, as_set, insert, key, mutate, ref
-from ovnhook.resources.changes import AddSubnet, Change, SetNetwork
-from ovnhook.resources.router import topology
+from ovnhook.resources import tables
+from ovnhook.resources.kind import Change, Put
+from ovnhook.resources.registry import count
+from ovnhook.resources.router.kind import NETWORK
 from ovnhook.resources.router.values import Network, Router
+from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet, isolated_subnet
 from tests.database.control_service import Control
 from tests.database.ovsdb_server import Dump, Server, wait_for
@@ -54,14 +57,14 @@ def test_a_life_of_an_own_subnet(northbound: Server, attachment: Host) -> None:
     one = domain(1, interfaces=2)
     attachment.attach(one, soon())
     cloud = attachment.northbound.cloud(soon())
-    (own,) = cloud.subnets
+    (own,) = cloud.of(Subnet)
     assert (own.name, own.cidr, own.router, own.isolated) == (
         isolated_subnet(one.uuid), IPNetwork("10.224.0.0/28"), "gateway", True
     )  # fmt: skip
     assert {port.subnet for port in attachment.northbound.ports(soon())} == {own.name}
     attachment.detach(one, soon())
     attachment.attach(domain(1, interfaces=2, run=2), soon())
-    assert attachment.northbound.cloud(soon()).subnets == (own,)
+    assert attachment.northbound.cloud(soon()).of(Subnet) == (own,)
     attachment.detach(one, soon())
     attachment.forget(one.uuid, soon())
     after = northbound.dump()
@@ -81,7 +84,7 @@ def test_a_start_that_fails_leaves_none(northbound: Server, attachment: Host) ->
     attachment.detach(domain(2), soon())
     attachment.attach(domain(2, run=2), soon())
     attachment.roll_back(domain(2, run=2), soon())
-    assert [one.name for one in attachment.northbound.cloud(soon()).subnets] == [isolated_subnet(UUID(int=2))]
+    assert [one.name for one in attachment.northbound.cloud(soon()).of(Subnet)] == [isolated_subnet(UUID(int=2))]
 
 
 def test_many_at_once_have_their_own(northbound: Server, make_host: Callable[[str], Server], attachment: Host) -> None:
@@ -95,8 +98,8 @@ def test_many_at_once_have_their_own(northbound: Server, make_host: Callable[[st
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(start, range(1, 17)))
     cloud = attachment.northbound.cloud(soon())
-    assert len({one.cidr for one in cloud.subnets}) == 16
-    assert all(one.cidr.prefixlen == 28 for one in cloud.subnets)
+    assert len({one.cidr for one in cloud.of(Subnet)}) == 16
+    assert all(one.cidr.prefixlen == 28 for one in cloud.of(Subnet))
 
 
 def test_one_domain_at_once_has_one(northbound: Server, make_host: Callable[[str], Server]) -> None:
@@ -106,7 +109,7 @@ def test_one_domain_at_once_has_one(northbound: Server, make_host: Callable[[str
         with ThreadPoolExecutor(6) as pool:
             list(pool.map(lambda config: Host(config).attach(domain(turn), soon()), configs))  # noqa: B023
     cloud = Host(configs[0]).northbound.cloud(soon())
-    assert sorted(one.name for one in cloud.subnets) == [isolated_subnet(UUID(int=turn)) for turn in range(1, 6)]
+    assert sorted(one.name for one in cloud.of(Subnet)) == [isolated_subnet(UUID(int=turn)) for turn in range(1, 6)]
 
 
 def test_a_port_of_somebody_elses_keeps_it(northbound: Server, attachment: Host) -> None:
@@ -124,7 +127,7 @@ def test_a_port_of_somebody_elses_keeps_it(northbound: Server, attachment: Host)
     attachment.detach(domain(3), soon())
     attachment.forget(UUID(int=3), soon())
     assert attachment.northbound.leases(soon()) == []
-    assert len(attachment.northbound.cloud(soon()).subnets) == 1
+    assert len(attachment.northbound.cloud(soon()).of(Subnet)) == 1
 
 
 def test_the_pool_is_used_up(northbound: Server, vswitch: Server) -> None:
@@ -153,7 +156,11 @@ def fill(attachment: Host, numbers: range) -> None:
     ]
     subnets = tuple(sorted([*(there.subnets if there else ()), *new], key=lambda one: one.name))
     router = there.router if there else Router("gateway")
-    changes: list[Change] = [cloud.count(), *map(AddSubnet, new), SetNetwork(there, Network(router, subnets))]
+    changes: list[Change] = [
+        count(cloud),
+        *(Put(SUBNET, None, one) for one in new),
+        Put(NETWORK, there, Network(router, subnets)),
+    ]
     attachment.northbound.commit(changes, soon())
 
 
@@ -250,9 +257,9 @@ def test_policies_of_an_earlier_version(control: Control) -> None:
     new = [row["_uuid"][1] for row in wanted["Logical_Router_Policy"].values()]
     assert len(new) == 4
     everything = [
-        mutate(topology.ROUTER, key(router), [["policies", "delete", as_set(ref(UUID(uuid)) for uuid in new[:3])]]),
-        *(insert(topology.POLICY, uuid, row) for uuid, row in old),
-        mutate(topology.ROUTER, key(router), [["policies", "insert", as_set(ref(uuid) for uuid, _ in old)]]),
+        mutate(tables.ROUTER, key(router), [["policies", "delete", as_set(ref(UUID(uuid)) for uuid in new[:3])]]),
+        *(insert(tables.POLICY, uuid, row) for uuid, row in old),
+        mutate(tables.ROUTER, key(router), [["policies", "insert", as_set(ref(uuid) for uuid, _ in old)]]),
     ]
     nb.database.transact(everything, Deadline.after(HANG))
 

@@ -13,11 +13,12 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Conflict
 from ovnhook.domains.values import Domain
 from ovnhook.ovsdb.connection import Database
-from ovnhook.ovsdb.operation import Operation, Row, delete, key, mutate
-from ovnhook.resources.changes import ClaimMac, RemoveSubnet
+from ovnhook.ovsdb.operation import Operation, Row, as_set, delete, key, mutate, ref
+from ovnhook.resources.kind import Put
+from ovnhook.resources.port.kind import CLAIM
 from ovnhook.resources.port.values import Claim
-from ovnhook.resources.subnet.rows import server_mac
-from ovnhook.resources.tables import members
+from ovnhook.resources.subnet.kind import SUBNET
+from ovnhook.resources.subnet.values import server_mac
 from tests.database.control_service import Control
 from tests.database.hypervisors import (
     BLUE,
@@ -57,7 +58,7 @@ def claims(world: Hypervisors) -> dict[tuple[str, str], str]:
 def drop_port(world: Hypervisors, *, only_claim: bool = False) -> None:
     """Delete web1's port by hand, as ``ovn-nbctl lsp-del`` does, or only the claim, which older versions don't make."""
     uuid = uuids.port(WEB, MAC)
-    leave = mutate("Logical_Switch", key(DEFAULT.uuid), [["ports", "delete", members(uuid)]])
+    leave = mutate("Logical_Switch", key(DEFAULT.uuid), [["ports", "delete", as_set([ref(uuid)])]])
     claim = delete("DNS", key(uuids.claim("default", MAC)))
     world.northbound.database.transact([claim if only_claim else leave], soon())
 
@@ -178,8 +179,8 @@ def test_the_claim_goes_with_the_port(world: Hypervisors, hv1: Host, end: str) -
 def test_the_gateways_mac(world: Hypervisors, hv1: Host) -> None:
     """It answers ARP and DHCP of the subnet."""
     with pytest.raises(AlreadyExists, match="of subnet blue is that of its gateway"):
-        hv1.attach(domain(interface(server_mac(BLUE), "blue")), soon())
-    hv1.attach(domain(interface(server_mac(BLUE))), soon())
+        hv1.attach(domain(interface(server_mac(BLUE.name), "blue")), soon())
+    hv1.attach(domain(interface(server_mac(BLUE.name))), soon())
 
 
 def test_a_claim_without_its_port_keeps_nobody_off(world: Hypervisors, hv1: Host, hv2: Host) -> None:
@@ -224,9 +225,9 @@ def test_a_claim_of_one_that_runs_is_not_taken(world: Hypervisors, hv1: Host) ->
     hv1.attach(domain(interface()), soon())
     old = Claim("default", MAC, WEB)
     with pytest.raises(Conflict):
-        world.northbound.commit([ClaimMac(old, Claim("default", MAC, MAIL))], soon())
+        world.northbound.commit([Put(CLAIM, old, Claim("default", MAC, MAIL))], soon())
     with pytest.raises(Conflict):
-        world.northbound.commit([ClaimMac(None, Claim("default", MAC, MAIL))], soon())
+        world.northbound.commit([Put(CLAIM, None, Claim("default", MAC, MAIL))], soon())
 
 
 def test_a_port_of_the_version_before(world: Hypervisors, hv1: Host, hv2: Host) -> None:
@@ -263,11 +264,11 @@ def test_two_that_ran_before(world: Hypervisors, hv1: Host, hv2: Host) -> None:
 def test_a_deleted_subnet_keeps_no_claim(world: Hypervisors, hv1: Host) -> None:
     """Not even one whose port was deleted by hand."""
     hv1.attach(domain(interface(subnet="blue")), soon())
-    leave = mutate("Logical_Switch", key(BLUE.uuid), [["ports", "delete", members(uuids.port(WEB, MAC))]])
+    leave = mutate("Logical_Switch", key(BLUE.uuid), [["ports", "delete", as_set([ref(uuids.port(WEB, MAC))])]])
     world.northbound.database.transact([leave], soon())
     hv1.forget(WEB, soon())
     assert claims(world) == {("blue", MAC): str(WEB)}
-    world.northbound.commit([RemoveSubnet(BLUE)], soon())
+    world.northbound.commit([Put(SUBNET, BLUE, None)], soon())
     assert claims(world) == {}
 
 

@@ -12,26 +12,14 @@ from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists, Conflict, NotFound
 from ovnhook.domains import plan
-from ovnhook.resources.changes import (
-    AddLease,
-    AddPort,
-    AddSubnet,
-    Change,
-    DropHolding,
-    DropLease,
-    NeedLease,
-    NeedSubnet,
-    Registry,
-    RemovePort,
-    RemoveSubnet,
-    SetHolding,
-    SetRegistry,
-    UpdateLease,
-    UpdatePort,
-    UpdateSubnet,
-)
+from ovnhook.resources.kind import Change, Need, Put
+from ovnhook.resources.lease.kind import HOLDING, LEASE
 from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.port.values import Port
+from ovnhook.resources.registry import REGISTRY
+from ovnhook.resources.state import Registry
+from ovnhook.resources.subnet.kind import SUBNET
 from tests.database.hypervisors import (
     BLUE,
     MACS,
@@ -52,10 +40,10 @@ def test_a_subnet_that_is_in_use_is_not_removed(world: Hypervisors, hv1: Host) -
     hv1.detach(domain(interface()), soon())
     before = world.exact()
     with pytest.raises(Conflict):
-        world.northbound.commit([RemoveSubnet(BLUE)], soon())
+        world.northbound.commit([Put(SUBNET, BLUE, None)], soon())
     assert world.exact() == before
     hv1.forget(WEB, soon())
-    world.northbound.commit([RemoveSubnet(BLUE)], soon())
+    world.northbound.commit([Put(SUBNET, BLUE, None)], soon())
     rows = world.server.dump()
     assert str(BLUE.uuid) not in rows["Logical_Switch"]
     assert str(uuids.dhcp_options("blue")) not in rows["DHCP_Options"]
@@ -64,7 +52,7 @@ def test_a_subnet_that_is_in_use_is_not_removed(world: Hypervisors, hv1: Host) -
 def test_a_subnet_that_is_deleted_meanwhile(world: Hypervisors, hv1: Host) -> None:
     """It was there when it was looked up, and is not when the port is made: there is no such subnet, and no row."""
     hv1.attachment.northbound = Overtaken(
-        world.server.remote, lambda: world.northbound.commit([RemoveSubnet(BLUE)], soon())
+        world.server.remote, lambda: world.northbound.commit([Put(SUBNET, BLUE, None)], soon())
     )
     with pytest.raises(NotFound, match="there is no subnet 'blue'"):
         hv1.attach(domain(interface(), interface(MACS[1], "blue")), soon())
@@ -77,14 +65,14 @@ def test_a_subnet_that_is_attached_to_meanwhile(world: Hypervisors, hv1: Host) -
     """The other way round: the subnet was free when it was looked up, and stays, with its port."""
     overtaken = Overtaken(world.server.remote, lambda: hv1.attach(domain(interface(subnet="blue")), soon()))
     with pytest.raises(Conflict):
-        overtaken.commit([RemoveSubnet(BLUE)], soon())
+        overtaken.commit([Put(SUBNET, BLUE, None)], soon())
     assert [port.subnet for port in world.ports] == [lease.subnet for lease in world.leases] == ["blue"]
 
 
 def test_a_subnet_that_is_changed_meanwhile(world: Hypervisors, hv1: Host) -> None:
     """A domain is never put onto a subnet that is not what was read: here it is made anew, with other addresses."""
     anew = replace(BLUE, cidr=IPNetwork("10.8.0.0/28"), gateway=IPAddress("10.8.0.1"))
-    change = partial(world.northbound.commit, [UpdateSubnet(BLUE, anew)], soon())
+    change = partial(world.northbound.commit, [Put(SUBNET, BLUE, anew)], soon())
     hv1.attachment.northbound = Overtaken(world.server.remote, change)
     hv1.attach(domain(interface(subnet="blue")), soon())
     (port,) = world.ports
@@ -132,22 +120,22 @@ STALE_LEASE = Lease("blue", IPAddress("10.1.0.20"), WEB, "web1", MACS[5], "web1"
 STALE_PORT = Port("if-1", "blue", MACS[0], (IPAddress("10.1.0.20"),), WEB, "web1", "hv9")
 STALE_HOLDING = Holding(WEB, "web1", "hv9", ((MACS[0], "blue", IPAddress("10.1.0.20")),))
 STALE: dict[str, Change] = {
-    "need-subnet": NeedSubnet(replace(BLUE, mtu=9000)),
-    "need-lease": NeedLease(STALE_LEASE),
-    "update-lease": UpdateLease(STALE_LEASE, replace(STALE_LEASE, hostname="other")),
-    "drop-lease": DropLease(STALE_LEASE),
-    "update-port": UpdatePort(STALE_PORT, replace(STALE_PORT, host="hv8")),
-    "remove-port": RemovePort(STALE_PORT),
-    "set-holding": SetHolding(STALE_HOLDING, replace(STALE_HOLDING, leases=())),
-    "set-holding-anew": SetHolding(None, STALE_HOLDING),
-    "drop-holding": DropHolding(STALE_HOLDING),
-    "set-registry": SetRegistry(Registry(7, "default"), Registry(8, "blue")),
-    "set-registry-anew": SetRegistry(None, Registry(1, "blue")),
-    "add-lease": AddLease(replace(STALE_LEASE, domain=MAIL)),
-    "add-port": AddPort(replace(STALE_PORT, id="another")),
-    "add-subnet": AddSubnet(replace(BLUE, mtu=9000)),
-    "update-subnet": UpdateSubnet(replace(BLUE, mtu=9000), BLUE),
-    "remove-subnet": RemoveSubnet(replace(TINY, mtu=9000)),
+    "need-subnet": Need(SUBNET, replace(BLUE, mtu=9000)),
+    "need-lease": Need(LEASE, STALE_LEASE),
+    "update-lease": Put(LEASE, STALE_LEASE, replace(STALE_LEASE, hostname="other")),
+    "drop-lease": Put(LEASE, STALE_LEASE, None),
+    "update-port": Put(PORT, STALE_PORT, replace(STALE_PORT, host="hv8")),
+    "remove-port": Put(PORT, STALE_PORT, None),
+    "set-holding": Put(HOLDING, STALE_HOLDING, replace(STALE_HOLDING, leases=())),
+    "set-holding-anew": Put(HOLDING, None, STALE_HOLDING),
+    "drop-holding": Put(HOLDING, STALE_HOLDING, None),
+    "set-registry": Put(REGISTRY, Registry(7, "default"), Registry(8, "blue")),
+    "set-registry-anew": Put(REGISTRY, None, Registry(1, "blue")),
+    "add-lease": Put(LEASE, None, replace(STALE_LEASE, domain=MAIL)),
+    "add-port": Put(PORT, None, replace(STALE_PORT, id="another")),
+    "add-subnet": Put(SUBNET, None, replace(BLUE, mtu=9000)),
+    "update-subnet": Put(SUBNET, replace(BLUE, mtu=9000), BLUE),
+    "remove-subnet": Put(SUBNET, replace(TINY, mtu=9000), None),
 }
 
 
@@ -157,7 +145,7 @@ def test_a_change_of_what_is_not_so_any_more(world: Hypervisors, hv1: Host, chan
     hv1.attach(domain(interface(subnet="blue", address="10.1.0.20", id="if-1")), soon())
     before = world.exact()
     with pytest.raises(Conflict):
-        world.northbound.commit([change, AddSubnet(replace(BLUE, name="beside"))], soon())
+        world.northbound.commit([change, Put(SUBNET, None, replace(BLUE, name="beside"))], soon())
     assert world.exact() == before
 
 
@@ -170,5 +158,5 @@ def test_a_subnet_with_somebody_elses_port_is_not_removed(world: Hypervisors) ->
     )
     before = world.exact()
     with pytest.raises(Conflict):
-        world.northbound.commit([RemoveSubnet(BLUE)], soon())
+        world.northbound.commit([Put(SUBNET, BLUE, None)], soon())
     assert world.exact() == before

@@ -14,7 +14,8 @@ from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists
 from ovnhook.domains.values import Domain, Interface
-from ovnhook.resources.changes import AddSubnet
+from ovnhook.resources.kind import Put
+from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet, isolated_subnet
 from tests.database.hypervisors import MACS, MAIL, WEB, Hypervisors, domain, interface, soon
 
@@ -67,7 +68,7 @@ def trips(hv1: Host, monkeypatch: pytest.MonkeyPatch) -> Trips:
 
 def test_an_attach(world: Hypervisors, hv1: Host, trips: Trips) -> None:
     """Two reads and a commit, one more read where addresses are to be found: for many interfaces as for one."""
-    world.northbound.commit([AddSubnet(DUAL)], soon())
+    world.northbound.commit([Put(SUBNET, None, DUAL)], soon())
     one = domain(interface())
     assert trips(lambda: hv1.attach(one, soon())) == 4
     assert trips(lambda: hv1.attach(one, soon())) == 2

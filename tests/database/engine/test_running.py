@@ -12,7 +12,8 @@ from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.domains.inventory import ConsistentNames
 from ovnhook.domains.values import Domain, Interface, InterfaceType, Unsupported
-from ovnhook.resources.changes import RemovePort
+from ovnhook.resources.kind import Put
+from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.port.values import Claim
 from ovnhook.resources.subnet.values import isolated_subnet
 from tests.database.hypervisors import MACS, MAIL, WEB, Hypervisors, attach, differing, domain, interface, soon
@@ -318,7 +319,7 @@ def test_what_runs_with_it_is_reported(world: Hypervisors, hv1: Host) -> None:
     large = "its <mtu size='1500'/> is more than the 1442 bytes of subnet default"
     assert differing(world, hv1, runs) == [TAGGED.what, large]
     (port,) = world.ports
-    world.northbound.commit([RemovePort(port)], soon())
+    world.northbound.commit([Put(PORT, port, None)], soon())
     assert attach(hv1, runs).refused == ()
     assert [port.mac for port in world.ports] == [MACS[0]]
     fits = domain(replace(interface(), mtu=1442))

@@ -139,7 +139,7 @@ def test_the_way_outside(control: Control) -> None:
     assert (routes(), nats()) == ({"::/0": "2001:db8::1"}, {})
     control.attach("web1", "blue")
     said, _ = control.refused(2, "floating-ip", "create", "203.0.113.20", "web1")
-    assert said == "router gateway does not lead IPv4 outside"
+    assert said == "router gateway has no IPv4 external gateway"
     control.done("router", "set", "gateway", "--snat6")
     assert nats() == {"fd00:1::/64": "2001:db8::10"}
     control.done("router", "set", "gateway", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -12,20 +13,21 @@ import pytest
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.control import view as views
+from ovnhook.control.service import shows
 from ovnhook.control.services import leases, ports, routers, subnets
+from ovnhook.control.services.served import SERVICES
 from ovnhook.control.view import View
 from ovnhook.ovsdb.operation import Row, as_map
 from ovnhook.ovsdb.replica import RowDifference
 from ovnhook.resources import tables
-from ovnhook.resources.changes import Registry
 from ovnhook.resources.lease.rows import lease_columns
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.port.rows import port_columns, port_ids
 from ovnhook.resources.port.values import Port
 from ovnhook.resources.registry import registry_columns
-from ovnhook.resources.router import topology
 from ovnhook.resources.router.rows import router_ids
 from ovnhook.resources.router.values import Router
+from ovnhook.resources.state import Registry
 from ovnhook.resources.subnet.rows import subnet_ids
 from ovnhook.resources.subnet.values import Subnet
 
@@ -67,7 +69,7 @@ def row_of(one: Any) -> tuple[str, str, Row]:
             return tables.SWITCH, str(one.uuid), {"external_ids": as_map(subnet_ids(one))}
         case Router():
             ids = as_map(router_ids(one))
-            return topology.ROUTER, str(uuid5(UUID(int=1), one.name)), {"external_ids": ids}
+            return tables.ROUTER, str(uuid5(UUID(int=1), one.name)), {"external_ids": ids}
         case Registry():
             return tables.DNS, "registry", {**registry_columns(one)}
     raise AssertionError(one)
@@ -85,26 +87,26 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each kind of row is parsed, and each kind of message made."""
     calls: Counter[str] = Counter()
 
-    def count(module: Any, name: str, what: str) -> None:
-        original: Callable[..., Any] = getattr(module, name)
-
-        def counting(*given: Any, **named: Any) -> Any:
+    def counting(original: Callable[..., Any], what: str) -> Callable[..., Any]:
+        def counted(*given: Any, **named: Any) -> Any:
             calls[what] += 1
             return original(*given, **named)
 
-        monkeypatch.setattr(module, name, counting)
+        return counted
 
     for name in ("lease", "port", "subnet", "router", "registry"):
-        count(views, f"read_{name}", f"read {name}")
+        kind = views._WATCHED[name]
+        monkeypatch.setitem(views._WATCHED, name, replace(kind, read=counting(kind.read, f"read {name}")))
     for module in (leases, ports, routers, subnets):
-        count(module, "message", f"made {module.__name__.rpartition('.')[2]}")
+        made = counting(module.message, f"made {module.__name__.rpartition('.')[2]}")
+        monkeypatch.setattr(module, "message", made)
     return calls
 
 
 @pytest.fixture(scope="module")
 def view() -> View:
     """A subnet of 10,000 leases, on a router; each test leaves it as it was."""
-    found = View()
+    found = View(shows(SERVICES))
     found.apply([differ(None, one) for one in (BLUE, Router("gateway"), Registry(1, "blue"))])
     found.apply([differ(None, lease(number)) for number in range(MANY)])
     return found
@@ -151,7 +153,7 @@ def test_a_subnet_costs_a_subnet(view: View, counted: Counter[str]) -> None:
 def test_it_is_right_whatever_changes() -> None:
     """After any number of changes it is what a new view of the same rows is."""
     chance = random.Random(11)
-    view, now = View(), dict[str, Any]()
+    view, now = View(shows(SERVICES)), dict[str, Any]()
     choices: list[Any] = [BLUE, Router("gateway"), Registry(1, "blue"), Registry(2, "other")]
     choices += [lease(number) for number in range(5)] + [lease(number, v6=True) for number in range(3)]
     choices += [lease(number, mac="52:54:00:ff:ff:ff") for number in range(3)] + [port(number) for number in range(5)]
@@ -167,7 +169,7 @@ def test_it_is_right_whatever_changes() -> None:
             if new is None:
                 del now[uuid]
         view.apply(changes)
-        fresh = View()
+        fresh = View(shows(SERVICES))
         fresh.apply([differ(None, one) for one in now.values()])
         assert [str(one) for one in view.existing()] == [str(one) for one in fresh.existing()]
     assert view._parts.keys() == {(row_of(one)[0], uuid) for uuid, one in now.items()}

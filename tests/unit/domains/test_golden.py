@@ -20,10 +20,12 @@ from ovnhook.domains import choice, domainxml, fitness, networkxml, plan
 from ovnhook.domains.choice import Placement
 from ovnhook.domains.domainxml import DomainXML
 from ovnhook.domains.values import Domain, Interface
-from ovnhook.resources.changes import AddLease, AddPort, Change, ClaimMac, NeedSubnet, Registry, SetHolding, SetNames
-from ovnhook.resources.state import Observed
+from ovnhook.resources.kind import Change, Need, Put
+from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.values import Claim, Port
+from ovnhook.resources.state import Observed, Registry
 from ovnhook.resources.subnet import address
-from ovnhook.resources.subnet.values import Subnet, isolated_subnet
+from ovnhook.resources.subnet.values import Names, Subnet, isolated_subnet
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.xml"))
@@ -150,18 +152,18 @@ def _interface(interface: Interface) -> str:
 
 def _change(change: Change) -> str:
     match change:
-        case NeedSubnet(subnet):
+        case Need(_, Subnet() as subnet):
             return f"need subnet {subnet.name}"
-        case AddLease(lease):
+        case Put(_, None, Lease() as lease):
             return f"add lease {lease.subnet} {lease.address}: {lease.mac}, hostname {lease.hostname}, run {lease.run}"
-        case ClaimMac(None, claim):
+        case Put(_, None, Claim() as claim):
             return f"claim MAC {claim.subnet} {claim.mac}"
-        case AddPort(port):
+        case Put(_, None, Port() as port):
             addresses = " ".join(map(str, port.addresses))
             return f"add port {port.id}: {port.mac} {addresses}, subnet {port.subnet}, host {port.host}"
-        case SetNames(subnet, {}, records):
+        case Put(_, Names(subnet, {}), Names(_, records)):
             return f"set names {subnet}: {', '.join(f'{name} {value}' for name, value in records.items())}"
-        case SetHolding(None, new):
+        case Put(_, None, Holding() as new):
             held = ", ".join(f"{mac} {subnet} {where}" for mac, subnet, where in new.leases)
             return f"set holding: {held}"
         case _:

@@ -15,27 +15,15 @@ from ovnhook.base.errors import NotFound
 from ovnhook.domains import choice, migration, plan
 from ovnhook.domains.choice import Placement
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
-from ovnhook.resources.changes import (
-    AddLease,
-    AddPort,
-    Change,
-    ClaimMac,
-    DropHolding,
-    DropLease,
-    NeedLease,
-    NeedSubnet,
-    RemovePort,
-    SetHolding,
-    SetNames,
-    UpdateLease,
-    UpdatePort,
-    describe,
-)
+from ovnhook.resources.kind import Change, Need, Put, puts
+from ovnhook.resources.lease.kind import HOLDING, LEASE
 from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.port.kind import CLAIM, PORT
 from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import names
-from ovnhook.resources.subnet.values import Subnet
+from ovnhook.resources.subnet.kind import NAMES, SUBNET
+from ovnhook.resources.subnet.values import Names, Subnet
 
 SUBNETS = {
     name: Subnet(name, IPNetwork(f"10.{n}.0.0/24"), IPAddress(f"10.{n}.0.1"), dns_domain=f"{name}.example" if n else "")
@@ -91,47 +79,47 @@ class Store:
 
     def _carry_out(self, change: Change) -> None:
         match change:
-            case NeedSubnet(subnet):
+            case Need(kind, Subnet() as subnet) if kind is SUBNET:
                 assert SUBNETS[subnet.name] == subnet
-            case NeedLease(lease):
+            case Need(kind, Lease() as lease) if kind is LEASE:
                 assert self.leases[_at(lease)].is_held_by(lease.domain, lease.mac)
-            case AddLease(lease):
+            case Put(kind, None, Lease() as lease) if kind is LEASE:
                 assert _at(lease) not in self.leases, "the address is taken"
                 self.leases[_at(lease)] = lease
-            case UpdateLease(old, new):
+            case Put(kind, Lease() as old, Lease() as new) if kind is LEASE:
                 assert self.leases[_at(old)] == old
                 assert _at(old) == _at(new)
                 self.leases[_at(new)] = new
-            case DropLease(lease):
+            case Put(kind, Lease() as lease, None) if kind is LEASE:
                 assert self.leases.pop(_at(lease)) == lease
-            case ClaimMac(old, new):
+            case Put(kind, old, Claim() as new) if kind is CLAIM:
                 assert self.claims.get((new.subnet, new.mac)) == old
                 assert old in (None, new), "the MAC address is another domain's"
                 self.claims[new.subnet, new.mac] = new
-            case AddPort(port):
+            case Put(kind, None, Port() as port) if kind is PORT:
                 assert port.uuid not in self.ports, "the port exists"
                 self.ports[port.uuid] = port
-            case UpdatePort(old, new):
+            case Put(kind, Port() as old, Port() as new) if kind is PORT:
                 assert self.ports[old.uuid] == old
                 assert old.uuid == new.uuid
                 self.ports[new.uuid] = new
                 if old.subnet != new.subnet:
                     del self.claims[old.subnet, old.mac]
-            case RemovePort(port):
+            case Put(kind, Port() as port, None) if kind is PORT:
                 gone = self.ports.pop(port.uuid)
                 assert (gone.host, gone.moving_to) == (port.host, ""), "the port is another host's"
                 del self.claims[port.subnet, port.mac]
-            case SetNames(subnet, old, new):
+            case Put(kind, Names(subnet, old), Names(_, new)) if kind is NAMES:
                 there = self.names.pop(subnet, {})
                 assert old.items() <= there.items()
                 left = {name: value for name, value in there.items() if name not in old}
                 assert not left.keys() & new.keys(), "the name is another domain's"
                 if left or new:
                     self.names[subnet] = {**left, **new}
-            case SetHolding(old, new):
+            case Put(kind, old, Holding() as new) if kind is HOLDING:
                 assert self.holdings.get(new.domain) == old
                 self.holdings[new.domain] = new
-            case DropHolding(holding):
+            case Put(kind, Holding() as holding, None) if kind is HOLDING:
                 assert self.holdings.pop(holding.domain) == holding
             case _:
                 raise AssertionError(f"not expected here: {change}")
@@ -410,7 +398,9 @@ def test_a_rename_is_written_down_and_moves_nothing() -> None:
     store = Store()
     _attach(store, _domain(places), places)
     changes = _attach(store, _domain(places, name="web2"), places)
-    assert {type(change) for change in changes} == {NeedSubnet, UpdateLease, SetNames, UpdatePort, SetHolding}
+    assert {change.kind for change in changes if isinstance(change, Need)} == {SUBNET}
+    assert {change.kind for change in changes if isinstance(change, Put)} == {LEASE, NAMES, PORT, HOLDING}
+    assert all(change.old and change.new for change in changes if isinstance(change, Put))
     leases, ports, holding = store.of(WEB)
     assert holding is not None
     assert {leases[0].domain_name, ports[0].domain_name, holding.domain_name, leases[0].hostname} == {"web2"}
@@ -424,25 +414,27 @@ def test_a_change_of_the_interface_id_renames_the_port() -> None:
     _attach(store, domain, places)
     changed = replace(domain, interfaces=(replace(domain.interfaces[0], interface_id="1f" * 16),))
     (*needs, change) = _attach(store, changed, places)
-    assert [type(need) for need in needs] == [NeedSubnet, NeedLease]
-    assert isinstance(change, UpdatePort)
-    assert (change.old.id, change.new.id) == (str(domain.port_uuid(MACS[0])), "1f" * 16)
+    assert [(type(need), need.kind) for need in needs] == [(Need, SUBNET), (Need, LEASE)]
+    (put,) = puts(PORT, [change])
+    assert put.old
+    assert put.new
+    assert (put.old.id, put.new.id) == (str(domain.port_uuid(MACS[0])), "1f" * 16)
 
 
 @given(placements())
 def test_the_subnet_is_checked_first(places: Places) -> None:
     """Every subnet that is used is checked once, before anything is written."""
     changes = _attach(Store(), _domain(places), places)
-    needs = [change.subnet.name for change in changes if isinstance(change, NeedSubnet)]
+    needs = [change.value.name for change in changes if isinstance(change, Need) and change.kind is SUBNET]
     assert sorted(needs) == sorted({subnet for _, subnet, _ in places})
-    assert all(isinstance(change, NeedSubnet) for change in changes[: len(needs)])
+    assert all(change.kind is SUBNET for change in changes[: len(needs)])
 
 
 @given(placements())
 def test_what_happens_to_an_interface_can_be_read_in_the_log(places: Places) -> None:
     """Each port and each lease is told with domain, interface, subnet and address."""
     store = Store()
-    said = [describe(change) for change in _attach(store, _domain(places), places)]
+    said = [str(change) for change in _attach(store, _domain(places), places)]
     observed = store.observe(WEB)
     for mac, subnet, number in places:
         address = str(SUBNETS[subnet].cidr[number])
@@ -450,8 +442,8 @@ def test_what_happens_to_an_interface_can_be_read_in_the_log(places: Places) -> 
         assert len(told) == 2, said  # the lease and the port
         assert all(f"subnet {subnet}" in line for line in told)
     for change in plan.forget(observed, "hv1"):
-        silent = isinstance(change, SetNames | DropHolding)  # they go with what is told
-        assert silent or describe(change).startswith("domain web1: ")
+        silent = change.kind in (NAMES, HOLDING)  # they go with what is told
+        assert silent or str(change).startswith("domain web1: ")
 
 
 NETWORK = Interface(MACS[0], InterfaceType.NETWORK, network="blue")

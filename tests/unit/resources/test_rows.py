@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from netaddr import EUI, IPAddress, IPNetwork
 
 from ovnhook.ovsdb.operation import Row, as_map, map_of
-from ovnhook.resources.changes import Registry
-from ovnhook.resources.floating_ip.rows import floating_row, read_floating
-from ovnhook.resources.floating_ip.values import Floating
+from ovnhook.resources.floating_ip.rows import floating_ip_rows, read_floating_ip
+from ovnhook.resources.floating_ip.values import FloatingIp
+from ovnhook.resources.ip import Range
 from ovnhook.resources.lease.rows import holding_columns, lease_columns, read_holding, read_lease
 from ovnhook.resources.lease.values import Holding, Lease
 from ovnhook.resources.port.rows import port_columns, port_ids, port_options, read_port
@@ -25,8 +25,9 @@ from ovnhook.resources.registry import read_registry, registry_columns
 from ovnhook.resources.router import topology
 from ovnhook.resources.router.rows import read_router, router_ids
 from ovnhook.resources.router.values import External, InterfaceAddress, Network, Router
-from ovnhook.resources.subnet.rows import read_subnet, server_mac, subnet_ids
-from ovnhook.resources.subnet.values import Range, Subnet
+from ovnhook.resources.state import Registry
+from ovnhook.resources.subnet.rows import read_subnet, subnet_ids
+from ovnhook.resources.subnet.values import Subnet, server_mac
 
 FLAGS = st.booleans()
 UUIDS = st.sampled_from([UUID(int=1), UUID(int=2)])
@@ -113,7 +114,7 @@ HOLDINGS = st.builds(
     moving_to=NAMES,
 )
 FLOATING = st.builds(
-    Floating,
+    FloatingIp,
     address=FOUR,
     router=LABELS,
     subnet=LABELS,
@@ -132,11 +133,11 @@ def _port_row(port: Port) -> Row:
 
 WRITTEN: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Row], Callable[[Row], Any]]] = {
     "router": (ROUTERS, lambda one: {"external_ids": as_map(router_ids(one))}, read_router),
-    "subnet": (SUBNETS, lambda one: {"external_ids": as_map(subnet_ids(one))}, lambda row: read_subnet(row, "")),
+    "subnet": (SUBNETS, lambda one: {"external_ids": as_map(subnet_ids(one))}, read_subnet),
     "lease": (LEASES, lease_columns, read_lease),
     "port": (PORTS, _port_row, read_port),
     "holding": (HOLDINGS, holding_columns, read_holding),
-    "floating": (FLOATING, floating_row, read_floating),
+    "floating": (FLOATING, lambda one: floating_ip_rows(one)[one.uuid].row, read_floating_ip),
     "registry": (REGISTRIES, registry_columns, read_registry),
 }
 
@@ -178,7 +179,7 @@ def test_addresses_of_interfaces(one: InterfaceAddress, other: InterfaceAddress)
 def test_a_router_of_other_rows_has_other_operations(one: Router, other: Router) -> None:
     """And one of the same rows has none."""
     one = replace(one, name=other.name)
-    operations = topology.operations(Network(one), Network(other))
+    operations = topology.network_operations(Network(one), Network(other))
     assert bool(operations) is (router_ids(one) != router_ids(other))
 
 
@@ -200,7 +201,7 @@ def test_a_network_with_host_bits_is_none_of_a_subnet() -> None:
     blue = Subnet("blue", IPNetwork("10.0.0.0/24"), IPAddress("10.0.0.1"))
     ids = {**subnet_ids(blue), "ovnhook:cidr": "10.0.0.5/24"}
     with pytest.raises(BrokenRow):
-        read_subnet({"external_ids": as_map(ids)}, "")
+        read_subnet({"external_ids": as_map(ids)})
 
 
 @given(st.integers(0, 2**64 - 1), st.sampled_from(["six", "blue"]))
@@ -208,7 +209,7 @@ def test_link_local_addresses_of_a_port(host: int, subnet: str) -> None:
     """Any but those that have the first half of the MAC address of the subnet's router; none without IPv6."""
     port = Port("p", subnet, "52:54:00:00:00:01", (IPAddress("fd00::1"),), UUID(int=1), "web", "hv1")
     allowed = [IPNetwork(text) for text in port_columns(port)["port_security"].split()[2:]]
-    mac = server_mac(Subnet(subnet, IPNetwork("fd00::/64"), IPAddress("fd00::1")))
+    mac = server_mac(subnet)
     router = EUI(mac).ipv6_link_local()
     address = IPAddress((0xFE80 << 112) + host, 6)
     reserved = int(address) >> 40 == int(router) >> 40

@@ -172,3 +172,19 @@ def test_functions_that_the_architecture_names_are_there() -> None:
     named = re.findall(r"`([a-z]+)\.([a-z_]+)`", page)
     assert named
     assert [f"{module}.{name}" for module, name in named if f"def {name}(" not in modules.get(module, "")] == []
+
+
+def test_the_architecture_names_every_module() -> None:
+    """Each in the section of its room; folders of services and commands have a file for each."""
+    page = (REPO / "docs" / "explanation" / "architecture.md").read_text()
+    sections = dict(part.split("\n", 1) for part in re.split(r"^### ", page, flags=re.MULTILINE)[1:])
+    package = REPO / "ovnhook"
+    missing = [
+        path.relative_to(package).as_posix()
+        for path in sorted(package.rglob("*.py"))
+        if len(path.relative_to(package).parts) > 1
+        and not path.name.startswith("__")
+        and not {"services", "commands", "v1", "grpc"} & {*path.parts}
+        and not re.search(rf"`(\w+/)*{path.stem}`", sections[path.relative_to(package).parts[0]])
+    ]
+    assert missing == []

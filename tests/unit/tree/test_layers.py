@@ -159,3 +159,14 @@ def test_a_wrong_import_is_told(file: str, source: str, fault: str) -> None:
 def test_a_right_import_is_none_of_its_business(file: str, source: str) -> None:
     """The rules above forbid no more than they say."""
     assert faults(file, source) == []
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.startswith("resources/") and file.count("/") == 2])
+def test_kinds_know_each_other_by_their_values(file: str) -> None:
+    """Of another kind's folder a kind of resource imports values alone: it finds them in a Cloud."""
+    folder = file.split("/")[1]
+    kinds = {one.split("/")[1] for one in FILES if one.startswith("resources/") and one.count("/") == 2}
+    for module in imported((PACKAGE / file).read_text()):
+        parts = module.split(".")
+        if parts[:2] == ["ovnhook", "resources"] and len(parts) > 3 and parts[2] in kinds - {folder}:
+            assert parts[3] == "values", f"{file} imports {module}"

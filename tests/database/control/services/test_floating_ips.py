@@ -61,7 +61,7 @@ def test_it_goes_with_the_lease(cloud: Control, caplog: pytest.LogCaptureFixture
         else:
             cloud.done("lease", "release", "10.1.0.14")
         assert len(cloud.northbound.dump()["NAT"]) == 1
-        said = "domain web4: floating address 203.0.113.24 is gone with 10.1.0.14 of subnet blue, which it led to"
+        said = "floating IP 203.0.113.24 of domain web4 is deleted with its lease, 10.1.0.14 of subnet blue"
         assert caplog.messages.count(said) == 1
         caplog.clear()
         domain = cloud.attach("web4", "blue", "10.1.0.14", SECOND)
@@ -75,12 +75,12 @@ def test_it_goes_with_the_lease(cloud: Control, caplog: pytest.LogCaptureFixture
         (2, "create 203.0.113.255 web1", "address 203.0.113.255 is not a host address"),
         (4, "create 203.0.113.10 web1", "address 203.0.113.10 is that of router gateway"),
         (4, "create 203.0.113.254 web1", "address 203.0.113.254 is the next hop of router gateway"),
-        (4, "create 203.0.113.20 web5", "address 203.0.113.20 is the floating address of domain web1"),
-        (4, "create 203.0.113.21 web1", "10.1.0.11 of domain web1 has the floating address 203.0.113.20"),
+        (4, "create 203.0.113.20 web5", "address 203.0.113.20 is the floating IP of domain web1"),
+        (4, "create 203.0.113.21 web1", "10.1.0.11 of domain web1 has the floating IP 203.0.113.20"),
         (3, "create 203.0.113.21 web9", "no IPv4 address is leased to a domain or port 'web9'"),
         (2, "create 203.0.113.21 web2", "subnet inner of domain web2 is on no router"),
         (2, "create 203.0.113.21 twice", "'twice' is not one interface: 52:54:00:00:00:31 (10.1.0.31), 52:54"),
-        (3, "delete 203.0.113.21", "there is no floating address '203.0.113.21'"),
+        (3, "delete 203.0.113.21", "there is no floating IP '203.0.113.21'"),
     ],
 )
 def test_what_is_refused(cloud: Control, status: int, arguments: str, error: str) -> None:
@@ -99,9 +99,15 @@ def test_what_is_refused(cloud: Control, status: int, arguments: str, error: str
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ("router set gateway --no-external", "floating address 203.0.113.20 of domain web1 needs the way outside"),
-        ("router set gateway --address 198.51.100.9/24 --next-hop 198.51.100.1", "needs the way outside as it is"),
-        ("subnet set blue --no-router", "floating address 203.0.113.20 of domain web1 needs router gateway"),
+        (
+            "router set gateway --no-external",
+            "floating IP 203.0.113.20 of domain web1 needs the external network of router gateway",
+        ),
+        (
+            "router set gateway --address 198.51.100.9/24 --next-hop 198.51.100.1",
+            "needs the external network of router gateway as it is",
+        ),
+        ("subnet set blue --no-router", "floating IP 203.0.113.20 of domain web1 needs router gateway"),
     ],
 )
 def test_what_it_needs_stays(cloud: Control, arguments: str, error: str) -> None:
@@ -122,4 +128,4 @@ def test_one_address_on_two_routers(cloud: Control) -> None:
     cloud.done("subnet", "create", "other", "10.8.0.0/24", "--router", "second")
     cloud.attach("web8", "other", mac="52:54:00:00:00:08")
     said, _ = cloud.refused(4, "floating-ip", "create", "203.0.113.20", "web8")
-    assert said.startswith("address 203.0.113.20 is the floating address of domain web1")
+    assert said.startswith("address 203.0.113.20 is the floating IP of domain web1")

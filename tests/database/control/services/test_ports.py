@@ -68,7 +68,7 @@ def cloud(control: Control) -> Control:
     ],
 )
 def test_one_port(cloud: Control, name: str, mac: str) -> None:
-    """By the command and by the API; so is a floating address given."""
+    """By the command and by the API; so is a floating IP given."""
     shown = cloud.done("port", "show", name, "--format", "json").json
     assert shown["mac"] == mac
     assert cloud.done("port", "show", shown["id"], "--format", "json").json == shown

@@ -148,7 +148,11 @@ def test_a_subnet_that_moves(control: Control) -> None:
         (2, "create a:b", "name 'a:b' is not possible"),
         (4, "create theirs", "a logical router 'theirs' exists that is not ovnhook's"),
         (5, "delete gateway", "router gateway is in use by subnet blue"),
-        (4, "set gateway --physical-network x --address 10.1.9.9/16 --next-hop 10.1.9.1", "overlaps with subnet blue"),
+        (
+            4,
+            "set gateway --physical-network x --address 10.1.9.9/16 --next-hop 10.1.9.1",
+            "network 10.1.0.0/24 of subnet blue overlaps with the external network 10.1.0.0/16 of router gateway",
+        ),
     ],
 )
 def test_what_is_refused(control: Control, status: int, arguments: str, error: str) -> None:

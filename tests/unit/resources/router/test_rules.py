@@ -15,12 +15,15 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
-from ovnhook.resources.changes import Registry, SetGateways, SetNetwork, SetRegistry
 from ovnhook.resources.chassis import Node
+from ovnhook.resources.kind import Put
+from ovnhook.resources.kinds import complete
+from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router import rules as router_rules
+from ovnhook.resources.router.kind import GATEWAYS, NETWORK, ROUTER
 from ovnhook.resources.router.rules import Leg
-from ovnhook.resources.router.values import External, InterfaceAddress, Network, Router
-from ovnhook.resources.state import Cloud
+from ovnhook.resources.router.values import External, GatewayHosts, InterfaceAddress, Network, Router
+from ovnhook.resources.state import Cloud, Registry
 from ovnhook.resources.subnet.values import Subnet
 
 LEG = Leg("external", "203.0.113.10/24", "203.0.113.1")
@@ -29,9 +32,9 @@ BARE = External("external", InterfaceAddress(IPAddress("203.0.113.10"), 24), IPA
 EXTERNAL = replace(BARE, mac=uuids.external_mac(ID, "gateway"))
 GATEWAY = Router("gateway", EXTERNAL)
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway")
-REGISTRY = Registry(7, "blue", ID)
-CLOUD = Cloud(REGISTRY, (BLUE,), (GATEWAY,))
-COUNTED = SetRegistry(REGISTRY, Registry(8, "blue", ID))
+SEVEN = Registry(7, "blue", ID)
+CLOUD = Cloud(SEVEN, (GATEWAY, BLUE))
+COUNTED = Put(REGISTRY, SEVEN, Registry(8, "blue", ID))
 
 
 def test_make() -> None:
@@ -93,7 +96,7 @@ def test_names_that_are_refused(name: str) -> None:
 def test_create() -> None:
     """Counted; nothing when it is there; refused when it is another, somebody else's, or its address is taken."""
     lab = Router("lab")
-    assert router_rules.create(lab, ID, CLOUD) == (COUNTED, SetNetwork(None, Network(lab)))
+    assert router_rules.create(lab, ID, CLOUD) == (COUNTED, Put(ROUTER, None, lab))
     assert router_rules.create(GATEWAY, ID, CLOUD) == ()
     with pytest.raises(AlreadyExists, match="its physical network is external, not none"):
         router_rules.create(Router("gateway"), ID, CLOUD)
@@ -108,42 +111,45 @@ def test_create() -> None:
 def test_update() -> None:
     """Its subnets stay on it; the default router need not be there; another one must."""
     new = replace(GATEWAY, external=replace(EXTERNAL, vlan=5))
-    changes = (COUNTED, SetNetwork(Network(GATEWAY, (BLUE,)), Network(new, (BLUE,))))
+    changes = (COUNTED, Put(ROUTER, GATEWAY, new))
     assert router_rules.update("gateway", {"vlan": 5}, ID, CLOUD) == changes
     assert router_rules.update("gateway", {"vlan": 0}, ID, CLOUD) == ()
-    assert router_rules.update("gateway", vars(Leg()), ID, CLOUD)[1] == SetNetwork(
-        Network(GATEWAY, (BLUE,)), Network(Router("gateway"), (BLUE,))
-    )
-    assert router_rules.update("gateway", vars(LEG), ID, Cloud())[1] == SetNetwork(None, Network(GATEWAY))
+    assert router_rules.update("gateway", vars(Leg()), ID, CLOUD)[1] == Put(ROUTER, GATEWAY, Router("gateway"))
+    assert router_rules.update("gateway", vars(LEG), ID, Cloud())[1] == Put(ROUTER, None, GATEWAY)
     with pytest.raises(NotFound, match="there is no router 'lab'"):
         router_rules.update("lab", vars(LEG), ID, CLOUD)
     with pytest.raises(InvalidRequest, match="'name' of a router can't be set"):
         router_rules.update("gateway", {"name": "x"}, ID, CLOUD)
-    with pytest.raises(AlreadyExists, match=r"network 10\.0\.0\.0/8 overlaps with subnet blue"):
-        router_rules.update("gateway", {"address": "10.9.0.1/8", "next_hop": "10.9.0.2"}, ID, CLOUD)
+    overlapping = router_rules.update("gateway", {"address": "10.9.0.1/8", "next_hop": "10.9.0.2"}, ID, CLOUD)
+    with pytest.raises(AlreadyExists, match=r"subnet blue overlaps with the external network 10\.0\.0\.0/8"):
+        complete(overlapping, CLOUD)
+    assert complete(changes, CLOUD) == (
+        *changes,
+        Put(NETWORK, Network(GATEWAY, (BLUE,)), Network(new, (BLUE,))),
+    )
 
 
 def test_the_mac_address_outside() -> None:
     """Of this cloud, for every router; given to those that have another one, and kept whatever else is set."""
     legacy = replace(EXTERNAL, mac=uuids.external_mac(None, "gateway"))
-    before = Cloud(Registry(7, "blue"), (BLUE,), (Router("gateway", legacy), Router("inner")))
+    before = Cloud(Registry(7, "blue"), (Router("gateway", legacy), Router("inner"), BLUE))
     count, given = router_rules.own_macs(ID, before)
-    assert count == SetRegistry(Registry(7, "blue"), Registry(8, "blue", ID))
-    assert given == SetNetwork(Network(Router("gateway", legacy), (BLUE,)), Network(GATEWAY, (BLUE,)))
+    assert count == Put(REGISTRY, Registry(7, "blue"), Registry(8, "blue", ID))
+    assert given == Put(ROUTER, Router("gateway", legacy), GATEWAY)
     assert router_rules.own_macs(UUID(int=8), CLOUD) == ()
     assert router_rules.own_macs(ID, Cloud()) == ()
     other = uuids.external_mac(UUID(int=8), "gateway")
     assert len({legacy.mac, EXTERNAL.mac, other, uuids.external_mac(ID, "lab")}) == 4
     assert {int(mac[:2], 16) & 0b11 for mac in (legacy.mac, EXTERNAL.mac, other)} == {0b10}
     _, made = router_rules.create(Router("lab", replace(BARE, vlan=9)), UUID(int=8), CLOUD)
-    assert made == SetNetwork(None, Network(Router("lab", replace(BARE, vlan=9, mac=uuids.external_mac(ID, "lab")))))
+    assert made == Put(ROUTER, None, Router("lab", replace(BARE, vlan=9, mac=uuids.external_mac(ID, "lab"))))
 
 
 def test_delete() -> None:
     """Not while a subnet is on it."""
     with pytest.raises(InUse, match="router gateway is in use by subnet blue"):
         router_rules.delete("gateway", CLOUD)
-    assert router_rules.delete("gateway", replace(CLOUD, subnets=())) == (COUNTED, SetNetwork(Network(GATEWAY), None))
+    assert router_rules.delete("gateway", Cloud(SEVEN, (GATEWAY,))) == (COUNTED, Put(ROUTER, GATEWAY, None))
     with pytest.raises(NotFound):
         router_rules.delete("lab", CLOUD)
 
@@ -216,7 +222,9 @@ def test_anything_is_taken_or_refused(name: str, settings: dict[str, Any]) -> No
 def test_move() -> None:
     """The host comes first, the others stay in order; nothing when it is; refused when it can't."""
     three = ("a", "b", "c")
-    assert router_rules.move(GATEWAY, hosts(*three), "b", three) == (SetGateways("gateway", three, ("b", "a", "c")),)
+    assert router_rules.move(GATEWAY, hosts(*three), "b", three) == (
+        Put(GATEWAYS, GatewayHosts("gateway", three), GatewayHosts("gateway", ("b", "a", "c"))),
+    )
     assert router_rules.move(GATEWAY, hosts(*three), "a", three) == ()
     with pytest.raises(InvalidRequest, match="host 'x' can't be a gateway of router gateway"):
         router_rules.move(GATEWAY, hosts(*three), "x", three)

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base.errors import InvalidRequest
+from ovnhook.resources import ip
+from ovnhook.resources.ip import Range
 from ovnhook.resources.subnet import address
-from ovnhook.resources.subnet.values import Range, Subnet
+from ovnhook.resources.subnet.values import Subnet
 
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"))
 
@@ -126,12 +128,12 @@ def test_ipv6() -> None:
 )
 def test_what_an_address_is(text: str, version: int) -> None:
     """As people write them, and nothing else."""
-    assert (address.is_ipv4(text), address.is_ipv6(text)) == (version == 4, version == 6)
-    assert address.is_ip(text) == bool(version)
+    assert (ip.is_ipv4(text), ip.is_ipv6(text)) == (version == 4, version == 6)
+    assert ip.is_ip(text) == bool(version)
 
 
 @given(subnets())
 def test_usable_is_all_but_the_two_ends(subnet: Subnet) -> None:
     """The network's own address and the broadcast address are nobody's."""
-    allowed = address.usable(subnet.cidr)
+    allowed = ip.usable(subnet.cidr)
     assert (allowed.first, allowed.last) == (subnet.cidr[1], subnet.cidr[-2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -13,31 +14,44 @@ from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OvnhookError
-from ovnhook.resources.changes import (
-    AddSubnet,
-    NeedNames,
-    Registry,
-    RemoveSubnet,
-    SetNames,
-    SetNetwork,
-    SetRegistry,
-    UpdateSubnet,
-)
+from ovnhook.resources.ip import Range
+from ovnhook.resources.kind import Change, Need, Put
+from ovnhook.resources.kinds import complete
 from ovnhook.resources.lease.values import Lease
+from ovnhook.resources.registry import REGISTRY
+from ovnhook.resources.router.kind import NETWORK, ROUTER
 from ovnhook.resources.router.values import External, InterfaceAddress, Network, Router
-from ovnhook.resources.state import Cloud
+from ovnhook.resources.state import Cloud, Registry
 from ovnhook.resources.subnet import names
 from ovnhook.resources.subnet import rules as subnet_rules
-from ovnhook.resources.subnet.values import Range, Subnet
+from ovnhook.resources.subnet.kind import NAMES, SUBNET
+from ovnhook.resources.subnet.values import Names, Subnet
 from ovnhook.resources.subnet.wanted import Underlay, Wanted, make, with_changes
 
 KNOWN = Underlay(1442, known=True)
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway", default=True)
 GREEN = Subnet("green", IPNetwork("10.2.0.0/24"), IPAddress("10.2.0.1"), "gateway")
-REGISTRY = Registry(7, "blue")
+SEVEN = Registry(7, "blue")
 GATEWAY = Router("gateway")
-CLOUD = Cloud(REGISTRY, (BLUE, GREEN), (GATEWAY,))
-CLOUD_OF_BLUE = Cloud(REGISTRY, (BLUE,), (GATEWAY,))
+CLOUD = Cloud(SEVEN, (GATEWAY, BLUE, GREEN))
+CLOUD_OF_BLUE = Cloud(SEVEN, (GATEWAY, BLUE))
+
+
+def create(wanted: Wanted, underlay: Underlay, cloud: Cloud, *, name_is_foreign: bool = False) -> tuple[Change, ...]:
+    """All changes with which a subnet is created."""
+    return complete(subnet_rules.create(wanted, underlay, cloud, name_is_foreign=name_is_foreign), cloud)
+
+
+def update(
+    old: Subnet, new: Subnet, cloud: Cloud, named: Mapping[str, str], leases: Sequence[Lease]
+) -> tuple[Change, ...]:
+    """All changes with which a subnet is updated."""
+    return complete(subnet_rules.update(old, new, cloud, named, leases), cloud)
+
+
+def delete(subnet: Subnet, cloud: Cloud, leases: Sequence[Lease], ports: Sequence[str]) -> tuple[Change, ...]:
+    """All changes with which a subnet is deleted."""
+    return complete(subnet_rules.delete(subnet, cloud, leases, ports), cloud)
 
 
 def lease(address: str, name: str = "web1") -> Lease:
@@ -223,19 +237,20 @@ def test_empty_settings_go_back() -> None:
 def test_create_counts() -> None:
     """Each change of subnets counts the registry on, so that two at a time can't both be."""
     wanted = Wanted("green", "10.2.0.0/24")
-    assert subnet_rules.create(wanted, KNOWN, Cloud(REGISTRY, (BLUE,), (GATEWAY,))) == (
-        SetRegistry(REGISTRY, Registry(8, "blue")),
-        AddSubnet(GREEN),
-        SetNetwork(Network(GATEWAY, (BLUE,)), Network(GATEWAY, (BLUE, GREEN))),
+    assert create(wanted, KNOWN, Cloud(SEVEN, (GATEWAY, BLUE))) == (
+        Put(REGISTRY, SEVEN, Registry(8, "blue")),
+        Put(SUBNET, None, GREEN),
+        Put(NETWORK, Network(GATEWAY, (BLUE,)), Network(GATEWAY, (BLUE, GREEN))),
     )
     made = replace(GREEN, default=True)
-    assert subnet_rules.create(replace(wanted, default=True), KNOWN, Cloud()) == (
-        SetRegistry(None, Registry(1, "green")),
-        AddSubnet(made),
-        SetNetwork(None, Network(GATEWAY, (made,))),
+    assert create(replace(wanted, default=True), KNOWN, Cloud()) == (
+        Put(REGISTRY, None, Registry(1, "green")),
+        Put(SUBNET, None, made),
+        Put(ROUTER, None, Router("gateway")),
+        Put(NETWORK, None, Network(GATEWAY, (made,))),
     )
     alone = replace(GREEN, router="")
-    assert subnet_rules.create(replace(wanted, router=""), KNOWN, CLOUD_OF_BLUE)[1:] == (AddSubnet(alone),)
+    assert create(replace(wanted, router=""), KNOWN, CLOUD_OF_BLUE)[1:] == (Put(SUBNET, None, alone),)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +263,7 @@ def test_create_counts() -> None:
 )
 def test_create_what_is_already_so(wanted: Wanted) -> None:
     """Nothing is done; an MTU that follows the underlay is not compared with what the underlay is today."""
-    assert subnet_rules.create(wanted, Underlay(1422), Cloud(REGISTRY, (replace(BLUE, mtu=1400), GREEN))) == ()
+    assert create(wanted, Underlay(1422), Cloud(SEVEN, (replace(BLUE, mtu=1400), GREEN))) == ()
 
 
 @pytest.mark.parametrize(
@@ -269,56 +284,52 @@ def test_create_what_is_already_so(wanted: Wanted) -> None:
 )
 def test_create_something_else_under_that_name(wanted: Wanted, message: str) -> None:
     """The refusal says what is different, and nothing else."""
-    said, _ = refused(AlreadyExists, subnet_rules.create, wanted, KNOWN, CLOUD)
+    said, _ = refused(AlreadyExists, create, wanted, KNOWN, CLOUD)
     assert said == f"subnet blue exists and is another: {message}"
 
 
 def test_create_what_exists_as_the_default() -> None:
     """A subnet that is not the default is not what was asked for."""
-    said, _ = refused(AlreadyExists, subnet_rules.create, Wanted("green", "10.2.0.0/24", default=True), KNOWN, CLOUD)
+    said, _ = refused(AlreadyExists, create, Wanted("green", "10.2.0.0/24", default=True), KNOWN, CLOUD)
     assert said.endswith("its default is no, not yes")
 
 
 @pytest.mark.parametrize("cidr", ["10.1.0.0/24", "10.1.0.128/25", "10.0.0.0/12"])
 def test_create_an_overlap(cidr: str) -> None:
     """The same network, a part of it, one around it."""
-    said, _ = refused(AlreadyExists, subnet_rules.create, Wanted("red", cidr), KNOWN, CLOUD)
+    said, _ = refused(AlreadyExists, create, Wanted("red", cidr), KNOWN, CLOUD)
     assert said.startswith(f"network {cidr} overlaps with subnet ")
 
 
 def test_create_a_second_default() -> None:
     """The present one is named, and how to have it."""
     wanted = Wanted("red", "10.3.0.0/24", default=True)
-    said, advice = refused(AlreadyExists, subnet_rules.create, wanted, KNOWN, CLOUD)
+    said, advice = refused(AlreadyExists, create, wanted, KNOWN, CLOUD)
     assert said == "subnet blue is the default subnet already"
     assert "ovnhook subnet set red --default" in advice
 
 
 def test_create_under_a_name_of_somebody_elses() -> None:
     """OVN lets two switches have one name; people would mix them up."""
-    said, _ = refused(
-        AlreadyExists, subnet_rules.create, Wanted("red", "10.3.0.0/24"), KNOWN, Cloud(), name_is_foreign=True
-    )
+    said, _ = refused(AlreadyExists, create, Wanted("red", "10.3.0.0/24"), KNOWN, Cloud(), name_is_foreign=True)
     assert said == "a logical switch 'red' exists that is not ovnhook's"
 
 
 def test_update() -> None:
     """Settings, the default, both, neither."""
     other = replace(GREEN, mtu=1400)
-    assert subnet_rules.update(GREEN, GREEN, CLOUD, {}, []) == ()
-    assert subnet_rules.update(GREEN, other, CLOUD, {}, []) == (
-        SetRegistry(REGISTRY, Registry(8, "blue")),
-        UpdateSubnet(GREEN, other),
-        SetNetwork(Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE, other))),
+    assert update(GREEN, GREEN, CLOUD, {}, []) == ()
+    assert update(GREEN, other, CLOUD, {}, []) == (
+        Put(REGISTRY, SEVEN, Registry(8, "blue")),
+        Put(SUBNET, GREEN, other),
+        Put(NETWORK, Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE, other))),
     )
-    assert subnet_rules.update(GREEN, replace(GREEN, default=True), CLOUD, {}, []) == (
-        SetRegistry(REGISTRY, Registry(8, "green")),
-    )
+    assert update(GREEN, replace(GREEN, default=True), CLOUD, {}, []) == (Put(REGISTRY, SEVEN, Registry(8, "green")),)
     both = replace(other, default=True)
-    assert subnet_rules.update(GREEN, both, CLOUD, {}, []) == (
-        SetRegistry(REGISTRY, Registry(8, "green")),
-        UpdateSubnet(GREEN, both),
-        SetNetwork(Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE, both))),
+    assert update(GREEN, both, CLOUD, {}, []) == (
+        Put(REGISTRY, SEVEN, Registry(8, "green")),
+        Put(SUBNET, GREEN, both),
+        Put(NETWORK, Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE, both))),
     )
 
 
@@ -341,25 +352,19 @@ def test_ipv6() -> None:
 def test_ipv6_that_comes_and_goes() -> None:
     """It may come to a subnet that is in use; to go, no guest may have an address of it."""
     both = with_changes(BLUE, {"cidr6": "fd00:1::/64"}, KNOWN)
-    assert UpdateSubnet(BLUE, both) in subnet_rules.update(BLUE, both, CLOUD, {}, [lease("10.1.0.8")])
-    with_it = replace(CLOUD, subnets=(both, GREEN))
-    said, _ = refused(
-        InUse, subnet_rules.update, both, BLUE, with_it, {}, [lease("10.1.0.8"), lease("fd00:1::8", "mail")]
-    )
+    assert Put(SUBNET, BLUE, both) in update(BLUE, both, CLOUD, {}, [lease("10.1.0.8")])
+    with_it = Cloud(SEVEN, (GATEWAY, both, GREEN))
+    said, _ = refused(InUse, update, both, BLUE, with_it, {}, [lease("10.1.0.8"), lease("fd00:1::8", "mail")])
     assert said == "address fd00:1::8 of fd00:1::/64 is leased to domain mail (52:54:00:00:00:01)"
-    assert UpdateSubnet(both, BLUE) in subnet_rules.update(both, BLUE, with_it, {}, [lease("10.1.0.8")])
+    assert Put(SUBNET, both, BLUE) in update(both, BLUE, with_it, {}, [lease("10.1.0.8")])
     wanted = Wanted("red", "10.3.0.0/24", cidr6="fd00:1::/64")
-    assert refused(AlreadyExists, subnet_rules.create, wanted, KNOWN, with_it)[0].startswith(
-        "network fd00:1::/64 overlaps"
-    )
+    assert refused(AlreadyExists, create, wanted, KNOWN, with_it)[0].startswith("network fd00:1::/64 overlaps")
 
 
 def test_update_to_a_leased_gateway() -> None:
     """The domain that has it is named."""
     new = replace(BLUE, gateway=IPAddress("10.1.0.9"))
-    said, advice = refused(
-        InUse, subnet_rules.update, BLUE, new, CLOUD, {}, [lease("10.1.0.8"), lease("10.1.0.9", "mail")]
-    )
+    said, advice = refused(InUse, update, BLUE, new, CLOUD, {}, [lease("10.1.0.8"), lease("10.1.0.9", "mail")])
     assert said == "gateway 10.1.0.9 is leased to domain mail (52:54:00:00:00:01)"
     assert "10.1.0.9" in advice
 
@@ -368,80 +373,83 @@ def test_update_to_ranges_without_the_leases() -> None:
     """Leases outside stay."""
     new = with_changes(BLUE, {"ranges": ("10.1.0.20-10.1.0.30",)}, KNOWN)
     leases = [lease("10.1.0.8")]
-    changes = subnet_rules.update(BLUE, new, CLOUD, names.records(leases, ""), leases)
-    assert [type(change) for change in changes] == [SetRegistry, UpdateSubnet, SetNetwork]
+    changes = update(BLUE, new, CLOUD, names.records(leases, ""), leases)
+    assert [change.kind for change in changes] == [REGISTRY, SUBNET, NETWORK]
 
 
 def test_update_of_the_domain() -> None:
     """The names of all that is leased end with it; what nobody has any more goes."""
     leases = [lease("10.1.0.8"), lease("10.1.0.9", "mail")]
     before = {**names.records(leases, "old.example"), "stale": "10.1.0.7"}
-    changes = subnet_rules.update(BLUE, replace(BLUE, dns_domain="new.example"), CLOUD, before, leases)
-    need, change = (one for one in changes if isinstance(one, NeedNames | SetNames))
-    assert need == NeedNames("blue", before)
-    assert change == SetNames("blue", before, names.records(leases, "new.example"))
+    changes = update(BLUE, replace(BLUE, dns_domain="new.example"), CLOUD, before, leases)
+    need, change = (one for one in changes if one.kind is NAMES)
+    assert need == Need(NAMES, Names("blue", before))
+    assert change == Put(NAMES, Names("blue", before), Names("blue", names.records(leases, "new.example")))
 
 
 def test_update_to_no_default() -> None:
     """There is one until it is deleted."""
-    refused(InvalidRequest, subnet_rules.update, BLUE, replace(BLUE, default=False), CLOUD, {}, [])
+    refused(InvalidRequest, update, BLUE, replace(BLUE, default=False), CLOUD, {}, [])
 
 
 def test_delete() -> None:
     """The default goes with the default subnet."""
-    assert subnet_rules.delete(GREEN, CLOUD, [], []) == (
-        SetRegistry(REGISTRY, Registry(8, "blue")),
-        SetNetwork(Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE,))),
-        RemoveSubnet(GREEN),
+    assert delete(GREEN, CLOUD, [], []) == (
+        Put(REGISTRY, SEVEN, Registry(8, "blue")),
+        Put(NETWORK, Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE,))),
+        Put(SUBNET, GREEN, None),
     )
-    assert subnet_rules.delete(BLUE, CLOUD_OF_BLUE, [], []) == (
-        SetRegistry(REGISTRY, Registry(8, "")),
-        SetNetwork(Network(GATEWAY, (BLUE,)), None),
-        RemoveSubnet(BLUE),
+    assert delete(BLUE, CLOUD_OF_BLUE, [], []) == (
+        Put(REGISTRY, SEVEN, Registry(8, "")),
+        Put(NETWORK, Network(GATEWAY, (BLUE,)), None),
+        Put(SUBNET, BLUE, None),
+        Put(ROUTER, GATEWAY, None),
     )
 
 
 def test_another_router() -> None:
     """The subnet leaves the one and joins the other; one that has some of its addresses refuses it."""
     lab = Router("lab")
-    cloud = replace(CLOUD, routers=(GATEWAY, lab))
+    cloud = Cloud(SEVEN, (GATEWAY, lab, BLUE, GREEN))
     moved = replace(GREEN, router="lab")
-    assert subnet_rules.update(GREEN, moved, cloud, {}, [])[2:] == (
-        SetNetwork(Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE,))),
-        SetNetwork(Network(lab), Network(lab, (moved,))),
+    assert update(GREEN, moved, cloud, {}, [])[2:] == (
+        Put(NETWORK, Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE,))),
+        Put(NETWORK, Network(lab), Network(lab, (moved,))),
     )
-    assert subnet_rules.update(moved, GREEN, Cloud(REGISTRY, (BLUE, moved), (GATEWAY, lab)), {}, [])[2:] == (
-        SetNetwork(Network(lab, (moved,)), Network(lab)),
-        SetNetwork(Network(GATEWAY, (BLUE,)), Network(GATEWAY, (BLUE, GREEN))),
+    assert update(moved, GREEN, Cloud(SEVEN, (GATEWAY, lab, BLUE, moved)), {}, [])[2:] == (
+        Put(NETWORK, Network(lab, (moved,)), Network(lab)),
+        Put(NETWORK, Network(GATEWAY, (BLUE,)), Network(GATEWAY, (BLUE, GREEN))),
     )
     taken = Subnet("red", IPNetwork("10.2.0.0/16"), IPAddress("10.2.0.1"), "lab")
-    crowded = Cloud(REGISTRY, (BLUE, GREEN, taken), (GATEWAY, lab))
-    assert "overlaps with subnet red" in refused(AlreadyExists, subnet_rules.update, GREEN, moved, crowded, {}, [])[0]
-    assert refused(NotFound, subnet_rules.update, GREEN, moved, CLOUD, {}, [])[0] == "there is no router 'lab'"
+    crowded = Cloud(SEVEN, (GATEWAY, lab, BLUE, GREEN, taken))
+    assert "overlaps with subnet red" in refused(AlreadyExists, update, GREEN, moved, crowded, {}, [])[0]
+    assert refused(NotFound, update, GREEN, moved, CLOUD, {}, [])[0] == "there is no router 'lab'"
 
 
 def test_the_external_network_is_no_subnet() -> None:
     """A router that has an address outside can't have the same network inside."""
     external = External("external", InterfaceAddress(IPAddress("10.2.0.1"), 16), IPAddress("10.2.0.9"))
-    cloud = Cloud(REGISTRY, (), (Router("gateway", external),))
-    said, _ = refused(AlreadyExists, subnet_rules.create, Wanted("green", "10.2.9.0/24"), KNOWN, cloud)
-    assert said == "network 10.2.9.0/24 overlaps with the external network 10.2.0.0/16 of router gateway"
+    cloud = Cloud(SEVEN, (Router("gateway", external),))
+    said, _ = refused(AlreadyExists, create, Wanted("green", "10.2.9.0/24"), KNOWN, cloud)
+    assert (
+        said == "network 10.2.9.0/24 of subnet green overlaps with the external network 10.2.0.0/16 of router gateway"
+    )
 
 
 def test_delete_what_is_in_use() -> None:
     """What uses it is named: a few of the domains, or the ports that have no lease."""
     leases = [lease(f"10.1.0.{n}", f"web{n}") for n in range(2, 9)]
-    said, advice = refused(InUse, subnet_rules.delete, BLUE, CLOUD, leases, ["x"])
+    said, advice = refused(InUse, delete, BLUE, CLOUD, leases, ["x"])
     assert said == "subnet blue is in use by domains web2, web3, web4, web5, web6 and 2 more"
     assert "ovnhook lease list --subnet blue" in advice
-    assert "by domain web1" in refused(InUse, subnet_rules.delete, BLUE, CLOUD, [lease("10.1.0.8")], [])[0]
-    assert "by ports a, b, without" in refused(InUse, subnet_rules.delete, BLUE, CLOUD, [], ["b", "a"])[0]
+    assert "by domain web1" in refused(InUse, delete, BLUE, CLOUD, [lease("10.1.0.8")], [])[0]
+    assert "by ports a, b, without" in refused(InUse, delete, BLUE, CLOUD, [], ["b", "a"])[0]
 
 
 def test_find() -> None:
     """By its whole name."""
-    assert subnet_rules.find("green", [BLUE, GREEN]) == GREEN
-    assert refused(NotFound, subnet_rules.find, "gree", [BLUE, GREEN]) == (
+    assert subnet_rules.find("green", CLOUD) == GREEN
+    assert refused(NotFound, subnet_rules.find, "gree", CLOUD) == (
         "there is no subnet 'gree'",
         "ovnhook subnet list",
     )

@@ -1,0 +1,108 @@
+"""All kinds of resource, and what a change of some means for the others. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from ovnhook.base.errors import OvnhookError
+from ovnhook.resources.floating_ip.kind import FLOATING_IP
+from ovnhook.resources.kind import Change, Consequence, Kind, Put, puts
+from ovnhook.resources.lease.kind import HOLDING, LEASE
+from ovnhook.resources.port.kind import CLAIM, PORT
+from ovnhook.resources.registry import REGISTRY
+from ovnhook.resources.router.kind import GATEWAYS, NETWORK, ROUTER
+from ovnhook.resources.router.values import DEFAULT_ROUTER, Network, Router
+from ovnhook.resources.state import Cloud
+from ovnhook.resources.subnet.kind import NAMES, SUBNET
+from ovnhook.resources.subnet.values import Subnet
+
+SHARED: tuple[Kind[Any], ...] = (ROUTER, SUBNET, FLOATING_IP)
+"""The kinds that a `Cloud` holds, for domains share them."""
+
+KINDS: tuple[Kind[Any], ...] = (
+    REGISTRY,
+    ROUTER,
+    SUBNET,
+    NETWORK,
+    GATEWAYS,
+    HOLDING,
+    LEASE,
+    PORT,
+    CLAIM,
+    NAMES,
+    FLOATING_IP,
+)
+"""All kinds. A kind may need those before it."""
+
+
+def complete(changes: Sequence[Change], cloud: Cloud) -> tuple[Change, ...]:
+    """Changes of shared resources, with those of routers' networks that follow from them.
+
+    Args:
+        changes: of the cloud.
+        cloud: as it was read.
+
+    Raises:
+        OvnhookError: a resource needs something that it would not have any more.
+    """
+    if not changes:
+        return ()
+    every = (*changes, *_default_router(cloud, changed(cloud, changes)))
+    after = changed(cloud, every)
+    if refusal := next(_lost(cloud, after), None):
+        raise refusal
+    # A switch is deleted only when no router's port is on it, and a router's port is made only on one that is there.
+    deletions = [change for change in every if isinstance(change, Put) and change.new is None]
+    others = [change for change in every if change not in deletions]
+    return (*others, *_networks(cloud, after), *deletions)
+
+
+def changed(cloud: Cloud, changes: Iterable[Change]) -> Cloud:
+    """A cloud as it is after some changes."""
+    done = list(changes)
+    resources: list[object] = []
+    for kind in SHARED:
+        some = list(puts(kind, done))
+        gone = [put.old for put in some if put.old is not None]
+        come = [put.new for put in some if put.new is not None]
+        resources += sorted([*(one for one in cloud.of(kind.type) if one not in gone), *come], key=kind.order)
+    return Cloud(cloud.registry, tuple(resources))
+
+
+def consequences(changes: Iterable[Change]) -> Iterator[tuple[Kind[Any], Consequence]]:
+    """Changes of rows that go along with changes of other kinds, with the kind of each."""
+    for change in changes:
+        if isinstance(change, Put):
+            yield from ((kind, one) for kind in KINDS for one in kind.follow(change))
+
+
+def _default_router(before: Cloud, after: Cloud) -> Iterator[Change]:
+    """The default router is created with its first subnet, and deleted with the last unless it has a gateway."""
+    there = after.network(DEFAULT_ROUTER)
+    is_used, was_used = (
+        any(subnet.router == DEFAULT_ROUTER for subnet in cloud.of(Subnet)) for cloud in (after, before)
+    )
+    if is_used and there is None:
+        yield Put(ROUTER, None, Router(DEFAULT_ROUTER))
+    if was_used and not is_used and there and not there.router.external:
+        yield Put(ROUTER, there.router, None)
+
+
+def _networks(before: Cloud, after: Cloud) -> Iterator[Change]:
+    """The changes of routers' networks: those that are left first."""
+    every = {network.router.name: None for cloud in (before, after) for network in cloud.of(Network)}
+    found = [(before.network(name), after.network(name)) for name in every]
+    found.sort(key=lambda pair: len(pair[1].subnets if pair[1] else ()) - len(pair[0].subnets if pair[0] else ()))
+    return (Put(NETWORK, old, new) for old, new in found if old != new)
+
+
+def _lost(before: Cloud, after: Cloud) -> Iterator[OvnhookError]:
+    """Refusals of what was there before, and is not any more, though something needs it."""
+    refusals = list(_refusals(after))
+    known = set(map(str, _refusals(before))) if refusals else set()
+    return (refusal for refusal in refusals if str(refusal) not in known)
+
+
+def _refusals(cloud: Cloud) -> Iterator[OvnhookError]:
+    return (refusal for kind in SHARED for one in cloud.of(kind.type) for refusal in kind.needs(one, cloud))

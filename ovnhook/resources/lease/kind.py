@@ -1,0 +1,88 @@
+"""Leases, and what a domain holds, as kinds of resource. Pure."""
+
+from __future__ import annotations
+
+from ovnhook.ovsdb import owned
+from ovnhook.ovsdb.operation import Operation, as_map, delete, includes, insert, key
+from ovnhook.resources.kind import Kind
+from ovnhook.resources.lease.rows import (
+    holding_columns,
+    holding_ids,
+    holding_records,
+    lease_columns,
+    read_holding,
+    read_lease,
+)
+from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.operations import exists, rewrite, unchanged
+from ovnhook.resources.tables import DNS
+
+_COLUMNS = ("records", "external_ids")
+
+
+def _lease_operations(old: Lease | None, new: Lease | None) -> list[Operation]:
+    if old is None:
+        return [insert(DNS, new.uuid, lease_columns(new))] if new else []
+    if new is None:
+        return [*_same_interface(old), delete(DNS, key(old.uuid))]
+    return [*_same_interface(old), *rewrite(DNS, old.uuid, lease_columns(old), lease_columns(new))]
+
+
+def _same_interface(lease: Lease) -> list[Operation]:
+    """A lease must still be of the interface that it was read with."""
+    ids = owned.kind("lease", domain=str(lease.domain), mac=lease.mac)
+    return [exists(DNS, lease.uuid, includes("external_ids", ids))]
+
+
+def _describe(old: Lease | None, new: Lease | None) -> str:
+    match old, new:
+        case None, Lease() as lease:
+            return f"domain {lease.domain_name}: {lease.address} of subnet {lease.subnet} is leased to {lease.mac}"
+        case Lease() as lease, None:
+            return f"domain {lease.domain_name}: {lease.address} of subnet {lease.subnet} is given back"
+    return ""
+
+
+def _holding_operations(old: Holding | None, new: Holding | None) -> list[Operation]:
+    if old is None:
+        return [insert(DNS, new.uuid, holding_columns(new))] if new else []
+    if new is None:
+        return [*_same_leases(old), delete(DNS, key(old.uuid))]
+    return [*_same_leases(old), *rewrite(DNS, new.uuid, holding_columns(old), holding_columns(new))]
+
+
+def _same_leases(holding: Holding) -> list[Operation]:
+    """A domain must still hold just what was read: also nothing that was added since, which would be lost."""
+    records = {**holding_records(holding), **dict(holding.others)}
+    return [
+        *unchanged(DNS, holding.uuid, holding_ids(holding)),
+        exists(DNS, holding.uuid, ["records", "==", as_map(records)]),
+    ]
+
+
+LEASE = Kind(
+    name="lease",
+    type=Lease,
+    table=DNS,
+    columns=_COLUMNS,
+    read=read_lease,
+    operations=_lease_operations,
+    guard=_same_interface,
+    describe=_describe,
+    title="lease",
+    field="lease",
+    about=lambda lease: [("lease", f"{lease.subnet}/{lease.address}")],
+    counted=lambda lease: [(("subnet", lease.subnet), lease.address.version)],
+)
+"""An address that an interface keeps for as long as its domain is defined."""
+
+HOLDING = Kind(
+    name="domain",
+    type=Holding,
+    table=DNS,
+    columns=_COLUMNS,
+    read=read_holding,
+    operations=_holding_operations,
+    guard=_same_leases,
+)
+"""The index of a domain's leases."""

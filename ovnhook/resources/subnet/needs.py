@@ -1,0 +1,31 @@
+"""Requirements of a subnet to other kinds: its router. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ovnhook.base.errors import AlreadyExists, NotFound, OvnhookError
+from ovnhook.resources import ip
+from ovnhook.resources.state import Cloud
+from ovnhook.resources.subnet.values import Subnet
+
+
+def needs(subnet: Subnet, cloud: Cloud) -> Iterator[OvnhookError]:
+    """Refusals of changes after which a subnet's router is missing, or its external network overlaps with the subnet's.
+
+    Args:
+        subnet: which one.
+        cloud: as it is after the changes.
+    """
+    if not subnet.router:
+        return
+    network = cloud.network(subnet.router)
+    if network is None:
+        yield NotFound(f"there is no router '{subnet.router}'", f"ovnhook router create {subnet.router}")
+        return
+    external = network.router.external
+    if external and (pair := ip.overlap(subnet.gateways, (outside.cidr for outside in external.next_hops))):
+        yield AlreadyExists(
+            f"network {pair[0]} of subnet {subnet.name} overlaps with the external network {pair[1]}"
+            f" of router {subnet.router}"
+        )
