@@ -53,14 +53,14 @@ class Binding:
         iface_id: name of the logical switch port.
         mac: MAC address of the guest.
         domain: UUID of the domain.
-        is_libvirts: libvirt plugs the tap into the bridge; it is never plugged here.
+        plugged_by_libvirt: libvirt plugs the tap into the bridge; it is never plugged here.
     """
 
     device: str
     iface_id: str
     mac: str
     domain: UUID
-    is_libvirts: bool = False
+    plugged_by_libvirt: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Vswitch:
                 "iface-status": "active",
                 **_BOUND,
             }
-            if not found and not binding.is_libvirts:
+            if not found and not binding.plugged_by_libvirt:
                 operations += self._add(binding.device, {**ids, **_CREATED})
             elif found and not ids.items() <= map_of(found[0]["external_ids"]).items():
                 operations.append(mutate("Interface", ["name", "==", binding.device], set_keys("external_ids", ids)))

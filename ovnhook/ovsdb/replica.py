@@ -138,10 +138,10 @@ class Replica:
         return RowDifference(table, uuid, old, new)
 
     def _check(self, databases: Mapping[str, Any]) -> bool:
-        """Check the status of the server; reconnect to another one if it returns False.
+        """Check the server's status; if it is unusable, reconnect to another one and return False.
 
-        A server is unusable if it is disconnected from its cluster, or stale: reported changes would be undone and
-        reported again.
+        A server is unusable if it is disconnected from its cluster, or stale: changes would be reverted and reported
+        again.
         """
         for update in databases.get("Database", {}).values():
             row = update.get("new", {})

@@ -50,7 +50,7 @@ def _done(argv: tuple[str, ...], hint: str = "") -> subprocess.CompletedProcess[
             timeout=_TIMEOUT,
         )
     except FileNotFoundError as error:
-        raise OvnhookError(f"there is no command {argv[0]}", hint) from error
+        raise OvnhookError(f"command not found: {argv[0]}", hint) from error
     except subprocess.TimeoutExpired as error:
         raise Unavailable(f"{' '.join(argv)}: timed out after {_TIMEOUT:.0f} s", hint) from error
 

@@ -60,7 +60,7 @@ def steps(options: ControlOptions, config: Config, api: ControlClient, client: C
     central.check_own(config)
     address = underlay.parse(options.address) or underlay.address()
     if address == underlay.LOOPBACK:
-        raise InvalidRequest("this host has no default route, so its address is unknown", "specify --address ADDR")
+        raise InvalidRequest("a control host needs an address that other hosts can reach", "specify --address ADDR")
     yield enabled("openvswitch-switch", "openvswitch-switch")
     files = AuthorityFiles(keyfiles.AUTHORITY)
     if options.token:
@@ -149,9 +149,9 @@ def _southbound(files: AuthorityFiles, address: str) -> Iterator[Step]:
     yield _reachable("the southbound database", address, SOUTHBOUND)
 
 
-def _listed(said: str) -> list[str]:
+def _listed(output: str) -> list[str]:
     """Parse the three paths in the output of ``get-ssl``."""
-    return re.findall(r"(?m)^(?:Private key|Certificate|CA Certificate): (.*)$", said)
+    return re.findall(r"(?m)^(?:Private key|Certificate|CA Certificate): (.*)$", output)
 
 
 def _run(*argv: str) -> None:

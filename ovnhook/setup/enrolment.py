@@ -56,11 +56,11 @@ def _authority(token: Token) -> bytes:
     for server in token.servers:
         argv = ("openssl", "s_client", "-connect", server, "-alpn", "h2", "-showcerts", "-ignore_unexpected_eof")
         try:
-            said = run(*argv)
+            output = run(*argv)
         except OvnhookError as error:
             failures.append(error.message)
             continue
-        for one in x509.split(said.encode()):
+        for one in x509.split(output.encode()):
             if x509.fingerprint(one) == token.fingerprint:
                 return one
         failures.append(f"{server}: its CA certificate does not match the token's fingerprint")

@@ -49,8 +49,8 @@ def restarted(unit: str, file: Path) -> Step:
     """
 
     def is_loaded() -> bool:
-        said = run("systemctl", "show", "--property=ActiveEnterTimestamp", "--timestamp=unix", "--value", unit)
-        since = said.strip().removeprefix("@")
+        output = run("systemctl", "show", "--property=ActiveEnterTimestamp", "--timestamp=unix", "--value", unit)
+        since = output.strip().removeprefix("@")
         # A service that started in the second of the last change may have read the old content.
         return _is_active(unit) and float(since or 0) > file.stat().st_mtime
 

@@ -15,8 +15,8 @@ _SYSTEM_ID = Path("/etc/openvswitch/system-id.conf")  # Debian's service sets th
 
 def settings() -> dict[str, str]:
     """Read external_ids of this host's Open vSwitch."""
-    said = run("ovs-vsctl", "--timeout=10", "--format=json", "--columns=external_ids", "list", "Open_vSwitch")
-    return dict(json.loads(said)["data"][0][0][1])
+    output = run("ovs-vsctl", "--timeout=10", "--format=json", "--columns=external_ids", "list", "Open_vSwitch")
+    return dict(json.loads(output)["data"][0][0][1])
 
 
 def name_for(name: str, hostname: str, ids: Mapping[str, str]) -> str:

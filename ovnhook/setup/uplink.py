@@ -39,9 +39,9 @@ class Link:
     addresses: tuple[str, ...]
 
 
-def parse(said: str) -> Link:
+def parse(output: str) -> Link:
     """Parse the output of ``ip -json address show dev …``."""
-    (row,) = (row for row in json.loads(said) if row)
+    (row,) = (row for row in json.loads(output) if row)
     flags = row.get("flags", ())
     found: list[dict[str, Any]] = row.get("addr_info", [])
     return Link(

@@ -83,7 +83,7 @@ def drain(options: DrainOptions, config: Config, say: Say) -> None:
         if options.node not in {node.name for node in nodes}:
             raise NotFound(f"there is no node '{options.node}'", "ovnhook node list, on the control host")
         raise InvalidRequest(f"this host is node {here}, not {options.node}", _there(options.node))
-    names = placement.others(nodes, here, options.to, time.time())
+    names = placement.targets(nodes, here, options.to, time.time())
     if not _guests():
         say(f"node {here} has no domains")
         return
@@ -274,10 +274,10 @@ def _settled(uuid: str, deadline: Deadline) -> _Guest | None:
 
 def _is_idle(guest: _Guest) -> bool:
     try:
-        said = _virsh(_HERE, "domjobinfo", guest.uuid)
+        output = _virsh(_HERE, "domjobinfo", guest.uuid)
     except OvnhookError:
         return False  # an incoming migration, whose statistics are at the source, or the domain is gone
-    return said.split()[-1:] == ["None"]
+    return output.split()[-1:] == ["None"]
 
 
 def _cancel(guest: _Guest) -> None:
@@ -333,7 +333,7 @@ def _run(argv: Sequence[str], timeout: float) -> str:
             start_new_session=True,  # without a terminal: ssh must not prompt for a password, and Ctrl-C is for us
         )
     except FileNotFoundError as error:
-        raise OvnhookError(f"there is no command {argv[0]}", "apt install libvirt-clients") from error
+        raise OvnhookError(f"command not found: {argv[0]}", "apt install libvirt-clients") from error
     except subprocess.TimeoutExpired as error:
         raise Unavailable(f"{argv[0]} timed out after {timeout:g} s") from error
     if done.returncode:

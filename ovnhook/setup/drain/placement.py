@@ -14,7 +14,7 @@ _SHARED = {
 }
 
 
-def others(nodes: Sequence[Node], here: str, wanted: Sequence[str], now: float) -> tuple[str, ...]:
+def targets(nodes: Sequence[Node], here: str, wanted: Sequence[str], now: float) -> tuple[str, ...]:
     """Nodes that are ready, except the drained one; only the requested ones, if any.
 
     Args:
@@ -34,7 +34,7 @@ def others(nodes: Sequence[Node], here: str, wanted: Sequence[str], now: float) 
             raise InvalidRequest(f"--to {here}: cannot be the drained node itself")
         if name not in known:
             raise NotFound(f"there is no node '{name}'", "ovnhook node list, on the control host")
-        if not _is_there(known[name], now):
+        if not _is_ready(known[name], now):
             seen = known[name].agent_seen
             when = f"last reported {span(now - seen)} ago" if seen else "has never reported"
             raise Unavailable(
@@ -42,7 +42,7 @@ def others(nodes: Sequence[Node], here: str, wanted: Sequence[str], now: float) 
             )
     if wanted:
         return tuple(dict.fromkeys(wanted))
-    return tuple(node.name for node in nodes if node.name != here and _is_there(node, now))
+    return tuple(node.name for node in nodes if node.name != here and _is_ready(node, now))
 
 
 def emptiest_first(interfaces: Mapping[str, int]) -> tuple[str, ...]:
@@ -59,5 +59,5 @@ def is_shared(filesystem: str) -> bool:
     return filesystem in _SHARED
 
 
-def _is_there(node: Node, now: float) -> bool:
+def _is_ready(node: Node, now: float) -> bool:
     return abs(now - node.agent_seen) < STALE

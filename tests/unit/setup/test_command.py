@@ -13,7 +13,7 @@ def test_a_command_that_fails_is_told() -> None:
     assert run("echo", "yes") == "yes\n"
     with pytest.raises(OvnhookError, match="sh -c echo no >&2; exit 3: no"):
         run("sh", "-c", "echo no >&2; exit 3")
-    with pytest.raises(OvnhookError, match="there is no command nonesuch"):
+    with pytest.raises(OvnhookError, match="command not found: nonesuch"):
         run("nonesuch")
     assert not succeeds("false")
 
@@ -24,5 +24,5 @@ def test_what_could_not_be_found_out_is_no_answer(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(OvnhookError):
         succeeds("sh", "-c", script, no=2)
     assert not succeeds("sh", "-c", "exit 2", no=2)
-    with pytest.raises(OvnhookError, match="there is no command nonesuch"):
+    with pytest.raises(OvnhookError, match="command not found: nonesuch"):
         succeeds("nonesuch")

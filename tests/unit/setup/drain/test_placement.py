@@ -7,7 +7,7 @@ import pytest
 from ovnhook.base.errors import InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.domains.domainxml import DomainXML
 from ovnhook.resources.chassis import Node
-from ovnhook.setup.drain.placement import emptiest_first, is_shared, others
+from ovnhook.setup.drain.placement import emptiest_first, is_shared, targets
 
 NOW = 1_000_000.0
 NODES = [
@@ -20,12 +20,12 @@ NODES = [
 
 
 def test_those_that_are_there() -> None:
-    assert others(NODES, "hv1", (), NOW) == ("hv2", "hv5")
-    assert others(NODES, "hv5", (), NOW) == ("hv1", "hv2")
+    assert targets(NODES, "hv1", (), NOW) == ("hv2", "hv5")
+    assert targets(NODES, "hv5", (), NOW) == ("hv1", "hv2")
 
 
 def test_those_that_were_wanted() -> None:
-    assert others(NODES, "hv1", ("hv5", "hv2", "hv5"), NOW) == ("hv5", "hv2")
+    assert targets(NODES, "hv1", ("hv5", "hv2", "hv5"), NOW) == ("hv5", "hv2")
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_those_that_were_wanted() -> None:
 )
 def test_one_that_can_not_be_had(wanted: str, kind: type[OvnhookError], message: str) -> None:
     with pytest.raises(kind) as raised:
-        others(NODES, "hv1", ("hv2", wanted), NOW)
+        targets(NODES, "hv1", ("hv2", wanted), NOW)
     assert (type(raised.value), raised.value.message) == (kind, message)
 
 
