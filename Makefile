@@ -74,6 +74,10 @@ soak: deps ## half an hour of everything at random, and nothing is left wrong (S
 bench: deps ## what things cost, measured side by side
 	$(PYTHON) -m bench
 
+.PHONY: reference
+reference: deps ## write the generated parts of docs/reference
+	$(PYTHON) -m reference
+
 .PHONY: test-packages
 test-packages: deps ## the Debian packages, on machines of Debian 12 and 13 that boot
 	rm -rf dist
