@@ -32,9 +32,9 @@ def network(name: str, level: int = logging.WARNING) -> LibvirtNetwork | None:
         except FileNotFoundError:
             continue
         except (OSError, ValueError, InvalidRequest) as error:
-            _log.log(level, "libvirt network %s: its default portgroup is not known: %s: %s", name, path, error)
+            _log.log(level, "libvirt network %s: its default portgroup is unknown: %s: %s", name, path, error)
             return None
-    _log.log(level, "libvirt network %s: its default portgroup is not known: libvirt has no file of it", name)
+    _log.log(level, "libvirt network %s: its default portgroup is unknown: libvirt has no file of it", name)
     return None
 
 

@@ -1,1 +1,1 @@
-"""What a libvirt domain asks for, and what follows from it. Pure, but for the files of libvirt."""
+"""Domains: their XML, settings and placement. Pure."""

@@ -18,7 +18,7 @@ from ovnhook.resources.subnet.values import Subnet
 
 @dataclass(frozen=True)
 class Placement:
-    """An interface with the subnet and the addresses that it is to have; whether it named no subnet."""
+    """Planned placement of an interface: its subnet and addresses; by default if it requests no subnet."""
 
     interface: Interface
     subnet: Subnet
@@ -27,10 +27,10 @@ class Placement:
 
 
 def subnet_names(interface: Interface, default: str) -> tuple[str, ...]:
-    """The names of the subnets that an interface may go to; the first one that exists is it.
+    """Candidate subnets of an interface, by priority: the first one that exists is used.
 
     Args:
-        interface: whose metadata, portgroup and network decide, in that order.
+        interface: its metadata, portgroup and network decide, in that order.
         default: the name of the default subnet, or "".
     """
     if interface.request.subnet:
@@ -43,7 +43,7 @@ def subnet_names(interface: Interface, default: str) -> tuple[str, ...]:
 
 
 def kept_subnet(domain: Domain, interface: Interface, observed: Observed) -> str:
-    """The name of the subnet that was the default one when the interface got its address there, or ""."""
+    """The subnet that an interface keeps because it was the default one when its address was leased, or ""."""
     held = (
         lease.subnet
         for lease in observed.leases.values()
@@ -53,17 +53,17 @@ def kept_subnet(domain: Domain, interface: Interface, observed: Observed) -> str
 
 
 def place(interface: Interface, default: str, subnets: Mapping[str, Subnet], unrepaired: Container[str] = ()) -> Subnet:
-    """The subnet that an interface goes to.
+    """The subnet of an interface.
 
     Args:
-        interface: as below.
-        default: the name of the one for interfaces that name none, or "".
+        interface: the interface.
+        default: the name of the default subnet, or "".
         subnets: by name.
-        unrepaired: the names of others, whose switch somebody has deleted.
+        unrepaired: names of further subnets, whose logical switch was deleted.
 
     Raises:
-        NotFound: there is none of that name, or no default subnet.
-        Unrepaired: it has no switch now.
+        NotFound: there is no subnet of that name, or no default subnet.
+        Unrepaired: its logical switch is missing.
     """
     for name in subnet_names(interface, default):
         if name in subnets:
@@ -71,7 +71,7 @@ def place(interface: Interface, default: str, subnets: Mapping[str, Subnet], unr
         if name in unrepaired:
             raise Unrepaired(
                 f"the logical switch of subnet {name} is missing",
-                "the control service makes it anew within a minute: ovnhook status",
+                "the control service recreates it within a minute: ovnhook status",
             )
     if interface.request.subnet:
         raise NotFound(f"there is no subnet '{interface.request.subnet}'", "ovnhook subnet list")
@@ -81,20 +81,20 @@ def place(interface: Interface, default: str, subnets: Mapping[str, Subnet], unr
             f"portgroup '{interface.portgroup}' of network '{interface.network}' names no subnet",
             f"ovnhook subnet create {interface.portgroup} CIDR"
             if can_be
-            else f"no subnet can have that name: virsh net-edit {interface.network}, rename the portgroup",
+            else f"not a valid subnet name: virsh net-edit {interface.network}, rename the portgroup",
         )
     raise NotFound("it names no subnet and there is no default subnet", "ovnhook subnet create NAME CIDR --default")
 
 
 def host_name(domain: Domain, asked: str, subnet: Subnet, leases: Iterable[Lease], taken: Container[str]) -> str:
-    """The host name of a domain in a subnet: what is asked for, else what it has, else the first one that is free.
+    """The host name of a domain in a subnet: the requested one, else the present one, else the first free one.
 
     Args:
-        domain: whose name it is derived from.
-        asked: what is asked for, or "".
-        subnet: which one.
-        leases: with those that the domain has.
-        taken: names that other domains have there.
+        domain: the domain; its name is the default.
+        asked: the requested host name, or "".
+        subnet: the subnet.
+        leases: including the domain's.
+        taken: host names of other domains in the subnet.
     """
     if asked:
         return asked
@@ -105,8 +105,8 @@ def host_name(domain: Domain, asked: str, subnet: Subnet, leases: Iterable[Lease
 
 
 def may_have(lease: Lease, domain: Domain, interface: Interface) -> bool:
-    """Whether an interface may be given a lease that it asks for: its own, or one of its domain that is left free."""
+    """Return whether an interface may use a requested lease: its own, or an unused one of its domain."""
     others = {*domain.macs, *domain.defined_only_macs} - {
         attached.mac for attached in domain.interfaces
-    }  # these are attached later, if at all
+    }  # not attached now, but may be later
     return lease.is_held_by(domain.uuid, interface.mac) or (lease.domain == domain.uuid and lease.mac not in others)

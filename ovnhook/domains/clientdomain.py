@@ -1,4 +1,4 @@
-"""A domain as a client of the API describes it, which need not be libvirt's, as a Domain. Pure."""
+"""Domains that API clients describe, such as containers and appliances, as a Domain. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ovnhook.resources import ip
 from ovnhook.resources.port.values import Owner
 from ovnhook.resources.subnet.values import isolated_subnet
 
-_NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,255}")  # libvirt's own limits: a name of a domain is a name of files
+_NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,255}")  # libvirt's limits: domain names become file names
 _MOST = 32  # interfaces of a domain
 _NOBODY = "00:00:00:00:00:00"
 _GROUP = 0x01  # of a MAC address's first octet (IEEE 802)
@@ -26,15 +26,15 @@ _GROUP = 0x01  # of a MAC address's first octet (IEEE 802)
 
 @dataclass(frozen=True)
 class ClientInterface:
-    """An interface as a client describes it; what is empty is left to us.
+    """An interface as an API client describes it. Empty fields have defaults.
 
     Attributes:
-        mac: its MAC address.
-        subnet: name of the subnet; the default one.
-        isolated: whether it goes to the domain's own subnet.
-        addresses: one for each IP version at most.
-        hostname: a DNS label; the domain's name made into one.
-        id: of its port, a UUID.
+        mac: its MAC address; default: derived from domain and index.
+        subnet: name of the subnet; default: the default subnet.
+        isolated: whether it is on an isolated subnet of the domain's own.
+        addresses: one for each IP version at most; default: allocated.
+        hostname: a DNS label; default: derived from the domain's name.
+        id: UUID of its port; default: derived from domain and MAC.
     """
 
     mac: str = ""
@@ -46,37 +46,37 @@ class ClientInterface:
 
 
 def identify(uuid: str, name: str) -> Domain:
-    """The domain without interfaces.
+    """A domain without its interfaces.
 
     Args:
-        uuid: its UUID; without one it is the same for the same name.
-        name: its name, which may be left out where the UUID is there.
+        uuid: its UUID; default: derived from the name.
+        name: its name; optional with a UUID.
 
     Raises:
-        InvalidRequest: one of them means nothing.
+        InvalidRequest: UUID or name is invalid.
     """
     if not _NAME.fullmatch(name) and not (uuid and not name):
-        raise InvalidRequest(f"name {name[:80]!r} is not one that a domain can have", "1 to 255 characters, no slash")
+        raise InvalidRequest(f"name {name[:80]!r} is not a valid domain name", "1 to 255 characters, no slash")
     return Domain(_uuid(uuid, "domain") if uuid else uuids.client_domain(name), name, kept_by=Owner.CLIENT)
 
 
 def make(uuid: str, name: str, interfaces: Iterable[ClientInterface]) -> Domain:
-    """The domain with its interfaces, every value checked.
+    """A domain with its interfaces, every value checked.
 
     Args:
         uuid: as above.
         name: its name.
-        interfaces: all that are to be attached.
+        interfaces: all interfaces to attach.
 
     Raises:
-        InvalidRequest: a value means nothing, or there is no interface.
+        InvalidRequest: a value is invalid, or there is no interface.
     """
-    if is_hidden(name):  # one that is there already can still be taken away
-        raise InvalidRequest(f"name {name[:80]!r} is not one that a domain can have", "characters that can be seen")
+    if is_hidden(name):  # an existing one can still be deleted
+        raise InvalidRequest(f"name {name[:80]!r} is not a valid domain name", "printable characters only")
     domain = identify(uuid if name else "", name)
     made = [_interface(asked, number, domain) for number, asked in enumerate(interfaces)]
     if not 1 <= len(made) <= _MOST:
-        raise InvalidRequest(f"domain {name}: {len(made)} interfaces: 1 to {_MOST} are wanted")
+        raise InvalidRequest(f"domain {name}: {len(made)} interfaces: expected 1 to {_MOST}")
     macs = tuple(interface.mac for interface in made)
     for mac in macs:
         if macs.count(mac) > 1:
@@ -88,11 +88,11 @@ def _interface(asked: ClientInterface, number: int, domain: Domain) -> Interface
     mac = asked.mac.lower() or _mac(domain, number)
     where = f"domain {domain.name}: interface {asked.mac or number}"
     if not MAC.fullmatch(mac) or int(mac[:2], 16) & _GROUP or mac == _NOBODY:
-        raise InvalidRequest(f"{where}: that is not a MAC address like 52:54:00:aa:bb:01")
+        raise InvalidRequest(f"{where}: not a MAC address like 52:54:00:aa:bb:01")
     if asked.subnet and not SUBNET_NAME.fullmatch(asked.subnet):
-        raise InvalidRequest(f"{where}: '{asked.subnet}' is not a name that a subnet can have", SUBNET_NAMES)
+        raise InvalidRequest(f"{where}: '{asked.subnet}' is not a valid subnet name", SUBNET_NAMES)
     if asked.subnet and asked.isolated:
-        raise InvalidRequest(f"{where}: subnet '{asked.subnet}' and isolated can't both be")
+        raise InvalidRequest(f"{where}: subnet '{asked.subnet}' and isolated are mutually exclusive")
     label = asked.hostname.lower()
     if label and not HOST_NAME.fullmatch(label):
         raise InvalidRequest(f"{where}: host name '{asked.hostname}' is not a DNS label", HOST_NAMES)
@@ -123,6 +123,6 @@ def _uuid(text: str, what: str) -> UUID:
 
 
 def _mac(domain: Domain, number: int) -> str:
-    """A MAC address of QEMU's range, the same for ever."""
+    """A stable MAC address in QEMU's range."""
     octets = uuids.interface(domain.uuid, number).bytes[:3]
     return ":".join(f"{octet:02x}" for octet in (0x52, 0x54, 0x00, *octets))

@@ -1,6 +1,6 @@
-"""A libvirt domain's XML, as the hook gets it on its standard input, as a Domain. Pure.
+"""XML of libvirt domains, as the hook reads it from its standard input, as a Domain. Pure.
 
-Format: https://libvirt.org/formatdomain.html; the metadata element of ours is described in docs/reference/metadata.md.
+Format: https://libvirt.org/formatdomain.html; ovnhook's metadata element: docs/reference/metadata.md.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ _NAMESPACES = "urn:ovnhook:domain:"
 _NAMESPACE = f"{_NAMESPACES}1"
 _ATTRIBUTES = ("mac", "index", "subnet", "isolated", "address", "hostname")
 _MOST_TAGS = 100_000
-_NO_DOMAIN = "this is not the XML of a libvirt domain"
+_NO_DOMAIN = "not the XML of a libvirt domain"
 
-# Everything that the hook parses comes from libvirtd, but the metadata in it is a user's.
+# The XML comes from libvirtd, but its metadata is user input.
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
 
 Networks = Callable[[str], LibvirtNetwork | None]
-"""Tells a libvirt network by its name; None where nothing is known of it."""
+"""Looks up a libvirt network by name; None if it is unknown."""
 
 
 class _NoSuchInterface(InvalidRequest):
-    """The metadata names an interface that the domain does not have."""
+    """Metadata for an interface that the domain does not have."""
 
 
 class DomainXML:
-    """The XML of a libvirt domain: read once, for all that is asked of it.
+    """The XML of a libvirt domain, parsed once.
 
     Args:
         xml: the whole ``<domain>`` element.
 
     Raises:
-        InvalidRequest: it is no domain's XML at all.
+        InvalidRequest: it is not the XML of a domain.
     """
 
     def __init__(self, xml: bytes) -> None:
@@ -51,7 +51,7 @@ class DomainXML:
         self._interfaces = self._root.findall("devices/interface")
 
     def identify(self) -> Domain:
-        """Return the domain without its interfaces, whatever its metadata says: enough to take it off the network."""
+        """Return the domain without interfaces and metadata: enough to detach it."""
         macs = tuple(_mac(element) for element in self._interfaces)
         return Domain(
             uuid=UUID(self._root.findtext("uuid")),
@@ -61,19 +61,19 @@ class DomainXML:
         )
 
     def domain(self, bridge: str, network: Networks, *, running: bool = False) -> Domain:
-        """Return the domain with those of its interfaces that are ours.
+        """Return the domain with its managed interfaces.
 
-        Interfaces of ``type='network'`` are ours once libvirt has resolved them to the integration bridge, which it has
-        in the XML from the ``start`` hook on; before, they are passed over.
+        An interface of ``type='network'`` is managed if libvirt has resolved it to the integration bridge. The XML of
+        the ``start`` hook and later ones is resolved; before, such interfaces are ignored.
 
         Args:
             bridge: name of the integration bridge.
-            network: asked for the networks of which more has to be known than that XML says.
-            running: whether it runs already: then metadata for an interface that is not there, because it was unplugged
-                or is yet to be plugged in, is passed over.
+            network: looks up libvirt networks for properties that the domain's XML does not have.
+            running: whether the domain is running. Then metadata for a missing interface is ignored: it was unplugged,
+                or is yet to be plugged in.
 
         Raises:
-            InvalidRequest: its metadata asks for something that has no meaning.
+            InvalidRequest: its metadata is invalid.
         """
         known, elements = self.identify(), self._interfaces
         try:
@@ -87,15 +87,14 @@ class DomainXML:
             raise error.within(f"domain {known.name}") from error
 
     def taps(self) -> frozenset[str]:
-        """Return the names of the devices on the host that a running domain's interfaces have, ours or not."""
+        """Return the tap names of all interfaces of a running domain, managed or not."""
         targets = self._root.findall("devices/interface/target")
         return frozenset(device for target in targets if (device := target.get("dev")))
 
     def belongings(self) -> tuple[tuple[str, str], ...]:
-        """Return what a domain has beside its definition, which does not go with it from host to host while it is off.
+        """Return local resources, which an offline migration does not copy: disks, NVRAM, TPM state, host devices.
 
-        Each is (what it is, its path), with "" for the path of what is no file or device by itself. What is reached by
-        network is no host's, and not among them.
+        Each is (description, path); the path is "" if it is not a single file or device. Network disks are not local.
         """
         found = []
         for disk in self._root.findall("devices/disk"):
@@ -116,7 +115,7 @@ class DomainXML:
         return tuple(found)
 
     def hostnames(self, bridge: str) -> dict[str, str]:
-        """Return the host names that the domain's metadata asks for, by MAC; none where it makes no sense."""
+        """Return the host names that the metadata requests, by MAC; none if the metadata is invalid."""
         try:
             requests, for_others = _requests(self._root, self._interfaces, bridge, self.identify(), running=True)
         except InvalidRequest:
@@ -126,16 +125,16 @@ class DomainXML:
 
 
 def _root(xml: bytes) -> etree._Element:
-    # A domain has some hundreds; libvirt takes any number in metadata, and parsing millions takes a start's whole time.
+    # A domain has some hundreds. libvirt allows any number in metadata; parsing millions exceeds a start's deadline.
     if xml.count(b"<") > _MOST_TAGS:
         raise InvalidRequest(
-            f"{_NO_DOMAIN} that can be examined: it has more than {_MOST_TAGS} tags", "see its <metadata>"
+            f"{_NO_DOMAIN} that can be parsed: it has more than {_MOST_TAGS} tags", "see its <metadata>"
         )
     try:
         root = etree.fromstring(xml, _PARSER)
     except etree.XMLSyntaxError as error:
         raise InvalidRequest(f"{_NO_DOMAIN}: {error}") from error
-    # libvirt writes no DOCTYPE: no entities, then, and no bombs of them.
+    # libvirt writes no DOCTYPE; refusing it prevents entity expansion.
     if root.getroottree().docinfo.internalDTD is not None:
         raise InvalidRequest(f"{_NO_DOMAIN}: it has a DOCTYPE")
     uuid, number = root.findtext("uuid", ""), root.get("id", "-1")
@@ -183,7 +182,7 @@ def _interfaces(
 
 
 def _kind(element: etree._Element, bridge: str, *, named: bool) -> InterfaceType | None:
-    """How an interface comes to us, or None where it is not ours."""
+    """Type of a managed interface, or None if the interface is not managed."""
     if element.get("type") == "ethernet":
         return InterfaceType.ETHERNET if named else None
     source, virtualport = element.find("source"), element.find("virtualport")
@@ -191,14 +190,14 @@ def _kind(element: etree._Element, bridge: str, *, named: bool) -> InterfaceType
         return None
     if virtualport is None or virtualport.get("type") != "openvswitch":
         return None
-    # A network that has resolved to a bridge is printed as type='bridge' with the network's name beside it.
+    # A network that is resolved to a bridge is printed as type='bridge' with the network's name.
     return InterfaceType.NETWORK if source.get("network") else InterfaceType.BRIDGE
 
 
 def _unsupported(
     elements: list[etree._Element], bridge: str, network: Networks, requests: dict[int, InterfaceRequest]
 ) -> Iterator[Unsupported]:
-    """What the XML of interfaces asks for that they can't have."""
+    """Unsupported settings in the XML of interfaces."""
     for index, element in enumerate(elements):
         source, mac = element.find("source"), _mac(element)
         name = "" if source is None else source.get("network", "")
@@ -216,14 +215,13 @@ def _unsupported(
             where = f" of the domain or of libvirt network {name}" if name else ""
             yield Unsupported(
                 mac,
-                f"its <vlan> (tag {tags}) has no meaning for a port of OVN",
-                f"take <vlan> out{where}; <ovn:interface mac='{mac}' subnet='NAME'/> in the metadata says which network"
-                " it is on",
+                f"its <vlan> (tag {tags}) is not supported on OVN ports",
+                f"remove <vlan>{where}; select a subnet by <ovn:interface mac='{mac}' subnet='NAME'/> in the metadata",
             )
 
 
 def _is_bare(element: etree._Element, bridge: str, network: Networks) -> bool:
-    """Whether an interface is, or will be, on the integration bridge, and is no port of Open vSwitch there."""
+    """Return whether an interface is, or will be, on the integration bridge without an openvswitch virtualport."""
     source = element.find("source")
     if source is None or element.find("virtualport[@type='openvswitch']") is not None:
         return False
@@ -236,7 +234,7 @@ def _is_bare(element: etree._Element, bridge: str, network: Networks) -> bool:
 
 
 def _is_unresolved(element: etree._Element) -> bool:
-    """Whether libvirt has yet to say which bridge an interface's network is."""
+    """Return whether libvirt has yet to resolve an interface's network to a bridge."""
     source = element.find("source")
     return element.get("type") == "network" and (source is None or not source.get("bridge"))
 
@@ -248,7 +246,7 @@ def _interface(
     name, portgroup = ("", "") if source is None else (source.get("network", ""), source.get("portgroup", ""))
     if name and not portgroup and not request.subnet:
         portgroup = there.default_portgroup if (there := network(name)) else ""
-    # What libvirt prints as the interfaceid of a network's interface is new at each start.
+    # libvirt generates the interfaceid of a network's interface anew at each start.
     parameters = element.find("virtualport/parameters") if kind is InterfaceType.BRIDGE else None
     return Interface(
         mac=mac,
@@ -271,7 +269,7 @@ def _mtu(element: etree._Element) -> int:
 def _requests(
     root: etree._Element, elements: list[etree._Element], bridge: str, domain: Domain, *, running: bool
 ) -> tuple[dict[int, InterfaceRequest], InterfaceRequest | None]:
-    """What the metadata asks for: by the interface's index, and for all that it does not name."""
+    """Requests in the metadata: by interface index, and the one for all other interfaces."""
     named: dict[int, etree._Element] = {}
     for_others: list[etree._Element] = []
     for element in _metadata(root):
@@ -285,7 +283,7 @@ def _requests(
             for_others.append(element)
         elif index in named:
             raise InvalidRequest(
-                f"interface {_mac(elements[index])}: two <interface> elements of the metadata are for it"
+                f"interface {_mac(elements[index])}: two <interface> elements of the metadata name it"
             )
         else:
             named[index] = element
@@ -296,7 +294,7 @@ def _requests(
     ]
     where = f"interface {', '.join(others)}" if others else "metadata"
     if len(for_others) > 1:
-        raise InvalidRequest(f"{where}: two <interface> elements of the metadata are for all that no other names")
+        raise InvalidRequest(f"{where}: two <interface> elements of the metadata have neither mac nor index")
     return (
         {index: _request(element, f"interface {_mac(elements[index])}", domain) for index, element in named.items()},
         _request(for_others[0], where, domain) if for_others else None,
@@ -309,9 +307,9 @@ def _metadata(root: etree._Element) -> Iterator[etree._Element]:
         if not (name.namespace or "").startswith(_NAMESPACES):
             continue
         if name.namespace != _NAMESPACE:
-            raise InvalidRequest(f"metadata: namespace '{name.namespace}' is not known", f"use {_NAMESPACE}")
+            raise InvalidRequest(f"metadata: unknown namespace '{name.namespace}'", f"use {_NAMESPACE}")
         if name.localname != "domain":
-            raise InvalidRequest(f"metadata: unknown element <{name.localname}>, <domain> is wanted")
+            raise InvalidRequest(f"metadata: unknown element <{name.localname}>, expected <domain>")
         if top.attrib:
             raise InvalidRequest(f"metadata: unknown attribute '{next(map(str, top.attrib))}' of <domain>")
         for element in top:
@@ -319,16 +317,16 @@ def _metadata(root: etree._Element) -> Iterator[etree._Element]:
             if child.namespace != _NAMESPACE:
                 raise InvalidRequest(f"metadata: element <{child.localname}> is of namespace '{child.namespace or ''}'")
             if child.localname != "interface":
-                raise InvalidRequest(f"metadata: unknown element <{child.localname}>, <interface> is wanted")
+                raise InvalidRequest(f"metadata: unknown element <{child.localname}>, expected <interface>")
             yield element
 
 
 def _index(element: etree._Element, elements: list[etree._Element]) -> int | None:
-    """Which interface an element is for, or None: all that no other element names."""
+    """Index of the interface that an element names, or None if it is for all others."""
     mac, index = element.get("mac"), element.get("index")
     if mac is not None and index is not None:
         raise InvalidRequest(
-            f"metadata: mac='{mac}' and index='{index}' can't both be: one of them names the interface"
+            f"metadata: mac='{mac}' and index='{index}' are mutually exclusive"
         )
     if mac is not None:
         if not MAC.fullmatch(mac.lower()):
@@ -339,7 +337,7 @@ def _index(element: etree._Element, elements: list[etree._Element]) -> int | Non
         raise _NoSuchInterface(f"metadata: mac='{mac}': the domain has no interface with this MAC address")
     if index is not None:
         if not re.fullmatch(r"[0-9]{1,4}", index):
-            raise InvalidRequest(f"metadata: index='{index}' is not the number of an interface, the first is 0")
+            raise InvalidRequest(f"metadata: index='{index}' is not an interface number (the first is 0)")
         if int(index) >= len(elements):
             there = f"the last interface has index {len(elements) - 1}" if elements else "the domain has no interface"
             raise _NoSuchInterface(f"metadata: index='{index}': {there}")
@@ -350,16 +348,16 @@ def _index(element: etree._Element, elements: list[etree._Element]) -> int | Non
 def _request(element: etree._Element, where: str, domain: Domain) -> InterfaceRequest:
     for name in map(str, element.attrib):
         if name not in _ATTRIBUTES:
-            raise InvalidRequest(f"{where}: unknown attribute '{name}'", f"known are: {', '.join(_ATTRIBUTES)}")
+            raise InvalidRequest(f"{where}: unknown attribute '{name}'", f"known attributes: {', '.join(_ATTRIBUTES)}")
     for child in element:
         raise InvalidRequest(f"{where}: unknown element <{etree.QName(child).localname}>")
     subnet, isolated = element.get("subnet"), element.get("isolated", "no")
     if subnet is not None and not SUBNET_NAME.fullmatch(subnet):
-        raise InvalidRequest(f"{where}: subnet='{subnet}' is not a name that a subnet can have", SUBNET_NAMES)
+        raise InvalidRequest(f"{where}: subnet='{subnet}' is not a valid subnet name", SUBNET_NAMES)
     if isolated not in ("yes", "no"):
-        raise InvalidRequest(f"{where}: isolated='{isolated}': yes or no is wanted")
+        raise InvalidRequest(f"{where}: isolated='{isolated}': expected yes or no")
     if subnet and isolated == "yes":
-        raise InvalidRequest(f"{where}: subnet='{subnet}' and isolated='yes' can't both be")
+        raise InvalidRequest(f"{where}: subnet='{subnet}' and isolated='yes' are mutually exclusive")
     label = element.get("hostname")
     if label is not None and not HOST_NAME.fullmatch(label.lower()):
         raise InvalidRequest(f"{where}: hostname='{label}' is not a DNS label", HOST_NAMES)

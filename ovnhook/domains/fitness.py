@@ -1,4 +1,4 @@
-"""Limits of what can be attached: of the XML of interfaces, of MAC addresses, of domains' own subnets. Pure."""
+"""Checks before attaching: unsupported XML, MAC address conflicts, isolated subnets. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ovnhook.resources.subnet.values import Subnet, is_isolated_subnet, isolated
 
 
 def accepted(domain: Domain, observed: Observed, *, runs: bool) -> Domain:
-    """A domain as it can be attached: where it runs, here or at its source, without a change; else as its XML says.
+    """The domain to attach: with its current placement if it runs, here or at its source; else as in its XML.
 
     Raises:
-        InvalidRequest: it is to start, and its XML asks for what no port of OVN can give.
+        InvalidRequest: it is starting, and its XML has settings that OVN ports do not support.
     """
     if runs:
         return plan.settled(domain, observed)
@@ -23,31 +23,31 @@ def accepted(domain: Domain, observed: Observed, *, runs: bool) -> Domain:
 
 
 def refuse_unsupported(domain: Domain) -> None:
-    """Raise InvalidRequest if the XML of an interface asks for what no port of OVN can give."""
+    """Raise InvalidRequest if the XML of an interface has settings that OVN ports do not support."""
     for one in domain.unsupported:
         raise InvalidRequest(f"domain {domain.name}: interface {one.mac}: {one.what}", one.hint)
 
 
 def unsupported(domain: Domain, interface: Interface, subnet: Subnet) -> tuple[Unsupported, ...]:
-    """List what the XML of an interface asks for that its port on a subnet can't give."""
+    """List settings in an interface's XML that its port on a subnet does not support."""
     found = (*domain.unsupported, too_large(interface, subnet.name, subnet.mtu))
     return tuple(one for one in found if one and one.mac == interface.mac)
 
 
 def too_large(interface: Interface, subnet: str, mtu: int) -> Unsupported | None:
-    """An MTU that lets a guest send what no tunnel carries.
+    """Return the MTU in an interface's XML, if it exceeds its subnet's.
 
     Args:
-        interface: whose XML may set one.
+        interface: the interface.
         subnet: the name of its subnet.
-        mtu: the subnet's.
+        mtu: the subnet's MTU.
     """
     if interface.mtu <= mtu:
         return None
     return Unsupported(
         interface.mac,
-        f"its <mtu size='{interface.mtu}'/> is more than the {mtu} bytes of subnet {subnet}",
-        f"write <mtu size='{mtu}'/>, or leave it out: DHCP tells the guest",
+        f"its <mtu size='{interface.mtu}'/> exceeds the MTU of subnet {subnet}, {mtu}",
+        f"set <mtu size='{mtu}'/>, or omit it: DHCP sets the guest's MTU",
     )
 
 

@@ -1,4 +1,4 @@
-"""The XML of an interface for a client that runs a domain by itself. Pure."""
+"""Interface XML for API clients that define a libvirt domain themselves. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from lxml import etree
 
 
 def interface_xml(interface_id: str, mac: str, bridge: str, mtu: int) -> str:
-    """An ``<interface>`` element that libvirt binds to a port by itself.
+    """An ``<interface>`` element that libvirt binds to a port.
 
     Args:
-        interface_id: the port's, a UUID.
+        interface_id: UUID of the port.
         mac: the MAC address.
         bridge: name of the integration bridge.
         mtu: bytes.

@@ -1,6 +1,6 @@
-"""A libvirt network's XML, as libvirt keeps it in its files, as a value. Pure.
+"""XML of libvirt networks in libvirt's files, as a value. Pure.
 
-Format: https://libvirt.org/formatnetwork.html. That of an active network stands in a ``<networkstatus>`` element.
+Format: https://libvirt.org/formatnetwork.html. An active network is inside a ``<networkstatus>`` element.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_commen
 
 @dataclass(frozen=True)
 class LibvirtNetwork:
-    """A network of libvirt's.
+    """A libvirt network.
 
     Attributes:
-        bridge: the bridge that it is on, or "".
-        default_portgroup: the portgroup of interfaces that name none, or "".
-        openvswitch: whether it gives every interface an openvswitch virtualport.
-        openvswitch_portgroups: the portgroups that give theirs one.
+        bridge: its bridge, or "".
+        default_portgroup: name of its default portgroup, or "".
+        openvswitch: whether it has an openvswitch virtualport.
+        openvswitch_portgroups: portgroups with an openvswitch virtualport.
     """
 
     bridge: str = ""
@@ -31,23 +31,23 @@ class LibvirtNetwork:
     openvswitch_portgroups: frozenset[str] = frozenset()
 
     def has_virtualport(self, portgroup: str) -> bool:
-        """Whether an interface of a portgroup, or of none, is given an openvswitch virtualport."""
+        """Return whether interfaces of a portgroup, or of none, have an openvswitch virtualport."""
         return self.openvswitch or (portgroup or self.default_portgroup) in self.openvswitch_portgroups
 
 
 def parse(xml: bytes) -> LibvirtNetwork:
-    """The network.
+    """Parse a network's XML.
 
     Raises:
-        InvalidRequest: this is no network's XML.
+        InvalidRequest: it is not the XML of a network.
     """
     try:
         root = etree.fromstring(xml, _PARSER)
     except etree.XMLSyntaxError as error:
-        raise InvalidRequest(f"this is not the XML of a libvirt network: {error}") from error
+        raise InvalidRequest(f"not the XML of a libvirt network: {error}") from error
     network = root if root.tag == "network" else root.find("network")
     if network is None:
-        raise InvalidRequest(f"this is not the XML of a libvirt network, but of <{root.tag}>")
+        raise InvalidRequest(f"not the XML of a libvirt network, but of <{root.tag}>")
     bridge = network.find("bridge")
     default = network.find("portgroup[@default='yes']")
     groups = network.findall("portgroup[@name]")

@@ -1,4 +1,4 @@
-"""Domains and their interfaces as libvirt has them, as immutable values."""
+"""Domains, interfaces and taps, as immutable values."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class InterfaceType(Enum):
 
 @dataclass(frozen=True)
 class InterfaceRequest:
-    """What a domain's metadata asks for one interface. Empty: whatever is usual.
+    """Settings of one interface from the domain's metadata or the API. Empty fields have defaults.
 
     Attributes:
         subnet: name of the subnet.
-        isolated: whether that is the domain's own, which is made with its first start.
+        isolated: whether that is an isolated subnet of the domain's own, created at its first start.
         addresses: at most one for each IP version.
-        hostname: a DNS label; without one it is derived from the domain's name.
+        hostname: a DNS label; default: derived from the domain's name.
     """
 
     subnet: str = ""
@@ -39,17 +39,17 @@ class InterfaceRequest:
 
 @dataclass(frozen=True)
 class Interface:
-    """One interface of a domain that is ours to attach.
+    """A managed interface of a domain.
 
     Attributes:
         mac: the MAC address.
-        kind: how libvirt connects it.
-        request: what the domain's metadata says of it.
-        interface_id: the ``interfaceid`` that the domain itself keeps, or "" where libvirt makes one up at each start.
-        device: the tap on this host (``vnet3``), known from the ``start`` hook on, else "".
-        network: the libvirt network it comes from, else "".
-        portgroup: the portgroup of that network, else "".
-        mtu: in bytes, as its XML sets it, else 0.
+        kind: its type in libvirt.
+        request: its settings from the domain's metadata.
+        interface_id: the ``interfaceid`` in the domain's definition, or "" if libvirt generates one at each start.
+        device: its tap on this host (``vnet3``), known from the ``start`` hook on, else "".
+        network: its libvirt network, else "".
+        portgroup: its portgroup in that network, else "".
+        mtu: in bytes, as in its XML, else 0.
     """
 
     mac: str
@@ -64,12 +64,12 @@ class Interface:
 
 @dataclass(frozen=True)
 class Unsupported:
-    """What the XML of an interface asks for that no port of OVN can give.
+    """A setting in an interface's XML that OVN ports do not support.
 
     Attributes:
         mac: the interface's.
-        what: in words.
-        hint: what to write instead.
+        what: description.
+        hint: the supported alternative.
     """
 
     mac: str
@@ -82,15 +82,15 @@ class Domain:
     """A libvirt domain as its XML describes it.
 
     Attributes:
-        uuid: stays over start, migration and rename.
-        name: as the user knows it.
-        id: libvirt's number of this run on this host, or -1 when the XML is not of a running domain.
-        interfaces: those that are ours, in the order of the XML.
-        macs: those of every interface, ours or not: a port of any other MAC is of an interface that is gone.
+        uuid: its UUID, unchanged by start, migration and rename.
+        name: its name.
+        id: libvirt's ID of the running domain, or -1.
+        interfaces: the managed interfaces, in the order of the XML.
+        macs: those of all interfaces, managed or not. A port with any other MAC belongs to a removed interface.
         defined_only_macs: those that only its stored definition has, not the running domain; their leases are kept.
-        unsupported: what keeps interfaces from a start, ours or those that were meant to be.
-        kept_by: who says when it ends.
-        hostnames: (MAC, host name) of those interfaces whose metadata asks for one; only of a domain that is off.
+        unsupported: settings that prevent a start, of managed interfaces or those meant to be.
+        kept_by: its owner, which decides when it ends.
+        hostnames: (MAC, host name) of interfaces that request one; only of a domain that is shut off.
     """
 
     uuid: UUID
@@ -104,19 +104,19 @@ class Domain:
     hostnames: tuple[tuple[str, str], ...] = ()
 
     def port_uuid(self, mac: str) -> UUID:
-        """The row of the port that belongs to one of its interfaces."""
+        """UUID of the row of an interface's port."""
         return uuids.port(self.uuid, mac)
 
 
 @dataclass(frozen=True)
 class Tap:
-    """A guest's device as Open vSwitch has it.
+    """A guest's port in Open vSwitch.
 
     Attributes:
         iface_id: name of the logical switch port that it is bound to.
-        domain: UUID of the domain, as whoever plugged it wrote it, or "".
-        mac: the guest's MAC, likewise.
-        ours: whether we have bound it.
+        domain: UUID of the domain, as written by whatever plugged it, or "".
+        mac: the guest's MAC address, likewise.
+        ours: whether ovnhook has bound it.
     """
 
     iface_id: str

@@ -134,10 +134,10 @@ def set_(
         ("--snat", "--no-snat", snat and "no_snat" in values),
         ("--snat6", "--no-snat6", no_snat6 and "snat6" in values),
         ("--vlan", "--no-vlan", no_vlan and "vlan" in values),
-        ("--no-external", "what is outside", no_external and bool(values or snat or no_snat6 or no_vlan)),
+        ("--no-external", "the external settings", no_external and bool(values or snat or no_snat6 or no_vlan)),
     ):
         if both:
-            raise click.UsageError(f"{one} and {other} can't both be")
+            raise click.UsageError(f"{one} and {other} are mutually exclusive")
     paths = [*values, *["no_snat"] * snat, *["snat6"] * no_snat6, *["vlan"] * no_vlan]
     if no_external:
         paths = list(leg)

@@ -164,7 +164,7 @@ def set_(socket: Path | None, name: str, format_: str, force: bool, **settings: 
     for setting in cleared:
         if setting in values:
             option = {"ranges": "range", "dns_domain": "domain"}.get(setting, setting)
-            raise click.UsageError(f"--{option} and --no-{option} can't both be")
+            raise click.UsageError(f"--{option} and --no-{option} are mutually exclusive")
     if not given:
         raise click.UsageError("nothing to set")
     mask = {"paths": [*values, *cleared]}
@@ -178,7 +178,7 @@ def _without_router(settings: dict[str, Any]) -> dict[str, Any]:
     if not settings["no_router"]:
         return kept
     if "router" in kept:
-        raise click.UsageError("--router and --no-router can't both be")
+        raise click.UsageError("--router and --no-router are mutually exclusive")
     return {**kept, "router": ""}
 
 

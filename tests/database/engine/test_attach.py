@@ -237,7 +237,7 @@ REFUSED: dict[str, tuple[Domain, type[OvnhookError], str]] = {
     "gateway": (domain(interface(subnet="blue", address="10.1.0.1")), InvalidRequest, "10.1.0.1 is the gateway"),
     "broadcast": (domain(interface(address="10.0.0.255")), InvalidRequest, "10.0.0.255"),
     "family": (domain(interface(address="fd00::1")), InvalidRequest, "fd00::1"),
-    "mtu": (domain(replace(interface(), mtu=1500)), InvalidRequest, "<mtu size='1500'/> is more than the 1442 bytes"),
+    "mtu": (domain(replace(interface(), mtu=1500)), InvalidRequest, "<mtu size='1500'/> exceeds the MTU"),
     "no-such-subnet": (domain(interface(), interface(MACS[1], "red")), NotFound, "there is no subnet 'red'"),
 }
 

@@ -253,7 +253,7 @@ def test_a_tap_is_unplugged_only_as_long_as_it_is_what_was_seen(world: Hyperviso
     hv1.vswitch.unplug("vnet0", tap, soon())
 
 
-TAGGED = Unsupported(MACS[0], "its <vlan> (tag 42) has no meaning for a port of OVN", "take <vlan> out")
+TAGGED = Unsupported(MACS[0], "its <vlan> (tag 42) is not supported on OVN ports", "remove <vlan>")
 
 
 def unsupported(*interfaces: Interface) -> Domain:
@@ -289,8 +289,8 @@ def test_what_started_with_it_migrates(
     hv2.announce(comes, soon())
     assert hv2.attach(comes, soon()).arrives
     assert {(port.host, port.moving_to) for port in world.ports} == {("hv1", "hv2")}
-    assert "take <vlan> out" in caplog.text
-    assert "<mtu size='1500'/> is more than the 1442 bytes of subnet default" in caplog.text
+    assert "remove <vlan>" in caplog.text
+    assert "<mtu size='1500'/> exceeds the MTU of subnet default, 1442" in caplog.text
     hv2.arrive(WEB, soon())
     assert {port.host for port in world.ports} == {"hv2"}
     assert world.addresses == addresses
@@ -316,7 +316,7 @@ def test_what_runs_with_it_is_reported(world: Hypervisors, hv1: Host) -> None:
     hv1.attach(domain(interface()), soon())
     runs = unsupported(interface())
     assert attach(hv1, runs).refused == ()
-    large = "its <mtu size='1500'/> is more than the 1442 bytes of subnet default"
+    large = "its <mtu size='1500'/> exceeds the MTU of subnet default, 1442"
     assert differing(world, hv1, runs) == [TAGGED.what, large]
     (port,) = world.ports
     world.northbound.commit([Put(PORT, port, None)], soon())

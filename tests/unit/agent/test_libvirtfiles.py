@@ -50,7 +50,7 @@ def test_what_can_not_be_understood_is_logged(
     """No start fails for it."""
     (folders[0] / "ovs.xml").write_bytes(content)
     assert libvirtfiles.network("ovs") is None
-    assert "libvirt network ovs: its default portgroup is not known: " in caplog.text
+    assert "libvirt network ovs: its default portgroup is unknown: " in caplog.text
 
 
 def test_what_can_not_be_read_is_logged(folders: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
@@ -59,7 +59,7 @@ def test_what_can_not_be_read_is_logged(folders: tuple[Path, Path], caplog: pyte
     os.mkfifo(folders[0] / "pipe.xml")
     for name in ("folder", "pipe", "nowhere"):
         assert libvirtfiles.network(name) is None
-        assert f"libvirt network {name}: its default portgroup is not known: " in caplog.text
+        assert f"libvirt network {name}: its default portgroup is unknown: " in caplog.text
 
 
 @pytest.mark.parametrize("name", ["", "../etc/ovs", "/etc/passwd"])

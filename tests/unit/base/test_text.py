@@ -88,9 +88,9 @@ def test_a_terminal_of_few_characters() -> None:
 @pytest.mark.parametrize("name", [*EVIL, "a\u200db"])
 def test_what_a_client_may_not_name(name: str) -> None:
     """A domain that others would be shown."""
-    with pytest.raises(InvalidRequest, match="is not one that a domain can have"):
+    with pytest.raises(InvalidRequest, match="is not a valid domain name"):
         clientdomain.make("", name, [ClientInterface()])
-    with pytest.raises(InvalidRequest, match="is not one that a domain can have"):
+    with pytest.raises(InvalidRequest, match="is not a valid domain name"):
         clientdomain.make("6ba7b810-9dad-11d1-80b4-00c04fd430c8", name, [ClientInterface()])
 
 

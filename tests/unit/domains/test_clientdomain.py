@@ -44,11 +44,14 @@ def test_what_is_said() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"mac": "52:54:00"}, "domain box: interface 52:54:00: that is not a MAC address"),
-        ({"mac": "01:00:5e:00:00:01"}, "domain box: interface 01:00:5e:00:00:01: that is not a MAC address"),
-        ({"mac": "00:00:00:00:00:00"}, "interface 00:00:00:00:00:00: that is not a MAC address"),
-        ({"subnet": "a b"}, "domain box: interface 0: 'a b' is not a name that a subnet can have"),
-        ({"subnet": "blue", "isolated": True}, "domain box: interface 0: subnet 'blue' and isolated can't both be"),
+        ({"mac": "52:54:00"}, "domain box: interface 52:54:00: not a MAC address"),
+        ({"mac": "01:00:5e:00:00:01"}, "domain box: interface 01:00:5e:00:00:01: not a MAC address"),
+        ({"mac": "00:00:00:00:00:00"}, "interface 00:00:00:00:00:00: not a MAC address"),
+        ({"subnet": "a b"}, "domain box: interface 0: 'a b' is not a valid subnet name"),
+        (
+            {"subnet": "blue", "isolated": True},
+            "domain box: interface 0: subnet 'blue' and isolated are mutually exclusive",
+        ),
         ({"hostname": "a.b"}, "domain box: interface 0: host name 'a.b' is not a DNS label"),
         ({"addresses": ("10.1",)}, "domain box: interface 0: '10.1' is not an IP address"),
         ({"addresses": ("10.1.0.2", "10.1.0.3")}, "one IPv4 and one IPv6 address at most"),
@@ -65,14 +68,14 @@ def test_interfaces_that_are_refused(values: dict[str, Any], message: str) -> No
 @pytest.mark.parametrize(
     ("uuid", "name", "interfaces", "message"),
     [
-        ("", "", [ClientInterface()], "name '' is not one that a domain can have"),
-        (str(BOX), "", [ClientInterface()], "name '' is not one that a domain can have"),
-        ("", "a/b", [ClientInterface()], "name 'a/b' is not one that a domain can have"),
-        ("", "a\nb", [ClientInterface()], "is not one that a domain can have"),
-        ("", "a" * 256, [ClientInterface()], "is not one that a domain can have"),
+        ("", "", [ClientInterface()], "name '' is not a valid domain name"),
+        (str(BOX), "", [ClientInterface()], "name '' is not a valid domain name"),
+        ("", "a/b", [ClientInterface()], "name 'a/b' is not a valid domain name"),
+        ("", "a\nb", [ClientInterface()], "is not a valid domain name"),
+        ("", "a" * 256, [ClientInterface()], "is not a valid domain name"),
         ("box", "box", [ClientInterface()], "domain 'box' is not a UUID"),
-        ("", "box", [], "domain box: 0 interfaces: 1 to 32 are wanted"),
-        ("", "box", [ClientInterface()] * 33, "domain box: 33 interfaces: 1 to 32 are wanted"),
+        ("", "box", [], "domain box: 0 interfaces: expected 1 to 32"),
+        ("", "box", [ClientInterface()] * 33, "domain box: 33 interfaces: expected 1 to 32"),
         (
             "",
             "box",

@@ -90,7 +90,7 @@ def test_the_domain_can_always_be_taken_off(name: str) -> None:
     try:
         domain = DomainXML(xml).identify()
     except OvnhookError:
-        assert "this is not the XML of a libvirt domain" in (GOLDEN / f"{name}.plan").read_text()
+        assert "not the XML of a libvirt domain" in (GOLDEN / f"{name}.plan").read_text()
         return
     root = etree.fromstring(xml)
     assert str(domain.uuid) == root.findtext("uuid")

@@ -136,7 +136,7 @@ def test_a_domain_on_two_hosts(ready: Control) -> None:
     [
         ({"host": "hv9"}, "NOT_FOUND", "there is no host 'hv9'"),
         ({"domain": "box"}, "INVALID_ARGUMENT", "domain 'box' is not a UUID"),
-        ({"interfaces": []}, "INVALID_ARGUMENT", "domain box: 0 interfaces: 1 to 32 are wanted"),
+        ({"interfaces": []}, "INVALID_ARGUMENT", "domain box: 0 interfaces: expected 1 to 32"),
         ({"interfaces": [Interface(subnet="red")]}, "NOT_FOUND", "there is no subnet 'red'"),
         (
             {"interfaces": [Interface(addresses=["10.2.0.1"])]},
