@@ -1,4 +1,4 @@
-"""Calls of the control service. Messages come back as dictionaries, with the fields of the proto in their order."""
+"""Client of the control service. Responses are dictionaries, with the fields in the order of the proto."""
 
 from __future__ import annotations
 
@@ -32,10 +32,13 @@ if TYPE_CHECKING:
     from ovnhook.pki.keyfiles import Files
     from ovnhook.pki.token import Token
 
-_PATIENCE = 15.0  # seconds for one call
-_PROBE = 2.0  # seconds that one of several hosts has to let us connect before the next one is tried
-_NOT_SENT = ("failed to connect to all addresses", "DNS resolution failed")  # how gRPC says that nothing was sent
-_LOOK = "on a control host: systemctl status ovnhook-control"
+_TIMEOUT = 15.0  # seconds for one call
+_PROBE = 2.0  # seconds to connect to one of several hosts before the next one is tried
+_NOT_SENT = (
+    "failed to connect to all addresses",
+    "DNS resolution failed",
+)  # gRPC's errors for a request that was not sent
+_HINT = "on a control host: systemctl status ovnhook-control"
 _ERRORS: tuple[type[OvnhookError], ...] = (
     InvalidRequest,
     NotFound,
@@ -48,7 +51,7 @@ _ERRORS: tuple[type[OvnhookError], ...] = (
 )
 _OPTIONS = [
     ("grpc.enable_http_proxy", 0),
-    # A connection is this client's alone, and with it what went wrong with it.
+    # Connections, and their failures, are not shared with other clients.
     ("grpc.use_local_subchannel_pool", 1),
 ]
 
@@ -57,26 +60,30 @@ _Key = tuple[str, tuple[bytes, ...], bool]
 
 
 class Client:
-    """A control service: of this host, by its unix socket, or of another one, by TCP with this host's certificate.
+    """Client of the control service: by the unix socket of this host, or by mutual TLS of another one.
 
-    Its connections stay open as long as it is there: one for each host that was called.
+    It keeps one connection for each host that it has called. For example::
+
+        subnets = Client(None).pages("ListSubnets", "subnets", router="gateway")
 
     Args:
-        socket: where it serves, or None for where ``ovnhook.toml`` says.
-        patience: seconds that one call may take.
+        socket: unix socket of the service, or None for the one in ``ovnhook.toml``.
+        timeout: seconds that one call may take.
     """
 
-    def __init__(self, socket: Path | None, patience: float = _PATIENCE) -> None:
+    def __init__(self, socket: Path | None, timeout: float = _TIMEOUT) -> None:
         self._socket = socket
-        self._patience = patience
+        self._timeout = timeout
         self._channels: dict[_Key, grpc.Channel] = {}
         weakref.finalize(self, _close, self._channels)
 
     def call(self, method: str, **fields: Any) -> Object:
-        """Call a method of ``ovnhook.v1`` by its name, with these fields in the request.
+        """Call a method of ``ovnhook.v1`` by its name, with these request fields.
+
+        For example ``call("CreateSubnet", subnet={"name": "blue", "cidr": "10.1.0.0/24"})``.
 
         Raises:
-            OvnhookError: the one that the service raised, or Unavailable if it can't be asked.
+            OvnhookError: the service's error, or Unavailable if it is unreachable.
         """
         config = self._config
         if config.control:
@@ -87,16 +94,16 @@ class Client:
             return self._anywhere(config.control.split(","), _contents(shown), hint, method, fields)
         socket = self._socket or CONTROL_SOCKET
         _find(socket)
-        channel = self._channel(f"unix:{socket}", (), self._patience)
-        return _call(channel, str(socket), self._patience, method, fields)
+        channel = self._channel(f"unix:{socket}", (), self._timeout)
+        return _call(channel, str(socket), self._timeout, method, fields)
 
     def pages(self, method: str, rows: str, **fields: Any) -> list[Object]:
-        """All rows of a list, page by page.
+        """Return all objects of a list, page by page.
 
         Args:
-            method: as above.
-            rows: the field of the response that they are in.
-            fields: of the request.
+            method: a list method.
+            rows: the response field with the objects.
+            fields: request fields.
         """
         found: list[Object] = []
         token = ""
@@ -108,19 +115,19 @@ class Client:
                 return found
 
     def enrol(self, token: Token, ca: bytes, request: bytes, address: str) -> Object:
-        """Join, at one of the control hosts of a token.
+        """Enrol this host at one of the control hosts of a join token.
 
         Args:
-            token: that lets this host in.
-            ca: the certificate, in PEM, that the control host is known by.
-            request: the signing request of this host's key, in PEM.
-            address: that others reach this host at.
+            token: the join token.
+            ca: the control host's CA certificate, in PEM.
+            request: the certificate signing request of this host, in PEM.
+            address: of this host.
 
         Raises:
-            OvnhookError: the one that the service raised, or Unavailable if it can't be asked.
+            OvnhookError: the service's error, or Unavailable if it is unreachable.
         """
         fields = {"secret": token.secret, "request": request.decode(), "address": address}
-        return self._anywhere(token.servers, (ca,), _LOOK, "Enrol", fields)
+        return self._anywhere(token.servers, (ca,), _HINT, "Enrol", fields)
 
     def is_trusted(self, servers: Sequence[str], files: Files) -> bool:
         """Test whether one of the servers, each HOST:PORT, accepts a client certificate.
@@ -129,7 +136,7 @@ class Client:
             Unavailable: no server is reachable.
         """
         # A new client, and so a new connection, each time.
-        client = Client(self._socket, self._patience)
+        client = Client(self._socket, self._timeout)
         try:
             client._anywhere(servers, _contents(files), "", "ListNodes", {"page_size": 1})
         except PermissionDenied:
@@ -147,19 +154,19 @@ class Client:
     def _anywhere(
         self, servers: Sequence[str], credentials: tuple[bytes, ...], hint: str, method: str, fields: Mapping[str, Any]
     ) -> Object:
-        """Call a method at the first of some control hosts that answers.
+        """Call a method on the first control host that answers.
 
-        A call that may have reached one of them is made at another one only if the proto says that it may be repeated.
-        Of several hosts each has a short time to let us connect; then, as they may be slow, all have what is left.
+        A call that may have reached a host is repeated on another one only if the proto declares it idempotent. Each of
+        several hosts first has a short time to connect; then all have the time that is left, as they may be slow.
 
         Args:
             servers: each HOST:PORT.
-            credentials: the CA's certificate, and this host's key and certificate, in PEM.
-            hint: what to do if none can be asked.
-            method: as above.
-            fields: of the request.
+            credentials: the CA certificate, this host's key and its certificate, in PEM.
+            hint: for the error if none is reachable.
+            method: the method.
+            fields: request fields.
         """
-        deadline = Deadline.after(self._patience)
+        deadline = Deadline.after(self._timeout)
         left = [server.strip() for server in servers]
         wrong: dict[str, str] = {}
         for is_last in (False, True) if len(left) > 1 else (True,):
@@ -173,21 +180,23 @@ class Client:
                 except _NotSent as error:
                     wrong[server] = error.message
                 except Unavailable as error:
-                    if not _may_be_repeated(method):
-                        raise Unavailable(f"{error.message}: it may be done, or not", error.hint or hint) from error
+                    if not _is_idempotent(method):
+                        raise Unavailable(
+                            f"{error.message}: it may or may not have been done", error.hint or hint
+                        ) from error
                     wrong[server] = error.message
                     left.remove(server)
         raise Unavailable("; ".join(wrong.values()), hint)
 
-    def _channel(self, where: str, credentials: tuple[bytes, ...], patience: float) -> grpc.Channel:
-        """The connection to a control host, which is made when it is used first, and has some seconds for that."""
+    def _channel(self, where: str, credentials: tuple[bytes, ...], timeout: float) -> grpc.Channel:
+        """Return the channel to a control host. It connects at the first call, within `timeout` seconds."""
         import grpc
 
         from ovnhook.pki.x509 import SERVER_NAME
 
-        key = (where, credentials, patience <= _PROBE)
+        key = (where, credentials, timeout <= _PROBE)
         if key not in self._channels:
-            options: list[tuple[str, str | int]] = [*_OPTIONS, ("grpc.min_reconnect_backoff_ms", int(patience * 1000))]
+            options: list[tuple[str, str | int]] = [*_OPTIONS, ("grpc.min_reconnect_backoff_ms", int(timeout * 1000))]
             if credentials:
                 options.append(("grpc.ssl_target_name_override", SERVER_NAME))
                 shown = grpc.ssl_channel_credentials(*credentials)
@@ -197,7 +206,7 @@ class Client:
         return self._channels[key]
 
 
-def _call(channel: grpc.Channel, where: str, patience: float, method: str, fields: Mapping[str, Any]) -> Object:
+def _call(channel: grpc.Channel, where: str, timeout: float, method: str, fields: Mapping[str, Any]) -> Object:
     import grpc
 
     from ovnhook.api import messages
@@ -207,33 +216,33 @@ def _call(channel: grpc.Channel, where: str, patience: float, method: str, field
     request, response = message_class(found.input_type), message_class(found.output_type)
     try:
         asked = request(**fields)
-    except (ValueError, TypeError) as error:  # a number that is too large, or an argument that is no text
-        raise InvalidRequest(f"that can't be asked for: {error}") from error
+    except (ValueError, TypeError) as error:  # a number out of range, or an argument that is not a string
+        raise InvalidRequest(f"invalid request: {error}") from error
     call = channel.unary_unary(
         f"/{found.containing_service.full_name}/{method}",
         request_serializer=request.SerializeToString,
         response_deserializer=response.FromString,
     )
     try:
-        return messages.plain(call(asked, timeout=patience))
+        return messages.plain(call(asked, timeout=timeout))
     except grpc.RpcError as error:
-        raise _told(error, where, patience) from error
+        raise _error(error, where, timeout) from error
 
 
 class _NotSent(Unavailable):
-    """The control service can't be reached: the call did not get there."""
+    """Error of a call that has not reached the control service."""
 
 
-def _told(error: grpc.RpcError, where: str, patience: float) -> OvnhookError:
-    """What the service raised, or that it did not answer."""
+def _error(error: grpc.RpcError, where: str, timeout: float) -> OvnhookError:
+    """The error that the service raised, or Unavailable."""
     from ovnhook.api import hints
 
     status, words = error.code().name, error.details() or ""
     if status == "DEADLINE_EXCEEDED":
-        return Unavailable(f"the control service at {where} did not answer within {patience:.0f} s")
+        return Unavailable(f"the control service at {where} did not answer within {timeout:.0f} s")
     if status == "UNIMPLEMENTED":
         return OvnhookError(
-            "the control service does not know this: its version is another one",
+            "the control service does not implement this method: it is another version",
             "systemctl restart ovnhook-control",
         )
     if status == "UNAVAILABLE" and words.startswith(_NOT_SENT):
@@ -243,7 +252,7 @@ def _told(error: grpc.RpcError, where: str, patience: float) -> OvnhookError:
 
 
 def _method(name: str) -> MethodDescriptor:
-    """A method of one of our services."""
+    """The descriptor of a method of ``ovnhook.v1``."""
     from ovnhook.api.protos import PROTOS
 
     services = (service for proto in PROTOS for service in proto.DESCRIPTOR.services_by_name.values())
@@ -251,15 +260,15 @@ def _method(name: str) -> MethodDescriptor:
     return service.methods_by_name[name]
 
 
-def _may_be_repeated(method: str) -> bool:
-    """Whether the proto says that calling it twice does no more than calling it once."""
+def _is_idempotent(method: str) -> bool:
+    """Return whether the proto declares a method idempotent."""
     from google.protobuf.descriptor_pb2 import MethodOptions
 
     return _method(method).GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN
 
 
 def _find(socket: Path) -> None:
-    """Connect to a socket once, before gRPC is imported: why nobody can be called there, in fewer words than gRPC's."""
+    """Connect to a unix socket once, without gRPC, whose errors are less clear."""
     try:
         with sockets.socket(sockets.AF_UNIX) as probe:
             probe.settimeout(_PROBE)
@@ -270,14 +279,14 @@ def _find(socket: Path) -> None:
         hint = "systemctl start ovnhook-control"
         raise Unavailable(f"the control service is not running at {socket}", hint) from error
     except (BlockingIOError, TimeoutError):
-        return  # it has more calls than it accepts: gRPC waits
+        return  # its backlog is full: gRPC waits
     except OSError as error:
         why = error.strerror or error
         raise Unavailable(f"the control service at {socket} can't be reached: {why}") from error
 
 
 def _listens(server: str) -> bool:
-    """Whether somebody can be reached at HOST:PORT, who may let us in or not."""
+    """Return whether a server at HOST:PORT accepts TCP connections."""
     host, _, port = server.strip().rpartition(":")
     with suppress(OSError), sockets.create_connection((host.strip("[]"), int(port)), timeout=_PROBE):
         return True
@@ -285,7 +294,7 @@ def _listens(server: str) -> bool:
 
 
 def _contents(shown: Files) -> tuple[bytes, ...]:
-    """What is shown to a control host: whom we trust, our key, our certificate."""
+    """CA certificate, key and certificate, as gRPC takes them."""
     try:
         return tuple(path.read_bytes() for path in (shown.ca, shown.key, shown.certificate))
     except OSError as error:

@@ -1,1 +1,1 @@
-"""The command ``ovnhook``: one file for each noun, all of them clients of the control service."""
+"""The command ``ovnhook``: one module for each noun, all clients of the control service."""

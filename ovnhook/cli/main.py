@@ -1,4 +1,4 @@
-"""The command ``ovnhook``, and the one place that says what a user sees of an error."""
+"""The command ``ovnhook``, and how it prints errors."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _INTERRUPTED = 130
 @click.option(
     "--socket",
     type=click.Path(readable=False, path_type=Path),
-    help=f"Where the control service is. Without it where ovnhook.toml says, or {CONTROL_SOCKET}.",
+    help=f"Unix socket of the control service.  [default: as in ovnhook.toml, else {CONTROL_SOCKET}]",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def command(context: click.Context, socket: Path | None) -> None:
-    """A cloud's network for plain libvirt VMs, on OVN.
+    """Manage OVN networks for libvirt domains.
 
     \b
     Examples:
@@ -49,15 +49,17 @@ for noun in COMMANDS:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status: 0, that of the error (ovnhook.base.errors), or 2 where it is used wrongly.
+    """Run the command and return its exit status: 0, that of the error (ovnhook.base.errors), or 2 for a usage error.
 
     Args:
-        arguments: of the command line, or None for those of the process.
+        arguments: command-line arguments, or None for those of the process.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name may not be in the terminal's character set
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # names may have characters that the terminal's encoding lacks
     try:
-        # 0, or what click's own --help and --version end with.
+        # 0, or the exit status of click's own --help and --version.
         status = command.main(arguments, prog_name="ovnhook", standalone_mode=False)
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "ovnhook"

@@ -1,4 +1,4 @@
-"""What a command shows: a table for people, JSON and YAML for programs."""
+"""Output of commands: tables, JSON and YAML."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from ovnhook.base.text import is_hidden, visible
 Command = TypeVar("Command", bound=Callable[..., Any])
 Object = Mapping[str, Any]
 
-_WIDE = 10_000  # columns where nobody's terminal sets a limit
-_UNBROKEN = 18  # characters of a cell that stay on one line: a MAC address, a network
-_GAP = 2  # characters between two columns
-_NARROW = 12  # characters that a longer cell is folded to at most
+_WIDE = 10_000  # columns of output that is not a terminal
+_UNBROKEN = 18  # characters of a cell that is never folded, such as a MAC address or a network
+_GAP = 2  # spaces between columns
+_NARROW = 12  # minimum width in characters of a folded cell
 
 
 def format_option(command: Command) -> Command:
-    """The option ``--format``, passed as `format_`."""
+    """Add the option ``--format``, passed as `format_`."""
     option = click.option(
         "--format",
         "format_",
         type=click.Choice(["table", "json", "yaml"]),
         default="table",
         show_default=True,
-        help="How it is shown.",
+        help="Output format.",
     )
     return option(command)
 
 
 def show_list(rows: Sequence[Object], columns: Mapping[str, Callable[[Object], str]], format_: str) -> None:
-    """Print objects: as a table with these columns, by their headings, or whole."""
+    """Print objects: as a table with these columns, by heading, or as JSON or YAML with all fields."""
     if format_ != "table":
         _dump(rows, format_)
         return
@@ -42,7 +42,7 @@ def show_list(rows: Sequence[Object], columns: Mapping[str, Callable[[Object], s
 
 
 def show_one(one: Object, format_: str) -> None:
-    """Print an object: a line for each field, or whole."""
+    """Print an object: a line for each field, or as JSON or YAML."""
     if format_ != "table":
         _dump(one, format_)
         return
@@ -50,7 +50,7 @@ def show_one(one: Object, format_: str) -> None:
 
 
 def text(value: object) -> str:
-    """A field as people read it."""
+    """Format a field for a table."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -59,12 +59,12 @@ def text(value: object) -> str:
 
 
 def say(line: str) -> None:
-    """Print a line that has names in it, which the terminal is to show and not to obey."""
+    """Print a line with control characters escaped: names in it may have terminal escape sequences."""
     click.echo(visible(line))
 
 
 def _dump(value: Any, format_: str) -> None:
-    """Print an object for programs, in ASCII where a terminal would obey a part of it."""
+    """Print JSON or YAML; ASCII only if it would have control characters."""
     if format_ == "json":
         dumped = json.dumps(value, indent=2, ensure_ascii=False)
         print(json.dumps(value, indent=2) if _is_unsafe(dumped) else dumped)
@@ -80,7 +80,7 @@ def _is_unsafe(dumped: str) -> bool:
 
 
 def _table(headings: Sequence[str] | Mapping[str, Any], lines: Sequence[Sequence[str]]) -> None:
-    """Print a table, long cells folded where the terminal is narrow; where that is not enough, row by row."""
+    """Print a table. On a narrow terminal long cells are folded, or else each row is a table of its own."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -99,7 +99,7 @@ def _table(headings: Sequence[str] | Mapping[str, Any], lines: Sequence[Sequence
     for title, width in zip(titles, longest, strict=True):
         table.add_column(title, overflow="fold", no_wrap=width <= _UNBROKEN)
     for line in lines:
-        table.add_row(*map(Text, line))  # as it is: a name may have brackets, which rich would read as a style
+        table.add_row(*map(Text, line))  # Text: rich would take brackets in a name for markup
     with console.capture() as captured:
         console.print(table)
     print("\n".join(line.rstrip() for line in captured.get().splitlines()))

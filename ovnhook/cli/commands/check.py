@@ -1,4 +1,4 @@
-"""``ovnhook check``: asks the agent of this host, not the control service."""
+"""``ovnhook check``: a client of this host's agent, not of the control service."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ovnhook.base.config import AGENT_SOCKET
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.cli.output import format_option, show_list, text
 
-_DIFFERS = 8  # the exit status that says so: docs/reference/command-line.md
-_HALF = "is this host set up? ovnhook node init, or ovnhook node join; journalctl -u ovnhook-agent"
-_PATIENCE = 60.0  # seconds for the answer; each thing to be mended has a few
+_DIFFERS = 8  # exit status: docs/reference/command-line.md
+_INCOMPLETE = "is this host set up? ovnhook node init, or ovnhook node join; journalctl -u ovnhook-agent"
+_TIMEOUT = 60.0  # seconds, including all repairs
 
 _COLUMNS = {
     "DOMAIN": lambda row: text(row["domain"]),
@@ -28,14 +28,15 @@ _DONE = {**_COLUMNS, "RESULT": lambda row: row["repair"] if row["repaired"] else
 
 
 @click.command()
-@click.option("--repair", is_flag=True, help="Repair it now, and tell what was done.")
+@click.option("--repair", is_flag=True, help="Repair differences now.")
 @format_option
 def check(*, repair: bool, format_: str) -> int:
-    """Show what differs on this hypervisor between libvirt, OVN and Open vSwitch.
+    """Compare libvirt, OVN and Open vSwitch on this hypervisor, and list differences.
 
-    Nothing is touched without --repair. The agent looks by itself, every minute and whenever it has a reason to, and
-    mends what it has seen twice; this tells without waiting for that. The exit status is 8 when something differs, or
-    could not be mended.
+    Read-only without --repair. The agent also compares every minute and after failures, and repairs a difference that
+    two scans in a row have found.
+
+    Exit status: 0 (no differences, or all repaired), 8 (differences).
 
     \b
     Examples:
@@ -52,40 +53,40 @@ def check(*, repair: bool, format_: str) -> int:
 
 
 def _ask(operation: str) -> list[dict[str, Any]]:
-    """What the agent answers; what is said is written down in hooks/qemu.
+    """Call the agent; the protocol is described in hooks/qemu.
 
     Raises:
-        OvnhookError: the agent is away, or could not look.
+        OvnhookError: the agent is not running, or the check failed.
     """
     answer = b""
     try:
         with socket.socket(socket.AF_UNIX) as agent:
-            agent.settimeout(_PATIENCE)
+            agent.settimeout(_TIMEOUT)
             agent.connect(str(AGENT_SOCKET))
-            with suppress(BrokenPipeError):  # one that is busy has said so, and does not read what it is asked
+            with suppress(BrokenPipeError):  # a busy agent replies without reading the request
                 agent.sendall(f"{operation} {time.monotonic():f}\n".encode())
                 agent.shutdown(socket.SHUT_WR)
-            with suppress(ConnectionResetError):  # likewise, after it has said so
+            with suppress(ConnectionResetError):  # likewise, after its reply
                 while part := agent.recv(1 << 16):
                     answer += part
     except PermissionError as error:
-        raise OvnhookError(f"agent at {AGENT_SOCKET}: only root may ask it") from error
+        raise OvnhookError(f"agent at {AGENT_SOCKET}: permission denied: only root may connect") from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise Unavailable(
-            f"no agent runs on this host, and it alone can compare: {AGENT_SOCKET}: {error.strerror}",
+            f"no agent runs on this host: {AGENT_SOCKET}: {error.strerror}",
             "on a hypervisor: systemctl start ovnhook-agent; on a control or gateway host: ovnhook status",
         ) from error
     except OSError as error:
         raise Unavailable(f"agent at {AGENT_SOCKET}: {error}", "journalctl -u ovnhook-agent") from error
     if answer == b"busy\n":
-        raise Unavailable("the agent is busy with many requests", "try again; journalctl -u ovnhook-agent")
+        raise Unavailable("the agent is busy: too many requests", "try again; journalctl -u ovnhook-agent")
     try:
         _, code, message = answer.split(b"\n", 2)
         said = json.loads(message)
     except ValueError as error:
         raise Unavailable(
-            f"agent at {AGENT_SOCKET}: it ended before it answered", "journalctl -u ovnhook-agent"
+            f"agent at {AGENT_SOCKET}: connection closed before the reply", "journalctl -u ovnhook-agent"
         ) from error
     if int(code):
-        raise Unavailable(said["message"], said["hint"] or _HALF)
+        raise Unavailable(said["message"], said["hint"] or _INCOMPLETE)
     return list(said)

@@ -25,7 +25,7 @@ _ADDRESS = complete.field("ListFloatingIps", "floating_ips", "address")
 @click.group("floating-ip", invoke_without_command=True)
 @click.pass_context
 def floating_ip(context: click.Context) -> None:
-    """Floating IPs: each leads from outside to one interface, and is its own outside."""
+    """Manage floating IPs: external addresses with 1:1 NAT to one interface each."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -36,9 +36,11 @@ def floating_ip(context: click.Context) -> None:
 @format_option
 @click.pass_obj
 def create(socket: Path | None, address: str, target: str, format_: str) -> None:
-    """Let ADDRESS, of the network outside, lead to a port or to a domain's only interface.
+    """Create a floating IP: map the external address ADDRESS to an interface.
 
-    It stays while the domain is defined, running or not. PORT-OR-DOMAIN is as in "ovnhook port show".
+    It lasts as long as the domain is defined, running or not. PORT-OR-DOMAIN is as in "ovnhook port show".
+
+    Idempotent: succeeds if an identical floating IP exists.
 
     \b
     Examples:
@@ -50,12 +52,12 @@ def create(socket: Path | None, address: str, target: str, format_: str) -> None
 
 
 @floating_ip.command("list")
-@click.option("--router", default="", metavar="NAME", help="Only those of this router.")
+@click.option("--router", default="", metavar="NAME", help="Filter by router.")
 @complete.domain_option
 @format_option
 @click.pass_obj
 def list_(socket: Path | None, format_: str, **where: str) -> None:
-    """Show floating IPs.
+    """List floating IPs.
 
     \b
     Examples:
@@ -69,7 +71,7 @@ def list_(socket: Path | None, format_: str, **where: str) -> None:
 @click.argument("address", shell_complete=_ADDRESS)
 @click.pass_obj
 def delete(socket: Path | None, address: str) -> None:
-    """Let ADDRESS lead nowhere.
+    """Delete floating IP ADDRESS.
 
     \b
     Example:

@@ -24,19 +24,21 @@ _COLUMNS = {
 @click.group(invoke_without_command=True)
 @click.pass_context
 def lease(context: click.Context) -> None:
-    """Leases: addresses kept for domains, as long as they are defined."""
+    """Manage leases: addresses of domains, kept as long as the domain is defined."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
 @lease.command("list")
-@click.option("--subnet", default="", metavar="NAME", shell_complete=complete.SUBNET, help="Only those of this subnet.")
+@click.option("--subnet", default="", metavar="NAME", shell_complete=complete.SUBNET, help="Filter by subnet.")
 @complete.domain_option
-@click.option("--host", default="", metavar="NAME", help="Only those of domains that ran on this host last.")
+@click.option("--host", default="", metavar="NAME", help="Filter by the host that the domain last ran on.")
 @format_option
 @click.pass_obj
 def list_(socket: Path | None, format_: str, **where: str) -> None:
-    """Show leases; HOST is where the domain ran last, IN USE says whether it runs.
+    """List leases.
+
+    HOST: where the domain last ran. IN USE: whether it is running.
 
     \b
     Examples:
@@ -54,14 +56,14 @@ def list_(socket: Path | None, format_: str, **where: str) -> None:
     default="",
     metavar="NAME",
     shell_complete=complete.SUBNET,
-    help="The subnet of the address, if you want to be sure.",
+    help="Subnet of the address, as a safeguard.",
 )
 @click.pass_obj
 def release(socket: Path | None, address: str, subnet: str) -> None:
-    """Give back ADDRESS, which is kept for a domain that does not run.
+    """Release the lease of ADDRESS, whose domain must be shut off.
 
-    When that domain starts again it gets another one, or the same if it is still free. Instead of the address the
-    domain may be named, or an interface as in "ovnhook port show", if only one address is kept for it.
+    At its next start the domain gets a free address, which may be the same. ADDRESS can also be a domain, or an
+    interface as in "ovnhook port show", if it has a single lease.
 
     \b
     Examples:

@@ -35,22 +35,24 @@ _CLIENT_PORT = complete.names("ListPorts", "ports", lambda row: _names(row) if r
 @click.group(invoke_without_command=True)
 @click.pass_context
 def port(context: click.Context) -> None:
-    """Ports: the interfaces of running domains.
+    """Manage ports: the interfaces of running domains.
 
-    Those of libvirt's domains come and go by themselves.
+    Ports of libvirt domains are created and deleted automatically.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
 @port.command("list")
-@click.option("--subnet", default="", metavar="NAME", shell_complete=complete.SUBNET, help="Only those on this subnet.")
-@click.option("--host", default="", metavar="NAME", shell_complete=complete.NODE, help="Only those on this host.")
+@click.option("--subnet", default="", metavar="NAME", shell_complete=complete.SUBNET, help="Filter by subnet.")
+@click.option("--host", default="", metavar="NAME", shell_complete=complete.NODE, help="Filter by host.")
 @complete.domain_option
 @format_option
 @click.pass_obj
 def list_(socket: Path | None, format_: str, **where: str) -> None:
-    """Show ports; UP says whether OVN has bound it on its host.
+    """List ports.
+
+    UP: whether OVN has bound the port on its host.
 
     \b
     Examples:
@@ -67,10 +69,10 @@ def list_(socket: Path | None, format_: str, **where: str) -> None:
 @format_option
 @click.pass_obj
 def show(socket: Path | None, name: str, format_: str) -> None:
-    """Show a port; its ID is the iface-id of the tap.
+    """Show the port PORT. Its ID is the iface-id of the tap.
 
-    PORT is its ID, its MAC address, an address of it or its domain's name. Where the domain has several interfaces it
-    is DOMAIN/INDEX, the first index being 0, or DOMAIN/SUBNET.
+    PORT is a port's ID, MAC address, IP address or domain name. For a domain with several interfaces use DOMAIN/INDEX
+    (the first index is 0) or DOMAIN/SUBNET.
 
     \b
     Examples:
@@ -84,18 +86,26 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 
 @port.command()
 @click.argument("name")
-@click.option("--host", required=True, metavar="NAME", help="The chassis that NAME runs on.")
-@click.option("--subnet", default="", metavar="NAME", help="The subnet. Without it: the default one.")
-@click.option("--isolated", is_flag=True, help="A subnet of NAME's own, which others are kept from.")
-@click.option("--address", "addresses", metavar="ADDR", multiple=True, help="An address; one of each IP version.")
-@click.option("--mac", default="", metavar="MAC", help="The MAC address. Without it one that NAME always has.")
-@click.option("--hostname", default="", metavar="LABEL", help="Its name in DNS. Without it NAME.")
+@click.option("--host", required=True, metavar="NAME", help="Chassis that NAME runs on.")
+@click.option("--subnet", default="", metavar="NAME", help="Subnet.  [default: the default subnet]")
+@click.option("--isolated", is_flag=True, help="Use an isolated subnet of NAME's own.")
+@click.option(
+    "--address",
+    "addresses",
+    metavar="ADDR",
+    multiple=True,
+    help="IP address; one for each IP version.  [default: allocated]",
+)
+@click.option("--mac", default="", metavar="MAC", help="MAC address.  [default: derived from NAME]")
+@click.option("--hostname", default="", metavar="LABEL", help="Host name in DNS.  [default: NAME]")
 @format_option
 @click.pass_obj
 def create(socket: Path | None, name: str, host: str, format_: str, **interface: Any) -> None:
-    """Make a port for NAME, which is none of libvirt's domains, and show it.
+    """Create a port for NAME, which is not a libvirt domain, such as a container or an appliance.
 
-    What is then plugged into the host's integration bridge with the port's id as its iface-id is on the network.
+    Plug its interface into the host's integration bridge with the port's ID as iface-id.
+
+    Idempotent: succeeds if an identical port exists.
 
     \b
     Examples:
@@ -109,7 +119,7 @@ def create(socket: Path | None, name: str, host: str, format_: str, **interface:
 @click.argument("name", metavar="PORT", shell_complete=_CLIENT_PORT)
 @click.pass_obj
 def delete(socket: Path | None, name: str) -> None:
-    """Delete a port that "port create" made, with its lease.
+    """Delete the port PORT, created by "ovnhook port create", and its lease.
 
     PORT is as in "ovnhook port show".
 

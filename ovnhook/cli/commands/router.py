@@ -24,18 +24,18 @@ _COLUMNS = {
 }
 
 
-def _leg(command: Command) -> Command:
-    """The options that ``create`` and ``set`` have alike."""
+def _external_options(command: Command) -> Command:
+    """Add the options of the external gateway, which ``create`` and ``set`` share."""
     for option in reversed(
         (
-            click.option("--physical-network", metavar="N", help="The network outside, as in ovn-bridge-mappings."),
-            click.option("--address", metavar="CIDR", help="The router's address outside, with the network's length."),
-            click.option("--next-hop", metavar="ADDR", help="Where all goes that is not inside."),
-            click.option("--address6", metavar="CIDR", help="The same for IPv6, beside IPv4 or alone."),
-            click.option("--next-hop6", metavar="ADDR", help="Where all IPv6 goes that is not inside."),
-            click.option("--vlan", metavar="N", type=int, help="The VLAN on the physical network, 1 to 4094."),
-            click.option("--no-snat", is_flag=True, help="Guests go out with their own IPv4 addresses."),
-            click.option("--snat6", is_flag=True, help="Guests go out with the router's IPv6 address."),
+            click.option("--physical-network", metavar="N", help="External network, as in ovn-bridge-mappings."),
+            click.option("--address", metavar="CIDR", help="External IPv4 address, with prefix length."),
+            click.option("--next-hop", metavar="ADDR", help="IPv4 default gateway on the external network."),
+            click.option("--address6", metavar="CIDR", help="External IPv6 address, with prefix length."),
+            click.option("--next-hop6", metavar="ADDR", help="IPv6 default gateway on the external network."),
+            click.option("--vlan", metavar="N", type=int, help="VLAN ID on the physical network, 1 to 4094."),
+            click.option("--no-snat", is_flag=True, help="Disable IPv4 SNAT."),
+            click.option("--snat6", is_flag=True, help="Enable IPv6 SNAT."),
         )
     ):
         command = option(command)
@@ -45,28 +45,29 @@ def _leg(command: Command) -> Command:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def router(context: click.Context) -> None:
-    """Routers: they join subnets, and lead outside."""
+    """Manage routers, which connect subnets with each other and with external networks."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
 @router.command()
 @click.argument("name")
-@_leg
+@_external_options
 @format_option
 @click.pass_obj
-def create(socket: Path | None, name: str, format_: str, **leg: Any) -> None:
-    """Make the router NAME, and show it.
+def create(socket: Path | None, name: str, format_: str, **external: Any) -> None:
+    """Create the router NAME.
 
-    The router called gateway, which subnets are on unless they name another one, need not be made: it comes with the
-    first subnet, or with "router set gateway".
+    The default router, gateway, is created with the first subnet or by "ovnhook router set gateway".
+
+    Idempotent: succeeds if an identical router exists.
 
     \b
     Examples:
       ovnhook router create lab
       ovnhook router create lab --physical-network external --address 203.0.113.11/24 --next-hop 203.0.113.1
     """
-    given = {setting: value for setting, value in leg.items() if value}
+    given = {setting: value for setting, value in external.items() if value}
     show_one(Client(socket).call("CreateRouter", router={"name": name, **given}), format_)
 
 
@@ -74,7 +75,9 @@ def create(socket: Path | None, name: str, format_: str, **leg: Any) -> None:
 @format_option
 @click.pass_obj
 def list_(socket: Path | None, format_: str) -> None:
-    """Show all routers; ACTIVE GATEWAY is the host that takes their traffic outside.
+    """List routers.
+
+    ACTIVE GATEWAY: the host that forwards the external traffic.
 
     \b
     Example:
@@ -88,7 +91,7 @@ def list_(socket: Path | None, format_: str) -> None:
 @format_option
 @click.pass_obj
 def show(socket: Path | None, name: str, format_: str) -> None:
-    """Show the router NAME, and the hosts that can be its gateway, the preferred one first.
+    """Show the router NAME, with its gateway hosts by priority.
 
     \b
     Example:
@@ -99,12 +102,12 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 
 @router.command("set")
 @click.argument("name", shell_complete=complete.ROUTER)
-@_leg
-@click.option("--snat", is_flag=True, help="Guests are seen outside with the router's IPv4 address, as is usual.")
-@click.option("--no-snat6", is_flag=True, help="Guests go out with their own IPv6 addresses, as is usual.")
-@click.option("--no-vlan", is_flag=True, help="No VLAN on the physical network.")
-@click.option("--no-external", is_flag=True, help="No way outside any more.")
-@click.option("--force", is_flag=True, help="Also where this cuts a working external connection.")
+@_external_options
+@click.option("--snat", is_flag=True, help="Enable IPv4 SNAT (default).")
+@click.option("--no-snat6", is_flag=True, help="Disable IPv6 SNAT (default).")
+@click.option("--no-vlan", is_flag=True, help="Remove the VLAN ID.")
+@click.option("--no-external", is_flag=True, help="Remove the external gateway.")
+@click.option("--force", is_flag=True, help="Apply even if this disrupts a working external connection.")
 @format_option
 @click.pass_obj
 def set_(
@@ -116,11 +119,11 @@ def set_(
     no_vlan: bool,
     no_external: bool,
     force: bool,
-    **leg: Any,
+    **external: Any,
 ) -> None:
-    """Change the way outside of the router NAME, and show it. What is not named stays.
+    """Set the external gateway of the router NAME.
 
-    What would cut off guests or floating IPs that use its external gateway now is refused unless it is forced.
+    Other settings stay. A change that disrupts guests or floating IPs that use the gateway is refused without --force.
 
     \b
     Examples:
@@ -129,7 +132,7 @@ def set_(
       ovnhook router set gateway --vlan 42
       ovnhook router set gateway --no-external
     """
-    values = {setting: value for setting, value in leg.items() if value is not None and value is not False}
+    values = {setting: value for setting, value in external.items() if value is not None and value is not False}
     for one, other, both in (
         ("--snat", "--no-snat", snat and "no_snat" in values),
         ("--snat6", "--no-snat6", no_snat6 and "snat6" in values),
@@ -140,7 +143,7 @@ def set_(
             raise click.UsageError(f"{one} and {other} are mutually exclusive")
     paths = [*values, *["no_snat"] * snat, *["snat6"] * no_snat6, *["vlan"] * no_vlan]
     if no_external:
-        paths = list(leg)
+        paths = list(external)
     if not paths:
         raise click.UsageError("nothing to set")
     asked = {"name": name, **values}
@@ -153,9 +156,9 @@ def set_(
 @format_option
 @click.pass_obj
 def move(socket: Path | None, name: str, host: str, format_: str) -> None:
-    """Give the way outside of the router NAME to HOST, one of its gateways, and show it.
+    """Move the external gateway of the router NAME to HOST, another of its gateway hosts.
 
-    For work on a gateway host: traffic goes by another one before it is switched off.
+    For planned maintenance: another host takes over the traffic before this one is shut down.
 
     \b
     Example:
@@ -168,7 +171,9 @@ def move(socket: Path | None, name: str, host: str, format_: str) -> None:
 @click.argument("name", shell_complete=complete.ROUTER)
 @click.pass_obj
 def delete(socket: Path | None, name: str) -> None:
-    """Delete the router NAME, which no subnet may be on.
+    """Delete the router NAME.
+
+    Refused while it has subnets.
 
     \b
     Example:

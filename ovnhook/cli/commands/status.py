@@ -11,7 +11,7 @@ from ovnhook.api.client import Client, Object
 from ovnhook.cli.commands import node
 from ovnhook.cli.output import format_option, say, show_list, show_one, text
 
-_WRONG = 8  # the exit status that says so: docs/reference/command-line.md
+_PROBLEMS = 8  # exit status: docs/reference/command-line.md
 
 _DATABASES = {
     "DATABASE": lambda row: row["database"],
@@ -28,8 +28,8 @@ _GATEWAYS = {
     "GATEWAYS": lambda row: text(row["gateways"]),
 }
 _INIT = (
-    "ovnhook node init --all-in-one   nothing is set up yet; for one host",
-    "ovnhook node init --control      for the first one of several hosts",
+    "ovnhook node init --all-in-one   set up a single host",
+    "ovnhook node init --control      or the first one of several hosts",
 )
 _SUBNETS = {
     "SUBNET": lambda row: row["subnet"],
@@ -41,10 +41,11 @@ _SUBNETS = {
 @format_option
 @click.pass_obj
 def status(socket: Path | None, format_: str) -> int:
-    """Show whether all is well: databases, northd, nodes, gateways, subnets.
+    """Check the health of the cloud: databases, northd, nodes, gateways, subnets.
 
-    What is wrong comes first, the gravest before the others, each with where to look; the exit status is 8 then. Every
-    node is asked for a sign of life, and has 2 seconds.
+    Problems come first, the most severe at the top, each with a hint. Each node has 2 seconds to answer.
+
+    Exit status: 0 (ok), 8 (problems).
 
     \b
     Examples:
@@ -56,7 +57,7 @@ def status(socket: Path | None, format_: str) -> int:
         _show(found)
     else:
         show_one(found, format_)
-    return 0 if found["ok"] else _WRONG
+    return 0 if found["ok"] else _PROBLEMS
 
 
 def _show(found: Object) -> None:
@@ -80,13 +81,13 @@ def _show(found: Object) -> None:
 
 
 def _next(found: Object) -> Sequence[str]:
-    """The next step of setting a cloud up, where nothing is wrong with what there is; a choice of them, if any."""
+    """Next steps of the set-up, or alternatives, of a cloud without problems."""
     if not found["nodes"] and not found["subnets"]:
         return _INIT
     if not found["nodes"]:
-        return ("ovnhook node token NAME   no host has joined yet; there: ovnhook node join",)
+        return ("ovnhook node token NAME   add a host; then there: ovnhook node join",)
     if not found["subnets"]:
-        return ("ovnhook subnet create NAME CIDR --default   there is no subnet yet",)
+        return ("ovnhook subnet create NAME CIDR --default   create the first subnet",)
     return ()
 
 

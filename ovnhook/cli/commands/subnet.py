@@ -29,34 +29,34 @@ _COLUMNS = {
 
 
 def _settings(command: Command) -> Command:
-    """The options that ``create`` and ``set`` have alike."""
+    """Add the options that ``create`` and ``set`` share."""
     for option in reversed(
         (
-            click.option("--cidr6", metavar="CIDR", help="An IPv6 network beside the IPv4 one."),
-            click.option("--default", is_flag=True, help="Domains go here that name no subnet."),
+            click.option("--cidr6", metavar="CIDR", help="IPv6 network, in addition to IPv4."),
+            click.option("--default", is_flag=True, help="Make it the default subnet."),
             click.option(
                 "--gateway",
                 metavar="ADDR",
-                help="The router's address, which is the guests' default route. Without it the first one.",
+                help="Gateway address: the router's, and the guests' default route.  [default: the first]",
             ),
             click.option(
                 "--router",
                 metavar="NAME",
                 shell_complete=complete.ROUTER,
-                help="The router that it is on. Without it: gateway.",
+                help="Router of the subnet.  [default: gateway]",
             ),
-            click.option("--no-router", is_flag=True, help="On no router: guests have no default route."),
-            click.option("--isolated", is_flag=True, help="Keep it and the router's other subnets from each other."),
-            click.option("--dns", metavar="ADDR", multiple=True, help="A DNS server for the guests; may be repeated."),
-            click.option("--domain", "dns_domain", metavar="NAME", help="The guests' DNS domain."),
+            click.option("--no-router", is_flag=True, help="Connect to no router: guests have no default route."),
+            click.option("--isolated", is_flag=True, help="Block traffic to and from the router's other subnets."),
+            click.option("--dns", metavar="ADDR", multiple=True, help="DNS server for guests; may be repeated."),
+            click.option("--domain", "dns_domain", metavar="NAME", help="DNS domain of guests."),
             click.option(
                 "--range",
                 "ranges",
                 metavar="FIRST-LAST",
                 multiple=True,
-                help="Addresses for interfaces that ask for none; may be repeated. Without it all of the subnet.",
+                help="Range of dynamic addresses; may be repeated.  [default: the whole subnet]",
             ),
-            click.option("--mtu", metavar="N", type=int, help="The guests' MTU. Without it what the underlay carries."),
+            click.option("--mtu", metavar="N", type=int, help="MTU of guests.  [default: maximum of the underlay]"),
         )
     ):
         command = option(command)
@@ -66,7 +66,7 @@ def _settings(command: Command) -> Command:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def subnet(context: click.Context) -> None:
-    """Subnets: one logical switch each, with its addresses."""
+    """Manage subnets: logical switches with DHCP and address allocation."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -78,9 +78,9 @@ def subnet(context: click.Context) -> None:
 @format_option
 @click.pass_obj
 def create(socket: Path | None, name: str, cidr: str, format_: str, **settings: Any) -> None:
-    """Make the subnet NAME with the addresses CIDR, and show it.
+    """Create the subnet NAME with network CIDR.
 
-    To make again what is already so succeeds.
+    Idempotent: succeeds if an identical subnet exists.
 
     \b
     Examples:
@@ -95,13 +95,13 @@ def create(socket: Path | None, name: str, cidr: str, format_: str, **settings: 
 
 
 @subnet.command("list")
-@click.option("--router", default="", metavar="NAME", help="Only those on this router.")
+@click.option("--router", default="", metavar="NAME", help="Filter by router.")
 @format_option
 @click.pass_obj
 def list_(socket: Path | None, router: str, format_: str) -> None:
-    """Show all subnets.
+    """List subnets.
 
-    USED is how many addresses are leased, and how many there are for interfaces that ask for none.
+    USED: leased addresses, and size of the dynamic ranges.
 
     \b
     Examples:
@@ -130,21 +130,21 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 @subnet.command("set")
 @click.argument("name", shell_complete=complete.SUBNET)
 @_settings
-@click.option("--no-cidr6", is_flag=True, help="No IPv6 any more.")
-@click.option("--no-gateway", is_flag=True, help="The first address is the router's.")
-@click.option("--no-isolated", is_flag=True, help="Let the router's other subnets reach it.")
-@click.option("--no-dns", is_flag=True, help="Give guests no DNS server.")
-@click.option("--no-domain", "no_dns_domain", is_flag=True, help="Give guests no DNS domain.")
-@click.option("--no-range", "no_ranges", is_flag=True, help="Take addresses from all of the subnet.")
-@click.option("--force", is_flag=True, help="Also where this cuts a working external connection.")
+@click.option("--no-cidr6", is_flag=True, help="Remove IPv6.")
+@click.option("--no-gateway", is_flag=True, help="Reset the gateway address to the first one.")
+@click.option("--no-isolated", is_flag=True, help="Allow traffic to and from the router's other subnets.")
+@click.option("--no-dns", is_flag=True, help="Remove the DNS servers.")
+@click.option("--no-domain", "no_dns_domain", is_flag=True, help="Remove the DNS domain.")
+@click.option("--no-range", "no_ranges", is_flag=True, help="Allocate from the whole subnet.")
+@click.option("--force", is_flag=True, help="Apply even if this disrupts a working external connection.")
 @format_option
 @click.pass_obj
 def set_(socket: Path | None, name: str, format_: str, force: bool, **settings: Any) -> None:
-    """Change settings of the subnet NAME, and show it.
+    """Modify the subnet NAME.
 
-    What is not named stays; --dns and --range replace all that were there. --default moves the default here from where
-    it was. Running guests hear of it within half an hour, when they renew their DHCP lease. Another router or gateway
-    that would cut running guests off from the outside is refused unless it is forced.
+    Other settings stay; --dns and --range replace the whole list. Running guests get new settings when they renew their
+    DHCP lease, within half an hour. A router or gateway change that disrupts external connectivity of running guests is
+    refused without --force.
 
     \b
     Examples:
@@ -153,7 +153,7 @@ def set_(socket: Path | None, name: str, format_: str, force: bool, **settings: 
       ovnhook subnet set green --default
       ovnhook subnet set green --no-router
     """
-    # An MTU of 0 is a request too, and equal to False.
+    # An MTU of 0 is a value, and equal to False.
     given = {
         setting: value
         for setting, value in _without_router(settings).items()
@@ -173,7 +173,7 @@ def set_(socket: Path | None, name: str, format_: str, force: bool, **settings: 
 
 
 def _without_router(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings with --no-router as what it means: a router without a name."""
+    """Settings with --no-router as a router with an empty name."""
     kept = {setting: value for setting, value in settings.items() if setting != "no_router" and value is not None}
     if not settings["no_router"]:
         return kept
@@ -186,7 +186,9 @@ def _without_router(settings: dict[str, Any]) -> dict[str, Any]:
 @click.argument("name", shell_complete=complete.SUBNET)
 @click.pass_obj
 def delete(socket: Path | None, name: str) -> None:
-    """Delete the subnet NAME, which nothing may use.
+    """Delete the subnet NAME.
+
+    Refused while it has leases or ports.
 
     \b
     Example:

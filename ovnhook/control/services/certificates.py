@@ -158,7 +158,7 @@ class Certificates(Service):
         _log.info("%s is let in no more", subject)
         return api.RevokeCertificateResponse()
 
-    def is_let_in(self, name: str, deadline: Deadline) -> bool:
+    def is_trusted(self, name: str, deadline: Deadline) -> bool:
         """Whether a host is let in, as a node or as a control host; False where there is no authority."""
         return self._trust is not None and bool(_host(name, self._trust.look(deadline)))
 

@@ -104,8 +104,8 @@ class Nodes(Service):
         name = request.name
         nodes = [node for node in self._southbound.nodes(deadline) if node.name == name]
         found = inventory.read(self._northbound.database, name, deadline)
-        is_let_in = self._certificates.is_let_in(name, deadline)
-        if not (nodes or found.ports or found.holdings or is_let_in):
+        is_trusted = self._certificates.is_trusted(name, deadline)
+        if not (nodes or found.ports or found.holdings or is_trusted):
             raise NotFound(f"there is no node '{name}'", "ovnhook node list")
         for node in nodes:
             self._refuse_alive(node, deadline)

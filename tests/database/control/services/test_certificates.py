@@ -154,7 +154,7 @@ def test_whom_the_door_is_for(cloud: ControlHost) -> None:
     with pytest.raises(Unavailable):
         Client(None).enrol(replace(token, servers=[cloud.api]), ca, x509.request(x509.new_key()), "")
     shown = cloud.enrol(token)
-    with pytest.raises(OvnhookError, match="does not know this"):
+    with pytest.raises(OvnhookError, match="does not implement this method"):
         Client(None).is_trusted(token.servers, shown)
 
 

@@ -52,4 +52,4 @@ def test_an_agent_that_is_busy(
         busy.start()
         assert main(["check"]) == 7
         busy.join()
-    assert capsys.readouterr().err.startswith("error: the agent is busy with many requests\n")
+    assert capsys.readouterr().err.startswith("error: the agent is busy: too many requests\n")
