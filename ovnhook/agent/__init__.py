@@ -1,1 +1,1 @@
-"""The agent of a hypervisor: answers the hook while warm, and mends what the hook could not do."""
+"""The hypervisor agent: serves hook calls, reconciles domains with OVN, and reports the host's status."""

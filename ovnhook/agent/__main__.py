@@ -21,11 +21,11 @@ from ovnhook.base.liveness import Liveness
 
 _log = logging.getLogger("ovnhook.agent")
 
-_TEND = 2.0  # seconds between answers to the databases' keep-alive probes; they wait for 5
+_TEND = 2.0  # seconds between answers to the databases' inactivity probes, which time out after 5
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT; the exit status."""
+    """Serve until SIGTERM or SIGINT; return the exit status."""
     logs.to_stderr()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -47,7 +47,7 @@ def main() -> int:
     threading.Thread(target=reconciler.run, name="reconcile", daemon=True).start()
     threading.Thread(target=reporter.run, name="node", daemon=True).start()
     _log.info("serving on %s", AGENT_SOCKET)
-    systemd = SystemdNotifier()  # sd_notify(3); says nothing where nobody listens
+    systemd = SystemdNotifier()  # sd_notify(3); no-op without systemd
     systemd.notify("READY=1")
     was_stuck: list[str] = []
     while not stop.wait(_TEND):
@@ -55,7 +55,7 @@ def main() -> int:
         if not stuck:
             systemd.notify("WATCHDOG=1")
         elif stuck != was_stuck:
-            _log.error("these loops do not go on: %s: systemd will start the agent again", ", ".join(stuck))
+            _log.error("loops without heartbeat: %s: systemd will restart the agent", ", ".join(stuck))
         was_stuck = stuck
         lost = [database.keep_alive() for database in (host.northbound.database, host.vswitch.database)]
         if any(lost):

@@ -1,4 +1,4 @@
-"""What the reconciler does next, and when a repair that failed is tried again. No I/O."""
+"""Work queue of the reconciler, and backoff of failed repairs. No I/O."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _LAST_RETRY = 10.0
 
 
 class Event(Enum):
-    """What libvirt says of a domain."""
+    """Kinds of libvirt events for a domain."""
 
     GONE = "stopped or undefined"
-    ARRIVED = "runs that did not run here before"
-    CHANGED = "defined anew, or an interface plugged in or out"
-    DESCRIBED = "other metadata"
+    ARRIVED = "migrated here"
+    CHANGED = "redefined, or an interface plugged in or out"
+    METADATA_CHANGED = "metadata changed"
 
 
 @dataclass(frozen=True)
 class Scan:
-    """All domains are to be compared."""
+    """Request to compare all domains."""
 
 
 class Agenda:
-    """Events, one of each kind for each domain, and the time of the next scan. Safe to share between threads.
+    """Queue of events, without duplicates, and the time of the next scan. Safe to share between threads.
 
-    A scan that is due comes before any event, and no event brings it forward.
+    A due scan precedes all events, and events do not bring it forward.
 
     Args:
         clock: seconds, as ``time.monotonic()`` counts them.
@@ -47,22 +47,22 @@ class Agenda:
         self._next_scan = clock()
 
     def add(self, event: Event, domain: UUID) -> None:
-        """Let something be done for a domain, once, however often it is said before that."""
+        """Queue an event, unless an equal one is pending."""
         with self._changed:
             if len(self._events) < _MOST_EVENTS:
                 self._events[event, domain] = None
-            else:  # a scan finds whatever an event would have told
+            else:  # a scan covers all events
                 self._next_scan = min(self._next_scan, self._clock())
             self._changed.notify()
 
     def scan_within(self, seconds: float) -> None:
-        """Let the next scan come in that time, or a little less: not all hosts at once."""
+        """Schedule the next scan within that time, with jitter, so that hosts do not scan simultaneously."""
         with self._changed:
             self._next_scan = min(self._next_scan, self._clock() + random.uniform(0.5, 1.0) * seconds)
             self._changed.notify()
 
     def next(self, most: float) -> Scan | tuple[Event, UUID] | None:
-        """Wait for what is to be done next, `most` seconds at most; who takes a scan says when the next one is."""
+        """Wait up to `most` seconds for the next scan or event. The caller schedules the scan after this one."""
         end = self._clock() + most
         with self._changed:
             while True:
@@ -87,7 +87,7 @@ class _Failure:
 
 
 class Failures:
-    """Differences that could not be repaired: each waits for itself, longer every time, and holds up no other.
+    """Differences whose repair failed, each with an exponential backoff of its own.
 
     Args:
         clock: seconds, as ``time.monotonic()`` counts them.
@@ -98,11 +98,11 @@ class Failures:
         self._known: dict[Difference, _Failure] = {}
 
     def keep(self, differences: list[Difference]) -> None:
-        """Forget those that are not there any more."""
+        """Drop all but these differences."""
         self._known = {one: failure for one, failure in self._known.items() if one in differences}
 
     def due(self, differences: list[Difference]) -> list[Difference]:
-        """Those that may be tried now: first those that never failed, then those that have waited longest."""
+        """Differences to repair now: first those that have not failed, then the longest waiting ones."""
         now = self._clock()
         waiting = {one: failure.next_try for one, failure in self._known.items()}
         return sorted(
@@ -110,7 +110,7 @@ class Failures:
         )
 
     def add(self, difference: Difference, error: str) -> bool:
-        """Note a failure; whether it is another one than the last time."""
+        """Record a failure; return whether its error differs from the previous one."""
         before = self._known.get(difference)
         times = before.times + 1 if before else 1
         pause = min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(times - 1, 10)) * random.uniform(0.5, 1.0)
@@ -118,10 +118,10 @@ class Failures:
         return before is None or before.error != error
 
     def times(self, difference: Difference) -> int:
-        """How often a difference could not be repaired."""
+        """Number of failed repairs of a difference."""
         failure = self._known.get(difference)
         return failure.times if failure else 0
 
     def wait(self) -> float:
-        """Seconds until one may be tried again; infinite where there is none."""
+        """Seconds until the next retry; infinite without failures."""
         return max(0.0, min((one.next_try for one in self._known.values()), default=float("inf")) - self._clock())

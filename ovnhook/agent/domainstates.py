@@ -1,4 +1,4 @@
-"""What libvirt says of domains, as the values that are compared and attached."""
+"""Domain states from libvirt, parsed into values for comparison and attachment."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ovnhook.domains.values import Domain
 
 
 def running(seen: DomainState, bridge: str) -> Domain:
-    """Return a domain that runs, with the interfaces that only its definition has as those that may come back.
+    """Return a running domain; interfaces that only its stored definition has are its `defined_only_macs`.
 
     Args:
-        seen: with its live XML.
+        seen: its state, with live XML.
         bridge: name of the integration bridge.
 
     Raises:
-        InvalidRequest: its metadata asks for something that has no meaning.
+        InvalidRequest: its metadata is invalid.
     """
     return _running_domain(DomainXML(seen.live), seen, bridge)
 
 
 def _running_domain(live: DomainXML, seen: DomainState, bridge: str) -> Domain:
-    # Interfaces that have their ports stay where they are: a network that is gone since is nothing to warn of.
+    # Attached interfaces keep their placement: a network that was deleted since needs no warning.
     network = partial(libvirtfiles.network, level=logging.DEBUG)
     domain = live.domain(bridge, network, running=True)
     stored = DomainXML(seen.definition).identify().macs if seen.definition else ()
@@ -37,7 +37,7 @@ def _running_domain(live: DomainXML, seen: DomainState, bridge: str) -> Domain:
 
 
 def defined(seen: DomainState, bridge: str) -> Domain:
-    """A domain as it is defined, with the interfaces that it will have when it comes out of its image."""
+    """Parse a domain's stored definition, with the interfaces of its managed save image."""
     definition = DomainXML(seen.definition)
     image = DomainXML(seen.saved) if seen.saved else definition
     domain = definition.identify()
@@ -49,11 +49,11 @@ def defined(seen: DomainState, bridge: str) -> Domain:
 
 
 def domains(seen: DomainStates, bridge: str) -> tuple[Domains, list[InvalidRequest]]:
-    """All domains of a host, and what is wrong with the metadata of those that run."""
+    """Parse all domains of a host; also returns the errors in the metadata of running ones."""
     active: dict[UUID, Running] = {}
     stored: dict[UUID, Domain] = {}
-    unknown: dict[UUID, Difference | None] = dict.fromkeys(seen.between)
-    unknown |= {uuid: _silent(name) for uuid, name in seen.silent.items()}
+    unknown: dict[UUID, Difference | None] = dict.fromkeys(seen.in_transition)
+    unknown |= {uuid: _silent(name) for uuid, name in seen.unresponsive.items()}
     invalid: list[InvalidRequest] = []
     for uuid, one in seen.domains.items():
         try:
@@ -68,7 +68,7 @@ def domains(seen: DomainStates, bridge: str) -> tuple[Domains, list[InvalidReque
 
 
 def _silent(name: str) -> Difference:
-    hint = f"does a hook in /etc/libvirt/hooks/qemu.d wait? virsh domstate {name}"
+    hint = f"is a hook in /etc/libvirt/hooks/qemu.d waiting? virsh domstate {name}"
     return Difference(name, "", "libvirt does not answer for it", ManualRepair(hint))
 
 

@@ -159,7 +159,7 @@ class _Request(socketserver.BaseRequestHandler):
         except InvalidRequest as error:
             return refusal(operation, error)
         domain = request.domain
-        domains.note(domain.uuid, operation)
+        domains.record_request(domain.uuid, operation)
         result = answer(request, self.server.host, config, domains.hold(domain.uuid, deadline, domain.name))
         level = logging.WARNING if result.message else logging.INFO
         _log.log(level, "%s of domain %s (%s): %s", operation, domain.name, domain.uuid, result.message or "done")

@@ -1,6 +1,6 @@
-"""What libvirt says of this host: which domains there are, and when one goes or changes.
+"""Domain states and events of this host's libvirt.
 
-A domain about which libvirt does not answer delays nothing that is asked about the others (ovnhook.agent.libvirtcalls).
+A domain for which libvirt does not respond does not delay calls for others (ovnhook.agent.libvirtcalls).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from ovnhook.base.errors import Unavailable
 _log = logging.getLogger(__name__)
 
 _URI = "qemu:///system"
-_NOBODY = (errno.ENOENT, errno.ECONNREFUSED)  # what the system says of a socket that nobody listens to
-_PAUSE = 1.0  # seconds after an error that may come again at once
-_ALL = 20.0  # seconds for all domains
-_LONG = 15.0  # seconds between a hook and what it was called for: a slow host takes some to start a QEMU
-_HANGS = 3000  # milliseconds that a question to QEMU may take
+_NOBODY = (errno.ENOENT, errno.ECONNREFUSED)  # errors of connect(2) without a listener
+_PAUSE = 1.0  # seconds after an error that may recur at once
+_ALL = 20.0  # seconds to query all domains
+_LONG = 15.0  # seconds after which a start or stop counts as unresponsive; a slow host takes some to start QEMU
+_HANGS = 3000  # milliseconds that a QEMU monitor command may take
 _GONE = (libvirt.VIR_DOMAIN_EVENT_UNDEFINED, libvirt.VIR_DOMAIN_EVENT_STOPPED)
 _ARRIVED = (
     (libvirt.VIR_DOMAIN_EVENT_RESUMED, libvirt.VIR_DOMAIN_EVENT_RESUMED_MIGRATED),
     (libvirt.VIR_DOMAIN_EVENT_RESUMED, libvirt.VIR_DOMAIN_EVENT_RESUMED_POSTCOPY),
-    # Started here after the host died from which it was to come.
+    # Started here after its migration source failed.
     (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_BOOTED),
     (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_RESTORED),
 )
@@ -45,15 +45,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class DomainState:
-    """What is seen of a domain.
+    """State of a domain: its XML and run state.
 
     Attributes:
-        live: its XML while it runs, or is about to; else empty.
-        definition: its XML as it is defined; empty where it is not.
-        paused: whether it is there and does not run at the moment, as while it arrives from another host.
-        saved: the XML that it comes back with when it was saved by managedsave; else empty.
-        busy: whether libvirt is doing something long with it, as moving it to another host; asked only for a migration.
-        hangs: whether its QEMU has not answered a question of libvirt's for some seconds.
+        live: live XML while it is active; else empty.
+        definition: stored XML; empty for a transient domain.
+        saved: XML in its managed save image; else empty.
+        paused: whether it is active and paused, as during an incoming migration.
+        busy: whether a libvirt job is active on it, such as an outgoing migration; only queried for a migration.
+        hangs: whether its QEMU monitor has not responded for some seconds.
     """
 
     live: bytes = b""
@@ -66,118 +66,119 @@ class DomainState:
 
 @dataclass(frozen=True)
 class DomainStates:
-    """What is seen of a host.
+    """States of all domains of a host.
 
     Attributes:
-        domains: those that run or are defined.
-        silent: the names of those about which libvirt does not answer: nothing is known of them.
-        between: those that it is starting or ending: it was not asked about them.
+        domains: active and defined domains.
+        unresponsive: names of domains for which libvirt does not respond: their state is unknown.
+        in_transition: domains that libvirt is starting or stopping, which were not queried.
     """
 
     domains: Mapping[UUID, DomainState]
-    silent: Mapping[UUID, str] = field(default_factory=dict)
-    between: frozenset[UUID] = frozenset()
+    unresponsive: Mapping[UUID, str] = field(default_factory=dict)
+    in_transition: frozenset[UUID] = frozenset()
 
 
 @dataclass(frozen=True)
 class Listeners:
-    """Who is told what, from a thread of libvirt's events.
+    """Callbacks for libvirt's events, called by the event thread.
 
     Attributes:
         gone: a domain stopped or was undefined.
-        arrived: a domain runs that was not here before: it was started, or has come from another host.
-        changed: it was defined anew, or an interface was plugged in or out, maybe.
-        described: its metadata changed.
-        lost: the connection to libvirt.
-        answers: libvirt answers again.
-        settled: a domain was started or has ended: libvirt calls no hook for it any more.
+        arrived: a domain has migrated here and runs.
+        changed: a domain may have been redefined, or an interface plugged in or out.
+        metadata_changed: a domain's metadata changed.
+        disconnected: the connection to libvirt was lost.
+        responsive: libvirt responds again.
+        transition_ended: a domain has started or stopped; libvirt calls no more hooks for it.
     """
 
     gone: Callable[[UUID], None]
     arrived: Callable[[UUID], None]
     changed: Callable[[UUID], None]
-    described: Callable[[UUID], None]
-    lost: Callable[[], None]
-    answers: Callable[[], None]
-    settled: Callable[[UUID], None]
+    metadata_changed: Callable[[UUID], None]
+    disconnected: Callable[[], None]
+    responsive: Callable[[], None]
+    transition_ended: Callable[[UUID], None]
 
 
 class Hypervisor:
-    """Asks libvirt, and listens to its events. Safe to share between threads.
+    """Queries libvirt and subscribes to its events. Safe to share between threads.
 
     Args:
-        listeners: are told of events.
+        listeners: callbacks for events.
     """
 
     def __init__(self, listeners: Listeners) -> None:
         self._listeners = listeners
         self._connection: libvirt.virConnect | None = None
-        self._listening: list[int] = []  # what libvirt calls our listening to its events
+        self._listening: list[int] = []  # libvirt's callback IDs
         self._lock = threading.Lock()
-        self._calls: LibvirtCalls[libvirt.virConnect] = LibvirtCalls(_connect, listeners.answers)
+        self._calls: LibvirtCalls[libvirt.virConnect] = LibvirtCalls(_connect, listeners.responsive)
         self._names: dict[UUID, str] = {}
         self._order: dict[UUID, int] = {}
-        libvirt.registerErrorHandler(lambda _context, _error: None, None)  # each error is raised as well
+        libvirt.registerErrorHandler(lambda _context, _error: None, None)  # errors are raised, too: print none
         libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=_run_events, name="libvirt-events", daemon=True).start()
 
     def domains(
-        self, known: Mapping[UUID, str], moving: Collection[UUID], between: Mapping[UUID, float]
+        self, known: Mapping[UUID, str], moving: Collection[UUID], in_transition: Mapping[UUID, float]
     ) -> DomainStates:
-        """All domains as they are now.
+        """Query the state of all domains.
 
         Args:
-            known: names of domains that there may be: libvirt lists none while it is busy with one of them.
-            moving: those that migrate to another host, or were to.
-            between: those that it is busy with, and for how many seconds.
+            known: names of domains that may exist: libvirt does not list any while it is busy with one.
+            moving: domains with an announced migration to another host.
+            in_transition: domains that libvirt is starting or stopping, with the seconds since.
 
         Raises:
-            Unavailable: libvirt is out of reach, or answers nothing at all.
+            Unavailable: libvirt is unreachable, or does not respond at all.
         """
         self._listen()
         unlisted: NoAnswer | None = None
         asked = {**known, **self._names}
-        if not between:
+        if not in_transition:
             try:
                 self._names = self._ask("list", _names)
                 asked = dict(self._names)
             except NoAnswer as error:
                 unlisted = error
-        late = {uuid: asked.get(uuid, str(uuid)) for uuid, seconds in between.items() if seconds > _LONG}
-        asked = {uuid: name for uuid, name in asked.items() if uuid not in between}
+        late = {uuid: asked.get(uuid, str(uuid)) for uuid, seconds in in_transition.items() if seconds > _LONG}
+        asked = {uuid: name for uuid, name in asked.items() if uuid not in in_transition}
         found: dict[UUID, DomainState] = {}
-        silent: dict[UUID, str] = {}
+        unresponsive: dict[UUID, str] = {}
         deadline = Deadline.after(_ALL)
-        # Last those that did not answer the last time, for only so many calls may wait for an answer at once; first
-        # those for which there was no time.
+        # First the domains that the last query had no time for; last those that did not respond, as the number of
+        # pending calls is limited.
         for uuid in sorted(asked, key=lambda uuid: self._order.get(uuid, 0)):
             if not deadline.remaining:
                 break
             try:
                 found[uuid] = self._ask(uuid, partial(_look_up, uuid, is_moving=uuid in moving))
             except NoAnswer:
-                silent[uuid] = asked[uuid]
-        self._order = dict.fromkeys(silent, 1) | dict.fromkeys(asked.keys() - found.keys() - silent.keys(), -1)
-        silent |= {uuid: name for uuid, name in asked.items() if uuid not in found}
+                unresponsive[uuid] = asked[uuid]
+        skipped = asked.keys() - found.keys() - unresponsive.keys()
+        self._order = dict.fromkeys(unresponsive, 1) | dict.fromkeys(skipped, -1)
+        unresponsive |= {uuid: name for uuid, name in asked.items() if uuid not in found}
         if unlisted and not found:
             raise unlisted
         there = {uuid: one for uuid, one in found.items() if one.live or one.definition}
-        return DomainStates(there, silent | late, frozenset(between) - late.keys())
+        return DomainStates(there, unresponsive | late, frozenset(in_transition) - late.keys())
 
     def domain(self, uuid: UUID, *, is_moving: bool = False) -> DomainState | None:
-        """One of them, or None where there is none.
+        """Query the state of one domain; None if it does not exist.
 
         Raises:
-            Unavailable: libvirt is out of reach, or does not answer for this domain.
+            Unavailable: libvirt is unreachable, or does not respond for this domain.
         """
         self._listen()
         found = self._ask(uuid, partial(_look_up, uuid, is_moving=is_moving))
         return found if found.live or found.definition else None
 
-    def hanging(self, between: Mapping[UUID, float]) -> frozenset[UUID] | None:
-        """The domains that run and whose QEMU does not answer, or that are started for long; None: libvirt does not."""
-        if between:
-            return frozenset(uuid for uuid, seconds in between.items() if seconds > _LONG)
+    def hanging(self, in_transition: Mapping[UUID, float]) -> frozenset[UUID] | None:
+        """Query running domains with a hanging QEMU, or whose start hangs; None if libvirt itself does not respond."""
+        if in_transition:
+            return frozenset(uuid for uuid, seconds in in_transition.items() if seconds > _LONG)
         try:
             return self._ask("hanging", _hanging)
         except Unavailable:
@@ -190,7 +191,7 @@ class Hypervisor:
             raise _unavailable(error) from error
 
     def _listen(self) -> None:
-        """Have libvirt's events."""
+        """Subscribe to libvirt's events, if not connected."""
         connection = self._connection
         if connection is None or not connection.isAlive():
             self._ask("events", lambda _: self._subscribe())
@@ -215,12 +216,14 @@ class Hypervisor:
         _log.info("connected to libvirt")
 
     def _drop(self) -> None:
-        """Let go of a connection that is of no use any more. What listens to it would keep its socket open for ever."""
+        """Close a dead connection. Event callbacks would keep its socket open forever."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
         for listening in self._listening:
-            with contextlib.suppress(libvirt.libvirtError):  # it can't be told, but here it is off the list
+            with contextlib.suppress(
+                libvirt.libvirtError
+            ):  # libvirt is unreachable, but the callback is removed locally
                 connection.domainEventDeregisterAny(listening)
         with contextlib.suppress(libvirt.libvirtError):
             connection.unregisterCloseCallback()
@@ -228,15 +231,15 @@ class Hypervisor:
             connection.close()
 
     def _closed(self, _connection: libvirt.virConnect, _reason: int, _opaque: None) -> None:
-        _log.warning("the connection to libvirt was lost")
-        self._listeners.lost()
+        _log.warning("connection to libvirt lost")
+        self._listeners.disconnected()
 
     def _lifecycle(
         self, _connection: libvirt.virConnect, domain: libvirt.virDomain, event: int, detail: int, _opaque: None
     ) -> None:
         uuid = UUID(bytes=domain.UUID())
         if event != libvirt.VIR_DOMAIN_EVENT_DEFINED:
-            self._listeners.settled(uuid)
+            self._listeners.transition_ended(uuid)
         if event in _GONE:
             self._listeners.gone(uuid)
         elif event == libvirt.VIR_DOMAIN_EVENT_DEFINED:
@@ -250,14 +253,14 @@ class Hypervisor:
     def _metadata(
         self, _connection: libvirt.virConnect, domain: libvirt.virDomain, _type: int, _uri: str, _opaque: None
     ) -> None:
-        self._listeners.described(UUID(bytes=domain.UUID()))
+        self._listeners.metadata_changed(UUID(bytes=domain.UUID()))
 
 
 def _unavailable(error: libvirt.libvirtError) -> Unavailable:
-    """An error of libvirt's as a person on a host without it is to read it."""
+    """Convert an error of libvirt, with a hint for hosts without libvirt."""
     if error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR and error.get_int1() in _NOBODY:
         return Unavailable(
-            "libvirt does not run on this host: there is nothing to compare",
+            "libvirt is not running on this host: nothing to compare",
             "on a hypervisor: systemctl start libvirtd; on a control or gateway host: ovnhook status",
         )
     return Unavailable(f"libvirt: {error}")
@@ -283,13 +286,13 @@ def _hanging(connection: libvirt.virConnect) -> frozenset[UUID]:
 
 
 def _hangs(domain: libvirt.virDomain) -> bool:
-    """Whether a question to a QEMU has had no answer for too long; this asks it nothing."""
+    """Return whether a QEMU monitor command has been pending for too long; sends none itself."""
     state, _, since = domain.controlInfo()
     return bool(state == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED and since >= _HANGS)
 
 
 def _look_up(uuid: UUID, connection: libvirt.virConnect, *, is_moving: bool) -> DomainState:
-    """A domain as it is; empty where there is none, or it went meanwhile."""
+    """Query the state of a domain; empty if it does not exist (any more)."""
     definition = b""
     try:
         domain = connection.lookupByUUID(uuid.bytes)
@@ -302,7 +305,7 @@ def _look_up(uuid: UUID, connection: libvirt.virConnect, *, is_moving: bool) -> 
             live.encode(),
             definition,
             paused=state == libvirt.VIR_DOMAIN_PAUSED,
-            # A question to QEMU, which may wait 30 s for the one before it.
+            # A QEMU monitor command, which may wait 30 s for the one before it.
             busy=is_moving and _is_busy(domain),
             hangs=_hangs(domain),
         )
@@ -318,7 +321,7 @@ def _is_busy(domain: libvirt.virDomain) -> bool:
     try:
         return bool(domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE)
     except libvirt.libvirtError as error:
-        # It arrives from another host, which alone has the figures; or its monitor does not answer.
+        # An incoming migration, whose statistics only the source has; or its monitor does not respond.
         if error.get_error_code() in (libvirt.VIR_ERR_OPERATION_UNSUPPORTED, libvirt.VIR_ERR_OPERATION_TIMEOUT):
             return True
         raise
@@ -329,5 +332,5 @@ def _run_events() -> None:
         try:
             libvirt.virEventRunDefaultImpl()
         except libvirt.libvirtError as error:
-            _log.error("libvirt's events: %s", error)
+            _log.error("libvirt event loop: %s", error)
             time.sleep(_PAUSE)

@@ -1,8 +1,8 @@
 """Calls of libvirt with a timeout.
 
-libvirt itself has none: a call for a domain waits as long as a hook runs for that domain, a listing waits for all of
-them, and a job waits 30 s for a QEMU that does not answer. So each call is made by a thread with a connection of its
-own. A thread whose call is late is left to it, and another one takes its place, up to a limit.
+libvirt itself has none: a call for a domain blocks while a hook runs for that domain, a listing while any hook runs,
+and a job for 30 s if QEMU does not respond. So each call is made by a thread with a connection of its own. A thread
+whose call has timed out is left blocked, and replaced by another one, up to a limit.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from ovnhook.base.errors import Unavailable
 
 TIMEOUT = 1.0
-"""Seconds that a call may take; only one that waits for something takes longer than some milliseconds."""
+"""Timeout of a call, in seconds; a call that does not block takes some milliseconds."""
 
-_MOST_LATE = 5  # of libvirtd's 20 workers, which serve everybody's calls (libvirtd.conf, max_workers)
+_MOST_LATE = 5  # blocked calls: libvirtd has 20 workers for all its clients (libvirtd.conf, max_workers)
 _MOST_IDLE = 1
 _OPEN = "open"
 
@@ -26,29 +26,29 @@ T = TypeVar("T")
 
 
 class LibvirtConnection(Protocol):
-    """What is needed of a libvirt.virConnect."""
+    """The methods of libvirt.virConnect that are used here."""
 
     def isAlive(self) -> bool:  # noqa: N802
-        """Return whether it can be used on."""
+        """Return whether the connection is usable."""
 
     def close(self) -> object:
-        """End it."""
+        """Close the connection."""
 
 
 C = TypeVar("C", bound=LibvirtConnection)
 
 
 class NoAnswer(Unavailable):
-    """libvirt has not answered in time. Whatever else is asked may be answered."""
+    """Timeout of a libvirt call. Calls for other domains may succeed."""
 
 
 class LibvirtCalls(Generic[C]):
-    """Makes calls, each of which ends in time. Safe to share between threads.
+    """Makes calls with a timeout. Safe to share between threads.
 
     Args:
         connect: opens a connection.
-        on_answer: called when a call that was late has ended.
-        timeout: seconds that a call may take.
+        on_answer: called when a call ends after its timeout.
+        timeout: in seconds.
     """
 
     def __init__(
@@ -68,18 +68,18 @@ class LibvirtCalls(Generic[C]):
         """Call a function with a connection, and return what it returns.
 
         Args:
-            subject: what is asked about. While a call about it is late no other one is made.
+            subject: of the call. While a call for it is blocked, no other one is made.
             function: makes the call.
 
         Raises:
-            NoAnswer: it is late, or the one before still is, or too many others are.
-            Exception: whatever the function raises.
+            NoAnswer: timeout, or an earlier call for the subject, or too many others, are blocked.
+            Exception: any exception of the function.
         """
         with self._lock:
             if {subject, _OPEN} & {*self._late.values()}:
                 raise NoAnswer("libvirt does not answer")
             if len(self._late) >= _MOST_LATE:
-                raise NoAnswer(f"libvirt was not asked: {_MOST_LATE} calls for others wait for an answer")
+                raise NoAnswer(f"libvirt was not called: {_MOST_LATE} other calls are blocked")
             caller = self._idle.pop() if self._idle else _Caller(self._connect, self._release)
         call = _Call(function)
         caller.calls.put(call)
@@ -94,7 +94,7 @@ class LibvirtCalls(Generic[C]):
         return result
 
     def _release(self, caller: _Caller[C], call: _Call[C]) -> bool:
-        """End a call; whether its thread is to wait for the next one."""
+        """End a call; return whether its thread is kept for the next one."""
         with self._lock:
             call.ended.set()
             was_late = self._late.pop(call, None) is not None
@@ -127,7 +127,7 @@ class _Caller(threading.Thread, Generic[C]):
         self.start()
 
     def run(self) -> None:
-        """Make the calls that come, until this thread is not needed any more."""
+        """Make calls until this thread is no longer needed."""
         is_needed = True
         while is_needed:
             call = self.calls.get()
@@ -152,5 +152,5 @@ class _Caller(threading.Thread, Generic[C]):
     def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with contextlib.suppress(Exception):  # it had ended by itself
+            with contextlib.suppress(Exception):  # it was dead already
                 connection.close()

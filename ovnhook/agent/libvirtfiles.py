@@ -1,6 +1,6 @@
-"""The files in which libvirt keeps its networks.
+"""libvirt's network files.
 
-A domain's XML does not have its network's default portgroup, and libvirt can't be asked: it waits for the hook.
+A domain's XML lacks its network's default portgroup, and a hook must not call libvirt, which waits for it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from ovnhook.domains.networkxml import LibvirtNetwork
 _log = logging.getLogger(__name__)
 
 FOLDERS = (Path("/run/libvirt/network"), Path("/etc/libvirt/qemu/networks"))
-"""Where active networks are, as they are at the moment, and those that are defined."""
+"""Directories of active networks (live XML) and of persistent ones."""
 
 _MOST = 1 << 20  # bytes
 
 
 def network(name: str, level: int = logging.WARNING) -> LibvirtNetwork | None:
-    """A network as libvirt has it, or None where its files don't say; why they don't is logged, at `level`."""
-    if not name or "/" in name:  # libvirt allows no such name
+    """Read a network; None if its file is missing or unreadable, which is logged at `level`."""
+    if not name or "/" in name:  # not a valid network name
         return None
     for folder in FOLDERS:
         path = folder / f"{name}.xml"
@@ -34,12 +34,12 @@ def network(name: str, level: int = logging.WARNING) -> LibvirtNetwork | None:
         except (OSError, ValueError, InvalidRequest) as error:
             _log.log(level, "libvirt network %s: its default portgroup is unknown: %s: %s", name, path, error)
             return None
-    _log.log(level, "libvirt network %s: its default portgroup is unknown: libvirt has no file of it", name)
+    _log.log(level, "libvirt network %s: its default portgroup is unknown: it has no file", name)
     return None
 
 
 def _read(path: Path) -> bytes:
-    """What is in a file, up to a limit; no open waits for another process."""
+    """Read a file, up to a limit, without blocking on FIFOs."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
         content = file.read(_MOST + 1)
     if len(content) > _MOST:

@@ -111,7 +111,7 @@ def answer(
         if operation == "migrate":  # where the domain is it has its network
             return Answer(error.exit_code, f"ovnhook: error: {said}: it stays where it is")
         if operation == "release" or config.on_unavailable == "start":
-            return Answer(0, f"ovnhook: warning: {said}: its network is mended later", unavailable=True)
+            return Answer(0, f"ovnhook: warning: {said}: its network is repaired later", unavailable=True)
         return Answer(error.exit_code, f"ovnhook: error: {said}", unavailable=True)
     except OvnhookError as error:
         return refusal(operation, error)

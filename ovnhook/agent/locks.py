@@ -1,4 +1,4 @@
-"""Which domains something is being done for."""
+"""Locks and transitions of domains."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from uuid import UUID
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
 
-_REMEMBERED = 60.0  # seconds; nothing that was seen is acted on for so long
-_STARTING = 120.0  # seconds between our hook and libvirt's event of the start, the most that other hooks are given
-_ENDING = 20.0  # the same of an end, or of a migration that never arrives: there may be no event
+_REMEMBERED = 60.0  # seconds; no operation acts on older observations
+_STARTING = 120.0  # seconds from our hook until libvirt's event of the start, for third-party hooks
+_ENDING = 20.0  # the same for a stop, or a migration that does not arrive: there may be no event
 
 
 class DomainLocks:
-    """One lock for each domain that something is being done for, and when libvirt's hook last asked for that."""
+    """A lock for each domain with an operation in progress, and the times of its last hook calls."""
 
     def __init__(self) -> None:
-        self._asked: dict[UUID, float] = {}
-        self._between: dict[UUID, tuple[str, float]] = {}  # the operation, and since when
+        self._requests: dict[UUID, float] = {}
+        self._in_transition: dict[UUID, tuple[str, float]] = {}  # operation and start time
         self._locks: defaultdict[UUID, threading.Lock] = defaultdict(threading.Lock)
         self._users: defaultdict[UUID, int] = defaultdict(int)
         self._guard = threading.Lock()
@@ -33,11 +33,11 @@ class DomainLocks:
 
         Args:
             domain: its UUID.
-            deadline: when to give up.
-            name: of the domain, where it is known.
+            deadline: for acquiring it.
+            name: of the domain, if known.
 
         Raises:
-            Unavailable: it could not be had before the deadline.
+            Unavailable: it was not free before the deadline.
         """
         with self._guard:
             lock = self._locks[domain]
@@ -45,7 +45,7 @@ class DomainLocks:
         is_held = lock.acquire(timeout=deadline.remaining)
         try:
             if not is_held:
-                raise Unavailable(f"domain {name or domain} is busy: another operation on it has not ended")
+                raise Unavailable(f"domain {name or domain} is busy: another operation is in progress")
             yield
         finally:
             if is_held:
@@ -55,40 +55,40 @@ class DomainLocks:
                 if not self._users[domain]:
                     del self._users[domain], self._locks[domain]
 
-    def note(self, domain: UUID, operation: str) -> None:
-        """Remember what the hook asks for now: what was seen of the domain before is old."""
+    def record_request(self, domain: UUID, operation: str) -> None:
+        """Record a hook call: observations of the domain before it are stale."""
         now = time.monotonic()
         with self._guard:
-            self._asked = {other: when for other, when in self._asked.items() if now - when < _REMEMBERED}
-            self._asked[domain] = now
-            before, _ = self._between.get(domain, ("", 0.0))
+            self._requests = {other: when for other, when in self._requests.items() if now - when < _REMEMBERED}
+            self._requests[domain] = now
+            before, _ = self._in_transition.get(domain, ("", 0.0))
             arrives = before == "migrate" and operation != "release"
-            self._between[domain] = (before if arrives else operation, now)
+            self._in_transition[domain] = (before if arrives else operation, now)
 
-    def asked(self, domain: UUID) -> float:
-        """When it asked last, on the monotonic clock; 0 where that is long ago."""
+    def last_request(self, domain: UUID) -> float:
+        """Time of the last hook call on the monotonic clock; 0 if there was none recently."""
         with self._guard:
-            return self._asked.get(domain, 0.0)
+            return self._requests.get(domain, 0.0)
 
-    def settle(self, domain: UUID | None = None) -> None:
-        """Note that libvirt has started or ended a domain, or that it is not known of any whether it has."""
+    def end_transition(self, domain: UUID | None = None) -> None:
+        """Record that libvirt has started or stopped a domain; without a domain: that all transitions are unknown."""
         with self._guard:
             if domain is None:
-                self._between.clear()
+                self._in_transition.clear()
             else:
-                self._between.pop(domain, None)
+                self._in_transition.pop(domain, None)
 
-    def between(self) -> dict[UUID, float]:
-        """The domains that libvirt is starting or ending, as far as is known, and for how many seconds.
+    def in_transition(self) -> dict[UUID, float]:
+        """Domains that libvirt is starting or stopping, as far as is known, with the seconds since.
 
-        It holds their locks while it calls other hooks than ours. A question about such a domain would wait for that,
-        and while it waits libvirt defines and undefines no other domain either.
+        libvirt holds their locks while it calls third-party hooks. A call for such a domain would block, and while it
+        is blocked libvirt can't define or undefine any domain.
         """
         now = time.monotonic()
         with self._guard:
-            self._between = {
+            self._in_transition = {
                 domain: (operation, since)
-                for domain, (operation, since) in self._between.items()
+                for domain, (operation, since) in self._in_transition.items()
                 if now - since < (_STARTING if operation in ("prepare", "start") else _ENDING)
             }
-            return {domain: now - since for domain, (_, since) in self._between.items()}
+            return {domain: now - since for domain, (_, since) in self._in_transition.items()}

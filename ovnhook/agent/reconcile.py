@@ -1,11 +1,10 @@
-"""Finds what differs between libvirt, OVN and Open vSwitch on this host, and repairs it.
+"""Reconciliation of libvirt, OVN and Open vSwitch on this host.
 
-The hook does the work while all goes well. What libvirt tells no hook (an interface is plugged in or out, a domain is
-defined anew) is done here when libvirt says so. What the hook could not do (a database was away), or what nobody was
-told of (a host that crashed), is found by a scan of all there is: at the agent's start, when a connection was lost,
-when the hook had to let a domain start without its network, and every minute. A difference is acted on when it is seen
-in two scans, is read again by key just before that and just after, and concerns rows of this host only
-(ovnhook.diagnosis.differences). One that can't be repaired holds up no other one.
+Starts and stops are handled by the hook. libvirt calls no hook for hotplug or a changed definition: the reconciler
+follows its events. Anything missed (a database outage, a host crash) is found by a scan of all domains: at the agent's
+start, after a lost connection, after a start without network, and every minute. A difference is repaired if two scans
+in a row find it, and is read again by key before and after the repair. Only rows of this host are repaired
+(ovnhook.diagnosis.differences). A failed repair does not block others.
 """
 
 from __future__ import annotations
@@ -68,27 +67,27 @@ from ovnhook.resources.subnet.values import Names
 
 _log = logging.getLogger(__name__)
 
-_PERIOD = 60.0  # seconds between two scans when nothing is wrong
-_SOON = 2.0  # seconds, the most until the next scan when something is
-_HELPLESS = 10.0  # seconds, the most until the next scan when what is wrong could not be repaired
-_TIMEOUT = 10.0  # seconds for reading one thing from a database
-_ANEW = 600.0  # seconds, the most until names are looked at that nobody has written
-_AGAIN = 0.5  # seconds between the two scans of a check
-_CHECK = 30.0  # seconds for a check, and what it repairs
-_FAILING = 10.0  # seconds of a scan for repairs that fail
-_PROBE = 10.0  # seconds, the most until something that hangs is noticed
-_IDLE = 2.0  # seconds, the most that the loop waits without a sign of life
-_STUBBORN = 3  # repairs that failed in a row make it known to others
+_SCAN_INTERVAL = 60.0  # seconds between scans without differences
+_RESCAN_DELAY = 2.0  # seconds, maximum until the next scan with differences
+_UNREPAIRABLE_INTERVAL = 10.0  # seconds, maximum until the next scan while scans fail
+_TIMEOUT = 10.0  # seconds for one read of a database
+_FULL_RESYNC_INTERVAL = 600.0  # seconds, maximum until unchanged DNS records and claims are read again
+_CHECK_PAUSE = 0.5  # seconds between the two scans of a check
+_CHECK_TIMEOUT = 30.0  # seconds for a check with its repairs
+_FAILURE_BUDGET = 10.0  # seconds that failing repairs of one scan may take
+_PROBE_INTERVAL = 10.0  # seconds, maximum until a hanging domain is noticed
+_IDLE_TIMEOUT = 2.0  # seconds, maximum between two heartbeats of the loop
+_REPORT_AFTER = 3  # failed repairs in a row, after which the difference is reported
 
 
 class Reconciler:
     """Compares and repairs until the process ends.
 
     Args:
-        config: where the integration bridge is, and how long an operation may take.
-        host: reads and does the work.
-        domains: the locks that the hook's requests take too.
-        beat: called by the loop as long as it goes on.
+        config: integration bridge and deadline of operations.
+        host: reads and repairs.
+        domains: locks shared with hook calls.
+        beat: heartbeat of the loop.
     """
 
     def __init__(self, config: Config, host: Host, domains: DomainLocks, beat: Callable[[], None]) -> None:
@@ -102,78 +101,78 @@ class Reconciler:
                 gone=partial(self._agenda.add, Event.GONE),
                 arrived=partial(self._agenda.add, Event.ARRIVED),
                 changed=partial(self._agenda.add, Event.CHANGED),
-                described=partial(self._agenda.add, Event.DESCRIBED),
-                lost=self._lost,
-                answers=self.wake,
-                settled=domains.settle,
+                metadata_changed=partial(self._agenda.add, Event.METADATA_CHANGED),
+                disconnected=self._lost,
+                responsive=self.wake,
+                transition_ended=domains.end_transition,
             )
         )
         self._scanning = threading.Lock()
-        self._seen: dict[Difference, float] = {}  # since when
+        self._first_seen: dict[Difference, float] = {}  # time on the monotonic clock
         self._failures = Failures(time.monotonic)
         self._next_probe = 0.0
         self._hanging: frozenset[UUID] | None = frozenset()
-        self._said = ""
+        self._last_error = ""
         self._failed_scans = 0
-        self._well: dict[str, ConsistentNames] = {}  # the names of subnets when they were right
-        self._claims: set[Claim] = set()  # of this host's ports, when they were right
-        self._next_anew = 0.0
+        self._consistent: dict[str, ConsistentNames] = {}  # DNS records by subnet
+        self._claims: set[Claim] = set()  # of this host's ports, as required
+        self._next_full_resync = 0.0
         self.problems: tuple[str, ...] = ()
-        """What somebody else has to know: what hangs, or can't be repaired."""
+        """Problems to report: hanging domains, and differences that can't be repaired."""
 
     def wake(self) -> None:
-        """Scan soon: something is known to be missing, or may have changed unseen."""
-        self._agenda.scan_within(_SOON)
+        """Scan soon: a difference is known, or events may have been missed."""
+        self._agenda.scan_within(_RESCAN_DELAY)
 
     def _lost(self) -> None:
-        self._domains.settle()  # whatever libvirt was doing, it won't say how it ended
+        self._domains.end_transition()  # their events are lost
         self.wake()
 
     def run(self) -> None:
-        """Compare and repair, for ever."""
+        """Run the reconcile loop."""
         while True:
             self._beat()
             try:
                 self._step()
-            except Exception:  # whatever it is: what comes next is done, too
+            except Exception:  # the loop must go on
                 _log.exception("unexpected error in the reconcile loop")
-                self._agenda.scan_within(_SOON)
+                self._agenda.scan_within(_RESCAN_DELAY)
 
     def _step(self) -> None:
-        match self._agenda.next(_IDLE):
+        match self._agenda.next(_IDLE_TIMEOUT):
             case Scan():
                 self._agenda.scan_within(self.scan())
             case (event, domain):
-                self._follow(event, domain)
+                self._handle(event, domain)
             case None:
                 self._probe()
 
     def _probe(self) -> None:
-        """See now and then whether something hangs, of which nothing but a scan would tell."""
+        """Look for hanging domains now and then: there are no events for them."""
         if time.monotonic() < self._next_probe:
             return
-        self._next_probe = time.monotonic() + random.uniform(0.5, 1.0) * _PROBE
-        hanging = self._hypervisor.hanging(self._domains.between())
+        self._next_probe = time.monotonic() + random.uniform(0.5, 1.0) * _PROBE_INTERVAL
+        hanging = self._hypervisor.hanging(self._domains.in_transition())
         if hanging != self._hanging:
-            self._agenda.scan_within(_SOON)
+            self._agenda.scan_within(_RESCAN_DELAY)
         self._hanging = hanging
 
     def check(self, *, repair: bool) -> list[CheckResult]:
-        """What is seen in each of two scans; with `repair` each difference is repaired, or it is said why not.
+        """Return the differences that two scans find; with `repair` repair each, or record why that failed.
 
         Raises:
-            Unavailable: libvirt or a database is out of reach, or the agent has no time.
+            Unavailable: libvirt or a database is unreachable, or the agent is busy.
         """
-        deadline = Deadline.after(_CHECK)
-        found = self._differences(deadline, anew=True)
+        deadline = Deadline.after(_CHECK_TIMEOUT)
+        found = self._differences(deadline, full=True)
         if found:
-            time.sleep(_AGAIN)
+            time.sleep(_CHECK_PAUSE)
             seen = {*found}
-            found = [difference for difference in self._differences(deadline, anew=True) if difference in seen]
+            found = [difference for difference in self._differences(deadline, full=True) if difference in seen]
         return [self._repaired(one, deadline) if repair else CheckResult(one) for one in found]
 
-    def _follow(self, event: Event, uuid: UUID) -> None:
-        """Do what an event asks for; a failure is logged, and a scan follows."""
+    def _handle(self, event: Event, uuid: UUID) -> None:
+        """Handle an event; after a failure, which is logged, a scan follows."""
         try:
             match event:
                 case Event.GONE:
@@ -182,60 +181,60 @@ class Reconciler:
                     with self._hold(uuid) as deadline:
                         self._host.arrive(uuid, deadline)
                 case Event.CHANGED:
-                    self._fit(uuid)
-                case Event.DESCRIBED:
-                    self._fit(uuid, described=True)
+                    self._sync(uuid)
+                case Event.METADATA_CHANGED:
+                    self._sync(uuid, metadata_changed=True)
                 case _:
                     assert_never(event)
         except OvnhookError as error:
             said = str(error) if str(error).startswith("domain ") else f"domain {uuid}: {error}"
             _log.log(logging.getLevelName(error.log_level), "%s", said)
-            self._agenda.scan_within(_SOON)
+            self._agenda.scan_within(_RESCAN_DELAY)
 
     def _forget_if_gone(self, uuid: UUID) -> None:
-        """Give back the leases of a domain that stopped or was undefined, if it is not there any more."""
-        looked = time.monotonic()
+        """Release the leases of a domain that stopped or was undefined, if it does not exist any more."""
+        read_at = time.monotonic()
         if self._ask(uuid) is None:
-            with self._hold(uuid, looked) as deadline:
+            with self._hold(uuid, read_at) as deadline:
                 self._host.forget(uuid, deadline)
 
-    def _fit(self, uuid: UUID, *, described: bool = False) -> None:
-        """Let a domain have what it is like now: interfaces plugged in and out, its definition, its metadata."""
-        looked, seen = time.monotonic(), self._ask(uuid)
+    def _sync(self, uuid: UUID, *, metadata_changed: bool = False) -> None:
+        """Update ports and leases to a domain's current interfaces, definition and metadata."""
+        read_at, seen = time.monotonic(), self._ask(uuid)
         if seen is None:
             return
         if seen.live:
             domain = domainstates.running(seen, self._config.integration_bridge)
-            with self._hold(uuid, looked) as deadline:
+            with self._hold(uuid, read_at) as deadline:
                 attached = self._host.attach(domain, deadline, running=True)
             for error in attached.refused:
                 _log.error("%s", error)
-            if described:
+            if metadata_changed:
                 for words in attached.put_off:
                     _log.warning("%s", words)
         elif seen.definition:
             domain = domainstates.defined(seen, self._config.integration_bridge)
-            with self._hold(uuid, looked) as deadline:
+            with self._hold(uuid, read_at) as deadline:
                 self._host.keep(domain, deadline)
 
     def scan(self) -> float:
-        """Compare, and repair what was already so the last time; the seconds until the next scan."""
-        looked = time.monotonic()
+        """Compare, and repair what the previous scan found, too; return the seconds until the next scan."""
+        read_at = time.monotonic()
         try:
-            differences = self._differences(Deadline.after(_CHECK))
+            differences = self._differences(Deadline.after(_CHECK_TIMEOUT))
         except OvnhookError as error:
             self._failed_scans += 1
-            if str(error) != self._said:  # once, not every two seconds: a gateway host may never have libvirt
-                _log.log(logging.getLevelName(error.log_level), "could not compare: %s", error)
-            self._said = str(error)
-            self._seen = {}
+            if str(error) != self._last_error:  # once: a gateway host may have no libvirt
+                _log.log(logging.getLevelName(error.log_level), "scan failed: %s", error)
+            self._last_error = str(error)
+            self._first_seen = {}
             self.problems = (str(error),) if isinstance(error, NoAnswer | NewerFormat) else ()
-            return min(_HELPLESS, _SOON * 2.0 ** min(self._failed_scans - 1, 10))
-        self._said, self._failed_scans = "", 0
-        known = self._seen
-        self._seen = {one: known.get(one, looked) for one in differences}
+            return min(_UNREPAIRABLE_INTERVAL, _RESCAN_DELAY * 2.0 ** min(self._failed_scans - 1, 10))
+        self._last_error, self._failed_scans = "", 0
+        known = self._first_seen
+        self._first_seen = {one: known.get(one, read_at) for one in differences}
         self._failures.keep(differences)
-        ripe = [one for one in differences if one in known and looked - known[one] >= one.grace_period]
+        ripe = [one for one in differences if one in known and read_at - known[one] >= one.grace_period]
         self._repair_all(self._failures.due(ripe))
         self.problems = tuple(
             str(one)
@@ -243,18 +242,18 @@ class Reconciler:
             if (
                 not one.repair.of_cloud
                 if isinstance(one.repair, ManualRepair)
-                else self._failures.times(one) >= _STUBBORN
+                else self._failures.times(one) >= _REPORT_AFTER
             )
         )
-        if self._domains.between() or any(not self._failures.times(one) for one in differences):
-            return _SOON
-        return min(_PERIOD, max(_SOON, self._failures.wait()))
+        if self._domains.in_transition() or any(not self._failures.times(one) for one in differences):
+            return _RESCAN_DELAY
+        return min(_SCAN_INTERVAL, max(_RESCAN_DELAY, self._failures.wait()))
 
     def _repair_all(self, differences: Sequence[Difference]) -> None:
-        """Repair one difference after the other. Those that fail hold up the others for a limited time only."""
+        """Repair differences in order. Failing repairs delay the others for a limited time only."""
         spent = 0.0
         for difference in differences:
-            if spent > _FAILING:
+            if spent > _FAILURE_BUDGET:
                 break
             self._beat()
             began = time.monotonic()
@@ -264,36 +263,37 @@ class Reconciler:
                 self._repair(difference)
             except OvnhookError as error:
                 spent += time.monotonic() - began
-                if self._failures.add(difference, str(error)):  # once, not at every try
+                if self._failures.add(difference, str(error)):  # once, not at every retry
                     level = logging.getLevelName(error.log_level)
                     _log.log(level, "not repaired: %s: %s", difference, error)
 
-    def _differences(self, deadline: Deadline, *, anew: bool = False) -> list[Difference]:
-        """What is not as it should be.
+    def _differences(self, deadline: Deadline, *, full: bool = False) -> list[Difference]:
+        """Scan for differences.
 
-        Names are looked at where something was written since they were right; with `anew`, and every few minutes, all.
+        DNS records and claims are read if they changed since they were last consistent; with `full`, and every few
+        minutes, all of them.
         """
         if not self._scanning.acquire(timeout=deadline.remaining):
-            raise Unavailable("another scan of this host has not ended", "journalctl -u ovnhook-agent")
+            raise Unavailable("another scan of this host is in progress", "journalctl -u ovnhook-agent")
         try:
-            if anew or time.monotonic() >= self._next_anew:
-                self._well, self._claims = {}, set()
-                self._next_anew = time.monotonic() + random.uniform(0.5, 1.0) * _ANEW
+            if full or time.monotonic() >= self._next_full_resync:
+                self._consistent, self._claims = {}, set()
+                self._next_full_resync = time.monotonic() + random.uniform(0.5, 1.0) * _FULL_RESYNC_INTERVAL
             northbound, vswitch = self._host.northbound.database, self._host.vswitch
             host = vswitch.chassis(Deadline.after(_TIMEOUT))
-            # The databases first: a port that was there before its domain was seen not to run is really left over.
-            domain_names = {subnet: named.dns_domain for subnet, named in self._well.items()}
-            # A deadline for each: what one takes, libvirt for example, is no reason to blame the next.
+            # The databases first: then a port without a running domain is really left over.
+            domain_names = {subnet: named.dns_domain for subnet, named in self._consistent.items()}
+            # A deadline for each read: a slow one, of libvirt for example, must not fail the next.
             there = inventory.read(northbound, host, Deadline.after(_TIMEOUT), domain_names)
             taps = vswitch.taps(Deadline.after(_TIMEOUT))
-            between = self._domains.between()
-            seen = self._hypervisor.domains(known_domains(there, taps), outgoing_migrations(host, there), between)
+            in_transition = self._domains.in_transition()
+            seen = self._hypervisor.domains(known_domains(there, taps), outgoing_migrations(host, there), in_transition)
             domains, invalid = domainstates.domains(seen, self._config.integration_bridge)
             for error in invalid:
                 _log.error("%s", error)
             claims = required_claims(host, there)
             wanted = (
-                subnets_to_check(there, self._well),
+                subnets_to_check(there, self._consistent),
                 foreign_domains(there),
                 interfaces_without_port(there, domains),
                 claims - self._claims,
@@ -301,56 +301,56 @@ class Reconciler:
             known = inventory.look_up(northbound, *wanted, subnets_with_mtu(there, domains), Deadline.after(_TIMEOUT))
             self._claims = with_claims(known, claims, self._claims)
             found = list(compare(host, there, known, taps, domains))
-            self._well = consistent_names(there, known, found, self._well)
+            self._consistent = consistent_names(there, known, found, self._consistent)
             return found
         finally:
             self._scanning.release()
 
     def _repaired(self, difference: Difference, deadline: Deadline) -> CheckResult:
-        _log.warning("repairing, as asked: %s: %s", difference, difference.repair)
+        _log.warning("repairing on request: %s: %s", difference, difference.repair)
         try:
-            deadline.check("this check has lasted long enough: ask again")
+            deadline.check("timeout of this check: try again")
             self._repair(difference)
         except OvnhookError as error:
             return CheckResult(difference, error=str(error))
         return CheckResult(difference, repaired=True)
 
     def _repair(self, difference: Difference) -> None:
-        """Do what repairs a difference, if it is still there, and see whether it did.
+        """Repair a difference if it still exists, and verify the repair.
 
         Raises:
-            Unavailable: a database, or libvirt, is out of reach, or a hook works on the domain.
-            OvnhookError: it can't be done, or not by us.
+            Unavailable: a database or libvirt is unreachable, or a hook call for the domain is in progress.
+            OvnhookError: the repair failed, or has to be done by the administrator.
         """
         domain = domain_of(difference.repair)
-        looked = time.monotonic()
-        # Before the domain is held: libvirt may wait for a hook that waits for the domain.
-        domains = self._state(domain, difference) if domain else Domains({}, {})
-        with self._hold(domain, looked) if domain else nullcontext(Deadline.after(_TIMEOUT)) as deadline:
-            now = self._still(difference, domains, deadline)
+        read_at = time.monotonic()
+        # Before the domain is locked: libvirt may wait for a hook that waits for the lock.
+        domains = self._domains_of(domain, difference) if domain else Domains({}, {})
+        with self._hold(domain, read_at) if domain else nullcontext(Deadline.after(_TIMEOUT)) as deadline:
+            now = self._recheck(difference, domains, deadline)
             if now is None:
                 return
-            self._do(now.repair, deadline)
-            if self._still(difference, domains, Deadline.after(_TIMEOUT)):
-                raise OvnhookError("it is still so after the repair")
+            self._apply(now.repair, deadline)
+            if self._recheck(difference, domains, Deadline.after(_TIMEOUT)):
+                raise OvnhookError("the difference persists after the repair")
 
-    def _state(self, domain: UUID, difference: Difference) -> Domains:
+    def _domains_of(self, domain: UUID, difference: Difference) -> Domains:
         seen = self._ask(domain, is_moving=isinstance(difference.repair, Stay))
         found = {domain: seen} if seen else {}
         return domainstates.domains(DomainStates(found), self._config.integration_bridge)[0]
 
     def _ask(self, domain: UUID, *, is_moving: bool = False) -> DomainState | None:
-        """What libvirt says of one domain.
+        """Query libvirt for one domain.
 
         Raises:
-            Unavailable: it does not answer, or calls hooks for the domain.
+            Unavailable: libvirt does not respond, or is starting or stopping the domain.
         """
-        if domain in self._domains.between():
-            raise Unavailable("libvirt is starting or ending it")
+        if domain in self._domains.in_transition():
+            raise Unavailable("libvirt is starting or stopping it")
         return self._hypervisor.domain(domain, is_moving=is_moving)
 
-    def _still(self, difference: Difference, domains: Domains, deadline: Deadline) -> Difference | None:
-        """A difference as it is now, by reading nothing but what it is about; None where it is gone."""
+    def _recheck(self, difference: Difference, domains: Domains, deadline: Deadline) -> Difference | None:
+        """Read a difference again, by key; None if it is gone."""
         northbound, vswitch = self._host.northbound.database, self._host.vswitch
         host, repair = vswitch.chassis(deadline), difference.repair
         domain = domain_of(repair)
@@ -363,15 +363,15 @@ class Reconciler:
             places = [(repair.lease.subnet, repair.lease.address)] if isinstance(repair, ReleaseLease) else []
             there, known = inventory.read_domain(northbound, host, domain, macs, places, deadline)
         else:
-            return difference  # nothing can be read anew: a person has to do it
+            return difference  # not readable by key; left to the administrator
         found = compare(host, there, known, vswitch.taps(deadline), domains)
         return next((one for one in found if one == difference), None)
 
-    def _do(self, repair: Repair, deadline: Deadline) -> None:
+    def _apply(self, repair: Repair, deadline: Deadline) -> None:
         match repair:
             case Attach(domain):
                 if refused := self._host.attach(domain, deadline, running=True).refused:
-                    raise refused[0]  # the others are differences of their own
+                    raise refused[0]  # the other interfaces are separate differences
             case Detach(domain):
                 self._host.detach(domain, deadline)
             case Arrive(uuid):
@@ -389,19 +389,19 @@ class Reconciler:
             case Unplug(device, tap):
                 self._host.vswitch.unplug(device, tap, deadline)
             case ManualRepair(hint):
-                raise OvnhookError("it is not for the agent to repair", hint)
+                raise OvnhookError("manual repair needed", hint)
             case _:
                 assert_never(repair)
 
     @contextmanager
-    def _hold(self, domain: UUID, looked: float = float("inf")) -> Iterator[Deadline]:
-        """Have a domain for oneself, until a deadline, as it was seen at a time of the monotonic clock.
+    def _hold(self, domain: UUID, read_at: float = float("inf")) -> Iterator[Deadline]:
+        """Lock a domain whose state was read at a time of the monotonic clock; yields the deadline.
 
         Raises:
-            Unavailable: something else is done for it, or the hook has asked for something since.
+            Unavailable: another operation on it is in progress, or there was a hook call since.
         """
         deadline = Deadline.after(self._config.deadline)
         with self._domains.hold(domain, deadline):
-            if self._domains.asked(domain) >= looked:
-                raise Unavailable("libvirt has started or ended it meanwhile")
+            if self._domains.last_request(domain) >= read_at:
+                raise Unavailable("libvirt has started or stopped it meanwhile")
             yield deadline

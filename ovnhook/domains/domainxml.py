@@ -282,9 +282,7 @@ def _requests(
         if index is None:
             for_others.append(element)
         elif index in named:
-            raise InvalidRequest(
-                f"interface {_mac(elements[index])}: two <interface> elements of the metadata name it"
-            )
+            raise InvalidRequest(f"interface {_mac(elements[index])}: two <interface> elements of the metadata name it")
         else:
             named[index] = element
     others = [
@@ -325,9 +323,7 @@ def _index(element: etree._Element, elements: list[etree._Element]) -> int | Non
     """Index of the interface that an element names, or None if it is for all others."""
     mac, index = element.get("mac"), element.get("index")
     if mac is not None and index is not None:
-        raise InvalidRequest(
-            f"metadata: mac='{mac}' and index='{index}' are mutually exclusive"
-        )
+        raise InvalidRequest(f"metadata: mac='{mac}' and index='{index}' are mutually exclusive")
     if mac is not None:
         if not MAC.fullmatch(mac.lower()):
             raise InvalidRequest(f"metadata: mac='{mac}' is not a MAC address like 52:54:00:aa:bb:01")

@@ -48,7 +48,7 @@ def test_all_by_certificate(machine: Machine) -> None:
     machine.run("ovnhook node init --all-in-one")
     machine.run(CERTIFICATES)
     machine.path("/etc/ovnhook/ovnhook.toml").write_text(CONFIGURATION)
-    told = "journalctl -u ovnhook-agent | grep -c 'told that uplinks are down: none'"
+    told = "journalctl -u ovnhook-agent | grep -c 'reported uplinks down: none'"
     machine.wait_for(lambda: int(machine.run(told, check=False)) == 1, "the agent to tell of the host")
     folder = machine.path("/etc/systemd/system/ovn-ovsdb-server-nb.service.d")
     folder.mkdir()

@@ -54,10 +54,10 @@ class ListedLibvirt:
         self.after_list: Callable[[], object] = lambda: None
 
     def domains(
-        self, known: Mapping[UUID, str], moving: Collection[UUID], between: Mapping[UUID, float]
+        self, known: Mapping[UUID, str], moving: Collection[UUID], in_transition: Mapping[UUID, float]
     ) -> DomainStates:
         """All of them."""
-        del known, moving, between
+        del known, moving, in_transition
         seen = DomainStates({uuid: one for uuid, one in self.seen.items() if uuid not in self.silent}, self.silent)
         self.after_list()
         return seen
@@ -69,9 +69,9 @@ class ListedLibvirt:
             raise NoAnswer("libvirt does not answer")
         return self.seen.get(uuid)
 
-    def hanging(self, between: Mapping[UUID, float]) -> frozenset[UUID]:
+    def hanging(self, in_transition: Mapping[UUID, float]) -> frozenset[UUID]:
         """None."""
-        del between
+        del in_transition
         return frozenset()
 
 
@@ -198,7 +198,7 @@ def test_a_repair_that_repairs_nothing_is_none(
     lose_port(world, WEB, MACS[0])
     monkeypatch.setattr(agent.host, "attach", lambda *_, **__: Attached())
     (found,) = agent.repair()
-    assert (found.repaired, found.error) == (False, "it is still so after the repair")
+    assert (found.repaired, found.error) == (False, "the difference persists after the repair")
 
 
 def test_silence_about_one_domain_holds_up_no_other(world: Hypervisors, agent: ReconcilingAgent) -> None:
@@ -245,8 +245,8 @@ def test_the_hooks_work_is_not_undone(world: Hypervisors, agent: ReconcilingAgen
     before = world.exact()
     with agent.locks.hold(WEB, soon()):
         found = agent.repair()
-    assert {one.error for one in found} == {f"domain {WEB} is busy: another operation on it has not ended"}
-    agent.libvirt.after_list = lambda: agent.locks.note(WEB, "prepare")
+    assert {one.error for one in found} == {f"domain {WEB} is busy: another operation is in progress"}
+    agent.libvirt.after_list = lambda: agent.locks.record_request(WEB, "prepare")
     assert world.exact() == before
 
 
@@ -254,14 +254,14 @@ def test_a_domain_that_starts_is_not_asked_about(world: Hypervisors, agent: Reco
     """A question would wait for other hooks, and libvirt's other work for the question; when it has started it is."""
     lose_port(world, WEB, MACS[0])
     agent.scan()
-    agent.locks.note(WEB, "prepare")
-    assert agent.locks.between().keys() == {WEB}
+    agent.locks.record_request(WEB, "prepare")
+    assert agent.locks.in_transition().keys() == {WEB}
     agent.libvirt.domain = lambda *_, **__: pytest.fail("it was asked")  # type: ignore[method-assign]
     agent.scan()
     assert macs(world) == {MACS[1]}
-    assert {one.error for one in agent.repair()} == {"libvirt is starting or ending it"}
+    assert {one.error for one in agent.repair()} == {"libvirt is starting or stopping it"}
     del agent.libvirt.domain
-    agent.locks.settle(WEB)
+    agent.locks.end_transition(WEB)
     agent.scan()
     agent.scan()
     assert macs(world) == {MACS[0], MACS[1]}
@@ -269,7 +269,7 @@ def test_a_domain_that_starts_is_not_asked_about(world: Hypervisors, agent: Reco
 
 def test_a_check_does_not_wait_for_ever(agent: ReconcilingAgent, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a scan that does not end, for example."""
-    monkeypatch.setattr(reconcile, "_CHECK", 0.05)
+    monkeypatch.setattr(reconcile, "_CHECK_TIMEOUT", 0.05)
     held = threading.Event()
     done = threading.Event()
 
@@ -282,7 +282,7 @@ def test_a_check_does_not_wait_for_ever(agent: ReconcilingAgent, monkeypatch: py
     scan.start()
     assert held.wait(HANG)
     try:
-        with pytest.raises(Unavailable, match="another scan of this host has not ended"):
+        with pytest.raises(Unavailable, match="another scan of this host is in progress"):
             agent.repair()
     finally:
         done.set()

@@ -113,7 +113,7 @@ def test_a_domain_that_is_busy_is_left_alone(agent: CheckingAgent) -> None:
         started = time.monotonic() - 17.5  # of the 18 s that the agent has
         answer = agent.ask(b"prepare %f\n%s" % (started, OURS))
     _, code, message = answer.split(b"\n", 2)
-    said = "domain web1 is busy: another operation on it has not ended: its network is mended later"
+    said = "domain web1 is busy: another operation is in progress: its network is repaired later"
     assert (code, message.decode()) == (b"0", f"ovnhook: warning: {said}")
 
 
@@ -150,12 +150,12 @@ def test_who_is_between_a_hook_and_its_event(
     monkeypatch.setattr("ovnhook.agent.locks.time.monotonic", clock)
     locks = DomainLocks()
     for operation in operations:
-        locks.note(WEB, operation)
+        locks.record_request(WEB, operation)
     clock.now += after
-    assert locks.between() == ({WEB: after} if is_between else {})
-    locks.note(WEB, "prepare")
-    locks.settle(WEB)
-    assert locks.between() == {}
+    assert locks.in_transition() == ({WEB: after} if is_between else {})
+    locks.record_request(WEB, "prepare")
+    locks.end_transition(WEB)
+    assert locks.in_transition() == {}
 
 
 def test_the_loop_that_accepts_shows_that_it_does(agent: CheckingAgent) -> None:

@@ -24,7 +24,7 @@ def test_a_host_without_libvirt(tmp_path: Path, *, dead: bool) -> None:
     with pytest.raises(libvirt.libvirtError) as caught:
         libvirt.open(f"qemu+unix:///system?socket={path}")
     error = hypervisor._unavailable(caught.value)
-    assert error.message == "libvirt does not run on this host: there is nothing to compare"
+    assert error.message == "libvirt is not running on this host: nothing to compare"
     assert "systemctl start libvirtd" in error.hint
     assert "ovnhook status" in error.hint
 

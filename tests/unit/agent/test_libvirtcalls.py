@@ -102,7 +102,7 @@ def test_late_calls_have_a_limit(libvirt: SilentLibvirt) -> None:
         with pytest.raises(NoAnswer):
             libvirt.ask(f"stuck{number}", silent=True)
     assert threads() == before + 5
-    with pytest.raises(NoAnswer, match="5 calls for others wait"):
+    with pytest.raises(NoAnswer, match="5 other calls are blocked"):
         libvirt.ask("fine")
     libvirt.go_on.set()
     for _ in range(5):

@@ -93,7 +93,7 @@ class TestTeller:
 
         monkeypatch.setattr("ovnhook.engine.underlay.measure", measure)
         monkeypatch.setattr(report, "BEAT", 0.1)
-        monkeypatch.setattr(report, "_CHECK", 0.1)
+        monkeypatch.setattr(report, "_CHECK_INTERVAL", 0.1)
         add_chassis(southbound, "hv1")
         wait_for(lambda: told(southbound, "hv1").get("ovnhook:mtu") == "")
         for mtu in (1442, 8942):
@@ -160,9 +160,9 @@ class TestTeller:
         caplog.clear()
         southbound.stop()
         host.link("eth1", "down")
-        wait_for(lambda: "can't be told" in caplog.text)
-        looked_at(reporter, "_look")
-        assert caplog.text.count("can't be told") == 1
+        wait_for(lambda: "cannot publish host status" in caplog.text)
+        looked_at(reporter, "_poll")
+        assert caplog.text.count("cannot publish host status") == 1
         southbound.start()
         wait_for(lambda: down(southbound) == "external")
 
