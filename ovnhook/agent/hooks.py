@@ -1,8 +1,8 @@
-"""Answers the hook on a unix socket, and the command ``ovnhook check``.
+"""Server on the agent's unix socket, for the hook and the command ``ovnhook check``.
 
-What is said there is written down in ``hooks/qemu``. Requests for different domains run side by side, those for one
-domain one after the other. The operations ``check`` and ``repair`` are for no domain: no XML follows, and the message
-is JSON, a list of objects (`_shown`), or an object with ``message`` and ``hint``.
+The protocol is described in ``hooks/qemu``. Requests for different domains run in parallel, those for one domain in
+order. The operations ``check`` and ``repair`` have no XML, and their message is JSON: a list of objects (`_shown`), or
+an object with ``message`` and ``hint``.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ _log = logging.getLogger(__name__)
 _CHECKS = ("check", "repair")
 _MOST_CONNECTIONS = 64  # libvirtd runs 20 hooks at a time (libvirtd.conf, max_workers)
 _MOST_CHECKS = 2
-_MARGIN = 0.2  # seconds between the end of our work and the end of what we promised
+_MARGIN = 0.2  # seconds between the deadline of the work and the announced one
 _MOST_XML = 16 << 20  # bytes
 _UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 
 
 BUSY = b"busy\n"
-"""The whole answer to a request that is one too many."""
+"""The whole response to a request beyond the limit."""
 
 
 class HookServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Serves the hook until it is shut down.
+    """Serves hook calls until it is shut down.
 
     Args:
-        path: of the socket; one that a dead agent left behind is replaced.
-        config: says how long an answer may take.
-        host: does the work.
-        domains: locks that others who work on a domain take too.
-        on_unavailable: called when something was left undone because a database was away.
-        check: finds what differs, and repairs it if it is called with ``repair=True``.
-        beat: called by the loop that accepts connections, as long as it goes on.
+        path: of the socket; a stale one is replaced.
+        config: has the deadline of hook calls.
+        host: carries out the operations.
+        domains: locks shared with the reconciler.
+        on_unavailable: called if an operation was deferred because a database was unavailable.
+        check: finds differences, and repairs them if called with ``repair=True``.
+        beat: heartbeat of the accept loop.
 
     Raises:
         OvnhookError: another agent serves there.
@@ -86,13 +86,13 @@ class HookServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             os.umask(before)
 
     def service_actions(self) -> None:
-        """Show that connections are accepted."""
+        """Send a heartbeat."""
         self._beat()
 
     def process_request(self, request: Any, client_address: object) -> None:
-        """Answer in a thread of its own, or say at once that there are too many: the hook works by itself then."""
+        """Handle a request in a thread of its own; beyond the limit respond busy, and the hook does the work itself."""
         if not self._connections.acquire(blocking=False):
-            _log.warning("busy: %d requests are being answered, one more was sent away", _MOST_CONNECTIONS)
+            _log.warning("busy: %d requests in progress, another one was rejected", _MOST_CONNECTIONS)
             with contextlib.suppress(OSError):
                 request.setblocking(False)
                 request.send(BUSY)
@@ -100,33 +100,33 @@ class HookServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             return
         try:
             super().process_request(request, client_address)
-        except BaseException:  # no thread could be started
+        except BaseException:  # thread creation failed
             self._connections.release()
             raise
 
     def process_request_thread(self, request: Any, client_address: object) -> None:
-        """Answer one request."""
+        """Handle one request."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._connections.release()
 
     @contextlib.contextmanager
-    def one_of_few(self) -> Iterator[None]:
-        """Be one of the few checks at a time.
+    def check_slot(self) -> Iterator[None]:
+        """Limit the number of concurrent checks.
 
         Raises:
-            Unavailable: there are enough.
+            Unavailable: the limit is reached.
         """
         if not self._checks.acquire(blocking=False):
-            raise Unavailable(f"the agent is busy: {_MOST_CHECKS} checks have not ended", "try again in half a minute")
+            raise Unavailable(f"the agent is busy: {_MOST_CHECKS} checks are in progress", "try again in half a minute")
         try:
             yield
         finally:
             self._checks.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Log what went wrong with one connection; the others go on."""
+        """Log the exception of one request; the server goes on."""
         _log.exception("a request failed")
 
 
@@ -138,7 +138,7 @@ class _Request(socketserver.BaseRequestHandler):
         config = self.server.config
         _, uid, _ = _UCRED.unpack(self.request.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
         if uid != 0:
-            _log.warning("refused a request of user %d: only root may ask", uid)
+            _log.warning("permission denied: request of user %d, only root may connect", uid)
             return
         share = config.call_deadline * AGENT_SHARE
         self.request.settimeout(share)
@@ -169,7 +169,7 @@ class _Request(socketserver.BaseRequestHandler):
 
     def _check(self, *, repair: bool) -> Answer:
         try:
-            with self.server.one_of_few():
+            with self.server.check_slot():
                 return Answer(0, json.dumps([_shown(found) for found in self.server.check(repair=repair)]))
         except OvnhookError as error:
             return Answer(error.exit_code, json.dumps({"message": error.message, "hint": error.hint}))
@@ -178,14 +178,14 @@ class _Request(socketserver.BaseRequestHandler):
         data, deadline = bytearray(), Deadline.after(self.server.config.call_deadline)
         while part := self.request.recv(1 << 16):
             data += part
-            deadline.check("a request does not end")
+            deadline.check("timeout reading a request")
             if len(data) > _MOST_XML:
                 raise OvnhookError(f"a request has more than {_MOST_XML} bytes")
         return bytes(data)
 
 
 def _shown(found: CheckResult) -> dict[str, Any]:
-    """A difference as the command shows it."""
+    """A difference as JSON for the command."""
     one = found.difference
     return {
         "domain": one.domain,
@@ -198,7 +198,7 @@ def _shown(found: CheckResult) -> dict[str, Any]:
 
 
 def _take_over(path: Path) -> None:
-    """Remove a socket on which nobody listens."""
+    """Remove a stale socket."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1)
@@ -207,6 +207,6 @@ def _take_over(path: Path) -> None:
         except (FileNotFoundError, ConnectionRefusedError):
             path.unlink(missing_ok=True)
         except TimeoutError as error:
-            raise OvnhookError(f"another agent serves {path} and does not answer") from error
+            raise OvnhookError(f"another agent serves {path}, but does not respond") from error
         else:
             raise OvnhookError(f"another agent serves {path}")

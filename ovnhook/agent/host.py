@@ -1,6 +1,6 @@
-"""This host: domains that start, stop and go here, with their ports in OVN and their taps in Open vSwitch.
+"""Operations on domains of this host: their ports in OVN and their taps in Open vSwitch.
 
-What the hook and the agent do. Each verb may be repeated, and ends by its deadline.
+Used by hook and agent. Each method is idempotent, and ends by its deadline.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from ovnhook.ovsdb.connection import is_address
 
 
 class Host:
-    """Attaches the domains of this host. Safe to share between threads.
+    """Attaches and detaches the domains of this host. Safe to share between threads.
 
-    Every method raises Unavailable when a database did not answer in time.
+    Every method raises Unavailable if a database does not answer in time.
 
     Args:
-        config: where the databases are.
+        config: addresses of the databases.
     """
 
     def __init__(self, config: Config) -> None:
@@ -40,19 +40,19 @@ class Host:
         self.northbound = Northbound(config.northbound)
         self.vswitch = Vswitch(config.vswitch, config.integration_bridge)
         pool = IPNetwork(config.isolated_pool)
-        carried = partial(underlay.of_cloud, self._told, self.vswitch)
+        carried = partial(underlay.of_cloud, self._reported_mtus, self.vswitch)
         self.attachment = Attachment(self.northbound, pool, carried)
 
     def attach(self, domain: Domain, deadline: Deadline, *, running: bool = False) -> Attached:
-        """Give every interface of a domain its port and its address, and bind the taps that are known.
+        """Create ports and leases of all interfaces of a domain, and bind its taps.
 
         Args:
-            domain: as its XML says.
-            deadline: when to give up.
-            running: as of Attachment.attach; what was plugged for interfaces that are gone is taken away, too.
+            domain: as in its XML.
+            deadline: for the whole operation.
+            running: as of Attachment.attach; taps of removed interfaces are unbound, too.
 
         Raises:
-            InvalidRequest, NotFound, AlreadyExists, Exhausted: the domain asks for something that can't be.
+            InvalidRequest, NotFound, AlreadyExists, Exhausted: the domain's request can't be fulfilled.
         """
         if not (domain.interfaces or domain.unsupported or running):
             return Attached()
@@ -60,7 +60,7 @@ class Host:
             host = self.vswitch.chassis(deadline)
             attached = self.attachment.attach(domain, host, deadline, running=running)
         except Unavailable:
-            # Nobody can say that it arrives from a host where it runs so. If it does, it stays there.
+            # It may be an incoming migration, where unsupported settings are accepted; refused, it stays at its source.
             if not running:
                 fitness.refuse_unsupported(domain)
             raise
@@ -68,55 +68,55 @@ class Host:
             self.vswitch.unbind_others(domain.uuid, domain.macs, deadline)
         self.vswitch.bind(list(_bindings(domain, running=running)), deadline)
         if attached.arrives:
-            # From the moment that the guest runs here its packets come this way.
+            # The flows have to be installed before the guest runs here.
             self.vswitch.wait_installed([one.device for one in domain.interfaces if one.device], deadline)
         return attached
 
     def announce(self, domain: Domain, deadline: Deadline) -> None:
-        """Prepare for a domain that is about to migrate here."""
+        """Prepare an incoming migration."""
         self.attachment.announce(domain, self.vswitch.chassis(deadline), deadline)
 
     def arrive(self, uuid: UUID, deadline: Deadline) -> None:
-        """Make a domain's ports this host's alone, if it has migrated here."""
+        """Finish an incoming migration, if there is one: bind the domain's ports to this host only."""
         self.attachment.arrive(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
 
     def stay(self, uuid: UUID, deadline: Deadline) -> None:
-        """Make a domain's ports this host's alone again, if it does not migrate any more."""
+        """Roll back a cancelled outgoing migration: bind the domain's ports to this host only."""
         self.attachment.stay(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
 
     def keep(self, domain: Domain, deadline: Deadline) -> None:
-        """Make what a domain holds that does not run fit to its definition: interfaces that are gone, its name."""
+        """Update the leases of a stopped domain to its definition: removed interfaces, a new name."""
         self.attachment.keep(domain, self.vswitch.chassis(deadline), deadline)
 
     def roll_back(self, domain: Domain, deadline: Deadline) -> None:
-        """Take back what this run of a domain was given, because it failed to start."""
+        """Roll back a failed start: remove the ports and leases that it created."""
         host = self.vswitch.chassis(deadline)
         try:
             self.vswitch.unbind(domain.uuid, deadline.half(deadline.remaining))
-        finally:  # the two databases fail on their own
+        finally:  # also if the first database fails
             self.attachment.roll_back(domain, host, deadline)
 
     def detach(self, domain: Domain, deadline: Deadline) -> None:
-        """Take a domain's ports of this host away, or leave them to the other host of a migration; its leases stay."""
+        """Remove a domain's ports from this host, or leave them to the other host of a migration. Keeps its leases."""
         host = self.vswitch.chassis(deadline)
         try:
             self.vswitch.unbind(domain.uuid, deadline)
-        finally:  # the two databases fail on their own
+        finally:  # also if the first database fails
             self.attachment.detach(domain, host, deadline)
 
     def forget(self, uuid: UUID, deadline: Deadline) -> None:
-        """Give back all that a domain holds that exists no more, if this host was the last one to attach it."""
+        """Release all leases of a domain that does not exist any more, if this host was the last one to attach it."""
         self.attachment.forget(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
 
-    def _told(self, deadline: Deadline) -> dict[str, int]:
-        """What the agents of all hosts say that their tunnels carry.
+    def _reported_mtus(self, deadline: Deadline) -> dict[str, int]:
+        """Read the tunnel MTUs that the agents of all hosts have reported.
 
         Raises:
-            Unavailable: also where Open vSwitch names the database, which could not be asked by the deadline.
+            Unavailable: also if ovn-remote has host names, whose resolution has no deadline.
         """
         remotes = self.vswitch.host(deadline).southbound
         if not all(map(is_address, remotes.split(","))):
-            raise Unavailable(f"external_ids:ovn-remote of Open vSwitch is {remotes!r}, and not addresses with ports")
+            raise Unavailable(f"external_ids:ovn-remote of Open vSwitch is {remotes!r}: expected addresses with ports")
         southbound = Southbound.of_host(remotes)
         try:
             return southbound.mtus(deadline)
@@ -125,7 +125,7 @@ class Host:
 
 
 def _bindings(domain: Domain, *, running: bool) -> Iterator[Binding]:
-    """The taps that are there. At a start libvirt plugs some of them by itself, into the right port."""
+    """Bindings of existing taps. At a start libvirt itself plugs some of them, with the right iface-id."""
     for interface in domain.interfaces:
         if interface.device:
             libvirts = not running and interface.kind is InterfaceType.BRIDGE and interface.interface_id != ""

@@ -1,7 +1,7 @@
-"""Calls of libvirt's qemu hook: read once, carried out, and answered when they can't be.
+"""Handling of libvirt's qemu hook calls, including their failures.
 
-The agent answers with this, and so does the hook in its own process while the agent is away.
-See https://libvirt.org/hooks.html for when libvirt calls which operation.
+Used by the agent, and by the hook's own process while the agent is not available.
+Operations of the hook: https://libvirt.org/hooks.html.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from ovnhook.domains.values import Domain
 _log = logging.getLogger(__name__)
 
 AGENT_SHARE = 0.6
-"""The part of a call's deadline that the agent has; what is left is for the hook itself, should the agent be silent."""
+"""The agent's share of a call's deadline; the rest is for the hook itself if the agent does not respond."""
 
-_CLEAN_UP_SHARE = 0.25  # the part of the time left that is kept for taking back a failed start
-_MARGIN = 0.3  # seconds left for the end of the hook's process
+_CLEAN_UP_SHARE = 0.25  # share of the remaining time that is reserved for the rollback of a failed start
+_MARGIN = 0.3  # seconds for the hook's process to exit
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the hook tells libvirt.
+    """Result of a hook call.
 
     Attributes:
-        exit_code: non-zero makes a start fail.
+        exit_code: non-zero fails a start.
         message: for the hook's stderr and the log, or "".
-        unavailable: whether the network of the domain has to be healed later.
+        unavailable: whether the domain's network has to be repaired later.
     """
 
     exit_code: int = 0
@@ -45,19 +45,19 @@ class Answer:
     unavailable: bool = False
 
     def __post_init__(self) -> None:
-        """Keep the message on one line, whatever names are in it."""
+        """Escape control characters, so that the message is one line."""
         object.__setattr__(self, "message", visible(self.message))
 
 
 @dataclass(frozen=True)
 class HookRequest:
-    """A call of the hook, as it was read.
+    """A parsed hook call.
 
     Attributes:
-        operation: ``migrate``, ``prepare``, ``start`` or ``release``; the other ones need nothing.
-        domain: as far as the operation depends on it.
-        deadline: when the answer has to be there.
-        failure: why the interfaces that are ours are not in it, for an operation that depends on them.
+        operation: ``migrate``, ``prepare``, ``start`` or ``release``; the others need no action.
+        domain: as far as the operation needs it.
+        deadline: for the answer.
+        failure: why its interfaces could not be parsed, for an operation that needs them.
     """
 
     operation: str
@@ -67,16 +67,16 @@ class HookRequest:
 
 
 def read(operation: str, xml: bytes, bridge: str, deadline: Deadline) -> HookRequest:
-    """Read a call of the hook.
+    """Parse a hook call.
 
     Args:
-        operation: which one.
-        xml: the domain, as libvirt writes it to the hook.
+        operation: of the call.
+        xml: the domain's XML, as libvirt passes it to the hook.
         bridge: name of the integration bridge.
-        deadline: when the answer has to be there.
+        deadline: for the answer.
 
     Raises:
-        InvalidRequest: it is no domain's XML at all.
+        InvalidRequest: it is not the XML of a domain.
     """
     document = DomainXML(xml)
     domain = document.identify()
@@ -84,7 +84,7 @@ def read(operation: str, xml: bytes, bridge: str, deadline: Deadline) -> HookReq
         return HookRequest(operation, domain, deadline)
     try:
         return HookRequest(operation, document.domain(bridge, libvirtfiles.network), deadline)
-    except Exception as error:  # whatever it is: it is answered as what goes wrong later
+    except Exception as error:  # `answer` handles it like any other failure
         return HookRequest(operation, domain, deadline, error)
 
 
@@ -92,23 +92,23 @@ def answer(
     request: HookRequest,
     host: Host,
     config: Config,
-    alone: AbstractContextManager[object] = nullcontext(),  # noqa: B008  (it has no state)
+    lock: AbstractContextManager[object] = nullcontext(),  # noqa: B008  (it has no state)
 ) -> Answer:
-    """Do what a call of the hook asks for. Never raises, and always ends by its deadline.
+    """Handle a hook call. Never raises, and ends by its deadline.
 
     Args:
         request: the call.
-        host: does the work.
-        config: says what becomes of a start while a database is out of reach.
-        alone: keeps others from working on the domain meanwhile; raises Unavailable where it can't.
+        host: carries out the operation.
+        config: `on_unavailable` decides about a start while a database is unreachable.
+        lock: on the domain; raises Unavailable if it is not free in time.
     """
     operation = request.operation
     try:
-        with alone:
+        with lock:
             _carry_out(request, host)
     except Unavailable as error:
         said = _named(request.domain, error)
-        if operation == "migrate":  # where the domain is it has its network
+        if operation == "migrate":  # at the source it has its network
             return Answer(error.exit_code, f"ovnhook: error: {said}: it stays where it is")
         if operation == "release" or config.on_unavailable == "start":
             return Answer(0, f"ovnhook: warning: {said}: its network is repaired later", unavailable=True)
@@ -116,25 +116,25 @@ def answer(
     except OvnhookError as error:
         return refusal(operation, error)
     except Exception as error:
-        _log.exception("%s failed for a reason that was not foreseen", operation)
+        _log.exception("%s failed: internal error", operation)
         said = _named(request.domain, error)
         return Answer(int(operation != "release"), f"ovnhook: error: {said}: {type(error).__name__}")
     return Answer()
 
 
 def refusal(operation: str, error: OvnhookError) -> Answer:
-    """The answer to an operation that can't be done; that of ``release`` is no error for libvirt."""
+    """The answer to a refused operation. A refused ``release`` is not an error for libvirt."""
     return Answer(0 if operation == "release" else error.exit_code, f"ovnhook: error: {error}")
 
 
 def answer_alone(operation: str, xml: bytes, started: float, loading: float) -> Answer:
-    """The same without the agent, in the hook's own process.
+    """Handle an operation without the agent, in the hook's own process.
 
     Args:
         operation: as above.
         xml: as above.
-        started: when the hook began, as ``time.monotonic()`` counts.
-        loading: seconds for which this package was loaded; they shorten no wait.
+        started: start time of the hook, by ``time.monotonic()``.
+        loading: seconds spent on importing this package; they extend the deadline.
     """
     if logging.lastResort:
         logging.lastResort.setFormatter(logs.OneLine())
@@ -168,17 +168,17 @@ def _start(domain: Domain, host: Host, deadline: Deadline) -> None:
     except Unavailable:
         raise
     except OvnhookError:
-        # The release that libvirt calls next keeps leases; this start should leave none. Whatever becomes of that, the
-        # start is refused.
+        # libvirt calls release next, which keeps leases; a refused start must leave none. It is refused even if the
+        # rollback fails.
         try:
             host.roll_back(domain, deadline)
         except OvnhookError as error:
             _log.warning("domain %s: the refused start could not be rolled back: %s", domain.name, error)
         except Exception:
-            _log.exception("domain %s: the refused start could not be rolled back: unexpected error", domain.name)
+            _log.exception("domain %s: the refused start could not be rolled back: internal error", domain.name)
         raise
 
 
 def _named(domain: Domain, error: Exception) -> str:
-    """The error with the domain's name in front, where it does not begin with it."""
+    """The error, prefixed by the domain's name unless it already is."""
     return str(error) if str(error).startswith("domain ") else f"domain {domain.name}: {error}"

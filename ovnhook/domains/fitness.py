@@ -61,24 +61,24 @@ def check_mac(domain: Domain, interface: Interface, subnet: Subnet, observed: Ob
     """Raise AlreadyExists if an interface would share its MAC address with another one of its subnet."""
     mac = interface.mac
     if rival := observed.rivals.get((subnet.name, mac)):
-        whose = f"domain {rival.domain_name} on {rival.host}"
+        owner = f"domain {rival.domain_name} on {rival.host}"
     elif mac == server_mac(subnet.name):
-        whose = "its gateway"
+        owner = "its gateway"
     else:
         return
-    another = "leave it out, or choose another one"
+    another = "omit it, or choose another one"
     if domain.kept_by is Owner.LIBVIRT:
-        another = f"virsh edit {domain.name}: take <mac address='{mac}'/> out, libvirt makes a new one"
-    raise AlreadyExists(f"MAC address {mac} of subnet {subnet.name} is that of {whose}", another)
+        another = f"virsh edit {domain.name}: remove <mac address='{mac}'/>, libvirt generates a new one"
+    raise AlreadyExists(f"MAC address {mac} of subnet {subnet.name} is that of {owner}", another)
 
 
-def let_in(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed, *, runs: bool) -> list[str]:
-    """Tell what the XML of an interface that runs asks for that its port can't give, in words.
+def tolerated(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed, *, runs: bool) -> list[str]:
+    """Return warnings for unsupported settings of a running interface.
 
-    What runs already, here or where it comes from, goes on as it is: another version may have let it start.
+    A running domain, here or at its migration source, goes on: another version may have let it start.
 
     Raises:
-        InvalidRequest: it does not run so yet.
+        InvalidRequest: the interface is not running yet.
     """
     held = observed.holding.leases if observed.holding else ()
     known = {*observed.ports, *(mac for mac, _, _ in held)}

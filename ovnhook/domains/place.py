@@ -1,4 +1,4 @@
-"""The subnet, the addresses as far as they are known, and the host name of each interface of a domain. Pure."""
+"""Placement of a domain's interfaces: subnet, known addresses, host name. Pure."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Placed:
     """Placements and refusals of a domain's interfaces.
 
     Attributes:
-        placements: where each goes; addresses that are to be chosen are `lacking`.
-        refused: why others can't be attached.
-        warnings: what lets an interface in that comes from another host, and would be refused at a start.
+        placements: of accepted interfaces; addresses to allocate are `lacking`.
+        refused: errors of the others.
+        warnings: settings of migrated interfaces that would be refused at a start.
     """
 
     placements: tuple[Placement, ...] = ()
@@ -45,14 +45,14 @@ def place(
     *,
     running: bool,
 ) -> Placed:
-    """Decide where the interfaces of a domain go.
+    """Place the interfaces of a domain.
 
     Args:
-        domain: as it can be attached (`fitness.accepted`).
-        asked: as its XML says.
+        domain: the accepted domain (`fitness.accepted`).
+        asked: the domain as in its XML.
         host: the chassis that it runs on.
-        observed: what there is of it, of the subnets that it may be on, and of who has what it may get there.
-        taken: host names that other domains have, by subnet.
+        observed: rows of the domain, its candidate subnets, and the leases and ports that may conflict.
+        taken: host names of other domains, by subnet.
         running: whether it runs there already.
     """
     comes = presence.arrives(observed, host)
@@ -70,11 +70,11 @@ def place(
             addresses = _known(domain, interface, subnet, observed, given)
             if not ((running or comes) and interface.mac in observed.ports):
                 fitness.check_mac(domain, interface, subnet, observed)
-            unfit = fitness.let_in(domain, interface, subnet, observed, runs=running or comes)
+            unsupported = fitness.tolerated(domain, interface, subnet, observed, runs=running or comes)
         except OvnhookError as error:
             refused.append(within(error, domain, interface))
             continue
-        warnings += unfit if comes else []
+        warnings += unsupported if comes else []
         by_default = subnet.name == usual and named[interface.mac] != usual != interface.portgroup
         name = choice.host_name(
             domain, interface.request.hostname, subnet, observed.leases.values(), taken.get(subnet.name, ())
@@ -85,12 +85,12 @@ def place(
 
 
 def within(error: OvnhookError, domain: Domain, interface: Interface) -> OvnhookError:
-    """The same error with the interface that it is about in front."""
+    """The error, prefixed by domain and interface."""
     return error.within(f"domain {domain.name}: interface {interface.mac}")
 
 
 def lacking(placement: Placement) -> tuple[IPNetwork, ...]:
-    """The networks of its subnet of which an interface has no address yet."""
+    """Networks of the subnet in which the interface has no address yet."""
     return tuple(
         network
         for network in placement.subnet.gateways
@@ -101,11 +101,11 @@ def lacking(placement: Placement) -> tuple[IPNetwork, ...]:
 def _known(
     domain: Domain, interface: Interface, subnet: Subnet, observed: Observed, given: Collection[IPAddress]
 ) -> tuple[IPAddress, ...]:
-    """For each of the subnet's networks, the address that the interface asks for, else what it has, else none.
+    """For each of the subnet's networks, the requested address, else the leased one, else none.
 
     Raises:
-        AlreadyExists: what it asks for is another one's, or `given` to another interface of the domain.
-        InvalidRequest: the subnet can't have it.
+        AlreadyExists: the requested address is leased to another interface, or `given` to one of this domain.
+        InvalidRequest: it is not a valid address of the subnet.
     """
     for wanted in interface.request.addresses:
         address.check(subnet, wanted)

@@ -1,4 +1,4 @@
-"""The host that has a domain, and the one that it comes to. Pure."""
+"""Location of a domain: its host, and the destination of its migration. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from ovnhook.resources.state import Observed
 
 
 def arrives(observed: Observed, host: str) -> bool:
-    """Tell whether a domain is on its way to a host from another one, which has it still."""
+    """Return whether a domain is migrating to a host."""
     return any(port.moving_to == host for port in observed.ports.values())
 
 
 def is_elsewhere(observed: Observed, host: str) -> bool:
-    """Tell whether another host has, or is to have, a domain that runs on this one."""
+    """Return whether a domain that runs on this host has, or is about to have, ports on another one."""
     moves = observed.holding is not None and observed.holding.moving_to != ""
     return moves or any(port.host != host or port.moving_to for port in observed.ports.values())
 

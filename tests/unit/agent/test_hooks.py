@@ -99,7 +99,7 @@ def test_checks_have_a_limit(agent: CheckingAgent) -> None:
         assert agent.checking.acquire(timeout=HANG)
     _, code, message = agent.ask(b"check 1\n").split(b"\n", 2)
     assert code == b"7"
-    assert json.loads(message)["message"] == "the agent is busy: 2 checks have not ended"
+    assert json.loads(message)["message"] == "the agent is busy: 2 checks are in progress"
     agent.go_on.set()
     for check in checks:
         check.join(60)
