@@ -47,7 +47,9 @@ def certificate(context: click.Context) -> None:
 @format_option
 @click.pass_obj
 def list_(socket: Path | None, format_: str) -> None:
-    """List the trusted clients: control hosts, nodes, operators, readers.
+    """List the trusted clients.
+
+    These are control hosts, nodes, operators and readers.
 
     \b
     Example:
@@ -61,10 +63,10 @@ def list_(socket: Path | None, format_: str) -> None:
 @click.option("--role", type=_PEOPLE, required=True, help="Permissions: all, or read-only.")
 @click.pass_obj
 def create(socket: Path | None, name: str, role: str) -> None:
-    """Create a client certificate for NAME: NAME.key, NAME.pem and ca.pem in the current directory.
+    """Create a client certificate for NAME.
 
-    If ca.pem is of another cloud, the CA certificate is written to NAME.ca.pem. The certificate is valid for 90 days.
-    Nodes get theirs with "ovnhook node join".
+    Writes NAME.key, NAME.pem and ca.pem to the current directory. If ca.pem is of another cloud, the CA certificate is
+    written to NAME.ca.pem. The certificate is valid for 90 days. Nodes get theirs with "ovnhook node join".
 
     \b
     Example:
@@ -113,7 +115,9 @@ def _issue(socket: Path | None, name: str, role: str, pending: Path) -> Object:
 @click.option("--role", type=_CLIENTS, required=True, help="Role of the certificate.")
 @click.pass_obj
 def revoke(socket: Path | None, name: str, role: str) -> None:
-    """Revoke the certificates of NAME immediately. A node's chassis and ports stay until "ovnhook node remove".
+    """Revoke the certificates of NAME.
+
+    Takes effect immediately. A node's chassis and ports stay until "ovnhook node remove".
 
     \b
     Example:

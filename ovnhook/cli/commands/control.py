@@ -26,10 +26,11 @@ def control(context: click.Context) -> None:
 @control.command()
 @click.argument("file", type=_FILE)
 def backup(file: Path) -> None:
-    """Back up the cloud to the new file FILE, as root on a control host, without interruption.
+    """Back up the cloud to the new file FILE.
 
-    The backup contains the northbound database, and the certificate authority's private key if this host has it: keep
-    it secret. The southbound database is rebuilt from the northbound one.
+    As root on a control host, without interruption. The backup contains the northbound database, and the certificate
+    authority's private key if this host has it: keep it secret. The southbound database is rebuilt from the northbound
+    one.
 
     \b
     Example:
@@ -46,10 +47,10 @@ def backup(file: Path) -> None:
 @control.command()
 @click.argument("file", type=_FILE)
 def restore(file: Path) -> None:
-    """Restore the cloud from the backup FILE, as root on a control host, without interruption.
+    """Restore the cloud from the backup FILE.
 
-    Newer objects are deleted, including ports of domains that were started since; their hosts create these again.
-    Restore a new control host before "ovnhook node init". Idempotent.
+    As root on a control host, without interruption. Newer objects are deleted, including ports of domains that were
+    started since; their hosts create these again. Restore a new control host before "ovnhook node init". Idempotent.
 
     \b
     Example:

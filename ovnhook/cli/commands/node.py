@@ -72,7 +72,9 @@ def list_(socket: Path | None, format_: str) -> None:
 @format_option
 @click.pass_obj
 def show(socket: Path | None, name: str, format_: str) -> None:
-    """Show the node NAME, which is the system-id of its Open vSwitch.
+    """Show the node NAME.
+
+    NAME is the system-id of its Open vSwitch.
 
     \b
     Example:
@@ -117,7 +119,9 @@ def init(
     external_cidr: str,
     next_hop: str,
 ) -> None:
-    """Set this host up, as root: a complete cloud, or a control host for others to join.
+    """Set up this host.
+
+    As root, either as a complete cloud, or as a control host for others to join.
 
     Idempotent: each step prints "unchanged" or "changed", and the command can be repeated after an error. An existing
     default subnet and settings of Open vSwitch are kept.
@@ -164,9 +168,10 @@ def init(
 @click.option("--control", is_flag=True, help="For a control host that joins this one's cluster.")
 @click.pass_obj
 def token(socket: Path | None, *, name: str, control: bool) -> None:
-    """Create a join token for the node NAME, valid once, for half an hour.
+    """Create a join token for the node NAME.
 
-    Keep it secret: it grants access, for a control host full access. It replaces an earlier token for NAME.
+    It is valid once, for half an hour, and replaces an earlier token for NAME. Keep it secret: it grants access, for a
+    control host full access.
 
     \b
     Examples:
@@ -189,10 +194,11 @@ def token(socket: Path | None, *, name: str, control: bool) -> None:
 )
 @click.pass_obj
 def join(socket: Path | None, *, token: str, gateway: bool, external_interface: str, address: str) -> None:
-    """Join a cloud, as root, with a join token of "ovnhook node token" on the control host.
+    """Join a cloud with a join token.
 
-    The token is read from standard input, with a prompt on a terminal, or from FILE. On the command line all users of
-    this host could read it, and the shell's history would keep it.
+    As root, with the token of "ovnhook node token" on the control host. The token is read from standard input, with a
+    prompt on a terminal, or from FILE. On the command line all users of this host could read it, and the shell's
+    history would keep it.
 
     Idempotent: each step prints "unchanged" or "changed", and the command can be repeated with the same token after an
     error, since a host with a certificate needs no new one.
@@ -216,10 +222,10 @@ def join(socket: Path | None, *, token: str, gateway: bool, external_interface: 
 @node.command()
 @click.pass_obj
 def renew(socket: Path | None) -> None:
-    """Renew this host's certificates, as root, in the last third of their lifetime.
+    """Renew this host's certificates.
 
-    Also updates a node's list of control hosts. ovnhook-renew.timer runs this daily. Services are not restarted: they
-    use the new certificates for new connections.
+    As root. Certificates are renewed in the last third of their lifetime. Also updates a node's list of control hosts.
+    ovnhook-renew.timer runs this daily. Services use the new certificates for new connections.
 
     \b
     Example:
@@ -245,9 +251,10 @@ def renew(socket: Path | None) -> None:
 @click.option("--force", is_flag=True, help="Even if running guests lose their only gateway.")
 @click.pass_obj
 def remove(socket: Path | None, name: str, force: bool) -> None:
-    """Remove the node NAME, which is gone for good, with the ports and leases of its domains.
+    """Remove the node NAME, which is gone for good.
 
-    Its certificates are revoked, also as a control host, and its database servers are removed from the cluster.
+    The ports and leases of its domains are deleted. Its certificates are revoked, also as a control host, and its
+    database servers are removed from the cluster.
 
     A node that is alive is refused. Don't remove one that is only switched off: its domains keep their addresses until
     it is back.
@@ -296,11 +303,11 @@ def remove(socket: Path | None, name: str, force: bool) -> None:
     help="Timeout of one domain's migration, which is then cancelled.",
 )
 def drain(*, name: str, to: tuple[str, ...], uri: str, timeout: float) -> None:
-    """Migrate all domains of the node NAME, which is this host, to other nodes, as root.
+    """Migrate all domains off this host.
 
-    Running domains are migrated live, then the others offline, one at a time, to the node with the fewest interfaces.
-    Domains that cannot be migrated are left alone; they are listed at the end with the reasons, with exit status 5. The
-    command can be repeated. It does not prevent new domains.
+    As root, on the node NAME itself. Running domains are migrated live, then the others offline, one at a time, to the
+    node with the fewest interfaces. Domains that cannot be migrated are left alone; they are listed at the end with the
+    reasons, with exit status 5. The command can be repeated. It does not prevent new domains.
 
     \b
     Examples:
