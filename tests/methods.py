@@ -1,4 +1,4 @@
-"""Methods of the API by their full names, which of them read, and who may call each."""
+"""Methods of the API: by full name, which of them read, and who may call each."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from ovnhook.api.protos import PROTOS
 from ovnhook.control.service import rules
 from ovnhook.control.services.served import NEWCOMERS, SERVICES
 
-METHODS = {
-    f"/{service.full_name}/{method.name}"
-    for proto in (*PROTOS, health_pb2, reflection_pb2)
+OWN = {
+    f"/{service.full_name}/{method.name}": method
+    for proto in PROTOS
     for service in proto.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
+"""Methods of the package."""
+STANDARD = {
+    f"/{service.full_name}/{method.name}": method
+    for proto in (health_pb2, reflection_pb2)
+    for service in proto.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
+"""Methods of health checking and reflection."""
 RULES = rules([*SERVICES, NEWCOMERS])
 READING = re.compile(r".*/(Get|List|Watch|Check|ServerReflectionInfo)\w*")

@@ -33,15 +33,18 @@ def gateways() -> Iterator[World]:
 
 
 def active(world: World) -> str:
-    """The host that has the leg outside."""
-    found = re.search(r"active gateway +(\S+)", world.ovnhook("router", "show", "gateway"))
-    assert found
-    return found[1]
+    """The host that is the active gateway."""
+    return shown(world, "active gateway")
 
 
 def preferred(world: World) -> str:
-    """The host that is to have it."""
-    found = re.search(r"gateways +([^,\s]+)", world.ovnhook("router", "show", "gateway"))
+    """The gateway of the highest priority."""
+    return shown(world, "gateways")
+
+
+def shown(world: World, heading: str) -> str:
+    """The first host that is shown of the default router under a heading."""
+    found = re.search(rf"{heading} +([^,\s]+)", world.ovnhook("router", "show", "gateway"))
     assert found
     return found[1]
 

@@ -36,6 +36,12 @@ def web(address: str = "10.1.0.20", hostname: str = "web1", name: str = "web1", 
 @pytest.fixture
 def cloud(control: Control) -> Control:
     """A row of each kind."""
+    fill(control)
+    return control
+
+
+def fill(control: Control) -> None:
+    """Make a row of each kind."""
     add_chassis(control.southbound, "gw1")
     control.done("router", "set", "gateway", *OUTSIDE)
     control.done("subnet", "create", "blue", "10.1.0.0/24", "--cidr6", "fd00:1::/64", "--default")
@@ -43,7 +49,6 @@ def cloud(control: Control) -> Control:
     Host(control.config).attach(web(), soon())
     control.done("floating-ip", "create", "203.0.113.20", "web1")
     wait_for(lambda: gateways(control) == ["gw1"])
-    return control
 
 
 def gateways(control: Control) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from tests.packages.guests import QEMU_CONF, guest, install
 from tests.packages.machine import Machine, packages
@@ -42,13 +43,18 @@ ROWS = "ovsdb-client --no-leader-only dump unix:/run/ovn/ovnnb_db.sock OVN_North
 def prepare(machine: Machine, name: str, address: str, kinds: Sequence[str]) -> Machine:
     """Install packages on a machine, as a person does."""
     machine.path("/etc/systemd/system/wire.service").write_text(WIRE.format(address=address, mac=_mac(address)))
-    machine.run(f"hostnamectl hostname {name}")
-    machine.path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
-    machine.run("systemctl restart libvirtd; systemctl disable --now ovn-central")
-    install(machine, [deb for deb in packages() if deb.name.split("_")[0] in ("python3-ovnhook", *kinds)])
-    machine.run("ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev")  # it has no kernel module
+    machine.run("systemctl disable --now ovn-central")
+    set_up(machine, name, [deb for deb in packages() if deb.name.split("_")[0] in ("python3-ovnhook", *kinds)])
     machine.run("systemctl enable --now wire")
     return machine
+
+
+def set_up(machine: Machine, name: str, debs: list[Path]) -> None:
+    """Give a machine a name and packages, and let guests run in its container."""
+    machine.path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
+    machine.run(f"systemctl restart libvirtd; hostnamectl hostname {name}")
+    install(machine, debs)
+    machine.run("ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev")  # it has no kernel module
 
 
 def _mac(address: str) -> str:

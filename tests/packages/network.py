@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
+from lab.process import run
 from lab.waiting import HANG
 
 _BRIDGE = "wire"
@@ -16,9 +17,9 @@ class MachineNetwork:
     def __init__(self) -> None:
         self._wire = f"ovnhook-{os.getpid()}-wire"
         self._hosts: dict[str, str] = {}
-        _run("ip", "netns", "add", self._wire)
-        _run("ip", "-n", self._wire, "link", "add", _BRIDGE, "type", "bridge", "mcast_snooping", "0")
-        _run("ip", "-n", self._wire, "link", "set", _BRIDGE, "addrgenmode", "none", "up")
+        _ip("netns", "add", self._wire)
+        _ip("-n", self._wire, "link", "add", _BRIDGE, "type", "bridge", "mcast_snooping", "0")
+        _ip("-n", self._wire, "link", "set", _BRIDGE, "addrgenmode", "none", "up")
 
     def host(self, address: str) -> str:
         """Make the namespace of one more machine, in which the interface ``eth0`` has an address; its name.
@@ -29,35 +30,35 @@ class MachineNetwork:
             address: with the network's length.
         """
         name, far = f"ovnhook-{os.getpid()}-{len(self._hosts) + 1}", f"host{len(self._hosts) + 1}"
-        _run("ip", "netns", "add", name)
+        _ip("netns", "add", name)
         self._hosts[address.partition("/")[0]] = name
         peer = ("peer", "name", far, "netns", self._wire)
-        _run("ip", "link", "add", "eth0", "netns", name, "type", "veth", *peer)
-        _run("ip", "-n", self._wire, "link", "set", far, "master", _BRIDGE, "addrgenmode", "none", "up")
-        _run("ip", "-n", name, "link", "set", "lo", "up")
-        _run("ip", "-n", name, "link", "set", "eth0", "up")
-        _run("ip", "-n", name, "address", "add", address, "dev", "eth0", "nodad")
+        _ip("link", "add", "eth0", "netns", name, "type", "veth", *peer)
+        _ip("-n", self._wire, "link", "set", far, "master", _BRIDGE, "addrgenmode", "none", "up")
+        _ip("-n", name, "link", "set", "lo", "up")
+        _ip("-n", name, "link", "set", "eth0", "up")
+        _ip("-n", name, "address", "add", address, "dev", "eth0", "nodad")
         for namespace, interface in ((name, "eth0"), (self._wire, far)):
             # Checksums are computed before a packet leaves: no userspace switch on the way would do it.
-            _run("ip", "netns", "exec", namespace, "ethtool", "-K", interface, "tx", "off")
+            _ip("netns", "exec", namespace, "ethtool", "-K", interface, "tx", "off")
         return name
 
     def switch_off(self, address: str) -> None:
         """Let nobody be heard at an address, and the kernel forget what it was told, as that of a host that is off."""
-        _run("ip", "-n", self._hosts[address], "link", "set", "eth0", "down")
+        _ip("-n", self._hosts[address], "link", "set", "eth0", "down")
         for command in (
             ("ip", "xfrm", "policy", "flush"),
             ("ip", "xfrm", "state", "flush"),
             ("nft", "flush", "ruleset"),
         ):
-            _run("ip", "netns", "exec", self._hosts[address], *command)
+            _ip("netns", "exec", self._hosts[address], *command)
 
     def switch_on(self, address: str) -> None:
         """Let there be somebody at an address again."""
         name, length = self._hosts[address], 64 if ":" in address else 24
-        _run("ip", "-n", name, "link", "set", "eth0", "up")
+        _ip("-n", name, "link", "set", "eth0", "up")
         # With the link an address of IPv6 had gone.
-        _run("ip", "-n", name, "address", "replace", f"{address}/{length}", "dev", "eth0", "nodad")
+        _ip("-n", name, "address", "replace", f"{address}/{length}", "dev", "eth0", "nodad")
 
     def name(self, address: str) -> str:
         """The namespace of the host that was made with an address."""
@@ -66,8 +67,8 @@ class MachineNetwork:
     def move(self, address: str, taken: str) -> None:
         """Let the host that was made with an address take another one, and the others hear of it."""
         name, length = self._hosts[address], 64 if ":" in taken else 24
-        _run("ip", "-n", name, "address", "flush", "dev", "eth0", "scope", "global")
-        _run("ip", "-n", name, "address", "add", f"{taken}/{length}", "dev", "eth0", "nodad")
+        _ip("-n", name, "address", "flush", "dev", "eth0", "scope", "global")
+        _ip("-n", name, "address", "add", f"{taken}/{length}", "dev", "eth0", "nodad")
 
     def run(self, address: str, *argv: str) -> str:
         """What a program says, to both, that is run where the host made with an address is, however it ends."""
@@ -86,11 +87,9 @@ class MachineNetwork:
     def remove(self) -> None:
         """Take it away; the machines are to be off."""
         for name in (*self._hosts.values(), self._wire):
-            _run("ip", "netns", "del", name)
+            _ip("netns", "del", name)
         self._hosts.clear()
 
 
-def _run(*argv: str) -> None:
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=HANG)
-    if done.returncode != 0:
-        raise AssertionError(f"{' '.join(argv)}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
+def _ip(*arguments: str) -> None:
+    run(["ip", *arguments])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.packages.guests import QEMU_CONF, address, goes_on, guest, hear, install, lost, start
-from tests.packages.hosts import rows, settled
+from tests.packages.guests import address, goes_on, guest, hear, lost, start
+from tests.packages.hosts import rows, set_up, settled
 from tests.packages.machine import Machine, packages
 
 LOSE = """
@@ -21,10 +21,7 @@ ovn-nbctl --wait=hv sync
 
 def test_a_cloud_comes_back(machine: Machine) -> None:
     """What a guest sends goes on, unless its host has seen the databases empty; then all is there again."""
-    machine.path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
-    machine.run("systemctl restart libvirtd; hostnamectl hostname hv1")
-    install(machine, packages())
-    machine.run("ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev")  # it has no kernel module
+    set_up(machine, "hv1", packages())
     machine.run("ovnhook node init --all-in-one")
     machine.run("ovnhook control backup /root/empty.tar.gz")
     hear(machine)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tests.packages.guests import QEMU_CONF, address, guest, install, start
-from tests.packages.hosts import OUTSIDE
+from tests.packages.guests import address, guest, start
+from tests.packages.hosts import OUTSIDE, set_up
 from tests.packages.machine import Machine, packages
 
 INIT = "ovnhook node init --all-in-one"
@@ -14,10 +14,7 @@ LEG = "--external-interface eth1 --external-cidr 203.0.113.10/24 --next-hop 203.
 
 def test_all_in_one(machine: Machine) -> None:
     """What can't be is refused, a failure half way is gone on from, and then all works, also after a reboot."""
-    machine.path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
-    machine.run("systemctl restart libvirtd; hostnamectl hostname hv1.example")
-    install(machine, packages())
-    machine.run("ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev")  # it has no kernel module
+    set_up(machine, "hv1.example", packages())
     machine.run(OUTSIDE)
 
     machine.run("ip address add 198.51.100.5/24 dev eth1")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.packages.guests import QEMU_CONF, address, install, start
+from tests.packages.guests import address, start
+from tests.packages.hosts import set_up
 from tests.packages.machine import Machine, packages
 
 NEW = "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
@@ -41,10 +42,7 @@ database_ca = "/etc/ovnhook/ca.pem"
 
 def test_all_by_certificate(machine: Machine) -> None:
     """A guest has its network, and the agent is heard; without a certificate nobody is served."""
-    machine.path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
-    machine.run("systemctl restart libvirtd; hostnamectl hostname hv1")
-    install(machine, packages())
-    machine.run("ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev")  # it has no kernel module
+    set_up(machine, "hv1", packages())
     machine.run("ovnhook node init --all-in-one")
     machine.run(CERTIFICATES)
     machine.path("/etc/ovnhook/ovnhook.toml").write_text(CONFIGURATION)

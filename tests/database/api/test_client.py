@@ -13,7 +13,6 @@ import pytest
 
 from ovnhook.api import client
 from ovnhook.api.client import Client
-from ovnhook.api.protos import PROTOS
 from ovnhook.base.config import Config
 from ovnhook.base.errors import AlreadyExists, InvalidRequest, Unavailable
 from ovnhook.cli.commands import certificate
@@ -22,16 +21,9 @@ from ovnhook.control.services import certificates
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki.keyfiles import Files
 from tests.database.control_host import ControlHost, cloud
-from tests.methods import RULES
+from tests.methods import OWN, RULES
 
 __all__ = ["cloud"]  # the fixture
-
-METHODS = {
-    f"/{service.full_name}/{method.name}": method
-    for proto in PROTOS
-    for service in proto.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-}
 
 
 class UnavailableService:
@@ -160,11 +152,11 @@ def test_a_host_that_takes_all_the_time(failing: UnavailableService, operator: C
 
 def test_what_the_proto_says() -> None:
     """Every method that only looks says so; those that can't be repeated say nothing."""
-    levels = METHODS["/ovnhook.v1.Subnets/GetSubnet"].GetOptions().DESCRIPTOR
+    levels = OWN["/ovnhook.v1.Subnets/GetSubnet"].GetOptions().DESCRIPTOR
     names = levels.fields_by_name["idempotency_level"].enum_type.values_by_number
-    found = {name: names[method.GetOptions().idempotency_level].name for name, method in METHODS.items()}
+    found = {name: names[method.GetOptions().idempotency_level].name for name, method in OWN.items()}
     looking = (roles.READS, roles.READS_AND_WAITS)
-    reads = {name for name in METHODS if any(RULES[name] is rule for rule in looking)}
+    reads = {name for name in OWN if any(RULES[name] is rule for rule in looking)}
     assert {name for name, level in found.items() if level == "NO_SIDE_EFFECTS"} == reads
     unsafe = {name.rpartition("/")[2] for name, level in found.items() if level == "IDEMPOTENCY_UNKNOWN"}
     assert unsafe >= {"CreateToken", "MoveGateway", "RemoveNode", "Enrol", "RevokeCertificate", "ReleaseLease"}

@@ -9,20 +9,19 @@ from typing import Any
 import grpc
 import pytest
 
-from ovnhook.api.protos import PROTOS, message_class
+from ovnhook.api.protos import message_class
 from ovnhook.api.v1 import leases_pb2, routers_pb2, subnets_pb2
 from ovnhook.control import calls
 from tests.database.control_service import Control
 from tests.database.ovsdb_server import wait_for
+from tests.methods import OWN
 
 METHODS = [
     method
-    for proto in PROTOS
-    for service in proto.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
+    for method in OWN.values()
     if not method.server_streaming
     and method.name not in ("GetNode", "GetStatus")
-    and service.name not in ("Certificates", "Enrolment")
+    and method.containing_service.name not in ("Certificates", "Enrolment")
 ]
 """Those that have nothing to say while the northbound database is silent: GetStatus tells just that.
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from lab.waiting import HANG
-from ovnhook.api.protos import PROTOS, message_class
+from ovnhook.api.protos import message_class
 from ovnhook.base.deadline import Deadline
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
@@ -21,14 +21,9 @@ from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.subnet.wanted import SETTINGS
 from tests.database.control_service import Control
 from tests.database.southbound_rows import add_chassis
+from tests.methods import OWN
 
-METHODS = [
-    method
-    for proto in PROTOS
-    for service in proto.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-    if service.name != "Enrolment"  # where hosts join: test_certificates.py
-]
+METHODS = [method for method in OWN.values() if method.containing_service.name != "Enrolment"]  # test_certificates.py
 """Every method of the package: those that are added are in it."""
 
 ROUNDS, REQUESTS = 4, 250

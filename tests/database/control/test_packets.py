@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +83,14 @@ def look(*services: Trust, times: int = 1) -> None:
             one.look(Deadline.after(HANG))
 
 
+def load(hosts: Sequence[FencedHost], services: Sequence[Trust], times: int) -> None:
+    """Let hosts load what they are to, and all control services look, in turn."""
+    for _ in range(times):
+        for host in hosts:
+            host.load()
+        look(*services)
+
+
 def test_one_after_the_other(hosts: list[FencedHost]) -> None:
     """Nobody has to authenticate before all is there that it takes; then nobody's address is enough any more."""
     services = [host.start() for host in hosts]
@@ -95,17 +104,11 @@ def test_one_after_the_other(hosts: list[FencedHost]) -> None:
     assert [host.secures for host in hosts] == [set()] * 3  # nobody has seen that authenticated packets pass
     assert [host.trusts for host in hosts] == [{*ADDRESSES} - {host.address} for host in hosts]
 
-    for _ in range(5):
-        for host in hosts[:2]:
-            host.load()
-        look(*services)
+    load(hosts[:2], services, 5)
     assert hosts[0].secures == {ADDRESSES[1]}
     assert [host.trusts for host in hosts] == [{ADDRESSES[2]}, {ADDRESSES[2]}, {ADDRESSES[0], ADDRESSES[1]}]
 
-    for _ in range(5):
-        for host in hosts:
-            host.load()
-        look(*services)
+    load(hosts, services, 5)
     assert [host.secures for host in hosts] == [{*ADDRESSES} - {host.address} for host in hosts]
     assert [host.trusts for host in hosts] == [set()] * 3
 
@@ -115,10 +118,7 @@ def test_nobody_takes_it_back(hosts: list[FencedHost]) -> None:
     services = [host.start() for host in hosts]
     look(*services)
     before = hosts[0].row.read(Deadline.after(HANG))
-    for _ in range(6):
-        for host in hosts:
-            host.load()
-        look(*services)
+    load(hosts, services, 6)
     told = hosts[0].row.read(Deadline.after(HANG))
     hosts[0].row.change(before, Deadline.after(HANG), drop=told.keys() - before.keys())
     look(services[1])
@@ -135,10 +135,7 @@ def test_one_that_is_removed_and_comes_back_with_another_key(hosts: list[FencedH
     """It is nobody's address meanwhile; then it is let in by its address, until it says what it does with packets."""
     services = [host.start() for host in hosts]
     look(*services)
-    for _ in range(6):
-        for host in hosts:
-            host.load()
-        look(*services)
+    load(hosts, services, 6)
     mark = x509.key_id(hosts[2].files.databases.certificate.read_bytes())
     services[0].change({}, Deadline.after(HANG), gone=[mark])
     look(services[1])
@@ -156,8 +153,5 @@ def test_one_that_is_removed_and_comes_back_with_another_key(hosts: list[FencedH
     services[2] = hosts[2].start()
     look(*services)
     assert [host.trusts for host in hosts] == [{ADDRESSES[2]}, {ADDRESSES[2]}, {ADDRESSES[0], ADDRESSES[1]}]
-    for _ in range(6):
-        for host in hosts:
-            host.load()
-        look(*services)
+    load(hosts, services, 6)
     assert [host.trusts for host in hosts] == [set()] * 3

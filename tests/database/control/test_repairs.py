@@ -16,7 +16,7 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.resources.state import Observed
 from tests.database.control_service import MAC, Control
-from tests.database.full_cloud import OUTSIDE, SECOND, gateways, web
+from tests.database.full_cloud import SECOND, fill, gateways, web
 from tests.database.hypervisors import soon
 from tests.database.our_rows import delete, ours, put, state
 from tests.database.ovsdb_server import wait_for
@@ -46,14 +46,8 @@ CHANGED: dict[str, dict[str, Any]] = {
 def cloud(control: Control) -> Control:
     """A row of each kind, and a control service that repairs when it is told to."""
     control.service._repairs.loop.stop()
-    add_chassis(control.southbound, "gw1")
-    control.done("router", "set", "gateway", *OUTSIDE)
-    control.done("subnet", "create", "blue", "10.1.0.0/24", "--cidr6", "fd00:1::/64", "--default")
     control.done("subnet", "create", "green", "10.3.0.0/24", "--domain", "lab.example")
-    control.done("subnet", "create", "alone", "10.2.0.0/24", "--isolated")
-    Host(control.config).attach(web(), soon())
-    control.done("floating-ip", "create", "203.0.113.20", "web1")
-    wait_for(lambda: gateways(control) == ["gw1"])
+    fill(control)
     return control
 
 

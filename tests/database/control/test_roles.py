@@ -14,9 +14,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from netaddr import IPNetwork
 
 from lab.waiting import HANG
-from ovnhook.api.grpc.health.v1 import health_pb2
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2
-from ovnhook.api.protos import PROTOS
 from ovnhook.api.v1 import (
     attachments_pb2,
     attachments_pb2_grpc,
@@ -46,14 +44,12 @@ from ovnhook.resources.subnet.wanted import Underlay
 from tests.database.control_service import Control
 from tests.database.openssl import OpensslAuthority
 from tests.database.southbound_rows import add_chassis, start_northd
-from tests.methods import READING, RULES
+from tests.methods import OWN, READING, RULES, STANDARD
 
 METHODS = [
     method
-    for proto in (*PROTOS, health_pb2, reflection_pb2)
-    for service in proto.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-    if service.name != "Enrolment"  # where hosts join, and nobody has a certificate: test_certificates.py
+    for method in (*OWN.values(), *STANDARD.values())
+    if method.containing_service.name != "Enrolment"  # where hosts join without a certificate: test_certificates.py
 ]
 OF_A_HOST = {"Attach", "Detach", "CreatePort", "DeletePort"}
 DENIED = "PERMISSION_DENIED"

@@ -12,7 +12,7 @@ import pytest
 from ovnhook.base import uuids
 from ovnhook.control.services import routers
 from tests.database.control_service import Control
-from tests.database.full_cloud import OUTSIDE
+from tests.database.full_cloud import OUTSIDE, gateways
 from tests.database.our_rows import count
 from tests.database.ovsdb_server import looked_at, wait_for
 from tests.database.southbound_rows import add_chassis, give_leg, start_northd, tell
@@ -164,19 +164,14 @@ def test_what_is_refused(control: Control, status: int, arguments: str, error: s
 
 def test_gateways_follow_the_hosts(control: Control) -> None:
     """Who says that it can is in; who has lost its way outside is out; the one that has the leg is first."""
-
-    def gateways() -> list[str]:
-        found: list[str] = control.done("router", "show", "gateway", "--format", "json").json["gateways"]
-        return found
-
     add_chassis(control.southbound, "gw1")
     control.done("router", "set", "gateway", *OUTSIDE)
-    assert gateways() == ["gw1"]
+    assert gateways(control) == ["gw1"]
     add_chassis(control.southbound, "gw2")
-    wait_for(lambda: sorted(gateways()) == ["gw1", "gw2"])
-    second = gateways()[1]
+    wait_for(lambda: sorted(gateways(control)) == ["gw1", "gw2"])
+    second = gateways(control)[1]
     give_leg(control.southbound, "gateway", second)
-    wait_for(lambda: gateways()[0] == second)
+    wait_for(lambda: gateways(control)[0] == second)
     said, advice = control.refused(2, "router", "move", "gateway", "hv9")
     assert said == "host 'hv9' can't be a gateway of router gateway"
     assert advice == "these can: gw1, gw2"
@@ -185,35 +180,30 @@ def test_gateways_follow_the_hosts(control: Control) -> None:
     control.southbound.transact(
         {"op": "update", "table": "Chassis", "where": [["name", "!=", second]], "row": {"other_config": ["map", []]}}
     )
-    wait_for(lambda: gateways() == [second])
+    wait_for(lambda: gateways(control) == [second])
     assert count(control.northbound.dump())["HA_Chassis"] == 1
 
 
 def test_a_link_outside_that_is_down(control: Control) -> None:
     """Its host is behind the others, and nobody can move the leg there; where all are down nothing changes."""
-
-    def gateways() -> list[str]:
-        found: list[str] = control.done("router", "show", "gateway", "--format", "json").json["gateways"]
-        return found
-
     add_chassis(control.southbound, "gw1")
     add_chassis(control.southbound, "gw2")
     control.done("router", "set", "gateway", *OUTSIDE)
-    first, second = gateways()
+    first, second = gateways(control)
     give_leg(control.southbound, "gateway", first)
     tell(control.southbound, first, uplinks_down="else external")
-    wait_for(lambda: gateways() == [second, first])
+    wait_for(lambda: gateways(control) == [second, first])
     said, advice = control.refused(7, "router", "move", "gateway", first)
     assert said == f"host {first} has no link to the physical network external that is up"
     assert advice == "ovnhook status"
     give_leg(control.southbound, "gateway", second)
     tell(control.southbound, second, uplinks_down="external")
     tell(control.southbound, first, uplinks_down="else")
-    wait_for(lambda: gateways() == [first, second])
+    wait_for(lambda: gateways(control) == [first, second])
     give_leg(control.southbound, "gateway", first)
     tell(control.southbound, first, uplinks_down="external")
     looked_at(control.service._gateways, "_survive")
-    assert gateways() == [first, second]
+    assert gateways(control) == [first, second]
 
 
 def test_a_move_waits_for_the_flows(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
