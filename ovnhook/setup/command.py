@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 from ovnhook.base.errors import OvnhookError, Unavailable
@@ -16,7 +17,7 @@ def run(*argv: str, hint: str = "") -> str:
         OvnhookError: no such command, or it failed; the message has its stderr.
         Unavailable: it timed out.
     """
-    done = _done(argv, hint)
+    done = complete(*argv, timeout=_TIMEOUT, hint=hint)
     if done.returncode:
         raise _failed(done, hint)
     return done.stdout
@@ -32,13 +33,25 @@ def succeeds(*argv: str, no: int | None = None) -> bool:
     Raises:
         OvnhookError: no such command, a timeout, a signal, or another exit status: the answer is unknown.
     """
-    done = _done(argv)
+    done = complete(*argv, timeout=_TIMEOUT)
     if done.returncode < 0 or (done.returncode and no not in (None, done.returncode)):
         raise _failed(done)
     return not done.returncode
 
 
-def _done(argv: tuple[str, ...], hint: str = "") -> subprocess.CompletedProcess[str]:
+def complete(*argv: str, timeout: float, hint: str = "", package: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, whatever its exit status is.
+
+    Args:
+        argv: the command.
+        timeout: in seconds.
+        hint: hint of an error.
+        package: package with the command, if it may not be installed.
+
+    Raises:
+        OvnhookError: no such command.
+        Unavailable: it timed out.
+    """
     try:
         return subprocess.run(
             argv,
@@ -47,12 +60,15 @@ def _done(argv: tuple[str, ...], hint: str = "") -> subprocess.CompletedProcess[
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_TIMEOUT,
+            timeout=timeout,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            start_new_session=True,  # without a terminal: ssh must not prompt for a password, and Ctrl-C is for us
         )
     except FileNotFoundError as error:
-        raise OvnhookError(f"command not found: {argv[0]}", hint) from error
+        install = f"apt install {package}" if package else ""
+        raise OvnhookError(f"command not found: {argv[0]}", hint or install) from error
     except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"{' '.join(argv)}: timed out after {_TIMEOUT:.0f} s", hint) from error
+        raise Unavailable(f"{' '.join(argv)}: timed out after {timeout:.0f} s", hint) from error
 
 
 def _failed(done: subprocess.CompletedProcess[str], hint: str = "") -> OvnhookError:

@@ -6,10 +6,8 @@ state is therefore read from libvirt before each migration and never cached, and
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ovnhook.agent.host import Host
@@ -19,6 +17,7 @@ from ovnhook.base.errors import InUse, InvalidRequest, NotFound, OvnhookError, U
 from ovnhook.base.text import quoted
 from ovnhook.databases.southbound import Southbound
 from ovnhook.domains.domainxml import DomainXML
+from ovnhook.setup.command import complete
 from ovnhook.setup.drain import placement
 
 PLACE = "{node}"
@@ -304,39 +303,21 @@ def _check_offline(guest: _Guest, xml: DomainXML) -> None:
 def _filesystem(path: str) -> str:
     """Type of a file's filesystem, or "" if unknown."""
     try:
-        return _run(["findmnt", "--noheadings", "--output=FSTYPE", f"--target={path}"], _TIMEOUT).strip()
+        done = complete("findmnt", "--noheadings", "--output=FSTYPE", f"--target={path}", timeout=_TIMEOUT)
     except OvnhookError:
         return ""
+    return "" if done.returncode else done.stdout.strip()
 
 
 def _virsh(uri: str, *words: str, timeout: float = _LIBVIRT_TIMEOUT) -> str:
-    return _run(["virsh", "--quiet", "--connect", uri, *words], timeout)
-
-
-def _run(argv: Sequence[str], timeout: float) -> str:
-    """Run a command; return its output.
+    """Run virsh; return its output.
 
     Raises:
         OvnhookError: no such command, or it failed; the message is its own.
         Unavailable: it timed out.
     """
-    try:
-        done = subprocess.run(
-            argv,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
-            start_new_session=True,  # without a terminal: ssh must not prompt for a password, and Ctrl-C is for us
-        )
-    except FileNotFoundError as error:
-        raise OvnhookError(f"command not found: {argv[0]}", "apt install libvirt-clients") from error
-    except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"{argv[0]} timed out after {timeout:g} s") from error
+    done = complete("virsh", "--quiet", "--connect", uri, *words, timeout=timeout, package="libvirt-clients")
     if done.returncode:
         lines = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.strip()]
-        raise OvnhookError(": ".join(lines) or f"{argv[0]}: exit status {done.returncode}")
+        raise OvnhookError(": ".join(lines) or f"virsh: exit status {done.returncode}")
     return done.stdout
