@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
@@ -22,15 +22,14 @@ from ovnhook.resources.subnet.values import Subnet
 _AT_A_TIME = 1000  # addresses between two looks at the deadline
 
 
-@dataclass
 class _Search:
     """An address that an interface lacks, where it is looked for, and the one that was found."""
 
-    mac: str
-    subnet: Subnet
-    network: IPNetwork
-    candidates: Iterator[IPAddress]
-    found: IPAddress | None = None
+    def __init__(self, domain: Domain, placement: Placement, network: IPNetwork) -> None:
+        self.mac = placement.interface.mac
+        self.subnet = placement.subnet
+        self.candidates = address.candidates(self.subnet, network, f"{domain.uuid}/{self.mac}")
+        self.found: IPAddress | None = None
 
     def take(self, some: Iterable[IPAddress], leased: set[UUID], given: set[tuple[str, IPAddress]]) -> None:
         """Take the first of some candidates that is not leased, and not given to another interface of the domain."""
@@ -50,11 +49,7 @@ def allocate(northbound: Northbound, domain: Domain, placed: Placed, deadline: D
         placed: its interfaces; those whose subnet is full are refused.
         deadline: when to give up.
     """
-    searches = [
-        _Search(one.interface.mac, one.subnet, network, _candidates(domain, one, network))
-        for one in placed.placements
-        for network in lacking(one)
-    ]
+    searches = [_Search(domain, one, network) for one in placed.placements for network in lacking(one)]
     given = {(one.subnet.name, where) for one in placed.placements for where in one.addresses}
     for size in address.WINDOWS:
         windows = [(one, list(itertools.islice(one.candidates, size))) for one in searches if one.found is None]
@@ -67,10 +62,6 @@ def allocate(northbound: Northbound, domain: Domain, placed: Placed, deadline: D
             leased = northbound.leased(one.subnet.name, deadline)
             one.take(_checked(one.candidates, one.subnet, deadline), leased, given)
     return _filled(domain, placed, searches)
-
-
-def _candidates(domain: Domain, placement: Placement, network: IPNetwork) -> Iterator[IPAddress]:
-    return address.candidates(placement.subnet, network, f"{domain.uuid}/{placement.interface.mac}")
 
 
 def _checked(candidates: Iterator[IPAddress], subnet: Subnet, deadline: Deadline) -> Iterator[IPAddress]:

@@ -61,7 +61,7 @@ class Attachment:
             PermissionDenied: it may not, and has one.
             InvalidRequest, NotFound, AlreadyExists, Exhausted: the domain asks for something that can't be.
         """
-        attaching = Attaching(self.northbound, self._own_subnets, domain, host, running, take_over)
+        attaching = Attaching(self.northbound, self._own_subnets, domain, host, running=running, take_over=take_over)
         try:
             self._commit(lambda: attaching.plan(deadline), deadline, attaching.hostnames)
         except ConstraintViolation as error:

@@ -39,42 +39,56 @@ class Attached:
     put_off: tuple[str, ...] = ()
 
 
-@dataclass
 class Attaching:
-    """An attach that is planned, as often as it takes. Its arguments: as of `Attachment.attach`.
+    """An attach that is planned, as often as it takes.
+
+    Args:
+        northbound: what is read, and is to be changed.
+        own_subnets: plans the domain's own subnet.
+        domain: as of `Attachment.attach`, like the others.
+        host: the chassis that it runs on.
+        running: whether it runs already.
+        take_over: whether it may have ports that are another host's.
 
     Attributes:
         attached: what becomes of the interfaces when what was planned last is committed.
         hostnames: as far as was learned on the way.
     """
 
-    northbound: Northbound
-    own_subnets: OwnSubnets
-    domain: Domain
-    host: str
-    running: bool
-    take_over: bool
-
-    def __post_init__(self) -> None:
-        """Begin with nothing planned."""
+    def __init__(
+        self,
+        northbound: Northbound,
+        own_subnets: OwnSubnets,
+        domain: Domain,
+        host: str,
+        *,
+        running: bool,
+        take_over: bool,
+    ) -> None:
+        self._northbound = northbound
+        self._own_subnets = own_subnets
+        self._domain = domain
+        self._host = host
+        self._running = running
+        self._take_over = take_over
         self.attached = Attached()
-        self.hostnames = HostNames({interface.request.hostname for interface in self.domain.interfaces})
+        self.hostnames = HostNames({interface.request.hostname for interface in domain.interfaces})
 
     def plan(self, deadline: Deadline) -> Sequence[Change]:
         """Read what there is, and plan what has to change."""
-        northbound, running = self.northbound, self.running
-        observed = read.known(northbound, self.domain, deadline)
-        arrives = presence.arrives(observed, self.host)
-        domain = fitness.accepted(self.domain, observed, runs=running or arrives)
+        northbound, running = self._northbound, self._running
+        observed = read.known(northbound, self._domain, deadline)
+        arrives = presence.arrives(observed, self._host)
+        domain = fitness.accepted(self._domain, observed, runs=running or arrives)
         if not (running or domain.interfaces):
             return ()
         observed = read.needed(northbound, domain, observed, deadline)
-        if running and presence.is_elsewhere(observed, self.host):
+        if running and presence.is_elsewhere(observed, self._host):
             return ()
-        if not self.take_over:
-            presence.refuse_elsewhere(domain, observed, self.host)
-        made, observed = self.own_subnets.begin(domain, observed, deadline)
-        placed = place(domain, self.domain, self.host, observed, self.hostnames.taken, running=running)
+        if not self._take_over:
+            presence.refuse_elsewhere(domain, observed, self._host)
+        made, observed = self._own_subnets.begin(domain, observed, deadline)
+        placed = place(domain, self._domain, self._host, observed, self.hostnames.taken, running=running)
         if running:
             placed = holders.refuse_taken(northbound, domain, placed, observed, deadline)
         else:
@@ -84,6 +98,6 @@ class Attaching:
             placed.check()
         for words in placed.warnings:
             _log.warning("%s", words)
-        put_off = plan.put_off(self.domain, observed) if running else ()
+        put_off = plan.put_off(self._domain, observed) if running else ()
         self.attached = Attached(placed.placements, arrives, placed.refused, put_off)
-        return (*made, *plan.attach(domain, self.host, placed.placements, observed))
+        return (*made, *plan.attach(domain, self._host, placed.placements, observed))

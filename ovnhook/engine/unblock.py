@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases.northbound import Northbound
@@ -17,22 +17,24 @@ from ovnhook.resources.subnet.kind import NAMES
 _log = logging.getLogger(__name__)
 
 
-@dataclass
 class HostNames:
     """The host names that a domain may have, as far as that is known.
 
-    Attributes:
+    Args:
         asked: those that nothing else will do for.
+
+    Attributes:
         taken: those that turned out to be other domains', by subnet.
     """
 
-    asked: Collection[str] = ()
-    taken: dict[str, set[str]] = field(default_factory=dict)
+    def __init__(self, asked: Collection[str] = ()) -> None:
+        self._asked = asked
+        self.taken: dict[str, set[str]] = {}
 
     def note(self, lease: Lease, owner: Lease) -> None:
         """Note that the host name of a lease is that of another domain's; raise AlreadyExists if it was asked for."""
         error = name_taken(owner)
-        if lease.hostname in self.asked:
+        if lease.hostname in self._asked:
             raise error.within(f"domain {lease.domain_name}: interface {lease.mac}")
         taken = self.taken.setdefault(lease.subnet, set())
         if lease.hostname not in taken:
