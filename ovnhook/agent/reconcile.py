@@ -28,6 +28,7 @@ from ovnhook.agent.locks import DomainLocks
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NewerFormat, OvnhookError, Unavailable
+from ovnhook.base.logonce import LogOnce
 from ovnhook.databases import inventory
 from ovnhook.diagnosis.differences import (
     compare,
@@ -112,7 +113,7 @@ class Reconciler:
         self._failures = Failures(time.monotonic)
         self._next_probe = 0.0
         self._hanging: frozenset[UUID] | None = frozenset()
-        self._last_error = ""
+        self._errors = LogOnce(_log, "scan failed")
         self._failed_scans = 0
         self._consistent: dict[str, ConsistentNames] = {}  # DNS records by subnet
         self._claims: set[Claim] = set()  # of this host's ports, as required
@@ -224,13 +225,12 @@ class Reconciler:
             differences = self._differences(Deadline.after(_CHECK_TIMEOUT))
         except OvnhookError as error:
             self._failed_scans += 1
-            if str(error) != self._last_error:  # once: a gateway host may have no libvirt
-                _log.log(logging.getLevelName(error.log_level), "scan failed: %s", error)
-            self._last_error = str(error)
+            self._errors.failed(error)  # a gateway host may have no libvirt
             self._first_seen = {}
             self.problems = (str(error),) if isinstance(error, NoAnswer | NewerFormat) else ()
             return min(_UNREPAIRABLE_INTERVAL, _RESCAN_DELAY * 2.0 ** min(self._failed_scans - 1, 10))
-        self._last_error, self._failed_scans = "", 0
+        self._errors.succeeded()
+        self._failed_scans = 0
         known = self._first_seen
         self._first_seen = {one: known.get(one, read_at) for one in differences}
         self._failures.keep(differences)

@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 from ovnhook import __version__
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import OvnhookError, Unavailable
+from ovnhook.base.errors import Unavailable
+from ovnhook.base.logonce import LogOnce
 from ovnhook.databases.southbound import Report, Southbound
 from ovnhook.databases.vswitch import Vswitch
 from ovnhook.diagnosis.problems import BEAT
@@ -51,7 +52,7 @@ class HostReporter:
         self._published: Report | None = None
         self._next_beat = self._next_check = self._next_measure = 0.0
         self._mtu = 0
-        self._last_error = ""
+        self._errors = LogOnce(_log, "cannot publish host status")
 
     def run(self) -> None:
         """Run the report loop."""
@@ -59,17 +60,8 @@ class HostReporter:
         while not self._stop.wait(wait):
             self._beat()
             wait = random.uniform(0.1, 0.2) * _CHECK_INTERVAL
-            try:
+            with self._errors.survived():
                 wait = self._poll(Deadline.after(_TIMEOUT))
-                self._last_error = ""
-            except OvnhookError as error:
-                if str(error) != self._last_error:  # once per outage
-                    _log.log(logging.getLevelName(error.log_level), "cannot publish host status: %s", error)
-                self._last_error = str(error)
-            except Exception as error:  # the loop must go on
-                if repr(error) != self._last_error:
-                    _log.exception("cannot publish host status: unexpected error")
-                self._last_error = repr(error)
 
     def stop(self) -> None:
         """Stop the loop."""

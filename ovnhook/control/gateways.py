@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, OvnhookError, Unavailable
+from ovnhook.base.logonce import LogOnce
 from ovnhook.control import upgrade
 from ovnhook.control.loop import Loop
 from ovnhook.databases.northbound import Northbound
@@ -41,7 +42,7 @@ class Gateways:
     def __init__(self, northbound: Northbound, southbound: Southbound) -> None:
         self._northbound = northbound
         self._southbound = southbound
-        self._said = ""
+        self._errors = LogOnce(_log, "gateways are left as they are")
         self._conflicts: Counter[str] = Counter()
         self._failed: dict[str, str] = {}
         self._down: dict[str, str] = {}
@@ -79,19 +80,15 @@ class Gateways:
         return self._down != before
 
     def _survive(self, look: Callable[[], None]) -> None:
-        try:
-            look()
-            self._said = ""
-            del self._conflicts[""]
-        except OvnhookError as error:
-            self._conflicts[""] = self._conflicts[""] + 1 if isinstance(error, Conflict) else _CONFLICTS
-            if self._conflicts[""] < _CONFLICTS:
-                return  # most often another control service was faster
-            if str(error) != self._said:  # once, not every second of an outage
-                _log.log(logging.getLevelName(error.log_level), "gateways are left as they are: %s", error)
-            self._said = str(error)
-        except Exception:  # whatever it is, the next look may go well, and nobody else looks
-            _log.exception("gateways are left as they are, for a reason that was not foreseen")
+        """Look; what goes wrong is logged, for the next look may go well, and nobody else looks."""
+        with self._errors.survived():
+            try:
+                look()
+                del self._conflicts[""]
+            except Conflict:
+                self._conflicts[""] += 1
+                if self._conflicts[""] >= _CONFLICTS:
+                    raise  # else, most often, another control service was faster
 
     def _look(self, seen: dict[str, tuple[tuple[str, ...], str]], deadline: Deadline) -> None:
         """Look once. `seen` is what the look before saw, by router: the order, and the host that has the leg.
@@ -134,8 +131,9 @@ class Gateways:
         else:
             del self._conflicts[name]
             self._failed.pop(name, None)
+            self._errors.succeeded(name)
 
     def _fail(self, name: str, words: str, error: str) -> None:
-        if self._failed.get(name) != error:
+        if self._errors.is_new(error, name):
             _log.warning("router %s: its gateways are left as they are: %s", name, words)
         self._failed[name] = error

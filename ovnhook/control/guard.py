@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import OvnhookError
 from ovnhook.control.loop import Loop
 from ovnhook.databases import connections as rows
 from ovnhook.diagnosis.cloudstate import Foreign
@@ -40,8 +39,12 @@ class Remotes:
         self._databases = (northbound, southbound)
         self._files = keyfiles.AuthorityFiles(folder).databases
         self._control = control
-        self._said = ""
-        self.loop = Loop("remotes", self._survive, _PERIOD)
+        self.loop = Loop(
+            "remotes",
+            lambda: self.look(Deadline.after(_PATIENCE)),
+            _PERIOD,
+            "where the databases' servers listen is not known",
+        )
         self.foreign: tuple[Foreign, ...] = ()
         """What was taken out not long ago."""
         self.follows_rows = False
@@ -79,13 +82,3 @@ class Remotes:
             one for one in self.foreign if (one.database, one.what) not in {(two.database, two.what) for two in new}
         ]
         self.foreign = (*kept, *new)[-_MOST:]
-
-    def _survive(self) -> None:
-        try:
-            self.look(Deadline.after(_PATIENCE))
-            self._said = ""
-        except OvnhookError as error:
-            if str(error) != self._said:  # once, not every second of an outage
-                level = logging.getLevelName(error.log_level)
-                _log.log(level, "where the databases' servers listen is not known: %s", error)
-            self._said = str(error)

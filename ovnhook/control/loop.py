@@ -6,6 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+from ovnhook.base.logonce import LogOnce
+
 _log = logging.getLogger(__name__)
 
 _JOIN = 10.0  # seconds that a step has to end when the loop is stopped
@@ -18,16 +20,18 @@ class Loop:
         name: of the thread.
         step: one step, which is bounded in time.
         period: seconds between the end of one step and the begin of the next.
+        failure: what the log says when a step fails, before the reason.
 
     Attributes:
         beat: called after each step.
     """
 
-    def __init__(self, name: str, step: Callable[[], object], period: float) -> None:
+    def __init__(self, name: str, step: Callable[[], object], period: float, failure: str = "") -> None:
         self.name = name
         self.beat: Callable[[], None] = lambda: None
         self._step = step
         self._period = period
+        self._errors = LogOnce(_log, failure or f"{name}: a step failed")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -41,10 +45,12 @@ class Loop:
         if self._thread.is_alive():
             self._thread.join(_JOIN)
 
+    def take_step(self) -> None:
+        """Take a step; whatever goes wrong is logged, for the next one may go well, and nobody else takes it."""
+        with self._errors.survived():
+            self._step()
+
     def _run(self) -> None:
         while not self._stop.wait(self._period):
-            try:
-                self._step()
-            except Exception:  # whatever it is, the next step may go well, and nobody else takes it
-                _log.exception("%s: a step failed for a reason that was not foreseen", self.name)
+            self.take_step()
             self.beat()

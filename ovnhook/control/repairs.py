@@ -8,13 +8,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import Conflict, OvnhookError
+from ovnhook.base.errors import Conflict
+from ovnhook.base.logonce import LogOnce
 from ovnhook.control.loop import Loop
 from ovnhook.databases import integrity
 from ovnhook.databases.defects import Defect, Integrity
 from ovnhook.databases.northbound import Northbound
+from ovnhook.engine import commit
+from ovnhook.engine.commit import Plan
+from ovnhook.resources.kind import Change
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +41,7 @@ class Repairs:
         self._lock = threading.Lock()
         self._seen: frozenset[Defect] = frozenset()
         self._next = 0.0
-        self._said = ""
+        self._errors = LogOnce(_log, "rows of OVN_Northbound are not compared")
         self.loop = Loop("repairs", self._step, _STEP)
 
     def defects(self, deadline: Deadline) -> tuple[Defect, ...]:
@@ -49,24 +54,44 @@ class Repairs:
         if found.repairable:
             self._repair(found, deadline)
 
+    def carry_out(self, plan: Plan, words: str, deadline: Deadline) -> bool:
+        """Commit what is planned, as one transaction; whether there was anything to change.
+
+        Rows that somebody has deleted or changed are repaired first: a change is planned from what subnets and routers
+        are, and can't be carried out on half of their rows.
+
+        Args:
+            plan: reads what there is and says what has to change; called again when that was changed meanwhile.
+            words: what the log says when it is done.
+            deadline: when to give up.
+
+        Raises:
+            OvnhookError: what `plan` raised, or Unavailable.
+        """
+
+        def make() -> Sequence[Change]:
+            self.repair(deadline)
+            return plan()
+
+        return commit.carry_out(self.northbound, make, deadline, words=words)
+
     def _step(self) -> None:
-        """Compare, if it is time to, and repair what differed already a step ago."""
+        """Compare, if it is time to."""
         if not self._seen and time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _PERIOD
-        try:
-            deadline = Deadline.after(_TIMEOUT)
+        with self._errors.survived():
+            self._compare()
+
+    def _compare(self) -> None:
+        """Repair what differed already a step ago."""
+        seen, self._seen = self._seen, frozenset()
+        deadline = Deadline.after(_TIMEOUT)
+        found = self._read(deadline)
+        if seen & {*found.repairable}:
+            self._repair(found, deadline)
             found = self._read(deadline)
-            if self._seen & {*found.repairable}:
-                self._repair(found, deadline)
-                found = self._read(deadline)
-            self._seen = frozenset(found.repairable)
-            self._said = ""
-        except OvnhookError as error:
-            self._seen = frozenset()
-            if str(error) != self._said:  # once, not at each comparison of an outage
-                _log.log(logging.getLevelName(error.log_level), "rows of OVN_Northbound are not compared: %s", error)
-            self._said = str(error)
+        self._seen = frozenset(found.repairable)
 
     def _read(self, deadline: Deadline) -> Integrity:
         with self._lock:

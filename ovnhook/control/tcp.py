@@ -11,6 +11,7 @@ import grpc
 
 from ovnhook.base.config import Config
 from ovnhook.base.errors import InvalidConfig, OvnhookError
+from ovnhook.base.logonce import LogOnce
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class TcpCredentials:
     def __init__(self, config: Config, *, mutual: bool) -> None:
         self._files = {"certificate": config.certificate, "private_key": config.private_key, "ca": config.ca}
         self._stamp: _Stamp = ()
-        self._said = ""
+        self._errors = LogOnce(_log, "the certificates stay those of before")
         self._stamp, loaded = self._load()
         self.credentials = grpc.dynamic_ssl_server_credentials(
             loaded, self._renewed, require_client_authentication=mutual
@@ -44,11 +45,9 @@ class TcpCredentials:
                 return None
             self._stamp, loaded = self._load()
         except InvalidConfig as error:  # perhaps one file is written already and the other not yet
-            if str(error) != self._said:  # once, not for every connection
-                _log.error("the certificates stay those of before: %s", error)
-            self._said = str(error)
+            self._errors.failed(error)
             return None
-        self._said = ""
+        self._errors.succeeded()
         _log.info("certificate %s was renewed", self._files["certificate"])
         return loaded
 

@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import Conflict, InvalidConfig, NotFound, OvnhookError, Unavailable
+from ovnhook.base.errors import InvalidConfig, NotFound, OvnhookError, Unavailable
+from ovnhook.base.logonce import LogOnce
+from ovnhook.base.retry import repeat
 from ovnhook.control import packets
 from ovnhook.control.loop import Loop
 from ovnhook.databases.trust import TrustRow as Row
@@ -63,16 +65,16 @@ class Trust:
         self._ledger = members.verified(self.authority, known)
         self._registered = self._own()
         self._version = ""
-        self._said = ""
+        self._cuts = LogOnce(_log, "connections are not cut")
         self._lock = threading.Lock()
         self.members = Members()
-        self.loop = Loop("trust", self._survive, _PERIOD)
+        self.loop = Loop("trust", self._step, _PERIOD, "who is let in stays as it is")
         self.prober = Loop("packets", self.probe, _PROBE)
 
     def begin(self) -> None:
         """Write the files, and look once."""
         self._write()  # while the database is out of reach it stays as it was
-        self._survive()
+        self.loop.take_step()
 
     def look(self, deadline: Deadline) -> Members:
         """Who is let in now; the files say so afterwards."""
@@ -110,12 +112,7 @@ class Trust:
             NotFound: one of `needs` is not there.
         """
         with self._locked(deadline):
-            while True:
-                try:
-                    self._merge(entries, deadline, gone, needs or {})
-                    return
-                except Conflict:  # others have changed what was decided by
-                    deadline.check("the row of the trusted clients is changed by others all the time")
+            repeat(lambda: self._merge(entries, deadline, gone, needs or {}), deadline)
 
     @contextmanager
     def _locked(self, deadline: Deadline) -> Iterator[None]:
@@ -210,24 +207,17 @@ class Trust:
             try:
                 appctl.cut_connections(socket, Deadline.after(_PATIENCE / 2))
             except OvnhookError as error:
-                if str(error) != self._said:
+                if self._cuts.is_new(str(error)):
                     _log.error("somebody is let in no more, and may be connected still: %s", error)
-                self._said = str(error)
                 return
+        self._cuts.succeeded()
         self._files.cut.unlink()
         _log.info("somebody is let in no more: the databases' connections were cut")
 
-    def _survive(self) -> None:
+    def _step(self) -> None:
         try:
             self.look(Deadline.after(_PATIENCE))
             with self._lock:
                 self._cut()
-            if not self._files.cut.exists():
-                self._said = ""
-        except OvnhookError as error:
-            if str(error) != self._said:  # once, not every second of an outage
-                _log.log(logging.getLevelName(error.log_level), "who is let in stays as it is: %s", error)
-            self._said = str(error)
-        except Exception:  # whatever it is, the next look may go well, and nobody else looks
-            _log.exception("who is let in stays as it is, for a reason that was not foreseen")
-        self.packets.look(time.monotonic())
+        finally:
+            self.packets.look(time.monotonic())

@@ -13,6 +13,7 @@ from netaddr import IPAddress
 
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
+from ovnhook.base.logonce import LogOnce
 from ovnhook.databases import queries
 from ovnhook.databases.queries import Query
 from ovnhook.databases.stored import Stored, lost_ports
@@ -59,7 +60,7 @@ class Northbound:
     def __init__(self, remotes: str) -> None:
         self.database = Database(remotes, "OVN_Northbound")
         self.clustered = len(remotes.split(",")) > 1
-        self._said: set[str] = set()
+        self._broken = LogOnce(_log, "passed over")
 
     def observe(self, domain: UUID, macs: Iterable[str], subnets: Iterable[str], deadline: Deadline) -> Observed:
         """Read what there is of a domain: the registry, what it holds, its ports, and some subnets by name."""
@@ -261,9 +262,7 @@ class Northbound:
             try:
                 yield read(row, *more)
             except BrokenRow as error:
-                if str(error) not in self._said:
-                    _log.error("passed over: %s", error)
-                self._said.add(str(error))
+                self._broken.failed(error, about=str(error))
                 if broken is not None:
                     broken.append(error)
 

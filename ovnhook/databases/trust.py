@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Iterable, Mapping
 
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, NotFound
+from ovnhook.base.retry import repeat
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import as_map, as_set, includes, insert, key, map_of, mutate, require, select, set_keys
 from ovnhook.resources import tables
 from ovnhook.resources.operations import exists
-
-_MAX_BACKOFF = 0.05  # seconds, before a retry after a conflict
 
 
 class TrustRow:
@@ -64,7 +61,8 @@ class TrustRow:
             Conflict: the entries differ from `since`. Nothing was written.
         """
         dropped, needed = list(drop), needs or {}
-        while True:
+
+        def change() -> None:
             present = self.read(deadline)
             if since is not None and present != since:
                 raise Conflict("trusted clients: concurrent change")
@@ -72,12 +70,12 @@ class TrustRow:
                 raise NotFound("trusted clients: a required entry was removed meanwhile")
             if not (put.items() - present.items() or present.keys() & set(dropped)):
                 return
-            try:
-                self._write(present, put, dropped, needed, deadline, whole=since is not None)
-                return
-            except Conflict:
-                deadline.check("trusted clients: too many concurrent changes")
-                time.sleep(random.uniform(0, _MAX_BACKOFF))
+            self._write(present, put, dropped, needed, deadline, whole=since is not None)
+
+        if since is None:
+            repeat(change, deadline)
+        else:  # what differs from it now will do so again
+            change()
 
     def _write(
         self,

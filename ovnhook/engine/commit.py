@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import logging
-import random
-import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import Conflict, Unavailable
+from ovnhook.base.errors import Conflict
+from ovnhook.base.retry import repeat
 from ovnhook.databases.northbound import Northbound
 from ovnhook.resources.kind import Change
 
 _log = logging.getLogger(__name__)
 
-_PAUSE = 0.02  # seconds, the mean pause between two tries
 _OUTAGE_TRIES = 5
-
-T = TypeVar("T")
 
 Plan = Callable[[], Sequence[Change]]
 """Reads what there is and says what has to change."""
@@ -41,7 +36,7 @@ def carry_out(
         deadline: when to give up.
         words: what the log says when it is done, in place of what is said of each change.
         unblock: called with changes that were in conflict; those to commit in their place, or the same ones.
-        outage_tries: as of `repeat`.
+        outage_tries: as of `ovnhook.base.retry.repeat`.
 
     Raises:
         OvnhookError: what `plan` or `unblock` raised, or Unavailable.
@@ -66,27 +61,3 @@ def carry_out(
 def tries(northbound: Northbound) -> int:
     """How often something is tried while the database is out of reach: a cluster comes back by itself."""
     return _OUTAGE_TRIES if northbound.clustered else 1
-
-
-def repeat(action: Callable[[], T], deadline: Deadline, *, outage_tries: int = 1) -> T:
-    """Do something again while somebody else is faster, until the deadline, with a random pause in between.
-
-    Args:
-        action: what is done.
-        deadline: when to give up.
-        outage_tries: how often it is tried when the database is out of reach: a cluster comes back by itself.
-
-    Raises:
-        Unavailable: time is over, or the database stayed out of reach.
-    """
-    outages = 0
-    while True:
-        try:
-            return action()
-        except Unavailable as error:
-            if not isinstance(error, Conflict):
-                outages += 1
-            pause = random.uniform(0, 2 * _PAUSE) * (1 + 5 * outages)
-            if outages >= outage_tries or deadline.remaining <= pause:
-                raise
-            time.sleep(pause)

@@ -22,7 +22,8 @@ from ovnhook import __version__
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import AlreadyExists, Conflict, InvalidRequest, NotFound, OvnhookError, Unavailable
+from ovnhook.base.errors import AlreadyExists, InvalidRequest, NotFound, OvnhookError, Unavailable
+from ovnhook.base.retry import repeat
 from ovnhook.ovsdb import snapshot, tls
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
@@ -168,16 +169,17 @@ def _restore_database(backup: Backup, config: Config) -> Step:
         nonlocal written
         deadline = Deadline.after(_TIMEOUT)
         database = Database(config.northbound, NORTHBOUND)
-        while not written:
+
+        def restore() -> None:
             now = snapshot.parse(_read(config))
             change = snapshot.difference(backup.northbound, now)
-            try:
-                database.transact(snapshot.operations(change, now), deadline)
-                written = True
-            except Conflict:
-                deadline.check("northbound database: too many concurrent changes")
-            finally:
-                database.close()
+            database.transact(snapshot.operations(change, now), deadline)
+
+        try:
+            repeat(restore, deadline)  # hosts create and delete ports meanwhile
+            written = True
+        finally:
+            database.close()
 
     now = snapshot.parse(_read(config))
     change = snapshot.difference(backup.northbound, now)

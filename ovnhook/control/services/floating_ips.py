@@ -11,7 +11,6 @@ from ovnhook.api.v1 import floating_ips_pb2 as api
 from ovnhook.api.v1 import floating_ips_pb2_grpc
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NotFound
-from ovnhook.control.changes import carry_out
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
@@ -69,7 +68,7 @@ class FloatingIps(Service):
             leases, ports = self._northbound.leases(deadline), self._northbound.ports(deadline)
             return complete(floating_ip_rules.create(request.address, request.target, leases, ports, cloud), cloud)
 
-        carry_out(self._repairs, plan, f"floating IP {request.address} is created for {request.target}", deadline)
+        self._repairs.carry_out(plan, f"floating IP {request.address} is created for {request.target}", deadline)
         for one in self._northbound.cloud(deadline).of(FloatingIp):
             if str(one.address) == request.address:
                 return message(one)
@@ -94,7 +93,7 @@ class FloatingIps(Service):
             cloud = self._northbound.cloud(deadline)
             return complete(floating_ip_rules.delete(request.address, cloud), cloud)
 
-        carry_out(self._repairs, plan, f"floating IP {request.address} is deleted", deadline)
+        self._repairs.carry_out(plan, f"floating IP {request.address} is deleted", deadline)
         return api.DeleteFloatingIpResponse()
 
 

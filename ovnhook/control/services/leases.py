@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Self
 
@@ -20,16 +19,15 @@ from ovnhook.control.service import Dependencies, Service
 from ovnhook.control.view import Parts
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import plan
-from ovnhook.engine.commit import repeat
+from ovnhook.engine.commit import carry_out
 from ovnhook.resources import naming
 from ovnhook.resources.ip import is_ip
+from ovnhook.resources.kind import Change
 from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.subnet.rules import find
 from ovnhook.resources.subnet.values import Subnet
-
-_log = logging.getLogger(__name__)
 
 _LISTED = 10  # addresses that a refusal lists
 
@@ -85,20 +83,20 @@ class Leases(Service):
 
     def ReleaseLease(self, request: api.ReleaseLeaseRequest, deadline: Deadline) -> api.ReleaseLeaseResponse:
         """Give one back."""
+        released = api.Lease()
 
-        def release() -> Lease:
+        def release() -> tuple[Change, ...]:
+            nonlocal released
             if is_ip(request.address):
                 lease = self._lease(IPAddress(request.address), request.subnet, deadline)
             else:
                 lease = self._named(request.address, request.subnet, deadline)
+            released = message(lease, in_use=False)
             observed = self._northbound.observe_held(lease.domain, [lease.mac], deadline)
-            changes = plan.give_back(lease, observed)
-            self._northbound.commit(changes, deadline)
-            for words in filter(None, map(str, changes)):
-                _log.info("%s", words)
-            return lease
+            return plan.give_back(lease, observed)
 
-        return api.ReleaseLeaseResponse(lease=message(repeat(release, deadline), in_use=False))
+        carry_out(self._northbound, release, deadline)
+        return api.ReleaseLeaseResponse(lease=released)
 
     def _lease(self, address: IPAddress, name: str, deadline: Deadline) -> Lease:
         """The lease of an address, in the subnet of that name or the one that has the address."""

@@ -16,7 +16,6 @@ from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, Unavailable
 from ovnhook.base.text import quoted
-from ovnhook.control.changes import carry_out
 from ovnhook.control.cuts import refuse_cuts
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
@@ -99,7 +98,7 @@ class Routers(Service):
             cloud = self._northbound.cloud(deadline)
             return complete(router_rules.create(wanted, uuid4(), cloud, name_is_foreign=foreign), cloud)
 
-        if carry_out(self._repairs, plan, f"router {asked.name} is made", deadline):
+        if self._repairs.carry_out(plan, f"router {asked.name} is made", deadline):
             self._on_change(deadline.half(_PATIENCE))
         return self._get(asked.name, deadline)
 
@@ -131,7 +130,7 @@ class Routers(Service):
             return planned
 
         words = f"router {asked.name} has another way outside: {', '.join(paths)}"
-        if carry_out(self._repairs, plan, words, deadline):
+        if self._repairs.carry_out(plan, words, deadline):
             self._on_change(deadline.half(_PATIENCE))
         return self._get(asked.name, deadline)
 
@@ -142,7 +141,7 @@ class Routers(Service):
             cloud = self._northbound.cloud(deadline)
             return complete(router_rules.delete(request.name, cloud), cloud)
 
-        carry_out(self._repairs, plan, f"router {request.name} is deleted", deadline)
+        self._repairs.carry_out(plan, f"router {request.name} is deleted", deadline)
         return api.DeleteRouterResponse()
 
     def MoveGateway(self, request: api.MoveGatewayRequest, deadline: Deadline) -> api.Router:
@@ -157,7 +156,7 @@ class Routers(Service):
 
         if plan():
             self._await_flows(request.host, deadline)
-        carry_out(self._repairs, plan, f"router {request.name}: its gateway is to be {request.host}", deadline)
+        self._repairs.carry_out(plan, f"router {request.name}: its gateway is to be {request.host}", deadline)
         self._await_taken(request.name, request.host, deadline)
         return self._messages([network], deadline)[0]
 

@@ -15,7 +15,6 @@ from ovnhook.api.v1 import subnets_pb2_grpc
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, Unavailable
-from ovnhook.control.changes import carry_out
 from ovnhook.control.cuts import refuse_cuts
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
@@ -116,7 +115,7 @@ class Subnets(Service):
             foreign = self._northbound.is_foreign_switch(wanted.name, deadline)
             return complete(subnet_rules.create(wanted, carried, cloud, name_is_foreign=foreign), cloud)
 
-        if carry_out(self._repairs, plan, f"subnet {wanted.name} ({wanted.cidr}) is made", deadline):
+        if self._repairs.carry_out(plan, f"subnet {wanted.name} ({wanted.cidr}) is made", deadline):
             ids = self._network_ids(deadline, logical_switch=str(made.uuid))
             return message(made, 0, ids.get(made.uuid, 0))
         return self._get(wanted.name, deadline)
@@ -164,7 +163,7 @@ class Subnets(Service):
                 refuse_cuts(planned, cloud, self._northbound, self._southbound, deadline)
             return planned
 
-        carry_out(self._repairs, plan, f"subnet {asked.name} has other settings: {', '.join(paths)}", deadline)
+        self._repairs.carry_out(plan, f"subnet {asked.name} has other settings: {', '.join(paths)}", deadline)
         return self._get(asked.name, deadline)
 
     def DeleteSubnet(self, request: api.DeleteSubnetRequest, deadline: Deadline) -> api.DeleteSubnetResponse:
@@ -177,7 +176,7 @@ class Subnets(Service):
             ports = [] if leases else self._northbound.port_names(gone.name, deadline)
             return complete(subnet_rules.delete(gone, cloud, leases, ports), cloud)
 
-        carry_out(self._repairs, plan, f"subnet {request.name} is deleted", deadline)
+        self._repairs.carry_out(plan, f"subnet {request.name} is deleted", deadline)
         return api.DeleteSubnetResponse()
 
     def _get(self, name: str, deadline: Deadline) -> api.Subnet:

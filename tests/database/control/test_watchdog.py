@@ -87,7 +87,7 @@ def test_a_step_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     loop.start()
     wait_for(lambda: len(beats) > 1)
     loop.stop()
-    assert "failing: a step failed for a reason that was not foreseen" in caplog.text
+    assert "failing: a step failed: unexpected error" in caplog.text
 
 
 def test_certificates_that_are_no_clients(service: ControlServer) -> None:

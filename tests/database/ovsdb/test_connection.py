@@ -18,7 +18,7 @@ import pytest
 from lab.waiting import HANG
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, OvnhookError, Unavailable
-from ovnhook.engine.commit import repeat
+from ovnhook.base.retry import repeat
 from ovnhook.ovsdb.connection import ConstraintViolation, Database, is_address
 from ovnhook.ovsdb.operation import Operation, insert, key, mutate, ref, require, update
 from ovnhook.ovsdb.operation import select as read
