@@ -1,1 +1,1 @@
-"""Benchmarks: what is measured and what it is compared to are run in turn."""
+"""Benchmarks, with their baselines measured in turn."""

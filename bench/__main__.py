@@ -1,4 +1,4 @@
-"""``make bench``: the table of all measurements; with names of subjects, of theirs."""
+"""``make bench``: run the benchmarks of all, or of named, subjects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SUBJECTS: Mapping[str, Callable[[], Iterator[Measurement]]] = {
 
 
 def main(names: Sequence[str]) -> int:
-    """Measure, print each row when it is there, and keep them; the number of subjects that failed."""
+    """Measure, print and store rows; return the number of failed subjects."""
     unknown = [name for name in names if name not in SUBJECTS]
     if unknown:
         sys.exit(f"error: no subject {unknown[0]} (there are: {', '.join(SUBJECTS)})")

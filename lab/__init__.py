@@ -1,4 +1,4 @@
-"""A cloud on one machine: a control host, hypervisors and an outside world in network and mount namespaces.
+"""A cloud on one machine: a control host, hypervisors and an external host in network and mount namespaces.
 
 Used by the demo, the tests, the benchmarks and by hand (``lab/lab --help``).
 """

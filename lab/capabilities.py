@@ -1,4 +1,4 @@
-"""What libvirt finds out about QEMU, kept between labs: finding it out takes seconds on a machine without KVM."""
+"""Cache of libvirt's QEMU capabilities between labs: probing takes seconds without KVM."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ PROGRAMS = (Path("/usr/sbin/libvirtd"), Path("/usr/bin/qemu-system-x86_64"))
 
 
 def share(hosts: Iterable[LabHost]) -> None:
-    """Give the hosts what is known; let the first find it out where nothing is.
+    """Copy the cache to the hosts; without a cache the first host probes.
 
-    That it still holds is libvirt's to check.
+    libvirt itself checks that it is valid.
     """
     known = _folder()
     for host in hosts:
@@ -34,7 +34,7 @@ def share(hosts: Iterable[LabHost]) -> None:
 
 
 def _folder() -> Path:
-    """The folder for just these versions of the programs and the kernel."""
+    """The cache folder for these versions of programs and kernel."""
     parts = [os.uname().release, *(f"{path} {path.stat().st_mtime_ns}" for path in PROGRAMS)]
     return state.CACHE / f"capabilities-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
 

@@ -75,7 +75,7 @@ def start(host: LabHost, *, southbound: str, tunnel: str, encapsulation: str, ga
 
 
 def wait_registered(control: LabHost, name: str) -> None:
-    """Wait until the southbound database knows the chassis."""
+    """Wait until the chassis is registered in the southbound database."""
     control.run(["ovn-sbctl", "wait-until", "Chassis", name])
 
 
@@ -107,7 +107,7 @@ def _configuration(name: str, southbound: str, tunnel: str, encapsulation: str, 
 
 
 def _configured(daemon: Daemon) -> bool:
-    """Whether this ovs-vswitchd has carried out its configuration: it answers for a change made just now."""
+    """Return whether ovs-vswitchd has applied its configuration: it acknowledges a change."""
     mark = f"external_ids:lab-vswitchd={daemon.pid}"
     done = daemon.host.run(["ovs-vsctl", f"--timeout={HANG:.0f}", "set", "Open_vSwitch", ".", mark], check=False)
     return done.returncode == 0

@@ -15,14 +15,14 @@ from lab.errors import CommandError, LabError
 
 EXAMPLES = """\
 examples:
-  lab up                              a control host, hv1, hv2 and an outside world
-  lab list                            what runs, and where the logs are
+  lab up                              a control host, hv1, hv2 and an external host
+  lab list                            hosts, daemons, guests, logs
   lab run hv1 virsh list              a command on a host
   lab run control ovn-nbctl show
   lab run hv1                         a shell on a host
   lab console web1                    a guest's console (Ctrl-] leaves)
   lab guest web1 ping -c 3 10.0.0.1   a command in a guest
-  lab daemon hv1 agent kill           what a crash would do
+  lab daemon hv1 agent kill           simulate a crash
   lab logs hv1 agent
   lab add-hypervisor                  hv3
   lab down
@@ -51,37 +51,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lab",
-        description="A cloud on one machine: a control host, hypervisors and an outside world, in namespaces.",
+        description="A cloud on one machine: a control host, hypervisors and an external host, in namespaces.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--prefix", default="ovnhook", help="the lab's name: small letters and digits (ovnhook)")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    up = verbs.add_parser("up", help="bring a lab up")
+    up = verbs.add_parser("up", help="create a lab")
     up.add_argument("--hypervisors", type=int, default=2, metavar="N", help="how many (2)")
-    up.add_argument("--gateway", action="append", metavar="HOST", help="a host with a leg outside (control)")
+    up.add_argument("--gateway", action="append", metavar="HOST", help="a host with an external uplink (control)")
     up.add_argument("--encapsulation", choices=("geneve", "vxlan"), default="geneve")
     up.add_argument("--python-path", action="append", default=[], metavar="FOLDER", help="packages before Debian's")
     up.add_argument("--no-services", action="store_true", help="neither agents nor the control service")
     up.add_argument("--no-hook", action="store_true", help="no libvirt hook")
     up.set_defaults(run=_up)
 
-    verbs.add_parser("demo", help="bring a lab up and show what ovnhook does in it").set_defaults(run=_demo)
-    verbs.add_parser("down", help="take it away").set_defaults(run=_down)
-    verbs.add_parser("list", help="hosts, daemons, guests, logs").set_defaults(run=_list)
-    verbs.add_parser("add-hypervisor", help="one hypervisor more").set_defaults(run=_add)
+    verbs.add_parser("demo", help="create a lab and demonstrate ovnhook in it").set_defaults(run=_demo)
+    verbs.add_parser("down", help="remove the lab").set_defaults(run=_down)
+    verbs.add_parser("list", help="list hosts, daemons, guests, logs").set_defaults(run=_list)
+    verbs.add_parser("add-hypervisor", help="add a hypervisor").set_defaults(run=_add)
 
-    run = verbs.add_parser("run", help="a command, or a shell, on a host")
+    run = verbs.add_parser("run", help="run a command, or a shell, on a host")
     run.add_argument("host")
     run.add_argument("command", nargs=argparse.REMAINDER)
     run.set_defaults(run=_run)
 
-    attach = verbs.add_parser("console", help="a guest's console")
+    attach = verbs.add_parser("console", help="attach to a guest's console")
     attach.add_argument("guest")
     attach.set_defaults(run=_console)
 
-    guest = verbs.add_parser("guest", help="a command in a guest")
+    guest = verbs.add_parser("guest", help="run a command in a guest")
     guest.add_argument("guest")
     guest.add_argument("command", nargs=argparse.REMAINDER)
     guest.set_defaults(run=_guest)
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     daemon.add_argument("verb", choices=("start", "stop", "kill", "pause", "resume", "restart"))
     daemon.set_defaults(run=_daemon)
 
-    logs = verbs.add_parser("logs", help="the ends of the logs")
+    logs = verbs.add_parser("logs", help="show the last lines of the logs")
     logs.add_argument("host", nargs="?")
     logs.add_argument("daemon", nargs="?")
     logs.add_argument("--tail", type=int, default=40, metavar="N", help="lines of each (40)")
@@ -113,7 +113,7 @@ def _up(given: argparse.Namespace) -> None:
     try:
         cloud.up(services=not given.no_services)
     except LabError:
-        print(f"what there is stays for a look (lab logs; lab down): {cloud.folder}", file=sys.stderr)
+        print(f"the partial lab is kept for inspection (lab logs; lab down): {cloud.folder}", file=sys.stderr)
         raise
     print(f"lab {given.prefix} is up ({time.monotonic() - began:.1f} s): {', '.join(cloud.hosts)}")
 

@@ -1,4 +1,4 @@
-"""The whole cloud: up, down, and found again by its prefix."""
+"""The lab's cloud: created, removed, and loaded by its prefix."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OUTSIDE_INDEX = 254
 
 @dataclass
 class Plan:
-    """What a lab consists of; kept in its state folder, so that any process can find it again."""
+    """Configuration of a lab, stored in its state folder for other processes."""
 
     trees: dict[str, str] = field(default_factory=dict)
     hypervisors: list[str] = field(default_factory=lambda: ["hv1", "hv2"])
@@ -99,7 +99,7 @@ class LabCloud:
     ) -> None:
         self.down()
 
-    # -- what there is
+    # -- hosts and guests
 
     @property
     def control(self) -> LabHost:
@@ -108,7 +108,7 @@ class LabCloud:
 
     @property
     def outside(self) -> LabHost:
-        """The world outside: 203.0.113.254 on the external network."""
+        """The external host: 203.0.113.254 on the external network."""
         return self.hosts[OUTSIDE]
 
     @property
@@ -118,12 +118,12 @@ class LabCloud:
 
     @property
     def northbound(self) -> str:
-        """Where the northbound database is for the other hosts."""
+        """Remote of the northbound database, for the other hosts."""
         return f"tcp:{address(MANAGEMENT, self.index(CONTROL))}:{central.NORTHBOUND}"
 
     @property
     def southbound(self) -> str:
-        """Where the southbound database is for the other hosts."""
+        """Remote of the southbound database, for the other hosts."""
         return f"tcp:{address(MANAGEMENT, self.index(CONTROL))}:{central.SOUTHBOUND}"
 
     def host(self, name: str) -> LabHost:
@@ -145,11 +145,11 @@ class LabCloud:
         return Path(self.plan.trees.get(name, REPO))
 
     def management_address(self, name: str) -> str:
-        """The address of a host that carries NB, SB and libvirt."""
+        """A host's address on the management network."""
         return str(address(MANAGEMENT, self.index(name)))
 
     def tunnel_address(self, name: str) -> str:
-        """The address of a host that carries the tunnels."""
+        """A host's tunnel endpoint address."""
         return str(address(UNDERLAY, self.index(name)))
 
     def addresses(self, name: str) -> list[str]:
@@ -160,7 +160,7 @@ class LabCloud:
 
     @property
     def outside_address(self) -> str:
-        """The address of the world outside."""
+        """The address of the external host."""
         return str(address(EXTERNAL, OUTSIDE_INDEX))
 
     def guest(self, name: str, host: str | None = None) -> Guest:
@@ -181,7 +181,7 @@ class LabCloud:
         return f"qemu+unix:///system?socket={hypervisor.socket(self.host(name))}"
 
     def migrate_argv(self, domain: str, target: str, *more: str) -> list[str]:
-        """The command that moves a running domain to another hypervisor; run it on the one where it is."""
+        """The command that migrates a running domain to another hypervisor; run it on the source."""
         folder = self.folder / "migrate"
         folder.mkdir(exist_ok=True)
         uri = f"unix://{folder}/{domain[:20]}-{time.monotonic_ns() % 10**9}.sock"
@@ -191,7 +191,7 @@ class LabCloud:
     # -- up and down
 
     def up(self, services: bool = True) -> LabCloud:
-        """Bring all of it up; ``services=False`` leaves agents and the control service out."""
+        """Create and start everything; with ``services=False`` without agents and control service."""
         try:
             self.folder.mkdir(parents=True)
         except FileExistsError:
@@ -217,7 +217,7 @@ class LabCloud:
         return self
 
     def start_services(self, hosts: Iterable[LabHost] | None = None) -> None:
-        """Start the control service and the agents where they do not run."""
+        """Start the control service and the agents, unless running."""
         self.plan.services = True
         self._save()
         for host in self.hosts.values() if hosts is None else hosts:
@@ -226,7 +226,7 @@ class LabCloud:
                     host.daemons[name].start()
 
     def add_hypervisor(self) -> LabHost:
-        """One hypervisor more."""
+        """Add a hypervisor."""
         numbers = [int(name.removeprefix("hv")) for name in self.plan.hypervisors]
         name = f"hv{max(numbers, default=0) + 1}"
         self.plan.hypervisors.append(name)
@@ -243,7 +243,7 @@ class LabCloud:
         return host
 
     def down(self) -> None:
-        """Take all of it away, whatever state it is in; nothing happens when nothing is there."""
+        """Remove everything, in whatever state it is. Idempotent."""
         if not self.folder.exists():
             return
         there = LabCloud.load(self.prefix) if self._saved.exists() else self
@@ -259,7 +259,7 @@ class LabCloud:
         state.forget_mount_points()
 
     def logs(self, tail: int = 40, hosts: Iterable[LabHost] | None = None) -> str:
-        """The ends of all logs that say more than that all is well, for a test that failed."""
+        """The last lines of all logs with warnings or errors, for a failed test."""
         parts = []
         for host in self.hosts.values() if hosts is None else hosts:
             for path in sorted([*host.logs.glob("*.log"), *Guest.logs(host)]):
@@ -337,7 +337,7 @@ class LabCloud:
         chassis.wait_registered(self.control, host.name)
 
     def _meet(self, hosts: Iterable[LabHost]) -> None:
-        """Let each pair of chassis see each other on the underlay, so that no first packet waits for ARP."""
+        """Resolve ARP between all pairs of chassis on the underlay, so that no first packet waits for it."""
         everyone = [host for host in self.hosts.values() if host.name != OUTSIDE]
         pairs = [(one, other) for one in hosts for other in everyone if one is not other]
 
@@ -355,7 +355,7 @@ class LabCloud:
 
 
 def _end_everything(places: list[tuple[str, int]], known: list[Process]) -> None:
-    """End all that runs in the namespaces, and the known processes; again, for those that were just being started."""
+    """End all processes in the namespaces, and the known ones; repeat for processes that were just starting."""
     left: list[Process] = []
     for _ in range(5):
         found = set(inside(places)) | {process for process in known if process.alive}

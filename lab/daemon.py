@@ -61,12 +61,12 @@ class Daemon:
 
     @property
     def running(self) -> bool:
-        """Whether it runs; a paused daemon does."""
+        """Return whether it is running; a paused daemon is."""
         return self._running() is not None
 
     @property
     def state(self) -> str:
-        """In a word: running, paused, stopped (by stop or never started) or died."""
+        """State: running, paused, stopped (by stop, or never started) or died."""
         process = self.process
         if process is None:
             return "stopped"
@@ -77,7 +77,7 @@ class Daemon:
         return "paused" if letter == "T" else "running"
 
     def start(self, environment: Mapping[str, str] | None = None) -> Daemon:
-        """Start it and wait until it is ready; nothing happens when it runs already."""
+        """Start it and wait until it is ready. Idempotent."""
         if self.running:
             return self
         if environment is not None:
@@ -97,22 +97,22 @@ class Daemon:
         if ready is None:
             return
 
-        def look() -> bool:
+        def poll() -> bool:
             if not self.running:
                 raise LabError(f"{self.host.name}: {self.name} ended before it was ready\n{self.tail()}")
             return ready(self)
 
-        until(look, self.timeout, f"{self.name} on {self.host.name}", self.tail)
+        until(poll, self.timeout, f"{self.name} on {self.host.name}", self.tail)
 
     def stop(self) -> None:
-        """Ask it to end; after the grace period make it end. A paused one ends too."""
+        """Terminate it; after the grace period kill it. Also ends a paused one."""
         process = self._running()
         if process is not None:
             process.end(self.grace)
         (self.host.pids / self.name).unlink(missing_ok=True)
 
     def kill(self) -> None:
-        """End it as a crash does, with SIGKILL, and wait until it is gone."""
+        """Kill it with SIGKILL, like a crash, and wait until it has exited."""
         process = self._running()
         if process is None:
             return
@@ -120,12 +120,12 @@ class Daemon:
         until(lambda: not self.running, HANG, f"the end of {self.name} on {self.host.name}")
 
     def pause(self) -> None:
-        """Stop it with SIGSTOP: it is there and does not answer."""
+        """Stop it with SIGSTOP: it runs, but does not respond."""
         self._signal(signal.SIGSTOP)
         until(lambda: self.state == "paused", HANG, f"{self.name} on {self.host.name} to be paused")
 
     def resume(self) -> None:
-        """Let a paused one go on."""
+        """Resume a paused one."""
         self._signal(signal.SIGCONT)
 
     def reload(self) -> None:

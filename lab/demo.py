@@ -1,4 +1,4 @@
-"""The demo: what ovnhook does, step by step, each with the command that was typed and the proof that it holds."""
+"""The demo: the features of ovnhook step by step, each with its commands and a check."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ WIDTH = 96
 
 
 def show(cloud: LabCloud) -> None:
-    """Bring the cloud up and go through all steps; the cloud stays up.
+    """Create the cloud and show all steps; the cloud stays up.
 
     Raises:
-        LabError: something did not hold.
+        LabError: a check failed.
     """
     say(f"Building a cloud on this machine: lab '{cloud.prefix}', a minute the first time, seconds later.")
     cloud.up()
@@ -37,7 +37,7 @@ def show(cloud: LabCloud) -> None:
 def first_network(cloud: LabCloud) -> None:
     """A subnet, and two guests on it, on two hosts."""
     hv1, hv2 = cloud.hypervisors
-    step("A subnet", "On the control host. It is the default one: domains that ask for nothing go there.")
+    step("A subnet", "On the control host. It is the default subnet, for domains that name none.")
     typed(cloud.control, "ovnhook subnet create blue 10.1.0.0/24 --default --range 10.1.0.10-10.1.0.99")
     typed(cloud.control, "ovnhook subnet list")
 
@@ -78,7 +78,7 @@ def first_network(cloud: LabCloud) -> None:
 
 
 def ends_and_beginnings(cloud: LabCloud) -> None:
-    """What goes with a domain that stops, and what stays."""
+    """Stop and start: the port is deleted, the lease is kept."""
     hv1, web1 = cloud.host("hv1"), cloud.guest("web1")
     address1 = web1.wait_address()
     step("virsh destroy", "The port is gone from OVN, the tap from the bridge. The lease stays: web1 is still defined.")
@@ -93,12 +93,12 @@ def ends_and_beginnings(cloud: LabCloud) -> None:
 
 
 def the_outside(cloud: LabCloud) -> None:
-    """A way out, an address outside that leads to a guest, and a subnet that others are kept from."""
+    """External connectivity, a floating IP, and an isolated subnet."""
     hv2, web1 = cloud.host("hv2"), cloud.guest("web1")
     step(
-        "A way to the outside",
-        "Subnets are on the router called gateway. It is given an address of the network outside; the host control, "
-        "which says that it can, takes its traffic there. Guests go out with that address.",
+        "External connectivity",
+        "Subnets are on the router called gateway. It gets an external address; the host control, which is enabled as "
+        "a gateway, forwards its traffic. Guests go out with that address (SNAT).",
     )
     typed(
         cloud.control,
@@ -106,7 +106,7 @@ def the_outside(cloud: LabCloud) -> None:
     )
     eventually("web1 reaches the outside", lambda: web1.ping("203.0.113.254").lost == 0)
 
-    step("A floating IP", "It leads from outside to web1, and stays with it over stop and start.")
+    step("A floating IP", "1:1 NAT to web1. It stays with web1 over stop and start.")
     typed(cloud.control, "ovnhook floating-ip create 203.0.113.20 web1")
     eventually(
         "the outside reaches web1 at 203.0.113.20",
@@ -115,7 +115,7 @@ def the_outside(cloud: LabCloud) -> None:
         ),
     )
 
-    step("An isolated subnet", "Its guests reach the outside, and no other subnet; no other subnet reaches them.")
+    step("An isolated subnet", "Its guests reach the outside, but no other subnet, and no other subnet reaches them.")
     typed(cloud.control, "ovnhook subnet create secret 10.9.0.0/24 --isolated")
     define(hv2, "vault", METADATA.format("subnet='secret'"))
     typed(hv2, "virsh start vault")
@@ -126,36 +126,34 @@ def the_outside(cloud: LabCloud) -> None:
 
 
 def when_something_is_wrong(cloud: LabCloud) -> None:
-    """Wrong metadata, and an agent that is dead."""
+    """Invalid metadata, a stopped agent, a hanging daemon."""
     hv1, hv2 = cloud.hypervisors
     address2 = cloud.guest("web2").wait_address()
     step(
-        "A wrong configuration",
-        "web3's metadata asks for the address that web2 has. The start fails at once, and says why.",
+        "An invalid configuration",
+        "web3's metadata requests the address of web2. The start fails at once, with the reason.",
     )
     define(hv1, "web3", METADATA.format(f"address='{address2}'"))
     typed(hv1, "virsh start web3", fails=True)
-    say("Nothing of it is left behind. With an address that is free it starts:")
+    say("Nothing is left behind. With a free address it starts:")
     hv1.run(["virsh", "undefine", "web3"])
     define(hv1, "web3", METADATA.format("address='10.1.0.200' hostname='three'"))
     typed(hv1, "virsh start web3")
-    prove("web3 has what it asked for", lambda: Guest(hv1, "web3").wait_address() == "10.1.0.200")
+    prove("web3 has the requested address", lambda: Guest(hv1, "web3").wait_address() == "10.1.0.200")
 
-    step("The agent is only for speed", "It is killed; a domain starts all the same, the hook does the work itself.")
+    step("Without the agent", "It is killed; a domain starts all the same: the hook does the work itself.")
     hv2.daemon("agent").kill()
     define(hv2, "web4")
     typed(hv2, "virsh start web4")
     prove("web4 has its address", lambda: bool(Guest(hv2, "web4").wait_address()))
     hv2.daemon("agent").start()
 
-    step("undefine", "web4 ends, and with it its lease.")
+    step("undefine", "web4 is undefined, and its lease released.")
     typed(hv2, "virsh destroy web4")
     typed(hv2, "virsh undefine web4")
     eventually("web4's lease is gone", lambda: "web4" not in cloud.control.run(["ovnhook", "lease", "list"]).stdout)
 
-    step(
-        "What is wrong, in one screen", "ovn-controller on hv2 hangs. All are asked for a sign of life; hv2 gives none."
-    )
+    step("Health of the cloud", "ovn-controller on hv2 hangs. Each host is checked; hv2 does not answer.")
     hv2.daemon("ovn-controller").pause()
     typed(cloud.control, "ovnhook status", fails=True)
     hv2.daemon("ovn-controller").resume()
@@ -164,23 +162,23 @@ def when_something_is_wrong(cloud: LabCloud) -> None:
 
 
 def say(words: str) -> None:
-    """Words for the person who watches."""
+    """Print a paragraph."""
     print(textwrap.fill(words, WIDTH), flush=True)
 
 
 def step(title: str, words: str) -> None:
-    """The head of a step."""
+    """Print the heading of a step."""
     print(f"\n{bold(title)}")
     say(words)
 
 
 def bold(words: str) -> str:
-    """Words that stand out, on a terminal."""
+    """A heading, bold on a terminal."""
     return f"\033[1m── {words} {'─' * (WIDTH - len(words) - 4)}\033[0m" if sys.stdout.isatty() else f"── {words}"
 
 
 def typed(host: LabHost, command: str, *, fails: bool = False) -> None:
-    """Run a command on a host and show both it and what it says."""
+    """Run a command on a host and print it with its output."""
     print(f"\n{host.name}# {command}", flush=True)
     done = host.run(["/bin/sh", "-c", command], check=False)
     print(textwrap.indent((done.stdout + done.stderr).strip(), "  "), flush=True)
@@ -189,20 +187,20 @@ def typed(host: LabHost, command: str, *, fails: bool = False) -> None:
 
 
 def inside(guest: Guest, command: str) -> None:
-    """Run a command in a guest and show both it and what it says."""
+    """Run a command in a guest and print it with its output."""
     print(f"\n{guest.name}$ {command}", flush=True)
     print(textwrap.indent(guest.console(command).strip(), "  "), flush=True)
 
 
 def prove(what: str, holds: Callable[[], bool]) -> None:
-    """Show that something holds, or end the demo."""
+    """Check a condition and print it, or fail."""
     if not holds():
-        raise LabError(f"it does not hold that {what}")
+        raise LabError(f"check failed: {what}")
     print(f"  ✓ {what}", flush=True)
 
 
 def eventually(what: str, holds: Callable[[], bool]) -> None:
-    """The same for what takes a moment."""
+    """Check a condition that takes some time."""
     held = until(holds, HANG, what)
     prove(what, lambda: held)
 
@@ -215,14 +213,14 @@ def define(host: LabHost, name: str, metadata: str = "") -> None:
 
 
 def log_of(host: LabHost, domain: str) -> None:
-    """What the agent's log says of a domain."""
+    """Print a domain's lines of the agent's log."""
     print(f"\n{host.name}# journalctl -u ovnhook-agent    (in the lab: {host.daemon('agent').log})")
     lines = [line for line in host.daemon("agent").log.read_text(encoding="utf-8").splitlines() if domain in line]
     print(textwrap.indent("\n".join(lines), "  "), flush=True)
 
 
 def picture(cloud: LabCloud) -> str:
-    """What runs where."""
+    """Diagram of the hosts."""
     return textwrap.dedent(
         f"""
           control {cloud.management_address("control"):<15} NB, SB, northd, ovnhook-control; gateway to the outside
@@ -235,14 +233,14 @@ def picture(cloud: LabCloud) -> str:
 
 
 def ending(cloud: LabCloud) -> str:
-    """What is left running, and what to try."""
+    """Running guests and suggestions."""
     lab = shlex.join(["lab/lab", *(() if cloud.prefix == "ovnhook" else ("--prefix", cloud.prefix))])
     running = "\n".join(
         f"  {guest.host.name:<8} {guest.name:<6} {guest.wait_address()}" for guest in cloud.guests() if guest.running
     )
     down = "make lab-down" + ("" if cloud.prefix == "ovnhook" else f" PREFIX={cloud.prefix}")
     return f"""
-{bold("It is all yours")}
+{bold("The lab stays up")}
 {picture(cloud)}
 {running}
 

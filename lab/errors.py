@@ -1,4 +1,4 @@
-"""What can go wrong in a lab."""
+"""Errors of the lab."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 
 class LabError(Exception):
-    """Something in the lab is not as it should be."""
+    """Base class of errors in the lab."""
 
 
 class WaitError(LabError):
-    """Something that was waited for did not come in time."""
+    """Timeout of a wait."""
 
 
 class CommandError(LabError):
-    """A command ended with another status than 0, or not in time (then the status is None)."""
+    """A command failed, or timed out (then the status is None)."""
 
     def __init__(self, argv: Sequence[str], status: int | None, stdout: str, stderr: str, where: str = "") -> None:
         self.argv = list(argv)

@@ -1,4 +1,4 @@
-"""The wires: one namespace with a bridge for each network, and links from the hosts to them."""
+"""The networks: a namespace with a bridge for each, and links to the hosts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NETWORKS = {
     UNDERLAY: IPv4Network("172.31.1.0/24"),
     EXTERNAL: IPv4Network("203.0.113.0/24"),
 }
-"""management carries NB, SB and libvirt; underlay the tunnels; external is the world outside."""
+"""management carries NB, SB and libvirt; underlay carries the tunnels; external is the external network."""
 
 NIC = {MANAGEMENT: "mgmt0", UNDERLAY: "under0", EXTERNAL: "ext0"}
 """The name of a host's interface on each network."""
@@ -30,7 +30,7 @@ class Fabric:
         self.network = f"{prefix}-fabric"
 
     def create(self) -> None:
-        """Make the bridges."""
+        """Create the bridges."""
         _ip("netns", "add", self.network)
         for name in NETWORKS:
             _ip("-n", self.network, "link", "add", name, "type", "bridge", "mcast_snooping", "0")
@@ -47,7 +47,7 @@ class Fabric:
         return [("net", path.stat().st_ino)] if path.exists() and os.path.ismount(path) else []
 
     def link(self, host: Namespaces, network: str) -> str:
-        """Plug a host into a network; returns the name of its interface.
+        """Connect a host to a network; return the name of its interface.
 
         Checksums are computed before a packet leaves: no userspace switch on the way would do it.
         """
@@ -61,15 +61,15 @@ class Fabric:
         return nic
 
     def cut(self, host: Namespaces, network: str) -> None:
-        """Pull the host's cable out of a network."""
+        """Take down a host's link to a network."""
         _ip("-n", self.network, "link", "set", self._far(host.name, network), "down")
 
-    def mend(self, host: Namespaces, network: str) -> None:
-        """Plug it in again."""
+    def restore(self, host: Namespaces, network: str) -> None:
+        """Bring it up again."""
         _ip("-n", self.network, "link", "set", self._far(host.name, network), "up")
 
     def join(self, other: Fabric, network: str) -> None:
-        """Make one network of this fabric's and another's; it goes with either of them."""
+        """Connect a network of this fabric to another fabric's, until either is destroyed."""
         ends = {self.network: f"to-{other.network}"[:15], other.network: f"to-{self.network}"[:15]}
         peer = ("peer", "name", ends[other.network], "netns", other.network)
         _ip("link", "add", ends[self.network], "netns", self.network, "type", "veth", *peer)
@@ -90,7 +90,7 @@ def address(network: str, index: int) -> IPv4Address:
 
 
 def prefixed(network: str, index: int) -> str:
-    """The same with the length of the prefix, as ``ip address add`` wants it."""
+    """The same with prefix length, for ``ip address add``."""
     return f"{address(network, index)}/{NETWORKS[network].prefixlen}"
 
 

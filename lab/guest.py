@@ -1,4 +1,4 @@
-"""A guest: what its console says, commands in it, pings from it."""
+"""A guest: its console, commands in it, pings from it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ADDRESS = re.compile(r"lab: address (\S+) (\S+) ([0-9a-fA-F.:]+)/(\d+)")
 
 @dataclass(frozen=True)
 class Ping:
-    """What became of some pings."""
+    """Result of pings."""
 
     sent: int
     received: int
@@ -30,7 +30,7 @@ class Ping:
 
     @property
     def lost(self) -> int:
-        """How many were not answered."""
+        """Number of lost pings."""
         return self.sent - self.received
 
     def __bool__(self) -> bool:
@@ -63,16 +63,16 @@ class Guest:
 
     @property
     def running(self) -> bool:
-        """Whether its QEMU is there (looked at without libvirt; a paused guest is)."""
+        """Return whether its QEMU is running, paused or not. Does not call libvirt."""
         return accepts(self._commands)
 
     @property
     def is_stuck(self) -> bool:
-        """Whether its kernel says that it does nothing any more.
+        """Return whether its kernel reports a lockup.
 
-        Seen after live migration under QEMU's emulation of a CPU (TCG) on a busy machine, about once in some hundreds:
-        the driver of the network card looks for ever for a buffer that its ring does not have. Most likely a write of
-        the guest was lost, whose thread was taken off the CPU between the look at the page's dirty flag and the write.
+        Happens after live migration under QEMU's CPU emulation (TCG) on a busy machine, in about one of some hundreds:
+        the network driver searches forever for a buffer that is missing in its ring. Most likely a write of the guest
+        was lost whose thread was preempted between the check of the page's dirty flag and the write.
         """
         if not self.running:
             return False
@@ -124,29 +124,29 @@ class Guest:
     # -- addresses
 
     def addresses(self) -> dict[str, list[str]]:
-        """The addresses that the console has told so far, for each MAC, newest last."""
+        """The addresses that the console has printed so far, for each MAC, newest last."""
         try:
             return _addresses(self.log.read_text(encoding="utf-8", errors="replace"))
         except OSError:
             return {}
 
     def current_addresses(self, timeout: float = HANG) -> dict[str, list[str]]:
-        """The addresses that the guest has now, for each MAC; asked for in the guest."""
+        """The present addresses, for each MAC, queried in the guest."""
         return _addresses(self.console("/lab/addresses", timeout))
 
     def wait_address(self, mac: str = "", timeout: float = HANG, family: int = 4) -> str:
         """Wait until the interface (without a MAC: any) has an address, and return it.
 
-        The console's log tells; a guest that came by a migration or a saved image is asked instead.
+        Reads the console's log; queries a guest that was migrated or restored.
         """
         deadline = time.monotonic() + timeout
-        patience, ask = 1.0, time.monotonic() + min(1.0, timeout / 2)
+        ask_timeout, ask = 1.0, time.monotonic() + min(1.0, timeout / 2)
         while True:
             found = _fitting(self.addresses(), mac, family)
             if not found and time.monotonic() >= ask and self.running:
                 with suppress(LabError):
-                    found = _fitting(self.current_addresses(patience), mac, family)
-                patience, ask = patience * 2, time.monotonic() + 1.0  # one that boots does not hear it
+                    found = _fitting(self.current_addresses(ask_timeout), mac, family)
+                ask_timeout, ask = ask_timeout * 2, time.monotonic() + 1.0  # a booting guest does not answer
             if found:
                 return found
             if time.monotonic() >= deadline:

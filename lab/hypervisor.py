@@ -57,7 +57,7 @@ def start(host: LabHost, hook: Path | None) -> None:
 
 
 def install_hook(host: LabHost, hook: Path) -> None:
-    """Put a hook where libvirt looks for it. A libvirtd that runs without any hook has to be reloaded afterwards."""
+    """Install the hook. A libvirtd without any hook has to be reloaded afterwards."""
     target = host.outside_path(HOOK)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(hook, target)
@@ -65,7 +65,7 @@ def install_hook(host: LabHost, hook: Path) -> None:
 
 
 def remove_hook(host: LabHost) -> None:
-    """Take the hook away."""
+    """Remove the hook."""
     host.outside_path(HOOK).unlink(missing_ok=True)
 
 

@@ -52,14 +52,14 @@ PLACES = {
 
 @dataclass(frozen=True)
 class Image:
-    """What a guest boots."""
+    """Kernel and initramfs of guests."""
 
     kernel: Path
     initramfs: Path
 
 
 def image() -> Image:
-    """The guests' image; the first time it takes some seconds, and the package archive has to be in reach."""
+    """The guests' image. Building it the first time takes some seconds and needs the package archive."""
     state.CACHE.mkdir(parents=True, exist_ok=True)
     with state.lock(state.CACHE):
         key = _key()
@@ -84,7 +84,7 @@ def _of(folder: Path) -> Image:
 
 
 def _key() -> str:
-    """What the initramfs is made of, in short."""
+    """Digest of the initramfs' sources."""
     digest = hashlib.sha256(repr((MODULES, OPTIONS, DHCPV6, sorted(PLACES.items()))).encode())
     for path in (*sorted(FILES.iterdir()), BUSYBOX):
         digest.update(path.read_bytes())
@@ -112,14 +112,14 @@ def unpacked_kernel(work: Path) -> tuple[str, Path, Path]:
 
 
 def _unpacked(package: str, work: Path) -> Path:
-    """The files of a package, which is not installed."""
+    """Download and unpack a package, without installing it."""
     _output(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package], work)
     _output(["dpkg-deb", "-x", str(next(work.glob(f"{package}_*.deb"))), str(work / package)], work)
     return work / package
 
 
 def _libraries(program: Path, work: Path) -> list[Path]:
-    """What a program is linked with on this machine, which is of the same release as the program."""
+    """Shared libraries of a program on this machine, which has the same release."""
     return [Path(word) for word in _output(["ldd", str(program)], work).split() if word.startswith("/")]
 
 

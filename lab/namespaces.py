@@ -47,7 +47,7 @@ class Namespaces:
     # -- making and removing
 
     def create(self, hosts_file: Path, python: Path | None = None, site: Path | None = None) -> None:
-        """Make its namespaces; ``python`` is what its programs shall see as the machine's ``site`` folder."""
+        """Make its namespaces; ``python`` is mounted over the machine's ``site`` folder."""
         for name in OWN:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         for name in IN_RUN:
@@ -80,7 +80,7 @@ class Namespaces:
         )
 
     def destroy(self) -> None:
-        """Let go of its namespaces; its processes are gone already."""
+        """Remove its namespaces; its processes have ended."""
         for kind in ("mnt", "uts"):
             path = self._namespace(kind)
             while path.exists() and os.path.ismount(path):
@@ -178,7 +178,7 @@ class Namespaces:
         return self.run(["cat", path]).stdout
 
     def outside_path(self, path: str) -> Path:
-        """Where a file below /run or another folder of the host's own is on the machine."""
+        """Path on the machine of a file in one of the host's own folders, such as /run."""
         for name, target in OWN.items():
             if path == target or path.startswith(f"{target}/"):
                 return self.folder / name / path[len(target) :].lstrip("/")

@@ -1,4 +1,4 @@
-"""Pings from a guest, in the background, while something happens to it or to whom it asks."""
+"""Pings of a guest in the background, to measure losses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Pings:
         self._since = self._answers()[-1]
 
     def settle(self, seconds: int = 1) -> tuple[int, int]:
-        """How many were lost, and how many answered twice, since this was asked last; when all is well for a while."""
+        """Wait until no ping is lost; return the numbers lost and answered twice since the last call."""
         before = len(self._answers())
         until(lambda: len(self._answers()) > before + seconds * self._rate, HANG, f"answers to {self.guest.name} again")
         found = [number for number in self._answers() if number > self._since]

@@ -46,7 +46,7 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs (stopped counts, a zombie does not)."""
+        """Return whether it is running; a stopped process is, a zombie is not."""
         return bool(self.state)
 
     @property
@@ -58,7 +58,7 @@ class Process:
             return ""
 
     def _threads(self) -> int:
-        """How many threads it has: a killed process is only gone, and its sockets closed, when the last one is."""
+        """Number of threads: the sockets of a killed process are closed when the last one has ended."""
         try:
             return len(list((PROC / str(self.pid) / "task").iterdir()))
         except OSError:
@@ -73,7 +73,7 @@ class Process:
                 return
 
     def end(self, grace: float) -> None:
-        """Ask it to end, and after ``grace`` seconds make it end."""
+        """Terminate it, and kill it after ``grace`` seconds."""
         end_all([self], grace)
 
 

@@ -16,7 +16,7 @@ CONFIGURATION = "/etc/ovnhook/ovnhook.toml"
 
 
 def site_folder() -> Path:
-    """Where Debian's python3 looks for what an administrator installed."""
+    """The site directory of Debian's python3 for locally installed packages."""
     version = "import sys; print('%d.%d' % sys.version_info[:2])"
     found = subprocess.run([PYTHON, "-I", "-c", version], capture_output=True, text=True, check=True, timeout=HANG)
     return Path(f"/usr/local/lib/python{found.stdout.strip()}/dist-packages")

@@ -25,7 +25,7 @@ class RaftServer:
 
 @dataclass(frozen=True)
 class RaftCluster:
-    """The servers, and where clients find them."""
+    """The servers and their endpoints."""
 
     host: LabHost
     servers: tuple[RaftServer, ...]
@@ -50,7 +50,7 @@ class RaftCluster:
             server.daemon.stop()
 
     def status(self, server: RaftServer) -> dict[str, str]:
-        """What a server says of the cluster; empty when it does not run."""
+        """cluster/status of a server; empty if it is not running."""
         control = f"/run/ovn/raft{server.number}.ctl"
         argv = ["ovs-appctl", f"--timeout={HANG:.0f}", "-t", control, "cluster/status", DATABASE]
         done = self.host.run(argv, check=False)

@@ -1,4 +1,4 @@
-"""Where labs keep their state, and what they leave on the machine while they run."""
+"""State folders of labs, and their traces on the machine while they run."""
 
 from __future__ import annotations
 

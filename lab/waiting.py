@@ -17,9 +17,9 @@ INTERVAL = 0.02
 PAUSES = 3
 """A wait pauses this many times as long as the poll before took: many are commands, and those in guests slow ones."""
 LONGEST = 1.0
-"""Seconds that a wait pauses at most."""
+"""Maximum pause, in seconds."""
 HANG = 300.0
-"""Seconds that nothing takes but what hangs, however busy the machine is: the bound of whatever is waited for."""
+"""Timeout of all waits, in seconds: only a hang exceeds it, however busy the machine is."""
 
 
 def until(
@@ -57,7 +57,7 @@ def until(
 
 
 def accepts(path: Path) -> bool:
-    """Whether a program accepts connections on a unix socket."""
+    """Return whether a program accepts connections on a unix socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:

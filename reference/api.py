@@ -72,7 +72,7 @@ def _file(file: FileDescriptorProto) -> Iterator[str]:
 
 
 def _has_section(name: str) -> bool:
-    """Whether a message is one of its own, not the request or the response of one method."""
+    """Return whether a message is neither the request nor the response of a method."""
     return not name.endswith(("Request", "Response")) or name == "GetStatusResponse"
 
 

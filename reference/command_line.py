@@ -34,7 +34,7 @@ def _verb(words: str, verb: click.Command) -> str:
 
 
 def _described(one: click.Command) -> str:
-    """What ``--help`` says: paragraphs, lines that stay as they are where click is told so, and the options."""
+    """The text of ``--help``: paragraphs, preformatted lines, and the options."""
     paragraphs = [_paragraph(text) for text in re.split(r"\n\s*\n", cleandoc(one.help or ""))]
     options = [
         (f"`{_names(each)}`", each.help or "")

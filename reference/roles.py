@@ -1,4 +1,4 @@
-"""Who may call what, from the rules of the services."""
+"""Permissions of the roles, from the rules of the services."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is measured on: sites, guests, ports by the thousand, and others to compare with."""
+"""Load of the benchmarks: sites, guests, thousands of ports, and alternatives to compare with."""

@@ -1,4 +1,4 @@
-"""A logical switch port as a person makes it with ovn-nbctl, with the features of ovnhook's."""
+"""A logical switch port created with ovn-nbctl, with the features of ovnhook's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ovnhook.base import uuids
 
 
 def add(control: LabHost, port: str, mac: str, address: str, host: str, name: str, subnet: str = "default") -> None:
-    """Make a port on a subnet of ovnhook's: addresses, port security, DHCP, the chassis, the guest's names."""
+    """Create a port on a subnet: addresses, port security, DHCP, chassis, DNS records."""
     both, dhcp = f"{mac} {address}", str(uuids.dhcp_options(subnet))
     back = ".".join(reversed(address.split("."))) + ".in-addr.arpa"
     control.run(
@@ -22,7 +22,7 @@ def add(control: LabHost, port: str, mac: str, address: str, host: str, name: st
 
 
 def remove(control: LabHost, port: str, address: str, name: str, subnet: str = "default") -> None:
-    """Take it away."""
+    """Delete it."""
     back = ".".join(reversed(address.split("."))) + ".in-addr.arpa"
     names = ("--", "remove", "DNS", str(uuids.names(subnet)), "records")
     control.run(["ovn-nbctl", "lsp-del", port, *names, f'"{name}"', *names, f'"{back}"'])

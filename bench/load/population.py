@@ -1,4 +1,4 @@
-"""Many ports in a northbound database, quickly, with just the rows that the starts of their domains would have made."""
+"""Bulk creation of ports in a northbound database, with the same rows as the starts of their domains."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ovnhook.resources.subnet.wanted import Underlay, Wanted
 
 PORTS = 10_000
 HUNDRED = [f"10.10.{number}.0/24" for number in range(100)]
-"""Networks of subnets that they fit into."""
+"""Networks of subnets with enough addresses for them."""
 
 _BATCH = 250  # domains of one transaction
 _NAMESPACE = UUID("c3b1f0a4-6d0c-4f0e-8a44-5d1d8f0b7e11")
@@ -43,7 +43,7 @@ def make_subnets(northbound: Northbound, cidrs: Sequence[str], *, router: str = 
 
 
 def domains(count: int) -> list[Domain]:
-    """As many domains with one interface each; always the same ones."""
+    """Create domains with one interface each, the same ones at every call."""
     return [_domain(number) for number in range(count)]
 
 
@@ -63,7 +63,7 @@ def _domain(number: int) -> Domain:
 def attach(
     northbound: Northbound, subnets: Sequence[Subnet], some: Sequence[Domain], host: str, hosts: int = 100
 ) -> None:
-    """Give domains of one interface a port each, on the subnets in turn.
+    """Create a port for each domain, on the subnets in turn.
 
     Args:
         northbound: where.
@@ -87,7 +87,7 @@ def attach(
 
 
 def _free(on: Subnet, one: Domain, taken: set[IPAddress]) -> IPAddress:
-    """The address that a domain's start would find."""
+    """The address that a domain's start would allocate."""
     where = next(where for where in address.candidates(on, on.cidr, f"{one.uuid}/{one.macs[0]}") if where not in taken)
     taken.add(where)
     return where

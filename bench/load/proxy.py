@@ -1,4 +1,4 @@
-"""Counts what goes over an OVSDB connection: a proxy in front of a server's unix socket."""
+"""Counting proxy in front of an OVSDB server's unix socket."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _WRITES = {"insert", "update", "mutate", "delete"}
 
 
 class CountingProxy:
-    """Whoever connects to `path` speaks with the server, and is counted.
+    """Proxies connections to `path`, and counts.
 
     Attributes:
         sent: bytes in both directions.
-        transactions: how many were asked for.
-        writes: those of them that write.
+        transactions: number of transactions.
+        writes: number of writing transactions.
     """
 
     def __init__(self, path: Path, server: Path) -> None:
@@ -32,18 +32,18 @@ class CountingProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def reset(self) -> None:
-        """Count from nothing."""
+        """Reset the counters."""
         self.sent = self.transactions = self.writes = 0
 
     def cut(self) -> None:
-        """End the connections that there are."""
+        """Close all connections."""
         for one in self._open:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
         self._open.clear()
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Stop listening, and close all connections."""
         self._listener.close()
         self.cut()
 
@@ -68,7 +68,7 @@ class CountingProxy:
             other.shutdown(socket.SHUT_WR)
 
     def _count(self, text: str, parser: Parser) -> Parser:
-        """Count the requests that end in a piece of the stream; the parser for what comes next."""
+        """Count the requests in a chunk of the stream; return the parser for the next one."""
         while text:
             text = text[parser.feed(text) :]
             if parser.is_done():

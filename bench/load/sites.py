@@ -1,4 +1,4 @@
-"""Hypervisors with a northbound database each, and what is timed on them."""
+"""Hypervisors with a northbound database each, and timed commands on them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ VSWITCH = "/run/openvswitch/db.sock"
 
 @dataclass(frozen=True)
 class Finished:
-    """What became of commands that were started at once.
+    """Results of commands that were started in parallel.
 
     Attributes:
         seconds: until all had ended.
         codes: their exit codes.
-        said: what each printed.
+        said: their output.
     """
 
     seconds: float
@@ -62,7 +62,7 @@ class Site:
         self.product = Product(Config(northbound=self.remote, vswitch=vswitch))
 
     def run(self, *commands: Sequence[str], given: str | Sequence[str] = "") -> Finished:
-        """Start commands at once, with what they are given on their standard input; wait until all have ended."""
+        """Run commands in parallel, with these standard inputs, and wait for all."""
         inputs = [given] * len(commands) if isinstance(given, str) else given
         asked = {"commands": [{"argv": list(argv), "input": one} for argv, one in zip(commands, inputs, strict=True)]}
         assert self._watch.stdin is not None
@@ -84,12 +84,12 @@ class Site:
         return done
 
     def forget(self, domain: UUID) -> None:
-        """Take away all that there is of a domain."""
+        """Remove a domain's ports and leases."""
         self.product.detach(Domain(domain, ""), soon())
         self.product.forget(domain, soon())
 
     def remove_port(self, name: str) -> None:
-        """Take a port away that somebody else made, off the first subnet's switch."""
+        """Remove an unmanaged port from the first subnet's switch."""
         (found,) = self.northbound.database.transact([select(PORT, ["name", "==", name], columns=["_uuid"])], soon())
         gone = as_set(row["_uuid"] for row in found)
         switch = ["name", "==", "net0"]
@@ -97,7 +97,7 @@ class Site:
 
 
 def hook_argv(operation: str, name: str = "vm") -> list[str]:
-    """The command line of the hook as libvirt makes it."""
+    """The command line of the hook, as of libvirt."""
     return [HOOK, name, operation, "begin", "-"]
 
 
@@ -119,7 +119,7 @@ class NewDomain:
 
     @classmethod
     def new(cls) -> NewDomain:
-        """One that never was before."""
+        """A new domain."""
         uuid, interface_id = uuid4(), str(uuid4())
         mac = "52:54:00:" + ":".join(f"{octet:02x}" for octet in uuid.bytes[:3])
         xml = domain_xml(f"vm-{uuid.hex[:8]}", [interface_xml(mac, interface_id=interface_id)], identity=uuid)
@@ -130,7 +130,7 @@ class NewDomain:
         return self.xml.replace("<model", f"<target dev='{device}'/><model", 1)
 
     def plug_argv(self, device: str) -> list[str]:
-        """The command by which libvirt plugs the tap."""
+        """The command with which libvirt plugs the tap."""
         ids = {
             "attached-mac": self.mac,
             "iface-id": self.interface_id,
@@ -143,7 +143,7 @@ class NewDomain:
 
 @contextmanager
 def sites(count: int) -> Iterator[list[Site]]:
-    """A lab whose hypervisors know nothing of each other, as far as ovnhook is concerned; agents run on them."""
+    """A lab whose hypervisors are independent clouds of ovnhook, with agents."""
     with LabCloud(f"b{os.getpid()}", hypervisors=count) as cloud, ExitStack() as stack:
         found = []
         for host in cloud.hypervisors:

@@ -1,4 +1,4 @@
-"""Many sessions with a southbound database that want to know what changes there, as those of ovn-controllers do.
+"""Many monitor sessions on a southbound database, like those of ovn-controllers.
 
 Run as a program by bench.subjects.scale, in a process of its own. What they hear is read and thrown away.
 """
@@ -11,11 +11,11 @@ import socket
 import sys
 
 _TABLES = ("Port_Binding", "Datapath_Binding", "Chassis", "DNS", "MAC_Binding", "Address_Set", "Port_Group")
-_QUIET = 2.0  # seconds without a word after which all have heard what there is
+_QUIET = 2.0  # seconds without data after which all initial contents have arrived
 
 
 def main(path: str, count: int) -> None:
-    """Listen for ever; a line is printed when all have heard what there is."""
+    """Read forever; print a line when all initial contents have arrived."""
     selector = selectors.DefaultSelector()
     wanted: dict[str, list[dict[str, str]]] = {table: [{}] for table in _TABLES}
     request = json.dumps({"id": 1, "method": "monitor_cond", "params": ["OVN_Southbound", "all", wanted]}).encode()

@@ -1,4 +1,4 @@
-"""Commands that are run and timed inside a host of the lab, as standard input asks for.
+"""Timed commands inside a host of the lab, requested on standard input.
 
 Not imported by anything: `bench.load.sites` starts it as a program, so that between a request and the command's start
 there is nothing but a fork of this small process.
@@ -14,13 +14,13 @@ from typing import Any
 
 
 def main() -> None:
-    """Answer each line with a line."""
+    """Answer each request, a line of JSON, with a line of JSON."""
     for line in sys.stdin:
         print(json.dumps(run(json.loads(line))), flush=True)
 
 
 def run(asked: dict[str, Any]) -> dict[str, Any]:
-    """Run the commands of a request at once; how long it took until all had ended, and what each said."""
+    """Run the commands of a request in parallel; return the total time, exit codes and outputs."""
     files = [os.memfd_create("said") for _ in asked["commands"]]
     inputs = [_file(command["input"].encode()) for command in asked["commands"]]
     began = time.perf_counter()

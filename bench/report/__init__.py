@@ -1,1 +1,1 @@
-"""Measurements, as people and programs read them: a table, a chart, records."""
+"""Results as a table, a chart and JSON records."""

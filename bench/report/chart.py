@@ -1,4 +1,4 @@
-"""What a call of the hook costs, as a picture: milliseconds, each step of the scale ten times the one before."""
+"""Bar chart of hook calls in milliseconds, on a logarithmic scale."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bench.report.measurement import Measurement, figure
 _LEFT, _WIDTH, _RIGHT = 390, 460, 90
 _TOP, _LINE, _BAR = 56, 26, 16
 _OURS, _OTHERS = "#2a6f97", "#b0b7bd"
-_FIRST = 1.0  # milliseconds where the scale begins
+_FIRST = 1.0  # milliseconds, start of the scale
 
 
 def draw(rows: Sequence[Measurement]) -> str:
-    """An SVG document of the milliseconds of a process of the hook, or of what it is compared to."""
+    """An SVG chart of the hook's processes and their baselines, in milliseconds."""
     bars = sorted(_bars(rows).items(), key=lambda bar: bar[1][0])
     decades = max(1, math.ceil(math.log10(max((value for value, _ in dict(bars).values()), default=10) / _FIRST)))
     height = _TOP + _LINE * len(bars) + 30
@@ -24,7 +24,7 @@ def draw(rows: Sequence[Measurement]) -> str:
         'font-family="sans-serif" font-size="13">',
         '<rect width="100%" height="100%" fill="#ffffff"/>',
         '<text x="12" y="24" font-size="16" font-weight="bold">The hook as a process, in milliseconds</text>',
-        '<text x="12" y="42" fill="#57606a">the scale is logarithmic; grey is what it is compared to</text>',
+        '<text x="12" y="42" fill="#57606a">logarithmic scale; grey: baselines</text>',
     ]
     for decade in range(decades + 1):
         x = _LEFT + _WIDTH * decade / decades
@@ -42,7 +42,7 @@ def draw(rows: Sequence[Measurement]) -> str:
 
 
 def _bars(rows: Sequence[Measurement]) -> dict[str, tuple[float, str]]:
-    """By label, the height and the colour of each."""
+    """Height and colour of each bar, by label."""
     found: dict[str, tuple[float, str]] = {}
     for label, value, colour in _values(rows):
         found.setdefault(label, (value, colour))

@@ -1,4 +1,4 @@
-"""A measurement: a figure, what it is compared to, and the target."""
+"""A measurement: a result, its baseline and its target."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COMPARISONS = {"≤": operator.le, "≥": operator.ge, "=": operator.eq}
 
 @dataclass(frozen=True)
 class Target:
-    """What a comparison is to be: ``Target("≤", 1.3)``; in another unit than ``×`` it is of the difference."""
+    """Target of a comparison: ``Target("≤", 1.3)`` for a ratio; with another unit than ``×`` for a difference."""
 
     sign: str
     limit: float
@@ -24,19 +24,19 @@ class Target:
         return f"{self.sign} {figure(self.limit, self.unit)}"
 
     def met(self, value: float) -> bool:
-        """Whether a comparison, as it is shown, is as it is to be."""
+        """Return whether a value, rounded as it is shown, meets the target."""
         shown = float(figure(value, ""))
         return bool(_COMPARISONS[self.sign](shown, self.limit))
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured side by side.
+    """A result and its baseline.
 
     Attributes:
         subject: the file of bench that measured it.
-        what: what was measured.
-        against: what it is compared to; "" for nothing.
+        what: name of the result.
+        against: name of the baseline; "" without one.
         unit: of the two figures.
         value: the median of what was measured.
         base: the median of what it is compared to.
@@ -61,14 +61,14 @@ class Measurement:
 
     @property
     def met(self) -> bool | None:
-        """Whether it is as it is to be."""
+        """True if the target is met; None without a target."""
         if self.target is None:
             return None
         return self.target.met(self.value if self.compared is None else self.compared)
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """As a line of the table."""
+        """Cells of the table's line."""
         unit = "×" if self.target is None else self.target.unit
         unit = self.unit if self.compared is None else unit
         met = {True: "met", False: "NOT MET", None: ""}[self.met]
@@ -87,12 +87,12 @@ class Measurement:
 
     @property
     def record(self) -> dict[str, Any]:
-        """For machines."""
+        """The row as JSON."""
         return {**asdict(self), "met": self.met}
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Measurement:
-        """The row that a record was made of."""
+        """The row of a record."""
         fields = {key: value for key, value in record.items() if key != "met"}
         return cls(**{**fields, "target": Target(**record["target"]) if record["target"] else None})
 
@@ -108,14 +108,14 @@ def compare(
     unit: str = "ms",
     inverse: bool = False,
 ) -> Measurement:
-    """A row of figures that were measured in turn.
+    """A row of a result with its baseline, measured in turn.
 
     Args:
         subject: as of Row, like what follows.
         what: likewise.
         against: likewise.
-        values: what was measured.
-        bases: what it is compared to; with one figure, each is compared to that.
+        values: of each run.
+        bases: baseline of each run, or a single one for all.
         target: likewise.
         unit: likewise.
         inverse: whether the result is how many times less `values` are, or, of rates, how many times more.
@@ -134,13 +134,13 @@ def compare(
 def measured(
     subject: str, what: str, values: Sequence[float], unit: str = "", target: Target | None = None, runs: int = 0
 ) -> Measurement:
-    """A row of figures that stand for themselves."""
+    """A row of a result without a baseline."""
     low, high = spread(values) if len(values) > 1 else (None, None)
     return Measurement(subject, what, "", unit, median(values), None, None, low, high, runs or len(values), target)
 
 
 def spread(found: Sequence[float]) -> tuple[float, float]:
-    """A tenth is below the first, and a tenth above the second."""
+    """10th and 90th percentile."""
     if len(found) < 2:
         return found[0], found[0]
     tenths = quantiles(found, n=10, method="inclusive")
@@ -148,7 +148,7 @@ def spread(found: Sequence[float]) -> tuple[float, float]:
 
 
 def figure(value: float, unit: str) -> str:
-    """A number with as many digits as mean something, and its unit."""
+    """A number with significant digits and unit."""
     if value == int(value) or abs(value) >= 100:
         text = f"{value:.0f}"
     else:

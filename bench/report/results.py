@@ -1,4 +1,4 @@
-"""Where the figures of docs/evidence/performance.md are kept: each run puts its rows in the place of their old ones."""
+"""Storage of the results in docs/evidence/performance.*: each run replaces the rows of its subjects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BEGIN, _END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 
 
 def keep(rows: Sequence[Measurement], order: Sequence[str]) -> None:
-    """Write the rows down, for machines, as a chart and in the page.
+    """Write the rows as JSON, as a chart and into the page.
 
     Args:
         rows: of one or more subjects: all that is known of these.
@@ -40,7 +40,7 @@ def keep(rows: Sequence[Measurement], order: Sequence[str]) -> None:
 
 
 def machine() -> dict[str, str]:
-    """What it was measured on."""
+    """Versions and size of this machine."""
     return {
         "processors": str(len(os.sched_getaffinity(0))),
         "Linux": platform.release().split("-")[0],

@@ -1,4 +1,4 @@
-"""The table, for people and for machines."""
+"""The table as text and Markdown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WIDTHS = (58, 46, 10, 10, 9, 19, 5, 9, 7)
 
 
 def line(cells: Sequence[str] = HEADINGS) -> str:
-    """A line of it, which can be printed before the next one is known."""
+    """A line of the table, of fixed width."""
     first, second, *others = (
         cell.ljust(width) if number < 2 else cell.rjust(width)
         for number, (cell, width) in enumerate(zip(cells, _WIDTHS, strict=True))
@@ -19,6 +19,6 @@ def line(cells: Sequence[str] = HEADINGS) -> str:
 
 
 def markdown(rows: Sequence[Measurement]) -> str:
-    """As a page has it."""
+    """The table as Markdown."""
     lines = [HEADINGS, tuple("---" for _ in HEADINGS), *(row.cells for row in rows)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

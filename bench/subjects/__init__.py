@@ -1,1 +1,1 @@
-"""What is measured: a file for each subject of ``make bench``."""
+"""Subjects of ``make bench``, a module for each."""

@@ -117,7 +117,7 @@ def _second_northbound(host: LabHost) -> Iterator[Northbound]:
 
 
 def _start_domains(host: LabHost) -> list[Domain]:
-    """Start domains that stand still, as many as there are to be; without a hook."""
+    """Start paused domains, without a hook."""
 
     def start(number: int) -> Domain:
         name = f"own{number}"
@@ -132,7 +132,7 @@ def _start_domains(host: LabHost) -> list[Domain]:
 
 @contextmanager
 def _agent(host: LabHost) -> Iterator[tuple[Process, float]]:
-    """An agent that is ready, and the seconds that it took to be."""
+    """Run an agent; yields it with its startup time in seconds."""
     place = host.outside_path("/run/ovnhook/notify")
     environment = {"NOTIFY_SOCKET": "/run/ovnhook/notify"}  # sd_notify(3)
     with (host.logs / "agent.log").open("ab") as log, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
@@ -154,7 +154,7 @@ def _agent(host: LabHost) -> Iterator[tuple[Process, float]]:
 
 
 def _check(host: LabHost) -> float:
-    """Seconds that the agent takes to compare everything; nothing differs.
+    """Seconds of a check without differences.
 
     Raises:
         RuntimeError: something does, or can't be compared.
@@ -174,28 +174,28 @@ def _check(host: LabHost) -> float:
 
 
 def _memory(process: Process) -> float:
-    """Megabytes that are the process's in memory."""
+    """Memory of a process, in megabytes."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
     return int(line.split()[1]) / 1024
 
 
 def _processor(process: Process) -> float:
-    """Per cent of a core that the process takes, for a while."""
+    """CPU usage of a process, in per cent of a core."""
     before = ticks(process)
     time.sleep(_WINDOW)
     return 100 * (ticks(process) - before) / os.sysconf("SC_CLK_TCK") / _WINDOW
 
 
 def ticks(process: Process) -> int:
-    """Processor time that a process has had, in clock ticks."""
+    """CPU time of a process, in clock ticks."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])  # proc(5): utime, stime
 
 
 @contextmanager
 def _changes(northbound: Northbound, number: int) -> Iterator[None]:
-    """Move ports of other hosts to yet others meanwhile."""
+    """Move ports between other hosts in the background."""
     stop = threading.Event()
     ports = [port for port in northbound.ports(population.soon()) if port.domain_name.startswith("other")]
 

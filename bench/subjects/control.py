@@ -70,7 +70,7 @@ def _make(channel: grpc.Channel, number: int) -> None:
 
 
 def _make_plainly(plain: Any, number: int) -> None:
-    """The rows that a subnet consists of, and its names for the guests of all others; nothing looked at before."""
+    """The rows that a subnet consists of, and its DNS records for the guests of all others; no reads before."""
     name, cidr = f"plain{number}", _cidr(number)
     gateway = cidr.replace(".0/24", ".1")
     mac = "0a:00:00:00:{:02x}:{:02x}".format(*divmod(number, 256))

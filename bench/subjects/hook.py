@@ -1,4 +1,4 @@
-"""What a call of the hook costs as a process, and what the start of a domain asks of the databases."""
+"""Cost of hook processes, and database load of a domain's start."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def measure() -> Iterator[Measurement]:
 
 
 def in_turn(ways: Ways) -> dict[str, list[float]]:
-    """Measure in turn, so that what the machine does meanwhile is the same for all; the seldom ones spread evenly."""
+    """Measure in turn, so that the load of the machine affects all alike; rarer ones are spread evenly."""
     found: defaultdict[str, list[float]] = defaultdict(list)
     most = max(times for _, times in ways.values())
     for way, _ in ways.values():
@@ -126,7 +126,7 @@ def _alone(empty: Site, spread: Site, dense: Site) -> Iterator[Measurement]:
 
 
 def _at_once(site: Site) -> Iterator[Measurement]:
-    """Fifty domains start: one after the other, and all at the same time."""
+    """Start fifty domains: in sequence, and in parallel."""
     together, alone = [], []
     for _ in range(_TIMES_AT_ONCE):
         guests = [NewDomain.new() for _ in range(_AT_ONCE)]
@@ -150,7 +150,7 @@ def _at_once(site: Site) -> Iterator[Measurement]:
 
 
 def _asked(*places: Site) -> Iterator[Measurement]:
-    """What one start asks of the databases, hook by hook: the hook by itself does what the agent does for it."""
+    """Transactions and bytes of one start. The hook without agent does the same work as with it."""
     found: list[tuple[int, int, int]] = []
     for site in places:
         northbound, vswitch = (site.host.outside_path(path) for path in (NORTHBOUND, VSWITCH))
@@ -178,7 +178,7 @@ def _asked(*places: Site) -> Iterator[Measurement]:
 
 
 def _prepare(site: Site) -> float:
-    """Milliseconds of the hook of a domain that never was before."""
+    """Milliseconds of the hook for a new domain."""
     guest = NewDomain.new()
     took = site.hook("prepare", guest.xml).seconds
     site.forget(guest.uuid)
@@ -196,7 +196,7 @@ def _other(site: Site, name: str) -> float:
 
 
 def _check(site: Site, guests: list[NewDomain]) -> None:
-    """Each has its port, and no two an address; nothing of them is left afterwards."""
+    """Check that each domain has a port with a unique address, and remove them."""
     ports = {port.domain: port for port in site.northbound.ports(population.soon())}
     if {*ports} != {guest.uuid for guest in guests}:
         raise RuntimeError(f"{len(guests)} domains started, and {len(ports)} have a port")

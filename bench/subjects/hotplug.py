@@ -1,4 +1,4 @@
-"""How long an interface that is plugged into a running domain waits for its network, and its port for its end."""
+"""Latency of hotplug: from the command until the port is up, or removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pings that a guest loses while it migrates: with ovnhook, and with a port that somebody made by hand."""
+"""Pings lost during migrations: with ovnhook, and with a manually created port."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAC = "52:54:00:be:0c:01"
 
 
 def measure() -> Iterator[Measurement]:
-    """Migrate a guest there and back, with ovnhook, and as it was without."""
+    """Migrate a guest back and forth, with ovnhook and without."""
     for way, make, limits in (
         ("", guests.cloud, (Target("≤", 0.3 * RATE, ""), Target("=", 0, ""))),
         (", port by hand", _by_hand, (None, None)),
@@ -34,7 +34,7 @@ def measure() -> Iterator[Measurement]:
 
 @contextmanager
 def _by_hand() -> Iterator[LabCloud]:
-    """The ports are there before the guests start, and nobody touches them afterwards."""
+    """A lab without ovnhook, with ports that are created before the guests start."""
     with LabCloud(f"b{os.getpid()}", hook=False) as cloud:
         nbctl = ["ovn-nbctl", "ls-add", "default"]
         for number, (name, mac) in enumerate(((_PORT, _MAC), (_PORT[:-1] + "e", _MAC[:-1] + "2")), start=20):
@@ -49,7 +49,7 @@ def _by_hand() -> Iterator[LabCloud]:
 
 
 def _migrate(cloud: LabCloud) -> Iterator[tuple[int, int]]:
-    """Pings lost and doubled in each of the migrations."""
+    """Pings lost and duplicated in each migration."""
     moves = guests.boot(cloud, "hv1", "moves", interface_xml(_MAC, interface_id=_PORT))
     watches = guests.boot(cloud, "hv2", "watches", interface_xml(_MAC[:-1] + "2", interface_id=_PORT[:-1] + "e"))
     pings = Pings(watches, moves.wait_address())

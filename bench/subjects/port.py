@@ -1,4 +1,4 @@
-"""What one more VM makes northd and ovn-controller do: the rows that are written, the flows that are added."""
+"""Rows written and flows added for one more VM."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
 
 _TIMES = 5
-_CLOCKS = {"NB_Global", "SB_Global", "Chassis_Private", "Chassis"}  # their rows change while nothing does
+_CLOCKS = {"NB_Global", "SB_Global", "Chassis_Private", "Chassis"}  # their rows change continuously
 
 Counts = tuple[float, float, float]
 """Northbound rows, southbound rows, flows."""
@@ -35,7 +35,7 @@ def measure() -> Iterator[Measurement]:
         world = _World(cloud)
         for number in range(_TIMES + 1):
             found = world.by_ovnhook(number), world.by_hand(number)
-            if number:  # the first ones make rows that others share
+            if number:  # the first run creates shared rows
                 ours.append(found[0])
                 theirs.append(found[1])
     for place, what in enumerate(("northbound rows written", "southbound rows written", "flows added on its host")):
@@ -46,7 +46,7 @@ def measure() -> Iterator[Measurement]:
 
 
 class _World:
-    """A cloud in which nothing else happens."""
+    """An idle cloud."""
 
     def __init__(self, cloud: LabCloud) -> None:
         self._control, self._host = cloud.control, cloud.host("hv1")
@@ -58,7 +58,7 @@ class _World:
         self._product = Product(Config(northbound=self._databases[0].remotes, vswitch=vswitch))
 
     def by_ovnhook(self, number: int) -> Counts:
-        """What a VM's start makes."""
+        """Count for a VM's start."""
         guest, device = NewDomain.new(), f"ours{number}"
         domain = DomainXML(guest.plugged(device).encode()).domain("br-int", libvirtfiles.network)
 
@@ -69,7 +69,7 @@ class _World:
         return self._count(guest, device, lambda: self._product.attach(domain, soon()), remove)
 
     def by_hand(self, number: int) -> Counts:
-        """What one port makes."""
+        """Count for a manually created port."""
         guest, device, name, where = NewDomain.new(), f"hand{number}", f"vm-hand{number}", f"10.10.0.{200 + number}"
         port = guest.interface_id
 
@@ -83,7 +83,7 @@ class _World:
         return self._count(guest, device, add, remove)
 
     def _count(self, guest: NewDomain, device: str, add: Callable[[], object], remove: Callable[[], object]) -> Counts:
-        """What is written, and added, from a tap that is plugged to a port that is up."""
+        """Count from the plugged tap until the port is up."""
         self._host.run([*guest.plug_argv(device), "type=internal"])
         self._settle()
         before, flows = [self._versions(one) for one in self._databases], self._flows()
@@ -111,7 +111,7 @@ class _World:
         return int(found[1])
 
     def _versions(self, database: Database) -> dict[str, str]:
-        """Of every row, by table and UUID."""
+        """Version of every row, by table and UUID."""
         kind = "nb" if database.name == "OVN_Northbound" else "sb"
         tables = json.loads((SCHEMA / f"ovn-{kind}.ovsschema").read_text())["tables"].keys() - _CLOCKS
         wanted = [select(table, columns=["_uuid", "_version"]) for table in tables]

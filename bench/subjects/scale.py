@@ -1,4 +1,4 @@
-"""Scale of one control cluster: 10,000 ports on 200 hosts, of which only the sessions with the databases are there.
+"""Scale of one control cluster: 10,000 ports on 200 hosts, simulated by their database sessions.
 
 The databases and northd are real. The agents are the transactions that agents make, one host's after the other's; the
 ovn-controllers are sessions that hear of every port (not of flows: 200 copies of these would be more than the machine
@@ -66,7 +66,7 @@ def measure() -> Iterator[Measurement]:
 
 
 def _restarted(control: LabHost, northbound: Northbound, domains: list[Domain]) -> Iterator[Measurement]:
-    """What the restart of one host's domains takes."""
+    """Restart one host's domains."""
     attachment = Attachment(northbound, IPNetwork("10.224.0.0/12"), lambda _: Underlay())
     before = _took(control)
     began = time.perf_counter()
@@ -84,7 +84,7 @@ def _restarted(control: LabHost, northbound: Northbound, domains: list[Domain]) 
 
 
 def _reconciled(control: LabHost, northbound: Northbound) -> Iterator[Measurement]:
-    """What it takes when an agent compares: the first time, and when nothing has changed since."""
+    """The first scan of an agent, and one without changes."""
     well: list[dict[str, ConsistentNames]] = [{} for _ in range(_AGENTS)]
     for what in ("first reconcile pass", "usual reconcile pass, one a minute"):
         before = _took(control)["nb"]
@@ -95,7 +95,7 @@ def _reconciled(control: LabHost, northbound: Northbound) -> Iterator[Measuremen
 
 
 def _pass(northbound: Northbound, host: str, well: dict[str, ConsistentNames]) -> None:
-    """What an agent reads of the northbound database."""
+    """Read the northbound database as a scan of an agent does."""
     domains = {subnet: named.dns_domain for subnet, named in well.items()}
     there = inventory.read(northbound.database, host, population.soon(), domains)
     known = inventory.look_up(northbound.database, subnets_to_check(there, well), (), (), (), (), population.soon())
@@ -112,12 +112,12 @@ def _ports(southbound: Database) -> int:
 
 
 def _carried_out(control: LabHost) -> None:
-    """Wait until northd has carried out all that is in the northbound database."""
+    """Wait until northd has applied all changes."""
     control.run(["ovn-nbctl", "--wait=sb", f"--timeout={_TIMEOUT:.0f}", "sync"], timeout=_TIMEOUT)
 
 
 def _took(control: LabHost) -> dict[str, float]:
-    """Milliseconds of processor time that each of the central programs has had."""
+    """CPU time of each central daemon, in milliseconds."""
     found = {}
     for name in _DATABASES:
         process = control.daemons[name].process
@@ -128,7 +128,7 @@ def _took(control: LabHost) -> dict[str, float]:
 
 @contextmanager
 def _sessions(path: Path) -> Iterator[None]:
-    """The sessions of ovn-controllers, when they have heard of all there is."""
+    """Run monitor sessions, from when they have the initial contents."""
     argv = [sys.executable, southbound_sessions.__file__, str(path), str(_HOSTS)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as listening:
         try:

@@ -1,4 +1,4 @@
-"""``virsh start`` of a real guest: with ovnhook, and with no hook and a port that somebody made beforehand."""
+"""``virsh start`` of a real guest: with ovnhook, and without a hook and with a manually created port."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GATEWAY = "10.10.0.1"
 
 
 def measure() -> Iterator[Measurement]:
-    """How long libvirt takes to start a guest, and how long until the guest has heard from its gateway."""
+    """Time until libvirt has started a guest, and until the guest reaches its gateway."""
     started: tuple[list[float], list[float]] = [], []
     answered: tuple[list[float], list[float]] = [], []
     with guests.cloud() as cloud:

@@ -91,7 +91,7 @@ def test_the_active_gateways_host_is_cut_off(gateways: World) -> None:
     gateways.wait_for(lambda: active(gateways) == other, "the other gateway")
     cut = lost(pings)
     gateways.wait_for(lambda: preferred(gateways) == other, "it to be preferred")
-    gateways.cloud.fabric.mend(host, UNDERLAY)
+    gateways.cloud.fabric.restore(host, UNDERLAY)
     for peer in (other, "hv1"):
         gateways.wait_for(lambda: _watched(gateways, peer, first), "the others to see it again")  # noqa: B023
     mended = lost(pings)
@@ -116,7 +116,7 @@ def test_the_active_gateway_loses_its_uplink(gateways: World) -> None:
     refused = gateways.control.run(["ovnhook", "router", "move", "gateway", first], check=False).stderr
     assert f"error: host {first} has no link to the physical network external that is up" in refused
 
-    fabric.mend(hosts[first], EXTERNAL)
+    fabric.restore(hosts[first], EXTERNAL)
     gateways.wait_for(lambda: _uplinks_down(gateways, first) == "", "its agent to tell that it is back")
     came_back = lost(pings)
     assert active(gateways) == other
@@ -125,10 +125,10 @@ def test_the_active_gateway_loses_its_uplink(gateways: World) -> None:
     for gateway in hosts.values():
         fabric.cut(gateway, EXTERNAL)
     gateways.wait_for(lambda: all(_uplinks_down(gateways, name) for name in hosts), "both to be told")
-    fabric.mend(hosts[first], EXTERNAL)
+    fabric.restore(hosts[first], EXTERNAL)
     gateways.wait_for(lambda: active(gateways) == first, "the one whose link is back")
     lost(pings)
-    fabric.mend(hosts[other], EXTERNAL)
+    fabric.restore(hosts[other], EXTERNAL)
 
 
 def _uplinks_down(world: World, host: str) -> str:

@@ -60,7 +60,7 @@ def test_a_host_that_vanishes_and_comes_back(world: World) -> None:
         watches.reach(address)
     finally:
         for network in (MANAGEMENT, UNDERLAY):
-            fabric.mend(hv1, network)
+            fabric.restore(hv1, network)
     pings = Pings(watches, address)
     before = world.rows()
     world.make_whole()

@@ -62,7 +62,7 @@ class Injection(Disturbance):
                 process.signal(signal.SIGCONT)
         elif self._fault is Fault.CUT:
             for network in self._cables():
-                self._cloud.fabric.mend(self._host, network)
+                self._cloud.fabric.restore(self._host, network)
         elif self._part is Part.HYPERVISOR:
             start_all(self._cloud, self._host)
         else:
