@@ -246,7 +246,7 @@ def _interface(
     name, portgroup = ("", "") if source is None else (source.get("network", ""), source.get("portgroup", ""))
     if name and not portgroup and not request.subnet:
         portgroup = there.default_portgroup if (there := network(name)) else ""
-    # libvirt generates the interfaceid of a network's interface anew at each start.
+    # libvirt generates a new interfaceid for a network's interface at each start.
     parameters = element.find("virtualport/parameters") if kind is InterfaceType.BRIDGE else None
     return Interface(
         mac=mac,

@@ -31,10 +31,10 @@ _DONE = {**_COLUMNS, "RESULT": lambda row: row["repair"] if row["repaired"] else
 @click.option("--repair", is_flag=True, help="Repair differences now.")
 @format_option
 def check(*, repair: bool, format_: str) -> int:
-    """Compare libvirt, OVN and Open vSwitch on this hypervisor, and list differences.
+    """Compare libvirt, OVN and Open vSwitch on this host.
 
-    Read-only without --repair. The agent also compares every minute and after failures, and repairs a difference that
-    two scans in a row have found.
+    Lists the differences; read-only without --repair. The agent also compares every minute and after failures, and
+    repairs a difference that two scans in a row have found.
 
     Exit status: 0 (no differences, or all repaired), 8 (differences).
 

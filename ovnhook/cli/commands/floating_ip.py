@@ -25,7 +25,7 @@ _ADDRESS = complete.field("ListFloatingIps", "floating_ips", "address")
 @click.group("floating-ip", invoke_without_command=True)
 @click.pass_context
 def floating_ip(context: click.Context) -> None:
-    """Manage floating IPs: external addresses with 1:1 NAT to one interface each."""
+    """Manage floating IPs: 1:1 NAT to interfaces."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -36,9 +36,10 @@ def floating_ip(context: click.Context) -> None:
 @format_option
 @click.pass_obj
 def create(socket: Path | None, address: str, target: str, format_: str) -> None:
-    """Create a floating IP: map the external address ADDRESS to an interface.
+    """Create a floating IP.
 
-    It lasts as long as the domain is defined, running or not. PORT-OR-DOMAIN is as in "ovnhook port show".
+    It maps the external address ADDRESS to an interface by 1:1 NAT, and lasts as long as the domain is defined, running
+    or not. PORT-OR-DOMAIN is as in "ovnhook port show".
 
     Idempotent: succeeds if an identical floating IP exists.
 

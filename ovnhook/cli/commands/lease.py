@@ -24,7 +24,10 @@ _COLUMNS = {
 @click.group(invoke_without_command=True)
 @click.pass_context
 def lease(context: click.Context) -> None:
-    """Manage leases: addresses of domains, kept as long as the domain is defined."""
+    """Manage leases: addresses of domains.
+
+    A lease is kept as long as its domain is defined.
+    """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

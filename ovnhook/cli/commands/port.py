@@ -35,7 +35,7 @@ _CLIENT_PORT = complete.names("ListPorts", "ports", lambda row: _names(row) if r
 @click.group(invoke_without_command=True)
 @click.pass_context
 def port(context: click.Context) -> None:
-    """Manage ports: the interfaces of running domains.
+    """Manage ports: interfaces of running domains.
 
     Ports of libvirt domains are created and deleted automatically.
     """
@@ -101,9 +101,9 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 @format_option
 @click.pass_obj
 def create(socket: Path | None, name: str, host: str, format_: str, **interface: Any) -> None:
-    """Create a port for NAME, which is not a libvirt domain, such as a container or an appliance.
+    """Create a port for a container or an appliance.
 
-    Plug its interface into the host's integration bridge with the port's ID as iface-id.
+    NAME is not a libvirt domain. Plug its interface into the host's integration bridge with the port's ID as iface-id.
 
     Idempotent: succeeds if an identical port exists.
 
@@ -119,7 +119,9 @@ def create(socket: Path | None, name: str, host: str, format_: str, **interface:
 @click.argument("name", metavar="PORT", shell_complete=_CLIENT_PORT)
 @click.pass_obj
 def delete(socket: Path | None, name: str) -> None:
-    """Delete the port PORT, created by "ovnhook port create", and its lease.
+    """Delete the client port PORT and its lease.
+
+    A client port was created by "ovnhook port create".
 
     PORT is as in "ovnhook port show".
 

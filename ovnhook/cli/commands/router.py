@@ -45,7 +45,7 @@ def _external_options(command: Command) -> Command:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def router(context: click.Context) -> None:
-    """Manage routers, which connect subnets with each other and with external networks."""
+    """Manage routers and their external gateways."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -156,7 +156,9 @@ def set_(
 @format_option
 @click.pass_obj
 def move(socket: Path | None, name: str, host: str, format_: str) -> None:
-    """Move the external gateway of the router NAME to HOST, another of its gateway hosts.
+    """Move the gateway of the router NAME to HOST.
+
+    HOST is another one of its gateway hosts.
 
     For planned maintenance: another host takes over the traffic before this one is shut down.
 

@@ -41,7 +41,9 @@ _SUBNETS = {
 @format_option
 @click.pass_obj
 def status(socket: Path | None, format_: str) -> int:
-    """Check the health of the cloud: databases, northd, nodes, gateways, subnets.
+    """Check the health of the cloud.
+
+    Checks databases, northd, nodes, gateways, subnets and certificates.
 
     Problems come first, the most severe at the top, each with a hint. Each node has 2 seconds to answer.
 

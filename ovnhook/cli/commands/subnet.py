@@ -66,7 +66,7 @@ def _settings(command: Command) -> Command:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def subnet(context: click.Context) -> None:
-    """Manage subnets: logical switches with DHCP and address allocation."""
+    """Manage subnets: logical switches with DHCP."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

@@ -74,8 +74,8 @@ def down(southbound: Server) -> str | None:
 
 
 @pytest.mark.usefixtures("reporter")
-class TestTeller:
-    """What an agent tells."""
+class TestHostReporter:
+    """Published status of a host."""
 
     def test_the_mtu(self, southbound: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         """As far as it is known, and anew when it is another one; a look that fails takes nothing back."""
