@@ -211,7 +211,7 @@ class Reconciler:
             for error in attached.refused:
                 _log.error("%s", error)
             if metadata_changed:
-                for words in attached.put_off:
+                for words in attached.pending_until_restart:
                     _log.warning("%s", words)
         elif seen.definition:
             domain = domainstates.defined(seen, self._config.integration_bridge)

@@ -19,7 +19,7 @@ from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Operation, Row, includes, key, map_of, select
 from ovnhook.resources import tables
-from ovnhook.resources.lease.rows import read_holding, read_lease
+from ovnhook.resources.lease.rows import read_lease, read_lease_index
 from ovnhook.resources.port.rows import read_claim, read_port
 from ovnhook.resources.port.values import Claim
 from ovnhook.resources.reading import BrokenRow
@@ -62,7 +62,7 @@ def read(
             select(tables.SWITCH, key(uuids.switch(name)), same, columns=["_uuid"]),
             select(tables.DNS, key(uuids.names(name)), columns=["_version"]),
         ]
-    registry, ports, coming, holdings, arriving, leases, *more = database.transact(queries, deadline)
+    registry, ports, coming, lease_indexes, arriving, leases, *more = database.transact(queries, deadline)
     list(_each(read_registry, registry, []))  # checks its format; the control service repairs a broken one
     versions = {
         name: names[0]["_version"][1]
@@ -72,7 +72,7 @@ def read(
     broken: list[OvnhookError] = []
     return Inventory(
         ports={(port.domain, port.mac): port for port in _each(read_port, (*ports, *coming), broken)},
-        holdings={holding.domain: holding for holding in _each(read_holding, (*holdings, *arriving), broken)},
+        lease_indexes={index.domain: index for index in _each(read_lease_index, (*lease_indexes, *arriving), broken)},
         leases={(lease.subnet, lease.address): lease for lease in _each(read_lease, leases, broken)},
         broken=tuple(broken),
         versions=versions,
@@ -99,8 +99,8 @@ def read_domain(
     """
     broken: list[OvnhookError] = []
     (found,) = database.transact([select(tables.DNS, key(uuids.domain(domain)))], deadline)
-    holding = next(_each(read_holding, found, broken), None)
-    held = holding.leases if holding else ()
+    lease_index = next(_each(read_lease_index, found, broken), None)
+    held = lease_index.leases if lease_index else ()
     every = sorted({*macs, *(mac for mac, _, _ in held)})
     queries = [select(tables.PORT, key(uuids.port(domain, mac))) for mac in every]
     found = [row for result in (database.transact(queries, deadline) if queries else ()) for row in result]
@@ -110,16 +110,16 @@ def read_domain(
     queries = [select(tables.DNS, key(uuids.lease(subnet, str(address)))) for subnet, address in sorted(where)]
     found = [row for result in (database.transact(queries, deadline) if queries else ()) for row in result]
     leases = [lease for lease in _each(read_lease, found, broken) if lease.host == host]
-    ours = holding is not None and host in (holding.host, holding.moving_to)
+    ours = lease_index is not None and host in (lease_index.host, lease_index.moving_to)
     there = Inventory(
         ports={(port.domain, port.mac): port for port in ports if host in (port.host, port.moving_to)},
-        holdings={domain: holding} if holding and ours else {},
+        lease_indexes={domain: lease_index} if lease_index and ours else {},
         leases={(lease.subnet, lease.address): lease for lease in leases},
         broken=tuple(broken),
     )
     known = look_up(database, (), (), (), required_claims(host, there), (), deadline)
     known.ports.update({(port.domain, port.mac): port for port in ports if (port.domain, port.mac) not in there.ports})
-    known.holdings.update({domain: holding} if holding and not ours else {})
+    known.lease_indexes.update({domain: lease_index} if lease_index and not ours else {})
     return there, known
 
 
@@ -160,8 +160,8 @@ def look_up(
     found = iter(database.transact(queries, deadline) if queries else ())
     known = RelatedRows()
     broken: list[OvnhookError] = []
-    holdings = [holding for _ in holders for holding in _each(read_holding, next(found), broken)]
-    known.holdings.update({holding.domain: holding for holding in holdings})
+    lease_indexes = [lease_index for _ in holders for lease_index in _each(read_lease_index, next(found), broken)]
+    known.lease_indexes.update({lease_index.domain: lease_index for lease_index in lease_indexes})
     ports = [port for _ in pairs for port in _each(read_port, next(found), broken)]
     known.ports.update({(port.domain, port.mac): port for port in ports})
     claimed = [claim for _ in expected for claim in _each(read_claim, next(found), broken)]

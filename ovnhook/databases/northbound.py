@@ -34,10 +34,10 @@ from ovnhook.resources import tables
 from ovnhook.resources.kind import Change
 from ovnhook.resources.kinds import SHARED, consequences
 from ovnhook.resources.lease.rows import (
-    read_holding,
     read_lease,
+    read_lease_index,
 )
-from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.rows import PORT_COLUMNS, read_claim, read_port
 from ovnhook.resources.port.values import Port
 from ovnhook.resources.reading import BrokenRow
@@ -66,7 +66,7 @@ class Northbound:
         """Read what there is of a domain: the registry, what it holds, its ports, and some subnets by name."""
         wanted = (
             queries.registry(),
-            queries.holding(domain),
+            queries.lease_index(domain),
             queries.ports(domain, macs),
             queries.subnets(subnets),
         )
@@ -85,9 +85,9 @@ class Northbound:
         """Read what there is of a domain, also of interfaces that it does not have any more but holds addresses for."""
         known = set(macs)
         observed = self.observe(domain, known, (), deadline)
-        if observed.holding is None:
+        if observed.lease_index is None:
             return observed
-        held = observed.holding.leases
+        held = observed.lease_index.leases
         every = known | {mac for mac, _, _ in held}
         observed = self.observe(domain, every, {name for _, name, _ in held}, deadline)
         return self.ask(observed, [queries.leases((name, where) for _, name, where in held)], deadline)
@@ -179,7 +179,7 @@ class Northbound:
 
     def stored(self, deadline: Deadline) -> Stored:
         """All that domains have, in one transaction."""
-        ports, leases, holdings, claims = self.database.transact(
+        ports, leases, lease_indexes, claims = self.database.transact(
             [
                 select(tables.PORT, includes("external_ids", owned.kind("port")), columns=PORT_COLUMNS),
                 *(
@@ -193,7 +193,7 @@ class Northbound:
         read = partial(self._read, broken=broken)
         found, leased = tuple(read(read_port, ports)), tuple(read(read_lease, leases))
         unreadable = {UUID(row["_uuid"][1]) for row in ports} - {port.uuid for port in found}
-        lost = lost_ports(found, unreadable, read(read_holding, holdings), read(read_claim, claims))
+        lost = lost_ports(found, unreadable, read(read_lease_index, lease_indexes), read(read_claim, claims))
         return Stored(found, leased, tuple(lost), tuple(broken))
 
     def foreign_macs(self, macs: Collection[str], deadline: Deadline) -> list[tuple[str, str, str]]:
@@ -241,11 +241,11 @@ class Northbound:
         (found,) = self.database.transact([select("NB_Global", columns=["nb_cfg"])], deadline)
         return max((row["nb_cfg"] for row in found), default=0)
 
-    def holdings(self, deadline: Deadline, **ids: str) -> list[Holding]:
+    def lease_indexes(self, deadline: Deadline, **ids: str) -> list[LeaseIndex]:
         """What domains hold, of those whose external_ids hold these (``host=``)."""
         match = includes("external_ids", owned.kind("domain", **ids))
         (found,) = self.database.transact([select(tables.DNS, match)], deadline)
-        return list(self._read(read_holding, found))
+        return list(self._read(read_lease_index, found))
 
     def _read(
         self, read: Callable[..., T], found: Iterable[Row], *more: object, broken: list[BrokenRow] | None = None

@@ -12,7 +12,7 @@ from ovnhook.base import uuids
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Operation, Row, key, select
 from ovnhook.resources import tables
-from ovnhook.resources.lease.rows import read_holding, read_lease
+from ovnhook.resources.lease.rows import read_lease, read_lease_index
 from ovnhook.resources.port.rows import read_claim, read_port
 from ovnhook.resources.port.values import Claim
 from ovnhook.resources.registry import read_registry
@@ -44,11 +44,11 @@ def registry() -> Query:
     return Query([select(tables.DNS, key(uuids.REGISTRY))], add)
 
 
-def holding(domain: UUID) -> Query:
+def lease_index(domain: UUID) -> Query:
     """The leases that a domain holds."""
 
     def add(observed: Observed, found: Rows) -> Observed:
-        return replace(observed, holding=next(map(read_holding, _all(found)), None))
+        return replace(observed, lease_index=next(map(read_lease_index, _all(found)), None))
 
     return Query([select(tables.DNS, key(uuids.domain(domain)))], add)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from ovnhook.base import uuids
-from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Claim, Owner, Port
 from ovnhook.resources.reading import BrokenRow
 
@@ -20,7 +20,7 @@ class Stored:
         ports: all of them.
         leases: all of them.
         lost: ports of clients that somebody has deleted, as far as is known: libvirt's are made anew by agents.
-        broken: why rows of these, of holdings and of claims can't be read.
+        broken: why rows of these, of lease indexes and of claims can't be read.
     """
 
     ports: tuple[Port, ...]
@@ -30,17 +30,17 @@ class Stored:
 
 
 def lost_ports(
-    ports: Iterable[Port], unreadable: Collection[UUID], holdings: Iterable[Holding], claims: Iterable[Claim]
+    ports: Iterable[Port], unreadable: Collection[UUID], lease_indexes: Iterable[LeaseIndex], claims: Iterable[Claim]
 ) -> Iterator[Port]:
     """Ports that are gone though nobody has detached them: the MAC address is given back with the port.
 
     Args:
         ports: those that are there.
         unreadable: the UUIDs of ports that are there and can't be read.
-        holdings: what domains hold.
+        lease_indexes: those of domains.
         claims: the MAC addresses that are reserved for ports.
     """
-    held = {holding.domain: holding for holding in holdings if holding.kept_by is Owner.CLIENT}
+    held = {lease_index.domain: lease_index for lease_index in lease_indexes if lease_index.kept_by is Owner.CLIENT}
     there = {(port.subnet, port.mac, port.domain) for port in ports}
     for claim in claims:
         if uuids.port(claim.domain, claim.mac) in unreadable:

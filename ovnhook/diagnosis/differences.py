@@ -65,7 +65,7 @@ def consistent_names(
 
 def _subnets_with_leases(inventory: Inventory) -> set[str]:
     """Subnets that this host has leases in."""
-    held = {subnet for holding in inventory.holdings.values() for _, subnet, _ in holding.leases}
+    held = {subnet for lease_index in inventory.lease_indexes.values() for _, subnet, _ in lease_index.leases}
     return held | {subnet for subnet, _ in inventory.leases}
 
 
@@ -79,7 +79,7 @@ def _leases_by_subnet(inventory: Inventory) -> dict[str, frozenset[Lease]]:
 def foreign_domains(inventory: Inventory) -> set[UUID]:
     """Domains with leases here but no row of this host: their row is another host's, or missing, and has to be read."""
     leased = {lease.domain for lease in inventory.leases.values()}
-    return leased - inventory.holdings.keys()
+    return leased - inventory.lease_indexes.keys()
 
 
 def required_claims(host: str, inventory: Inventory) -> set[Claim]:
@@ -117,12 +117,12 @@ def known_domains(inventory: Inventory, taps: Mapping[str, Tap]) -> dict[UUID, s
     plugged = {uuid: str(uuid) for tap in taps.values() if (uuid := uuid_of(tap.domain))}
     leased = {lease.domain: lease.domain_name for lease in inventory.leases.values()}
     bound = {port.domain: port.domain_name for port in inventory.ports.values()}
-    return plugged | leased | bound | {uuid: one.domain_name for uuid, one in inventory.holdings.items()}
+    return plugged | leased | bound | {uuid: one.domain_name for uuid, one in inventory.lease_indexes.items()}
 
 
 def outgoing_migrations(host: str, inventory: Inventory) -> set[UUID]:
     """Domains with an announced migration to another host."""
-    return {uuid for uuid, holding in inventory.holdings.items() if holding.moving_to and holding.host == host}
+    return {uuid for uuid, index in inventory.lease_indexes.items() if index.moving_to and index.host == host}
 
 
 def compare(
@@ -149,8 +149,8 @@ def compare(
     yield from _left_over(host, certain, domains)
     yield from _moving(host, certain, domains)
     for uuid, run in domains.running.items():
-        holding = inventory.holdings.get(uuid)
-        if run.is_valid and not (holding and holding.moving_to):
+        lease_index = inventory.lease_indexes.get(uuid)
+        if run.is_valid and not (lease_index and lease_index.moving_to):
             for interface in run.domain.interfaces:
                 what = _interface_difference(host, inventory, known, taps, run.domain, interface)
                 if what:
@@ -158,7 +158,7 @@ def compare(
             for unsupported in _unsupported(inventory, known, run.domain):
                 hint = f"virsh edit {run.domain.name}: {unsupported.hint}; then shut it down and start it again"
                 yield Difference(run.domain.name, unsupported.mac, unsupported.what, ManualRepair(hint))
-    held = {(str(uuid), mac) for uuid, holding in inventory.holdings.items() for mac, _, _ in holding.leases}
+    held = {(str(uuid), mac) for uuid, index in inventory.lease_indexes.items() for mac, _, _ in index.leases}
     for device, tap in taps.items():
         if uuid_of(tap.domain) in domains.unknown:
             continue
@@ -176,7 +176,7 @@ def _without(inventory: Inventory, domains: Container[UUID]) -> Inventory:
     return replace(
         inventory,
         ports={(uuid, mac): port for (uuid, mac), port in inventory.ports.items() if uuid not in domains},
-        holdings={uuid: holding for uuid, holding in inventory.holdings.items() if uuid not in domains},
+        lease_indexes={uuid: index for uuid, index in inventory.lease_indexes.items() if uuid not in domains},
         leases={place: lease for place, lease in inventory.leases.items() if lease.domain not in domains},
     )
 
@@ -196,48 +196,48 @@ def _left_over(host: str, inventory: Inventory, domains: Domains) -> Iterator[Di
             yield Difference(
                 port.domain_name, mac, f"port {port.id} exists, but the interface does not", Attach(run.domain)
             )
-    for uuid, holding in inventory.holdings.items():
-        if holding.host != host or holding.kept_by is not Owner.LIBVIRT or holding.moving_to:
+    for uuid, lease_index in inventory.lease_indexes.items():
+        if lease_index.host != host or lease_index.kept_by is not Owner.LIBVIRT or lease_index.moving_to:
             continue
         run, defined = domains.running.get(uuid), domains.defined.get(uuid)
         if run is None and defined is None:
-            yield Difference(holding.domain_name, "", "it has leases, but does not exist", Forget(uuid))
+            yield Difference(lease_index.domain_name, "", "it has leases, but does not exist", Forget(uuid))
             continue
         if run:
             repair: Repair = Attach(run.domain)
             macs, name = (*run.domain.macs, *run.domain.defined_only_macs), run.domain.name
         elif defined:
             repair, macs, name = Keep(defined), defined.macs, defined.name
-        for mac in sorted({mac for mac, _, _ in holding.leases} - {*macs}):
+        for mac in sorted({mac for mac, _, _ in lease_index.leases} - {*macs}):
             if run is None or run.is_valid:
                 yield Difference(name, mac, "it has a lease, but the interface does not exist", repair)
-        if holding.domain_name != name and run is None:
-            yield Difference(name, "", f"its leases are recorded under the name {holding.domain_name}", repair)
+        if lease_index.domain_name != name and run is None:
+            yield Difference(name, "", f"its leases are recorded under the name {lease_index.domain_name}", repair)
 
 
 def _moving(host: str, inventory: Inventory, domains: Domains) -> Iterator[Difference]:
     """Migrations that ended without a hook call or an event."""
-    for uuid, holding in inventory.holdings.items():
-        name, run = holding.domain_name, domains.running.get(uuid)
-        if holding.moving_to == host and run and not run.paused:
-            yield Difference(name, "", f"it has migrated from {holding.host}, but its ports have not", Arrive(uuid))
-        elif holding.moving_to == host and run is None:
+    for uuid, lease_index in inventory.lease_indexes.items():
+        name, run = lease_index.domain_name, domains.running.get(uuid)
+        if lease_index.moving_to == host and run and not run.paused:
+            yield Difference(name, "", f"it has migrated from {lease_index.host}, but its ports have not", Arrive(uuid))
+        elif lease_index.moving_to == host and run is None:
             gone = Detach(Domain(uuid, name))
             # libvirt lists the domain only after all hooks of the host have run.
             yield Difference(
                 name,
                 "",
-                f"its migration from {holding.host} was announced, but it has not arrived",
+                f"its migration from {lease_index.host} was announced, but it has not arrived",
                 gone,
                 grace_period=_MIGRATION_GRACE_PERIOD,
             )
-        elif holding.moving_to and holding.host == host and run and not run.migrates:
+        elif lease_index.moving_to and lease_index.host == host and run and not run.migrates:
             yield Difference(
-                name, "", f"its migration to {holding.moving_to} was announced, but it still runs here", Stay(uuid)
+                name, "", f"its migration to {lease_index.moving_to} was announced, but it still runs here", Stay(uuid)
             )
-        elif holding.moving_to and holding.host == host and run is None:
+        elif lease_index.moving_to and lease_index.host == host and run is None:
             left = Detach(Domain(uuid, name))
-            yield Difference(name, "", f"it has migrated to {holding.moving_to}, but its leases have not", left)
+            yield Difference(name, "", f"it has migrated to {lease_index.moving_to}, but its leases have not", left)
 
 
 def _interface_difference(
@@ -262,10 +262,9 @@ def _interface_difference(
         return None
     if port.id != wanted:
         return f"its port is {port.id} instead of {wanted}", attach
-    holding = inventory.holdings.get(domain.uuid)
-    held = (
-        {where for mac, subnet, where in holding.leases if (mac, subnet) == (port.mac, port.subnet)} if holding else ()
-    )
+    index = inventory.lease_indexes.get(domain.uuid)
+    leases = index.leases if index else ()
+    held = {where for mac, subnet, where in leases if (mac, subnet) == (port.mac, port.subnet)}
     if {*port.addresses} != {*held}:
         has, holds = (" ".join(map(str, sorted(some))) or "none" for some in (port.addresses, held))
         return f"port {port.id} has addresses {has} instead of the leased {holds}", attach
@@ -311,8 +310,8 @@ def _mac_difference(known: RelatedRows, domain: Domain, port: Port, attach: Atta
 def _leases(inventory: Inventory, known: RelatedRows, domains: Domains) -> Iterator[Difference]:
     """Leases that no domain's row lists."""
     for (subnet, where), lease in inventory.leases.items():
-        holding = inventory.holdings.get(lease.domain) or known.holdings.get(lease.domain)
-        held = holding and (lease.mac, subnet, where) in holding.leases
+        lease_index = inventory.lease_indexes.get(lease.domain) or known.lease_indexes.get(lease.domain)
+        held = lease_index and (lease.mac, subnet, where) in lease_index.leases
         if not held and lease.domain not in domains.running:
             what = f"{where} of subnet {subnet} is leased, but the domain's row does not list it"
             yield Difference(lease.domain_name, lease.mac, what, ReleaseLease(lease))

@@ -17,7 +17,7 @@ def accepted(domain: Domain, observed: Observed, *, runs: bool) -> Domain:
         InvalidRequest: it is starting, and its XML has settings that OVN ports do not support.
     """
     if runs:
-        return plan.settled(domain, observed)
+        return plan.with_current_placement(domain, observed)
     refuse_unsupported(domain)
     return domain
 
@@ -80,7 +80,7 @@ def tolerated(domain: Domain, interface: Interface, subnet: Subnet, observed: Ob
     Raises:
         InvalidRequest: the interface is not running yet.
     """
-    held = observed.holding.leases if observed.holding else ()
+    held = observed.lease_index.leases if observed.lease_index else ()
     known = {*observed.ports, *(mac for mac, _, _ in held)}
     found = unsupported(domain, interface, subnet)
     for one in found:

@@ -9,7 +9,7 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook.base.errors import OvnhookError
-from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Claim, Port
 
 
@@ -19,7 +19,7 @@ class Inventory:
 
     Attributes:
         ports: by domain and MAC; also those that are migrating here.
-        holdings: leases by domain, likewise.
+        lease_indexes: by domain, likewise.
         leases: by subnet and address.
         broken: why rows of this host can't be read.
         versions: of the DNS records of the requested subnets, where their DNS domain is the requested one. A version
@@ -27,7 +27,7 @@ class Inventory:
     """
 
     ports: Mapping[tuple[UUID, str], Port] = field(default_factory=dict)
-    holdings: Mapping[UUID, Holding] = field(default_factory=dict)
+    lease_indexes: Mapping[UUID, LeaseIndex] = field(default_factory=dict)
     leases: Mapping[tuple[str, IPAddress], Lease] = field(default_factory=dict)
     broken: tuple[OvnhookError, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class RelatedRows:
     """Rows that an inventory has to be compared with.
 
     Attributes:
-        holdings: of domains that are not in the inventory.
+        lease_indexes: of domains that are not in the inventory.
         ports: of interfaces that are not.
         names: DNS records by subnet, of the subnets to check.
         versions: of these records.
@@ -49,7 +49,7 @@ class RelatedRows:
         mtus: of subnets where interfaces set an MTU.
     """
 
-    holdings: dict[UUID, Holding] = field(default_factory=dict)
+    lease_indexes: dict[UUID, LeaseIndex] = field(default_factory=dict)
     ports: dict[tuple[UUID, str], Port] = field(default_factory=dict)
     names: dict[str, dict[str, str]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

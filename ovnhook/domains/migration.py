@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ovnhook.resources.kind import Change, Put
-from ovnhook.resources.lease.kind import HOLDING, LEASE
-from ovnhook.resources.lease.values import Holding
+from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
+from ovnhook.resources.lease.values import LeaseIndex
 from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.state import Observed
 
@@ -18,9 +18,9 @@ def announce(observed: Observed, host: str) -> tuple[Change, ...]:
         for port in observed.ports.values()
         if host not in (port.host, port.moving_to)
     ]
-    holding = observed.holding
-    if holding and host not in (holding.host, holding.moving_to):
-        changes.append(Put(HOLDING, holding, replace(holding, moving_to=host)))
+    lease_index = observed.lease_index
+    if lease_index and host not in (lease_index.host, lease_index.moving_to):
+        changes.append(Put(LEASE_INDEX, lease_index, replace(lease_index, moving_to=host)))
     return tuple(changes)
 
 
@@ -31,9 +31,9 @@ def arrive(observed: Observed, host: str) -> tuple[Change, ...]:
         for port in observed.ports.values()
         if port.moving_to == host
     ]
-    holding = observed.holding
-    if holding and holding.moving_to == host:
-        changes += _hold(observed, holding, host)
+    lease_index = observed.lease_index
+    if lease_index and lease_index.moving_to == host:
+        changes += _hold(observed, lease_index, host)
     return tuple(changes)
 
 
@@ -44,25 +44,25 @@ def stay(observed: Observed, host: str) -> tuple[Change, ...]:
         for port in observed.ports.values()
         if port.host == host and port.moving_to
     ]
-    holding = observed.holding
-    if holding and holding.host == host and holding.moving_to:
-        changes += _hold(observed, holding, host)
+    lease_index = observed.lease_index
+    if lease_index and lease_index.host == host and lease_index.moving_to:
+        changes += _hold(observed, lease_index, host)
     return tuple(changes)
 
 
 def hand_over(observed: Observed, host: str) -> list[Change]:
     """Make what a domain holds the other host's of a migration, which this one has nothing to do with any more."""
-    holding = observed.holding
-    if holding and holding.moving_to and host in (holding.host, holding.moving_to):
-        return _hold(observed, holding, holding.moving_to if holding.host == host else holding.host)
+    lease_index = observed.lease_index
+    if lease_index and lease_index.moving_to and host in (lease_index.host, lease_index.moving_to):
+        return _hold(observed, lease_index, lease_index.moving_to if lease_index.host == host else lease_index.host)
     return []
 
 
-def _hold(observed: Observed, holding: Holding, host: str) -> list[Change]:
+def _hold(observed: Observed, lease_index: LeaseIndex, host: str) -> list[Change]:
     """Make what a domain holds a host's."""
-    changes: list[Change] = [Put(HOLDING, holding, replace(holding, host=host, moving_to=""))]
-    for mac, subnet, address in holding.leases:
+    changes: list[Change] = [Put(LEASE_INDEX, lease_index, replace(lease_index, host=host, moving_to=""))]
+    for mac, subnet, address in lease_index.leases:
         lease = observed.leases.get((subnet, address))
-        if lease and lease.is_held_by(holding.domain, mac) and lease.host != host:
+        if lease and lease.is_held_by(lease_index.domain, mac) and lease.host != host:
             changes.append(Put(LEASE, lease, replace(lease, host=host)))
     return changes

@@ -117,7 +117,7 @@ def _known(
         if wanted in given:
             raise AlreadyExists(f"address {wanted} is given to another interface of this domain")
     known = [*interface.request.addresses]
-    for mac, name, held in observed.holding.leases if observed.holding else ():
+    for mac, name, held in observed.lease_index.leases if observed.lease_index else ():
         there = observed.leases.get((name, held))
         ours = there is None or there.is_held_by(domain.uuid, mac)
         free = held not in given and held not in subnet.gateways.values()

@@ -18,8 +18,8 @@ from ovnhook.domains import migration
 from ovnhook.domains.choice import Placement, host_name
 from ovnhook.domains.values import Domain, Interface
 from ovnhook.resources.kind import Change, Need, Put, puts
-from ovnhook.resources.lease.kind import HOLDING, LEASE
-from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
+from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.kind import CLAIM, PORT
 from ovnhook.resources.port.values import Claim, Owner, Port
 from ovnhook.resources.state import Observed
@@ -35,7 +35,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
         domain: its `macs` and `defined_only_macs` also tell which of its ports and leases belong to removed interfaces.
         host: the chassis that the domain runs on.
         placements: one for each interface to attach.
-        observed: what there is, with the leases and subnets that the placements and the holding name.
+        observed: what there is, with the leases and subnets that the placements and the lease index name.
     """
     changes: list[Change] = []
     ports: list[Change] = []
@@ -44,7 +44,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
     owner, moving_to = (source, host) if source else (host, "")
     needs: list[Change] = []
     placed = {placement.interface.mac for placement in placements}
-    before = observed.holding.leases if observed.holding else ()
+    before = observed.lease_index.leases if observed.lease_index else ()
     # Leases of interfaces that are not attached now (another kind, later in the start) stay as they are.
     held = [
         entry for entry in before if entry[0] in (*domain.macs, *domain.defined_only_macs) and entry[0] not in placed
@@ -89,10 +89,10 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
             ports.append(Put(PORT, there, port))
     used = {(subnet, address) for _, subnet, address in held}  # an address may go from one interface to another
     changes += _drop(domain.uuid, [entry for entry in before if entry[1:] not in used], observed.leases)
-    holding = Holding(domain.uuid, domain.name, owner, tuple(sorted(held)), domain.kept_by, moving_to)
-    wanted = holding if held else None
-    if wanted != observed.holding:
-        changes.append(Put(HOLDING, observed.holding, wanted))
+    lease_index = LeaseIndex(domain.uuid, domain.name, owner, tuple(sorted(held)), domain.kept_by, moving_to)
+    wanted = lease_index if held else None
+    if wanted != observed.lease_index:
+        changes.append(Put(LEASE_INDEX, observed.lease_index, wanted))
     changes += _rename(domain.uuid, changes, observed)
     changes += ports
     changes += detach((port for mac, port in observed.ports.items() if mac not in domain.macs), host)
@@ -131,12 +131,12 @@ def leave(observed: Observed, host: str) -> tuple[Change, ...]:
     return (*detach(observed.ports.values(), host), *migration.hand_over(observed, host))
 
 
-def settled(domain: Domain, observed: Observed) -> Domain:
+def with_current_placement(domain: Domain, observed: Observed) -> Domain:
     """A running domain as it can be without a change under its guest's feet.
 
     An interface that has its port stays on its subnet with its addresses, whatever the metadata says by now.
     """
-    held = observed.holding.leases if observed.holding else ()
+    held = observed.lease_index.leases if observed.lease_index else ()
 
     def stay(interface: Interface) -> Interface:
         port = observed.ports.get(interface.mac)
@@ -149,7 +149,7 @@ def settled(domain: Domain, observed: Observed) -> Domain:
     return replace(domain, interfaces=tuple(map(stay, domain.interfaces)))
 
 
-def put_off(domain: Domain, observed: Observed) -> tuple[str, ...]:
+def pending_until_restart(domain: Domain, observed: Observed) -> tuple[str, ...]:
     """What the metadata of a running domain asks for that has to wait for its next start, in words."""
     found = []
     for interface in domain.interfaces:
@@ -179,11 +179,11 @@ def keep(
         host: this one.
         taken: names that other domains have, by subnet.
     """
-    holding = observed.holding
-    if holding is None or holding.host != host or holding.moving_to or observed.ports:
+    lease_index = observed.lease_index
+    if lease_index is None or lease_index.host != host or lease_index.moving_to or observed.ports:
         return ()
-    kept = tuple(entry for entry in holding.leases if entry[0] in domain.macs)
-    changes = _drop(domain.uuid, [entry for entry in holding.leases if entry not in kept], observed.leases)
+    kept = tuple(entry for entry in lease_index.leases if entry[0] in domain.macs)
+    changes = _drop(domain.uuid, [entry for entry in lease_index.leases if entry not in kept], observed.leases)
     for mac, subnet, address in kept:
         lease = observed.leases.get((subnet, address))
         if lease and lease.is_held_by(domain.uuid, mac) and lease.domain_name != domain.name:
@@ -193,9 +193,9 @@ def keep(
                 hostname = host_name(domain, asked, observed.subnets[subnet], observed.leases.values(), others)
             changes.append(Put(LEASE, lease, replace(lease, domain_name=domain.name, hostname=hostname)))
     changes += _rename(domain.uuid, changes, observed)
-    new = replace(holding, domain_name=domain.name, leases=kept)
-    if new != holding:
-        changes.append(Put(HOLDING, holding, new if kept else None))
+    new = replace(lease_index, domain_name=domain.name, leases=kept)
+    if new != lease_index:
+        changes.append(Put(LEASE_INDEX, lease_index, new if kept else None))
     return tuple(changes)
 
 
@@ -205,40 +205,40 @@ def forget(observed: Observed, host: str) -> tuple[Change, ...]:
     What it holds for an interface that another host has stays, as that host's.
     If it was on its way from here to another host, or from there to here, what it holds becomes the other one's.
     """
-    holding = observed.holding
-    if holding and holding.moving_to and host in (holding.host, holding.moving_to):
+    lease_index = observed.lease_index
+    if lease_index and lease_index.moving_to and host in (lease_index.host, lease_index.moving_to):
         return leave(observed, host)
-    if holding is None or holding.host != host:
+    if lease_index is None or lease_index.host != host:
         return ()
     elsewhere = {port.mac: port.host for port in observed.ports.values() if port.host != host}
-    kept = tuple(entry for entry in holding.leases if entry[0] in elsewhere)
-    given = [entry for entry in holding.leases if entry not in kept]
-    dropped = _drop(holding.domain, given, observed.leases)
-    left = replace(holding, host=elsewhere[kept[0][0]], leases=kept) if kept else None
+    kept = tuple(entry for entry in lease_index.leases if entry[0] in elsewhere)
+    given = [entry for entry in lease_index.leases if entry not in kept]
+    dropped = _drop(lease_index.domain, given, observed.leases)
+    left = replace(lease_index, host=elsewhere[kept[0][0]], leases=kept) if kept else None
     return (
         *detach(observed.ports.values(), host),
         *dropped,
-        *_rename(holding.domain, dropped, observed),
-        Put(HOLDING, holding, left),
+        *_rename(lease_index.domain, dropped, observed),
+        Put(LEASE_INDEX, lease_index, left),
     )
 
 
 def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ...]:
     """The changes that undo what this very run of a domain was given before it failed to start."""
     changes: list[Change] = [*detach(observed.ports.values(), host)]
-    if observed.holding is None or observed.holding.host != host:
+    if observed.lease_index is None or observed.lease_index.host != host:
         return (*changes, *migration.hand_over(observed, host))
     kept = []
-    for mac, subnet, address in observed.holding.leases:
+    for mac, subnet, address in observed.lease_index.leases:
         lease = observed.leases.get((subnet, address))
         if lease and lease.is_held_by(domain.uuid, mac) and lease.run == run_of(domain, host):
             changes.append(Put(LEASE, lease, None))
         else:
             kept.append((mac, subnet, address))
     changes += _rename(domain.uuid, changes, observed)
-    left = replace(observed.holding, leases=tuple(kept)) if kept else None
-    if left != observed.holding:
-        changes.append(Put(HOLDING, observed.holding, left))
+    left = replace(observed.lease_index, leases=tuple(kept)) if kept else None
+    if left != observed.lease_index:
+        changes.append(Put(LEASE_INDEX, observed.lease_index, left))
     return tuple(changes)
 
 
@@ -249,16 +249,16 @@ def take_away(port: Port, observed: Observed) -> tuple[Change, ...]:
         port: the interface's, which may be gone already.
         observed: what there is of the domain.
     """
-    held = observed.holding.leases if observed.holding else ()
+    held = observed.lease_index.leases if observed.lease_index else ()
     theirs = [entry for entry in held if entry[0] == port.mac]
     is_there = port.mac in observed.ports
     end = Put(PORT, port, None) if is_there else Put(CLAIM, Claim(port.subnet, port.mac, port.domain), None)
     changes: list[Change] = [end, *_drop(port.domain, theirs, observed.leases)]
     changes += _rename(port.domain, changes, observed)
-    if observed.holding:
+    if observed.lease_index:
         kept = tuple(entry for entry in held if entry not in theirs)
-        new = replace(observed.holding, leases=kept)
-        changes.append(Put(HOLDING, observed.holding, new if kept else None))
+        new = replace(observed.lease_index, leases=kept)
+        changes.append(Put(LEASE_INDEX, observed.lease_index, new if kept else None))
     return tuple(changes)
 
 
@@ -279,11 +279,11 @@ def give_back(lease: Lease, observed: Observed) -> tuple[Change, ...]:
         )
     changes: list[Change] = [Put(LEASE, lease, None)]
     changes += _rename(lease.domain, changes, observed)
-    if observed.holding:
+    if observed.lease_index:
         entry = (lease.mac, lease.subnet, lease.address)
-        kept = tuple(held for held in observed.holding.leases if held != entry)
-        new = replace(observed.holding, leases=kept)
-        changes.append(Put(HOLDING, observed.holding, new if kept else None))
+        kept = tuple(held for held in observed.lease_index.leases if held != entry)
+        new = replace(observed.lease_index, leases=kept)
+        changes.append(Put(LEASE_INDEX, observed.lease_index, new if kept else None))
     return tuple(changes)
 
 

@@ -14,7 +14,7 @@ def arrives(observed: Observed, host: str) -> bool:
 
 def is_elsewhere(observed: Observed, host: str) -> bool:
     """Return whether a domain that runs on this host has, or is about to have, ports on another one."""
-    moves = observed.holding is not None and observed.holding.moving_to != ""
+    moves = observed.lease_index is not None and observed.lease_index.moving_to != ""
     return moves or any(port.host != host or port.moving_to for port in observed.ports.values())
 
 

@@ -30,13 +30,13 @@ class Attached:
         placements: where each went; none where the domain was left alone.
         arrives: whether it is on its way from another host, which has it still.
         refused: why others of a running domain have no network.
-        put_off: what its metadata asks for that has to wait until it starts again, in words.
+        pending_until_restart: requests of its metadata that take effect at its next start, in words.
     """
 
     placements: tuple[Placement, ...] = ()
     arrives: bool = False
     refused: tuple[OvnhookError, ...] = ()
-    put_off: tuple[str, ...] = ()
+    pending_until_restart: tuple[str, ...] = ()
 
 
 class Attaching:
@@ -98,6 +98,6 @@ class Attaching:
             placed.check()
         for words in placed.warnings:
             _log.warning("%s", words)
-        put_off = plan.put_off(self._domain, observed) if running else ()
-        self.attached = Attached(placed.placements, arrives, placed.refused, put_off)
+        pending_until_restart = plan.pending_until_restart(self._domain, observed) if running else ()
+        self.attached = Attached(placed.placements, arrives, placed.refused, pending_until_restart)
         return (*made, *plan.attach(domain, self._host, placed.placements, observed))

@@ -30,7 +30,7 @@ def needed(northbound: Northbound, domain: Domain, observed: Observed, deadline:
         deadline: when to give up.
     """
     default = observed.registry.default_subnet if observed.registry else ""
-    held = observed.holding.leases if observed.holding else ()
+    held = observed.lease_index.leases if observed.lease_index else ()
     may_go = {
         (interface, name)
         for interface in domain.interfaces
@@ -62,7 +62,7 @@ def _others(domain: Domain, observed: Observed) -> set[str]:
 
     libvirt names all that a domain has, so these are gone; a client of the API may attach one after the other.
     """
-    held = {mac for mac, _, _ in observed.holding.leases} if observed.holding else set()
+    held = {mac for mac, _, _ in observed.lease_index.leases} if observed.lease_index else set()
     if domain.kept_by is Owner.LIBVIRT:
         return held - {*domain.macs}
     return (held | {*domain.macs}) - {interface.mac for interface in domain.interfaces}

@@ -8,7 +8,7 @@ from typing import Any
 from ovnhook.base.errors import OvnhookError
 from ovnhook.resources.floating_ip.kind import FLOATING_IP
 from ovnhook.resources.kind import Change, Consequence, Kind, Put, puts
-from ovnhook.resources.lease.kind import HOLDING, LEASE
+from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
 from ovnhook.resources.port.kind import CLAIM, PORT
 from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router.kind import GATEWAYS, NETWORK, ROUTER
@@ -26,7 +26,7 @@ KINDS: tuple[Kind[Any], ...] = (
     SUBNET,
     NETWORK,
     GATEWAYS,
-    HOLDING,
+    LEASE_INDEX,
     LEASE,
     PORT,
     CLAIM,

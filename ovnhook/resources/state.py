@@ -14,7 +14,7 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.router.values import Network, Router
 from ovnhook.resources.subnet.values import Subnet
@@ -102,7 +102,7 @@ class Observed:
 
     Attributes:
         registry: the cloud-wide row, or None.
-        holding: what the domain holds, or None.
+        lease_index: of the domain, or None.
         ports: its ports by MAC.
         subnets: those that were asked for, or that the domain holds addresses of, and that exist, by name.
         unrepaired: the names of those that exist, and whose switch somebody has deleted.
@@ -112,7 +112,7 @@ class Observed:
     """
 
     registry: Registry | None = None
-    holding: Holding | None = None
+    lease_index: LeaseIndex | None = None
     ports: Mapping[str, Port] = field(default_factory=dict)
     subnets: Mapping[str, Subnet] = field(default_factory=dict)
     unrepaired: frozenset[str] = frozenset()

@@ -12,4 +12,5 @@ NAT = "NAT"
 GATEWAY_GROUP = "HA_Chassis_Group"
 GATEWAY = "HA_Chassis"
 DHCP_OPTIONS = "DHCP_Options"
-DNS = "DNS"  # names; and leases, holdings, claims, the registry: northd passes over DNS rows that no switch refers to
+DNS = "DNS"
+"""Names. Leases, their indexes, claims and the registry too: northd passes over DNS rows that no switch refers to."""

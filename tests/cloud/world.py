@@ -154,8 +154,8 @@ class World:
 
     def left_over(self) -> list[Any]:
         """What is there though no domain is: ports, leases, what domains hold, taps."""
-        holdings = self._ours("DNS", "domain", "")
-        return [*self.ports(), *self.leases(), *holdings, *self.taps(self.hv1), *self.taps(self.hv2)]
+        lease_indexes = self._ours("DNS", "domain", "")
+        return [*self.ports(), *self.leases(), *lease_indexes, *self.taps(self.hv1), *self.taps(self.hv2)]
 
     def state(self) -> tuple[dict[str, Row], ...]:
         """All that a start which fails must leave as it was."""

@@ -10,7 +10,7 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook.base import uuids
 from ovnhook.resources.floating_ip.values import FloatingIp
 from ovnhook.resources.ip import Range
-from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Claim, Owner, Port
 from ovnhook.resources.router.values import External, InterfaceAddress, Router
 from ovnhook.resources.subnet.values import Subnet, isolated_subnet
@@ -98,28 +98,28 @@ def _held(domain: UUID) -> tuple[tuple[str, str, IPAddress], ...]:
 
 
 HOLDINGS = {
-    WEB: Holding(WEB, "web", "hv1", _held(WEB)),
-    TWO: Holding(TWO, "two", "hv1", _held(TWO)),
-    OWN: Holding(OWN, "own", "hv2", _held(OWN)),
-    MOVES: Holding(MOVES, "moves", "hv1", _held(MOVES), moving_to="hv2"),
-    OFF: Holding(OFF, "off", "hv2", _held(OFF)),
-    APPLIANCE: Holding(APPLIANCE, "appliance", "hv2", _held(APPLIANCE), Owner.CLIENT),
+    WEB: LeaseIndex(WEB, "web", "hv1", _held(WEB)),
+    TWO: LeaseIndex(TWO, "two", "hv1", _held(TWO)),
+    OWN: LeaseIndex(OWN, "own", "hv2", _held(OWN)),
+    MOVES: LeaseIndex(MOVES, "moves", "hv1", _held(MOVES), moving_to="hv2"),
+    OFF: LeaseIndex(OFF, "off", "hv2", _held(OFF)),
+    APPLIANCE: LeaseIndex(APPLIANCE, "appliance", "hv2", _held(APPLIANCE), Owner.CLIENT),
 }
 
 
 def _port(name: str, index: int = 0) -> Port:
-    where, holding = mac(name, index), HOLDINGS[UUID(identity(name))]
-    ((subnet, *_), *_) = found = [(place, address) for one, place, address in holding.leases if one == where]
+    where, lease_index = mac(name, index), HOLDINGS[UUID(identity(name))]
+    ((subnet, *_), *_) = found = [(place, address) for one, place, address in lease_index.leases if one == where]
     addresses = tuple(address for _, address in found)
     return Port(
         interface_id(name, index),
         subnet,
         where,
         addresses,
-        holding.domain,
+        lease_index.domain,
         name,
-        holding.host,
-        moving_to=holding.moving_to,
+        lease_index.host,
+        moving_to=lease_index.moving_to,
         index=index,
     )
 

@@ -66,9 +66,9 @@ class Attachments(Service):
         domain = clientdomain.identify(request.domain, request.name)
         self._refuse_libvirts(domain, deadline)
         if request.forget:
-            for holding in self._attachment.northbound.holdings(deadline, domain=str(domain.uuid)):
-                if holding.kept_by is Owner.LIBVIRT:
-                    raise InUse(f"domain {holding.domain_name} is libvirt's", "virsh undefine ends its leases")
+            for lease_index in self._attachment.northbound.lease_indexes(deadline, domain=str(domain.uuid)):
+                if lease_index.kept_by is Owner.LIBVIRT:
+                    raise InUse(f"domain {lease_index.domain_name} is libvirt's", "virsh undefine ends its leases")
         (self._attachment.forget if request.forget else self._attachment.detach)(domain, request.host, deadline)
         return api.DetachResponse()
 

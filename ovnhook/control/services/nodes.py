@@ -105,7 +105,7 @@ class Nodes(Service):
         nodes = [node for node in self._southbound.nodes(deadline) if node.name == name]
         found = inventory.read(self._northbound.database, name, deadline)
         is_trusted = self._certificates.is_trusted(name, deadline)
-        if not (nodes or found.ports or found.holdings or is_trusted):
+        if not (nodes or found.ports or found.lease_indexes or is_trusted):
             raise NotFound(f"there is no node '{name}'", "ovnhook node list")
         for node in nodes:
             self._refuse_alive(node, deadline)
@@ -114,11 +114,11 @@ class Nodes(Service):
             refuse_removal(name, self._northbound, self._southbound, deadline)
         self._certificates.shut_out(name, deadline)  # before what it might write again is taken away
         domains = {port.domain: port.domain_name for port in found.ports.values()}
-        domains |= {holding.domain: holding.domain_name for holding in found.holdings.values()}
+        domains |= {lease_index.domain: lease_index.domain_name for lease_index in found.lease_indexes.values()}
         for uuid, domain_name in domains.items():
             domain = Domain(uuid, domain_name)
             self._attachment.forget(domain, name, deadline)
-            self._attachment.detach(domain, name, deadline)  # also what belongs to no holding
+            self._attachment.detach(domain, name, deadline)  # also ports that are in no lease index
         self._southbound.remove(name, deadline)  # at last: until then the node is there to be removed again
         _log.info("node %s is removed, with what %d domains had there", name, len(domains))
         return api.RemoveNodeResponse(domains=sorted(map(str, domains)))

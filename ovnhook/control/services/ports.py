@@ -100,7 +100,7 @@ class Ports(Service):
             _check_same(there, asked, names, interface.interface_id, request.host)
             asked = replace(asked, subnet=there.subnet, addresses=there.addresses, isolated=False)
             domain = replace(domain, interfaces=(replace(interface, request=asked),))
-        held = known.holding.leases if known.holding else ()
+        held = known.lease_index.leases if known.lease_index else ()
         whole = replace(domain, macs=tuple(dict.fromkeys([*(mac for mac, _, _ in held), *domain.macs])))
         (placement,) = self._attachments.attach(whole, request.host, deadline, caller)
         return self._attachments.message(whole, placement)

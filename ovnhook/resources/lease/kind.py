@@ -6,14 +6,14 @@ from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Operation, as_map, delete, includes, insert, key
 from ovnhook.resources.kind import Kind
 from ovnhook.resources.lease.rows import (
-    holding_columns,
-    holding_ids,
-    holding_records,
     lease_columns,
-    read_holding,
+    lease_index_columns,
+    lease_index_ids,
+    lease_index_records,
     read_lease,
+    read_lease_index,
 )
-from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.operations import exists, rewrite, unchanged
 from ovnhook.resources.tables import DNS
 
@@ -43,20 +43,20 @@ def _describe(old: Lease | None, new: Lease | None) -> str:
     return ""
 
 
-def _holding_operations(old: Holding | None, new: Holding | None) -> list[Operation]:
+def _lease_index_operations(old: LeaseIndex | None, new: LeaseIndex | None) -> list[Operation]:
     if old is None:
-        return [insert(DNS, new.uuid, holding_columns(new))] if new else []
+        return [insert(DNS, new.uuid, lease_index_columns(new))] if new else []
     if new is None:
         return [*_same_leases(old), delete(DNS, key(old.uuid))]
-    return [*_same_leases(old), *rewrite(DNS, new.uuid, holding_columns(old), holding_columns(new))]
+    return [*_same_leases(old), *rewrite(DNS, new.uuid, lease_index_columns(old), lease_index_columns(new))]
 
 
-def _same_leases(holding: Holding) -> list[Operation]:
+def _same_leases(lease_index: LeaseIndex) -> list[Operation]:
     """A domain must still hold just what was read: also nothing that was added since, which would be lost."""
-    records = {**holding_records(holding), **dict(holding.others)}
+    records = {**lease_index_records(lease_index), **dict(lease_index.others)}
     return [
-        *unchanged(DNS, holding.uuid, holding_ids(holding)),
-        exists(DNS, holding.uuid, ["records", "==", as_map(records)]),
+        *unchanged(DNS, lease_index.uuid, lease_index_ids(lease_index)),
+        exists(DNS, lease_index.uuid, ["records", "==", as_map(records)]),
     ]
 
 
@@ -76,13 +76,13 @@ LEASE = Kind(
 )
 """An address that an interface keeps for as long as its domain is defined."""
 
-HOLDING = Kind(
+LEASE_INDEX = Kind(
     name="domain",
-    type=Holding,
+    type=LeaseIndex,
     table=DNS,
     columns=_COLUMNS,
-    read=read_holding,
-    operations=_holding_operations,
+    read=read_lease_index,
+    operations=_lease_index_operations,
     guard=_same_leases,
 )
 """The index of a domain's leases."""

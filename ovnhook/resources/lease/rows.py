@@ -9,7 +9,7 @@ from netaddr import IPAddress
 from ovnhook.base import labels
 from ovnhook.ovsdb.operation import Row, as_map, map_of
 from ovnhook.ovsdb.owned import kind, own
-from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Owner
 from ovnhook.resources.reading import RECREATED, reader
 from ovnhook.resources.tables import DNS
@@ -59,29 +59,29 @@ def read_lease(row: Row) -> Lease:
     )
 
 
-def holding_ids(holding: Holding) -> dict[str, str]:
+def lease_index_ids(lease_index: LeaseIndex) -> dict[str, str]:
     """The external_ids of the DNS row of what a domain holds."""
     return kind(
         "domain",
-        domain=str(holding.domain),
-        domain_name=holding.domain_name,
-        host=holding.host,
-        kept_by=holding.kept_by.value,
-        moving_to=holding.moving_to,
+        domain=str(lease_index.domain),
+        domain_name=lease_index.domain_name,
+        host=lease_index.host,
+        kept_by=lease_index.kept_by.value,
+        moving_to=lease_index.moving_to,
     )
 
 
-def holding_records(holding: Holding) -> dict[str, str]:
+def lease_index_records(lease_index: LeaseIndex) -> dict[str, str]:
     """What a domain holds, as records: by MAC, the subnet and the addresses."""
     records: dict[str, str] = {}
-    for mac, subnet_name, where in holding.leases:
+    for mac, subnet_name, where in lease_index.leases:
         records[mac] = f"{records[mac]} {where}" if mac in records else f"{subnet_name} {where}"
     return records
 
 
-def holding_columns(holding: Holding) -> Row:
+def lease_index_columns(lease_index: LeaseIndex) -> Row:
     """The DNS row of what a domain holds."""
-    return {"records": as_map(holding_records(holding)), "external_ids": as_map(holding_ids(holding))}
+    return {"records": as_map(lease_index_records(lease_index)), "external_ids": as_map(lease_index_ids(lease_index))}
 
 
 @reader(
@@ -89,8 +89,8 @@ def holding_columns(holding: Holding) -> Row:
     f"ovn-nbctl destroy {DNS} {{uuid}}: {RECREATED}; "
     "of a domain that is off, release its addresses before it starts: ovnhook lease release ADDRESS",
 )
-def read_holding(row: Row) -> Holding:
-    """A DNS row as the holding it is."""
+def read_lease_index(row: Row) -> LeaseIndex:
+    """A DNS row as the lease index that it is."""
     ids = own(row)
     leases = []
     others = {}
@@ -100,7 +100,7 @@ def read_holding(row: Row) -> Holding:
             continue
         subnet_name, *addresses = value.split()
         leases += [(mac, subnet_name, IPAddress(where)) for where in addresses]
-    return Holding(
+    return LeaseIndex(
         domain=UUID(ids["domain"]),
         domain_name=ids.get("domain-name", ids["domain"]),
         host=ids.get("host", ""),

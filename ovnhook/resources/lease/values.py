@@ -48,8 +48,8 @@ class Lease:
 
 
 @dataclass(frozen=True)
-class Holding:
-    """What a domain holds while it is defined.
+class LeaseIndex:
+    """Index of a domain's leases, so that they are found without a search.
 
     Attributes:
         domain: UUID of the domain.

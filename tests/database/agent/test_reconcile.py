@@ -319,7 +319,7 @@ def ids(where: Any, table: str = "DNS", **values: str) -> Row:
 
 
 PORT: Any = ["_uuid", "==", ["uuid", str(uuids.port(WEB, MACS[0]))]]
-HOLDING: Any = ["_uuid", "==", ["uuid", str(uuids.domain(WEB))]]
+LEASE_INDEX: Any = ["_uuid", "==", ["uuid", str(uuids.domain(WEB))]]
 ACCIDENTS: dict[str, Callable[[Hypervisors, ReconcilingAgent], object]] = {
     "port deleted": lambda world, _: lose_port(world, WEB, MACS[0]),
     "port security off": lambda world, _: change(world, update("Logical_Switch_Port", PORT, port_security=["set", []])),
@@ -339,7 +339,7 @@ ACCIDENTS: dict[str, Callable[[Hypervisors, ReconcilingAgent], object]] = {
         {WEB: DomainState(live=xml(domain()), definition=xml(domain()))}
     ),
     "going nowhere": lambda world, _: change(
-        world, ids(HOLDING, moving_to="hv2"), ids(PORT, "Logical_Switch_Port", moving_to="hv2")
+        world, ids(LEASE_INDEX, moving_to="hv2"), ids(PORT, "Logical_Switch_Port", moving_to="hv2")
     ),
     "tap of another port": lambda world, agent: agent.host.vswitch.database.transact(
         [

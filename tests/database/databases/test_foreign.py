@@ -15,7 +15,7 @@ from ovnhook.base.errors import Conflict
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.resources.kind import Put
-from ovnhook.resources.lease.kind import HOLDING
+from ovnhook.resources.lease.kind import LEASE_INDEX
 from tests.database.control_service import MAC, Control
 from tests.database.full_cloud import SECOND, cloud, gateways, web
 from tests.database.hypervisors import soon
@@ -131,16 +131,16 @@ def test_what_was_added_meanwhile_is_not_lost(cloud: Control) -> None:
     """Of two who change what a domain holds the second one has to look again, also where it would only add."""
     northbound = Northbound(cloud.northbound.remote)
     observed = northbound.observe_held(web().uuid, [MAC], soon())
-    held = observed.holding
+    held = observed.lease_index
     assert held
     more = tuple(
-        Put(HOLDING, held, replace(held, leases=tuple(sorted((*held.leases, (mac, "blue", IPAddress(where)))))))
+        Put(LEASE_INDEX, held, replace(held, leases=tuple(sorted((*held.leases, (mac, "blue", IPAddress(where)))))))
         for mac, where in (("52:54:00:00:00:08", "10.1.0.88"), ("52:54:00:00:00:09", "10.1.0.99"))
     )
     northbound.commit([more[0]], soon())
     with pytest.raises(Conflict):
         northbound.commit([more[1]], soon())
-    after = northbound.observe_held(web().uuid, [MAC], soon()).holding
+    after = northbound.observe_held(web().uuid, [MAC], soon()).lease_index
     assert after == more[0].new
 
 

@@ -186,10 +186,10 @@ def _assert_whole(remotes: Sequence[str], domains: Sequence[Domain]) -> None:
         there = {(lease.domain, lease.mac, lease.address) for lease in leases}
         assert there == {(port.domain, port.mac, *port.addresses) for port in ports}
         assert len(leases) == len(there)
-        holdings = {
+        lease_indexes = {
             held.domain: {(mac, where) for mac, _, where in held.leases}
-            for held in northbound.holdings(Deadline.after(HANG))
+            for held in northbound.lease_indexes(Deadline.after(HANG))
         }
-        assert holdings == {
+        assert lease_indexes == {
             domain.uuid: {(mac, where) for uuid, mac, where in there if uuid == domain.uuid} for domain in domains
         }

@@ -133,7 +133,7 @@ def test_a_rename_is_followed(world: Hypervisors, hv1: Host, asked: str) -> None
     off = Domain(unnamed("", 1).uuid, "www", macs=(MACS[1],), hostnames=((MACS[1], asked),) if asked else ())
     hv1.keep(off, soon())
     assert hostnames(world) == {"www": asked or "www"}
-    assert [held.domain_name for held in world.northbound.holdings(soon())] == ["www"]
+    assert [held.domain_name for held in world.northbound.lease_indexes(soon())] == ["www"]
     assert ("web1" in world.northbound.names("default", soon())) is False
     assert (asked or "www") in world.northbound.names("default", soon())
     hv1.attach(unnamed("www", 1, hostname=asked), soon())

@@ -13,8 +13,8 @@ from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists, Conflict, NotFound
 from ovnhook.domains import plan
 from ovnhook.resources.kind import Change, Need, Put
-from ovnhook.resources.lease.kind import HOLDING, LEASE
-from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
+from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.port.values import Port
 from ovnhook.resources.registry import REGISTRY
@@ -57,7 +57,7 @@ def test_a_subnet_that_is_deleted_meanwhile(world: Hypervisors, hv1: Host) -> No
     with pytest.raises(NotFound, match="there is no subnet 'blue'"):
         hv1.attach(domain(interface(), interface(MACS[1], "blue")), soon())
     rows = world.server.dump()
-    assert (world.leases, world.ports, world.northbound.holdings(soon())) == ([], [], [])
+    assert (world.leases, world.ports, world.northbound.lease_indexes(soon())) == ([], [], [])
     assert str(BLUE.uuid) not in rows["Logical_Switch"]
 
 
@@ -118,7 +118,7 @@ def test_a_lease_that_is_released_meanwhile(world: Hypervisors, hv1: Host) -> No
 
 STALE_LEASE = Lease("blue", IPAddress("10.1.0.20"), WEB, "web1", MACS[5], "web1", "hv1", "hv1/1")
 STALE_PORT = Port("if-1", "blue", MACS[0], (IPAddress("10.1.0.20"),), WEB, "web1", "hv9")
-STALE_HOLDING = Holding(WEB, "web1", "hv9", ((MACS[0], "blue", IPAddress("10.1.0.20")),))
+STALE_HOLDING = LeaseIndex(WEB, "web1", "hv9", ((MACS[0], "blue", IPAddress("10.1.0.20")),))
 STALE: dict[str, Change] = {
     "need-subnet": Need(SUBNET, replace(BLUE, mtu=9000)),
     "need-lease": Need(LEASE, STALE_LEASE),
@@ -126,9 +126,9 @@ STALE: dict[str, Change] = {
     "drop-lease": Put(LEASE, STALE_LEASE, None),
     "update-port": Put(PORT, STALE_PORT, replace(STALE_PORT, host="hv8")),
     "remove-port": Put(PORT, STALE_PORT, None),
-    "set-holding": Put(HOLDING, STALE_HOLDING, replace(STALE_HOLDING, leases=())),
-    "set-holding-anew": Put(HOLDING, None, STALE_HOLDING),
-    "drop-holding": Put(HOLDING, STALE_HOLDING, None),
+    "set-holding": Put(LEASE_INDEX, STALE_HOLDING, replace(STALE_HOLDING, leases=())),
+    "set-holding-anew": Put(LEASE_INDEX, None, STALE_HOLDING),
+    "drop-holding": Put(LEASE_INDEX, STALE_HOLDING, None),
     "set-registry": Put(REGISTRY, Registry(7, "default"), Registry(8, "blue")),
     "set-registry-anew": Put(REGISTRY, None, Registry(1, "blue")),
     "add-lease": Put(LEASE, None, replace(STALE_LEASE, domain=MAIL)),

@@ -38,7 +38,7 @@ def test_an_interface_is_plugged_in_and_out(world: Hypervisors, hv1: Host) -> No
     attach(hv1, alone)
     assert [lease.mac for lease in world.leases] == [MACS[0]]
     attach(hv1, domain())
-    assert (world.ports, world.leases, world.northbound.holdings(soon())) == ([], [], [])
+    assert (world.ports, world.leases, world.northbound.lease_indexes(soon())) == ([], [], [])
     attach(hv1, domain())
 
 
@@ -51,13 +51,13 @@ def test_what_runs_stays_where_it_is(world: Hypervisors, hv1: Host) -> None:
         wanted, interfaces=tuple(replace(one, request=replace(one.request, hostname="db")) for one in wanted.interfaces)
     )
     attached = attach(hv1, named)
-    (said,) = attached.put_off
+    (said,) = attached.pending_until_restart
     assert said.startswith(f"domain web1: interface {MACS[0]}: subnet 'blue', address 10.1.0.20 of its metadata")
     assert f"until then it has {port.addresses[0]} on subnet default" in said
     assert world.ports == [port]
     assert [lease.hostname for lease in world.leases] == ["db"]
     assert "db" in world.northbound.names("default", soon())
-    assert attach(hv1, domain(interface())).put_off == ()
+    assert attach(hv1, domain(interface())).pending_until_restart == ()
     hv1.attach(wanted, soon())
     assert world.addresses == {MACS[0]: "10.1.0.20"}
 
@@ -90,13 +90,13 @@ def test_a_definition_that_changes(world: Hypervisors, hv1: Host, hv2: Host) -> 
     assert world.exact() == stopped
     hv1.keep(renamed, soon())
     assert [(lease.mac, lease.domain_name) for lease in world.leases] == [(MACS[1], "web2")]
-    assert [holding.domain_name for holding in world.northbound.holdings(soon())] == ["web2"]
+    assert [lease_index.domain_name for lease_index in world.northbound.lease_indexes(soon())] == ["web2"]
     assert world.northbound.names("default", soon()) == {}
     kept = world.exact()
     hv1.keep(renamed, soon())
     assert world.exact() == kept
     hv1.keep(Domain(WEB, "web2"), soon())
-    assert (world.leases, world.northbound.holdings(soon())) == ([], [])
+    assert (world.leases, world.northbound.lease_indexes(soon())) == ([], [])
 
 
 def test_a_domains_own_subnet_goes_with_its_last_lease(world: Hypervisors, hv1: Host) -> None:

@@ -33,7 +33,7 @@ from ovnhook.diagnosis.values import (
 )
 from ovnhook.domains.inventory import Inventory, RelatedRows
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType, Tap
-from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Claim, Owner, Port
 from ovnhook.resources.subnet import names
 
@@ -47,7 +47,7 @@ INTERFACE = Interface(MAC, InterfaceType.BRIDGE, InterfaceRequest(hostname="web1
 WEB1 = Domain(WEB, "web1", 1, (INTERFACE,), (MAC,))
 PORT = Port("if-1", "blue", MAC, (ADDRESS,), WEB, "web1", "hv1")
 LEASE = Lease("blue", ADDRESS, WEB, "web1", MAC, "web1", "hv1", "hv1/1")
-HOLDING = Holding(WEB, "web1", "hv1", ((MAC, "blue", ADDRESS),))
+LEASE_INDEX = LeaseIndex(WEB, "web1", "hv1", ((MAC, "blue", ADDRESS),))
 
 
 @dataclass
@@ -55,7 +55,7 @@ class HostState:
     """A host with one domain that has all it should have."""
 
     ports: list[Port]
-    holdings: list[Holding]
+    lease_indexes: list[LeaseIndex]
     leases: list[Lease]
     taps: dict[str, Tap]
     running: dict[UUID, Running]
@@ -66,7 +66,7 @@ class HostState:
         """What is found."""
         inventory = Inventory(
             {(port.domain, port.mac): port for port in self.ports},
-            {holding.domain: holding for holding in self.holdings},
+            {lease_index.domain: lease_index for lease_index in self.lease_indexes},
             {(lease.subnet, lease.address): lease for lease in self.leases},
         )
         return [*compare("hv1", inventory, self.beside, self.taps, Domains(self.running, self.defined))]
@@ -77,7 +77,7 @@ class HostState:
 
     def has(self, **changes: Any) -> None:
         """What the domain holds is otherwise."""
-        self.holdings = [replace(HOLDING, **changes)]
+        self.lease_indexes = [replace(LEASE_INDEX, **changes)]
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def host() -> HostState:
         names={"blue": records}, dns_domains={"blue": "example"}, leased={"blue": leased}, claims=claims
     )
     running = {WEB: Running(WEB1, frozenset({"vnet0"}))}
-    return HostState([PORT], [HOLDING], [LEASE], taps, running, {WEB: WEB1}, beside)
+    return HostState([PORT], [LEASE_INDEX], [LEASE], taps, running, {WEB: WEB1}, beside)
 
 
 def only(host: HostState) -> Difference:
@@ -143,7 +143,7 @@ def test_what_has_to_be_asked_for() -> None:
     assert subnets_to_check(inventory) == {"blue"}
     assert foreign_domains(inventory) == {WEB}
     assert interfaces_without_port(inventory, domains) == {(WEB, MAC)}
-    whole = Inventory({(WEB, MAC): PORT}, {WEB: HOLDING}, {})
+    whole = Inventory({(WEB, MAC): PORT}, {WEB: LEASE_INDEX}, {})
     assert subnets_to_check(whole) == {"blue"}
     assert foreign_domains(whole) == set()
     assert interfaces_without_port(whole, domains) == set()
@@ -243,8 +243,8 @@ def test_a_definition(host: HostState) -> None:
 def test_migrations_that_nobody_finished(host: HostState) -> None:
     """To here and from here, ended well or not; one that goes on is left alone."""
     run = host.running[WEB]
-    moving = {"holdings": [replace(HOLDING, host="hv2", moving_to="hv1")]}
-    host.holdings, host.ports, host.leases = moving["holdings"], [replace(PORT, host="hv2", moving_to="hv1")], []
+    moving = {"holdings": [replace(LEASE_INDEX, host="hv2", moving_to="hv1")]}
+    host.lease_indexes, host.ports, host.leases = moving["holdings"], [replace(PORT, host="hv2", moving_to="hv1")], []
     host.beside.names.clear()
     assert only(host).repair == Arrive(WEB)
     host.running = {WEB: replace(run, paused=True)}
@@ -279,7 +279,7 @@ def test_a_lease_that_nobody_holds(host: HostState) -> None:
     host.leases.append(stray)
     host.beside.names.clear()
     assert only(host).repair == ReleaseLease(stray)
-    host.beside.holdings[GONE] = Holding(GONE, "gone", "hv2", ((MAC, "blue", FREE),))
+    host.beside.lease_indexes[GONE] = LeaseIndex(GONE, "gone", "hv2", ((MAC, "blue", FREE),))
     assert host.differences() == []
 
 

@@ -21,7 +21,7 @@ from ovnhook.domains.choice import Placement
 from ovnhook.domains.domainxml import DomainXML
 from ovnhook.domains.values import Domain, Interface
 from ovnhook.resources.kind import Change, Need, Put
-from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.state import Observed, Registry
 from ovnhook.resources.subnet import address
@@ -163,7 +163,7 @@ def _change(change: Change) -> str:
             return f"add port {port.id}: {port.mac} {addresses}, subnet {port.subnet}, host {port.host}"
         case Put(_, Names(subnet, {}), Names(_, records)):
             return f"set names {subnet}: {', '.join(f'{name} {value}' for name, value in records.items())}"
-        case Put(_, None, Holding() as new):
+        case Put(_, None, LeaseIndex() as new):
             held = ", ".join(f"{mac} {subnet} {where}" for mac, subnet, where in new.leases)
             return f"set holding: {held}"
         case _:

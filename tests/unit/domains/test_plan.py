@@ -16,8 +16,8 @@ from ovnhook.domains import choice, migration, plan
 from ovnhook.domains.choice import Placement
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.resources.kind import Change, Need, Put, puts
-from ovnhook.resources.lease.kind import HOLDING, LEASE
-from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
+from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.kind import CLAIM, PORT
 from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.state import Observed
@@ -40,7 +40,7 @@ class Store:
 
     leases: dict[tuple[str, IPAddress], Lease] = field(default_factory=dict)
     ports: dict[UUID, Port] = field(default_factory=dict)
-    holdings: dict[UUID, Holding] = field(default_factory=dict)
+    lease_indexes: dict[UUID, LeaseIndex] = field(default_factory=dict)
     names: dict[str, dict[str, str]] = field(default_factory=dict)
     claims: dict[tuple[str, str], Claim] = field(default_factory=dict)
 
@@ -62,19 +62,19 @@ class Store:
     def observe(self, domain: UUID) -> Observed:
         """All there is, as seen by one domain."""
         return Observed(
-            holding=self.holdings.get(domain),
+            lease_index=self.lease_indexes.get(domain),
             ports={port.mac: port for port in self.ports.values() if port.domain == domain},
             subnets=SUBNETS,
             leases=dict(self.leases),
             claims=dict(self.claims),
         )
 
-    def of(self, domain: UUID) -> tuple[list[Lease], list[Port], Holding | None]:
+    def of(self, domain: UUID) -> tuple[list[Lease], list[Port], LeaseIndex | None]:
         """Everything that is one domain's."""
         return (
             [lease for lease in self.leases.values() if lease.domain == domain],
             [port for port in self.ports.values() if port.domain == domain],
-            self.holdings.get(domain),
+            self.lease_indexes.get(domain),
         )
 
     def _carry_out(self, change: Change) -> None:
@@ -116,11 +116,11 @@ class Store:
                 assert not left.keys() & new.keys(), "the name is another domain's"
                 if left or new:
                     self.names[subnet] = {**left, **new}
-            case Put(kind, old, Holding() as new) if kind is HOLDING:
-                assert self.holdings.get(new.domain) == old
-                self.holdings[new.domain] = new
-            case Put(kind, Holding() as holding, None) if kind is HOLDING:
-                assert self.holdings.pop(holding.domain) == holding
+            case Put(kind, old, LeaseIndex() as new) if kind is LEASE_INDEX:
+                assert self.lease_indexes.get(new.domain) == old
+                self.lease_indexes[new.domain] = new
+            case Put(kind, LeaseIndex() as lease_index, None) if kind is LEASE_INDEX:
+                assert self.lease_indexes.pop(lease_index.domain) == lease_index
             case _:
                 raise AssertionError(f"not expected here: {change}")
 
@@ -184,11 +184,11 @@ def test_attach_makes_what_is_wanted_and_leaves_nothing_of_before(first: Places,
     store = _with_another_domain()
     _attach(store, _domain(first), first)
     _attach(store, _domain(second, run=2), second, host)
-    leases, ports, holding = store.of(WEB)
+    leases, ports, lease_index = store.of(WEB)
     wanted = {(mac, subnet, SUBNETS[subnet].cidr[n]) for mac, subnet, n in second}
     assert {(lease.mac, lease.subnet, lease.address) for lease in leases} == wanted
-    assert holding is not None
-    assert set(holding.leases) == wanted
+    assert lease_index is not None
+    assert set(lease_index.leases) == wanted
     there = {(port.mac, port.subnet, *port.addresses): port.host for port in ports if port.host == host}
     assert there == dict.fromkeys(wanted, host)
     assert host == "hv2" or len(ports) == len(wanted)  # what is another host's is that host's to remove
@@ -212,12 +212,12 @@ def test_a_lease_outlives_its_port(places: Places) -> None:
     """Detached and attached again, a domain has the leases that it had, and its ports are as they were."""
     store = Store()
     _attach(store, _domain(places), places)
-    leases, ports, holding = store.of(WEB)
+    leases, ports, lease_index = store.of(WEB)
     store.commit(plan.detach(store.observe(WEB).ports.values(), "hv1"))
-    assert store.of(WEB) == (leases, [], holding)
+    assert store.of(WEB) == (leases, [], lease_index)
     _attach(store, _domain(places, run=2), places)
-    again, ports_again, holding_again = store.of(WEB)
-    assert (again, holding_again) == (leases, holding)
+    again, ports_again, lease_index_again = store.of(WEB)
+    assert (again, lease_index_again) == (leases, lease_index)
     assert sorted(ports_again, key=lambda port: port.mac) == sorted(ports, key=lambda port: port.mac)
 
 
@@ -273,11 +273,11 @@ def test_a_migration_that_a_host_leaves(places: Places, hosts: list[str]) -> Non
     assert _where(store) == {(second, "")}
     assert plan.leave(store.observe(WEB), first) == ()
     store.commit(plan.leave(store.observe(WEB), second))
-    leases, ports, holding = store.of(WEB)
+    leases, ports, lease_index = store.of(WEB)
     assert ports == []
     assert len(leases) == len(places)
-    assert holding is not None
-    assert (holding.host, holding.moving_to) == (second, "")
+    assert lease_index is not None
+    assert (lease_index.host, lease_index.moving_to) == (second, "")
 
 
 @given(placements())
@@ -303,10 +303,10 @@ def test_an_offline_migration(places: Places) -> None:
     store.commit(plan.leave(store.observe(WEB), "hv1"))
     store.commit(migration.announce(store.observe(WEB), "hv2"))
     store.commit(plan.forget(store.observe(WEB), "hv1"))
-    leases, _, holding = store.of(WEB)
+    leases, _, lease_index = store.of(WEB)
     assert len(leases) == len(places)
-    assert holding is not None
-    assert (holding.host, holding.moving_to) == ("hv2", "")
+    assert lease_index is not None
+    assert (lease_index.host, lease_index.moving_to) == ("hv2", "")
 
 
 @given(placements())
@@ -339,12 +339,12 @@ def test_a_failed_later_start_keeps_the_leases(places: Places) -> None:
     """What an earlier run took stays the domain's."""
     store = Store()
     _attach(store, _domain(places), places)
-    leases, _, holding = store.of(WEB)
+    leases, _, lease_index = store.of(WEB)
     store.commit(plan.detach(store.observe(WEB).ports.values(), "hv1"))
     later = _domain(places, run=2)
     _attach(store, later, places)
     store.commit(plan.roll_back(later, "hv1", store.observe(WEB)))
-    assert store.of(WEB) == (leases, [], holding)
+    assert store.of(WEB) == (leases, [], lease_index)
 
 
 def test_a_failed_start_gives_back_what_is_new_in_it() -> None:
@@ -355,11 +355,11 @@ def test_a_failed_start_gives_back_what_is_new_in_it() -> None:
     _attach(store, _domain(old), old)
     _attach(store, _domain(both, run=2), both)
     store.commit(plan.roll_back(_domain(both, run=2), "hv1", store.observe(WEB)))
-    leases, ports, holding = store.of(WEB)
+    leases, ports, lease_index = store.of(WEB)
     assert [(lease.mac, str(lease.address)) for lease in leases] == [(MACS[0], "10.1.0.5")]
     assert ports == []
-    assert holding is not None
-    assert holding.leases == ((MACS[0], "blue", IPAddress("10.1.0.5")),)
+    assert lease_index is not None
+    assert lease_index.leases == ((MACS[0], "blue", IPAddress("10.1.0.5")),)
 
 
 def test_an_interface_that_is_not_ours_now_keeps_its_lease() -> None:
@@ -384,8 +384,8 @@ def test_an_interface_that_is_gone_gives_its_lease_back() -> None:
 def test_a_lease_that_became_anothers_is_not_dropped() -> None:
     """A holding that names an address which is somebody else's by now does not take it from them."""
     store = _with_another_domain()
-    stale = Holding(WEB, "web1", "hv1", ((MACS[0], "blue", IPAddress("10.1.0.200")),))
-    store.holdings[WEB] = stale
+    stale = LeaseIndex(WEB, "web1", "hv1", ((MACS[0], "blue", IPAddress("10.1.0.200")),))
+    store.lease_indexes[WEB] = stale
     before = store.of(MAIL)
     store.commit(plan.forget(store.observe(WEB), "hv1"))
     assert store.of(MAIL) == before
@@ -399,11 +399,11 @@ def test_a_rename_is_written_down_and_moves_nothing() -> None:
     _attach(store, _domain(places), places)
     changes = _attach(store, _domain(places, name="web2"), places)
     assert {change.kind for change in changes if isinstance(change, Need)} == {SUBNET}
-    assert {change.kind for change in changes if isinstance(change, Put)} == {LEASE, NAMES, PORT, HOLDING}
+    assert {change.kind for change in changes if isinstance(change, Put)} == {LEASE, NAMES, PORT, LEASE_INDEX}
     assert all(change.old and change.new for change in changes if isinstance(change, Put))
-    leases, ports, holding = store.of(WEB)
-    assert holding is not None
-    assert {leases[0].domain_name, ports[0].domain_name, holding.domain_name, leases[0].hostname} == {"web2"}
+    leases, ports, lease_index = store.of(WEB)
+    assert lease_index is not None
+    assert {leases[0].domain_name, ports[0].domain_name, lease_index.domain_name, leases[0].hostname} == {"web2"}
 
 
 def test_a_change_of_the_interface_id_renames_the_port() -> None:
@@ -442,7 +442,7 @@ def test_what_happens_to_an_interface_can_be_read_in_the_log(places: Places) -> 
         assert len(told) == 2, said  # the lease and the port
         assert all(f"subnet {subnet}" in line for line in told)
     for change in plan.forget(observed, "hv1"):
-        silent = change.kind in (NAMES, HOLDING)  # they go with what is told
+        silent = change.kind in (NAMES, LEASE_INDEX)  # they go with what is told
         assert silent or str(change).startswith("domain web1: ")
 
 

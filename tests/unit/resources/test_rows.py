@@ -16,8 +16,8 @@ from ovnhook.ovsdb.operation import Row, as_map, map_of
 from ovnhook.resources.floating_ip.rows import floating_ip_rows, read_floating_ip
 from ovnhook.resources.floating_ip.values import FloatingIp
 from ovnhook.resources.ip import Range
-from ovnhook.resources.lease.rows import holding_columns, lease_columns, read_holding, read_lease
-from ovnhook.resources.lease.values import Holding, Lease
+from ovnhook.resources.lease.rows import lease_columns, lease_index_columns, read_lease, read_lease_index
+from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.rows import port_columns, port_ids, port_options, read_port
 from ovnhook.resources.port.values import Owner, Port
 from ovnhook.resources.reading import BrokenRow
@@ -103,7 +103,7 @@ PORTS = st.builds(
     moving_to=NAMES,
 )
 HOLDINGS = st.builds(
-    Holding,
+    LeaseIndex,
     domain=UUIDS,
     domain_name=LABELS,
     host=LABELS,
@@ -136,7 +136,7 @@ WRITTEN: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Row], Callable[
     "subnet": (SUBNETS, lambda one: {"external_ids": as_map(subnet_ids(one))}, read_subnet),
     "lease": (LEASES, lease_columns, read_lease),
     "port": (PORTS, _port_row, read_port),
-    "holding": (HOLDINGS, holding_columns, read_holding),
+    "holding": (HOLDINGS, lease_index_columns, read_lease_index),
     "floating": (FLOATING, lambda one: floating_ip_rows(one)[one.uuid].row, read_floating_ip),
     "registry": (REGISTRIES, registry_columns, read_registry),
 }
@@ -186,12 +186,12 @@ def test_a_router_of_other_rows_has_other_operations(one: Router, other: Router)
 def test_an_owner_of_a_newer_version() -> None:
     """It is not libvirt, so no agent removes the port."""
     port = Port("p", "blue", "52:54:00:00:00:01", (), UUID(int=1), "web", "hv1")
-    holding = Holding(port.domain, "web", "hv1", ())
+    lease_index = LeaseIndex(port.domain, "web", "hv1", ())
     newer = {"ovnhook:kept-by": "whoever comes"}
     ids = as_map(port_ids(port) | newer)
     assert read_port({**_port_row(port), "external_ids": ids}).kept_by is Owner.CLIENT
-    ids = as_map(map_of(holding_columns(holding)["external_ids"]) | newer)
-    assert read_holding({**holding_columns(holding), "external_ids": ids}).kept_by is Owner.CLIENT
+    ids = as_map(map_of(lease_index_columns(lease_index)["external_ids"]) | newer)
+    assert read_lease_index({**lease_index_columns(lease_index), "external_ids": ids}).kept_by is Owner.CLIENT
 
 
 def test_a_network_with_host_bits_is_none_of_a_subnet() -> None:

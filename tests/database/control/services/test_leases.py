@@ -91,8 +91,8 @@ def test_to_release_a_lease(control: Control) -> None:
     assert control.done("lease", "release", "10.1.0.20").out == ""
     left = control.done("lease", "list", "--format", "json").json
     assert [row["address"] for row in left] == ["10.1.0.21"]
-    (holding,) = attachment.northbound.holdings(Deadline.after(HANG))
-    assert [str(address) for _, _, address in holding.leases] == ["10.1.0.21"]
+    (lease_index,) = attachment.northbound.lease_indexes(Deadline.after(HANG))
+    assert [str(address) for _, _, address in lease_index.leases] == ["10.1.0.21"]
     control.done("lease", "release", "10.1.0.21", "--subnet", "blue")
-    assert attachment.northbound.holdings(Deadline.after(HANG)) == []
+    assert attachment.northbound.lease_indexes(Deadline.after(HANG)) == []
     control.done("subnet", "delete", "blue")
