@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ovnhook.control.roles import CHANGES_OF_A_HOST, OWN, Rule
-from ovnhook.control.services.served import NEWCOMERS, SERVICES
+from ovnhook.control.services import NEWCOMERS, SERVICES
 from ovnhook.pki.x509 import CONTROL, NODE, OPERATOR, READER
 from reference.part import table
 

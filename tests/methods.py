@@ -8,7 +8,7 @@ from ovnhook.api.grpc.health.v1 import health_pb2
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2
 from ovnhook.api.protos import PROTOS
 from ovnhook.control.service import rules
-from ovnhook.control.services.served import NEWCOMERS, SERVICES
+from ovnhook.control.services import NEWCOMERS, SERVICES
 
 OWN = {
     f"/{service.full_name}/{method.name}": method

@@ -21,7 +21,7 @@ from ovnhook.control.guard import Remotes
 from ovnhook.control.loop import Loop
 from ovnhook.control.repairs import Repairs
 from ovnhook.control.service import Dependencies, shows
-from ovnhook.control.services.served import NEWCOMERS, SERVICES
+from ovnhook.control.services import NEWCOMERS, SERVICES
 from ovnhook.control.trust import Trust
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound

@@ -14,8 +14,7 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook.control import view as views
 from ovnhook.control.service import shows
-from ovnhook.control.services import leases, ports, routers, subnets
-from ovnhook.control.services.served import SERVICES
+from ovnhook.control.services import SERVICES, leases, ports, routers, subnets
 from ovnhook.control.view import View
 from ovnhook.ovsdb.operation import Row, as_map
 from ovnhook.ovsdb.replica import RowDifference
