@@ -2,48 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
-from netaddr import IPNetwork
 
 from lab.waiting import HANG
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2
 from ovnhook.api.v1 import (
-    attachments_pb2,
-    attachments_pb2_grpc,
-    ports_pb2,
-    ports_pb2_grpc,
     status_pb2,
     status_pb2_grpc,
     subnets_pb2,
     subnets_pb2_grpc,
 )
-from ovnhook.api.v1.attachments_pb2 import Interface
-from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import PermissionDenied
 from ovnhook.control.server import ControlServer
 from ovnhook.control.services import status
 from ovnhook.control.services.health import Health
 from ovnhook.control.services.subnets import Subnets
 from ovnhook.control.services.watches import Changes
-from ovnhook.databases.northbound import Northbound
-from ovnhook.databases.queries import Query
-from ovnhook.domains import clientdomain
-from ovnhook.domains.clientdomain import ClientInterface
-from ovnhook.domains.values import Domain
-from ovnhook.engine.attach import Attachment
-from ovnhook.resources.state import Observed
-from ovnhook.resources.subnet.wanted import Underlay
+from tests.database.clients import DENIED, Clients, refusal
 from tests.database.control_service import Control
-from tests.database.openssl import OpensslAuthority
-from tests.database.southbound_rows import add_chassis, start_northd
+from tests.database.southbound_rows import start_northd
 from tests.methods import OWN, READING, RULES, STANDARD
 
 METHODS = [
@@ -52,60 +34,6 @@ METHODS = [
     if method.containing_service.name != "Enrolment"  # where hosts join without a certificate: test_certificates.py
 ]
 OF_A_HOST = {"Attach", "Detach", "CreatePort", "DeletePort"}
-DENIED = "PERMISSION_DENIED"
-NIC = "52:54:00:00:00:0a"
-SECOND = "52:54:00:00:00:0b"
-
-
-class Clients:
-    """Clients with certificates, of a service beside the one on the unix socket.
-
-    Args:
-        control: that one, which has the same databases.
-        authority: signs.
-        address: where the service is.
-    """
-
-    def __init__(self, control: Control, authority: OpensslAuthority, address: str) -> None:
-        self.control = control
-        self._authority = authority
-        self._address = address
-        self._opened: list[grpc.Channel] = []
-
-    def channel(self, name: str, role: str) -> grpc.Channel:
-        """One's that has a certificate of that name and role."""
-        certificate, key = self._authority.sign(name, role)
-        ca = self._authority.certificate.read_bytes()
-        credentials = grpc.ssl_channel_credentials(ca, key.read_bytes(), certificate.read_bytes())
-        self._opened.append(grpc.secure_channel(self._address, credentials))
-        return self._opened[-1]
-
-    def close(self) -> None:
-        """End them."""
-        for channel in self._opened:
-            channel.close()
-
-
-@pytest.fixture
-def clients(control: Control, authority: OpensslAuthority, directory: Path, port: int) -> Iterator[Clients]:
-    """Two hosts, a default subnet, and a service for clients with certificates."""
-    for host in ("hv1", "hv2"):
-        add_chassis(control.southbound, host, options="")
-    control.done("subnet", "create", "blue", "10.1.0.0/24", "--default")
-    certificate, key = authority.sign("control", "control")
-    config = replace(
-        control.config,
-        listen=f"127.0.0.1:{port}",
-        certificate=str(certificate),
-        private_key=str(key),
-        ca=str(authority.certificate),
-    )
-    service = ControlServer(directory / "run" / "tls.sock", config)
-    service.start()
-    made = Clients(control, authority, config.listen)
-    yield made
-    made.close()
-    service.stop()
 
 
 def call(channel: grpc.Channel, method: MethodDescriptor) -> str:
@@ -205,15 +133,6 @@ def test_a_method_without_a_rule(control: Control, directory: Path, monkeypatch:
     other.stop()
 
 
-def refusal(answer: Callable[[], Any]) -> tuple[str, str]:
-    """What is said of a call that one may not make, and what one may do."""
-    with pytest.raises(grpc.RpcError) as refused:
-        answer()
-    assert refused.value.code().name == DENIED
-    hints = [value for key, value in refused.value.trailing_metadata() if key == "ovnhook-hint"]
-    return refused.value.details(), *hints
-
-
 @pytest.mark.parametrize(
     ("name", "role", "why"),
     [
@@ -229,179 +148,3 @@ def test_certificates_that_say_no_role(clients: Clients, name: str, role: str, w
     said, hint = refusal(partial(stub.ListSubnets, subnets_pb2.ListSubnetsRequest(), timeout=HANG))
     assert said == f"the client's certificate does not say who it is and what it may do: {why}"
     assert "/OU=ROLE/CN=NAME" in hint
-
-
-class BoxClient:
-    """What somebody asks for the domain called box."""
-
-    def __init__(self, channel: grpc.Channel) -> None:
-        self._attachments = attachments_pb2_grpc.AttachmentsStub(channel)
-        self._ports = ports_pb2_grpc.PortsStub(channel)
-
-    def attach(self, host: str, *macs: str) -> list[str]:
-        """Its interfaces; the ports' ids."""
-        asked = attachments_pb2.AttachRequest(name="box", host=host, interfaces=[Interface(mac=mac) for mac in macs])
-        return [one.id for one in self._attachments.Attach(asked, timeout=HANG).interfaces]
-
-    def detach(self, host: str, *, forget: bool = False) -> None:
-        """All that it has there."""
-        self._attachments.Detach(attachments_pb2.DetachRequest(name="box", host=host, forget=forget), timeout=HANG)
-
-    def create(self, host: str, mac: str) -> str:
-        """One interface; the port's id."""
-        asked = ports_pb2.CreatePortRequest(name="box", host=host, interface=Interface(mac=mac))
-        return str(self._ports.CreatePort(asked, timeout=HANG).id)
-
-    def delete(self, port: str) -> None:
-        """One interface."""
-        self._ports.DeletePort(ports_pb2.DeletePortRequest(id=port), timeout=HANG)
-
-
-@pytest.fixture
-def hv1(clients: Clients) -> BoxClient:
-    """A node that has the certificate of its chassis."""
-    return BoxClient(clients.channel("hv1", "node"))
-
-
-@pytest.fixture
-def hv2(clients: Clients) -> BoxClient:
-    """Another one."""
-    return BoxClient(clients.channel("hv2", "node"))
-
-
-@pytest.fixture
-def operator(clients: Clients) -> BoxClient:
-    """Somebody who may do everything."""
-    return BoxClient(clients.channel("ann", "operator"))
-
-
-def hosts(control: Control) -> dict[str, str]:
-    """Where each port is."""
-    return {port["id"]: port["host"] for port in control.done("port", "list", "--format", "json").json}
-
-
-def test_a_node_on_its_own_chassis(clients: Clients, hv1: BoxClient) -> None:
-    """It attaches and detaches, makes and deletes."""
-    (first,) = hv1.attach("hv1", NIC)
-    second = hv1.create("hv1", SECOND)
-    assert hosts(clients.control) == {first: "hv1", second: "hv1"}
-    assert hv1.attach("hv1", NIC, SECOND) == [first, second]
-    hv1.delete(second)
-    assert hosts(clients.control) == {first: "hv1"}
-    hv1.detach("hv1")
-    assert hosts(clients.control) == {}
-    hv1.detach("hv1", forget=True)
-    assert clients.control.done("lease", "list", "--format", "json").json == []
-
-
-def test_a_node_for_another_chassis(clients: Clients, hv1: BoxClient, hv2: BoxClient) -> None:
-    """It may not, whether there is something or not; the message names both."""
-    said = "node hv1 may not change ports of host 'hv2'"
-    for there in (False, True):
-        (port,) = hv2.attach("hv2", NIC) if there else ("",)
-        before = clients.control.northbound.dump(versions=True)
-        calls: list[Callable[[], Any]] = []
-        calls += [partial(hv1.attach, "hv2", NIC), partial(hv1.detach, "hv2"), partial(hv1.create, "hv2", NIC)]
-        calls += [partial(hv1.detach, "hv2", forget=True), *([partial(hv1.delete, port)] if there else ())]
-        for ask in calls:
-            words, hint = refusal(ask)
-            assert words == said
-            assert hint
-        assert refusal(partial(hv2.create, "hv1", NIC))[0] == "node hv2 may not change ports of host 'hv1'"
-        assert clients.control.northbound.dump(versions=True) == before
-
-
-def test_a_domain_that_another_node_has(clients: Clients, hv1: BoxClient, hv2: BoxClient, operator: BoxClient) -> None:
-    """A node does not draw it to itself, not by another interface either; from where it was detached it may come."""
-    (port,) = hv2.attach("hv2", NIC)
-    before = clients.control.northbound.dump(versions=True)
-    said = f"domain box has interface {NIC} on host 'hv2', not on hv1"
-    for ask in (
-        partial(hv1.attach, "hv1", NIC),
-        partial(hv1.attach, "hv1", SECOND),
-        partial(hv1.create, "hv1", SECOND),
-    ):
-        assert refusal(ask) == (said, "detach it on hv2 first, or ask as operator")
-    hv1.detach("hv1")  # what is gone to another host is not taken from it, as after a migration
-    hv1.detach("hv1", forget=True)
-    assert clients.control.northbound.dump(versions=True) == before
-
-    hv2.detach("hv2")
-    assert hv1.attach("hv1", NIC) == [port]
-    assert hosts(clients.control) == {port: "hv1"}
-    hv2.detach("hv2", forget=True)
-    assert refusal(partial(hv2.delete, port))[0] == "node hv2 may not change ports of host 'hv1'"
-    assert hosts(clients.control) == {port: "hv1"}
-    assert operator.attach("hv2", NIC) == [port]
-    assert hosts(clients.control) == {port: "hv2"}
-    hv2.delete(port)
-    assert hosts(clients.control) == {}
-
-
-def test_a_port_of_libvirt_that_migrates(clients: Clients, hv1: BoxClient, hv2: BoxClient) -> None:
-    """It is on the host that has it, until that one has let go; and it is libvirt's on either."""
-    domain = clients.control.attach("web1", "blue")
-    attachment = attachment_at(Northbound(clients.control.northbound.remote))
-    attachment.announce(domain, "hv2", Deadline.after(HANG))
-    (port,) = hosts(clients.control)
-    before = clients.control.northbound.dump(versions=True)
-    assert refusal(partial(hv2.delete, port))[0] == "node hv2 may not change ports of host 'hv1'"
-    with pytest.raises(grpc.RpcError) as refused:
-        hv1.delete(port)
-    assert refused.value.code().name == "FAILED_PRECONDITION"
-    assert clients.control.northbound.dump(versions=True) == before
-
-
-def test_long_names(hv1: BoxClient) -> None:
-    """Are answered as well."""
-    for host in ("x" * 100_000, "é" * 10_000, "\n", "\x1b[31m"):
-        assert refusal(partial(hv1.detach, host))[0].startswith("node hv1 may not change ports of host '")
-
-
-def attachment_at(northbound: Northbound) -> Attachment:
-    """What attaches, at a database."""
-    return Attachment(northbound, IPNetwork("10.240.0.0/16"), lambda _: Underlay())
-
-
-class OvertakenAfterReading(Northbound):
-    """A database in which something happens once a domain was looked at.
-
-    Args:
-        remote: of it.
-        reads: how often the domain was looked at by then.
-        meanwhile: what happens.
-    """
-
-    def __init__(self, remote: str, reads: int, meanwhile: Callable[[], Any]) -> None:
-        super().__init__(remote)
-        self._left = reads
-        self._meanwhile = meanwhile
-
-    def ask(self, observed: Observed, wanted: Iterable[Query], deadline: Deadline) -> Observed:
-        """What there is of it, which is no more so."""
-        found = super().ask(observed, wanted, deadline)
-        self._left -= 1
-        if self._left == 0:
-            self._meanwhile()
-        return found
-
-
-def box(*macs: str) -> Domain:
-    """The domain."""
-    return clientdomain.make("", "box", [ClientInterface(mac=mac) for mac in macs])
-
-
-@pytest.mark.parametrize("mac", [NIC, SECOND])
-@pytest.mark.parametrize("known", [False, True])
-@pytest.mark.parametrize("reads", [1, 2])
-def test_a_domain_that_another_node_attaches_meanwhile(
-    clients: Clients, hv2: BoxClient, operator: BoxClient, mac: str, known: bool, reads: int
-) -> None:
-    """Who comes second is refused, and takes nothing, whichever interface it is and whether the domain is known."""
-    if known:
-        operator.attach("hv1", NIC, SECOND)
-        operator.detach("hv1")
-    northbound = OvertakenAfterReading(clients.control.northbound.remote, reads, lambda: hv2.attach("hv2", NIC))
-    with pytest.raises(PermissionDenied, match="on host 'hv2', not on hv1"):
-        attachment_at(northbound).attach(box(mac), "hv1", Deadline.after(HANG), take_over=False)
-    assert list(hosts(clients.control).values()) == ["hv2"]
