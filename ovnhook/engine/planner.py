@@ -76,6 +76,7 @@ class Attaching:
 
     def plan(self, deadline: Deadline) -> Sequence[Change]:
         """Read what there is, and plan what has to change."""
+        self.attached = Attached()  # whatever was planned before was not committed
         northbound, running = self._northbound, self._running
         observed = read.known(northbound, self._domain, deadline)
         arrives = presence.arrives(observed, self._host)

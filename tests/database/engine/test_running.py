@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,11 +13,23 @@ from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.domains.inventory import ConsistentNames
 from ovnhook.domains.values import Domain, Interface, InterfaceType, Unsupported
+from ovnhook.engine.planner import Attached
 from ovnhook.resources.kind import Put
 from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.port.values import Claim
 from ovnhook.resources.subnet.values import isolated_subnet
-from tests.database.hypervisors import MACS, MAIL, WEB, Hypervisors, attach, differing, domain, interface, soon
+from tests.database.hypervisors import (
+    MACS,
+    MAIL,
+    WEB,
+    Hypervisors,
+    Overtaken,
+    attach,
+    differing,
+    domain,
+    interface,
+    soon,
+)
 
 
 def test_an_interface_is_plugged_in_and_out(world: Hypervisors, hv1: Host) -> None:
@@ -332,3 +345,11 @@ def test_what_is_plugged_in_with_it_is_refused(world: Hypervisors, hv1: Host) ->
     (refused,) = attach(hv1, unsupported(interface(), interface(MACS[1]))).refused
     assert str(refused).startswith(f"domain web1: interface {MACS[0]}: its <vlan>")
     assert [port.mac for port in world.ports] == [MACS[1]]
+
+
+def test_a_domain_that_is_taken_over_while_it_is_attached(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+    """It is left alone, and nothing is said to be placed that was not."""
+    meanwhile = partial(hv2.attach, domain(interface()), soon())
+    hv1.attachment.northbound = Overtaken(world.server.remote, meanwhile)
+    assert attach(hv1, domain(interface(), interface(MACS[1]))) == Attached()
+    assert [port.host for port in world.ports] == ["hv2"]
