@@ -15,8 +15,8 @@ def add(control: LabHost, port: str, mac: str, address: str, host: str, name: st
             *("ovn-nbctl", "lsp-add", subnet, port, "--", "lsp-set-addresses", port, both),
             *("--", "lsp-set-port-security", port, both, "--", "lsp-set-dhcpv4-options", port, dhcp),
             *("--", "lsp-set-options", port, f"requested-chassis={host}"),
-            *("--", "set", "DNS", str(uuids.names(subnet)), f'records:"{name}"="{address}"'),
-            *("--", "set", "DNS", str(uuids.names(subnet)), f'records:"{back}"="{name}"'),
+            *("--", "set", "DNS", str(uuids.dns_records(subnet)), f'records:"{name}"="{address}"'),
+            *("--", "set", "DNS", str(uuids.dns_records(subnet)), f'records:"{back}"="{name}"'),
         ]
     )
 
@@ -24,5 +24,5 @@ def add(control: LabHost, port: str, mac: str, address: str, host: str, name: st
 def remove(control: LabHost, port: str, address: str, name: str, subnet: str = "default") -> None:
     """Delete it."""
     back = ".".join(reversed(address.split("."))) + ".in-addr.arpa"
-    names = ("--", "remove", "DNS", str(uuids.names(subnet)), "records")
+    names = ("--", "remove", "DNS", str(uuids.dns_records(subnet)), "records")
     control.run(["ovn-nbctl", "lsp-del", port, *names, f'"{name}"', *names, f'"{back}"'])

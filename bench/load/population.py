@@ -17,8 +17,8 @@ from ovnhook.resources.kinds import complete
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet import rules as subnet_rules
+from ovnhook.resources.subnet.request import SubnetRequest, Underlay
 from ovnhook.resources.subnet.values import Subnet
-from ovnhook.resources.subnet.wanted import Underlay, Wanted
 
 PORTS = 10_000
 HUNDRED = [f"10.10.{number}.0/24" for number in range(100)]
@@ -36,7 +36,7 @@ def soon() -> Deadline:
 def make_subnets(northbound: Northbound, cidrs: Sequence[str], *, router: str = "gateway") -> list[Subnet]:
     """Make subnets, as the control service does; the first one is the default."""
     for number, cidr in enumerate(cidrs):
-        wanted = Wanted(f"net{number}", cidr, default=not number, router=router)
+        wanted = SubnetRequest(f"net{number}", cidr, default=not number, router=router)
         cloud = northbound.cloud(soon())
         northbound.commit(complete(subnet_rules.create(wanted, Underlay(), cloud), cloud), soon())
     return sorted(northbound.cloud(soon()).of(Subnet), key=lambda one: int(one.name.removeprefix("net")))

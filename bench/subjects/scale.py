@@ -32,7 +32,7 @@ from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
-from ovnhook.resources.subnet.wanted import Underlay
+from ovnhook.resources.subnet.request import Underlay
 
 _HOSTS = 200
 _OF_ONE = population.PORTS // _HOSTS

@@ -63,8 +63,8 @@ from ovnhook.domains.inventory import ConsistentNames
 from ovnhook.resources.kind import Put
 from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.port.values import Claim
-from ovnhook.resources.subnet.kind import NAMES
-from ovnhook.resources.subnet.values import Names
+from ovnhook.resources.subnet.kind import DNS_RECORDS
+from ovnhook.resources.subnet.values import DnsRecords
 
 _log = logging.getLogger(__name__)
 
@@ -355,7 +355,7 @@ class Reconciler:
         host, repair = vswitch.chassis(deadline), difference.repair
         domain = domain_of(repair)
         if isinstance(repair, Rename):
-            there, known = inventory.read_names(northbound, host, repair.subnet, deadline)
+            there, known = inventory.read_dns_records(northbound, host, repair.subnet, deadline)
         elif domain:
             known_to_libvirt = (*(run.domain for run in domains.running.values()), *domains.defined.values())
             macs = {mac for one in known_to_libvirt for mac in (*one.macs, *one.defined_only_macs)}
@@ -385,7 +385,9 @@ class Reconciler:
             case ReleaseLease(lease):
                 self._host.attachment.commit([Put(LEASE, lease, None)], deadline)
             case Rename(subnet, old, new):
-                self._host.attachment.commit([Put(NAMES, Names(subnet, old), Names(subnet, new))], deadline)
+                self._host.attachment.commit(
+                    [Put(DNS_RECORDS, DnsRecords(subnet, old), DnsRecords(subnet, new))], deadline
+                )
             case Unplug(device, tap):
                 self._host.vswitch.unplug(device, tap, deadline)
             case ManualRepair(hint):

@@ -29,7 +29,7 @@ def dhcp_options(subnet: str) -> UUID:
     return uuid5(_NAMESPACE, f"dhcpv4/{subnet}")
 
 
-def names(subnet: str) -> UUID:
+def dns_records(subnet: str) -> UUID:
     """DNS row with the records of a subnet."""
     return uuid5(_NAMESPACE, f"names/{subnet}")
 

@@ -23,7 +23,7 @@ def refuse_cuts(
         InUse: it does.
         Unavailable: a database that tells is out of reach; it is asked only about changes that may cut one.
     """
-    if cuts := connectivity.cuts(planned):
+    if cuts := connectivity.interruptions(planned):
         connectivity.refuse(cuts, _use(cloud, northbound, southbound, deadline))
 
 

@@ -22,7 +22,7 @@ from ovnhook.databases.southbound import Southbound
 from ovnhook.engine.attach import Attachment
 from ovnhook.pki.members import Members
 from ovnhook.resources.kind import Kind
-from ovnhook.resources.subnet.wanted import Underlay
+from ovnhook.resources.subnet.request import Underlay
 
 
 @dataclass(frozen=True)

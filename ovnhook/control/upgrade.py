@@ -25,6 +25,6 @@ def carry_out(northbound: Northbound, cloud: Cloud, deadline: Deadline) -> None:
     Raises:
         Conflict: the cloud has changed meanwhile: read it again.
     """
-    if changes := router_rules.own_macs(uuid4(), cloud):
+    if changes := router_rules.derive_external_macs(uuid4(), cloud):
         northbound.commit(complete(changes, cloud), deadline)
         _log.info("external gateways have MAC addresses of this cloud's own now")

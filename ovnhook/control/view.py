@@ -161,7 +161,7 @@ def _part(row: Row | None) -> _Part | None:
     except BrokenRow as error:
         _log.warning("passed over: %s", error)
         return None
-    return _Part(kind.name, value, tuple(kind.about(value)), tuple(kind.counted(value)))
+    return _Part(kind.name, value, tuple(kind.shown_in(value)), tuple(kind.counted_in(value)))
 
 
 def _keys(part: _Part) -> set[Key]:

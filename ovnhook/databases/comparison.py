@@ -36,12 +36,12 @@ from ovnhook.resources.kinds import SHARED
 from ovnhook.resources.operations import OwnedRow, exists, refer, rewrite
 from ovnhook.resources.port.rows import port_columns
 from ovnhook.resources.reading import BrokenRow
-from ovnhook.resources.registry import count, read_registry, registry_columns
+from ovnhook.resources.registry import increment_serial, read_registry, registry_columns
 from ovnhook.resources.router.kind import NETWORK, ROUTER
 from ovnhook.resources.router.topology import gateway_uuid, priorities
 from ovnhook.resources.router.values import Router
 from ovnhook.resources.state import Cloud, Registry, cloud_of
-from ovnhook.resources.subnet import names
+from ovnhook.resources.subnet import dns
 from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet
 
@@ -115,7 +115,7 @@ class Comparison:
             pass
         if row is None and self._known.cloud.registry is None:
             return None, []
-        restored = count(self._known.cloud).new or Registry()
+        restored = increment_serial(self._known.cloud).new or Registry()
         what = "the registry, which names the default subnet, is missing"
         if row is None:
             operations = [insert(tables.DNS, uuids.REGISTRY, registry_columns(restored))]
@@ -142,7 +142,7 @@ class Comparison:
                 copy = SUBNET.read({"external_ids": row["external_ids"]})
             except BrokenRow:
                 continue
-            if uuids.names(copy.name) == UUID(row["_uuid"][1]):
+            if uuids.dns_records(copy.name) == UUID(row["_uuid"][1]):
                 found[copy.name] = copy
                 broken.pop(str(copy.uuid), None)
         self._broken += broken.values()
@@ -196,10 +196,10 @@ class Comparison:
         lost = [
             one
             for one in before.of(kind.type)
-            if is_same and not (one.uuid in found and kind.same(found[one.uuid], one))
+            if is_same and not (one.uuid in found and kind.equivalent(found[one.uuid], one))
         ]
         places = {place for one in (*found.values(), *lost) if (place := kind.lease(one))}
-        leases = self._database.leases_at(places, self._deadline, pass_over=True) if places else {}
+        leases = self._database.leases_at(places, self._deadline, skip_broken=True) if places else {}
 
         def run(one: Any) -> str | None:
             place = kind.lease(one)
@@ -211,10 +211,10 @@ class Comparison:
                 continue  # it has gone with its lease
             if one.uuid not in self._there[kind.table]:
                 operations = Put(kind, None, one).operations
-                defects.append(Defect(f"{kind.words(one)} is missing", operations=tuple(operations)))
+                defects.append(Defect(f"{kind.display_name(one)} is missing", operations=tuple(operations)))
             else:
                 operations = rewrite(kind.table, one.uuid, {}, kind.rows(one)[one.uuid].row)
-                defects.append(Defect(f"{kind.words(one)} was changed", operations=tuple(operations)))
+                defects.append(Defect(f"{kind.display_name(one)} was changed", operations=tuple(operations)))
             found[one.uuid] = one
             broken.pop(one.uuid, None)
         self._broken += broken.values()
@@ -264,7 +264,7 @@ class Comparison:
         by_domain = {lease.domain: [one for one in leases if one.domain == lease.domain] for lease in leases}
         records: dict[str, str] = {}
         for some in by_domain.values():
-            records |= names.records(some, ids.get("dns-domain", ""))
+            records |= dns.records(some, ids.get("dns-domain", ""))
         return {**node.row, "records": as_map(records)}
 
     def _given(self, uuid: UUID, node: OwnedRow) -> Iterator[Operation]:
@@ -277,7 +277,7 @@ class Comparison:
 
     def _compare_names(self, cloud: Cloud) -> Iterator[Defect]:
         """Switches that do not refer to the names that their guests may ask for, or to others of ours."""
-        own = {subnet.name: str(uuids.names(subnet.name)) for subnet in cloud.of(Subnet)}
+        own = {subnet.name: str(uuids.dns_records(subnet.name)) for subnet in cloud.of(Subnet)}
         shared: dict[str, set[str]] = {}
         for subnet in cloud.of(Subnet):
             if subnet.router and not subnet.isolated:

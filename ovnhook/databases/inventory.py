@@ -24,7 +24,7 @@ from ovnhook.resources.port.rows import read_claim, read_port
 from ovnhook.resources.port.values import Claim
 from ovnhook.resources.reading import BrokenRow
 from ovnhook.resources.registry import read_registry
-from ovnhook.resources.subnet import names
+from ovnhook.resources.subnet import dns
 from ovnhook.resources.subnet.kind import SUBNET
 
 _log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def read(
         same = includes("external_ids", owned.kind("subnet", subnet=name, dns_domain=domain))
         queries += [
             select(tables.SWITCH, key(uuids.switch(name)), same, columns=["_uuid"]),
-            select(tables.DNS, key(uuids.names(name)), columns=["_version"]),
+            select(tables.DNS, key(uuids.dns_records(name)), columns=["_version"]),
         ]
     registry, ports, coming, lease_indexes, arriving, leases, *more = database.transact(queries, deadline)
     list(_each(read_registry, registry, []))  # checks its format; the control service repairs a broken one
@@ -123,7 +123,7 @@ def read_domain(
     return there, known
 
 
-def read_names(database: Database, host: str, subnet: str, deadline: Deadline) -> tuple[Inventory, RelatedRows]:
+def read_dns_records(database: Database, host: str, subnet: str, deadline: Deadline) -> tuple[Inventory, RelatedRows]:
     """Read a host's leases in a subnet, and the subnet's DNS records."""
     match = includes("external_ids", owned.kind("lease", host=host, subnet=subnet))
     (found,) = database.transact([select(tables.DNS, match)], deadline)
@@ -174,7 +174,7 @@ def look_up(
     for claim in others:
         for port in _each(read_port, next(found), broken):
             if port.subnet == claim.subnet:
-                known.rivals[port.subnet, port.mac] = port
+                known.conflicting_ports[port.subnet, port.mac] = port
     for name in subnets:
         _look_up_names(database, name, known, broken, deadline)
     for error in broken:
@@ -189,13 +189,13 @@ def _look_up_names(
     switches, found = database.transact(
         [
             select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET.selected),
-            select(tables.DNS, key(uuids.names(name)), columns=["_version", "records"]),
+            select(tables.DNS, key(uuids.dns_records(name)), columns=["_version", "records"]),
         ],
         deadline,
     )
     for subnet in _each(SUBNET.read, switches if found else [], broken):
         records = map_of(found[0]["records"])
-        places = sorted({place for record, value in records.items() for place in names.places(record, value)})
+        places = sorted({place for record, value in records.items() for place in dns.addresses_of(record, value)})
         leased: set[str] = set()
         for start in range(0, len(places), _BATCH):
             some = places[start : start + _BATCH]

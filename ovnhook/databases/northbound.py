@@ -16,7 +16,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.logonce import LogOnce
 from ovnhook.databases import queries
 from ovnhook.databases.queries import Query
-from ovnhook.databases.stored import Stored, lost_ports
+from ovnhook.databases.stored import DomainRows, lost_ports
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import (
@@ -32,7 +32,7 @@ from ovnhook.ovsdb.operation import (
 )
 from ovnhook.resources import tables
 from ovnhook.resources.kind import Change
-from ovnhook.resources.kinds import SHARED, consequences
+from ovnhook.resources.kinds import SHARED, cascades
 from ovnhook.resources.lease.rows import (
     read_lease,
     read_lease_index,
@@ -70,9 +70,9 @@ class Northbound:
             queries.ports(domain, macs),
             queries.subnets(subnets),
         )
-        return self.ask(Observed(), wanted, deadline)
+        return self.query(Observed(), wanted, deadline)
 
-    def ask(self, observed: Observed, wanted: Iterable[Query], deadline: Deadline) -> Observed:
+    def query(self, observed: Observed, wanted: Iterable[Query], deadline: Deadline) -> Observed:
         """Add what some queries find to what was observed before: in one transaction, or none if they ask nothing."""
         asking = [query for query in wanted if query.operations]
         operations = [operation for query in asking for operation in query.operations]
@@ -81,7 +81,7 @@ class Northbound:
             observed = query.add(observed, [next(found) for _ in query.operations])
         return observed
 
-    def observe_held(self, domain: UUID, macs: Iterable[str], deadline: Deadline) -> Observed:
+    def observe_with_leases(self, domain: UUID, macs: Iterable[str], deadline: Deadline) -> Observed:
         """Read what there is of a domain, also of interfaces that it does not have any more but holds addresses for."""
         known = set(macs)
         observed = self.observe(domain, known, (), deadline)
@@ -90,25 +90,25 @@ class Northbound:
         held = observed.lease_index.leases
         every = known | {mac for mac, _, _ in held}
         observed = self.observe(domain, every, {name for _, name, _ in held}, deadline)
-        return self.ask(observed, [queries.leases((name, where) for _, name, where in held)], deadline)
+        return self.query(observed, [queries.leases((name, where) for _, name, where in held)], deadline)
 
     def leases_at(
-        self, places: Iterable[tuple[str, IPAddress]], deadline: Deadline, *, pass_over: bool = False
+        self, places: Iterable[tuple[str, IPAddress]], deadline: Deadline, *, skip_broken: bool = False
     ) -> dict[tuple[str, IPAddress], Lease]:
         """The leases of some addresses, those that exist.
 
         Args:
             places: subnet and address of each.
             deadline: when to give up.
-            pass_over: whether rows that are broken are passed over, for they are not what is asked about.
+            skip_broken: whether rows that are broken are passed over, for they are not what is asked about.
         """
         wanted = [select(tables.DNS, key(uuids.lease(name, str(address)))) for name, address in places]
         results = self.database.transact(wanted, deadline) if wanted else []
         found = [row for result in results for row in result]
-        leases = self._read(read_lease, found) if pass_over else map(read_lease, found)
+        leases = self._read(read_lease, found) if skip_broken else map(read_lease, found)
         return {(lease.subnet, lease.address): lease for lease in leases}
 
-    def leased_of(self, places: Iterable[tuple[str, IPAddress]], deadline: Deadline) -> set[UUID]:
+    def lease_uuids_at(self, places: Iterable[tuple[str, IPAddress]], deadline: Deadline) -> set[UUID]:
         """The lease rows' UUIDs of some addresses, those that exist: less to read than `leases_at`."""
         wanted = [
             select(tables.DNS, key(uuids.lease(name, str(address))), columns=["_uuid"]) for name, address in places
@@ -116,7 +116,7 @@ class Northbound:
         results = self.database.transact(wanted, deadline) if wanted else []
         return {UUID(row["_uuid"][1]) for result in results for row in result}
 
-    def leased(self, subnet: str, deadline: Deadline) -> set[UUID]:
+    def lease_uuids(self, subnet: str, deadline: Deadline) -> set[UUID]:
         """The lease rows' UUIDs of a whole subnet. The server looks at every row: not for the usual way."""
         match = includes("external_ids", owned.kind("lease", subnet=subnet))
         (found,) = self.database.transact([select(tables.DNS, match, columns=["_uuid"])], deadline)
@@ -177,7 +177,7 @@ class Northbound:
         (found,) = self.database.transact([select(tables.PORT, match, columns=PORT_COLUMNS)], deadline)
         return sorted(self._read(read_port, found), key=lambda port: (port.domain_name, port.mac))
 
-    def stored(self, deadline: Deadline) -> Stored:
+    def domain_rows(self, deadline: Deadline) -> DomainRows:
         """All that domains have, in one transaction."""
         ports, leases, lease_indexes, claims = self.database.transact(
             [
@@ -194,7 +194,7 @@ class Northbound:
         found, leased = tuple(read(read_port, ports)), tuple(read(read_lease, leases))
         unreadable = {UUID(row["_uuid"][1]) for row in ports} - {port.uuid for port in found}
         lost = lost_ports(found, unreadable, read(read_lease_index, lease_indexes), read(read_claim, claims))
-        return Stored(found, leased, tuple(lost), tuple(broken))
+        return DomainRows(found, leased, tuple(lost), tuple(broken))
 
     def foreign_macs(self, macs: Collection[str], deadline: Deadline) -> list[tuple[str, str, str]]:
         """Ports on subnets' switches that are not ours and have one of these MACs: subnet, MAC and name of each.
@@ -282,9 +282,9 @@ class Northbound:
         names = (row["name"] for result in results for row in result)
         return sorted(name for name in names if not name.startswith(router_peer("", subnet)))
 
-    def names(self, subnet: str, deadline: Deadline) -> dict[str, str]:
+    def dns_records(self, subnet: str, deadline: Deadline) -> dict[str, str]:
         """All the names of a subnet, as its guests get them."""
-        (found,) = self.database.transact([select(tables.DNS, key(uuids.names(subnet)))], deadline)
+        (found,) = self.database.transact([select(tables.DNS, key(uuids.dns_records(subnet)))], deadline)
         return {name: value for row in found for name, value in map_of(row["records"]).items()}
 
     def is_foreign_switch(self, name: str, deadline: Deadline) -> bool:
@@ -317,7 +317,7 @@ class Northbound:
         """
         if not changes:
             return
-        following = list(consequences(changes))
+        following = list(cascades(changes))
         deleted = [(kind, one.deleted) for kind, one in following if one.deleted]
         # Looked at in the same transaction, for what goes along with a change is not among the changes.
         there = [select(kind.table, key(uuid)) for kind, uuid in deleted]
@@ -328,4 +328,4 @@ class Northbound:
         for (kind, _), rows in zip(deleted, done, strict=False):
             for one in self._read(kind.read, rows):
                 subnet, address = kind.lease(one) or ("", "")
-                _log.warning("%s is deleted with its lease, %s of subnet %s", kind.words(one), address, subnet)
+                _log.warning("%s is deleted with its lease, %s of subnet %s", kind.display_name(one), address, subnet)

@@ -74,7 +74,7 @@ def subnets(names: Iterable[str]) -> Query:
     return Query([select(tables.SWITCH, key(uuids.switch(name)), columns=SUBNET.selected) for name in names], add)
 
 
-def unrepaired(names: Iterable[str]) -> Query:
+def missing_switches(names: Iterable[str]) -> Query:
     """Subnets that exist without a switch, of some that are read before or together with it.
 
     A copy says so (ovnhook.databases.integrity).
@@ -84,9 +84,9 @@ def unrepaired(names: Iterable[str]) -> Query:
     def add(observed: Observed, found: Rows) -> Observed:
         copies = zip(asked, found, strict=True)
         copied = {name for name, rows in copies if any("cidr" in owned.own(row) for row in rows)}
-        return observed.having(unrepaired=observed.unrepaired | (copied - observed.subnets.keys()))
+        return observed.having(missing_switches=observed.missing_switches | (copied - observed.subnets.keys()))
 
-    return Query([select(tables.DNS, key(uuids.names(name)), columns=["external_ids"]) for name in asked], add)
+    return Query([select(tables.DNS, key(uuids.dns_records(name)), columns=["external_ids"]) for name in asked], add)
 
 
 def leases(places: Iterable[tuple[str, IPAddress]]) -> Query:
@@ -109,14 +109,14 @@ def claims(places: Iterable[tuple[str, str]]) -> Query:
     return Query([select(tables.DNS, key(uuids.claim(name, mac))) for name, mac in places], add)
 
 
-def rivals(theirs: Iterable[Claim]) -> Query:
+def conflicting_ports(theirs: Iterable[Claim]) -> Query:
     """The ports that some claims are of, where they are on the claim's subnet. A claim without one is void."""
     asked = tuple(theirs)
 
     def add(observed: Observed, found: Rows) -> Observed:
         there = {(port.subnet, port.mac): port for port in map(read_port, _all(found))}
         claimed = {(claim.subnet, claim.mac) for claim in asked}
-        return observed.having(rivals={place: port for place, port in there.items() if place in claimed})
+        return observed.having(conflicting_ports={place: port for place, port in there.items() if place in claimed})
 
     return Query([select(tables.PORT, key(uuids.port(claim.domain, claim.mac))) for claim in asked], add)
 

@@ -13,7 +13,7 @@ from ovnhook.resources.reading import BrokenRow
 
 
 @dataclass(frozen=True)
-class Stored:
+class DomainRows:
     """What domains have.
 
     Attributes:

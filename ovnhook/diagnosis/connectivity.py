@@ -39,7 +39,7 @@ class GatewayUse:
 
 
 @dataclass(frozen=True)
-class Cut:
+class Interruption:
     """A possible loss of external connectivity.
 
     Attributes:
@@ -55,14 +55,14 @@ class Cut:
     why: str
 
 
-def cuts(changes: Sequence[Change]) -> tuple[Cut, ...]:
+def interruptions(changes: Sequence[Change]) -> tuple[Interruption, ...]:
     """What some changes may cut, as far as they alone tell."""
     networks = list(puts(NETWORK, changes))
     joined = {subnet.name: one.new.router for one in networks if one.new for subnet in one.new.subnets}
     return tuple(cut for one in networks if one.old for cut in _of_network(one.old, one.new, joined))
 
 
-def refuse(some: Sequence[Cut], use: GatewayUse) -> None:
+def refuse(some: Sequence[Interruption], use: GatewayUse) -> None:
     """Refuse changes that would cut off users of an external gateway, or that no gateway host could serve.
 
     Raises:
@@ -72,9 +72,9 @@ def refuse(some: Sequence[Cut], use: GatewayUse) -> None:
         before, after = cut.router, cut.then
         if after and after.name != before.name and use.active.get(after.name):
             continue  # the subnet's new router has an external gateway too
-        served = router_rules.able(before, use.nodes)
+        served = router_rules.eligible_hosts(before, use.nodes)
         moves = after and after.external and _network(after) != _network(before)
-        if after and moves and served and not router_rules.able(after, use.nodes):
+        if after and moves and served and not router_rules.eligible_hosts(after, use.nodes):
             known = sorted({name for node in use.nodes if node.is_gateway for name in node.physical_networks})
             raise InUse(
                 f"router {before.name}: no gateway host has a bridge for physical network {_network(after)}; "
@@ -82,7 +82,7 @@ def refuse(some: Sequence[Cut], use: GatewayUse) -> None:
                 f"gateway hosts have: {', '.join(known)}; {_ANYWAY}",
             )
         host = use.active.get(before.name, "")
-        works = host in {node.name for node in served} and host not in router_rules.down(before, use.nodes)
+        works = host in {node.name for node in served} and host not in router_rules.with_uplink_down(before, use.nodes)
         if works and _users(cut, use):
             raise InUse(f"router {before.name}: {cut.why}; {_loss(cut, use)}", _ANYWAY)
 
@@ -94,15 +94,18 @@ def refuse_removal(host: str, cloud: Cloud, use: GatewayUse) -> None:
         InUse: says which router, and how many would be cut off.
     """
     for one in cloud.of(Router):
-        others = {node.name for node in router_rules.able(one, use.nodes)} - {host, *router_rules.down(one, use.nodes)}
+        others = {node.name for node in router_rules.eligible_hosts(one, use.nodes)} - {
+            host,
+            *router_rules.with_uplink_down(one, use.nodes),
+        }
         network = cloud.network(one.name)
         subnets = tuple(subnet.name for subnet in network.subnets) if network else ()
-        cut = Cut(one, None, subnets, f"no other host than {host} can be its gateway")
+        cut = Interruption(one, None, subnets, f"no other host than {host} can be its gateway")
         if use.active.get(one.name) == host and not others and _users(cut, use):
             raise InUse(f"router {one.name}: {cut.why}; {_loss(cut, use)}", _ANYWAY)
 
 
-def _of_network(old: Network, new: Network | None, joined: Mapping[str, Router]) -> Iterator[Cut]:
+def _of_network(old: Network, new: Network | None, joined: Mapping[str, Router]) -> Iterator[Interruption]:
     """What a change of a router with its subnets may cut."""
     before = old.router
     if before.external is None:
@@ -110,17 +113,17 @@ def _of_network(old: Network, new: Network | None, joined: Mapping[str, Router])
     names = tuple(subnet.name for subnet in old.subnets)
     after = new.router.external if new else None
     if why := _why(before.external, after):
-        yield Cut(before, new.router if new else None, names, why)
+        yield Interruption(before, new.router if new else None, names, why)
         return
     gateways = {subnet.name: subnet.gateway for subnet in new.subnets} if new else {}
     for subnet in old.subnets:
         if subnet.name not in gateways:
             then = joined.get(subnet.name)
             where = f"on router {then.name}" if then else "on no router"
-            yield Cut(before, then, (subnet.name,), f"subnet {subnet.name} is {where} then")
+            yield Interruption(before, then, (subnet.name,), f"subnet {subnet.name} is {where} then")
         elif gateways[subnet.name] != subnet.gateway:
             why = f"running guests of subnet {subnet.name} keep {subnet.gateway} as their default route for a while"
-            yield Cut(before, new.router if new else None, (subnet.name,), why)
+            yield Interruption(before, new.router if new else None, (subnet.name,), why)
 
 
 def _why(before: External, after: External | None) -> str:
@@ -148,14 +151,14 @@ def _network(one: Router) -> str:
     return one.external.physical_network if one.external else ""
 
 
-def _users(cut: Cut, use: GatewayUse) -> Counter[str]:
+def _users(cut: Interruption, use: GatewayUse) -> Counter[str]:
     """The number of those that lose their connection, by their title: guests first, then users of other kinds."""
     guests = Counter({"guest": sum(use.guests.get(subnet, 0) for subnet in cut.subnets)})
     others = (title for title, router, subnet in use.users if router == cut.router.name and subnet in cut.subnets)
     return +(guests + Counter(others))
 
 
-def _loss(cut: Cut, use: GatewayUse) -> str:
+def _loss(cut: Interruption, use: GatewayUse) -> str:
     host = use.active.get(cut.router.name)
     by = f"by gateway host {host}" if host else "which no gateway host has now"
     parts = [f"{count} {title}{'' if count == 1 else 's'}" for title, count in _users(cut, use).items()] or ["no guest"]

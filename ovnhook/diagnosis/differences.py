@@ -31,7 +31,7 @@ from ovnhook.domains.inventory import ConsistentNames, Inventory, RelatedRows
 from ovnhook.domains.values import Domain, Interface, Tap, Unsupported
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.port.values import Claim, Owner, Port
-from ovnhook.resources.subnet import names
+from ovnhook.resources.subnet import dns
 
 _MIGRATION_GRACE_PERIOD = 10.0  # seconds from the announcement of a migration until libvirt lists the domain
 
@@ -272,10 +272,10 @@ def _interface_difference(
         return f"columns of port {port.id} were changed", attach
     for where in port.addresses:
         lease = inventory.leases.get((port.subnet, where))
-        if lease is None or not lease.is_held_by(domain.uuid, interface.mac):
+        if lease is None or not lease.belongs_to(domain.uuid, interface.mac):
             return f"{where} of subnet {port.subnet} is not leased to it", attach
         asked = interface.request.hostname
-        if lease.hostname != asked and (asked or not names.is_derived(lease.hostname, domain.name, domain.uuid)):
+        if lease.hostname != asked and (asked or not dns.is_default_hostname(lease.hostname, domain.name, domain.uuid)):
             wanted_name = asked or f"one of the domain's name {domain.name}"
             return f"its host name is {lease.hostname} instead of {wanted_name}", attach
     tap = taps.get(interface.device)
@@ -297,7 +297,7 @@ def _unsupported(inventory: Inventory, known: RelatedRows, domain: Domain) -> It
 def _mac_difference(known: RelatedRows, domain: Domain, port: Port, attach: Attach) -> tuple[str, Repair] | None:
     """A port whose MAC address is not reserved: created by an earlier version, or in conflict with another port."""
     place = (port.subnet, port.mac)
-    if rival := known.rivals.get(place):
+    if rival := known.conflicting_ports.get(place):
         hint = f"change the MAC address of one of the two: virsh edit {domain.name}, then restart it"
         owner = f"domain {rival.domain_name} on {rival.host}"
         return f"its MAC address is also that of {owner} in subnet {port.subnet}", ManualRepair(hint)
@@ -325,8 +325,8 @@ def _names(inventory: Inventory, known: RelatedRows) -> Iterator[Difference]:
         ours = {lease.address: lease for lease in leases.get(subnet, ())}
         # Records of leases of other hosts' domains are left to the agents there.
         anothers = leased - {*map(str, ours)}
-        wanted = names.records(ours.values(), domain)
-        owners = {record: lease for lease in ours.values() for record in names.records([lease], domain)}
+        wanted = dns.records(ours.values(), domain)
+        owners = {record: lease for lease in ours.values() for record in dns.records([lease], domain)}
         for record, value in sorted(wanted.items()):
             has = there.get(record, "")
             beside = {*has.split()} - {*value.split()}
@@ -335,6 +335,6 @@ def _names(inventory: Inventory, known: RelatedRows) -> Iterator[Difference]:
                 rename = Rename(subnet, {record: has} if has else {}, {record: value})
                 yield Difference(owners[record].domain_name, owners[record].mac, what, rename)
         for record, value in sorted(there.items()):
-            if record not in wanted and anothers.isdisjoint(names.places(record, value)):
+            if record not in wanted and anothers.isdisjoint(dns.addresses_of(record, value)):
                 what = f"DNS record {record} of subnet {subnet} is {value}, but no lease has it"
                 yield Difference("", "", what, Rename(subnet, {record: value}, {}))

@@ -161,8 +161,8 @@ def _router_gateway(gateway: RouterGateway, nodes: Sequence[Node]) -> Iterator[P
             f"router {name}: its gateways can't be set: {gateway.error}",
             f"on the control host: journalctl -u ovnhook-control; ovn-nbctl list HA_Chassis_Group ovnhook:{name}",
         )
-    able = [node.name for node in router_rules.able(gateway.router, nodes)]
-    if not able:
+    eligible_hosts = [node.name for node in router_rules.eligible_hosts(gateway.router, nodes)]
+    if not eligible_hosts:
         if any(node.is_gateway for node in nodes):
             yield Problem(
                 f"{cut_off}: no gateway host has a bridge for physical network {network}",
@@ -173,14 +173,14 @@ def _router_gateway(gateway: RouterGateway, nodes: Sequence[Node]) -> Iterator[P
                 f"{cut_off}: no host is enabled as a gateway",
                 "on the gateway host: ovs-vsctl set open . external_ids:ovn-cms-options=enable-chassis-as-gw",
             )
-    elif len(router_rules.down(gateway.router, nodes)) == len(able):
+    elif len(router_rules.with_uplink_down(gateway.router, nodes)) == len(eligible_hosts):
         yield Problem(
-            f"{cut_off}: no gateway host ({', '.join(able)}) has a link to {network} that is up",
+            f"{cut_off}: no gateway host ({', '.join(eligible_hosts)}) has a link to {network} that is up",
             "see the problems of these hosts below",
         )
     elif not gateway.active:
         yield Problem(
-            f"{cut_off}: no gateway host ({', '.join(able)}) is active",
+            f"{cut_off}: no gateway host ({', '.join(eligible_hosts)}) is active",
             "on them: systemctl status ovn-controller; do they reach each other's tunnel addresses?",
         )
 

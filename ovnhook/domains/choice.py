@@ -12,7 +12,7 @@ from ovnhook.base.labels import SUBNET_NAME
 from ovnhook.domains.values import Domain, Interface, InterfaceType
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.state import Observed
-from ovnhook.resources.subnet import names
+from ovnhook.resources.subnet import dns
 from ovnhook.resources.subnet.values import Subnet
 
 
@@ -47,19 +47,21 @@ def kept_subnet(domain: Domain, interface: Interface, observed: Observed) -> str
     held = (
         lease.subnet
         for lease in observed.leases.values()
-        if lease.by_default and lease.is_held_by(domain.uuid, interface.mac)
+        if lease.by_default and lease.belongs_to(domain.uuid, interface.mac)
     )
     return next(held, "")
 
 
-def place(interface: Interface, default: str, subnets: Mapping[str, Subnet], unrepaired: Container[str] = ()) -> Subnet:
+def place(
+    interface: Interface, default: str, subnets: Mapping[str, Subnet], missing_switches: Container[str] = ()
+) -> Subnet:
     """The subnet of an interface.
 
     Args:
         interface: the interface.
         default: the name of the default subnet, or "".
         subnets: by name.
-        unrepaired: names of further subnets, whose logical switch was deleted.
+        missing_switches: names of further subnets, whose logical switch was deleted.
 
     Raises:
         NotFound: there is no subnet of that name, or no default subnet.
@@ -68,7 +70,7 @@ def place(interface: Interface, default: str, subnets: Mapping[str, Subnet], unr
     for name in subnet_names(interface, default):
         if name in subnets:
             return subnets[name]
-        if name in unrepaired:
+        if name in missing_switches:
             raise Unrepaired(
                 f"the logical switch of subnet {name} is missing",
                 "the control service recreates it within a minute: ovnhook status",
@@ -98,7 +100,7 @@ def host_name(domain: Domain, asked: str, subnet: Subnet, leases: Iterable[Lease
     """
     if asked:
         return asked
-    candidates = names.derived(domain.name, domain.uuid, subnet.dns_domain)
+    candidates = dns.default_hostnames(domain.name, domain.uuid, subnet.dns_domain)
     had = sorted(lease.hostname for lease in leases if (lease.domain, lease.subnet) == (domain.uuid, subnet.name))
     fitting = (name for name in (*had, *candidates) if name in candidates and name not in taken)
     return next(fitting, candidates[-1])
@@ -109,4 +111,4 @@ def may_have(lease: Lease, domain: Domain, interface: Interface) -> bool:
     others = {*domain.macs, *domain.defined_only_macs} - {
         attached.mac for attached in domain.interfaces
     }  # not attached now, but may be later
-    return lease.is_held_by(domain.uuid, interface.mac) or (lease.domain == domain.uuid and lease.mac not in others)
+    return lease.belongs_to(domain.uuid, interface.mac) or (lease.domain == domain.uuid and lease.mac not in others)

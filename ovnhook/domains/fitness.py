@@ -60,7 +60,7 @@ def check_own(domain: Domain, subnet: Subnet) -> None:
 def check_mac(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed) -> None:
     """Raise AlreadyExists if an interface would share its MAC address with another one of its subnet."""
     mac = interface.mac
-    if rival := observed.rivals.get((subnet.name, mac)):
+    if rival := observed.conflicting_ports.get((subnet.name, mac)):
         owner = f"domain {rival.domain_name} on {rival.host}"
     elif mac == server_mac(subnet.name):
         owner = "its gateway"

@@ -45,7 +45,7 @@ class RelatedRows:
         dns_domains: the DNS domain of each of these subnets.
         leased: the leased ones of the addresses in these records, by subnet.
         claims: of the MAC addresses of this host's ports, by subnet and MAC.
-        rivals: ports of other domains that hold such a claim.
+        conflicting_ports: ports of other domains that hold such a claim.
         mtus: of subnets where interfaces set an MTU.
     """
 
@@ -56,7 +56,7 @@ class RelatedRows:
     dns_domains: dict[str, str] = field(default_factory=dict)
     leased: dict[str, frozenset[str]] = field(default_factory=dict)
     claims: dict[tuple[str, str], Claim] = field(default_factory=dict)
-    rivals: dict[tuple[str, str], Port] = field(default_factory=dict)
+    conflicting_ports: dict[tuple[str, str], Port] = field(default_factory=dict)
     mtus: dict[str, int] = field(default_factory=dict)
 
 

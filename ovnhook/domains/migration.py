@@ -37,7 +37,7 @@ def arrive(observed: Observed, host: str) -> tuple[Change, ...]:
     return tuple(changes)
 
 
-def stay(observed: Observed, host: str) -> tuple[Change, ...]:
+def cancel(observed: Observed, host: str) -> tuple[Change, ...]:
     """The changes that make a domain's ports this host's alone again, because it is not leaving after all."""
     changes: list[Change] = [
         Put(PORT, port, replace(port, moving_to=""))
@@ -63,6 +63,6 @@ def _hold(observed: Observed, lease_index: LeaseIndex, host: str) -> list[Change
     changes: list[Change] = [Put(LEASE_INDEX, lease_index, replace(lease_index, host=host, moving_to=""))]
     for mac, subnet, address in lease_index.leases:
         lease = observed.leases.get((subnet, address))
-        if lease and lease.is_held_by(lease_index.domain, mac) and lease.host != host:
+        if lease and lease.belongs_to(lease_index.domain, mac) and lease.host != host:
             changes.append(Put(LEASE, lease, replace(lease, host=host)))
     return changes

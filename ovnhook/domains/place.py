@@ -64,7 +64,7 @@ def place(
     for interface in domain.interfaces:
         try:
             usual = choice.kept_subnet(domain, interface, observed) or default
-            subnet = choice.place(interface, usual, observed.subnets, observed.unrepaired)
+            subnet = choice.place(interface, usual, observed.subnets, observed.missing_switches)
             fitness.check_own(domain, subnet)
             given = {where for placement in placements if placement.subnet == subnet for where in placement.addresses}
             addresses = _known(domain, interface, subnet, observed, given)
@@ -119,7 +119,7 @@ def _known(
     known = [*interface.request.addresses]
     for mac, name, held in observed.lease_index.leases if observed.lease_index else ():
         there = observed.leases.get((name, held))
-        ours = there is None or there.is_held_by(domain.uuid, mac)
+        ours = there is None or there.belongs_to(domain.uuid, mac)
         free = held not in given and held not in subnet.gateways.values()
         if (mac, name) == (interface.mac, subnet.name) and ours and free:
             known.append(held)

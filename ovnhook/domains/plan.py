@@ -23,9 +23,9 @@ from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.kind import CLAIM, PORT
 from ovnhook.resources.port.values import Claim, Owner, Port
 from ovnhook.resources.state import Observed
-from ovnhook.resources.subnet import names
-from ovnhook.resources.subnet.kind import NAMES, SUBNET
-from ovnhook.resources.subnet.values import Names
+from ovnhook.resources.subnet import dns
+from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
+from ovnhook.resources.subnet.values import DnsRecords
 
 
 def attach(domain: Domain, host: str, placements: Sequence[Placement], observed: Observed) -> tuple[Change, ...]:
@@ -167,7 +167,7 @@ def pending_until_restart(domain: Domain, observed: Observed) -> tuple[str, ...]
     return tuple(found)
 
 
-def keep(
+def apply_definition(
     domain: Domain, observed: Observed, host: str, taken: Mapping[str, Container[str]] = MappingProxyType({})
 ) -> tuple[Change, ...]:
     """The changes that make what a domain holds that does not run fit to its definition, if this host had it last.
@@ -186,7 +186,7 @@ def keep(
     changes = _drop(domain.uuid, [entry for entry in lease_index.leases if entry not in kept], observed.leases)
     for mac, subnet, address in kept:
         lease = observed.leases.get((subnet, address))
-        if lease and lease.is_held_by(domain.uuid, mac) and lease.domain_name != domain.name:
+        if lease and lease.belongs_to(domain.uuid, mac) and lease.domain_name != domain.name:
             hostname = lease.hostname
             if subnet in observed.subnets:
                 asked, others = dict(domain.hostnames).get(mac, ""), taken.get(subnet, ())
@@ -231,7 +231,7 @@ def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ..
     kept = []
     for mac, subnet, address in observed.lease_index.leases:
         lease = observed.leases.get((subnet, address))
-        if lease and lease.is_held_by(domain.uuid, mac) and lease.run == run_of(domain, host):
+        if lease and lease.belongs_to(domain.uuid, mac) and lease.run == run_of(domain, host):
             changes.append(Put(LEASE, lease, None))
         else:
             kept.append((mac, subnet, address))
@@ -242,7 +242,7 @@ def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ..
     return tuple(changes)
 
 
-def take_away(port: Port, observed: Observed) -> tuple[Change, ...]:
+def remove_interface(port: Port, observed: Observed) -> tuple[Change, ...]:
     """The changes that end one interface of a domain: its port goes, and all that is kept for it.
 
     Args:
@@ -262,7 +262,7 @@ def take_away(port: Port, observed: Observed) -> tuple[Change, ...]:
     return tuple(changes)
 
 
-def give_back(lease: Lease, observed: Observed) -> tuple[Change, ...]:
+def release_lease(lease: Lease, observed: Observed) -> tuple[Change, ...]:
     """The changes that end a lease whose domain does not run.
 
     Args:
@@ -303,7 +303,7 @@ def _claim(port: Port, there: Port | None, observed: Observed) -> list[Change]:
     old = observed.claims.get((port.subnet, port.mac))
     stays = there is not None and there.subnet == port.subnet
     # A port that runs beside another domain's of the same MAC goes on so: it is reported, and its next start refused.
-    if (stays and old == new) or (port.subnet, port.mac) in observed.rivals:
+    if (stays and old == new) or (port.subnet, port.mac) in observed.conflicting_ports:
         return []
     return [Put(CLAIM, old, new)]
 
@@ -327,11 +327,11 @@ def _rename(domain: UUID, changes: Iterable[Change], observed: Observed) -> list
     found: list[Change] = []
     for subnet in observed.subnets.values():
         old, new = (
-            names.records((lease for lease in leases.values() if lease.subnet == subnet.name), subnet.dns_domain)
+            dns.records((lease for lease in leases.values() if lease.subnet == subnet.name), subnet.dns_domain)
             for leases in (before, after)
         )
         if old != new:
-            found.append(Put(NAMES, Names(subnet.name, old), Names(subnet.name, new)))
+            found.append(Put(DNS_RECORDS, DnsRecords(subnet.name, old), DnsRecords(subnet.name, new)))
     return found
 
 
@@ -341,4 +341,4 @@ def _drop(
     leases: Mapping[tuple[str, IPAddress], Lease],
 ) -> list[Change]:
     there = ((mac, leases.get((subnet, address))) for mac, subnet, address in sorted(entries))
-    return [Put(LEASE, lease, None) for mac, lease in there if lease and lease.is_held_by(domain, mac)]
+    return [Put(LEASE, lease, None) for mac, lease in there if lease and lease.belongs_to(domain, mac)]

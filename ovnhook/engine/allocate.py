@@ -54,12 +54,12 @@ def allocate(northbound: Northbound, domain: Domain, placed: Placed, deadline: D
     for size in address.WINDOWS:
         windows = [(one, list(itertools.islice(one.candidates, size))) for one in searches if one.found is None]
         places = {(one.subnet.name, where) for one, window in windows for where in window} - given
-        leased = northbound.leased_of(places, deadline)
+        leased = northbound.lease_uuids_at(places, deadline)
         for one, window in windows:
             one.take(window, leased, given)
     for one in searches:
         if one.found is None:
-            leased = northbound.leased(one.subnet.name, deadline)
+            leased = northbound.lease_uuids(one.subnet.name, deadline)
             one.take(_checked(one.candidates, one.subnet, deadline), leased, given)
     return _filled(domain, placed, searches)
 

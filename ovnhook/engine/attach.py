@@ -23,8 +23,8 @@ from ovnhook.resources.kind import Change, puts
 from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.port.values import Port
 from ovnhook.resources.state import Observed
+from ovnhook.resources.subnet.request import Underlay
 from ovnhook.resources.subnet.values import isolated_subnet
-from ovnhook.resources.subnet.wanted import Underlay
 
 
 class Attachment:
@@ -78,7 +78,7 @@ class Attachment:
 
     def stay(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Make a host the only one of a domain's ports again: the domain is not leaving it after all."""
-        self._commit(lambda: migration.stay(self._observe(domain, deadline), host), deadline)
+        self._commit(lambda: migration.cancel(self._observe(domain, deadline), host), deadline)
 
     def detach(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Take a domain's ports of a host away, or, in a migration, leave them to the other host; its leases stay."""
@@ -100,7 +100,7 @@ class Attachment:
         hostnames = HostNames({name for _, name in domain.hostnames})
 
         def make() -> Sequence[Change]:
-            changes = plan.keep(domain, self._observe(domain, deadline), host, hostnames.taken)
+            changes = plan.apply_definition(domain, self._observe(domain, deadline), host, hostnames.taken)
             return self._with_end(domain, changes, deadline) if changes else ()
 
         self._commit(make, deadline, hostnames)
@@ -118,7 +118,7 @@ class Attachment:
         domain = Domain(port.domain, port.domain_name, macs=(port.mac,))
 
         def make() -> Sequence[Change]:
-            return self._with_end(domain, plan.take_away(port, self._observe(domain, deadline)), deadline)
+            return self._with_end(domain, plan.remove_interface(port, self._observe(domain, deadline)), deadline)
 
         self._commit(make, deadline)
 
@@ -128,7 +128,7 @@ class Attachment:
 
     def _observe(self, domain: Domain, deadline: Deadline) -> Observed:
         """All there is of a domain: also of interfaces that its XML does not have any more."""
-        return self.northbound.observe_held(domain.uuid, domain.macs, deadline)
+        return self.northbound.observe_with_leases(domain.uuid, domain.macs, deadline)
 
     def _with_end(self, domain: Domain, changes: Sequence[Change], deadline: Deadline) -> Sequence[Change]:
         """Changes, and what ends the domain's own subnet if they leave nothing in it."""

@@ -18,7 +18,7 @@ from ovnhook.domains.values import Domain, Interface
 from ovnhook.resources import ip
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.state import Observed
-from ovnhook.resources.subnet import names
+from ovnhook.resources.subnet import dns
 
 _log = logging.getLogger(__name__)
 
@@ -40,10 +40,10 @@ def of_records(
     places = {
         (subnet, IPAddress(place))
         for (subnet, record), value in records.items()
-        for place in names.places(record, value)
+        for place in dns.addresses_of(record, value)
         if ip.is_ip(place)
     }
-    leases = northbound.leases_at(places, deadline, pass_over=True).values()
+    leases = northbound.leases_at(places, deadline, skip_broken=True).values()
     return {(lease.subnet, lease.hostname): lease for lease in leases if lease.domain not in own}
 
 
@@ -72,10 +72,10 @@ def refuse_taken(
     placements, refused = [], [*placed.refused]
     for one in placed.placements:
         mac, subnet, name = one.interface.mac, one.subnet.name, asked[one.interface.mac]
-        leases = [lease for lease in observed.leases.values() if lease.is_held_by(domain.uuid, mac)]
+        leases = [lease for lease in observed.leases.values() if lease.belongs_to(domain.uuid, mac)]
         error: OvnhookError | None = None
         if name and name not in (lease.hostname for lease in leases if lease.subnet == subnet):
-            record = {(subnet, name): northbound.names(subnet, deadline).get(name, "")}
+            record = {(subnet, name): northbound.dns_records(subnet, deadline).get(name, "")}
             owner = of_records(northbound, record, {domain.uuid}, deadline).get((subnet, name))
             error = name_taken(owner) if owner else None
         if not error and mac not in observed.ports:

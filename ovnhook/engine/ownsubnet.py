@@ -16,8 +16,8 @@ from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import rules as subnets
+from ovnhook.resources.subnet.request import SubnetRequest, Underlay, parse
 from ovnhook.resources.subnet.values import isolated_subnet
-from ovnhook.resources.subnet.wanted import Underlay, Wanted, make
 
 
 class OwnSubnets:
@@ -38,7 +38,7 @@ class OwnSubnets:
         """Plan what makes it, where an interface asks for it and it is not there; return also what is observed then."""
         name = isolated_subnet(domain.uuid)
         asking = [interface.mac for interface in domain.interfaces if interface.request.isolated]
-        if not asking or name in observed.subnets or name in observed.unrepaired:
+        if not asking or name in observed.subnets or name in observed.missing_switches:
             return (), observed
         cloud = self._northbound.cloud(deadline)
         if there := cloud.subnet(name):  # made since, by another call for this domain
@@ -46,11 +46,11 @@ class OwnSubnets:
         carried = self._carried(deadline)
         foreign = self._northbound.is_foreign_switch(name, deadline)
         try:
-            wanted = Wanted(name, str(subnets.carve(self._pool, cloud)), isolated=True)
+            wanted = SubnetRequest(name, str(subnets.allocate_network(self._pool, cloud)), isolated=True)
             changes = complete(subnets.create(wanted, carried, cloud, name_is_foreign=foreign), cloud)
         except OvnhookError as error:
             raise error.within(f"domain {domain.name}: interface {asking[0]}") from error
-        return changes, observed.having(subnets={**observed.subnets, name: make(wanted, carried)})
+        return changes, observed.having(subnets={**observed.subnets, name: parse(wanted, carried)})
 
     def end(self, domain: Domain, before: Sequence[Change], deadline: Deadline) -> tuple[Change, ...]:
         """Plan what takes it away, if `before` leaves nothing in it."""
@@ -59,7 +59,7 @@ class OwnSubnets:
             return ()
         dropped = {put.old.uuid for put in puts(LEASE, before) if put.old and put.new is None}
         removed = {put.old.id for put in puts(PORT, before) if put.old and put.new is None}
-        used = self._northbound.leased(name, deadline) - dropped
+        used = self._northbound.lease_uuids(name, deadline) - dropped
         if used or {*self._northbound.port_names(name, deadline)} - removed:
             return ()
         cloud = self._northbound.cloud(deadline)

@@ -42,11 +42,11 @@ def needed(northbound: Northbound, domain: Domain, observed: Observed, deadline:
     absent = {name for _, name in may_go} | {name for _, name, _ in held}
     absent -= observed.subnets.keys()
     places = {(name, address) for interface, name in may_go for address in interface.request.addresses}
-    observed = northbound.ask(
+    observed = northbound.query(
         observed,
         (
             queries.subnets(absent),
-            queries.unrepaired(absent),
+            queries.missing_switches(absent),
             queries.ports(domain.uuid, _others(domain, observed)),
             queries.leases(places | {(name, address) for _, name, address in held}),
             queries.claims({(name, interface.mac) for interface, name in may_go}),
@@ -54,7 +54,7 @@ def needed(northbound: Northbound, domain: Domain, observed: Observed, deadline:
         deadline,
     )
     others = [claim for claim in observed.claims.values() if claim.domain != domain.uuid]
-    return northbound.ask(observed, [queries.rivals(others)], deadline)
+    return northbound.query(observed, [queries.conflicting_ports(others)], deadline)
 
 
 def _others(domain: Domain, observed: Observed) -> set[str]:

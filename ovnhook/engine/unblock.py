@@ -12,7 +12,7 @@ from ovnhook.engine.holders import Records, name_taken, of_records
 from ovnhook.resources.kind import Change, puts
 from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.lease.values import Lease
-from ovnhook.resources.subnet.kind import NAMES
+from ovnhook.resources.subnet.kind import DNS_RECORDS
 
 _log = logging.getLogger(__name__)
 
@@ -81,9 +81,9 @@ def unblock(
 def _in_the_way(northbound: Northbound, changes: Iterable[Change], deadline: Deadline) -> Records:
     """The records that have a name that changes give, and lead elsewhere."""
     found: dict[tuple[str, str], str] = {}
-    for put in puts(NAMES, changes):
+    for put in puts(DNS_RECORDS, changes):
         if put.old and put.new:
-            there = northbound.names(put.new.subnet, deadline)
+            there = northbound.dns_records(put.new.subnet, deadline)
             found |= {
                 (put.new.subnet, record): there[record]
                 for record, value in put.new.records.items()
@@ -94,7 +94,7 @@ def _in_the_way(northbound: Northbound, changes: Iterable[Change], deadline: Dea
 
 def _replacing(change: Change, stale: Records) -> Change:
     """The same change; one of names also replaces stale records."""
-    for put in puts(NAMES, [change]):
+    for put in puts(DNS_RECORDS, [change]):
         if put.old:
             gone = {record: value for (subnet, record), value in stale.items() if subnet == put.old.subnet}
             return replace(put, old=replace(put.old, records={**put.old.records, **gone}))

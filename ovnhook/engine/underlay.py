@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
 from ovnhook.databases.vswitch import Vswitch
-from ovnhook.resources.subnet.wanted import Underlay
+from ovnhook.resources.subnet.request import Underlay
 
 _log = logging.getLogger(__name__)
 

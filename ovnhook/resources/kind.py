@@ -29,7 +29,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Consequence:
+class Cascade:
     """Operations that go along with a change of another kind, on a row that need not exist.
 
     Attributes:
@@ -92,16 +92,16 @@ class Kind(Generic[T]):
     describe: Callable[[T | None, T | None], str] = lambda _old, _new: ""
     title: str = ""
     field: str = ""
-    about: Callable[[T], Iterable[Key]] = _nothing
-    counted: Callable[[T], Iterable[tuple[Key, object]]] = _nothing
+    shown_in: Callable[[T], Iterable[Key]] = _nothing
+    counted_in: Callable[[T], Iterable[tuple[Key, object]]] = _nothing
     order: Callable[[T], Any] = _nothing
     rows: Callable[[T], Mapping[UUID, OwnedRow]] = lambda _value: {}
     needs: Callable[[T, Cloud], Iterable[OvnhookError]] = _nothing
-    follow: Callable[[Put[Any]], Iterable[Consequence]] = _nothing
+    cascade: Callable[[Put[Any]], Iterable[Cascade]] = _nothing
     lease: Callable[[T], tuple[str, IPAddress] | None] = lambda _value: None
     gateway: Callable[[T], tuple[str, str] | None] = lambda _value: None
-    same: Callable[[T, T], bool] = operator.eq
-    words: Callable[[T], str] = str
+    equivalent: Callable[[T, T], bool] = operator.eq
+    display_name: Callable[[T], str] = str
 
     @property
     def selected(self) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ class Kind(Generic[T]):
     @property
     def is_watched(self) -> bool:
         """Its rows are a part of objects that the API shows."""
-        return self.about is not _nothing
+        return self.shown_in is not _nothing
 
     def __repr__(self) -> str:
         """Its name."""

@@ -7,14 +7,14 @@ from typing import Any
 
 from ovnhook.base.errors import OvnhookError
 from ovnhook.resources.floating_ip.kind import FLOATING_IP
-from ovnhook.resources.kind import Change, Consequence, Kind, Put, puts
+from ovnhook.resources.kind import Cascade, Change, Kind, Put, puts
 from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
 from ovnhook.resources.port.kind import CLAIM, PORT
 from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router.kind import GATEWAYS, NETWORK, ROUTER
 from ovnhook.resources.router.values import DEFAULT_ROUTER, Network, Router
 from ovnhook.resources.state import Cloud
-from ovnhook.resources.subnet.kind import NAMES, SUBNET
+from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
 from ovnhook.resources.subnet.values import Subnet
 
 SHARED: tuple[Kind[Any], ...] = (ROUTER, SUBNET, FLOATING_IP)
@@ -30,7 +30,7 @@ KINDS: tuple[Kind[Any], ...] = (
     LEASE,
     PORT,
     CLAIM,
-    NAMES,
+    DNS_RECORDS,
     FLOATING_IP,
 )
 """All kinds. A kind may need those before it."""
@@ -48,8 +48,8 @@ def complete(changes: Sequence[Change], cloud: Cloud) -> tuple[Change, ...]:
     """
     if not changes:
         return ()
-    every = (*changes, *_default_router(cloud, changed(cloud, changes)))
-    after = changed(cloud, every)
+    every = (*changes, *_default_router(cloud, apply_changes(cloud, changes)))
+    after = apply_changes(cloud, every)
     if refusal := next(_lost(cloud, after), None):
         raise refusal
     # A switch is deleted only when no router's port is on it, and a router's port is made only on one that is there.
@@ -58,7 +58,7 @@ def complete(changes: Sequence[Change], cloud: Cloud) -> tuple[Change, ...]:
     return (*others, *_networks(cloud, after), *deletions)
 
 
-def changed(cloud: Cloud, changes: Iterable[Change]) -> Cloud:
+def apply_changes(cloud: Cloud, changes: Iterable[Change]) -> Cloud:
     """A cloud as it is after some changes."""
     done = list(changes)
     resources: list[object] = []
@@ -70,11 +70,11 @@ def changed(cloud: Cloud, changes: Iterable[Change]) -> Cloud:
     return Cloud(cloud.registry, tuple(resources))
 
 
-def consequences(changes: Iterable[Change]) -> Iterator[tuple[Kind[Any], Consequence]]:
+def cascades(changes: Iterable[Change]) -> Iterator[tuple[Kind[Any], Cascade]]:
     """Changes of rows that go along with changes of other kinds, with the kind of each."""
     for change in changes:
         if isinstance(change, Put):
-            yield from ((kind, one) for kind in KINDS for one in kind.follow(change))
+            yield from ((kind, one) for kind in KINDS for one in kind.cascade(change))
 
 
 def _default_router(before: Cloud, after: Cloud) -> Iterator[Change]:

@@ -57,7 +57,7 @@ One = TypeVar("One", bound=_Nameable)
 
 
 @dataclass(frozen=True)
-class Holder:
+class LeasedInterface:
     """An interface that holds leases, whether its domain runs or not.
 
     Attributes:
@@ -96,19 +96,21 @@ class Holder:
         return tuple(lease.address for lease in self.leases)
 
 
-def holders(leases: Iterable[Lease], ports: Iterable[Port]) -> list[Holder]:
+def leased_interfaces(leases: Iterable[Lease], ports: Iterable[Port]) -> list[LeasedInterface]:
     """The interfaces that hold some leases, and the ports of those that run."""
     held: dict[tuple[UUID, str, str], list[Lease]] = defaultdict(list)
     for lease in leases:
         held[lease.domain, lease.mac, lease.subnet].append(lease)
     running: Mapping[tuple[UUID, str, str], Port] = {(port.domain, port.mac, port.subnet): port for port in ports}
     return [
-        Holder(tuple(some), port.id, port.index) if (port := running.get(key)) else Holder(tuple(some))
+        LeasedInterface(tuple(some), port.id, port.index)
+        if (port := running.get(key))
+        else LeasedInterface(tuple(some))
         for key, some in held.items()
     ]
 
 
-def meant(name: str, among: Iterable[One]) -> list[One]:
+def resolve(name: str, among: Iterable[One]) -> list[One]:
     """Those that a name means."""
     every = list(among)
     if found := [one for one in every if one.id and one.id == name]:
@@ -117,7 +119,7 @@ def meant(name: str, among: Iterable[One]) -> list[One]:
     return [one for one in every if _is(name, one) or (whole and _has(part, one) and _is(whole, one))]
 
 
-def single(name: str, found: Sequence[One]) -> One:
+def require_single(name: str, found: Sequence[One]) -> One:
     """The one that a name means.
 
     Args:

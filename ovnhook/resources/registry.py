@@ -60,7 +60,7 @@ def read_registry(row: Row) -> Registry:
     return Registry(serial, default, UUID(cloud) if cloud else None)
 
 
-def count(cloud: Cloud, default_subnet: str | None = None, new_id: UUID | None = None) -> Put[Registry]:
+def increment_serial(cloud: Cloud, default_subnet: str | None = None, new_id: UUID | None = None) -> Put[Registry]:
     """Count a change of a cloud's shared resources.
 
     Args:
@@ -93,6 +93,6 @@ REGISTRY = Kind(
     read=read_registry,
     operations=_operations,
     guard=_unchanged,
-    about=lambda registry: [("subnet", registry.default_subnet)],
+    shown_in=lambda registry: [("subnet", registry.default_subnet)],
 )
 """The registry as a kind: the one value of it is no resource, but changes with them."""

@@ -105,38 +105,38 @@ class Observed:
         lease_index: of the domain, or None.
         ports: its ports by MAC.
         subnets: those that were asked for, or that the domain holds addresses of, and that exist, by name.
-        unrepaired: the names of those that exist, and whose switch somebody has deleted.
+        missing_switches: the names of those that exist, and whose switch somebody has deleted.
         leases: those that were asked for and exist, by subnet and address.
         claims: those that were asked for and exist, by subnet and MAC.
-        rivals: the ports of other domains that these claims are of.
+        conflicting_ports: the ports of other domains that these claims are of.
     """
 
     registry: Registry | None = None
     lease_index: LeaseIndex | None = None
     ports: Mapping[str, Port] = field(default_factory=dict)
     subnets: Mapping[str, Subnet] = field(default_factory=dict)
-    unrepaired: frozenset[str] = frozenset()
+    missing_switches: frozenset[str] = frozenset()
     leases: Mapping[tuple[str, IPAddress], Lease] = field(default_factory=dict)
     claims: Mapping[tuple[str, str], Claim] = field(default_factory=dict)
-    rivals: Mapping[tuple[str, str], Port] = field(default_factory=dict)
+    conflicting_ports: Mapping[tuple[str, str], Port] = field(default_factory=dict)
 
     def having(
         self,
         *,
         ports: Mapping[str, Port] | None = None,
         subnets: Mapping[str, Subnet] | None = None,
-        unrepaired: frozenset[str] | None = None,
+        missing_switches: frozenset[str] | None = None,
         leases: Mapping[tuple[str, IPAddress], Lease] | None = None,
         claims: Mapping[tuple[str, str], Claim] | None = None,
-        rivals: Mapping[tuple[str, str], Port] | None = None,
+        conflicting_ports: Mapping[tuple[str, str], Port] | None = None,
     ) -> Observed:
         """The same, with what was read later."""
         return replace(
             self,
             ports=self.ports if ports is None else ports,
             subnets=self.subnets if subnets is None else subnets,
-            unrepaired=self.unrepaired if unrepaired is None else unrepaired,
+            missing_switches=self.missing_switches if missing_switches is None else missing_switches,
             leases=self.leases if leases is None else leases,
             claims=self.claims if claims is None else claims,
-            rivals=self.rivals if rivals is None else rivals,
+            conflicting_ports=self.conflicting_ports if conflicting_ports is None else conflicting_ports,
         )

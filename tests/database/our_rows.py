@@ -79,7 +79,7 @@ def delete(control: Control, where: str) -> None:
 
 def names(control: Control, subnet: str) -> dict[str, str]:
     """The names of a subnet."""
-    return map_of(control.northbound.dump()["DNS"][str(uuids.names(subnet))]["records"])
+    return map_of(control.northbound.dump()["DNS"][str(uuids.dns_records(subnet))]["records"])
 
 
 def count(rows: Dump) -> dict[str, int]:

@@ -92,8 +92,8 @@ class Leases(Service):
             else:
                 lease = self._named(request.address, request.subnet, deadline)
             released = message(lease, in_use=False)
-            observed = self._northbound.observe_held(lease.domain, [lease.mac], deadline)
-            return plan.give_back(lease, observed)
+            observed = self._northbound.observe_with_leases(lease.domain, [lease.mac], deadline)
+            return plan.release_lease(lease, observed)
 
         carry_out(self._northbound, release, deadline)
         return api.ReleaseLeaseResponse(lease=released)
@@ -119,7 +119,7 @@ class Leases(Service):
         """The lease of the interface that a name means (ovnhook.resources.naming)."""
         where = {"subnet": find(subnet, self._northbound.cloud(deadline)).name} if subnet else {}
         leases, ports = self._northbound.leases(deadline, **where), self._northbound.ports(deadline, **where)
-        held = [lease for one in naming.meant(name, naming.holders(leases, ports)) for lease in one.leases]
+        held = [lease for one in naming.resolve(name, naming.leased_interfaces(leases, ports)) for lease in one.leases]
         if len(held) != 1:
             choices = ", ".join(str(lease.address) for lease in held[:_LISTED])
             raise InvalidRequest(

@@ -91,7 +91,7 @@ class Ports(Service):
         check_host(caller, request.host)
         domain = self._attachments.one(request)
         (interface,) = domain.interfaces
-        known = self._northbound.observe_held(domain.uuid, domain.macs, deadline)
+        known = self._northbound.observe_with_leases(domain.uuid, domain.macs, deadline)
         if there := known.ports.get(interface.mac):
             names = {lease.hostname for lease in known.leases.values() if lease.mac == there.mac}
             asked = (
@@ -128,13 +128,13 @@ class Ports(Service):
         taken, port = self._northbound.port_named(name, deadline)
         if port:
             return port
-        stored = self._northbound.stored(deadline) if lost else None
+        stored = self._northbound.domain_rows(deadline) if lost else None
         among = [*stored.ports, *stored.lost] if stored else self._northbound.ports(deadline)
-        found = sorted(naming.meant(name, among), key=lambda port: (port.domain_name, port.mac))
+        found = sorted(naming.resolve(name, among), key=lambda port: (port.domain_name, port.mac))
         if not found:
             but = ": the logical switch port of that name is not ovnhook's" if taken else ""
             raise NotFound(f"there is no port '{name}'{but}", "ovnhook port list")
-        return naming.single(name, found)
+        return naming.require_single(name, found)
 
 
 def _check_same(there: Port, asked: InterfaceRequest, names: set[str], port_id: str, host: str) -> None:

@@ -89,8 +89,9 @@ class Routers(Service):
     def CreateRouter(self, request: api.CreateRouterRequest, deadline: Deadline) -> api.Router:
         """Make a router; succeed where it is there already."""
         asked = request.router
-        wanted = router_rules.make(
-            asked.name, router_rules.Leg(**{name: getattr(asked, name) for name in router_rules.SETTINGS})
+        wanted = router_rules.parse(
+            asked.name,
+            router_rules.ExternalGatewayRequest(**{name: getattr(asked, name) for name in router_rules.SETTINGS}),
         )
 
         def plan() -> tuple[Change, ...]:
@@ -214,7 +215,7 @@ class Routers(Service):
 
 def message(network: Network, gateways: Sequence[str], active: str) -> api.Router:
     """A router as the API shows it, with the hosts that can have its leg, and the one that has it."""
-    one, written = network.router, router_rules.leg(network.router)
+    one, written = network.router, router_rules.request_of(network.router)
     return api.Router(
         name=one.name,
         **{name: getattr(written, name) for name in router_rules.SETTINGS},

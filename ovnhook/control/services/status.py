@@ -199,11 +199,11 @@ class Status(Service):
         except NewerFormat as error:
             return _Stored(defects=(cloudstate.RowProblem(error.message, error.hint),))
         by_name = {one.name: one for one in cloud.of(Subnet)}
-        stored = self._northbound.stored(deadline)
+        stored = self._northbound.domain_rows(deadline)
         used = Counter(
             lease.subnet
             for lease in stored.leases
-            if lease.subnet in by_name and address.is_given(by_name[lease.subnet], lease.address)
+            if lease.subnet in by_name and address.is_in_pool(by_name[lease.subnet], lease.address)
         )
         foreign = self._northbound.foreign_macs({port.mac for port in stored.ports}, deadline)
         defects = [(one.what, one.hint) for one in self._repairs.defects(deadline)]

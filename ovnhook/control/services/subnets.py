@@ -31,9 +31,9 @@ from ovnhook.resources.router.values import DEFAULT_ROUTER
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet import rules as subnet_rules
 from ovnhook.resources.subnet.kind import SUBNET
+from ovnhook.resources.subnet.request import SETTINGS, SubnetRequest, Underlay, parse, with_changes
 from ovnhook.resources.subnet.rows import dhcp_options
 from ovnhook.resources.subnet.values import Subnet
-from ovnhook.resources.subnet.wanted import SETTINGS, Underlay, Wanted, make, with_changes
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Subnets(Service):
     def CreateSubnet(self, request: api.CreateSubnetRequest, deadline: Deadline) -> api.Subnet:
         """Make a subnet; succeed where it is there already."""
         asked = request.subnet
-        wanted = Wanted(
+        wanted = SubnetRequest(
             name=asked.name,
             cidr=asked.cidr,
             gateway=asked.gateway,
@@ -108,7 +108,7 @@ class Subnets(Service):
         )
         carried = self._carried(deadline)
         # What is wrong in itself is told whether the database is there or not.
-        made = make(wanted, carried)
+        made = parse(wanted, carried)
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
@@ -156,7 +156,7 @@ class Subnets(Service):
             cloud = self._northbound.cloud(deadline)
             old = subnet_rules.find(asked.name, cloud)
             new = with_changes(old, changes, carried)
-            named = self._northbound.names(old.name, deadline)
+            named = self._northbound.dns_records(old.name, deadline)
             leases = self._northbound.leases(deadline, subnet=old.name)
             planned = complete(subnet_rules.update(old, new, cloud, named, leases), cloud)
             if not request.force:
@@ -219,5 +219,5 @@ def message(one: Subnet, used: int, network_id: int) -> api.Subnet:
         dhcp_options=[str(uuid) for uuid in dhcp_options(one)],
         cidr6=str(one.cidr6 or ""),
         gateway6=str(one.gateway6 or ""),
-        names=str(uuids.names(one.name)),
+        names=str(uuids.dns_records(one.name)),
     )

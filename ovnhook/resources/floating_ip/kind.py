@@ -12,8 +12,8 @@ from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Operation, as_set, includes, key, mutate, ref, set_keys
 from ovnhook.resources.floating_ip.needs import needs
 from ovnhook.resources.floating_ip.rows import floating_ip_rows, read_floating_ip
-from ovnhook.resources.floating_ip.values import FloatingIp, row_of_lease
-from ovnhook.resources.kind import Consequence, Kind, Put
+from ovnhook.resources.floating_ip.values import FloatingIp, floating_ip_uuid
+from ovnhook.resources.kind import Cascade, Kind, Put
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.operations import difference, exists
 from ovnhook.resources.port.values import Port
@@ -28,22 +28,22 @@ def _operations(old: FloatingIp | None, new: FloatingIp | None) -> list[Operatio
     return [*guards, *difference(floating_ip_rows(old) if old else {}, floating_ip_rows(new) if new else {})]
 
 
-def _follow(put: Put[Any]) -> Iterator[Consequence]:
+def _follow(put: Put[Any]) -> Iterator[Cascade]:
     """It is deleted with its lease, and has the name that its domain has now."""
     match put.old, put.new:
         case Lease() as lease, None:
-            uuid = row_of_lease(lease.subnet, lease.address)
-            yield Consequence((_deleted(uuid),), deleted=uuid)
+            uuid = floating_ip_uuid(lease.subnet, lease.address)
+            yield Cascade((_deleted(uuid),), deleted=uuid)
         case Lease(), Lease() as lease:
-            yield _named(row_of_lease(lease.subnet, lease.address), lease.domain_name, lease.mac)
+            yield _named(floating_ip_uuid(lease.subnet, lease.address), lease.domain_name, lease.mac)
         case None, Port() as port:
             for address in port.addresses:
-                yield _named(row_of_lease(port.subnet, address), port.domain_name, port.mac)
+                yield _named(floating_ip_uuid(port.subnet, address), port.domain_name, port.mac)
 
 
-def _named(uuid: UUID, domain_name: str, mac: str) -> Consequence:
+def _named(uuid: UUID, domain_name: str, mac: str) -> Cascade:
     ids = owned.kind("floating", domain_name=domain_name, mac=mac)
-    return Consequence((mutate(NAT, key(uuid), set_keys("external_ids", ids)),))
+    return Cascade((mutate(NAT, key(uuid), set_keys("external_ids", ids)),))
 
 
 def _deleted(uuid: UUID) -> Operation:
@@ -60,14 +60,14 @@ FLOATING_IP = Kind(
     read=read_floating_ip,
     title="floating IP",
     field="floating_ip",
-    about=lambda one: [("floating_ip", str(one.uuid))],
+    shown_in=lambda one: [("floating_ip", str(one.uuid))],
     order=lambda one: (one.router, one.address),
     rows=floating_ip_rows,
     needs=needs,
-    follow=_follow,
+    cascade=_follow,
     lease=lambda one: (one.subnet, one.inside),
     gateway=lambda one: (one.router, one.subnet),
-    same=lambda one, other: replace(one, domain_name=other.domain_name) == other,
-    words=lambda one: f"floating IP {one.address} of domain {one.domain_name}",
+    equivalent=lambda one, other: replace(one, domain_name=other.domain_name) == other,
+    display_name=lambda one: f"floating IP {one.address} of domain {one.domain_name}",
 )
 """1:1 NAT between an external address and a leased one."""

@@ -13,7 +13,7 @@ from ovnhook.resources.floating_ip.values import FloatingIp
 from ovnhook.resources.kind import Change, Put
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.port.values import Port
-from ovnhook.resources.registry import count
+from ovnhook.resources.registry import increment_serial
 from ovnhook.resources.router.values import Router
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet.values import Subnet
@@ -55,7 +55,7 @@ def create(text: str, target: str, leases: Iterable[Lease], ports: Iterable[Port
             f"ovnhook floating-ip delete {one.address}",
         )
     floating = FloatingIp(outside, router, lease.subnet, lease.address, lease.domain, lease.domain_name, lease.mac)
-    return (count(cloud), Put(FLOATING_IP, None, floating))
+    return (increment_serial(cloud), Put(FLOATING_IP, None, floating))
 
 
 def delete(text: str, cloud: Cloud) -> tuple[Change, ...]:
@@ -67,12 +67,12 @@ def delete(text: str, cloud: Cloud) -> tuple[Change, ...]:
     found = [one for one in cloud.of(FloatingIp) if str(one.address) == text]
     if not found:
         raise NotFound(f"there is no floating IP '{text}'", "ovnhook floating-ip list")
-    return (count(cloud), *(Put(FLOATING_IP, one, None) for one in found))
+    return (increment_serial(cloud), *(Put(FLOATING_IP, one, None) for one in found))
 
 
 def _lease(target: str, leases: Iterable[Lease], ports: Iterable[Port], cloud: Cloud) -> Lease:
     """The one lease that is meant."""
-    named = naming.meant(target, naming.holders(leases, ports))
+    named = naming.resolve(target, naming.leased_interfaces(leases, ports))
     found = [one for one in named if any(where.version == 4 for where in one.addresses)]
     if not found:
         raise NotFound(
@@ -81,7 +81,7 @@ def _lease(target: str, leases: Iterable[Lease], ports: Iterable[Port], cloud: C
         )
     routed = {subnet.name for subnet in cloud.of(Subnet) if subnet.router}
     likely = [one for one in found if one.subnet in routed] or found
-    return next(lease for lease in naming.single(target, likely).leases if lease.address.version == 4)
+    return next(lease for lease in naming.require_single(target, likely).leases if lease.address.version == 4)
 
 
 def _external(lease: Lease, cloud: Cloud) -> tuple[str, IPNetwork]:

@@ -35,9 +35,9 @@ class FloatingIp:
     @property
     def uuid(self) -> UUID:
         """Its NAT row."""
-        return row_of_lease(self.subnet, self.inside)
+        return floating_ip_uuid(self.subnet, self.inside)
 
 
-def row_of_lease(subnet: str, address: IPAddress) -> UUID:
+def floating_ip_uuid(subnet: str, address: IPAddress) -> UUID:
     """The NAT row of the floating IP of a leased address: there is one at most."""
     return uuids.part("floating", subnet, str(address))

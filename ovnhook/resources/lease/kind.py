@@ -71,8 +71,8 @@ LEASE = Kind(
     describe=_describe,
     title="lease",
     field="lease",
-    about=lambda lease: [("lease", f"{lease.subnet}/{lease.address}")],
-    counted=lambda lease: [(("subnet", lease.subnet), lease.address.version)],
+    shown_in=lambda lease: [("lease", f"{lease.subnet}/{lease.address}")],
+    counted_in=lambda lease: [(("subnet", lease.subnet), lease.address.version)],
 )
 """An address that an interface keeps for as long as its domain is defined."""
 

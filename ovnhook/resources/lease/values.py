@@ -42,7 +42,7 @@ class Lease:
         """Its DNS row."""
         return uuids.lease(self.subnet, str(self.address))
 
-    def is_held_by(self, domain: UUID, mac: str) -> bool:
+    def belongs_to(self, domain: UUID, mac: str) -> bool:
         """Whether it is of this interface."""
         return self.domain == domain and self.mac == mac
 

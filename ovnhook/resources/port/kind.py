@@ -24,7 +24,7 @@ from ovnhook.ovsdb.operation import (
     update,
 )
 from ovnhook.resources import tables
-from ovnhook.resources.kind import Consequence, Kind, Put
+from ovnhook.resources.kind import Cascade, Kind, Put
 from ovnhook.resources.operations import exists, refer, rewrite, unchanged
 from ovnhook.resources.port.rows import (
     ACTIVATION_STRATEGY,
@@ -109,14 +109,14 @@ def _of_domain(claim: Claim) -> Condition:
     return includes("external_ids", owned.kind("mac", domain=str(claim.domain)))
 
 
-def _given_back(put: Put[Any]) -> Iterator[Consequence]:
+def _given_back(put: Put[Any]) -> Iterator[Cascade]:
     """The claim goes with its port, and with its subnet where somebody has deleted the port by hand."""
     match put.old, put.new:
         case Port() as old, Port() | None as new if new is None or new.subnet != old.subnet:
             claim = Claim(old.subnet, old.mac, old.domain)
-            yield Consequence((delete(tables.DNS, key(claim.uuid), _of_domain(claim)),))
+            yield Cascade((delete(tables.DNS, key(claim.uuid), _of_domain(claim)),))
         case Subnet() as old, None:
-            yield Consequence((delete(tables.DNS, includes("external_ids", owned.kind("mac", subnet=old.name))),))
+            yield Cascade((delete(tables.DNS, includes("external_ids", owned.kind("mac", subnet=old.name))),))
 
 
 PORT = Kind(
@@ -130,7 +130,7 @@ PORT = Kind(
     describe=_describe,
     title="port",
     field="port",
-    about=lambda port: [
+    shown_in=lambda port: [
         ("port", str(port.uuid)),
         *(("lease", f"{port.subnet}/{address}") for address in port.addresses),
     ],
@@ -144,6 +144,6 @@ CLAIM = Kind(
     columns=("external_ids",),
     read=read_claim,
     operations=_claim_operations,
-    follow=_given_back,
+    cascade=_given_back,
 )
 """A MAC address of a subnet, reserved for the port that has it."""

@@ -55,7 +55,7 @@ ROUTER = Kind(
     operations=_none,  # its rows are those of its network
     title="router",
     field="router",
-    about=lambda router: [("router", router.name)],
+    shown_in=lambda router: [("router", router.name)],
     order=lambda router: router.name,
 )
 """A logical router, with its external gateway."""
@@ -75,6 +75,6 @@ GATEWAYS = Kind(
     columns=("chassis_name", "priority", "external_ids"),
     read=_read_gateway,
     operations=_gateways,
-    about=lambda gateways: [("router", gateways.router)],
+    shown_in=lambda gateways: [("router", gateways.router)],
 )
 """The hosts that may have a router's external gateway port: they follow the hosts, not the router."""

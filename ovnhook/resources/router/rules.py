@@ -20,7 +20,7 @@ from ovnhook.base.labels import SUBNET_NAME
 from ovnhook.resources import ip
 from ovnhook.resources.chassis import Node
 from ovnhook.resources.kind import Change, Put
-from ovnhook.resources.registry import count
+from ovnhook.resources.registry import increment_serial
 from ovnhook.resources.router.kind import GATEWAYS, ROUTER
 from ovnhook.resources.router.values import DEFAULT_ROUTER, External, GatewayHosts, InterfaceAddress, Network, Router
 from ovnhook.resources.state import Cloud
@@ -33,7 +33,7 @@ _LIKE = {4: "203.0.113.10/24", 6: "2001:db8::10/64"}
 
 
 @dataclass(frozen=True)
-class Leg:
+class ExternalGatewayRequest:
     """A router's leg to the outside as a user writes it; all empty where there is none.
 
     Attributes:
@@ -57,15 +57,15 @@ class Leg:
     snat6: bool = False
 
 
-SETTINGS = tuple(field.name for field in fields(Leg))
+SETTINGS = tuple(field.name for field in fields(ExternalGatewayRequest))
 
 
-def leg(router: Router) -> Leg:
+def request_of(router: Router) -> ExternalGatewayRequest:
     """A router's leg as a user would write it."""
     external = router.external
     if external is None:
-        return Leg()
-    return Leg(
+        return ExternalGatewayRequest()
+    return ExternalGatewayRequest(
         physical_network=external.physical_network,
         address=str(external.address or ""),
         next_hop=str(external.next_hop or ""),
@@ -77,7 +77,7 @@ def leg(router: Router) -> Leg:
     )
 
 
-def make(name: str, wanted: Leg) -> Router:
+def parse(name: str, wanted: ExternalGatewayRequest) -> Router:
     """The router that is wanted, every value checked.
 
     Args:
@@ -109,7 +109,7 @@ def create(wanted: Router, new_id: UUID, cloud: Cloud, *, name_is_foreign: bool 
     """
     there = cloud.network(wanted.name)
     if there is not None:
-        if leg(there.router) == leg(wanted):
+        if request_of(there.router) == request_of(wanted):
             return ()
         raise AlreadyExists(
             f"router {wanted.name} exists and is another: {_differences(there.router, wanted)}",
@@ -117,9 +117,9 @@ def create(wanted: Router, new_id: UUID, cloud: Cloud, *, name_is_foreign: bool 
         )
     if name_is_foreign:
         raise AlreadyExists(f"a logical router '{wanted.name}' exists that is not ovnhook's", "choose another name")
-    _check_room(cloud, wanted)
+    _check_overlap(cloud, wanted)
     made = _with_mac(wanted, cloud.id(new_id))
-    return (count(cloud, new_id=new_id if made.external else None), Put(ROUTER, None, made))
+    return (increment_serial(cloud, new_id=new_id if made.external else None), Put(ROUTER, None, made))
 
 
 def update(
@@ -129,7 +129,7 @@ def update(
 
     Args:
         name: which router; the default one is made if it isn't there.
-        changes: some of SETTINGS, with values as in Leg.
+        changes: some of SETTINGS, with values as in ExternalGatewayRequest.
         new_id: the cloud's id, if it has none yet.
         cloud: what there is.
         name_is_foreign: whether a logical router that isn't ours has that name.
@@ -144,17 +144,17 @@ def update(
             raise InvalidRequest(f"'{setting}' of a router can't be set", f"these can: {', '.join(SETTINGS)}")
     there = cloud.network(name)
     if there is None and name == DEFAULT_ROUTER:
-        return create(make(name, Leg(**changes)), new_id, cloud, name_is_foreign=name_is_foreign)
+        return create(parse(name, ExternalGatewayRequest(**changes)), new_id, cloud, name_is_foreign=name_is_foreign)
     old = find(name, cloud).router
-    router = make(name, replace(leg(old), **changes))
-    if leg(router) == leg(old):
+    router = parse(name, replace(request_of(old), **changes))
+    if request_of(router) == request_of(old):
         return ()
-    _check_room(cloud, router)
+    _check_overlap(cloud, router)
     new = _with_mac(router, cloud.id(new_id))
-    return (count(cloud, new_id=new_id if router.external else None), Put(ROUTER, old, new))
+    return (increment_serial(cloud, new_id=new_id if router.external else None), Put(ROUTER, old, new))
 
 
-def own_macs(new_id: UUID, cloud: Cloud) -> tuple[Change, ...]:
+def derive_external_macs(new_id: UUID, cloud: Cloud) -> tuple[Change, ...]:
     """The changes that give every router's external gateway the MAC address of this cloud; none when all have it.
 
     Versions without an id of the cloud gave the routers of every cloud the same ones; so does a copy of a cloud whose
@@ -169,7 +169,7 @@ def own_macs(new_id: UUID, cloud: Cloud) -> tuple[Change, ...]:
         own = _with_mac(one, cloud.id(new_id))
         if own != one:
             found.append(Put(ROUTER, one, own))
-    return (count(cloud, new_id=new_id), *found) if found else ()
+    return (increment_serial(cloud, new_id=new_id), *found) if found else ()
 
 
 def delete(name: str, cloud: Cloud) -> tuple[Change, ...]:
@@ -186,7 +186,7 @@ def delete(name: str, cloud: Cloud) -> tuple[Change, ...]:
             f"router {name} is in use by subnet{'s' if len(gone.subnets) > 1 else ''} {names}",
             f"ovnhook subnet set {gone.subnets[0].name} --no-router",
         )
-    return (count(cloud), Put(ROUTER, gone.router, None))
+    return (increment_serial(cloud), Put(ROUTER, gone.router, None))
 
 
 def find(name: str, cloud: Cloud) -> Network:
@@ -201,16 +201,18 @@ def find(name: str, cloud: Cloud) -> Network:
     return network
 
 
-def able(one: Router, nodes: Iterable[Node]) -> list[Node]:
+def eligible_hosts(one: Router, nodes: Iterable[Node]) -> list[Node]:
     """The hosts that can have a router's leg: they say that they are gateways, and have a bridge for its network."""
     network = one.external.physical_network if one.external else ""
     return [node for node in nodes if node.is_gateway and network in node.physical_networks]
 
 
-def down(one: Router, nodes: Iterable[Node]) -> list[str]:
+def with_uplink_down(one: Router, nodes: Iterable[Node]) -> list[str]:
     """Those hosts that could have a router's leg if their link to its network were up."""
     return [
-        node.name for node in able(one, nodes) if one.external and one.external.physical_network in node.uplinks_down
+        node.name
+        for node in eligible_hosts(one, nodes)
+        if one.external and one.external.physical_network in node.uplinks_down
     ]
 
 
@@ -228,14 +230,14 @@ def gateways(one: Router, nodes: Collection[Node], before: Sequence[str], active
         before: the order so far.
         active: the host that has the leg now, or "".
     """
-    hosts = {node.name for node in able(one, nodes)}
+    hosts = {node.name for node in eligible_hosts(one, nodes)}
     known = [host for host in before if host in hosts]
     new = sorted(hosts - set(known), key=lambda host: sha256(f"{one.name}/{host}".encode()).digest())
     order = [*known, *new]
     if active in order:
         order.remove(active)
         order.insert(0, active)
-    last = down(one, nodes)
+    last = with_uplink_down(one, nodes)
     return tuple(sorted(order, key=lambda host: host in last))
 
 
@@ -257,7 +259,7 @@ def move(one: Router, nodes: Iterable[Node], host: str, before: Sequence[str]) -
             f"host '{host}' can't be a gateway of router {one.name}",
             f"these can: {', '.join(sorted(before))}" if before else "no host can: ovnhook router show --help",
         )
-    if host in down(one, nodes):
+    if host in with_uplink_down(one, nodes):
         network = one.external.physical_network if one.external else ""
         raise Unavailable(f"host {host} has no link to the physical network {network} that is up", "ovnhook status")
     after = (host, *(other for other in before if other != host))
@@ -275,9 +277,9 @@ def _with_mac(router: Router, cloud: UUID) -> Router:
     return replace(router, external=replace(router.external, mac=uuids.external_mac(cloud, router.name)))
 
 
-def _external(name: str, wanted: Leg) -> External | None:
+def _external(name: str, wanted: ExternalGatewayRequest) -> External | None:
     if not wanted.physical_network:
-        if wanted != Leg():
+        if wanted != ExternalGatewayRequest():
             raise InvalidRequest(
                 f"router {name}: without a physical network there is no way outside",
                 "--physical-network NAME, as the gateway hosts call it in ovn-bridge-mappings",
@@ -335,7 +337,7 @@ def _address(text: str, version: int) -> InterfaceAddress:
     return own
 
 
-def _check_room(cloud: Cloud, new: Router) -> None:
+def _check_overlap(cloud: Cloud, new: Router) -> None:
     """Raise AlreadyExists if another router has an external address of a router."""
     external = new.external
     if external is None:
@@ -352,7 +354,7 @@ def _check_room(cloud: Cloud, new: Router) -> None:
 
 def _differences(there: Router, asked: Router) -> str:
     """Where a router is not what is asked for."""
-    before, after = leg(there), leg(asked)
+    before, after = request_of(there), request_of(asked)
     pairs: Iterable[tuple[str, Any, Any]] = ((name, getattr(before, name), getattr(after, name)) for name in SETTINGS)
     return ", ".join(
         f"its {name.replace('_', ' ')} is {old or 'none'}, not {new or 'none'}"

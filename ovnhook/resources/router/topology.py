@@ -116,7 +116,7 @@ def _names(old: Network | None, new: Network | None) -> list[Operation]:
         alone = some.keys() - others.keys()
         for name, switch in sorted(some.items()):
             if names := (some.keys() if name in alone else alone) - {name}:
-                members = as_set(ref(uuids.names(other)) for other in sorted(names))
+                members = as_set(ref(uuids.dns_records(other)) for other in sorted(names))
                 found.append(mutate(tables.SWITCH, key(switch), [["dns_records", what, members]]))
     return found
 
@@ -235,7 +235,7 @@ def _snat(router: Router, external: External, subnet: Subnet) -> dict[UUID, Owne
     found = {}
     for address in external.next_hops:
         network = subnet.network(address.version)
-        if network and external.hides(address.version):
+        if network and external.has_snat(address.version):
             row = {
                 "type": "snat",
                 "external_ip": str(address.ip),

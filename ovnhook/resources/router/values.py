@@ -68,7 +68,7 @@ class External:
         pairs = ((self.address, self.next_hop), (self.address6, self.next_hop6))
         return {address: hop for address, hop in pairs if address}
 
-    def hides(self, version: int) -> bool:
+    def has_snat(self, version: int) -> bool:
         """Whether guests' addresses of an IP version are not seen outside."""
         return self.snat if version == 4 else self.snat6
 

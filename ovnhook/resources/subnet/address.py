@@ -19,7 +19,7 @@ from ovnhook.resources.subnet.values import Subnet
 WINDOWS = (8, 64)
 """How many candidates are looked up at a time before all leases of the subnet are read."""
 
-MOST = 1 << 20
+MAX_ADDRESSES = 1 << 20
 """How many addresses a network gives of itself. Of an IPv6 network, which has far more, these are the first ones."""
 
 
@@ -43,7 +43,7 @@ def capacity(subnet: Subnet) -> int:
     )
 
 
-def is_given(subnet: Subnet, address: IPAddress) -> bool:
+def is_in_pool(subnet: Subnet, address: IPAddress) -> bool:
     """Whether an address is among those that `capacity` counts: one of an interface's, if it has several."""
     return address != subnet.gateway and any(_holds(pool, address) for pool in _pools(subnet, subnet.cidr))
 
@@ -64,7 +64,7 @@ def _pools(subnet: Subnet, network: IPNetwork) -> tuple[Range, ...]:
     if chosen:
         return chosen
     hosts = usable(network)
-    return (Range(hosts.first, min(hosts.last, hosts.first + (MOST - 1))),)
+    return (Range(hosts.first, min(hosts.last, hosts.first + (MAX_ADDRESSES - 1))),)
 
 
 def _size(pool: Range) -> int:

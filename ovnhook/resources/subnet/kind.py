@@ -8,8 +8,8 @@ from ovnhook.ovsdb.operation import Operation, as_map, delete, includes, key, mu
 from ovnhook.resources.kind import Kind
 from ovnhook.resources.operations import difference, exists, refer, unchanged
 from ovnhook.resources.subnet.needs import needs
-from ovnhook.resources.subnet.rows import dhcp_options, read_names, read_subnet, subnet_ids, subnet_rows
-from ovnhook.resources.subnet.values import Names, Subnet
+from ovnhook.resources.subnet.rows import dhcp_options, read_dns_records, read_subnet, subnet_ids, subnet_rows
+from ovnhook.resources.subnet.values import DnsRecords, Subnet
 from ovnhook.resources.tables import DHCP_OPTIONS, DNS, SWITCH
 
 
@@ -19,7 +19,7 @@ def _operations(old: Subnet | None, new: Subnet | None) -> list[Operation]:
     guards = _unchanged(old) if old else []
     found = difference(subnet_rows(old) if old else {}, subnet_rows(new) if new else {})
     if new and old is None:
-        found.append(refer((SWITCH, new.uuid, "dns_records"), "insert", uuids.names(new.name)))
+        found.append(refer((SWITCH, new.uuid, "dns_records"), "insert", uuids.dns_records(new.name)))
     return [*guards, *found]
 
 
@@ -30,7 +30,7 @@ def _deleted(subnet: Subnet) -> list[Operation]:
         require(DNS, [leased], [], ["_uuid"]),
         require(SWITCH, [key(subnet.uuid)], [{"ports": ["set", []]}], ["ports"]),
         delete(SWITCH, key(subnet.uuid)),
-        delete(DNS, key(uuids.names(subnet.name))),
+        delete(DNS, key(uuids.dns_records(subnet.name))),
         *(delete(DHCP_OPTIONS, key(uuid)) for uuid in dhcp_options(subnet)),
     ]
 
@@ -39,10 +39,10 @@ def _unchanged(subnet: Subnet) -> list[Operation]:
     return unchanged(SWITCH, subnet.uuid, subnet_ids(subnet))
 
 
-def _names_operations(old: Names | None, new: Names | None) -> list[Operation]:
+def _names_operations(old: DnsRecords | None, new: DnsRecords | None) -> list[Operation]:
     """Replace some records of a subnet by others. Aborts if a new one is somebody else's."""
     before, after = (one.records if one else {} for one in (old, new))
-    uuid = (new or old or Names("", {})).uuid
+    uuid = (new or old or DnsRecords("", {})).uuid
     gone = dict(before.items() - after.items())
     added = dict(after.items() - before.items())
     # The server copies all the names of the subnet for each mutation.
@@ -52,7 +52,7 @@ def _names_operations(old: Names | None, new: Names | None) -> list[Operation]:
     return [changed, exists(DNS, uuid, includes("records", added))] if added else [changed]
 
 
-def _same_names(names: Names) -> list[Operation]:
+def _same_names(names: DnsRecords) -> list[Operation]:
     return [require(DNS, [key(names.uuid)], [{"records": as_map(names.records)}], ["records"])]
 
 
@@ -66,19 +66,19 @@ SUBNET = Kind(
     guard=_unchanged,
     title="subnet",
     field="subnet",
-    about=lambda subnet: [("subnet", subnet.name), ("router", subnet.router)],
+    shown_in=lambda subnet: [("subnet", subnet.name), ("router", subnet.router)],
     order=lambda subnet: subnet.name,
     rows=subnet_rows,
     needs=needs,
 )
 """A logical switch with its addresses."""
 
-NAMES = Kind(
+DNS_RECORDS = Kind(
     name="names",
-    type=Names,
+    type=DnsRecords,
     table=DNS,
     columns=("records", "external_ids"),
-    read=read_names,
+    read=read_dns_records,
     operations=_names_operations,
     guard=_same_names,
 )

@@ -14,7 +14,7 @@ from ovnhook.resources import ip
 from ovnhook.resources.ip import Range
 from ovnhook.resources.operations import OwnedRow
 from ovnhook.resources.reading import member_of, network_of, number_of, reader
-from ovnhook.resources.subnet.values import Names, Subnet, dhcp_uuid, server_mac
+from ovnhook.resources.subnet.values import DnsRecords, Subnet, dhcp_uuid, server_mac
 from ovnhook.resources.tables import DHCP_OPTIONS, DNS, SWITCH
 
 _LARGEST_MTU = 65_535  # bytes: that of an IP packet
@@ -117,7 +117,7 @@ def _listed(servers: Iterable[IPAddress]) -> str:
     return f"{{{', '.join(map(str, servers))}}}"
 
 
-def names_row(subnet: Subnet) -> Row:
+def dns_records_row(subnet: Subnet) -> Row:
     """The DNS row of a subnet, without names. It keeps a copy of what the subnet is (ovnhook.databases.integrity)."""
     return {"external_ids": as_map(subnet_ids(subnet) | kind("names", subnet=subnet.name))}
 
@@ -125,13 +125,13 @@ def names_row(subnet: Subnet) -> Row:
 def subnet_rows(subnet: Subnet) -> dict[UUID, OwnedRow]:
     """All rows of a subnet by itself, by UUID. Which names its switch refers to depends on its router."""
     return {
-        uuids.names(subnet.name): OwnedRow(DNS, names_row(subnet)),
+        uuids.dns_records(subnet.name): OwnedRow(DNS, dns_records_row(subnet)),
         subnet.uuid: OwnedRow(SWITCH, {"name": subnet.name, "external_ids": as_map(subnet_ids(subnet))}),
         **{uuid: OwnedRow(DHCP_OPTIONS, row) for uuid, row in dhcp_options(subnet).items()},
     }
 
 
 @reader(DNS)
-def read_names(row: Row) -> Names:
+def read_dns_records(row: Row) -> DnsRecords:
     """A DNS row as the names of a subnet."""
-    return Names(own(row)["subnet"], map_of(row["records"]))
+    return DnsRecords(own(row)["subnet"], map_of(row["records"]))

@@ -14,18 +14,20 @@ from ovnhook.base.errors import AlreadyExists, Exhausted, InUse, InvalidRequest,
 from ovnhook.resources import ip
 from ovnhook.resources.kind import Change, Need, Put
 from ovnhook.resources.lease.values import Lease
-from ovnhook.resources.registry import count
+from ovnhook.resources.registry import increment_serial
 from ovnhook.resources.router.values import DEFAULT_ROUTER
 from ovnhook.resources.state import Cloud
-from ovnhook.resources.subnet import names
-from ovnhook.resources.subnet.kind import NAMES, SUBNET
-from ovnhook.resources.subnet.values import Names, Subnet
-from ovnhook.resources.subnet.wanted import NAMED, Underlay, Wanted, make
+from ovnhook.resources.subnet import dns
+from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
+from ovnhook.resources.subnet.request import MAX_LISTED, SubnetRequest, Underlay, parse
+from ovnhook.resources.subnet.values import DnsRecords, Subnet
 
 _OWN = 28  # prefix length of a domain's own subnet: 13 interfaces
 
 
-def create(wanted: Wanted, underlay: Underlay, cloud: Cloud, *, name_is_foreign: bool = False) -> tuple[Change, ...]:
+def create(
+    wanted: SubnetRequest, underlay: Underlay, cloud: Cloud, *, name_is_foreign: bool = False
+) -> tuple[Change, ...]:
     """The changes that make a subnet and join it to its router; none when it is there already.
 
     The default router is made with the first subnet on it. An MTU that was not chosen is not compared with that of the
@@ -42,7 +44,7 @@ def create(wanted: Wanted, underlay: Underlay, cloud: Cloud, *, name_is_foreign:
         NotFound: there is no such router.
         AlreadyExists: another subnet has the name, some of the addresses, or is the default.
     """
-    new = make(wanted, underlay)
+    new = parse(wanted, underlay)
     for other in cloud.of(Subnet):
         if other.name == new.name:
             mtu = new.mtu if wanted.mtu else other.mtu
@@ -61,8 +63,8 @@ def create(wanted: Wanted, underlay: Underlay, cloud: Cloud, *, name_is_foreign:
                 f"subnet {other.name} is the default subnet already",
                 f"create {new.name} without --default, then: ovnhook subnet set {new.name} --default",
             )
-    _check_room(cloud, new)
-    return (count(cloud, new.name if new.default else None), Put(SUBNET, None, new))
+    _check_overlap(cloud, new)
+    return (increment_serial(cloud, new.name if new.default else None), Put(SUBNET, None, new))
 
 
 def update(
@@ -101,8 +103,8 @@ def update(
                 f"gateway {new.gateway} is leased to domain {lease.domain_name} ({lease.mac})",
                 f"choose another one, or, while the domain is shut off: ovnhook lease release {lease.address}",
             )
-    _check_room(cloud, new)
-    counted = count(cloud, new.name if new.default and not old.default else None)
+    _check_overlap(cloud, new)
+    counted = increment_serial(cloud, new.name if new.default and not old.default else None)
     if replace(new, default=old.default) == old:
         return (counted,)
     return (counted, Put(SUBNET, old, new), *_rename(new, named, leases))
@@ -130,19 +132,19 @@ def delete(subnet: Subnet, cloud: Cloud, leases: Iterable[Lease], ports: Iterabl
             f"subnet {subnet.name} is in use by {_few('port', names)}, without a lease",
             f"ovn-nbctl lsp-list {subnet.name}",
         )
-    return (count(cloud, "" if subnet.default else None), Put(SUBNET, subnet, None))
+    return (increment_serial(cloud, "" if subnet.default else None), Put(SUBNET, subnet, None))
 
 
 def _rename(subnet: Subnet, named: Mapping[str, str], leases: Iterable[Lease]) -> Iterator[Change]:
     """What lets the names of a subnet end with its domain."""
-    wanted = names.records(leases, subnet.dns_domain)
+    wanted = dns.records(leases, subnet.dns_domain)
     if wanted != named:
-        old = Names(subnet.name, named)
-        yield Need(NAMES, old)
-        yield Put(NAMES, old, Names(subnet.name, wanted))
+        old = DnsRecords(subnet.name, named)
+        yield Need(DNS_RECORDS, old)
+        yield Put(DNS_RECORDS, old, DnsRecords(subnet.name, wanted))
 
 
-def _check_room(cloud: Cloud, new: Subnet) -> None:
+def _check_overlap(cloud: Cloud, new: Subnet) -> None:
     """Raise AlreadyExists if some of a subnet's addresses are on its router already."""
     for other in cloud.of(Subnet):
         if (other.router, other.name) == (new.router, new.name) or other.router != new.router:
@@ -151,7 +153,7 @@ def _check_room(cloud: Cloud, new: Subnet) -> None:
             raise AlreadyExists(f"network {pair[0]} overlaps with subnet {other.name} ({pair[1]})")
 
 
-def carve(pool: IPNetwork, cloud: Cloud) -> IPNetwork:
+def allocate_network(pool: IPNetwork, cloud: Cloud) -> IPNetwork:
     """A network for a domain's own subnet that no subnet of the default router has any part of.
 
     Args:
@@ -188,8 +190,8 @@ def find(name: str, cloud: Cloud) -> Subnet:
 
 def _few(what: str, names: Sequence[str]) -> str:
     """Some names: ``domains a, b, c, d, e and 3 more``."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"{what}{'s' if len(names) > 1 else ''} {', '.join(names[:NAMED])}{more}"
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"{what}{'s' if len(names) > 1 else ''} {', '.join(names[:MAX_LISTED])}{more}"
 
 
 def _differences(there: Subnet, asked: Subnet) -> str:

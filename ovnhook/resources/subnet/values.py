@@ -98,12 +98,12 @@ class Subnet:
 
 
 @dataclass(frozen=True)
-class Names:
+class DnsRecords:
     """The records of a subnet's guests, or some of them.
 
     Attributes:
         subnet: name of the subnet.
-        records: by name, as guests get them (ovnhook.resources.subnet.names).
+        records: by name, as guests get them (ovnhook.resources.subnet.dns).
     """
 
     subnet: str
@@ -112,7 +112,7 @@ class Names:
     @property
     def uuid(self) -> UUID:
         """Their DNS row."""
-        return uuids.names(self.subnet)
+        return uuids.dns_records(self.subnet)
 
 
 def dhcp_uuid(subnet: str, version: int) -> UUID:

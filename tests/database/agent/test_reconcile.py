@@ -302,7 +302,7 @@ def update(table: str, where: Any, **row: Any) -> Row:
 
 def names(*mutation: Any) -> Row:
     """An operation that changes the names of the default subnet."""
-    where = ["_uuid", "==", ["uuid", str(uuids.names("default"))]]
+    where = ["_uuid", "==", ["uuid", str(uuids.dns_records("default"))]]
     return {"op": "mutate", "table": "DNS", "where": [where], "mutations": [["records", *mutation]]}
 
 

@@ -318,8 +318,8 @@ def test_a_subnet_that_was_created_a_moment_ago(cloud: Control) -> None:
     asked = ["blue", "none"]
 
     def without_switch() -> frozenset[str]:
-        wanted = [queries.subnets(asked), queries.unrepaired(asked)]
-        return northbound.ask(Observed(), wanted, soon()).unrepaired
+        wanted = [queries.subnets(asked), queries.missing_switches(asked)]
+        return northbound.query(Observed(), wanted, soon()).missing_switches
 
     assert without_switch() == frozenset()
     delete(cloud, f"Logical_Switch {uuids.switch('blue')}")

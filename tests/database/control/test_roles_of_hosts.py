@@ -27,7 +27,7 @@ from ovnhook.domains.clientdomain import ClientInterface
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
 from ovnhook.resources.state import Observed
-from ovnhook.resources.subnet.wanted import Underlay
+from ovnhook.resources.subnet.request import Underlay
 from tests.database.clients import NIC, Clients, refusal
 from tests.database.control_service import Control
 
@@ -180,9 +180,9 @@ class OvertakenAfterReading(Northbound):
         self._left = reads
         self._meanwhile = meanwhile
 
-    def ask(self, observed: Observed, wanted: Iterable[Query], deadline: Deadline) -> Observed:
+    def query(self, observed: Observed, wanted: Iterable[Query], deadline: Deadline) -> Observed:
         """What there is of it, which is no more so."""
-        found = super().ask(observed, wanted, deadline)
+        found = super().query(observed, wanted, deadline)
         self._left -= 1
         if self._left == 0:
             self._meanwhile()

@@ -106,9 +106,9 @@ def test_a_chassis_of_somebody_else_in_our_group(cloud: Control) -> None:
 def test_a_record_that_nobody_accounts_for(cloud: Control, record: str, value: str) -> None:
     """A name that is left over, or was put there by hand, is no lease's: who is to have it gets it."""
     cloud.done("subnet", "set", "blue", "--domain", "lab.example")
-    put(cloud.northbound, f"DNS {uuids.names('blue')}", "records", (record, value))
+    put(cloud.northbound, f"DNS {uuids.dns_records('blue')}", "records", (record, value))
     Host(cloud.config).attach(web("10.1.0.21", "www"), soon())
-    records = dict(cloud.northbound.dump()["DNS"][str(uuids.names("blue"))]["records"][1])
+    records = dict(cloud.northbound.dump()["DNS"][str(uuids.dns_records("blue"))]["records"][1])
     assert records["www"].split()[0] == "10.1.0.21"
     assert records["www.lab.example"] == records["www"]
     assert records["21.0.1.10.in-addr.arpa"] == "www.lab.example"
@@ -130,7 +130,7 @@ def test_a_record_on_a_holding(cloud: Control) -> None:
 def test_what_was_added_meanwhile_is_not_lost(cloud: Control) -> None:
     """Of two who change what a domain holds the second one has to look again, also where it would only add."""
     northbound = Northbound(cloud.northbound.remote)
-    observed = northbound.observe_held(web().uuid, [MAC], soon())
+    observed = northbound.observe_with_leases(web().uuid, [MAC], soon())
     held = observed.lease_index
     assert held
     more = tuple(
@@ -140,7 +140,7 @@ def test_what_was_added_meanwhile_is_not_lost(cloud: Control) -> None:
     northbound.commit([more[0]], soon())
     with pytest.raises(Conflict):
         northbound.commit([more[1]], soon())
-    after = northbound.observe_held(web().uuid, [MAC], soon()).lease_index
+    after = northbound.observe_with_leases(web().uuid, [MAC], soon()).lease_index
     assert after == more[0].new
 
 

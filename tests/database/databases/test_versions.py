@@ -71,7 +71,7 @@ def test_versions_are_there() -> None:
 def test_what_is_read(loaded: Server, version: str, deadline: Deadline) -> None:
     """Each kind, as values."""
     northbound = Northbound(loaded.remote)
-    cloud, stored = northbound.cloud(deadline), northbound.stored(deadline)
+    cloud, stored = northbound.cloud(deadline), northbound.domain_rows(deadline)
     assert cloud.registry is not None
     assert (cloud.registry.default_subnet, cloud.registry.cloud is None) == ("everything", version == FIRST)
     assert cloud.of(Subnet) == expected.SUBNETS

@@ -275,7 +275,7 @@ def test_foreign_rows_are_left_alone(world: Hypervisors, hv1: Host, hv2: Host) -
     hv2.forget(WEB, soon())
     after = world.exact()
     # Ports and names went into these, and out again.
-    for table, derive in (("Logical_Switch", uuids.switch), ("DNS", uuids.names)):
+    for table, derive in (("Logical_Switch", uuids.switch), ("DNS", uuids.dns_records)):
         for uuid in (str(derive(subnet.name)) for subnet in (DEFAULT, BLUE)):
             version = after[table][uuid].pop("_version")
             assert before[table][uuid].pop("_version") != version

@@ -13,7 +13,7 @@ from ovnhook.agent.host import Host
 from ovnhook.base.errors import AlreadyExists
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.resources.kind import Put
-from ovnhook.resources.subnet import names
+from ovnhook.resources.subnet import dns
 from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet
 from tests.database.control_service import Control
@@ -56,7 +56,7 @@ def test_the_name_that_is_derived(world: Hypervisors, hv1: Host, name: str, labe
     world.northbound.commit([Put(SUBNET, None, LAB)], soon())
     hv1.attach(unnamed(name, subnet="lab"), soon())
     assert hostnames(world) == {name: label}
-    records = world.northbound.names("lab", soon())
+    records = world.northbound.dns_records("lab", soon())
     assert {label, f"{label}.lab.example"} <= records.keys()
     assert differing(world, hv1, unnamed(name, subnet="lab")) == []
 
@@ -74,9 +74,9 @@ def test_a_derived_name_that_is_taken(
         hv2.attach(unnamed(second, 2), soon())
     one, two = (lease.hostname for lease in sorted(world.leases, key=lambda lease: lease.mac))
     assert one != two
-    assert two == names.derived(second, unnamed(second, 2).uuid, "")[1]
+    assert two == dns.default_hostnames(second, unnamed(second, 2).uuid, "")[1]
     assert len(two) <= 63
-    assert {one, two} <= world.northbound.names("default", soon()).keys()
+    assert {one, two} <= world.northbound.dns_records("default", soon()).keys()
     (said,) = [record.getMessage() for record in caplog.records if "host name" in record.getMessage()]
     assert f"host name '{one}' of subnet default is that of domain {first} on hv1" in said
     hv1.detach(unnamed(first, 1), soon())
@@ -112,7 +112,7 @@ def test_two_interfaces_of_one_domain_share_the_name(world: Hypervisors, hv1: Ho
     hv1.attach(both, soon())
     ours = {lease.hostname for lease in world.leases if lease.domain == WEB}
     assert ours == {f"web1-{WEB.hex[:4]}"}
-    assert len(world.northbound.names("default", soon())[ours.pop()].split()) == 2
+    assert len(world.northbound.dns_records("default", soon())[ours.pop()].split()) == 2
 
 
 def test_an_asked_name_that_is_taken_out_of_the_metadata(world: Hypervisors, hv1: Host) -> None:
@@ -134,8 +134,8 @@ def test_a_rename_is_followed(world: Hypervisors, hv1: Host, asked: str) -> None
     hv1.keep(off, soon())
     assert hostnames(world) == {"www": asked or "www"}
     assert [held.domain_name for held in world.northbound.lease_indexes(soon())] == ["www"]
-    assert ("web1" in world.northbound.names("default", soon())) is False
-    assert (asked or "www") in world.northbound.names("default", soon())
+    assert ("web1" in world.northbound.dns_records("default", soon())) is False
+    assert (asked or "www") in world.northbound.dns_records("default", soon())
     hv1.attach(unnamed("www", 1, hostname=asked), soon())
     assert [port.domain_name for port in world.ports] == ["www"]
 
@@ -147,7 +147,7 @@ def test_a_rename_to_a_name_that_is_taken(world: Hypervisors, hv1: Host, hv2: Ho
     hv1.detach(unnamed("web1", 1), soon())
     off = Domain(unnamed("", 1).uuid, "www", macs=(MACS[1],))
     hv1.keep(off, soon())
-    assert {lease.hostname for lease in world.leases} == {"www", names.derived("www", off.uuid, "")[1]}
+    assert {lease.hostname for lease in world.leases} == {"www", dns.default_hostnames("www", off.uuid, "")[1]}
 
 
 @pytest.mark.parametrize("off", [True, False])

@@ -23,7 +23,7 @@ from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import as_map, as_set, insert, key, mutate, ref
 from ovnhook.resources import tables
 from ovnhook.resources.kind import Change, Put
-from ovnhook.resources.registry import count
+from ovnhook.resources.registry import increment_serial
 from ovnhook.resources.router.kind import NETWORK
 from ovnhook.resources.router.values import Network, Router
 from ovnhook.resources.subnet.kind import SUBNET
@@ -157,7 +157,7 @@ def fill(attachment: Host, numbers: range) -> None:
     subnets = tuple(sorted([*(there.subnets if there else ()), *new], key=lambda one: one.name))
     router = there.router if there else Router("gateway")
     changes: list[Change] = [
-        count(cloud),
+        increment_serial(cloud),
         *(Put(SUBNET, None, one) for one in new),
         Put(NETWORK, there, Network(router, subnets)),
     ]

@@ -108,8 +108,8 @@ def test_a_lease_that_is_released_meanwhile(world: Hypervisors, hv1: Host) -> No
     """An operator drops it while the domain starts: it has one in the end."""
     hv1.attach(domain(interface()), soon())
     hv1.detach(domain(interface()), soon())
-    observed = world.northbound.observe_held(WEB, MACS[:1], soon())
-    drop = partial(world.northbound.commit, plan.give_back(world.leases[0], observed), soon())
+    observed = world.northbound.observe_with_leases(WEB, MACS[:1], soon())
+    drop = partial(world.northbound.commit, plan.release_lease(world.leases[0], observed), soon())
     hv1.attachment.northbound = Overtaken(world.server.remote, drop)
     hv1.attach(domain(interface(), interface(MACS[1])), soon())
     assert {lease.mac: str(lease.address) for lease in world.leases} == world.addresses

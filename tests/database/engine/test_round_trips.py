@@ -111,7 +111,7 @@ def test_a_host_name_that_is_taken(
 def test_a_record_that_leads_nowhere(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     """A person has changed it: its owner is found nevertheless, and keeps its name."""
     hv2.attach(domain(interface(MACS[3]), uuid=UUID(int=9)), soon())
-    records = {"op": "mutate", "table": "DNS", "where": [["_uuid", "==", ["uuid", str(uuids.names("default"))]]]}
+    records = {"op": "mutate", "table": "DNS", "where": [["_uuid", "==", ["uuid", str(uuids.dns_records("default"))]]]}
     gone, wrong = ["records", "delete", ["set", ["web1"]]], ["records", "insert", ["map", [["web1", "10.0.0.250"]]]]
     world.server.transact({**records, "mutations": [gone]}, {**records, "mutations": [wrong]})
     with pytest.raises(AlreadyExists, match="host name 'web1' of subnet default is that of domain web1 on hv2"):

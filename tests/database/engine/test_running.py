@@ -69,7 +69,7 @@ def test_what_runs_stays_where_it_is(world: Hypervisors, hv1: Host) -> None:
     assert f"until then it has {port.addresses[0]} on subnet default" in said
     assert world.ports == [port]
     assert [lease.hostname for lease in world.leases] == ["db"]
-    assert "db" in world.northbound.names("default", soon())
+    assert "db" in world.northbound.dns_records("default", soon())
     assert attach(hv1, domain(interface())).pending_until_restart == ()
     hv1.attach(wanted, soon())
     assert world.addresses == {MACS[0]: "10.1.0.20"}
@@ -104,7 +104,7 @@ def test_a_definition_that_changes(world: Hypervisors, hv1: Host, hv2: Host) -> 
     hv1.keep(renamed, soon())
     assert [(lease.mac, lease.domain_name) for lease in world.leases] == [(MACS[1], "web2")]
     assert [lease_index.domain_name for lease_index in world.northbound.lease_indexes(soon())] == ["web2"]
-    assert world.northbound.names("default", soon()) == {}
+    assert world.northbound.dns_records("default", soon()) == {}
     kept = world.exact()
     hv1.keep(renamed, soon())
     assert world.exact() == kept
@@ -188,9 +188,9 @@ def test_names_are_looked_at_again_when_something_was_written(world: Hypervisors
     hv2.attach(domain(interface(MACS[1]), uuid=MAIL, name="mail"), soon())
     assert found() == []
     assert well.keys() == {"default"}
-    names = {"op": "mutate", "table": "DNS", "where": [["_uuid", "==", ["uuid", str(uuids.names("default"))]]]}
+    names = {"op": "mutate", "table": "DNS", "where": [["_uuid", "==", ["uuid", str(uuids.dns_records("default"))]]]}
     for record, value in (("gone", "10.0.0.77"), ("web1", "10.0.0.78")):
-        before = world.northbound.names("default", soon())
+        before = world.northbound.dns_records("default", soon())
         wrong = {**names, "mutations": [["records", "delete", ["set", [record]]]]}
         world.server.transact(wrong, {**names, "mutations": [["records", "insert", ["map", [[record, value]]]]]})
         assert len(found()) == 1

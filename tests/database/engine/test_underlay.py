@@ -17,8 +17,8 @@ from ovnhook.base.errors import Unavailable
 from ovnhook.databases.vswitch import Vswitch
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.engine import underlay
+from ovnhook.resources.subnet.request import Underlay
 from ovnhook.resources.subnet.values import isolated_subnet
-from ovnhook.resources.subnet.wanted import Underlay
 from tests.database.control_service import Control
 from tests.database.ovsdb_server import Server
 from tests.database.southbound_rows import add_chassis, tell

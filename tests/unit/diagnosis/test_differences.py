@@ -35,7 +35,7 @@ from ovnhook.domains.inventory import Inventory, RelatedRows
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType, Tap
 from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Claim, Owner, Port
-from ovnhook.resources.subnet import names
+from ovnhook.resources.subnet import dns
 
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
 GONE = UUID("7d1c2a35-86b4-4f10-b1a4-5f8a3c1be5d2")
@@ -85,7 +85,7 @@ def host() -> HostState:
     """As it should be."""
     taps = {"vnet0": Tap("if-1", str(WEB), MAC, ours=True), "vnet7": Tap("x", "", "", ours=False)}
     leased = frozenset({str(LEASE.address), "10.1.0.77"})
-    records = names.records([LEASE], "example") | {"far": "10.1.0.77", "77.0.1.10.in-addr.arpa": "far.example"}
+    records = dns.records([LEASE], "example") | {"far": "10.1.0.77", "77.0.1.10.in-addr.arpa": "far.example"}
     claims = {("blue", MAC): Claim("blue", MAC, WEB)}
     beside = RelatedRows(
         names={"blue": records}, dns_domains={"blue": "example"}, leased={"blue": leased}, claims=claims
@@ -164,7 +164,7 @@ def test_a_mac_address_that_is_not_reserved(host: HostState, claims: dict[tuple[
 def test_a_mac_address_of_two_domains(host: HostState) -> None:
     """Both run since before: the one without the claim is reported, after all that can be repaired."""
     host.beside.claims["blue", MAC] = Claim("blue", MAC, GONE)
-    host.beside.rivals["blue", MAC] = replace(PORT, domain=GONE, domain_name="twin", host="hv2")
+    host.beside.conflicting_ports["blue", MAC] = replace(PORT, domain=GONE, domain_name="twin", host="hv2")
     found = only(host)
     assert found.what == "its MAC address is also that of domain twin on hv2 in subnet blue"
     assert isinstance(found.repair, ManualRepair)
@@ -312,4 +312,4 @@ def test_names(host: HostState) -> None:
 )
 def test_the_places_of_a_record(record: str, value: str, there: list[str]) -> None:
     """Forwards and back."""
-    assert list(names.places(record, value)) == there
+    assert list(dns.addresses_of(record, value)) == there

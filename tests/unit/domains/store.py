@@ -18,9 +18,9 @@ from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.kind import CLAIM, PORT
 from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.state import Observed
-from ovnhook.resources.subnet import names
-from ovnhook.resources.subnet.kind import NAMES, SUBNET
-from ovnhook.resources.subnet.values import Names, Subnet
+from ovnhook.resources.subnet import dns
+from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
+from ovnhook.resources.subnet.values import DnsRecords, Subnet
 
 SUBNETS = {
     name: Subnet(name, IPNetwork(f"10.{n}.0.0/24"), IPAddress(f"10.{n}.0.1"), dns_domain=f"{name}.example" if n else "")
@@ -51,7 +51,7 @@ class Store:
             (port.subnet, port.mac): Claim(port.subnet, port.mac, port.domain) for port in self.ports.values()
         }
         assert self.names == {
-            name: names.records(leases, SUBNETS[name].dns_domain)
+            name: dns.records(leases, SUBNETS[name].dns_domain)
             for name in SUBNETS
             if (leases := [lease for lease in self.leases.values() if lease.subnet == name])
         }
@@ -79,7 +79,7 @@ class Store:
             case Need(kind, Subnet() as subnet) if kind is SUBNET:
                 assert SUBNETS[subnet.name] == subnet
             case Need(kind, Lease() as lease) if kind is LEASE:
-                assert self.leases[place_of(lease)].is_held_by(lease.domain, lease.mac)
+                assert self.leases[place_of(lease)].belongs_to(lease.domain, lease.mac)
             case Put(kind, None, Lease() as lease) if kind is LEASE:
                 assert place_of(lease) not in self.leases, "the address is taken"
                 self.leases[place_of(lease)] = lease
@@ -106,7 +106,7 @@ class Store:
                 gone = self.ports.pop(port.uuid)
                 assert (gone.host, gone.moving_to) == (port.host, ""), "the port is another host's"
                 del self.claims[port.subnet, port.mac]
-            case Put(kind, Names(subnet, old), Names(_, new)) if kind is NAMES:
+            case Put(kind, DnsRecords(subnet, old), DnsRecords(_, new)) if kind is DNS_RECORDS:
                 there = self.names.pop(subnet, {})
                 assert old.items() <= there.items()
                 left = {name: value for name, value in there.items() if name not in old}

@@ -25,10 +25,10 @@ from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.state import Observed, Registry
 from ovnhook.resources.subnet import address
-from ovnhook.resources.subnet.values import Names, Subnet, isolated_subnet
+from ovnhook.resources.subnet.values import DnsRecords, Subnet, isolated_subnet
 
 GOLDEN = Path(__file__).parents[2] / "golden"
-NAMES = sorted(path.stem for path in GOLDEN.glob("*.xml"))
+DNS_RECORDS = sorted(path.stem for path in GOLDEN.glob("*.xml"))
 
 OWN = isolated_subnet(UUID("b0b760f6-c243-4921-961b-fb38061dec03"))
 """The own subnet of the domain that all golden files are of."""
@@ -53,7 +53,7 @@ NETWORKS = {
 """The libvirt networks of which more is known than the domains' XML says."""
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DNS_RECORDS)
 def test_what_becomes_of_a_domain(name: str, pytestconfig: pytest.Config) -> None:
     """The plan is the one that was read and found right."""
     made = "".join(f"{line}\n" for line in _lines((GOLDEN / f"{name}.xml").read_bytes()))
@@ -65,13 +65,13 @@ def test_what_becomes_of_a_domain(name: str, pytestconfig: pytest.Config) -> Non
 
 def test_every_plan_has_its_domain() -> None:
     """No plan is left over from a test that is gone."""
-    assert sorted(path.stem for path in GOLDEN.glob("*.plan")) == NAMES
+    assert sorted(path.stem for path in GOLDEN.glob("*.plan")) == DNS_RECORDS
 
 
 def test_every_attribute_is_exercised() -> None:
     """Each attribute that the metadata may have is in a golden file that works and in one that ends in an error."""
     uses: dict[bool, set[str]] = {True: set(), False: set()}
-    for name in NAMES:
+    for name in DNS_RECORDS:
         works = "error: " not in (GOLDEN / f"{name}.plan").read_text()
         try:
             root = etree.fromstring((GOLDEN / f"{name}.xml").read_bytes())
@@ -83,7 +83,7 @@ def test_every_attribute_is_exercised() -> None:
     assert set(domainxml._ATTRIBUTES) <= uses[False]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DNS_RECORDS)
 def test_the_domain_can_always_be_taken_off(name: str) -> None:
     """Whatever the metadata says, the domain is known by UUID and MACs, so that its ports can be removed."""
     xml = (GOLDEN / f"{name}.xml").read_bytes()
@@ -161,7 +161,7 @@ def _change(change: Change) -> str:
         case Put(_, None, Port() as port):
             addresses = " ".join(map(str, port.addresses))
             return f"add port {port.id}: {port.mac} {addresses}, subnet {port.subnet}, host {port.host}"
-        case Put(_, Names(subnet, {}), Names(_, records)):
+        case Put(_, DnsRecords(subnet, {}), DnsRecords(_, records)):
             return f"set names {subnet}: {', '.join(f'{name} {value}' for name, value in records.items())}"
         case Put(_, None, LeaseIndex() as new):
             held = ", ".join(f"{mac} {subnet} {where}" for mac, subnet, where in new.leases)

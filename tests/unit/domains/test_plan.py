@@ -12,7 +12,7 @@ from ovnhook.resources.kind import Need, Put, puts
 from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
 from ovnhook.resources.lease.values import LeaseIndex
 from ovnhook.resources.port.kind import PORT
-from ovnhook.resources.subnet.kind import NAMES, SUBNET
+from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
 from tests.unit.domains.store import (
     MACS,
     MAIL,
@@ -177,7 +177,7 @@ def test_a_rename_is_written_down_and_moves_nothing() -> None:
     attach(store, make_domain(places), places)
     changes = attach(store, make_domain(places, name="web2"), places)
     assert {change.kind for change in changes if isinstance(change, Need)} == {SUBNET}
-    assert {change.kind for change in changes if isinstance(change, Put)} == {LEASE, NAMES, PORT, LEASE_INDEX}
+    assert {change.kind for change in changes if isinstance(change, Put)} == {LEASE, DNS_RECORDS, PORT, LEASE_INDEX}
     assert all(change.old and change.new for change in changes if isinstance(change, Put))
     leases, ports, lease_index = store.of(WEB)
     assert lease_index is not None
@@ -220,5 +220,5 @@ def test_what_happens_to_an_interface_can_be_read_in_the_log(places: Places) -> 
         assert len(told) == 2, said  # the lease and the port
         assert all(f"subnet {subnet}" in line for line in told)
     for change in plan.forget(observed, "hv1"):
-        silent = change.kind in (NAMES, LEASE_INDEX)  # they go with what is told
+        silent = change.kind in (DNS_RECORDS, LEASE_INDEX)  # they go with what is told
         assert silent or str(change).startswith("domain web1: ")

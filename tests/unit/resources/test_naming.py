@@ -73,7 +73,7 @@ PORTS = [
 )
 def test_what_a_name_means(name: str, meant: list[int]) -> None:
     """One port, several or none."""
-    assert [one.id for one in naming.meant(name, PORTS)] == [f"if-{number}" for number in meant]
+    assert [one.id for one in naming.resolve(name, PORTS)] == [f"if-{number}" for number in meant]
 
 
 @pytest.mark.parametrize(
@@ -98,20 +98,20 @@ def test_what_a_name_means(name: str, meant: list[int]) -> None:
 )
 def test_a_name_of_several(name: str, error: str, hint: str) -> None:
     """The choices are listed, with names that mean one of them each."""
-    found = naming.meant(name, PORTS)
+    found = naming.resolve(name, PORTS)
     with pytest.raises(InvalidRequest) as refused:
-        naming.single(name, found)
+        naming.require_single(name, found)
     assert (refused.value.message, refused.value.hint) == (error, hint)
     for one in found:
-        better = [option for option in naming._names(one) if naming.meant(option, PORTS) == [one]]
-        assert naming.single(better[0], naming.meant(better[0], PORTS)) == one
+        better = [option for option in naming._names(one) if naming.resolve(option, PORTS) == [one]]
+        assert naming.require_single(better[0], naming.resolve(better[0], PORTS)) == one
 
 
 def test_many_choices() -> None:
     """Not all are listed."""
     found = [port(number, WEB, "web", f"s{number}", f"10.0.0.{number}", index=number) for number in range(9)]
     with pytest.raises(InvalidRequest) as refused:
-        naming.single("web", found)
+        naming.require_single("web", found)
     assert refused.value.message.endswith("52:54:00:00:00:04 (10.0.0.4), 4 more")
     assert refused.value.hint.startswith("name one of them: web/s0, ")
 
@@ -129,10 +129,10 @@ def test_holders_of_leases() -> None:
         lease(WEB, mac, "green", "10.2.0.99"),
         lease(DB, mac, "blue", "10.1.0.12"),
     ]
-    found = naming.holders(leases, PORTS)
+    found = naming.leased_interfaces(leases, PORTS)
     assert [(one.domain, one.subnet, [*map(str, one.addresses)], one.id, one.index) for one in found] == [
         (WEB, "blue", ["10.1.0.11", "fd00::11"], "if-1", 2),
         (WEB, "green", ["10.2.0.99"], "", None),
         (DB, "blue", ["10.1.0.12"], "", None),
     ]
-    assert naming.meant("any/blue", found) == [found[0], found[2]]
+    assert naming.resolve("any/blue", found) == [found[0], found[2]]

@@ -31,7 +31,7 @@ from ovnhook.resources.subnet.values import Subnet, server_mac
 
 FLAGS = st.booleans()
 UUIDS = st.sampled_from([UUID(int=1), UUID(int=2)])
-NAMES = st.sampled_from(["", "a", "b"])
+DNS_RECORDS = st.sampled_from(["", "a", "b"])
 LABELS = st.sampled_from(["a", "b"])
 MACS = st.sampled_from(["52:54:00:00:00:01", "52:54:00:00:00:02"])
 KEEPERS = st.sampled_from(Owner)
@@ -71,10 +71,10 @@ SUBNETS = st.builds(
     name=LABELS,
     cidr=CIDRS,
     gateway=FOUR,
-    router=NAMES,
+    router=DNS_RECORDS,
     ranges=st.lists(st.builds(Range, FOUR, FOUR), max_size=2).map(tuple),
     dns=st.lists(EITHER, max_size=2).map(tuple),
-    dns_domain=NAMES,
+    dns_domain=DNS_RECORDS,
     mtu=st.sampled_from([1400, 1442]),
     isolated=FLAGS,
 ).filter(_is_possible)
@@ -87,7 +87,7 @@ LEASES = st.builds(
     mac=MACS,
     hostname=LABELS,
     host=LABELS,
-    run=NAMES,
+    run=DNS_RECORDS,
     by_default=FLAGS,
 )
 PORTS = st.builds(
@@ -100,7 +100,7 @@ PORTS = st.builds(
     domain_name=LABELS,
     host=LABELS,
     kept_by=KEEPERS,
-    moving_to=NAMES,
+    moving_to=DNS_RECORDS,
 )
 HOLDINGS = st.builds(
     LeaseIndex,
@@ -111,7 +111,7 @@ HOLDINGS = st.builds(
         lambda leases: tuple(sorted(leases))
     ),
     kept_by=KEEPERS,
-    moving_to=NAMES,
+    moving_to=DNS_RECORDS,
 )
 FLOATING = st.builds(
     FloatingIp,
@@ -123,7 +123,7 @@ FLOATING = st.builds(
     domain_name=LABELS,
     mac=MACS,
 )
-REGISTRIES = st.builds(Registry, st.integers(0, 2), NAMES, st.none() | UUIDS)
+REGISTRIES = st.builds(Registry, st.integers(0, 2), DNS_RECORDS, st.none() | UUIDS)
 
 
 def _port_row(port: Port) -> Row:

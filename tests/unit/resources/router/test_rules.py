@@ -21,12 +21,12 @@ from ovnhook.resources.kinds import complete
 from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.router.kind import GATEWAYS, NETWORK, ROUTER
-from ovnhook.resources.router.rules import Leg
+from ovnhook.resources.router.rules import ExternalGatewayRequest
 from ovnhook.resources.router.values import External, GatewayHosts, InterfaceAddress, Network, Router
 from ovnhook.resources.state import Cloud, Registry
 from ovnhook.resources.subnet.values import Subnet
 
-LEG = Leg("external", "203.0.113.10/24", "203.0.113.1")
+LEG = ExternalGatewayRequest("external", "203.0.113.10/24", "203.0.113.1")
 ID = UUID(int=7)
 BARE = External("external", InterfaceAddress(IPAddress("203.0.113.10"), 24), IPAddress("203.0.113.1"))
 EXTERNAL = replace(BARE, mac=uuids.external_mac(ID, "gateway"))
@@ -39,18 +39,22 @@ COUNTED = Put(REGISTRY, SEVEN, Registry(8, "blue", ID))
 
 def test_make() -> None:
     """A router without a leg, with one, with one on a VLAN and without SNAT; and back to what was written."""
-    assert router_rules.make("lab", Leg()) == Router("lab")
-    assert router_rules.make("gateway", LEG) == Router("gateway", BARE)
+    assert router_rules.parse("lab", ExternalGatewayRequest()) == Router("lab")
+    assert router_rules.parse("gateway", LEG) == Router("gateway", BARE)
     special = replace(LEG, vlan=42, no_snat=True)
-    made = router_rules.make("gateway", special)
+    made = router_rules.parse("gateway", special)
     assert made.external == replace(BARE, vlan=42, snat=False)
-    assert [router_rules.leg(one) for one in (Router("lab"), GATEWAY, made)] == [Leg(), LEG, special]
-    six = Leg("external", address6="2001:db8::10/64", next_hop6="2001:db8::1", snat6=True)
-    made = router_rules.make("gateway", six)
+    assert [router_rules.request_of(one) for one in (Router("lab"), GATEWAY, made)] == [
+        ExternalGatewayRequest(),
+        LEG,
+        special,
+    ]
+    six = ExternalGatewayRequest("external", address6="2001:db8::10/64", next_hop6="2001:db8::1", snat6=True)
+    made = router_rules.parse("gateway", six)
     assert made.external
     assert made.external.next_hops == {InterfaceAddress(IPAddress("2001:db8::10"), 64): IPAddress("2001:db8::1")}
-    assert (made.external.hides(4), made.external.hides(6)) == (True, True)
-    assert router_rules.leg(made) == six
+    assert (made.external.has_snat(4), made.external.has_snat(6)) == (True, True)
+    assert router_rules.request_of(made) == six
 
 
 @pytest.mark.parametrize(
@@ -79,7 +83,7 @@ def test_make() -> None:
 def test_what_is_refused(settings: dict[str, Any], message: str) -> None:
     """When the router is made, and in the same words when it is set."""
     with pytest.raises(InvalidRequest) as caught:
-        router_rules.make("gateway", replace(LEG, **settings))
+        router_rules.parse("gateway", replace(LEG, **settings))
     assert message in caught.value.message
     with pytest.raises(InvalidRequest) as caught:
         router_rules.update("gateway", settings, ID, CLOUD)
@@ -90,7 +94,7 @@ def test_what_is_refused(settings: dict[str, Any], message: str) -> None:
 def test_names_that_are_refused(name: str) -> None:
     """They are subnets' rules: a colon is for our own rows."""
     with pytest.raises(InvalidRequest):
-        router_rules.make(name, Leg())
+        router_rules.parse(name, ExternalGatewayRequest())
 
 
 def test_create() -> None:
@@ -114,7 +118,9 @@ def test_update() -> None:
     changes = (COUNTED, Put(ROUTER, GATEWAY, new))
     assert router_rules.update("gateway", {"vlan": 5}, ID, CLOUD) == changes
     assert router_rules.update("gateway", {"vlan": 0}, ID, CLOUD) == ()
-    assert router_rules.update("gateway", vars(Leg()), ID, CLOUD)[1] == Put(ROUTER, GATEWAY, Router("gateway"))
+    assert router_rules.update("gateway", vars(ExternalGatewayRequest()), ID, CLOUD)[1] == Put(
+        ROUTER, GATEWAY, Router("gateway")
+    )
     assert router_rules.update("gateway", vars(LEG), ID, Cloud())[1] == Put(ROUTER, None, GATEWAY)
     with pytest.raises(NotFound, match="there is no router 'lab'"):
         router_rules.update("lab", vars(LEG), ID, CLOUD)
@@ -133,11 +139,11 @@ def test_the_mac_address_outside() -> None:
     """Of this cloud, for every router; given to those that have another one, and kept whatever else is set."""
     legacy = replace(EXTERNAL, mac=uuids.external_mac(None, "gateway"))
     before = Cloud(Registry(7, "blue"), (Router("gateway", legacy), Router("inner"), BLUE))
-    count, given = router_rules.own_macs(ID, before)
+    count, given = router_rules.derive_external_macs(ID, before)
     assert count == Put(REGISTRY, Registry(7, "blue"), Registry(8, "blue", ID))
     assert given == Put(ROUTER, Router("gateway", legacy), GATEWAY)
-    assert router_rules.own_macs(UUID(int=8), CLOUD) == ()
-    assert router_rules.own_macs(ID, Cloud()) == ()
+    assert router_rules.derive_external_macs(UUID(int=8), CLOUD) == ()
+    assert router_rules.derive_external_macs(ID, Cloud()) == ()
     other = uuids.external_mac(UUID(int=8), "gateway")
     assert len({legacy.mac, EXTERNAL.mac, other, uuids.external_mac(ID, "lab")}) == 4
     assert {int(mac[:2], 16) & 0b11 for mac in (legacy.mac, EXTERNAL.mac, other)} == {0b10}
@@ -181,9 +187,9 @@ def test_gateways() -> None:
 def test_who_can_be_a_gateway() -> None:
     """Who says so, and has a bridge for the router's network; none for a router that does not lead outside."""
     other, no_gateway = *hosts("gw2", networks=["else"]), Node("hv1", physical_networks=frozenset({"external"}))
-    assert [node.name for node in router_rules.able(GATEWAY, [*hosts("gw1"), other, no_gateway])] == ["gw1"]
+    assert [node.name for node in router_rules.eligible_hosts(GATEWAY, [*hosts("gw1"), other, no_gateway])] == ["gw1"]
     assert router_rules.gateways(GATEWAY, [other, no_gateway], ("gw2", "hv1"), "gw2") == ()
-    assert router_rules.able(Router("lab"), hosts("gw1")) == []
+    assert router_rules.eligible_hosts(Router("lab"), hosts("gw1")) == []
 
 
 def test_an_uplink_that_is_down() -> None:
@@ -213,7 +219,7 @@ def test_an_uplink_that_is_down() -> None:
 def test_anything_is_taken_or_refused(name: str, settings: dict[str, Any]) -> None:
     """Whatever is written, what is raised is for the person who wrote it."""
     with suppress(InvalidRequest):
-        router_rules.make(name, Leg(**settings))
+        router_rules.parse(name, ExternalGatewayRequest(**settings))
     for setting, value in settings.items():
         with suppress(InvalidRequest, AlreadyExists):
             router_rules.update("gateway", {setting: value}, ID, CLOUD)

@@ -8,8 +8,8 @@ import pytest
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base.errors import OvnhookError
+from ovnhook.resources.subnet.request import Underlay
 from ovnhook.resources.subnet.values import Subnet
-from ovnhook.resources.subnet.wanted import Underlay
 
 KNOWN = Underlay(1442, known=True)
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway", default=True)

@@ -17,11 +17,11 @@ from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router.kind import NETWORK, ROUTER
 from ovnhook.resources.router.values import External, InterfaceAddress, Network, Router
 from ovnhook.resources.state import Cloud, Registry
-from ovnhook.resources.subnet import names
+from ovnhook.resources.subnet import dns
 from ovnhook.resources.subnet import rules as subnet_rules
-from ovnhook.resources.subnet.kind import NAMES, SUBNET
-from ovnhook.resources.subnet.values import Names, Subnet
-from ovnhook.resources.subnet.wanted import Underlay, Wanted, with_changes
+from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
+from ovnhook.resources.subnet.request import SubnetRequest, Underlay, with_changes
+from ovnhook.resources.subnet.values import DnsRecords, Subnet
 from tests.unit.resources.subnet.subnet import BLUE, KNOWN, refused
 
 GREEN = Subnet("green", IPNetwork("10.2.0.0/24"), IPAddress("10.2.0.1"), "gateway")
@@ -31,7 +31,9 @@ CLOUD = Cloud(SEVEN, (GATEWAY, BLUE, GREEN))
 CLOUD_OF_BLUE = Cloud(SEVEN, (GATEWAY, BLUE))
 
 
-def create(wanted: Wanted, underlay: Underlay, cloud: Cloud, *, name_is_foreign: bool = False) -> tuple[Change, ...]:
+def create(
+    wanted: SubnetRequest, underlay: Underlay, cloud: Cloud, *, name_is_foreign: bool = False
+) -> tuple[Change, ...]:
     """All changes with which a subnet is created."""
     return complete(subnet_rules.create(wanted, underlay, cloud, name_is_foreign=name_is_foreign), cloud)
 
@@ -55,7 +57,7 @@ def lease(address: str, name: str = "web1") -> Lease:
 
 def test_create_counts() -> None:
     """Each change of subnets counts the registry on, so that two at a time can't both be."""
-    wanted = Wanted("green", "10.2.0.0/24")
+    wanted = SubnetRequest("green", "10.2.0.0/24")
     assert create(wanted, KNOWN, Cloud(SEVEN, (GATEWAY, BLUE))) == (
         Put(REGISTRY, SEVEN, Registry(8, "blue")),
         Put(SUBNET, None, GREEN),
@@ -75,12 +77,12 @@ def test_create_counts() -> None:
 @pytest.mark.parametrize(
     "wanted",
     [
-        Wanted("blue", "10.1.0.0/24"),
-        Wanted("blue", "10.1.0.0/24", default=True),
-        Wanted("blue", "10.1.0.0/24", mtu=1400),
+        SubnetRequest("blue", "10.1.0.0/24"),
+        SubnetRequest("blue", "10.1.0.0/24", default=True),
+        SubnetRequest("blue", "10.1.0.0/24", mtu=1400),
     ],
 )
-def test_create_what_is_already_so(wanted: Wanted) -> None:
+def test_create_what_is_already_so(wanted: SubnetRequest) -> None:
     """Nothing is done; an MTU that follows the underlay is not compared with what the underlay is today."""
     assert create(wanted, Underlay(1422), Cloud(SEVEN, (replace(BLUE, mtu=1400), GREEN))) == ()
 
@@ -88,20 +90,20 @@ def test_create_what_is_already_so(wanted: Wanted) -> None:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        (Wanted("blue", "10.3.0.0/24"), "its network is 10.1.0.0/24, not 10.3.0.0/24"),
-        (Wanted("blue", "10.1.0.0/24", mtu=1400), "its MTU is 1442, not 1400"),
-        (Wanted("blue", "10.1.0.0/24", dns=("10.1.0.53",)), "its DNS server is none, not 10.1.0.53"),
+        (SubnetRequest("blue", "10.3.0.0/24"), "its network is 10.1.0.0/24, not 10.3.0.0/24"),
+        (SubnetRequest("blue", "10.1.0.0/24", mtu=1400), "its MTU is 1442, not 1400"),
+        (SubnetRequest("blue", "10.1.0.0/24", dns=("10.1.0.53",)), "its DNS server is none, not 10.1.0.53"),
         (
-            Wanted("blue", "10.1.0.0/24", gateway="10.1.0.9", router=""),
+            SubnetRequest("blue", "10.1.0.0/24", gateway="10.1.0.9", router=""),
             "its gateway is 10.1.0.1, not 10.1.0.9, its router is gateway, not none",
         ),
         (
-            Wanted("blue", "10.1.0.0/24", ranges=("10.1.0.2-10.1.0.3",), dns_domain="x"),
+            SubnetRequest("blue", "10.1.0.0/24", ranges=("10.1.0.2-10.1.0.3",), dns_domain="x"),
             "its range is all of it, not 10.1.0.2-10.1.0.3, its DNS domain is none, not x",
         ),
     ],
 )
-def test_create_something_else_under_that_name(wanted: Wanted, message: str) -> None:
+def test_create_something_else_under_that_name(wanted: SubnetRequest, message: str) -> None:
     """The refusal says what is different, and nothing else."""
     said, _ = refused(AlreadyExists, create, wanted, KNOWN, CLOUD)
     assert said == f"subnet blue exists and is another: {message}"
@@ -109,20 +111,20 @@ def test_create_something_else_under_that_name(wanted: Wanted, message: str) -> 
 
 def test_create_what_exists_as_the_default() -> None:
     """A subnet that is not the default is not what was asked for."""
-    said, _ = refused(AlreadyExists, create, Wanted("green", "10.2.0.0/24", default=True), KNOWN, CLOUD)
+    said, _ = refused(AlreadyExists, create, SubnetRequest("green", "10.2.0.0/24", default=True), KNOWN, CLOUD)
     assert said.endswith("its default is no, not yes")
 
 
 @pytest.mark.parametrize("cidr", ["10.1.0.0/24", "10.1.0.128/25", "10.0.0.0/12"])
 def test_create_an_overlap(cidr: str) -> None:
     """The same network, a part of it, one around it."""
-    said, _ = refused(AlreadyExists, create, Wanted("red", cidr), KNOWN, CLOUD)
+    said, _ = refused(AlreadyExists, create, SubnetRequest("red", cidr), KNOWN, CLOUD)
     assert said.startswith(f"network {cidr} overlaps with subnet ")
 
 
 def test_create_a_second_default() -> None:
     """The present one is named, and how to have it."""
-    wanted = Wanted("red", "10.3.0.0/24", default=True)
+    wanted = SubnetRequest("red", "10.3.0.0/24", default=True)
     said, advice = refused(AlreadyExists, create, wanted, KNOWN, CLOUD)
     assert said == "subnet blue is the default subnet already"
     assert "ovnhook subnet set red --default" in advice
@@ -130,7 +132,7 @@ def test_create_a_second_default() -> None:
 
 def test_create_under_a_name_of_somebody_elses() -> None:
     """OVN lets two switches have one name; people would mix them up."""
-    said, _ = refused(AlreadyExists, create, Wanted("red", "10.3.0.0/24"), KNOWN, Cloud(), name_is_foreign=True)
+    said, _ = refused(AlreadyExists, create, SubnetRequest("red", "10.3.0.0/24"), KNOWN, Cloud(), name_is_foreign=True)
     assert said == "a logical switch 'red' exists that is not ovnhook's"
 
 
@@ -160,7 +162,7 @@ def test_ipv6_that_comes_and_goes() -> None:
     said, _ = refused(InUse, update, both, BLUE, with_it, {}, [lease("10.1.0.8"), lease("fd00:1::8", "mail")])
     assert said == "address fd00:1::8 of fd00:1::/64 is leased to domain mail (52:54:00:00:00:01)"
     assert Put(SUBNET, both, BLUE) in update(both, BLUE, with_it, {}, [lease("10.1.0.8")])
-    wanted = Wanted("red", "10.3.0.0/24", cidr6="fd00:1::/64")
+    wanted = SubnetRequest("red", "10.3.0.0/24", cidr6="fd00:1::/64")
     assert refused(AlreadyExists, create, wanted, KNOWN, with_it)[0].startswith("network fd00:1::/64 overlaps")
 
 
@@ -176,18 +178,20 @@ def test_update_to_ranges_without_the_leases() -> None:
     """Leases outside stay."""
     new = with_changes(BLUE, {"ranges": ("10.1.0.20-10.1.0.30",)}, KNOWN)
     leases = [lease("10.1.0.8")]
-    changes = update(BLUE, new, CLOUD, names.records(leases, ""), leases)
+    changes = update(BLUE, new, CLOUD, dns.records(leases, ""), leases)
     assert [change.kind for change in changes] == [REGISTRY, SUBNET, NETWORK]
 
 
 def test_update_of_the_domain() -> None:
     """The names of all that is leased end with it; what nobody has any more goes."""
     leases = [lease("10.1.0.8"), lease("10.1.0.9", "mail")]
-    before = {**names.records(leases, "old.example"), "stale": "10.1.0.7"}
+    before = {**dns.records(leases, "old.example"), "stale": "10.1.0.7"}
     changes = update(BLUE, replace(BLUE, dns_domain="new.example"), CLOUD, before, leases)
-    need, change = (one for one in changes if one.kind is NAMES)
-    assert need == Need(NAMES, Names("blue", before))
-    assert change == Put(NAMES, Names("blue", before), Names("blue", names.records(leases, "new.example")))
+    need, change = (one for one in changes if one.kind is DNS_RECORDS)
+    assert need == Need(DNS_RECORDS, DnsRecords("blue", before))
+    assert change == Put(
+        DNS_RECORDS, DnsRecords("blue", before), DnsRecords("blue", dns.records(leases, "new.example"))
+    )
 
 
 def test_update_to_no_default() -> None:
@@ -233,7 +237,7 @@ def test_the_external_network_is_no_subnet() -> None:
     """A router that has an address outside can't have the same network inside."""
     external = External("external", InterfaceAddress(IPAddress("10.2.0.1"), 16), IPAddress("10.2.0.9"))
     cloud = Cloud(SEVEN, (Router("gateway", external),))
-    said, _ = refused(AlreadyExists, create, Wanted("green", "10.2.9.0/24"), KNOWN, cloud)
+    said, _ = refused(AlreadyExists, create, SubnetRequest("green", "10.2.9.0/24"), KNOWN, cloud)
     assert (
         said == "network 10.2.9.0/24 of subnet green overlaps with the external network 10.2.0.0/16 of router gateway"
     )

@@ -12,21 +12,21 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.resources.ip import Range
+from ovnhook.resources.subnet.request import SubnetRequest, Underlay, parse, with_changes
 from ovnhook.resources.subnet.values import Subnet
-from ovnhook.resources.subnet.wanted import Underlay, Wanted, make, with_changes
 from tests.unit.resources.subnet.subnet import BLUE, KNOWN, refused
 
 
 def test_what_is_not_said() -> None:
     """It is on the default router at its first address, addresses come from everywhere, the MTU from the underlay."""
-    made = make(Wanted("blue", "10.1.0.0/24"), KNOWN)
+    made = parse(SubnetRequest("blue", "10.1.0.0/24"), KNOWN)
     assert made == Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway", mtu=1442)
 
 
 def test_what_is_said() -> None:
     """Every setting; ranges are put in order, names of DNS are lower case."""
-    made = make(
-        Wanted(
+    made = parse(
+        SubnetRequest(
             "blue",
             "10.1.0.0/24",
             gateway="10.1.0.254",
@@ -93,7 +93,7 @@ def test_what_is_said() -> None:
 )
 def test_networks_that_are_refused(cidr: str, message: str, hint: str) -> None:
     """Each with its reason."""
-    said, advice = refused(InvalidRequest, make, Wanted("blue", cidr), KNOWN)
+    said, advice = refused(InvalidRequest, parse, SubnetRequest("blue", cidr), KNOWN)
     assert said.startswith("network ")
     assert message in said
     assert hint in advice
@@ -102,13 +102,13 @@ def test_networks_that_are_refused(cidr: str, message: str, hint: str) -> None:
 @pytest.mark.parametrize("cidr", ["10.0.0.0/12", "10.1.0.0/30", "203.0.113.0/24", "fd00::/64", "fd00::/126"])
 def test_networks_that_are_taken(cidr: str) -> None:
     """The largest, the smallest, public ones."""
-    assert str(make(Wanted("blue", cidr), KNOWN).cidr) == cidr
+    assert str(parse(SubnetRequest("blue", cidr), KNOWN).cidr) == cidr
 
 
 @pytest.mark.parametrize("name", ["", "-blue", "blue-", "blue red", "bl/ue", "a" * 64, "blüe", "blue\n"])
 def test_names_that_are_refused(name: str) -> None:
     """What would be a nuisance in a command or a URL."""
-    said, advice = refused(InvalidRequest, make, Wanted(name, "10.1.0.0/24"), KNOWN)
+    said, advice = refused(InvalidRequest, parse, SubnetRequest(name, "10.1.0.0/24"), KNOWN)
     assert " ".join(name.split()) in said
     assert "letters" in advice
 
@@ -155,7 +155,7 @@ def test_names_that_are_refused(name: str) -> None:
 )
 def test_settings_that_are_refused(settings: dict[str, Any], message: str) -> None:
     """When the subnet is made, and in the same words when it is set."""
-    assert message in refused(InvalidRequest, make, Wanted("blue", "10.1.0.0/24", **settings), KNOWN)[0]
+    assert message in refused(InvalidRequest, parse, SubnetRequest("blue", "10.1.0.0/24", **settings), KNOWN)[0]
     assert message in refused(InvalidRequest, with_changes, BLUE, settings, KNOWN)[0]
 
 
@@ -169,24 +169,25 @@ def test_what_can_not_be_set(setting: str) -> None:
 
 def test_an_unknown_underlay_sets_no_limit() -> None:
     """It can't be known here, so what the user says of it is believed; what is not said is as usual."""
-    assert make(Wanted("blue", "10.1.0.0/24", mtu=8942), Underlay()).mtu == 8942
-    assert make(Wanted("blue", "10.1.0.0/24"), Underlay()).mtu == 1442
-    assert make(Wanted("blue", "10.1.0.0/24"), Underlay(65000, known=True)).mtu == 9000
+    assert parse(SubnetRequest("blue", "10.1.0.0/24", mtu=8942), Underlay()).mtu == 8942
+    assert parse(SubnetRequest("blue", "10.1.0.0/24"), Underlay()).mtu == 1442
+    assert parse(SubnetRequest("blue", "10.1.0.0/24"), Underlay(65000, known=True)).mtu == 9000
 
 
 def test_empty_settings_go_back() -> None:
     """To what they were if they had never been given."""
-    full = make(
-        Wanted("blue", "10.1.0.0/24", "10.1.0.9", ("10.1.0.20-10.1.0.30",), ("10.1.0.53",), "x.example", 1300), KNOWN
+    full = parse(
+        SubnetRequest("blue", "10.1.0.0/24", "10.1.0.9", ("10.1.0.20-10.1.0.30",), ("10.1.0.53",), "x.example", 1300),
+        KNOWN,
     )
     empty = {"gateway": "", "ranges": (), "dns": (), "dns_domain": "", "mtu": 0}
-    assert with_changes(full, empty, KNOWN) == make(Wanted("blue", "10.1.0.0/24"), KNOWN)
+    assert with_changes(full, empty, KNOWN) == parse(SubnetRequest("blue", "10.1.0.0/24"), KNOWN)
     assert with_changes(full, {}, KNOWN) == full
 
 
 def test_ipv6() -> None:
     """Beside IPv4 and alone; the router has the first address, DNS servers are told to those who can reach them."""
-    both = make(Wanted("both", "10.1.0.0/24", cidr6="fd00:1::/64", dns=("10.1.0.53", "fd00:1::53")), KNOWN)
+    both = parse(SubnetRequest("both", "10.1.0.0/24", cidr6="fd00:1::/64", dns=("10.1.0.53", "fd00:1::53")), KNOWN)
     assert both.gateways == {
         IPNetwork("10.1.0.0/24"): IPAddress("10.1.0.1"),
         IPNetwork("fd00:1::/64"): IPAddress("fd00:1::1"),
@@ -194,7 +195,7 @@ def test_ipv6() -> None:
     assert [both.servers(version) for version in (4, 6)] == [(IPAddress("10.1.0.53"),), (IPAddress("fd00:1::53"),)]
     bare = with_changes(both, {"dns": ()}, KNOWN)
     assert [bare.servers(version) for version in (4, 6)] == [(IPAddress("10.1.0.1"),), (IPAddress("fd00:1::1"),)]
-    alone = make(Wanted("six", "fd00:6::/64", gateway="fd00:6::ff"), KNOWN)
+    alone = parse(SubnetRequest("six", "fd00:6::/64", gateway="fd00:6::ff"), KNOWN)
     assert alone.gateways == {IPNetwork("fd00:6::/64"): IPAddress("fd00:6::ff")}
     assert alone.servers(4) == ()
     assert with_changes(both, {"cidr6": ""}, KNOWN).gateways == {both.cidr: both.gateway}
@@ -215,9 +216,9 @@ def test_ipv6() -> None:
 )
 def test_anything_is_taken_or_refused(name: str, cidr: str, settings: dict[str, Any]) -> None:
     """Whatever is written, what is raised is for the person who wrote it."""
-    for wanted in (Wanted(name, cidr, **settings), Wanted("blue", "10.1.0.0/24", **settings)):
+    for wanted in (SubnetRequest(name, cidr, **settings), SubnetRequest("blue", "10.1.0.0/24", **settings)):
         with suppress(InvalidRequest):
-            make(wanted, KNOWN)
+            parse(wanted, KNOWN)
     for setting, value in settings.items():
         with suppress(InvalidRequest):
             with_changes(BLUE, {setting: value}, KNOWN)

@@ -14,7 +14,7 @@ from ovnhook.resources.lease.values import Lease
 _LABEL = 63  # characters of a DNS label (RFC 1035, section 2.3.4)
 
 
-def derived(domain: str, uuid: UUID, dns_domain: str) -> tuple[str, ...]:
+def default_hostnames(domain: str, uuid: UUID, dns_domain: str) -> tuple[str, ...]:
     """The host names that a domain may have without asking for one, the preferred one first.
 
     The name of the domain made into a DNS label (RFC 1123, section 2.1): its first label where the rest is the subnet's
@@ -31,9 +31,9 @@ def derived(domain: str, uuid: UUID, dns_domain: str) -> tuple[str, ...]:
     return (label, *(f"{label[: _LABEL - 1 - size].rstrip('-')}-{uuid.hex[:size]}" for size in (4, 8, 32)))
 
 
-def is_derived(hostname: str, domain: str, uuid: UUID) -> bool:
+def is_default_hostname(hostname: str, domain: str, uuid: UUID) -> bool:
     """Whether a domain may have a host name without asking for it, whatever the subnet's DNS domain is."""
-    return any(hostname in derived(domain, uuid, rest) for rest in ("", domain.partition(".")[2]))
+    return any(hostname in default_hostnames(domain, uuid, rest) for rest in ("", domain.partition(".")[2]))
 
 
 def records(leases: Iterable[Lease], domain: str) -> dict[str, str]:
@@ -55,7 +55,7 @@ def records(leases: Iterable[Lease], domain: str) -> dict[str, str]:
     return found
 
 
-def places(record: str, value: str) -> tuple[str, ...]:
+def addresses_of(record: str, value: str) -> tuple[str, ...]:
     """The addresses that a record leads to, or back from, as `records` writes them.
 
     Nothing is checked, for a subnet can have very many: of a record that is none of ours no place is any lease's.

@@ -25,7 +25,7 @@ _SMALLEST = {4: 30, 6: 126}  # prefix lengths: a gateway and a guest
 _SMALLEST_MTU = {4: 576, 6: 1280}  # bytes: what every host accepts (RFC 791; RFC 8200, section 5)
 _BITS = {4: 32, 6: 128}  # of an address
 _LARGEST_MTU = 9000  # bytes: the largest that switches and NICs commonly agree on
-NAMED = 5  # how many users of a subnet a refusal names
+MAX_LISTED = 5  # how many users of a subnet a refusal names
 _NOT_FOR_HOSTS = {
     "0.0.0.0/8": "means 'this network' (RFC 1122)",
     "127.0.0.0/8": "is loopback",
@@ -62,7 +62,7 @@ class Underlay:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SubnetRequest:
     """A subnet as a user writes it; what is empty is left to us.
 
     Attributes:
@@ -92,7 +92,7 @@ class Wanted:
     cidr6: str = ""
 
 
-def make(wanted: Wanted, underlay: Underlay) -> Subnet:
+def parse(wanted: SubnetRequest, underlay: Underlay) -> Subnet:
     """The subnet that is wanted, every value checked.
 
     Args:
@@ -117,8 +117,8 @@ def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay)
 
     Args:
         subnet: as it is.
-        changes: some of SETTINGS, with values as in Wanted. An empty gateway is the first address; an MTU of 0 is
-            what the underlay carries.
+        changes: some of SETTINGS, with values as in SubnetRequest. An empty gateway is the first address; an MTU of 0
+            is what the underlay carries.
         underlay: decides about the MTU.
 
     Raises:
@@ -251,8 +251,10 @@ def _checked(subnet: Subnet) -> Subnet:
             raise InvalidRequest(f"range {pool} is not of a network of subnet {subnet.name}")
         for end in (pool.first, pool.last):
             _inside(network, end, f"range {pool}: {end}")
-        if int(pool.last) - int(pool.first) >= address.MOST:
-            raise InvalidRequest(f"range {pool} is too large to be meant", f"{address.MOST} addresses is the largest")
+        if int(pool.last) - int(pool.first) >= address.MAX_ADDRESSES:
+            raise InvalidRequest(
+                f"range {pool} is too large to be meant", f"{address.MAX_ADDRESSES} addresses is the largest"
+            )
     if not address.capacity(subnet):
         raise InvalidRequest(
             f"subnet {subnet.name} has no address for a guest: its gateway {subnet.gateway} is the only one"

@@ -7,7 +7,7 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook.resources.lease.values import Lease
-from ovnhook.resources.subnet import names
+from ovnhook.resources.subnet import dns
 
 
 def lease(host: str, address: str) -> Lease:
@@ -17,12 +17,12 @@ def lease(host: str, address: str) -> Lease:
 
 def test_names_lead_to_addresses_and_back() -> None:
     """With the domain and without; back to the one with it."""
-    assert names.records([lease("web1", "10.1.0.20")], "lab.example") == {
+    assert dns.records([lease("web1", "10.1.0.20")], "lab.example") == {
         "web1": "10.1.0.20",
         "web1.lab.example": "10.1.0.20",
         "20.0.1.10.in-addr.arpa": "web1.lab.example",
     }
-    assert names.records([lease("web1", "10.1.0.20")], "") == {
+    assert dns.records([lease("web1", "10.1.0.20")], "") == {
         "web1": "10.1.0.20",
         "20.0.1.10.in-addr.arpa": "web1",
     }
@@ -30,7 +30,7 @@ def test_names_lead_to_addresses_and_back() -> None:
 
 def test_a_host_with_several_addresses() -> None:
     """Of several interfaces, and of both kinds."""
-    found = names.records([lease("web1", "fd00::20"), lease("web1", "10.1.0.20"), lease("web1", "10.1.0.3")], "")
+    found = dns.records([lease("web1", "fd00::20"), lease("web1", "10.1.0.20"), lease("web1", "10.1.0.3")], "")
     assert found.pop("web1") == "10.1.0.3 10.1.0.20 fd00::20"
     assert found == {
         "3.0.1.10.in-addr.arpa": "web1",
@@ -41,4 +41,4 @@ def test_a_host_with_several_addresses() -> None:
 
 def test_nobody() -> None:
     """No lease, no name."""
-    assert names.records([], "lab.example") == {}
+    assert dns.records([], "lab.example") == {}
