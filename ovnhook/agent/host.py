@@ -40,8 +40,8 @@ class Host:
         self.northbound = Northbound(config.northbound)
         self.vswitch = Vswitch(config.vswitch, config.integration_bridge)
         pool = IPNetwork(config.isolated_pool)
-        carried = partial(underlay.of_cloud, self._reported_mtus, self.vswitch)
-        self.attachment = Attachment(self.northbound, pool, carried)
+        measure_underlay = partial(underlay.of_cloud, self._reported_mtus, self.vswitch)
+        self.attachment = Attachment(self.northbound, pool, measure_underlay)
 
     def attach(self, domain: Domain, deadline: Deadline, *, running: bool = False) -> Attached:
         """Create ports and leases of all interfaces of a domain, and bind its taps.

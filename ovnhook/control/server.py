@@ -82,13 +82,13 @@ class ControlServer:
         self._started = ExitStack()
 
     def _dependencies(self) -> Dependencies:
-        carried = partial(underlay.of_cloud, self._southbound.mtus, self._vswitch)
+        measure_underlay = partial(underlay.of_cloud, self._southbound.mtus, self._vswitch)
         return Dependencies(
             config=self._config,
             northbound=self._northbound,
             southbound=self._southbound,
-            carried=carried,
-            attachment=Attachment(self._northbound, IPNetwork(self._config.isolated_pool), carried),
+            measure_underlay=measure_underlay,
+            attachment=Attachment(self._northbound, IPNetwork(self._config.isolated_pool), measure_underlay),
             gateways=self._gateways,
             repairs=self._repairs,
             trust=self._trust,

@@ -33,7 +33,7 @@ class Dependencies:
         config: of the control service.
         northbound: the database of subnets, routers, ports and so on.
         southbound: the database of hosts.
-        carried: returns the underlay, by a deadline.
+        measure_underlay: measures the underlay's MTU.
         attachment: attaches domains, on any host.
         gateways: keeps the routers' gateways.
         repairs: finds and repairs our rows.
@@ -46,7 +46,7 @@ class Dependencies:
     config: Config
     northbound: Northbound
     southbound: Southbound
-    carried: Callable[[Deadline], Underlay]
+    measure_underlay: Callable[[Deadline], Underlay]
     attachment: Attachment
     gateways: Gateways
     repairs: Repairs

@@ -1,1 +1,1 @@
-"""Carries out what a domain asks for: reads, plans, commits, and again where somebody else was faster."""
+"""Attach and detach of domains: read, plan, commit; repeated after a conflict."""

@@ -1,6 +1,6 @@
-"""The verbs that hosts and the control service share: attach a domain on a host, detach it, forget it.
+"""Operations on domains that the agent and the control service share: attach, detach, forget and others.
 
-Each may be repeated, each ends by its deadline, and each changes the northbound database in one transaction.
+Each is idempotent, respects its deadline, and changes the northbound database in one transaction.
 """
 
 from __future__ import annotations
@@ -28,38 +28,46 @@ from ovnhook.resources.subnet.values import isolated_subnet
 
 
 class Attachment:
-    """Gives domains their ports and leases, and takes them away, on whichever host. Safe to share between threads.
+    """Creates and deletes ports and leases of domains, on any host. Thread-safe.
 
-    Every method raises Unavailable when the database did not answer in time.
+    Every method raises Unavailable if the database does not answer in time.
 
     Args:
-        northbound: where they are.
-        pool: the network that domains' own subnets are carved from.
-        carried: tells the underlay, by a deadline; asked when a domain's own subnet is made.
+        northbound: northbound database.
+        pool: network from which isolated subnets of domains are allocated.
+        measure_underlay: measures the underlay's MTU; called when an isolated subnet is created.
     """
 
-    def __init__(self, northbound: Northbound, pool: IPNetwork, carried: Callable[[Deadline], Underlay]) -> None:
+    def __init__(
+        self, northbound: Northbound, pool: IPNetwork, measure_underlay: Callable[[Deadline], Underlay]
+    ) -> None:
         self.northbound = northbound
-        self._own_subnets = OwnSubnets(northbound, pool, carried)
+        self._own_subnets = OwnSubnets(northbound, pool, measure_underlay)
 
     def attach(
         self, domain: Domain, host: str, deadline: Deadline, *, running: bool = False, take_over: bool = True
     ) -> Attached:
-        """Give every interface of a domain its port and its address.
+        """Create the port and the leases of every interface of a domain.
+
+        Example::
+
+            attachment = Attachment(northbound, IPNetwork("10.224.0.0/12"), measure_underlay)
+            attached = attachment.attach(domain, "hv1", Deadline.after(2.5))
+            addresses = {one.interface.mac: one.addresses for one in attached.placements}
 
         Args:
-            domain: with its interfaces as they are to be: what it holds for others is given back.
-            host: the chassis that it runs on.
-            deadline: when to give up.
-            running: whether it runs already. When a domain starts, ports that are another host's become this host's,
-                unless it arrives from that one. One that runs is left alone if it has such ports, or migrates; its
-                interfaces stay on their subnets with their addresses, and one that can't be attached does not keep the
-                others from it.
-            take_over: whether it may have ports that are another host's.
+            domain: desired state; ports and leases of interfaces that it does not have are deleted.
+            host: chassis that runs it.
+            deadline: end of all waiting.
+            running: False for a start: ports of another host are taken over, unless the domain migrates from there, and
+                any invalid interface fails the attach. True for a domain that runs: nothing is changed if another host
+                has its ports, or while it migrates; its interfaces keep their subnets and addresses, and an invalid
+                interface does not block the others.
+            take_over: False to refuse a domain that has ports on another host.
 
         Raises:
-            PermissionDenied: it may not, and has one.
-            InvalidRequest, NotFound, AlreadyExists, Exhausted: the domain asks for something that can't be.
+            PermissionDenied: `take_over` is False, and another host has ports of the domain.
+            InvalidRequest, NotFound, AlreadyExists, Exhausted: an interface can't be attached as requested.
         """
         attaching = Attaching(self.northbound, self._own_subnets, domain, host, running=running, take_over=take_over)
         try:
@@ -69,73 +77,73 @@ class Attachment:
         return attaching.attached
 
     def announce(self, domain: Domain, host: str, deadline: Deadline) -> None:
-        """Let a host bind a domain's ports beside the one that it runs on: it is about to migrate there."""
+        """Prepare a migration: add the destination to the requested chassis of the domain's ports."""
         self._commit(lambda: migration.announce(self._observe(domain, deadline), host), deadline)
 
     def arrive(self, domain: Domain, host: str, deadline: Deadline) -> None:
-        """Make a host the only one of a domain's ports: the domain has migrated there."""
+        """Complete a migration: make the destination the only requested chassis of the domain's ports."""
         self._commit(lambda: migration.arrive(self._observe(domain, deadline), host), deadline)
 
     def stay(self, domain: Domain, host: str, deadline: Deadline) -> None:
-        """Make a host the only one of a domain's ports again: the domain is not leaving it after all."""
+        """Cancel a migration: make the source the only requested chassis of the domain's ports again."""
         self._commit(lambda: migration.cancel(self._observe(domain, deadline), host), deadline)
 
     def detach(self, domain: Domain, host: str, deadline: Deadline) -> None:
-        """Take a domain's ports of a host away, or, in a migration, leave them to the other host; its leases stay."""
+        """Delete a domain's ports on a host, or, during a migration, leave them to the other host. Leases are kept."""
         self._commit(lambda: plan.leave(self._observe(domain, deadline), host), deadline)
 
     def roll_back(self, domain: Domain, host: str, deadline: Deadline) -> None:
-        """Take back what this run of a domain was given, because it failed to start."""
+        """Roll back a failed start: delete the ports and leases that it has created."""
 
         def make() -> Sequence[Change]:
             changes = plan.roll_back(domain, host, self._observe(domain, deadline))
             own = isolated_subnet(domain.uuid)
             given = any(put.old and put.old.subnet == own for put in puts(LEASE, changes) if put.new is None)
-            return self._with_end(domain, changes, deadline) if given else changes
+            return self._with_own_subnet(domain, changes, deadline) if given else changes
 
         self._commit(make, deadline)
 
     def keep(self, domain: Domain, host: str, deadline: Deadline) -> None:
-        """Make what a stopped domain holds fit to its definition, if that host was the last one to attach it."""
+        """Update the leases of a stopped domain to its definition, if this host was the last one to attach it."""
         hostnames = HostNames({name for _, name in domain.hostnames})
 
         def make() -> Sequence[Change]:
             changes = plan.apply_definition(domain, self._observe(domain, deadline), host, hostnames.taken)
-            return self._with_end(domain, changes, deadline) if changes else ()
+            return self._with_own_subnet(domain, changes, deadline) if changes else ()
 
         self._commit(make, deadline, hostnames)
 
     def forget(self, domain: Domain, host: str, deadline: Deadline) -> None:
-        """Give back all that a domain holds that exists no more, if that host was the last one to attach it."""
+        """Release all leases of an undefined domain, if this host was the last one to attach it."""
 
         def make() -> Sequence[Change]:
-            return self._with_end(domain, plan.forget(self._observe(domain, deadline), host), deadline)
+            return self._with_own_subnet(domain, plan.forget(self._observe(domain, deadline), host), deadline)
 
         self._commit(make, deadline)
 
     def remove(self, port: Port, deadline: Deadline) -> None:
-        """End one interface of a domain: its port, its leases, and the domain's own subnet if that was its last one."""
+        """Delete a port with its leases, and the domain's isolated subnet if that was the last port there."""
         domain = Domain(port.domain, port.domain_name, macs=(port.mac,))
 
         def make() -> Sequence[Change]:
-            return self._with_end(domain, plan.remove_interface(port, self._observe(domain, deadline)), deadline)
+            return self._with_own_subnet(domain, plan.remove_interface(port, self._observe(domain, deadline)), deadline)
 
         self._commit(make, deadline)
 
     def commit(self, changes: Sequence[Change], deadline: Deadline) -> None:
-        """Carry out changes that were planned elsewhere."""
+        """Commit changes that were planned elsewhere."""
         self._commit(lambda: changes, deadline)
 
     def _observe(self, domain: Domain, deadline: Deadline) -> Observed:
-        """All there is of a domain: also of interfaces that its XML does not have any more."""
+        """Read all rows of a domain, also those of interfaces that its XML no longer has."""
         return self.northbound.observe_with_leases(domain.uuid, domain.macs, deadline)
 
-    def _with_end(self, domain: Domain, changes: Sequence[Change], deadline: Deadline) -> Sequence[Change]:
-        """Changes, and what ends the domain's own subnet if they leave nothing in it."""
-        return (*changes, *self._own_subnets.end(domain, changes, deadline))
+    def _with_own_subnet(self, domain: Domain, changes: Sequence[Change], deadline: Deadline) -> Sequence[Change]:
+        """Add the deletion of the domain's isolated subnet, if the changes leave it empty."""
+        return (*changes, *self._own_subnets.delete_empty(domain, changes, deadline))
 
     def _commit(self, make: Plan, deadline: Deadline, hostnames: HostNames | None = None) -> None:
-        """Plan and commit, again whenever somebody else was faster."""
+        """Plan and commit; repeat after a conflict."""
         known = hostnames or HostNames()
         carry_out(
             self.northbound,

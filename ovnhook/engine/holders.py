@@ -1,4 +1,4 @@
-"""Owners of host names and interface ids: the domain, beside the one that asks for it, that has one."""
+"""Owners of host names and interface IDs: other domains that already have a requested one."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from ovnhook.resources.subnet import dns
 _log = logging.getLogger(__name__)
 
 Records = Mapping[tuple[str, str], str]
-"""Names and addresses as guests are told, by subnet and name."""
+"""Names and addresses of DNS records, by subnet and name."""
 
 
 def of_records(
     northbound: Northbound, records: Records, own: Collection[UUID], deadline: Deadline
 ) -> dict[tuple[str, str], Lease]:
-    """Look up the leases of other domains that some records lead to, by subnet and host name.
+    """Look up the leases of other domains that DNS records resolve to, by subnet and host name.
 
     Args:
-        northbound: where the leases are.
-        records: some.
-        own: the domains that are no others.
-        deadline: when to give up.
+        northbound: northbound database.
+        records: DNS records.
+        own: domains that are not counted as others.
+        deadline: end of all waiting.
     """
     places = {
         (subnet, IPAddress(place))
@@ -48,7 +48,7 @@ def of_records(
 
 
 def name_taken(owner: Lease) -> AlreadyExists:
-    """The refusal of a host name that a lease has."""
+    """Error for a host name that another domain's lease has."""
     return AlreadyExists(
         f"host name '{owner.hostname}' of subnet {owner.subnet} is that of domain {owner.domain_name} on {owner.host}"
         f" ({owner.address}, {owner.mac})",
@@ -59,19 +59,21 @@ def name_taken(owner: Lease) -> AlreadyExists:
 def refuse_taken(
     northbound: Northbound, domain: Domain, placed: Placed, observed: Observed, deadline: Deadline
 ) -> Placed:
-    """Refuse the interfaces of a running domain that alone would make its transaction fail.
+    """Refuse the interfaces of a running domain whose host name or interface ID another domain has.
+
+    One of them would fail the transaction, and with it all other interfaces.
 
     Args:
-        northbound: where others have what is asked for.
-        domain: with the host names that are asked for.
-        placed: its interfaces.
-        observed: the domain as it is there.
-        deadline: when to give up.
+        northbound: northbound database.
+        domain: domain with the requested host names.
+        placed: placement of its interfaces.
+        observed: its rows.
+        deadline: end of all waiting.
     """
-    asked = {interface.mac: interface.request.hostname for interface in domain.interfaces}
+    requested = {interface.mac: interface.request.hostname for interface in domain.interfaces}
     placements, refused = [], [*placed.refused]
     for one in placed.placements:
-        mac, subnet, name = one.interface.mac, one.subnet.name, asked[one.interface.mac]
+        mac, subnet, name = one.interface.mac, one.subnet.name, requested[one.interface.mac]
         leases = [lease for lease in observed.leases.values() if lease.belongs_to(domain.uuid, mac)]
         error: OvnhookError | None = None
         if name and name not in (lease.hostname for lease in leases if lease.subnet == subnet):
@@ -88,23 +90,24 @@ def refuse_taken(
 
 
 def of_interface_id(northbound: Northbound, domain: Domain, error: OvnhookError, deadline: Deadline) -> OvnhookError:
-    """The refusal with the owner of the interface id that is taken, where the database still says who that is."""
+    """Error for an interface ID that is taken, with its owner if the database can still be read."""
     try:
         for interface in domain.interfaces:
             if taken := _id_taken(northbound, domain, interface, deadline):
                 return within(taken, domain, interface)
-    except Unavailable as why:
-        _log.warning("domain %s: the owner of its interfaceid can't be read: %s", domain.name, why)
+    except Unavailable as reason:
+        _log.warning("domain %s: cannot read the owner of its interfaceid: %s", domain.name, reason)
     return error.within(f"domain {domain.name}")
 
 
 def _id_taken(northbound: Northbound, domain: Domain, interface: Interface, deadline: Deadline) -> OvnhookError | None:
+    """Error if another interface has the requested ID."""
     name = interface.interface_id
     taken, owner = northbound.port_named(name, deadline) if name else (False, None)
     if not taken or (owner and owner.domain == domain.uuid and owner.mac == interface.mac):
         return None
-    whose = f"domain {owner.domain_name} on {owner.host}" if owner else "a port that is not ovnhook's"
+    owned_by = f"domain {owner.domain_name} on {owner.host}" if owner else "a port that is not ovnhook's"
     return AlreadyExists(
-        f"interfaceid {name} belongs to {whose}",
-        f"virsh edit {quoted(domain.name)}: take the interfaceid out of <virtualport>, libvirt makes a new one",
+        f"interfaceid {name} belongs to {owned_by}",
+        f"virsh edit {quoted(domain.name)}: remove the interfaceid from <virtualport>, libvirt generates a new one",
     )

@@ -1,4 +1,4 @@
-"""A domain's own subnet: made with its first start, and ended with the last that the domain has there."""
+"""Isolated subnets of domains (``isolated="yes"``): created with the first start, deleted with the last lease."""
 
 from __future__ import annotations
 
@@ -21,39 +21,43 @@ from ovnhook.resources.subnet.values import isolated_subnet
 
 
 class OwnSubnets:
-    """Plans what makes and ends domains' own subnets.
+    """Plans the creation and deletion of domains' isolated subnets.
 
     Args:
-        northbound: where they are.
-        pool: the network that they are carved from.
-        carried: tells the underlay, by a deadline.
+        northbound: northbound database.
+        pool: network from which they are allocated.
+        measure_underlay: measures the underlay's MTU.
     """
 
-    def __init__(self, northbound: Northbound, pool: IPNetwork, carried: Callable[[Deadline], Underlay]) -> None:
+    def __init__(
+        self, northbound: Northbound, pool: IPNetwork, measure_underlay: Callable[[Deadline], Underlay]
+    ) -> None:
         self._northbound = northbound
         self._pool = pool
-        self._carried = carried
+        self._measure_underlay = measure_underlay
 
-    def begin(self, domain: Domain, observed: Observed, deadline: Deadline) -> tuple[tuple[Change, ...], Observed]:
-        """Plan what makes it, where an interface asks for it and it is not there; return also what is observed then."""
+    def create_missing(
+        self, domain: Domain, observed: Observed, deadline: Deadline
+    ) -> tuple[tuple[Change, ...], Observed]:
+        """Plan the creation of the subnet if an interface requests it; return also the state after that."""
         name = isolated_subnet(domain.uuid)
-        asking = [interface.mac for interface in domain.interfaces if interface.request.isolated]
-        if not asking or name in observed.subnets or name in observed.missing_switches:
+        requested_by = [interface.mac for interface in domain.interfaces if interface.request.isolated]
+        if not requested_by or name in observed.subnets or name in observed.missing_switches:
             return (), observed
         cloud = self._northbound.cloud(deadline)
-        if there := cloud.subnet(name):  # made since, by another call for this domain
-            return (), observed.having(subnets={**observed.subnets, name: there})
-        carried = self._carried(deadline)
+        if existing := cloud.subnet(name):  # created since by another call for this domain
+            return (), observed.having(subnets={**observed.subnets, name: existing})
+        underlay = self._measure_underlay(deadline)
         foreign = self._northbound.is_foreign_switch(name, deadline)
         try:
             wanted = SubnetRequest(name, str(subnets.allocate_network(self._pool, cloud)), isolated=True)
-            changes = complete(subnets.create(wanted, carried, cloud, name_is_foreign=foreign), cloud)
+            changes = complete(subnets.create(wanted, underlay, cloud, name_is_foreign=foreign), cloud)
         except OvnhookError as error:
-            raise error.within(f"domain {domain.name}: interface {asking[0]}") from error
-        return changes, observed.having(subnets={**observed.subnets, name: parse(wanted, carried)})
+            raise error.within(f"domain {domain.name}: interface {requested_by[0]}") from error
+        return changes, observed.having(subnets={**observed.subnets, name: parse(wanted, underlay)})
 
-    def end(self, domain: Domain, before: Sequence[Change], deadline: Deadline) -> tuple[Change, ...]:
-        """Plan what takes it away, if `before` leaves nothing in it."""
+    def delete_empty(self, domain: Domain, before: Sequence[Change], deadline: Deadline) -> tuple[Change, ...]:
+        """Plan the deletion of the subnet if the changes `before` leave no lease and no port in it."""
         name = isolated_subnet(domain.uuid)
         if not self._northbound.observe(domain.uuid, (), [name], deadline).subnets:
             return ()

@@ -78,17 +78,17 @@ class Attaching:
         """Read what there is, and plan what has to change."""
         self.attached = Attached()  # whatever was planned before was not committed
         northbound, running = self._northbound, self._running
-        observed = read.known(northbound, self._domain, deadline)
+        observed = read.domain_rows(northbound, self._domain, deadline)
         arrives = presence.arrives(observed, self._host)
         domain = fitness.accepted(self._domain, observed, runs=running or arrives)
         if not (running or domain.interfaces):
             return ()
-        observed = read.needed(northbound, domain, observed, deadline)
+        observed = read.referenced_rows(northbound, domain, observed, deadline)
         if running and presence.is_elsewhere(observed, self._host):
             return ()
         if not self._take_over:
             presence.refuse_elsewhere(domain, observed, self._host)
-        made, observed = self._own_subnets.begin(domain, observed, deadline)
+        made, observed = self._own_subnets.create_missing(domain, observed, deadline)
         placed = place(domain, self._domain, self._host, observed, self.hostnames.taken, running=running)
         if running:
             placed = holders.refuse_taken(northbound, domain, placed, observed, deadline)

@@ -1,6 +1,6 @@
-"""The northbound database as far as attaching a domain depends on it: read by key, in two transactions.
+"""Reads all rows that an attach depends on by key, in two transactions.
 
-There is a third one where another domain has a MAC address that this one may get.
+A third one follows if another domain has a MAC address of this one.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from ovnhook.resources.port.values import Owner
 from ovnhook.resources.state import Observed
 
 
-def known(northbound: Northbound, domain: Domain, deadline: Deadline) -> Observed:
-    """Read what is found with the domain alone: the registry, what it holds, its ports, the subnets that it names."""
-    asking = {name for interface in domain.interfaces for name in choice.subnet_names(interface, "")}
-    return northbound.observe(domain.uuid, [interface.mac for interface in domain.interfaces], asking, deadline)
+def domain_rows(northbound: Northbound, domain: Domain, deadline: Deadline) -> Observed:
+    """Read the registry, the domain's row and ports, and the subnets that it names."""
+    requested = {name for interface in domain.interfaces for name in choice.subnet_names(interface, "")}
+    return northbound.observe(domain.uuid, [interface.mac for interface in domain.interfaces], requested, deadline)
 
 
-def needed(northbound: Northbound, domain: Domain, observed: Observed, deadline: Deadline) -> Observed:
-    """Read what is found by that, too: subnets, who has which address and MAC address there, more ports.
+def referenced_rows(northbound: Northbound, domain: Domain, observed: Observed, deadline: Deadline) -> Observed:
+    """Read the rows that those refer to: other subnets, owners of addresses and MAC addresses, more ports.
 
     Args:
-        northbound: where it is.
-        domain: as it can be attached (`ovnhook.domains.fitness.accepted`).
-        observed: what is `known` of it.
-        deadline: when to give up.
+        northbound: northbound database.
+        domain: domain with the interfaces that can be attached (`ovnhook.domains.fitness.accepted`).
+        observed: result of `domain_rows`.
+        deadline: end of all waiting.
     """
     default = observed.registry.default_subnet if observed.registry else ""
     held = observed.lease_index.leases if observed.lease_index else ()
-    may_go = {
+    candidates = {
         (interface, name)
         for interface in domain.interfaces
         for name in (
@@ -39,9 +39,9 @@ def needed(northbound: Northbound, domain: Domain, observed: Observed, deadline:
             *(name for mac, name, _ in held if mac == interface.mac),
         )
     }
-    absent = {name for _, name in may_go} | {name for _, name, _ in held}
+    absent = {name for _, name in candidates} | {name for _, name, _ in held}
     absent -= observed.subnets.keys()
-    places = {(name, address) for interface, name in may_go for address in interface.request.addresses}
+    places = {(name, address) for interface, name in candidates for address in interface.request.addresses}
     observed = northbound.query(
         observed,
         (
@@ -49,7 +49,7 @@ def needed(northbound: Northbound, domain: Domain, observed: Observed, deadline:
             queries.missing_switches(absent),
             queries.ports(domain.uuid, _others(domain, observed)),
             queries.leases(places | {(name, address) for _, name, address in held}),
-            queries.claims({(name, interface.mac) for interface, name in may_go}),
+            queries.claims({(name, interface.mac) for interface, name in candidates}),
         ),
         deadline,
     )
@@ -58,9 +58,9 @@ def needed(northbound: Northbound, domain: Domain, observed: Observed, deadline:
 
 
 def _others(domain: Domain, observed: Observed) -> set[str]:
-    """The MAC addresses of interfaces that are not to be attached now, and may have ports.
+    """MAC addresses of interfaces that this attach does not include, and that may have ports.
 
-    libvirt names all that a domain has, so these are gone; a client of the API may attach one after the other.
+    libvirt's XML has all interfaces of a domain, so these were removed. API clients may attach them one by one.
     """
     held = {mac for mac, _, _ in observed.lease_index.leases} if observed.lease_index else set()
     if domain.kept_by is Owner.LIBVIRT:

@@ -136,7 +136,7 @@ def test_a_clone_with_the_same_interfaceid(world: World) -> None:
     before = world.state()
     line = world.refused(hv1, "clone")
     assert f"domain clone: interface {MACS[1]}: interfaceid {port['name']} belongs to domain source on hv1" in line
-    assert "virsh edit clone: take the interfaceid out of <virtualport>" in line
+    assert "virsh edit clone: remove the interfaceid from <virtualport>" in line
     assert world.state() == before
     redefine(hv1, "clone", (f"<parameters interfaceid='{port['name']}'/>", ""))
     world.start(hv1, "clone")

@@ -47,7 +47,7 @@ class Subnets(Service):
     Args:
         northbound: where they are.
         southbound: tells their network ids.
-        carried: tells the underlay, by a deadline.
+        measure_underlay: measures the underlay's MTU.
         repairs: repairs rows that a change builds on.
     """
 
@@ -65,18 +65,18 @@ class Subnets(Service):
         self,
         northbound: Northbound,
         southbound: Southbound,
-        carried: Callable[[Deadline], Underlay],
+        measure_underlay: Callable[[Deadline], Underlay],
         repairs: Repairs,
     ) -> None:
         self._northbound = northbound
         self._southbound = southbound
-        self._carried = carried
+        self._measure_underlay = measure_underlay
         self._repairs = repairs
 
     @classmethod
     def of(cls, found: Dependencies) -> Self:
         """See Service."""
-        return cls(found.northbound, found.southbound, found.carried, found.repairs)
+        return cls(found.northbound, found.southbound, found.measure_underlay, found.repairs)
 
     @staticmethod
     def shown(parts: Parts) -> api.Subnet | None:
@@ -106,14 +106,14 @@ class Subnets(Service):
             isolated=asked.isolated,
             cidr6=asked.cidr6,
         )
-        carried = self._carried(deadline)
-        # What is wrong in itself is told whether the database is there or not.
-        made = parse(wanted, carried)
+        underlay = self._measure_underlay(deadline)
+        # An invalid request is refused even if the database is unreachable.
+        made = parse(wanted, underlay)
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
             foreign = self._northbound.is_foreign_switch(wanted.name, deadline)
-            return complete(subnet_rules.create(wanted, carried, cloud, name_is_foreign=foreign), cloud)
+            return complete(subnet_rules.create(wanted, underlay, cloud, name_is_foreign=foreign), cloud)
 
         if self._repairs.carry_out(plan, f"subnet {wanted.name} ({wanted.cidr}) is made", deadline):
             ids = self._network_ids(deadline, logical_switch=str(made.uuid))
@@ -149,13 +149,12 @@ class Subnets(Service):
         }
         if "router" in changes:
             changes["router"] = _router(asked)
-        # The underlay is asked only where it matters.
-        carried = self._carried(deadline) if "mtu" in paths else Underlay()
+        underlay = self._measure_underlay(deadline) if "mtu" in paths else Underlay()
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
             old = subnet_rules.find(asked.name, cloud)
-            new = with_changes(old, changes, carried)
+            new = with_changes(old, changes, underlay)
             named = self._northbound.dns_records(old.name, deadline)
             leases = self._northbound.leases(deadline, subnet=old.name)
             planned = complete(subnet_rules.update(old, new, cloud, named, leases), cloud)

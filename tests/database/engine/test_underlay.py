@@ -35,7 +35,7 @@ def ip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "address", "mtu", "carried"),
+    ("kind", "address", "mtu", "expected"),
     [
         (None, "192.0.2.1", 1500, 1442),
         ("geneve", "192.0.2.1", 9000, 8942),
@@ -45,12 +45,12 @@ def ip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("geneve,vxlan", "192.0.2.1", 1500, 1442),
     ],
 )
-def test_what_it_carries(ip: Path, vswitch: Server, kind: str | None, address: str, mtu: int, carried: int) -> None:
+def test_what_it_carries(ip: Path, vswitch: Server, kind: str | None, address: str, mtu: int, expected: int) -> None:
     """The interface's MTU without what the tunnel adds."""
     found = [{"ifname": "eth0", "flags": ["UP"], "mtu": mtu, "addr_info": [{"local": address}]}]
     Path(f"{ip}.{address}").write_text(json.dumps([{}, *found]))
     ids = {"ovn-encap-ip": address} | ({"ovn-encap-type": kind} if kind else {})
-    assert read(vswitch, ids) == Underlay(carried, known=True)
+    assert read(vswitch, ids) == Underlay(expected, known=True)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_this_very_host(vswitch: Server) -> None:
 def test_a_host_without_a_switch(caplog: pytest.LogCaptureFixture) -> None:
     """The same, and the log says so."""
     assert underlay.read(Vswitch("unix:/nonexistent/s", "br-int"), Deadline.after(HANG)) == Underlay(1442)
-    assert "taken to be 1500" in caplog.text
+    assert "assuming an underlay MTU of 1500: " in caplog.text
 
 
 def test_a_limit_reaches_the_user(ip: Path, control: Control) -> None:
