@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ovnhook.control.roles import CHANGES_OF_A_HOST, OWN, Rule
-from ovnhook.control.services import NEWCOMERS, SERVICES
+from ovnhook.control.services import JOINING, SERVICES
 from ovnhook.pki.x509 import CONTROL, NODE, OPERATOR, READER
 from reference.part import table
 
@@ -16,7 +16,7 @@ def methods() -> str:
         ("service", "method", *_ROLES),
         (
             (service.NAME.rpartition(".")[2], f"`{method}`", *(_allowed(role, rule) for role in _ROLES))
-            for service in (*SERVICES, NEWCOMERS)
+            for service in (*SERVICES, JOINING)
             for method, rule in service.RULES.items()
         ),
     )

@@ -8,7 +8,7 @@ from ovnhook.api.grpc.health.v1 import health_pb2
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2
 from ovnhook.api.protos import PROTOS
 from ovnhook.control.service import rules
-from ovnhook.control.services import NEWCOMERS, SERVICES
+from ovnhook.control.services import JOINING, SERVICES
 
 OWN = {
     f"/{service.full_name}/{method.name}": method
@@ -24,5 +24,5 @@ STANDARD = {
     for method in service.methods
 }
 """Methods of health checking and reflection."""
-RULES = rules([*SERVICES, NEWCOMERS])
+RULES = rules([*SERVICES, JOINING])
 READING = re.compile(r".*/(Get|List|Watch|Check|ServerReflectionInfo)\w*")

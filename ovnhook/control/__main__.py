@@ -19,18 +19,20 @@ from ovnhook.control.server import ControlServer
 
 _log = logging.getLogger("ovnhook.control")
 
-_TEND = 2.0  # seconds between answers to the databases' keep-alive probes; they wait for 5
+_KEEPALIVE_INTERVAL = 2.0  # seconds between answers to the databases' inactivity probes, which time out after 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; the exit status.
+    """Serve until SIGTERM or SIGINT, and return the exit status.
 
     Args:
-        arguments: of the command line, or None for those of the process.
+        arguments: command-line arguments; None for those of the process.
     """
     parser = argparse.ArgumentParser(prog="ovnhook-control", description="The control service of ovnhook.")
-    parser.add_argument("--config", type=Path, default=PATH, help="the configuration file (default: %(default)s)")
-    parser.add_argument("--socket", type=Path, default=CONTROL_SOCKET, help="where to serve (default: %(default)s)")
+    parser.add_argument("--config", type=Path, default=PATH, help="configuration file (default: %(default)s)")
+    parser.add_argument(
+        "--socket", type=Path, default=CONTROL_SOCKET, help="unix socket of the API (default: %(default)s)"
+    )
     given = parser.parse_args(arguments)
     logs.to_stderr()
     stop = threading.Event()
@@ -44,15 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _log.error("%s", error)
         return error.exit_code
     _log.info("serving on %s", " and ".join(filter(None, (str(given.socket), config.listen))))
-    systemd = SystemdNotifier()  # sd_notify(3); says nothing where nobody listens
+    systemd = SystemdNotifier()  # sd_notify(3); does nothing without NOTIFY_SOCKET
     systemd.notify("READY=1")
     was_stuck: list[str] = []
-    while not stop.wait(_TEND):
+    while not stop.wait(_KEEPALIVE_INTERVAL):
         stuck = server.liveness.stuck()
         if not stuck:
             systemd.notify("WATCHDOG=1")
         elif stuck != was_stuck:
-            _log.error("these do not go on: %s: systemd will start the service again", ", ".join(stuck))
+            _log.error("stuck: %s: the watchdog will restart the service", ", ".join(stuck))
         was_stuck = stuck
         server.keep_alive()
     systemd.notify("STOPPING=1")

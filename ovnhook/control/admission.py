@@ -1,7 +1,7 @@
-"""Which calls are let in: so many at a time for each caller, none half-open for long, none for ever.
+"""Admission control: quotas of concurrent RPCs, and timeouts of half-open ones.
 
-gRPC for Python has a thread for each call from its headers on. A caller that sends headers and never a message, or
-never reads an answer, would keep that thread: here the call is cancelled, which frees the thread.
+gRPC for Python occupies a thread for each RPC as soon as its headers arrive. A client that never sends the message, or
+never reads the response, would occupy the thread for ever. Such RPCs are cancelled, which frees the thread.
 """
 
 from __future__ import annotations
@@ -21,77 +21,77 @@ from ovnhook.base.errors import Exhausted
 
 _log = logging.getLogger(__name__)
 
-MESSAGE = 10.0
-"""Seconds that a caller has to send a message, which usually comes together with the headers."""
+MESSAGE_TIMEOUT = 10.0
+"""Seconds that a client has to send a request, which usually comes together with the headers."""
 
-SEND = 60.0
-"""Seconds that a caller has to read an answer."""
+SEND_TIMEOUT = 60.0
+"""Seconds that a client has to read a response."""
 
 HALF_OPEN = 64
-"""How many calls of a server may wait for their message; of more than that, some are cancelled.
+"""Maximum number of half-open RPCs of a server, which wait for their request; beyond that, some are cancelled.
 
-A message is waited for until its thread has a turn, also where it is there already: many calls at once all look
-half-open for a moment.
+An RPC also counts as half-open while its request has arrived but its thread has not run yet, so that many concurrent
+RPCs are all half-open for a moment.
 """
 
-SETTLED = 1.0
-"""Seconds after which a call is half-open for its caller's sake, and not because its thread has had no turn yet."""
+HALF_OPEN_AGE = 1.0
+"""Seconds after which the client is considered the reason for a half-open RPC, and not a thread that has not run."""
 
-_SILENCE = 60.0  # seconds between two lines of the log about callers that have too many calls
+_LOG_INTERVAL = 60.0  # seconds between two log lines about exceeded quotas
 
 
 class CallKind(Enum):
-    """The kinds of calls that are counted by themselves."""
+    """Kinds of RPCs with a quota of their own."""
 
-    SHORT = "calls"
-    LONG = "calls that may take long"
+    SHORT = "RPCs"
+    WAITING = "waiting RPCs"
     STREAM = "streams"
 
 
 @dataclass(frozen=True)
 class Limit:
-    """How many calls of a kind there may be at a time.
+    """Quota of concurrent RPCs of a kind.
 
     Attributes:
-        each: of one caller, or None for any number.
-        total: of all callers together, or None for any number.
+        per_client: RPCs of one client, or None for any number.
+        total: RPCs of all clients together, or None for any number.
     """
 
-    each: int | None = None
+    per_client: int | None = None
     total: int | None = None
 
 
 class Call:
-    """A call that was let in.
+    """An admitted RPC.
 
     Args:
-        caller: who makes it.
-        kind: what it counts as.
-        cancel: ends it.
-        clock: the monotonic time.
+        caller: client, as quotas count it.
+        kind: kind of the RPC.
+        cancel: cancels the RPC.
+        clock: returns the monotonic time.
     """
 
     def __init__(self, caller: str, kind: CallKind, cancel: Callable[[], object], clock: Callable[[], float]) -> None:
         self.caller = caller
         self.kind = kind
         self.cancel = cancel
-        self.ends: float | None = None
-        self.waits_since = 0.0
-        self.holders = 2  # gRPC, and the thread that answers: a client that cancels does not free the thread
+        self.expires: float | None = None
+        self.half_open_since = 0.0
+        self.holders = 2  # gRPC and the thread that serves it: cancelling does not free the thread at once
         self._clock = clock
 
-    def expect(self, seconds: float | None) -> None:
-        """Give the step that begins so many seconds, or None for as long as it wants."""
-        self.ends = None if seconds is None else self._clock() + seconds
+    def set_timeout(self, seconds: float | None) -> None:
+        """Set the timeout of the step that begins; None for no timeout."""
+        self.expires = None if seconds is None else self._clock() + seconds
 
 
 class Admission:
-    """Lets calls in, and cancels those that are overdue.
+    """Admits RPCs within quotas, and cancels those that exceed a timeout. Thread-safe.
 
     Args:
-        limits: of each kind.
-        half_open: how many calls may wait for their message, or None for any number.
-        clock: the monotonic time.
+        limits: quota of each kind.
+        half_open: maximum number of half-open RPCs, or None for any number.
+        clock: returns the monotonic time.
     """
 
     def __init__(
@@ -101,68 +101,68 @@ class Admission:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = limits
-        self._most_half_open = half_open
+        self._max_half_open = half_open
         self._clock = clock
         self._lock = threading.Lock()
         self._calls: dict[int, Call] = {}
         self._half_open: dict[int, Call] = {}
-        self._each: Counter[tuple[str, CallKind]] = Counter()
+        self._per_client: Counter[tuple[str, CallKind]] = Counter()
         self._total: Counter[CallKind] = Counter()
-        self._said = -_SILENCE
+        self._logged_at = -_LOG_INTERVAL
 
     def admit(self, caller: str, kind: CallKind, context: grpc.ServicerContext) -> Call:
-        """Let a call in; it is counted until gRPC has ended it and `leave` was called.
+        """Admit an RPC. It counts until gRPC has ended it and `leave` was called.
 
         Args:
-            caller: who makes it.
-            kind: what it counts as.
-            context: of the call.
+            caller: client, as quotas count it.
+            kind: kind of the RPC.
+            context: context of the RPC.
 
         Raises:
-            Exhausted: there are too many.
+            Exhausted: a quota is exceeded.
         """
         call, limit = Call(caller, kind, context.cancel, self._clock), self._limits.get(kind, Limit())
         with self._lock:
-            spare = self._make_room(caller, kind, limit)
+            victims = self._make_room(caller, kind, limit)
             self._calls[id(call)] = call
-            self._each[caller, kind] += 1
+            self._per_client[caller, kind] += 1
             self._total[kind] += 1
-        _cancel(spare)
+        _cancel(victims)
         if not context.add_callback(lambda: self.leave(call)):
             self.leave(call)
         return call
 
     def wait(self, call: Call) -> None:
-        """Note that a call waits for its first message."""
+        """Mark an RPC as half-open: it waits for its request."""
         with self._lock:
-            call.expect(MESSAGE)
-            call.waits_since = self._clock()
+            call.set_timeout(MESSAGE_TIMEOUT)
+            call.half_open_since = self._clock()
             self._half_open[id(call)] = call
             excess = self._excess()
         _cancel(excess)
 
     def proceed(self, call: Call, seconds: float | None) -> None:
-        """Note that a call has its message, and what follows may take so many seconds, or None for any number."""
+        """Mark an RPC as no longer half-open, and set the timeout of its next step; None for no timeout."""
         with self._lock:
             self._half_open.pop(id(call), None)
-            call.expect(seconds)
+            call.set_timeout(seconds)
 
     def sweep(self) -> None:
-        """Cancel the calls that are overdue; called every second or so."""
+        """Cancel RPCs that have exceeded their timeout; called periodically."""
         now = self._clock()
         with self._lock:
-            overdue = [one for one in self._calls.values() if one.ends is not None and one.ends <= now]
-            for one in overdue:
-                one.ends = None
-        _cancel(overdue)
+            expired = [one for one in self._calls.values() if one.expires is not None and one.expires <= now]
+            for one in expired:
+                one.expires = None
+        _cancel(expired)
 
     @property
     def open(self) -> int:
-        """How many calls are open."""
+        """Number of open RPCs."""
         return len(self._calls)
 
     def leave(self, call: Call) -> None:
-        """Note that gRPC, or the thread that answered, has ended a call."""
+        """Release an RPC by one of its two holders: gRPC, or the thread that has served it."""
         with self._lock:
             call.holders -= 1
             if call.holders:
@@ -170,31 +170,35 @@ class Admission:
             del self._calls[id(call)]
             self._half_open.pop(id(call), None)
             self._total[call.kind] -= 1
-            self._each[call.caller, call.kind] -= 1
-            if not self._each[call.caller, call.kind]:
-                del self._each[call.caller, call.kind]
+            self._per_client[call.caller, call.kind] -= 1
+            if not self._per_client[call.caller, call.kind]:
+                del self._per_client[call.caller, call.kind]
 
     def _make_room(self, caller: str, kind: CallKind, limit: Limit) -> list[Call]:
-        """Refuse one call more than there may be, or return one that has to go for it: half-open, and for a while."""
-        if limit.each is not None and self._each[caller, kind] >= limit.each:
+        """Return the half-open RPC that is cancelled for a new one, if the quota is exceeded; else none.
+
+        Raises:
+            Exhausted: the quota is exceeded, and none can be cancelled.
+        """
+        if limit.per_client is not None and self._per_client[caller, kind] >= limit.per_client:
             rivals = [one for one in self._half_open.values() if (one.caller, one.kind) == (caller, kind)]
-            words = f"{caller} has {limit.each} {kind.value} open already"
+            message = f"quota exceeded: {caller} has {limit.per_client} {kind.value} open"
         elif limit.total is not None and self._total[kind] >= limit.total:
             rivals = [one for one in self._half_open.values() if one.kind is kind]
-            words = f"{limit.total} {kind.value} are open already, of all clients together"
+            message = f"quota exceeded: all clients together have {limit.total} {kind.value} open"
         else:
             return []
-        settled = self._clock() - SETTLED
+        newest = self._clock() - HALF_OPEN_AGE
         for one in rivals:
-            if one.waits_since <= settled:
+            if one.half_open_since <= newest:
                 del self._half_open[id(one)]
                 return [one]
-        self._tell(words)
-        raise Exhausted(words, "wait until one has ended")
+        self._log_rarely(message)
+        raise Exhausted(message, "retry when one has ended")
 
     def _excess(self) -> list[Call]:
-        """The half-open call that is one too many: the oldest of the callers that have the most."""
-        if self._most_half_open is None or len(self._half_open) <= self._most_half_open:
+        """Half-open RPC beyond the maximum, if any: the oldest one of the clients that have the most."""
+        if self._max_half_open is None or len(self._half_open) <= self._max_half_open:
             return []
         callers = Counter(one.caller for one in self._half_open.values())
         most = max(callers.values())
@@ -202,15 +206,15 @@ class Admission:
         del self._half_open[id(found)]
         return [found]
 
-    def _tell(self, words: str) -> None:
-        """Log it, though not every time: whoever floods the service would fill the log."""
+    def _log_rarely(self, message: str) -> None:
+        """Log a message unless one was logged recently, so that a flood of RPCs does not fill the log."""
         now = self._clock()
-        if now - self._said >= _SILENCE:
-            self._said = now
-            _log.warning("%s", words)
+        if now - self._logged_at >= _LOG_INTERVAL:
+            self._logged_at = now
+            _log.warning("%s", message)
 
 
 def _cancel(calls: list[Call]) -> None:
     for call in calls:
-        with suppress(ValueError):  # it has ended at this moment
+        with suppress(ValueError):  # it has ended in the meantime
             call.cancel()

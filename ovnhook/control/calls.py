@@ -1,4 +1,4 @@
-"""What all calls share: who may make them, how many at a time, how long they may take, what errors become."""
+"""gRPC interceptor of all RPCs: authorization, admission, deadlines, and errors as gRPC statuses."""
 
 from __future__ import annotations
 
@@ -14,40 +14,42 @@ from google.protobuf.message import DecodeError
 from ovnhook.api import hints, messages
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, OvnhookError
-from ovnhook.control.admission import SEND, Admission, Call, CallKind
+from ovnhook.control.admission import SEND_TIMEOUT, Admission, Call, CallKind
 from ovnhook.control.roles import NOBODY, Identify, Rule, counted_as
 from ovnhook.pki.x509 import Subject
 
 _log = logging.getLogger(__name__)
 
-_USUAL_PATIENCE = 10.0  # seconds, for a client that sets no deadline
-_MOST_PATIENCE = 30.0
-_FOR_EVER = 1e9  # seconds: what gRPC says remains where the client has set no deadline
-_LONGEST = 1500  # bytes of a message
-_MARGIN = 0.2  # seconds before the client's deadline that we end, so that it hears from us why
+_DEFAULT_TIMEOUT = 10.0  # seconds, for a client that sets no deadline
+_MAX_TIMEOUT = 30.0  # seconds
+_NO_DEADLINE = 1e9  # seconds: gRPC reports more than this if the client has set no deadline
+_MAX_DETAILS = 1500  # bytes of an error message
+_MARGIN = 0.2  # seconds before the client's deadline at which the service ends, so that its error reaches the client
+
+INTERNAL_ERROR = "internal error: see journalctl -u ovnhook-control"
 
 Answer = Callable[..., Any]
-"""A method of one of our services: a request and a deadline in, a response out; what goes wrong is raised.
+"""Unary method of a service of ovnhook: takes a request and a Deadline, returns a response or raises OvnhookError.
 
-If its rule says so (ovnhook.control.roles) the Subject that calls is the third argument.
+Its third argument is the caller's Subject if its rule has `passes_caller`.
 """
 
 Stream = Callable[[Any, grpc.ServicerContext], Iterator[Any]]
-"""A method that answers with a stream; what goes wrong is raised."""
+"""Streaming method of a service: takes a request and gRPC's context, yields responses or raises OvnhookError."""
 
 
 class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
-    """Makes of an Answer or Stream what gRPC calls: it is given the client's deadline, and its errors become statuses.
+    """Turns an Answer or a Stream into a handler of gRPC: passes the deadline, and maps errors to statuses.
 
-    The methods of other services (health, reflection) are given the context in place of a deadline.
+    Methods of standard services (health, reflection) are passed the context instead of a deadline.
 
-    gRPC is told that each method takes a stream of requests, which is the same on the wire: so the caller is known, and
-    counted, before its message is waited for.
+    Every method is registered with a stream of requests, which is the same on the wire, so that the caller is known and
+    counted before its request has arrived.
 
     Args:
-        rules: who may call each method, by the name that gRPC calls it.
-        identify: says who calls.
-        admission: lets calls in.
+        rules: access rules by full method name.
+        identify: returns the caller of an RPC.
+        admission: admission control.
     """
 
     def __init__(self, rules: Mapping[str, Rule], identify: Identify, admission: Admission) -> None:
@@ -85,12 +87,12 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
             request = self._next(call, requests)
             if request is None:
                 raise InvalidRequest("the request has no message")
-            seconds = patience(context)
-            self._admission.proceed(call, seconds + SEND)
+            seconds = timeout(context)
+            self._admission.proceed(call, seconds + SEND_TIMEOUT)
             if not _is_ours(name):
                 return answer(request, context)
-            told = (caller,) if rule.told else ()
-            return answer(request, Deadline.after(seconds), *told)
+            passed = (caller,) if rule.passes_caller else ()
+            return answer(request, Deadline.after(seconds), *passed)
 
     def _stream(
         self,
@@ -106,8 +108,8 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
             if request is None:
                 raise InvalidRequest("the request has no message")
             for message in stream(request, context):
-                rule.check(self._identify(context), name)  # who listens may be let in no more
-                self._admission.proceed(call, SEND)
+                rule.check(self._identify(context), name)  # the certificate may have been revoked meanwhile
+                self._admission.proceed(call, SEND_TIMEOUT)
                 yield message
                 self._admission.proceed(call, None)
 
@@ -115,10 +117,10 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
     def _admitted(
         self, name: str, rule: Rule, context: grpc.ServicerContext, kind: CallKind | None = None
     ) -> Iterator[tuple[Subject, Call]]:
-        """Let a call in, if its caller may make it, for as long as it is answered."""
+        """Authorize and admit an RPC for the duration of the block."""
         caller = self._identify(context)
         rule.check(caller, name)
-        kind = kind or (CallKind.LONG if rule.long else CallKind.SHORT)
+        kind = kind or (CallKind.WAITING if rule.waits else CallKind.SHORT)
         call = self._admission.admit(counted_as(caller, context), kind, context)
         try:
             yield caller, call
@@ -126,7 +128,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
             self._admission.leave(call)
 
     def _next(self, call: Call, requests: Iterator[Any]) -> Any:
-        """The next request, or None if there is none."""
+        """Next request, or None at the end of the stream."""
         self._admission.wait(call)
         request = next(requests, None)
         self._admission.proceed(call, None)
@@ -137,12 +139,12 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
             yield request
 
 
-def patience(context: grpc.ServicerContext) -> float:
-    """Seconds that a client lets us work, without those that its hearing of it takes."""
+def timeout(context: grpc.ServicerContext) -> float:
+    """Timeout of an RPC in seconds: the time until the client's deadline, less a margin to report errors."""
     remaining = context.time_remaining()
-    if remaining is None or remaining > _FOR_EVER:
-        return _USUAL_PATIENCE
-    return float(min(remaining - min(_MARGIN, remaining / 4), _MOST_PATIENCE))
+    if remaining is None or remaining > _NO_DEADLINE:
+        return _DEFAULT_TIMEOUT
+    return float(min(remaining - min(_MARGIN, remaining / 4), _MAX_TIMEOUT))
 
 
 def _is_ours(name: str) -> bool:
@@ -151,7 +153,7 @@ def _is_ours(name: str) -> bool:
 
 @contextmanager
 def _statuses(name: str, context: grpc.ServicerContext) -> Iterator[None]:
-    """End the call with the status of what is raised."""
+    """End the RPC with the status of the error that is raised."""
     try:
         yield
         return
@@ -160,22 +162,22 @@ def _statuses(name: str, context: grpc.ServicerContext) -> Iterator[None]:
             _log.error("%s: %s", name, error)
         if error.hint:
             context.set_trailing_metadata(hints.metadata(error.hint))
-        status, words = grpc.StatusCode[error.status], error.message
+        status, details = grpc.StatusCode[error.status], error.message
     except grpc.RpcError:
-        raise  # the client has ended the call, or the admission
+        raise  # cancelled by the client or by admission control
     except Exception:
-        _log.exception("%s failed for a reason that was not foreseen", name)
-        status, words = grpc.StatusCode.INTERNAL, "the control service failed for a reason that its log tells"
-    context.abort(status, _short(words.encode()))
+        _log.exception("%s: internal error", name)
+        status, details = grpc.StatusCode.INTERNAL, INTERNAL_ERROR
+    context.abort(status, _short(details.encode()))
 
 
 def _short(text: bytes) -> str:
-    """What fits into metadata: of more than 8 KiB the client hears nothing, and what isn't ASCII is sent as three."""
-    return text.decode() if len(text) <= _LONGEST else f"{text[:_LONGEST].decode(errors='ignore')}..."
+    """Truncate an error message: clients drop metadata of more than 8 KiB, and other than ASCII takes three bytes."""
+    return text.decode() if len(text) <= _MAX_DETAILS else f"{text[:_MAX_DETAILS].decode(errors='ignore')}..."
 
 
 def _lenient(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """A deserializer whose error is told as any other: gRPC itself makes INTERNAL of it, which would be our fault."""
+    """Deserializer that returns its error, to be INVALID_ARGUMENT: of one that is raised gRPC makes INTERNAL."""
 
     def decoded(data: bytes) -> Any:
         try:
@@ -187,10 +189,10 @@ def _lenient(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 
 def _decoded(request: Any) -> Any:
-    """A request that could be decoded, and whose text can be: the databases know no NUL in a text."""
+    """Check a request: it is a message of its proto, without NUL characters, which the databases do not store."""
     if isinstance(request, DecodeError):
-        raise InvalidRequest("the request is not what the proto says")
+        raise InvalidRequest("the request is not a message of its proto")
     for name, text in messages.texts(request):
         if "\0" in text:
-            raise InvalidRequest(f"{name} has a NUL character in it")
+            raise InvalidRequest(f"{name} contains a NUL character")
     return request

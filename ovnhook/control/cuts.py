@@ -1,4 +1,4 @@
-"""Refuses changes that would cut a working external connection, with what the databases say of its use."""
+"""Refusal of changes that would interrupt an external connection in use."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from ovnhook.resources.state import Cloud
 def refuse_cuts(
     planned: Sequence[Change], cloud: Cloud, northbound: Northbound, southbound: Southbound, deadline: Deadline
 ) -> None:
-    """Refuse what is planned if it cuts a working external connection.
+    """Refuse planned changes that would interrupt an external connection in use.
 
     Raises:
-        InUse: it does.
-        Unavailable: a database that tells is out of reach; it is asked only about changes that may cut one.
+        InUse: they would.
+        Unavailable: a database is unreachable. It is read only if the changes may interrupt a connection.
     """
     if cuts := connectivity.interruptions(planned):
         connectivity.refuse(cuts, _use(cloud, northbound, southbound, deadline))
 
 
 def refuse_removal(host: str, northbound: Northbound, southbound: Southbound, deadline: Deadline) -> None:
-    """Refuse to forget a host that alone can be the gateway of a router whose external connection is in use.
+    """Refuse the removal of a host that is the only gateway of a router whose external connection is in use.
 
     Raises:
         InUse: it is.
-        Unavailable: a database that tells is out of reach.
+        Unavailable: a database is unreachable.
     """
     cloud = northbound.cloud(deadline)
     connectivity.refuse_removal(host, cloud, _use(cloud, northbound, southbound, deadline))

@@ -1,4 +1,4 @@
-"""What narrows lists down in more than one service."""
+"""Filters of lists that several services share."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ Row = TypeVar("Row", bound=_OfDomain)
 
 
 def of_domain(rows: Iterable[Row], domain: str) -> list[Row]:
-    """The rows of a domain, by its name or UUID; all where that is empty."""
+    """Rows of a domain, by its name or UUID; all rows if it is empty."""
     return [row for row in rows if domain in ("", row.domain_name, str(row.domain))]

@@ -1,4 +1,4 @@
-"""A gRPC server at one address, with threads and limits of its own: a flood at one does not reach the others."""
+"""gRPC servers, one for each address, with threads and quotas of their own: a flood at one does not block others."""
 
 from __future__ import annotations
 
@@ -20,60 +20,60 @@ from ovnhook.control.calls import CallInterceptor
 from ovnhook.control.roles import Identify
 from ovnhook.control.service import Service, rules
 
-LONG = 8
-"""How many calls of a listener that may take long there may be at a time."""
+WAITING = 8
+"""Maximum number of concurrent waiting RPCs of a listener."""
 
 STREAMS = 32
-"""How many streams of a listener there may be at a time."""
+"""Maximum number of concurrent streams of a listener."""
 
-EACH = {CallKind.SHORT: 16, CallKind.LONG: 2, CallKind.STREAM: 8}
-"""How many calls of each kind one client may have at a time over TCP, or one host that has no certificate yet.
+PER_CLIENT = {CallKind.SHORT: 16, CallKind.WAITING: 2, CallKind.STREAM: 8}
+"""Maximum number of concurrent RPCs of a client over TCP, or of a host without a certificate.
 
-Root, on the unix socket, may have any number.
+Root, on the unix socket, has no such limit.
 """
 
-_SHORT = 24  # threads for calls that are answered at once, beside those above and the half-open ones
-_QUEUE = 1000  # calls that may wait for a thread
-_GRACE = 5.0  # seconds that calls have to end when the service does
+_SHORT = 24  # threads for short RPCs, in addition to those for waiting, streaming and half-open ones
+_QUEUE = 1000  # RPCs that may wait for a thread
+_GRACE = 5.0  # seconds for open RPCs to end when the service stops
 _ENROL = "/ovnhook.v1.Enrolment/Enrol"
-_PROBE = 10.0  # seconds that an answer to our own probe may take
-_IDENTITY = 1  # grpc's bit for messages that are not compressed: a few KiB would become gigabytes
-_MESSAGE = 1 << 20  # bytes of a request
+_PROBE_TIMEOUT = 10.0  # seconds
+_IDENTITY = 1  # gRPC's bit for uncompressed messages: a few compressed KiB could become gigabytes
+_MAX_REQUEST = 1 << 20  # bytes
 
 _OPTIONS = [
-    ("grpc.so_reuseport", 0),  # with it a second service could listen beside the first
-    # A client that is gone without a word is noticed, and one that watches may notice that we are.
+    ("grpc.so_reuseport", 0),  # with it a second service could listen at the same address
+    # Detect clients that are gone, and allow watching clients to detect that the service is.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.compression_enabled_algorithms_bitset", _IDENTITY),
-    ("grpc.max_receive_message_length", _MESSAGE),
+    ("grpc.max_receive_message_length", _MAX_REQUEST),
 ]
 _OPTIONS_OF_TCP = [
-    ("grpc.server_handshake_timeout_ms", 10_000),  # its default is two minutes
-    ("grpc.max_concurrent_streams", sum(EACH.values())),  # of one connection: a client's own queue, not an error
+    ("grpc.server_handshake_timeout_ms", 10_000),  # the default is two minutes
+    ("grpc.max_concurrent_streams", sum(PER_CLIENT.values())),  # per connection: further RPCs wait in the client
 ]
 
 
 class Listener:
-    """Serves from when it is started until it is stopped.
+    """A gRPC server at one address, between `start` and `stop`.
 
     Args:
-        where: it serves: the path of a unix socket, or ``HOST:PORT``.
-        services: what it serves.
-        identify: says who calls.
-        limits: of the calls of each kind.
-        bind: lets a server serve there.
-        tls: how this host's own probe connects, or None where it is served in the clear.
-        options: of gRPC.
-        probed: the method that this host's own probe calls.
-        half_open: how many calls may wait for their message, or None for any number.
+        address: path of a unix socket, or ``HOST:PORT``.
+        services: services of the API.
+        identify: returns the caller of an RPC.
+        limits: quotas of concurrent RPCs.
+        bind: binds the server to the address.
+        tls: makes the TLS context of the probe, or None without TLS.
+        options: channel arguments of gRPC.
+        probed: method that the probe calls.
+        half_open: maximum number of half-open RPCs, or None for any number.
     """
 
     def __init__(
         self,
-        where: str,
+        address: str,
         services: Sequence[Service],
         identify: Identify,
         limits: dict[CallKind, Limit],
@@ -83,10 +83,10 @@ class Listener:
         probed: str = "/grpc.health.v1.Health/Check",
         half_open: int | None = HALF_OPEN,
     ) -> None:
-        self.where = where
+        self.address = address
         self.admission = Admission(limits, half_open)
         self._threads = ThreadPoolExecutor(
-            HALF_OPEN + LONG + STREAMS + _SHORT, thread_name_prefix=f"serve {where.rpartition('/')[2]}"
+            HALF_OPEN + WAITING + STREAMS + _SHORT, thread_name_prefix=f"serve {address.rpartition('/')[2]}"
         )
         self._server = grpc.server(
             self._threads,
@@ -101,31 +101,32 @@ class Listener:
         self._probed = probed
 
     def start(self) -> None:
-        """Listen, and serve.
+        """Listen and serve.
 
         Raises:
-            OvnhookError: it can't listen there.
+            OvnhookError: the address cannot be bound.
         """
         self._bind(self._server)
         self._server.start()
 
     def answers(self) -> bool:
-        """Whether a client that connects now is answered."""
-        return probe.answers(self.where, self._probed, Deadline.after(_PROBE), self._tls() if self._tls else None)
+        """Probe the server: True if a new connection is answered."""
+        tls = self._tls() if self._tls else None
+        return probe.answers(self.address, self._probed, Deadline.after(_PROBE_TIMEOUT), tls)
 
     def stop(self) -> None:
-        """Let the calls that are under way end within some seconds, and end."""
-        self._server.stop(_GRACE).wait(2 * _GRACE)  # it never ends where gRPC's own thread has died
+        """Stop gracefully: open RPCs have some seconds to end."""
+        self._server.stop(_GRACE).wait(2 * _GRACE)  # it never ends if gRPC's own thread has died
         self._threads.shutdown(wait=False)
 
 
 def of_root(path: Path, services: Sequence[Service], identify: Identify) -> Listener:
-    """The listener on the unix socket, which root alone may open.
+    """Listener on the unix socket, which only root can open.
 
     Args:
-        path: of the socket; one that a dead service left behind is replaced.
-        services: what it serves.
-        identify: says who calls.
+        path: path of the socket; a stale one is replaced.
+        services: services of the API.
+        identify: returns the caller of an RPC.
     """
 
     def bind(server: grpc.Server) -> None:
@@ -133,27 +134,27 @@ def of_root(path: Path, services: Sequence[Service], identify: Identify) -> List
         try:
             path.unlink(missing_ok=True)
             bound = server.add_insecure_port(f"unix:{path}")
-        except (OSError, RuntimeError) as error:  # the latter from newer versions of grpc
+        except (OSError, RuntimeError) as error:  # newer versions of grpc raise the latter
             raise OvnhookError(f"can't serve on {path}: {error}") from error
         finally:
             os.umask(before)
         if not bound:
             raise OvnhookError(f"can't serve on {path}")
 
-    limits = {CallKind.LONG: Limit(total=LONG), CallKind.STREAM: Limit(total=STREAMS)}
+    limits = {CallKind.WAITING: Limit(total=WAITING), CallKind.STREAM: Limit(total=STREAMS)}
     return Listener(str(path), services, identify, limits, bind, half_open=None)
 
 
 def of_clients(config: Config, services: Sequence[Service], identify: Identify) -> Listener:
-    """The listener at ``listen`` of the configuration, for clients with a certificate.
+    """Listener at ``listen`` of the configuration, for clients with a certificate.
 
     Args:
-        config: where to serve, and with which certificate.
-        services: what it serves.
-        identify: says who calls.
+        config: configuration with the address and the certificate.
+        services: services of the API.
+        identify: returns the caller of an RPC.
     """
-    totals = {CallKind.LONG: LONG, CallKind.STREAM: STREAMS}
-    limits = {kind: Limit(each, totals.get(kind)) for kind, each in EACH.items()}
+    totals = {CallKind.WAITING: WAITING, CallKind.STREAM: STREAMS}
+    limits = {kind: Limit(number, totals.get(kind)) for kind, number in PER_CLIENT.items()}
     options = [*_OPTIONS_OF_TCP, ("grpc.max_connection_idle_ms", 300_000)]
 
     def bind(server: grpc.Server) -> None:
@@ -164,18 +165,18 @@ def of_clients(config: Config, services: Sequence[Service], identify: Identify) 
     return Listener(config.listen, services, identify, limits, bind, tls, options)
 
 
-def of_newcomers(config: Config, services: Sequence[Service], identify: Identify) -> Listener:
-    """The listener at ``enrolment`` of the configuration, for hosts that have no certificate yet.
+def of_joining_hosts(config: Config, services: Sequence[Service], identify: Identify) -> Listener:
+    """Listener at ``enrolment`` of the configuration, for hosts without a certificate.
 
     Args:
-        config: where to serve, and with which certificate.
-        services: what it serves.
-        identify: says who calls.
+        config: configuration with the address and the certificate.
+        services: services of the API.
+        identify: returns the caller of an RPC.
     """
 
     def bind(server: grpc.Server) -> None:
         tcp.listen(server, config.enrolment, config, mutual=False)
 
     options = [*_OPTIONS_OF_TCP, ("grpc.max_connection_idle_ms", 10_000)]
-    limits, tls = {CallKind.SHORT: Limit(EACH[CallKind.SHORT])}, partial(probe.context, None)
+    limits, tls = {CallKind.SHORT: Limit(PER_CLIENT[CallKind.SHORT])}, partial(probe.context, None)
     return Listener(config.enrolment, services, identify, limits, bind, tls, options, _ENROL)

@@ -1,6 +1,6 @@
-"""Lists in pages.
+"""Pagination of lists.
 
-The token of the next page is the place of the last row in the order, so pages stay right while rows come and go.
+The page token is the sort key of the last row, so that concurrent changes neither skip nor repeat other rows.
 """
 
 from __future__ import annotations
@@ -12,40 +12,40 @@ from typing import Any, TypeVar
 
 from ovnhook.base.errors import InvalidRequest
 
-_MOST = 1000  # rows of a page for which a size is asked
-_BYTES = 3 << 20  # of a page for which none is: gRPC's clients take 4 MiB in one answer
-_FRAME = 6  # bytes that a row takes in a page beside its own, at most
+_MAX_ROWS = 1000  # maximum page_size
+_MAX_BYTES = 3 << 20  # size of a page: gRPC clients accept messages up to 4 MiB
+_FRAME = 6  # bytes of overhead per row, at most
 
 Row = TypeVar("Row")
 Message = TypeVar("Message")
-Place = tuple[str | int, ...]
+SortKey = tuple[str | int, ...]
 
 
 def page(
-    rows: Iterable[Row], place: Callable[[Row], Place], size: int, token: str, message: Callable[[Row], Message]
+    rows: Iterable[Row], sort_key: Callable[[Row], SortKey], size: int, token: str, message: Callable[[Row], Message]
 ) -> tuple[list[Message], str]:
-    """One page of a list, and the token of the next one ("" after the last).
+    """Return one page of a list, and the token of the next page ("" after the last one).
 
     Args:
-        rows: all of them.
-        place: what they are ordered by, different for each row.
-        size: most rows of the page; 0: as many as fit into one answer.
-        token: that of the page before, or "" for the first one.
-        message: makes of a row what is shown of it.
+        rows: all rows.
+        sort_key: returns the sort key of a row, which is unique.
+        size: maximum number of rows, or 0 for as many as fit into one message.
+        token: token of this page, or "" for the first one.
+        message: converts a row into a message.
 
     Raises:
-        InvalidRequest: the size is negative, or the token is none of ours.
+        InvalidRequest: negative page size, or invalid page token.
     """
     if size < 0:
         raise InvalidRequest(f"page_size {size} is negative")
     try:
-        after = _place(token) if token else ()
-        left = sorted((row for row in rows if not after or place(row) > after), key=place)
+        after = _decoded(token) if token else ()
+        left = sorted((row for row in rows if not after or sort_key(row) > after), key=sort_key)
     except (ValueError, TypeError, RecursionError) as error:
-        raise InvalidRequest(f"page_token '{token}' is not one that this list gave") from error
+        raise InvalidRequest(f"invalid page_token '{token}'") from error
     shown: list[Any] = []
-    room = _BYTES
-    for row in left[: min(size, _MOST)] if size else left:
+    room = _MAX_BYTES
+    for row in left[: min(size, _MAX_ROWS)] if size else left:
         one: Any = message(row)
         room -= one.ByteSize() + _FRAME
         if shown and room < 0:
@@ -53,13 +53,13 @@ def page(
         shown.append(one)
     if len(shown) == len(left):
         return shown, ""
-    last = json.dumps(place(left[len(shown) - 1])).encode()
+    last = json.dumps(sort_key(left[len(shown) - 1])).encode()
     return shown, base64.urlsafe_b64encode(last).decode()
 
 
-def _place(token: str) -> Place:
-    """The place that a token names; ValueError, TypeError or RecursionError if it names none."""
-    place = json.loads(base64.urlsafe_b64decode(token))
-    if not isinstance(place, list):
-        raise TypeError("not a place")
-    return tuple(place)
+def _decoded(token: str) -> SortKey:
+    """Sort key of a token; raises ValueError, TypeError or RecursionError if it is invalid."""
+    decoded = json.loads(base64.urlsafe_b64decode(token))
+    if not isinstance(decoded, list):
+        raise TypeError("not a sort key")
+    return tuple(decoded)

@@ -1,6 +1,6 @@
-"""A call as a client makes it: a new connection, TLS, HTTP/2 (RFC 9113), and whether anything is answered.
+"""Liveness probe of a gRPC server: an RPC over a new connection, with TLS and HTTP/2 (RFC 9113).
 
-A client of gRPC would retry, share connections and log, and can't tell a refusal of TLS from silence.
+A gRPC client would retry, share connections and log, and cannot distinguish a TLS alert from a timeout.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _FIELDS = (
 
 
 def answers(address: str, method: str, deadline: Deadline, tls: ssl.SSLContext | None = None) -> bool:
-    """Whether a gRPC server answers a call, whatever it says; one that refuses our certificate answers too.
+    """Call a method, and return True for any answer of the server, including a TLS alert for our certificate.
 
     Args:
         address: ``HOST:PORT``, or the path of a unix socket.
-        method: that is called, with an empty message.
+        method: full method name; it is called with an empty message.
         deadline: when to give up.
-        tls: how to connect, or None where it is served in the clear.
+        tls: TLS context, or None without TLS.
     """
     try:
         plain = _connect(address, deadline)
@@ -47,17 +47,17 @@ def answers(address: str, method: str, deadline: Deadline, tls: ssl.SSLContext |
 
 
 def context(pair: tuple[Path, Path] | None) -> ssl.SSLContext:
-    """How to connect to this host's own service, whatever its certificate is for.
+    """TLS context for this host's own service, which does not verify the server's certificate.
 
     Args:
-        pair: a certificate and its key to show, as far as they can be used, or None.
+        pair: client certificate and key, or None. They are skipped if they do not match.
     """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = False
     made.verify_mode = ssl.CERT_NONE
     made.set_alpn_protocols(["h2"])
     if pair:
-        with suppress(OSError, ssl.SSLError):  # perhaps one is written already and the other not yet
+        with suppress(OSError, ssl.SSLError):  # one may be written already and the other not yet
             made.load_cert_chain(*pair, password="")
     return made
 
@@ -90,7 +90,7 @@ def _is_answered(connection: socket.socket, method: str, deadline: Deadline) -> 
         connection.settimeout(max(0.1, deadline.remaining))
         more = connection.recv(4096)
         if not more:
-            # Older versions of gRPC refuse a certificate like that.
+            # Older versions of gRPC close the connection instead of sending an alert.
             return isinstance(connection, ssl.SSLSocket)
         received += more
         while len(received) >= 9:

@@ -1,4 +1,4 @@
-"""Who may call what: the role that a client's certificate says, and the rules that services choose from."""
+"""Authentication and authorization: the caller's role from its certificate, and the access rules of methods."""
 
 from __future__ import annotations
 
@@ -14,64 +14,68 @@ from ovnhook.pki.members import Members
 from ovnhook.pki.x509 import CONTROL, NODE, OPERATOR, READER, ROLES, Subject, subject_of
 
 Identify = Callable[[grpc.ServicerContext], Subject]
-"""Says who calls, or raises PermissionDenied."""
+"""Returns the caller of an RPC, or raises PermissionDenied."""
 
-_NETWORK = 64  # the prefix length of what one host may have of IPv6
+_IPV6_PREFIX = 64  # prefix length of the IPv6 network that counts as one host
 
 LOCAL = Subject("localhost", OPERATOR)
-"""Who shows no certificate: root on the unix socket, or this host's users where it is served to them in the clear."""
+"""Caller without a certificate: root on the unix socket, or users of this host where the API is served without TLS."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Who may call a method.
+    """Access rule of a method.
+
+    Example::
+
+        RULES = {"ListPorts": READS, "RemoveNode": Rule(frozenset({OPERATOR}), waits=True)}
 
     Attributes:
-        roles: of those who may.
-        told: whether the method is told who calls, as its third argument, because what it does depends on that.
-        long: whether it waits for others, for up to 30 seconds, so that there may be only few such calls at a time.
+        roles: roles that may call the method.
+        passes_caller: True to pass the caller's Subject as the third argument of the method.
+        waits: True if the method may wait up to 30 seconds; the quota of such RPCs is small.
     """
 
     roles: frozenset[str]
-    told: bool = False
-    long: bool = False
+    passes_caller: bool = False
+    waits: bool = False
 
     def check(self, caller: Subject, method: str) -> None:
-        """Refuse who may not call.
+        """Check the caller's role.
 
         Args:
-            caller: who calls.
-            method: the rule's.
+            caller: caller of the RPC.
+            method: full method name.
 
         Raises:
-            PermissionDenied: it is not one of those roles.
+            PermissionDenied: the role may not call the method.
         """
         if caller.role not in self.roles:
-            hint = f"this needs a certificate whose OU is {' or '.join(sorted(self.roles))}" if self.roles else ""
+            hint = f"requires a certificate with OU {' or '.join(sorted(self.roles))}" if self.roles else ""
             raise PermissionDenied(f"{caller} may not call {method.removeprefix('/')}", hint)
 
 
 READS = Rule(frozenset({READER, NODE, OPERATOR, CONTROL}))
-READS_AND_WAITS = replace(READS, told=True, long=True)
+READS_AND_WAITS = replace(READS, passes_caller=True, waits=True)
 CHANGES = Rule(frozenset({OPERATOR, CONTROL}))
-CHANGES_AND_WAITS = replace(CHANGES, long=True)
-CHANGES_OF_A_HOST = Rule(frozenset({NODE, OPERATOR, CONTROL}), told=True)
-"""A node may do so on itself alone, which only the method can see: `check_host`."""
+CHANGES_AND_WAITS = replace(CHANGES, waits=True)
+CHANGES_OF_A_HOST = Rule(frozenset({NODE, OPERATOR, CONTROL}), passes_caller=True)
+"""A node may change only its own host, which the method checks: `check_host`."""
 
-OWN = Rule(frozenset(ROLES), told=True)
-"""With what is his own, whoever it is."""
+OWN = Rule(frozenset(ROLES), passes_caller=True)
+"""Every role may change what belongs to the caller."""
 
 ANYBODY = Rule(frozenset(ROLES))
 
 NOBODY = Rule(frozenset())
-"""The rule of a method that has none."""
+"""Rule of a method without one."""
 
 
 def caller_of(context: grpc.ServicerContext) -> Subject:
-    """Who calls.
+    """Caller of an RPC.
 
     Raises:
-        PermissionDenied: its certificate does not say what it may do.
+        PermissionDenied: invalid subject of its certificate.
     """
     shown = _shown(context)
     if shown is None:
@@ -80,55 +84,55 @@ def caller_of(context: grpc.ServicerContext) -> Subject:
         return subject_of(shown)
     except InvalidRequest as error:
         raise PermissionDenied(
-            f"the client's certificate does not say who it is and what it may do: {error.message}",
-            f"make one whose subject is /OU=ROLE/CN=NAME, with the role {READER}, {NODE} or {OPERATOR}",
+            f"invalid subject of the client certificate: {error.message}",
+            f"the subject must be /OU=ROLE/CN=NAME, with the role {READER}, {NODE} or {OPERATOR}",
         ) from error
 
 
 def trusted_caller_of(members: Callable[[], Members], context: grpc.ServicerContext) -> Subject:
-    """Who calls, where one may be let in no more whose connection is open yet.
+    """Caller of an RPC, unless its certificate was revoked since it connected.
 
     Args:
-        members: those who are let in now.
-        context: of the call.
+        members: returns the trusted clients.
+        context: context of the RPC.
 
     Raises:
-        PermissionDenied: its certificate does not say what it may do, or is not good any more.
-        Unavailable: who is let in was never known, so far.
+        PermissionDenied: invalid subject of its certificate, or a certificate that was revoked or replaced.
+        Unavailable: the trusted clients have not been read yet.
     """
     caller, shown, now = caller_of(context), _shown(context), members()
     if shown is not None and not now.servers:
-        raise Unavailable("who is let in is not known yet: the northbound database is out of reach")
+        raise Unavailable("the trusted clients are not known yet: the northbound database is unreachable")
     if shown is not None and now.by_certificate(shown) is None:
-        raise PermissionDenied(f"{caller} is let in no more, or not with this certificate", "ovnhook certificate list")
+        raise PermissionDenied(f"certificate of {caller} was revoked or replaced", "ovnhook certificate list")
     return caller
 
 
 def anybody(_context: grpc.ServicerContext) -> Subject:
-    """Who calls where nobody shows a certificate: one who has none yet."""
+    """Caller of RPCs for which no certificate is required: a host that joins."""
     return Subject("anybody", READER)
 
 
 def counted_as(caller: Subject, context: grpc.ServicerContext) -> str:
-    """Whom a call is counted to: who shows a certificate, or the host that one without any calls from."""
+    """Client as quotas count it: the subject of its certificate, or without one the host that it calls from."""
     return str(caller) if _shown(context) else source_of(context.peer())
 
 
 def source_of(peer: str) -> str:
-    """The host of a peer as gRPC tells it: its IPv4 address, its IPv6 network, or ``unix``."""
+    """Host of a peer in gRPC's notation: its IPv4 address, its IPv6 network, or ``unix``."""
     kind, _, where = unquote(peer).partition(":")
     host = where.rpartition(":")[0].strip("[]").partition("%")[0]
     match kind:
         case "ipv4":
             return host
-        case "ipv6":  # whoever has one address of a network has them all
-            return str(ip_network(f"{host}/{_NETWORK}", strict=False))
+        case "ipv6":  # a host can use every address of its network
+            return str(ip_network(f"{host}/{_IPV6_PREFIX}", strict=False))
         case _:
             return kind
 
 
 def _shown(context: grpc.ServicerContext) -> bytes | None:
-    """The certificate that a client shows, in PEM, or None for one who comes by a way where none is wanted."""
+    """Client certificate in PEM, or None if the connection is without TLS."""
     shown = context.auth_context()
     if shown.get("transport_security_type") == [b"insecure"]:
         return None
@@ -139,13 +143,14 @@ def check_host(caller: Subject, host: str) -> None:
     """Refuse a node that acts for another host.
 
     Args:
-        caller: who calls.
-        host: whose ports are to be changed.
+        caller: caller of the RPC.
+        host: host of the ports to be changed.
 
     Raises:
-        PermissionDenied: they are not its own.
+        PermissionDenied: the caller is a node, and another one.
     """
     if caller.role == NODE and caller.name != host:
         raise PermissionDenied(
-            f"{caller} may not change ports of host '{host}'", "a node changes its own alone: ask there, or as operator"
+            f"{caller} may not change ports of host '{host}'",
+            "a node may change only its own ports: run this there, or as operator",
         )

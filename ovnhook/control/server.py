@@ -1,4 +1,4 @@
-"""The gRPC server: on its unix socket, which root alone may open, and over TCP where that is configured."""
+"""The control service: its API on a unix socket and over TCP, and its loops."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ovnhook.control.guard import Remotes
 from ovnhook.control.loop import Loop
 from ovnhook.control.repairs import Repairs
 from ovnhook.control.service import Dependencies, shows
-from ovnhook.control.services import NEWCOMERS, SERVICES
+from ovnhook.control.services import JOINING, SERVICES
 from ovnhook.control.trust import Trust
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
@@ -31,23 +31,23 @@ from ovnhook.engine import underlay
 from ovnhook.engine.attach import Attachment
 from ovnhook.ovsdb import tls
 
-_PROBE = 5.0  # seconds between two calls of our own listeners
-_SWEEP = 1.0  # seconds between two looks for calls that are overdue
+_PROBE_INTERVAL = 5.0  # seconds between two probes of the listeners
+_SWEEP_INTERVAL = 1.0  # seconds between two checks for RPCs that exceed their timeout
 
 
 class ControlServer:
-    """Serves the API from when it is started until it is stopped.
+    """The control service, between `start` and `stop`.
 
     Args:
-        path: of the socket; one that a dead service left behind is replaced.
-        config: where the databases are, and where else to serve.
-        clock: seconds, as ``time.monotonic()`` counts them, for what has to go on.
+        path: unix socket of the API; a stale one is replaced.
+        config: configuration.
+        clock: returns the monotonic time, for the liveness of loops.
 
     Attributes:
-        liveness: of the loops, and of the listeners, which are called as a client would.
+        liveness: heartbeats of the loops, and of the listeners, which are probed.
 
     Raises:
-        InvalidConfig: the certificates or the authority are not what they are to be.
+        InvalidConfig: invalid certificates or certificate authority.
     """
 
     def __init__(self, path: Path, config: Config, clock: Callable[[], float] = time.monotonic) -> None:
@@ -71,14 +71,14 @@ class ControlServer:
             identify = partial(roles.trusted_caller_of, found.members) if self._trust else roles.caller_of
             self._listeners.append(listener.of_clients(config, self._services, identify))
         if self._trust and config.enrolment:
-            self._listeners.append(listener.of_newcomers(config, [NEWCOMERS.of(found)], roles.anybody))
-        self._loops = [self._gateways.loop, self._repairs.loop, Loop("sweeper", self._sweep, _SWEEP)]
+            self._listeners.append(listener.of_joining_hosts(config, [JOINING.of(found)], roles.anybody))
+        self._loops = [self._gateways.loop, self._repairs.loop, Loop("sweeper", self._sweep, _SWEEP_INTERVAL)]
         self._loops += [one.loop for one in (self._trust, self._remotes) if one]
         self._loops += [self._trust.prober] if self._trust else []
-        self.liveness = Liveness([*(one.name for one in self._loops), *(one.where for one in self._listeners)], clock)
+        self.liveness = Liveness([*(one.name for one in self._loops), *(one.address for one in self._listeners)], clock)
         for loop in self._loops:
             loop.beat = self.liveness.beat(loop.name)
-        self._prober = Loop("prober", self._probe, _PROBE)
+        self._prober = Loop("prober", self._probe, _PROBE_INTERVAL)
         self._started = ExitStack()
 
     def _dependencies(self) -> Dependencies:
@@ -98,10 +98,10 @@ class ControlServer:
         )
 
     def start(self) -> None:
-        """Serve. If that fails, nothing of it goes on.
+        """Start the loops and serve. If that fails, whatever was started is stopped.
 
         Raises:
-            OvnhookError: another service serves there, or nobody can.
+            OvnhookError: another control service runs, or an address cannot be bound.
         """
         with ExitStack() as started:
             for side in (self._northbound, self._southbound, self._vswitch):
@@ -123,13 +123,13 @@ class ControlServer:
             self._started = started.pop_all()
 
     def keep_alive(self) -> None:
-        """Keep the databases' connections alive; called every few seconds."""
+        """Answer the databases' inactivity probes; called every few seconds."""
         self._northbound.database.keep_alive()
         self._southbound.database.keep_alive()
         self._vswitch.database.keep_alive()
 
     def stop(self) -> None:
-        """Let the calls that are under way end, and end."""
+        """Stop gracefully."""
         self._started.close()
 
     def _sweep(self) -> None:
@@ -139,11 +139,11 @@ class ControlServer:
     def _probe(self) -> None:
         for one in self._listeners:
             if one.answers():
-                self.liveness.beat(one.where)()
+                self.liveness.beat(one.address)()
 
 
 def _lock(path: Path) -> TextIO:
-    """Hold the right to serve on a socket, for as long as the file that is returned is open."""
+    """Lock a socket against a second service; the lock is held until the returned file is closed."""
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         file = path.with_name(f"{path.name}.lock").open("w")

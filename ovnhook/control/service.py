@@ -1,4 +1,4 @@
-"""A service of the API, as the server sees it: its methods, who may call them, and what it is made from."""
+"""Base class of the API's services: methods, access rules, and dependencies."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from ovnhook.resources.subnet.request import Underlay
 
 @dataclass(frozen=True)
 class Dependencies:
-    """What services are made from; each takes what it needs.
+    """Dependencies of services; each service takes those it needs.
 
     Attributes:
-        config: of the control service.
-        northbound: the database of subnets, routers, ports and so on.
-        southbound: the database of hosts.
+        config: configuration of the control service.
+        northbound: northbound database.
+        southbound: southbound database.
         measure_underlay: measures the underlay's MTU.
-        attachment: attaches domains, on any host.
-        gateways: keeps the routers' gateways.
-        repairs: finds and repairs our rows.
-        trust: the trusted clients, or None without a certificate authority.
-        remotes: where the databases' servers listen, or None if they are not this host's.
-        names: the full names of all services that clients are served.
-        shows: makes the messages that watchers are shown, by the field of a Change.
+        attachment: attaches domains on any host.
+        gateways: schedules gateways.
+        repairs: repairs ovnhook's rows.
+        trust: trusted clients, or None without a certificate authority.
+        remotes: guard of the databases' remotes, or None if the database servers are not on this host.
+        names: full names of all services for clients.
+        shows: functions that make the messages of watches, by the field of a Change.
     """
 
     config: Config
@@ -56,17 +56,25 @@ class Dependencies:
     shows: Mapping[str, Show]
 
     def members(self) -> Members:
-        """The trusted clients, as far as they are known."""
+        """Trusted clients, as last read."""
         return self.trust.members if self.trust else Members()
 
 
 class Service(ABC):
-    """The methods of a service, each called as in its proto. `ovnhook.control.calls` says how they are called.
+    """A gRPC service: a method for each RPC of its proto (`ovnhook.control.calls.Answer`), and access rules.
+
+    Example::
+
+        class Leases(Service):
+            NAME = "ovnhook.v1.Leases"
+            RULES = {"ListLeases": READS}
+
+            def ListLeases(self, request: api.ListLeasesRequest, deadline: Deadline) -> api.ListLeasesResponse: ...
 
     Attributes:
-        NAME: as in the proto, with its package.
-        RULES: who may call each method. A method without a rule is refused to everybody.
-        KIND: the kind of resource that it serves and watchers are shown, or None.
+        NAME: full name, as in the proto.
+        RULES: access rule of each method. A method without a rule is refused to everybody.
+        KIND: resource kind of the objects that it serves and watches show, or None.
     """
 
     NAME: ClassVar[str]
@@ -76,26 +84,26 @@ class Service(ABC):
     @classmethod
     @abstractmethod
     def of(cls, found: Dependencies) -> Self:
-        """Make the service from what the control service has."""
+        """Construct the service from its dependencies."""
 
     @staticmethod
     def shown(parts: Parts) -> Any:
-        """Make the message of one of its kind, as watchers are shown it; None if the parts are not enough for one."""
+        """Make the message that watches show of an object; None if its parts are incomplete."""
         del parts
 
     @abstractmethod
     def add_to(self, server: grpc.Server) -> None:
-        """Let a server serve it."""
+        """Register the service with a gRPC server."""
 
     def stop(self) -> None:  # noqa: B027 (most services have none)
-        """End the streams, if it has any."""
+        """End open streams, if it has any."""
 
 
 def rules(services: Iterable[Service | type[Service]]) -> dict[str, Rule]:
-    """The rule of each method of some services, by the name that gRPC calls it."""
+    """Access rules of services, by full method name."""
     return {f"/{one.NAME}/{method}": rule for one in services for method, rule in one.RULES.items()}
 
 
 def shows(services: Iterable[type[Service]]) -> dict[str, Show]:
-    """The functions that make the messages which watchers are shown, by the field of a Change."""
+    """Functions that make the messages of watches, by the field of a Change."""
     return {one.KIND.field: one.shown for one in services if one.KIND}

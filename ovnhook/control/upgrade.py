@@ -1,4 +1,4 @@
-"""Moves rows that earlier versions wrote over to what this one writes, while guests run; several services may do so."""
+"""Conversion of rows of earlier versions, while guests run. Several control services may do it concurrently."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _log = logging.getLogger(__name__)
 
 
 def carry_out(northbound: Northbound, cloud: Cloud, deadline: Deadline) -> None:
-    """Move over what there is to be moved, in one transaction; most often nothing.
+    """Convert rows of earlier versions, if there are any, in one transaction.
 
     Args:
-        northbound: where the rows are.
-        cloud: what there is.
+        northbound: northbound database.
+        cloud: current state of the cloud.
         deadline: when to give up.
 
     Raises:
-        Conflict: the cloud has changed meanwhile: read it again.
+        Conflict: the cloud has changed since it was read.
     """
     if changes := router_rules.derive_external_macs(uuid4(), cloud):
         northbound.commit(complete(changes, cloud), deadline)
-        _log.info("external gateways have MAC addresses of this cloud's own now")
+        _log.info("external gateway ports have MAC addresses that are unique to this cloud now")

@@ -1,7 +1,7 @@
-"""Objects of the API as a function of rows of the northbound database, and their changes. Pure.
+"""Objects of the API and their changes, derived from rows of the northbound database. Pure.
 
-Each object is made of the rows that are about it: a subnet of its switch, of the leases in it, and of the registry
-where it is the default one. So a changed row affects only the objects that it is about.
+Each object depends on some rows: a subnet on its switch, the leases in it, and the registry, which names the default
+subnet. A changed row affects only the objects that depend on it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ T = TypeVar("T")
 _WATCHED = {kind.name: kind for kind in KINDS if kind.is_watched}
 
 FIELDS = tuple(kind.field for kind in KINDS if kind.field)
-"""The fields of a Change that an object can be in; an object may need those of the fields before its own."""
+"""Fields of a Change, one for each kind, in order: objects may refer to objects of earlier fields only."""
 
 _Place = tuple[str, str]
 """Table and UUID of a row."""
 
 
 def tables() -> dict[str, tuple[str, ...]]:
-    """The columns that objects are made of, by table. Other changes of the database change no object."""
+    """Columns that objects depend on, by table."""
     found: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for kind in _WATCHED.values():
         found[kind.table].update(dict.fromkeys(kind.columns))
@@ -43,12 +43,12 @@ def tables() -> dict[str, tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Parts:
-    """The values that an object is made of.
+    """Values that an object is made of.
 
     Attributes:
-        name: of the object.
-        values: by the name of their kind.
-        counts: how many values of other kinds there are, by what they are counted by.
+        name: name of the object.
+        values: values of the rows that it depends on, by kind.
+        counts: numbers of rows that are only counted, by what they are counted by.
     """
 
     name: str
@@ -56,23 +56,23 @@ class Parts:
     counts: Mapping[object, int]
 
     def of(self, kind: Kind[T]) -> Sequence[T]:
-        """Those of a kind: ``parts.of(SUBNET)``."""
+        """Values of a kind: ``parts.of(SUBNET)``."""
         return self.values.get(kind.name, ())
 
 
 Show = Callable[[Parts], Any]
-"""Makes the message of an object, or None where its parts are not enough for one."""
+"""Makes the message of an object, or None if its parts are incomplete."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A value of a row, parsed once, when it comes.
+    """The value of a row, parsed once.
 
     Attributes:
-        kind: of the row.
-        value: of the row.
-        about: the objects that are made of it.
-        counted: the objects that it is only counted in, and by what.
+        kind: kind of the row.
+        value: value of the row.
+        about: objects that depend on it.
+        counted: objects that only count it, and by what.
     """
 
     kind: str
@@ -82,10 +82,10 @@ class _Part:
 
 
 class View:
-    """Every object, as the lists show it. A change costs what it changes, however many rows there are.
+    """All objects, as in lists, updated incrementally: the cost of a change does not depend on the number of rows.
 
     Args:
-        shows: makes the messages, by the field of a Change.
+        shows: functions that make the messages, by the field of a Change.
     """
 
     def __init__(self, shows: Mapping[str, Show]) -> None:
@@ -96,9 +96,9 @@ class View:
         self._objects: dict[Key, Any] = {}
 
     def apply(self, differences: Iterable[RowDifference]) -> list[api.Change]:
-        """Take up a change of the database: how objects change with it, those first that others need.
+        """Apply changes of rows, and return the resulting changes of objects.
 
-        What goes is told before what comes, and in the opposite order.
+        Deleted objects come first, in reverse order of FIELDS, then created and updated ones, in order of FIELDS.
         """
         touched: set[Key] = set()
         for difference in differences:
@@ -122,7 +122,7 @@ class View:
         return [*reversed(gone), *come]
 
     def existing(self) -> Iterator[api.Change]:
-        """Everything there is now, whatever is applied before it is read, those first that others need."""
+        """Return a snapshot of all objects, in order of FIELDS."""
         found = sorted(self._objects.items(), key=lambda item: _order(item[0]))
         return (api.Change(type=api.Change.EXISTING, **{kind: one}) for (kind, _), one in found)
 
@@ -145,21 +145,21 @@ class View:
                 del self._counts[key]
 
     def _object(self, key: Key) -> Any:
-        """The object that rows are about, or None where they are not enough for one."""
+        """Object of a key, or None if its rows are incomplete."""
         show = self._shows.get(key[0])
         values = {kind: list(found.values()) for kind, found in self._about.get(key, {}).items()}
         return show(Parts(key[1], values, self._counts.get(key, {}))) if show and values else None
 
 
 def _part(row: Row | None) -> _Part | None:
-    """The value of a row; None where it is none of ours, or broken, as in the lists."""
+    """Value of a row; None if it is not one of ovnhook's, or invalid."""
     kind = _WATCHED.get(owned.own(row).get("kind", "")) if row else None
     if row is None or kind is None:
         return None
     try:
         value = kind.read(row)
     except BrokenRow as error:
-        _log.warning("passed over: %s", error)
+        _log.warning("skipped: %s", error)
         return None
     return _Part(kind.name, value, tuple(kind.shown_in(value)), tuple(kind.counted_in(value)))
 

@@ -58,7 +58,7 @@ class Attachment:
         Args:
             domain: desired state; ports and leases of interfaces that it does not have are deleted.
             host: chassis that runs it.
-            deadline: end of all waiting.
+            deadline: when to give up.
             running: False for a start: ports of another host are taken over, unless the domain migrates from there, and
                 any invalid interface fails the attach. True for a domain that runs: nothing is changed if another host
                 has its ports, or while it migrates; its interfaces keep their subnets and addresses, and an invalid

@@ -35,7 +35,7 @@ def of_records(
         northbound: northbound database.
         records: DNS records.
         own: domains that are not counted as others.
-        deadline: end of all waiting.
+        deadline: when to give up.
     """
     places = {
         (subnet, IPAddress(place))
@@ -68,7 +68,7 @@ def refuse_taken(
         domain: domain with the requested host names.
         placed: placement of its interfaces.
         observed: its rows.
-        deadline: end of all waiting.
+        deadline: when to give up.
     """
     requested = {interface.mac: interface.request.hostname for interface in domain.interfaces}
     placements, refused = [], [*placed.refused]

@@ -27,7 +27,7 @@ def referenced_rows(northbound: Northbound, domain: Domain, observed: Observed, 
         northbound: northbound database.
         domain: domain with the interfaces that can be attached (`ovnhook.domains.fitness.accepted`).
         observed: result of `domain_rows`.
-        deadline: end of all waiting.
+        deadline: when to give up.
     """
     default = observed.registry.default_subnet if observed.registry else ""
     held = observed.lease_index.leases if observed.lease_index else ()

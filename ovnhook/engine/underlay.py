@@ -58,7 +58,7 @@ def of_cloud(read_reported: Callable[[Deadline], Mapping[str, int]], vswitch: Vs
     Args:
         read_reported: reads the MTUs that agents have reported, by host.
         vswitch: Open vSwitch of this host.
-        deadline: end of all waiting.
+        deadline: when to give up.
     """
     try:
         mtus = read_reported(deadline.half(_REPORTS_TIMEOUT))

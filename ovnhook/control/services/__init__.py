@@ -31,7 +31,7 @@ SERVICES: tuple[type[Service], ...] = (
     Health,
     Reflection,
 )
-"""What clients are served, on the unix socket and over TCP."""
+"""Services for clients, on the unix socket and over TCP."""
 
-NEWCOMERS: type[Service] = Enrolment
-"""What hosts without a certificate are served, on a port of its own."""
+JOINING: type[Service] = Enrolment
+"""Service for hosts without a certificate, on a port of its own."""

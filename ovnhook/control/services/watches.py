@@ -14,7 +14,7 @@ from ovnhook.api.v1 import changes_pb2 as api
 from ovnhook.api.v1 import changes_pb2_grpc
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Exhausted, InvalidRequest, OvnhookError, Unavailable
-from ovnhook.control.calls import patience
+from ovnhook.control.calls import timeout
 from ovnhook.control.roles import READS, Rule
 from ovnhook.control.service import Dependencies, Service
 from ovnhook.control.view import FIELDS, Show, View, tables
@@ -73,7 +73,7 @@ class Changes(Service):
             return
         feed = self._join(watcher)
         try:
-            yield from watcher.changes(Deadline.after(patience(context)), f"OVN_Northbound at {self._remotes}")
+            yield from watcher.changes(Deadline.after(timeout(context)), f"OVN_Northbound at {self._remotes}")
         finally:
             self._part(feed, watcher)
 

@@ -254,7 +254,7 @@ def test_each_text(world: WatchedService, method: MethodDescriptor) -> None:
 def test_what_is_no_message(world: WatchedService, method: MethodDescriptor, request_: bytes) -> None:
     """Is told as such, and no failure of the service."""
     status, words = world.call(method, request_)
-    assert (status, words) == ("INVALID_ARGUMENT", "the request is not what the proto says")
+    assert (status, words) == ("INVALID_ARGUMENT", "the request is not a message of its proto")
 
 
 def likely(message: Any) -> None:

@@ -20,7 +20,7 @@ from ovnhook.base.config import Config, load
 from ovnhook.base.errors import InvalidConfig, OvnhookError
 from ovnhook.control import admission
 from ovnhook.control.admission import CallKind
-from ovnhook.control.listener import EACH
+from ovnhook.control.listener import PER_CLIENT
 from ovnhook.control.server import ControlServer
 from tests.database import ovsdb_server as databases
 from tests.database.openssl import OpensslAuthority
@@ -112,9 +112,9 @@ def test_many_calls_of_one_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Those that are one too many are refused, and none is cancelled whose message may only wait for its thread."""
-    monkeypatch.setattr(admission, "SETTLED", 10 * HANG)
+    monkeypatch.setattr(admission, "HALF_OPEN_AGE", 10 * HANG)
     serve(configuration)
-    most, pair = 2 * EACH[CallKind.SHORT], authority.sign("client")
+    most, pair = 2 * PER_CLIENT[CallKind.SHORT], authority.sign("client")
     ready = threading.Barrier(most)
     said: list[grpc.StatusCode] = []
 

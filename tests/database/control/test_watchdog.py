@@ -37,8 +37,8 @@ def service(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[ControlServer]:
     """One that serves root, clients and newcomers, and looks after itself all the time."""
-    monkeypatch.setattr(server, "_PROBE", 0.05)
-    monkeypatch.setattr(listener, "_PROBE", 2.0)
+    monkeypatch.setattr(server, "_PROBE_INTERVAL", 0.05)
+    monkeypatch.setattr(listener, "_PROBE_TIMEOUT", 2.0)
     monkeypatch.setattr(listener, "_GRACE", 0.5)
     files = AuthorityFiles(directory / "ca")
     config = with_authority(files, control.config, make_port)
@@ -69,7 +69,7 @@ def test_a_listener_that_answers_nobody(service: ControlServer, clock: Clock, wh
     dead._threads.submit = submit  # type: ignore[assignment,method-assign]
     wait_for(lambda: not dead.answers())
     clock.now += 61
-    wait_for(lambda: service.liveness.stuck() == [dead.where])
+    wait_for(lambda: service.liveness.stuck() == [dead.address])
 
 
 def test_a_loop_that_stands_still(service: ControlServer, clock: Clock) -> None:

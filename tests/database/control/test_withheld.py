@@ -49,7 +49,7 @@ class WatchedProcess:
             AHEAD=str(where),
             PYTHONPATH=f"{directory}:{Path(__file__).parents[3]}",
         )
-        self.withheld = f"these do not go on: {path}: systemd will start the service again"
+        self.withheld = f"stuck: {path}: the watchdog will restart the service"
 
     def heard(self) -> bytes:
         """What it tells systemd next, or nothing for now."""

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from ovnhook.base.errors import Exhausted
-from ovnhook.control.admission import HALF_OPEN, SETTLED, Admission, Call, CallKind, Limit
+from ovnhook.control.admission import HALF_OPEN, HALF_OPEN_AGE, Admission, Call, CallKind, Limit
 from tests.clock import Clock
 
 
@@ -79,16 +79,16 @@ def test_many_with_one_each(half_open: int | None) -> None:
     assert [any(one.cancelled) for one in callers] == [half_open is not None] + [False] * HALF_OPEN
 
 
-@pytest.mark.parametrize("limit", [Limit(each=16), Limit(total=16)])
+@pytest.mark.parametrize("limit", [Limit(per_client=16), Limit(total=16)])
 def test_one_more_than_there_may_be(limit: Limit) -> None:
     """It is refused while the others may only wait for their threads' turn; later the oldest of these goes for it."""
     clock = Clock()
     admission = Admission({CallKind.SHORT: limit}, clock=clock)
     ann = Caller(admission, "ann")
     first, *_ = ann.call(16)
-    with pytest.raises(Exhausted, match="16 calls"):
+    with pytest.raises(Exhausted, match="16 RPCs open"):
         ann.call()
-    clock.now += SETTLED
+    clock.now += HALF_OPEN_AGE
     admission.proceed(first, None)
     ann.contexts.pop()
     ann.call()

@@ -27,7 +27,7 @@ def test_who_reads_may_only_read() -> None:
 
 def test_what_a_node_may_change_is_told_of_it() -> None:
     """A method that lets nodes in and does not know which one calls would let it act for any host."""
-    assert all(rule.told for rule in RULES.values() if NODE in rule.roles and READER not in rule.roles)
+    assert all(rule.passes_caller for rule in RULES.values() if NODE in rule.roles and READER not in rule.roles)
 
 
 def test_operators_and_control_hosts_may_do_everything() -> None:
@@ -48,7 +48,7 @@ def test_a_role_that_may_not() -> None:
     with pytest.raises(PermissionDenied) as refused:
         CHANGES_OF_A_HOST.check(Subject("ann", READER), "/ovnhook.v1.Ports/DeletePort")
     assert refused.value.message == "reader ann may not call ovnhook.v1.Ports/DeletePort"
-    assert refused.value.hint == "this needs a certificate whose OU is control or node or operator"
+    assert refused.value.hint == "requires a certificate with OU control or node or operator"
 
 
 @pytest.mark.parametrize("host", ["hv2", "", "HV1", "hv1 "])

@@ -284,7 +284,7 @@ class TestRemove:
 
 def test_no_host_is_removed_while_northd_is_silent(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then no host answers."""
-    monkeypatch.setattr(calls, "_MOST_PATIENCE", 2.0)
+    monkeypatch.setattr(calls, "_MAX_TIMEOUT", 2.0)
     start_northd(control.northbound, control.southbound, answers=False)
     add_chassis(control.southbound, "hv1", nb_cfg=0)
     with pytest.raises(Unavailable, match="ovn-northd does not answer in time: whether node hv1 is there"):

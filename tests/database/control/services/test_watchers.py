@@ -28,7 +28,7 @@ def test_a_watcher_that_is_too_slow(
     """Is sent away, and the others are told all the same."""
     monkeypatch.setattr(watches, "_BACKLOG", 20)
     monkeypatch.setattr(watches, "_GRACE", 1e6)  # it hears of it whenever it reads on,
-    monkeypatch.setattr(calls, "SEND", 1e6)  # and nobody else ends it before
+    monkeypatch.setattr(calls, "SEND_TIMEOUT", 1e6)  # and nobody else ends it before
     slow, quick = Watch(narrow), Watch(channel)
     slow.begin()
     with overtaken(control, quick):
