@@ -60,7 +60,7 @@ class HostReporter:
         while not self._stop.wait(wait):
             self._beat()
             wait = random.uniform(0.1, 0.2) * _CHECK_INTERVAL
-            with self._errors.survived():
+            with self._errors.logged():
                 wait = self._poll(Deadline.after(_TIMEOUT))
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Errors of what is tried again and again, logged once."""
+"""Logging of recurring errors, once each."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from ovnhook.base.errors import OvnhookError
 
 
 class LogOnce:
-    """Logs an error when it comes first, and again only when another one, or success, was in between.
+    """Logs an error the first time, and again only after another error or a success.
 
-        errors = LogOnce(_log, "gateways are left as they are")
+    Example::
+
+        errors = LogOnce(_log, "cannot schedule gateways")
         while True:
-            with errors.survived():
-                look()
+            with errors.logged():
+                scan()
 
     Args:
         log: where to.
@@ -28,7 +30,7 @@ class LogOnce:
         self._last: dict[Hashable, str] = {}
 
     @contextmanager
-    def survived(self) -> Iterator[None]:
+    def logged(self) -> Iterator[None]:
         """Let no error out of a block, but into the log."""
         try:
             yield

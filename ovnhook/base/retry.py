@@ -1,4 +1,4 @@
-"""Actions that are repeated while somebody else changes the same rows first."""
+"""Retry after conflicts and outages, with a random delay."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ from typing import TypeVar
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, Unavailable
 
-_PAUSE = 0.02  # seconds, the mean pause between two attempts
+_DELAY = 0.02  # seconds, mean delay between two attempts
 
 T = TypeVar("T")
 
 
 def repeat(action: Callable[[], T], deadline: Deadline, *, outage_tries: int = 1) -> T:
-    """Repeat an action after each conflict, until the deadline, with a random pause in between.
+    """Repeat an action after each conflict, until the deadline, with a random delay in between.
+
+    Example::
+
+        lease = repeat(lambda: release(address), deadline)
 
     Args:
-        action: reads what it depends on anew each time.
+        action: action that reads the state it depends on each time.
         deadline: when to give up.
-        outage_tries: how often it is tried when the database is out of reach: a cluster comes back by itself.
+        outage_tries: number of attempts while the database is unreachable.
 
     Raises:
-        Unavailable: time is over, or the database stayed out of reach.
+        Unavailable: deadline exceeded, or database unreachable.
     """
     outages = 0
     while True:
@@ -33,7 +37,7 @@ def repeat(action: Callable[[], T], deadline: Deadline, *, outage_tries: int = 1
         except Unavailable as error:
             if not isinstance(error, Conflict):
                 outages += 1
-            pause = random.uniform(0, 2 * _PAUSE) * (1 + 5 * outages)
-            if outages >= outage_tries or deadline.remaining <= pause:
+            delay = random.uniform(0, 2 * _DELAY) * (1 + 5 * outages)
+            if outages >= outage_tries or deadline.remaining <= delay:
                 raise
-            time.sleep(pause)
+            time.sleep(delay)

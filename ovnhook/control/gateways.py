@@ -1,9 +1,9 @@
-"""Keeps each router's leg to the outside on hosts that can have it, and with the one that has it.
+"""Scheduling of gateways: the hosts that a router's external gateway port may be on, and their priorities.
 
-A host says itself that it can: ``ovn-cms-options`` and ``ovn-bridge-mappings`` (ovn-controller(8)), and its agent says
-when the link outside is down, of which OVN knows nothing. OVN moves the leg by itself when the host dies; here it is
-made the preferred one where it went, so that it does not go back before the old host can forward. Several control
-services may do this at once: all of them come to the same end.
+Hosts are eligible by ``ovn-cms-options`` and ``ovn-bridge-mappings`` (ovn-controller(8)), unless their agent reports
+that the uplink is down, which OVN does not detect. OVN fails over when a host dies. The new active gateway then gets
+the highest priority, to avoid a failback before the former host can forward. Control services may do this concurrently,
+with the same result.
 """
 
 from __future__ import annotations
@@ -25,105 +25,108 @@ from ovnhook.resources.router.values import Router
 
 _log = logging.getLogger(__name__)
 
-_PERIOD = 1.0  # seconds between two looks
-_GLANCE = 0.25  # seconds between two glances at what must not wait for the next look
-_PATIENCE = 5.0  # seconds for one look
-_CONFLICTS = 3  # in a row, from which on it is not only that another control service was faster
+_SCAN_INTERVAL = 1.0  # seconds between two scans
+_POLL_INTERVAL = 0.25  # seconds between two reads of the uplinks' state, which must not wait for the next scan
+_TIMEOUT = 5.0  # seconds for one scan
+_MAX_CONFLICTS = 3  # consecutive conflicts that are not logged: usually another control service was faster
 
 
 class Gateways:
-    """Looks and moves while its loop runs.
+    """Schedules gateways while its loop runs.
 
     Args:
-        northbound: where the routers are.
-        southbound: tells the hosts, and where the legs are.
+        northbound: northbound database, with routers and priorities.
+        southbound: southbound database, with hosts and active gateways.
     """
 
     def __init__(self, northbound: Northbound, southbound: Southbound) -> None:
         self._northbound = northbound
         self._southbound = southbound
-        self._errors = LogOnce(_log, "gateways are left as they are")
+        self._errors = LogOnce(_log, "cannot schedule gateways")
         self._conflicts: Counter[str] = Counter()
         self._failed: dict[str, str] = {}
         self._down: dict[str, str] = {}
         self._seen: dict[str, tuple[tuple[str, ...], str]] = {}
-        self._next_look = 0.0
-        self.loop = Loop("gateways", self._step, _GLANCE)
+        self._next_scan = 0.0
+        self.loop = Loop("gateways", self._step, _POLL_INTERVAL)
 
     @property
     def failures(self) -> Mapping[str, str]:
-        """Why gateways of routers could not be set, by router; of those that are set now there is none."""
+        """Errors of routers whose gateways could not be set, by router."""
         return dict(self._failed)
 
-    def look(self, deadline: Deadline) -> None:
-        """Put in the hosts that can, and out those that can't any more, as far as the databases can be reached.
+    def schedule(self, deadline: Deadline) -> None:
+        """Scan now, and log any error.
 
         Args:
             deadline: when to give up.
         """
-        self._survive(lambda: self._look({}, deadline))
+        self._log_errors(lambda: self._scan({}, deadline))
 
     def _step(self) -> None:
-        if time.monotonic() >= self._next_look:
-            self._survive(lambda: self._look(self._seen, Deadline.after(_PATIENCE)))
-            self._next_look = time.monotonic() + _PERIOD
-        elif self._is_news():
-            self.look(Deadline.after(_PATIENCE))
+        if time.monotonic() >= self._next_scan:
+            self._log_errors(lambda: self._scan(self._seen, Deadline.after(_TIMEOUT)))
+            self._next_scan = time.monotonic() + _SCAN_INTERVAL
+        elif self._has_uplink_changed():
+            self.schedule(Deadline.after(_TIMEOUT))
 
-    def _is_news(self) -> bool:
-        """Whether another uplink is down than before, or one is up again."""
+    def _has_uplink_changed(self) -> bool:
+        """Poll the uplinks; True if one went down or up."""
         before = self._down
         try:
-            self._down = self._southbound.uplinks_down(Deadline.after(_PATIENCE))
+            self._down = self._southbound.uplinks_down(Deadline.after(_TIMEOUT))
         except OvnhookError:
-            return False  # the next look, within a second, tells it
+            return False  # the next scan, within a second, logs the error
         return self._down != before
 
-    def _survive(self, look: Callable[[], None]) -> None:
-        """Look; what goes wrong is logged, for the next look may go well, and nobody else looks."""
-        with self._errors.survived():
+    def _log_errors(self, scan: Callable[[], None]) -> None:
+        """Scan, and log errors once; a few conflicts are not errors."""
+        with self._errors.logged():
             try:
-                look()
+                scan()
                 del self._conflicts[""]
             except Conflict:
                 self._conflicts[""] += 1
-                if self._conflicts[""] >= _CONFLICTS:
-                    raise  # else, most often, another control service was faster
+                if self._conflicts[""] >= _MAX_CONFLICTS:
+                    raise
 
-    def _look(self, seen: dict[str, tuple[tuple[str, ...], str]], deadline: Deadline) -> None:
-        """Look once. `seen` is what the look before saw, by router: the order, and the host that has the leg.
+    def _scan(self, seen: dict[str, tuple[tuple[str, ...], str]], deadline: Deadline) -> None:
+        """Scan once.
 
-        A host that has the leg is preferred when it is seen with it twice: one that is being moved away from is not.
+        Args:
+            seen: priorities and active gateway of each router in the previous scan. An active gateway gets the highest
+                priority if it was active in two scans, since it may be about to hand over to another host.
+            deadline: when to give up.
         """
         cloud = self._northbound.cloud(deadline)
         if routers := [one for one in cloud.of(Router) if one.external]:
-            self._order(routers, seen, deadline)
-        # Last, for whatever keeps rows from being moved over must not keep gateways from being moved.
+            self._prioritize(routers, seen, deadline)
+        # Last, so that a conversion that fails does not prevent failover.
         upgrade.carry_out(self._northbound, cloud, deadline)
 
-    def _order(
+    def _prioritize(
         self, routers: Sequence[Router], seen: dict[str, tuple[tuple[str, ...], str]], deadline: Deadline
     ) -> None:
-        nodes, legs = self._southbound.nodes(deadline), self._southbound.active_gateways(deadline)
-        orders = self._northbound.gateways(deadline)
+        nodes, active_gateways = self._southbound.nodes(deadline), self._southbound.active_gateways(deadline)
+        priorities = self._northbound.gateways(deadline)
         for one in routers:
-            before, active = orders.get(one.name, ()), legs.get(one.name, "")
+            before, active = priorities.get(one.name, ()), active_gateways.get(one.name, "")
             stays = seen.get(one.name) == (before, active)
             seen[one.name] = before, active
             after = router_rules.gateways(one, nodes, before, active if stays else "")
             self._set(one.name, before, after, deadline)
-        self._failed = {name: said for name, said in self._failed.items() if name in {one.name for one in routers}}
+        self._failed = {name: error for name, error in self._failed.items() if name in {one.name for one in routers}}
 
     def _set(self, name: str, before: tuple[str, ...], after: tuple[str, ...], deadline: Deadline) -> None:
-        """Set the gateways of one router; a failure is kept to it, for the other routers need theirs too."""
+        """Set the gateways of one router; its failure does not affect other routers."""
         try:
             if after != before:
                 self._northbound.commit([router_rules.put_gateways(name, before, after)], deadline)
-                _log.info("router %s: its gateways are %s", name, ", ".join(after) or "none: no host can be one")
-        except Conflict as error:  # most often another control service was faster, with the same end in mind
+                _log.info("router %s: gateways set to %s", name, ", ".join(after) or "none: no host is eligible")
+        except Conflict as error:
             self._conflicts[name] += 1
-            if self._conflicts[name] >= _CONFLICTS:
-                self._fail(name, f"{self._conflicts[name]} conflicts in a row: {error}", str(error))
+            if self._conflicts[name] >= _MAX_CONFLICTS:
+                self._fail(name, f"{self._conflicts[name]} consecutive conflicts: {error}", str(error))
         except Unavailable:
             raise
         except OvnhookError as error:
@@ -133,7 +136,7 @@ class Gateways:
             self._failed.pop(name, None)
             self._errors.succeeded(name)
 
-    def _fail(self, name: str, words: str, error: str) -> None:
+    def _fail(self, name: str, message: str, error: str) -> None:
         if self._errors.is_new(error, name):
-            _log.warning("router %s: its gateways are left as they are: %s", name, words)
+            _log.warning("router %s: cannot set its gateways: %s", name, message)
         self._failed[name] = error

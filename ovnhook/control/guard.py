@@ -1,4 +1,4 @@
-"""Keeps others from telling the servers of OVN's databases where to listen: what they write is taken out again."""
+"""Removal of foreign remotes: rows by which others would make the database servers listen at other addresses."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from ovnhook.pki import keyfiles, remotes, x509
 
 _log = logging.getLogger(__name__)
 
-_PERIOD = 1.0  # seconds between two looks
-_PATIENCE = 5.0  # seconds for one look
-_REMEMBERED = 3600.0  # seconds for which the status tells what was taken out
-_MOST = 20  # that are remembered
-_NORTHBOUND = "/run/ovn/ovnnb_db.ctl"  # of this host, as Debian has it
+_INTERVAL = 1.0  # seconds between two scans
+_TIMEOUT = 5.0  # seconds for one scan
+_RETENTION = 3600.0  # seconds for which the status reports a removed row
+_MAX_FOREIGN = 20  # removed rows that are reported
+_NORTHBOUND = "/run/ovn/ovnnb_db.ctl"  # control socket of the northbound server, as in Debian
 _BY_ROWS = "db:OVN_Northbound,NB_Global,connections"
 
 
-class Remotes:
-    """Looks from when its loop is started until that is stopped.
+class RemotesGuard:
+    """Restores the remotes of both databases while its loop runs.
 
     Args:
-        northbound: one of the databases.
-        southbound: the other one.
-        folder: the authority's directory.
-        control: the control socket of this host's northbound server.
+        northbound: northbound database.
+        southbound: southbound database.
+        folder: directory of the certificate authority.
+        control: control socket of this host's northbound server.
     """
 
     def __init__(self, northbound: Database, southbound: Database, folder: Path, control: str = _NORTHBOUND) -> None:
@@ -41,44 +41,44 @@ class Remotes:
         self._control = control
         self.loop = Loop(
             "remotes",
-            lambda: self.look(Deadline.after(_PATIENCE)),
-            _PERIOD,
-            "where the databases' servers listen is not known",
+            lambda: self.restore(Deadline.after(_TIMEOUT)),
+            _INTERVAL,
+            "cannot check the remotes of the databases",
         )
         self.foreign: tuple[Foreign, ...] = ()
-        """What was taken out not long ago."""
+        """Foreign rows that were removed recently."""
         self.follows_rows = False
-        """Whether this host's northbound server does what rows say."""
+        """True if this host's northbound server listens where rows of its database say."""
 
-    def look(self, deadline: Deadline) -> None:
-        """Take out what is not ours, and put in again what is."""
+    def restore(self, deadline: Deadline) -> None:
+        """Delete foreign rows, and create missing ones of ovnhook."""
         listening = appctl.list_remotes(self._control, deadline)
         self.follows_rows = _BY_ROWS in listening
-        shown = remotes.Keys(str(self._files.key), str(self._files.certificate), str(self._files.ca))
+        keys = remotes.Keys(str(self._files.key), str(self._files.certificate), str(self._files.ca))
         for database in self._databases:
             found = rows.read(database, deadline)
-            strange = set(remotes.foreign(database.name, found.values(), shown))
-            gone = {uuid: row for uuid, row in found.items() if row in strange}
-            missing = [row for row in self._wanted(database.name, shown) if row not in found.values()]
+            foreign = set(remotes.foreign(database.name, found.values(), keys))
+            gone = {uuid: row for uuid, row in found.items() if row in foreign}
+            missing = [row for row in self._required(database.name, keys) if row not in found.values()]
             if not (gone or missing):
                 continue
-            self._remember(database.name, strange)
+            self._remember(database.name, foreign)
             rows.change(database, gone, missing, deadline)
-            told = ", ".join(map(str, strange)) or "nothing foreign"
-            _log.error("%s: rows where its servers listen were changed: %s; they are as before", database.name, told)
-        self.foreign = tuple(one for one in self.foreign if one.seen > time.time() - _REMEMBERED)
+            removed = ", ".join(map(str, foreign)) or "none"
+            _log.error("%s: its remotes were changed, and are restored; foreign rows: %s", database.name, removed)
+        self.foreign = tuple(one for one in self.foreign if one.seen > time.time() - _RETENTION)
 
-    def _wanted(self, database: str, shown: remotes.Keys) -> Iterable[remotes.Row]:
-        """The rows without which nodes would not reach a database that they may write such rows to."""
+    def _required(self, database: str, keys: remotes.Keys) -> Iterable[remotes.Row]:
+        """Rows without which nodes could not reach the northbound database."""
         certificate = keyfiles.read(self._files.certificate)
         if database != "OVN_Northbound" or not self.follows_rows or not certificate:
             return ()
-        return remotes.served(database, ipv6=":" in x509.addresses_of(certificate)[0]), shown
+        return remotes.served(database, ipv6=":" in x509.addresses_of(certificate)[0]), keys
 
-    def _remember(self, database: str, strange: Iterable[remotes.Row]) -> None:
+    def _remember(self, database: str, foreign: Iterable[remotes.Row]) -> None:
         side = {"OVN_Northbound": "northbound", "OVN_Southbound": "southbound"}[database]
-        new = [Foreign(side, str(row), time.time()) for row in strange]
+        new = [Foreign(side, str(row), time.time()) for row in foreign]
         kept = [
             one for one in self.foreign if (one.database, one.what) not in {(two.database, two.what) for two in new}
         ]
-        self.foreign = (*kept, *new)[-_MOST:]
+        self.foreign = (*kept, *new)[-_MAX_FOREIGN:]

@@ -1,4 +1,4 @@
-"""Work that is done again and again, on a thread of its own."""
+"""Periodic work on a thread of its own."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from ovnhook.base.logonce import LogOnce
 
 _log = logging.getLogger(__name__)
 
-_JOIN = 10.0  # seconds that a step has to end when the loop is stopped
+_JOIN_TIMEOUT = 10.0  # seconds for a step to end when the loop is stopped
 
 
 class Loop:
-    """Takes a step every so many seconds, from when it is started until it is stopped.
+    """Runs a step periodically, between `start` and `stop`.
 
     Args:
-        name: of the thread.
-        step: one step, which is bounded in time.
-        period: seconds between the end of one step and the begin of the next.
-        failure: what the log says when a step fails, before the reason.
+        name: name of the thread.
+        step: one step, with a deadline of its own.
+        interval: seconds from the end of a step to the start of the next one.
+        failure: log message if a step fails, before the error.
 
     Attributes:
-        beat: called after each step.
+        beat: called after each step, as heartbeat.
     """
 
-    def __init__(self, name: str, step: Callable[[], object], period: float, failure: str = "") -> None:
+    def __init__(self, name: str, step: Callable[[], object], interval: float, failure: str = "") -> None:
         self.name = name
         self.beat: Callable[[], None] = lambda: None
         self._step = step
-        self._period = period
+        self._interval = interval
         self._errors = LogOnce(_log, failure or f"{name}: a step failed")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End; nothing where it never began."""
+        """Stop the thread, if it runs, after the current step."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(_JOIN)
+            self._thread.join(_JOIN_TIMEOUT)
 
     def take_step(self) -> None:
-        """Take a step; whatever goes wrong is logged, for the next one may go well, and nobody else takes it."""
-        with self._errors.survived():
+        """Run one step, and log any error, since the loop must go on."""
+        with self._errors.logged():
             self._step()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._period):
+        while not self._stop.wait(self._interval):
             self.take_step()
             self.beat()

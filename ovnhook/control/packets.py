@@ -1,6 +1,6 @@
-"""What the kernel of this host is to do with packets between control hosts, and whether it does.
+"""Firewall rules and packet authentication between control hosts: files for the kernel, and what it has loaded.
 
-ovnhook-fence.service loads the files that are written here. It is told of a change by systemd, which may miss one.
+ovnhook-fence.service loads the files. systemd starts it when they change (ovnhook-fence.path), and may miss a change.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from ovnhook.pki.x509 import Authority
 
 _log = logging.getLogger(__name__)
 
-_FIRST, _LAST = 15.0, 600.0  # seconds that the kernel may have something else before a file is written anew
-_PATIENCE = 2.0  # seconds for an answer
-_FAILURES = 3  # attempts after which it is no matter of time that authenticated packets don't pass
+_MIN_BACKOFF, _MAX_BACKOFF = 15.0, 600.0  # seconds until a file that is not loaded is written again
+_TIMEOUT = 2.0  # seconds for an answer to the probe
+_MAX_FAILURES = 3  # consecutive failures of the probe that are not reported
 
 
 class Packets:
-    """Writes the files, and compares them with what was loaded.
+    """Writes the files, and compares them with the loaded ones.
 
     Args:
-        files: of the authority.
-        loaded: the directory with what the kernel has.
-        answers: whether a host, the second one, answers what the first one authenticates.
+        files: files of the certificate authority.
+        loaded: directory with copies of the loaded files.
+        answers: probes packet authentication from one control host's address to another's.
     """
 
     def __init__(self, files: AuthorityFiles, loaded: Path, answers: Callable[[str, str], bool]) -> None:
@@ -43,21 +43,21 @@ class Packets:
         self._rules, self._script = files.fence, files.ipsec
         self._copies = {files.fence: loaded / "loaded.nft", files.ipsec: loaded / "loaded.ipsec"}
         self._wanted: dict[Path, tuple[bytes, int]] = {}
-        self._says: list[str] = []
+        self._announcements: list[str] = []
         self._is_alone = self._is_relied_on = False
-        self._late = False
-        self._pause = _FIRST
-        self._since: float | None = None
+        self._is_overdue = False
+        self._backoff = _MIN_BACKOFF
+        self._unloaded_since: float | None = None
 
     def write(self, authority: Authority, found: Members, own: Member) -> None:
-        """Write what follows from who is let in.
+        """Write the files for the present control hosts.
 
         Args:
-            authority: whose key the packets are authenticated with.
-            found: all who are let in.
+            authority: certificate authority, whose key authenticates packets.
+            found: trusted clients and hosts.
             own: this host.
         """
-        self._passes &= set(found.servers.values())  # another host may come to the address of one that has gone
+        self._passes &= set(found.servers.values())  # the address of a removed host may be reused
         others = ipsec.peers(found, own, self._passes)
         probed = [one for one in others if one.needs_probe]
         rules = fence.rules(
@@ -72,62 +72,63 @@ class Packets:
         for path, (text, mode) in self._wanted.items():
             if keyfiles.read(path) != text:
                 keyfiles.write(path, text, mode)
-                self._since, self._pause = None, _FIRST
-        self._own, self._probed = own.address, probed  # last: `probe` looks whether that is loaded
-        self._says = ipsec.announcements(own, others)
+                self._unloaded_since, self._backoff = None, _MIN_BACKOFF
+        self._own, self._probed = own.address, probed  # last: `probe` checks that the files are loaded
+        self._announcements = ipsec.announcements(own, others)
         self._is_alone = not others
         self._is_relied_on = any(found.accepts(own, one) for other in others for one in other.members)
 
     @property
-    def said(self) -> list[str]:
-        """What this host tells the others by now, as keys of entries."""
-        return self._says if self._is_loaded(self._script) else []
+    def announced(self) -> list[str]:
+        """Keys of the entries that this host announces, once its script is loaded."""
+        return self._announcements if self._is_loaded(self._script) else []
 
     @property
     def is_missing(self) -> bool:
-        """Whether the kernel has had something else for a while than it is to have.
+        """True if the kernel has not loaded the files for a while.
 
-        A host that has never authenticated anything is known by its address, and not cut off.
+        The script counts only if this host has announced packet authentication; else others identify it by address.
         """
         needed = [self._rules, *([self._script] if self._is_relied_on else [])]
-        return self._late and not all(map(self._is_loaded, needed))
+        return self._is_overdue and not all(map(self._is_loaded, needed))
 
     @property
     def unanswered(self) -> tuple[str, ...]:
-        """The names of control hosts that accept what this host authenticates, and don't answer it."""
-        late = [one for one in self._probed if self._failures[one.address] >= _FAILURES]
-        return tuple(sorted({known.subject.name for one in late for known in one.members}))
+        """Names of control hosts that have announced packet authentication, but do not answer the probe."""
+        failed = [one for one in self._probed if self._failures[one.address] >= _MAX_FAILURES]
+        return tuple(sorted({known.subject.name for one in failed for known in one.members}))
 
     def probe(self) -> bool:
-        """See whether authenticated packets pass to hosts of which nobody knows; whether there is news to be written.
+        """Probe hosts with which packet authentication is not verified yet; return True if it is with one now.
 
-        Only then does a host authenticate all that it sends: a firewall that drops them cuts nobody off.
+        A host authenticates all packets only after that, so a firewall that drops them interrupts nothing.
         """
         probed = self._probed  # first: another thread may write meanwhile
         if not all(map(self._is_loaded, self._wanted)):
-            return False  # an answer would prove nothing
+            return False  # packets would not be authenticated
         passes = {one.address for one in probed if self._answers(self._own, one.address)}
         self._failures.update(one.address for one in probed if one.address not in passes)
         self._passes |= passes
         return bool(passes)
 
-    def look(self, now: float) -> None:
-        """Write what the kernel doesn't have anew, so that it is loaded: at longer and longer intervals.
+    def rewrite_unloaded(self, now: float) -> None:
+        """Write a file that is not loaded again, so that systemd loads it; with exponential backoff.
 
         Args:
-            now: seconds of a clock that is not set.
+            now: monotonic time in seconds.
         """
         missing = [path for path in self._wanted if not self._is_loaded(path)]
-        if self._is_alone or not missing:  # a host that is no member of a cluster loads nothing
-            self._since, self._pause, self._late = None, _FIRST, False
-        elif self._since is None:
-            self._since = now
-        elif now - self._since >= self._pause:
-            if not self._late:
+        if self._is_alone or not missing:  # without a cluster nothing is loaded
+            self._unloaded_since, self._backoff, self._is_overdue = None, _MIN_BACKOFF, False
+        elif self._unloaded_since is None:
+            self._unloaded_since = now
+        elif now - self._unloaded_since >= self._backoff:
+            if not self._is_overdue:
                 _log.warning(
                     "the kernel has not loaded %s: systemctl status ovnhook-fence", ", ".join(map(str, missing))
                 )
-            self._since, self._pause, self._late = now, min(2 * self._pause, _LAST), True
+            self._unloaded_since, self._is_overdue = now, True
+            self._backoff = min(2 * self._backoff, _MAX_BACKOFF)
             keyfiles.write(missing[0], *self._wanted[missing[0]])
 
     def _is_loaded(self, path: Path) -> bool:
@@ -135,16 +136,16 @@ class Packets:
 
 
 def answers(own: str, other: str) -> bool:
-    """Whether a control host answers this one where both have to authenticate what they send (ovnhook.pki.ipsec).
+    """Probe packet authentication with another control host (ovnhook.pki.ipsec); True if it answers.
 
     Args:
-        own: the address of this host.
-        other: the address of the other one.
+        own: address of this host.
+        other: address of the other host.
     """
     with socket.socket(socket.AF_INET6 if ":" in other else socket.AF_INET) as client:
-        client.settimeout(_PATIENCE)
+        client.settimeout(_TIMEOUT)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Reset at its end: the port is free again at once.
+        # Close with a reset, so that the port can be reused at once.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         try:
             client.bind((own, fence.PROBE))

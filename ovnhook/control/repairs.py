@@ -1,6 +1,6 @@
-"""Repairs our own rows that somebody has deleted or changed, while the control service runs.
+"""Repair of ovnhook's rows that were deleted or changed by others.
 
-Several control services may do this at once: of two that repair the same, the second one finds nothing to repair.
+Control services may do this concurrently: the second one finds nothing to repair.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from ovnhook.resources.kind import Change
 
 _log = logging.getLogger(__name__)
 
-_STEP = 1.0  # seconds until a difference is looked for again
-_PERIOD = 10.0  # seconds between two comparisons while nothing differs
-_TIMEOUT = 5.0  # seconds for one comparison
+_RECHECK_INTERVAL = 1.0  # seconds between two scans while there are defects
+_INTERVAL = 10.0  # seconds between two scans without defects
+_TIMEOUT = 5.0  # seconds for one scan
 
 
 class Repairs:
-    """Compares and repairs.
+    """Scans for defects in ovnhook's rows, and repairs those that persist for two scans.
 
     Args:
-        northbound: where the rows are.
+        northbound: northbound database.
     """
 
     def __init__(self, northbound: Northbound) -> None:
@@ -40,51 +40,50 @@ class Repairs:
         self._known = Integrity()
         self._lock = threading.Lock()
         self._seen: frozenset[Defect] = frozenset()
-        self._next = 0.0
-        self._errors = LogOnce(_log, "rows of OVN_Northbound are not compared")
-        self.loop = Loop("repairs", self._step, _STEP)
+        self._next_scan = 0.0
+        self._errors = LogOnce(_log, "cannot scan the rows of OVN_Northbound")
+        self.loop = Loop("repairs", self._step, _RECHECK_INTERVAL)
 
     def defects(self, deadline: Deadline) -> tuple[Defect, ...]:
-        """What is not as it is to be now."""
+        """Defects found by a scan now."""
         return self._read(deadline).defects
 
     def repair(self, deadline: Deadline) -> None:
-        """Repair what an operation builds on; what can't be repaired is left to `defects`."""
+        """Scan and repair at once, before an operation that depends on the rows."""
         found = self._read(deadline)
         if found.repairable:
             self._repair(found, deadline)
 
-    def carry_out(self, plan: Plan, words: str, deadline: Deadline) -> bool:
-        """Commit what is planned, as one transaction; whether there was anything to change.
+    def carry_out(self, plan: Plan, message: str, deadline: Deadline) -> bool:
+        """Repair, plan and commit; repeat after a conflict. Return True if there were changes.
 
-        Rows that somebody has deleted or changed are repaired first: a change is planned from what subnets and routers
-        are, and can't be carried out on half of their rows.
+        The repair comes first, because changes of a subnet or router depend on all of its rows.
 
         Args:
-            plan: reads what there is and says what has to change; called again when that was changed meanwhile.
-            words: what the log says when it is done.
+            plan: reads and plans; called again after a conflict.
+            message: log message after the commit.
             deadline: when to give up.
 
         Raises:
-            OvnhookError: what `plan` raised, or Unavailable.
+            OvnhookError: raised by `plan`, or Unavailable.
         """
 
         def make() -> Sequence[Change]:
             self.repair(deadline)
             return plan()
 
-        return commit.carry_out(self.northbound, make, deadline, words=words)
+        return commit.carry_out(self.northbound, make, deadline, message=message)
 
     def _step(self) -> None:
-        """Compare, if it is time to."""
-        if not self._seen and time.monotonic() < self._next:
+        """Scan, if one is due."""
+        if not self._seen and time.monotonic() < self._next_scan:
             return
-        self._next = time.monotonic() + _PERIOD
-        with self._errors.survived():
-            self._compare()
+        self._next_scan = time.monotonic() + _INTERVAL
+        with self._errors.logged():
+            self._scan()
 
-    def _compare(self) -> None:
-        """Repair what differed already a step ago."""
+    def _scan(self) -> None:
+        """Repair the defects that the previous scan has found, too."""
         seen, self._seen = self._seen, frozenset()
         deadline = Deadline.after(_TIMEOUT)
         found = self._read(deadline)
@@ -104,8 +103,8 @@ class Repairs:
     def _repair(self, found: Integrity, deadline: Deadline) -> None:
         try:
             integrity.repair(self.northbound, found, deadline)
-        except Conflict as error:  # most often another control service was faster
-            _log.info("rows of OVN_Northbound changed while they were to be repaired: %s", error)
+        except Conflict as error:  # usually another control service was faster
+            _log.info("repair of rows in OVN_Northbound conflicted: %s", error)
         else:
             for one in found.repairable:
                 _log.warning("repaired in OVN_Northbound: %s", one.what)

@@ -17,7 +17,7 @@ from ovnhook.base.errors import OvnhookError
 from ovnhook.base.liveness import Liveness
 from ovnhook.control import listener, roles
 from ovnhook.control.gateways import Gateways
-from ovnhook.control.guard import Remotes
+from ovnhook.control.guard import RemotesGuard
 from ovnhook.control.loop import Loop
 from ovnhook.control.repairs import Repairs
 from ovnhook.control.service import Dependencies, shows
@@ -63,7 +63,7 @@ class ControlServer:
         self._trust = Trust(row, Path(config.authority)) if config.authority else None
         is_own = (config.northbound, config.southbound) == (Config.northbound, Config.southbound)
         databases = self._northbound.database, self._southbound.database
-        self._remotes = Remotes(*databases, Path(config.authority)) if self._trust and is_own else None
+        self._remotes = RemotesGuard(*databases, Path(config.authority)) if self._trust and is_own else None
         found = self._dependencies()
         self._services = [one.of(found) for one in SERVICES]
         self._listeners = [listener.of_root(path, self._services, roles.caller_of)]

@@ -12,7 +12,7 @@ import grpc
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.control.gateways import Gateways
-from ovnhook.control.guard import Remotes
+from ovnhook.control.guard import RemotesGuard
 from ovnhook.control.repairs import Repairs
 from ovnhook.control.roles import Rule
 from ovnhook.control.trust import Trust
@@ -51,7 +51,7 @@ class Dependencies:
     gateways: Gateways
     repairs: Repairs
     trust: Trust | None
-    remotes: Remotes | None
+    remotes: RemotesGuard | None
     names: tuple[str, ...]
     shows: Mapping[str, Show]
 

@@ -1,4 +1,4 @@
-"""Serving over TCP: with mutual TLS, or in the clear to this host alone (ovnhook.base.config refuses the rest)."""
+"""TCP ports of gRPC servers: with mutual TLS, or without TLS on loopback only (checked by ovnhook.base.config)."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ _Stamp = tuple[tuple[int, int, int], ...]
 
 
 class TcpCredentials:
-    """The service's certificate and key, and who signs its clients', as they are on disk.
+    """Certificate, key and CA of the service, reloaded when the files change.
 
     Args:
-        config: names the files.
-        mutual: whether clients have to show a certificate.
+        config: configuration with the files.
+        mutual: True to require client certificates.
 
     Raises:
-        InvalidConfig: a file can't be read, or isn't what it is to be.
+        InvalidConfig: unreadable or invalid file.
     """
 
     def __init__(self, config: Config, *, mutual: bool) -> None:
         self._files = {"certificate": config.certificate, "private_key": config.private_key, "ca": config.ca}
         self._stamp: _Stamp = ()
-        self._errors = LogOnce(_log, "the certificates stay those of before")
+        self._errors = LogOnce(_log, "cannot reload the certificates")
         self._stamp, loaded = self._load()
         self.credentials = grpc.dynamic_ssl_server_credentials(
-            loaded, self._renewed, require_client_authentication=mutual
+            loaded, self._reload, require_client_authentication=mutual
         )
 
-    def _renewed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Called by gRPC for each new connection: what is on disk now, or None where that is no other."""
+    def _reload(self) -> grpc.ServerCertificateConfiguration | None:
+        """Return the certificates if they have changed on disk, else None. gRPC calls this for each new connection."""
         try:
             if self._stamps() == self._stamp:
                 return None
             self._stamp, loaded = self._load()
-        except InvalidConfig as error:  # perhaps one file is written already and the other not yet
+        except InvalidConfig as error:  # one file may be written already and the other not yet
             self._errors.failed(error)
             return None
         self._errors.succeeded()
@@ -52,7 +52,7 @@ class TcpCredentials:
         return loaded
 
     def _load(self) -> tuple[_Stamp, grpc.ServerCertificateConfiguration]:
-        stamp = self._stamps()  # before they are read: what is written meanwhile is seen the next time
+        stamp = self._stamps()  # before reading, so that a later write is noticed the next time
         certificate, key, ca = (_read(name, path) for name, path in self._files.items())
         for name, text in (("certificate", certificate), ("ca", ca)):
             _check_certificates(name, self._files[name], text)
@@ -60,7 +60,7 @@ class TcpCredentials:
         return stamp, grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=ca)
 
     def _stamps(self) -> _Stamp:
-        """What changes when a file is written or replaced."""
+        """Inode, size and mtime of each file, which change when it is written or replaced."""
         found = []
         for name, path in self._files.items():
             try:
@@ -71,7 +71,7 @@ class TcpCredentials:
         return tuple(found)
 
     def _check_key(self, certificate: bytes, key: bytes) -> None:
-        # OpenSSL takes these two from a file only, and the key is to be in no other file than its own.
+        # OpenSSL reads these two only from a file, and the key must not be written to another file on disk.
         number = os.memfd_create("certificate")
         try:
             os.write(number, certificate + b"\n" + key)
@@ -86,17 +86,17 @@ class TcpCredentials:
 
 
 def listen(server: grpc.Server, where: str, config: Config, *, mutual: bool = True) -> None:
-    """Let a server serve at an address.
+    """Bind a server to an address.
 
     Args:
-        server: before it is started.
+        server: server that is not started yet.
         where: ``HOST:PORT``.
-        config: names the certificates; without them it serves in the clear.
-        mutual: whether clients have to show one.
+        config: configuration with the certificates; without them the port has no TLS.
+        mutual: True to require client certificates.
 
     Raises:
-        InvalidConfig: the certificates are not what they are to be.
-        OvnhookError: the address can't be had.
+        InvalidConfig: invalid certificates.
+        OvnhookError: the address can't be bound.
     """
     try:
         if config.certificate:
@@ -119,7 +119,7 @@ def _read(name: str, path: str) -> bytes:
 def _check_certificates(name: str, path: str, text: bytes) -> None:
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_verify_locations(cadata=text.decode("ascii", "ignore"))  # people write more into these files
+        context.load_verify_locations(cadata=text.decode("ascii", "ignore"))  # these files may contain comments
     except (ssl.SSLError, ValueError) as error:
         raise _wrong(name, path, "not a certificate in PEM") from error
 

@@ -1,7 +1,7 @@
-"""Keeps who is let in, and who no more: what the northbound database and this host know, and the files that say so.
+"""Trusted clients and hosts: merged from the northbound database and this host's ledger, and written to CA files.
 
-The database is how control hosts tell each other. What one of them has known it does not forget because somebody has
-taken it out there, or has brought an old state back.
+The database replicates them between control hosts. An entry that a control host has in its ledger stays, even if others
+delete it in the database, or restore an old state.
 """
 
 from __future__ import annotations
@@ -27,24 +27,26 @@ from ovnhook.pki.members import Member, Members
 
 _log = logging.getLogger(__name__)
 
-_PERIOD = 1.0  # seconds between two looks
-_PROBE = 10.0  # seconds between two attempts to see whether authenticated packets pass
-_PATIENCE = 5.0  # seconds for one look
+_INTERVAL = 1.0  # seconds between two updates
+_PROBE_INTERVAL = 10.0  # seconds between two probes of packet authentication
+_TIMEOUT = 5.0  # seconds for one update
+_DATABASES = ("/run/ovn/ovnnb_db.ctl", "/run/ovn/ovnsb_db.ctl")  # control sockets of the servers, as in Debian
+
 Decide = Callable[[Members], Iterable[str]]
-_DATABASES = ("/run/ovn/ovnnb_db.ctl", "/run/ovn/ovnsb_db.ctl")  # of this host, as Debian has them
+"""Returns the IDs to revoke, from the trusted clients at the moment of the change; may raise OvnhookError."""
 
 
 class Trust:
-    """Writes the files when it begins, and while its loop runs.
+    """Keeps the trusted clients and hosts, and their files, up to date while its loop runs. Thread-safe.
 
     Args:
-        row: where control hosts tell each other.
-        folder: the authority's directory.
-        loaded: the directory with what the kernel has of what is written for packets between control hosts.
-        answers: whether a control host, the second one, answers what the first one authenticates.
+        row: row of the northbound database with the trusted clients.
+        folder: directory of the certificate authority.
+        loaded: directory with the firewall rules and IPsec script that the kernel has loaded.
+        answers: probes packet authentication from one control host's address to another's.
 
     Raises:
-        InvalidConfig: there is no authority, or this host has no certificate of it.
+        InvalidConfig: no certificate authority, or no certificate of it for this host.
     """
 
     def __init__(
@@ -61,23 +63,23 @@ class Trust:
         try:
             known = json.loads(keyfiles.read(self._files.ledger) or b"{}")
         except ValueError as error:
-            raise InvalidConfig(f"{self._files.ledger}: {error}", "mv it away: the database has it too") from error
+            raise InvalidConfig(f"{self._files.ledger}: {error}", "remove it: the database has a copy") from error
         self._ledger = members.verified(self.authority, known)
         self._registered = self._own()
         self._version = ""
-        self._cuts = LogOnce(_log, "connections are not cut")
+        self._cut_errors = LogOnce(_log, "cannot disconnect clients from the databases")
         self._lock = threading.Lock()
         self.members = Members()
-        self.loop = Loop("trust", self._step, _PERIOD, "who is let in stays as it is")
-        self.prober = Loop("packets", self.probe, _PROBE)
+        self.loop = Loop("trust", self._step, _INTERVAL, "cannot update the trusted clients")
+        self.prober = Loop("packets", self.probe, _PROBE_INTERVAL)
 
     def begin(self) -> None:
-        """Write the files, and look once."""
-        self._write()  # while the database is out of reach it stays as it was
+        """Write the files from the ledger, then update them once."""
+        self._write()  # first, as the database may be unreachable
         self.loop.take_step()
 
-    def look(self, deadline: Deadline) -> Members:
-        """Who is let in now; the files say so afterwards."""
+    def update(self, deadline: Deadline) -> Members:
+        """Read the database, write the files if something has changed, and return the trusted clients."""
         with self._locked(deadline):
             version, own = self._row.version(deadline), self._own()
             if (version, own) != (self._version, self._registered) or not version:
@@ -87,7 +89,7 @@ class Trust:
             return self.members
 
     def probe(self) -> None:
-        """See whether authenticated packets pass to other control hosts; the files say so afterwards."""
+        """Probe packet authentication with other control hosts, and write the files if it works with another one."""
         if self.packets.probe():
             with self._lock:
                 self._write()
@@ -99,26 +101,25 @@ class Trust:
         gone: Iterable[str] | Decide = (),
         needs: Mapping[str, str] | None = None,
     ) -> None:
-        """Let somebody in, or no more; the files say so afterwards.
+        """Add and revoke trusted clients, in the database and in the files.
 
         Args:
-            entries: to be kept.
+            entries: entries to add.
             deadline: when to give up.
-            gone: marks of those that are nobody's any more; or what decides by those who are let in at the moment of
-                the change. What that raises ends the change.
-            needs: to be in the database now, or nothing is changed.
+            gone: IDs to revoke, or a function that decides it.
+            needs: entries that must be in the database, as condition of the change.
 
         Raises:
-            NotFound: one of `needs` is not there.
+            NotFound: one of `needs` is not in the database.
         """
         with self._locked(deadline):
             repeat(lambda: self._merge(entries, deadline, gone, needs or {}), deadline)
 
     @contextmanager
     def _locked(self, deadline: Deadline) -> Iterator[None]:
-        """Alone: a thread that looks may be waiting for the database."""
+        """Hold the lock; another thread may have it while it waits for the database."""
         if not self._lock.acquire(timeout=deadline.remaining):
-            raise Unavailable("who is let in is not known: the northbound database does not answer in time")
+            raise Unavailable("cannot read the trusted clients: the northbound database does not answer in time")
         try:
             yield
         finally:
@@ -131,23 +132,23 @@ class Trust:
         gone: Iterable[str] | Decide = (),
         needs: Mapping[str, str] | None = None,
     ) -> None:
-        """Bring together what this host, the database and somebody who changes something know."""
+        """Merge the entries of the ledger, the database and a change, and write the result to all of them."""
         present = self._row.read(deadline)
-        told = members.verified(self.authority, present)
+        stored = members.verified(self.authority, present)
         now = time.time()
-        # What the database says already keeps its seal: that of an earlier version is good, and the only one that a
-        # control host of that version accepts.
-        own = {key: value for key, value in self._own().items() if members.text_of(told.get(key, "")) != value}
-        known = members.merged(self._ledger, told, members.sealed(self.authority, own), now=now)
-        needed = {key: told.get(key, "") for key in needs or {}}
+        # Entries that are in the database keep their seal: that of an earlier version is valid, and the only one that
+        # a control host of that version accepts.
+        own = {key: value for key, value in self._own().items() if members.text_of(stored.get(key, "")) != value}
+        known = members.merged(self._ledger, stored, members.sealed(self.authority, own), now=now)
+        needed = {key: stored.get(key, "") for key in needs or {}}
         if needs and needs != {key: members.text_of(value) for key, value in needed.items()}:
-            raise NotFound("what this depends on has changed meanwhile")
+            raise NotFound("a required entry was changed at the same time")
         decides = callable(gone)
-        marks = gone(members.read(known)) if callable(gone) else gone
-        new = members.sealed(self.authority, {**entries, **members.revocations(marks)})
+        ids = gone(members.read(known)) if callable(gone) else gone
+        new = members.sealed(self.authority, {**entries, **members.revocations(ids)})
         wanted = members.merged(known, new, now=now)
         if not (needs or decides):
-            # First here: whoever is gone has no time to bring itself back.
+            # Revoke in the ledger first, so that a revoked client cannot add itself to the database again.
             self._keep(members.merged(self._ledger, {key: new[key] for key in new if key.startswith("gone ")}, now=now))
         put = {key: value for key, value in wanted.items() if present.get(key) != value}
         drop = present.keys() - wanted.keys()
@@ -161,15 +162,12 @@ class Trust:
         self._write()
 
     def _own(self) -> dict[str, str]:
-        """What is to be known of this host.
-
-        That it is a control host, at the address that its certificate is for, and what it does with packets by now.
-        """
+        """Entries of this host: control host, its address, and its announcements about packet authentication."""
         own, certificate = self._this()
-        return members.entries_of(own.key, own.address, certificate) | dict.fromkeys(self.packets.said, "-")
+        return members.entries_of(own.key, own.address, certificate) | dict.fromkeys(self.packets.announced, "-")
 
     def _this(self) -> tuple[Member, bytes]:
-        """This host, and its certificate."""
+        """Return this host and its certificate."""
         certificate = keyfiles.read(self._files.databases.certificate)
         if not certificate:
             raise InvalidConfig(
@@ -184,7 +182,7 @@ class Trust:
         databases = found.bundle(self.authority.certificate, [x509.NODE])
         before = x509.split(keyfiles.read(self._files.databases.ca))
         if set(before) - set(x509.split(databases)):
-            keyfiles.write(self._files.cut, b"", keyfiles.SECRET)  # first: a cut that is due is not forgotten
+            keyfiles.write(self._files.cut, b"", keyfiles.SECRET)  # first, so that a crash does not skip the disconnect
         own, _ = self._this()
         for path, text in (
             (self._files.databases.ca, databases),
@@ -194,30 +192,30 @@ class Trust:
                 keyfiles.write(path, text, keyfiles.PUBLIC)
         self.packets.write(self.authority, found, own)
         self.members = found
-        self._cut()
+        self._disconnect()
 
-    def _cut(self) -> None:
-        """Cut the databases' connections, if somebody was taken out of their CA file since they were cut last.
+    def _disconnect(self) -> None:
+        """Close all connections of the databases, if clients were removed from their CA file since the last time.
 
-        They read the file for new connections, and leave those that are open.
+        The servers read that file for new connections only.
         """
         if not self._files.cut.exists():
             return
         for socket in _DATABASES:
             try:
-                appctl.cut_connections(socket, Deadline.after(_PATIENCE / 2))
+                appctl.cut_connections(socket, Deadline.after(_TIMEOUT / 2))
             except OvnhookError as error:
-                if self._cuts.is_new(str(error)):
-                    _log.error("somebody is let in no more, and may be connected still: %s", error)
+                if self._cut_errors.is_new(str(error)):
+                    _log.error("revoked clients may still be connected to the databases: %s", error)
                 return
-        self._cuts.succeeded()
+        self._cut_errors.succeeded()
         self._files.cut.unlink()
-        _log.info("somebody is let in no more: the databases' connections were cut")
+        _log.info("certificates were revoked: all connections of the databases were closed")
 
     def _step(self) -> None:
         try:
-            self.look(Deadline.after(_PATIENCE))
+            self.update(Deadline.after(_TIMEOUT))
             with self._lock:
-                self._cut()
+                self._disconnect()
         finally:
-            self.packets.look(time.monotonic())
+            self.packets.rewrite_unloaded(time.monotonic())

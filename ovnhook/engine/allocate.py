@@ -1,4 +1,4 @@
-"""Free addresses for interfaces that ask for none."""
+"""Allocation of free addresses for interfaces without a static one."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ovnhook.domains.values import Domain
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet.values import Subnet
 
-_AT_A_TIME = 1000  # addresses between two looks at the deadline
+_BATCH = 1000  # addresses between two checks of the deadline
 
 
 class _Search:
-    """An address that an interface lacks, where it is looked for, and the one that was found."""
+    """Search for a free address of one interface: its candidates, and the address found."""
 
     def __init__(self, domain: Domain, placement: Placement, network: IPNetwork) -> None:
         self.mac = placement.interface.mac
@@ -31,49 +31,49 @@ class _Search:
         self.candidates = address.candidates(self.subnet, network, f"{domain.uuid}/{self.mac}")
         self.found: IPAddress | None = None
 
-    def take(self, some: Iterable[IPAddress], leased: set[UUID], given: set[tuple[str, IPAddress]]) -> None:
-        """Take the first of some candidates that is not leased, and not given to another interface of the domain."""
-        for one in some:
-            if (self.subnet.name, one) not in given and uuids.lease(self.subnet.name, str(one)) not in leased:
+    def take(self, candidates: Iterable[IPAddress], leased: set[UUID], taken: set[tuple[str, IPAddress]]) -> None:
+        """Take the first candidate that is neither leased nor taken by another interface of the domain."""
+        for one in candidates:
+            if (self.subnet.name, one) not in taken and uuids.lease(self.subnet.name, str(one)) not in leased:
                 self.found = one
-                given.add((self.subnet.name, one))
+                taken.add((self.subnet.name, one))
                 return
 
 
 def allocate(northbound: Northbound, domain: Domain, placed: Placed, deadline: Deadline) -> Placed:
-    """Give each interface the addresses that it lacks. All of them are looked for together.
+    """Allocate the addresses that interfaces lack, searching for all of them together.
 
     Args:
-        northbound: knows what is leased.
-        domain: decides where the search begins (docs/explanation/decisions/0003).
-        placed: its interfaces; those whose subnet is full are refused.
+        northbound: northbound database.
+        domain: domain, whose UUID determines the first candidate (docs/explanation/decisions/0003).
+        placed: placement of its interfaces; those whose subnet is full are refused.
         deadline: when to give up.
     """
     searches = [_Search(domain, one, network) for one in placed.placements for network in lacking(one)]
-    given = {(one.subnet.name, where) for one in placed.placements for where in one.addresses}
+    taken = {(one.subnet.name, where) for one in placed.placements for where in one.addresses}
     for size in address.WINDOWS:
         windows = [(one, list(itertools.islice(one.candidates, size))) for one in searches if one.found is None]
-        places = {(one.subnet.name, where) for one, window in windows for where in window} - given
+        places = {(one.subnet.name, where) for one, window in windows for where in window} - taken
         leased = northbound.lease_uuids_at(places, deadline)
         for one, window in windows:
-            one.take(window, leased, given)
+            one.take(window, leased, taken)
     for one in searches:
         if one.found is None:
             leased = northbound.lease_uuids(one.subnet.name, deadline)
-            one.take(_checked(one.candidates, one.subnet, deadline), leased, given)
+            one.take(_checked(one.candidates, one.subnet, deadline), leased, taken)
     return _filled(domain, placed, searches)
 
 
 def _checked(candidates: Iterator[IPAddress], subnet: Subnet, deadline: Deadline) -> Iterator[IPAddress]:
-    """The same, as long as there is time."""
+    """Check the deadline while iterating."""
     for number, candidate in enumerate(candidates):
-        if number % _AT_A_TIME == 0:
-            deadline.check(f"looking for a free address in subnet {subnet.name}")
+        if number % _BATCH == 0:
+            deadline.check(f"search for a free address in subnet {subnet.name}")
         yield candidate
 
 
 def _filled(domain: Domain, placed: Placed, searches: Iterable[_Search]) -> Placed:
-    """The placements with what was found, and refusals where nothing was."""
+    """Add the addresses found to the placements, or an error if there is none."""
     placements: list[Placement] = []
     refused: list[OvnhookError] = [*placed.refused]
     for placement in placed.placements:

@@ -16,7 +16,7 @@ from ovnhook.domains.values import Domain
 from ovnhook.engine import holders
 from ovnhook.engine.commit import Plan, carry_out, tries
 from ovnhook.engine.ownsubnet import OwnSubnets
-from ovnhook.engine.planner import Attached, Attaching
+from ovnhook.engine.planner import Attached, AttachPlanner
 from ovnhook.engine.unblock import HostNames, unblock
 from ovnhook.ovsdb.connection import ConstraintViolation
 from ovnhook.resources.kind import Change, puts
@@ -69,12 +69,12 @@ class Attachment:
             PermissionDenied: `take_over` is False, and another host has ports of the domain.
             InvalidRequest, NotFound, AlreadyExists, Exhausted: an interface can't be attached as requested.
         """
-        attaching = Attaching(self.northbound, self._own_subnets, domain, host, running=running, take_over=take_over)
+        planner = AttachPlanner(self.northbound, self._own_subnets, domain, host, running=running, take_over=take_over)
         try:
-            self._commit(lambda: attaching.plan(deadline), deadline, attaching.hostnames)
+            self._commit(lambda: planner.plan(deadline), deadline, planner.hostnames)
         except ConstraintViolation as error:
             raise holders.of_interface_id(self.northbound, domain, error, deadline) from error
-        return attaching.attached
+        return planner.attached
 
     def announce(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Prepare a migration: add the destination to the requested chassis of the domain's ports."""

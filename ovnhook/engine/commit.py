@@ -1,4 +1,4 @@
-"""Changes carried out as one transaction, and planned anew while somebody else is faster."""
+"""Commit of planned changes as one transaction, planned again after a conflict."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 _OUTAGE_TRIES = 5
 
 Plan = Callable[[], Sequence[Change]]
-"""Reads what there is and says what has to change."""
+"""Reads the current state and returns the changes to the desired state."""
 
 
 def carry_out(
@@ -24,22 +24,30 @@ def carry_out(
     plan: Plan,
     deadline: Deadline,
     *,
-    words: str = "",
+    message: str = "",
     unblock: Callable[[Sequence[Change]], Sequence[Change]] | None = None,
     outage_tries: int = 1,
 ) -> bool:
-    """Commit what is planned; whether there was anything to change.
+    """Plan and commit; repeat after a conflict. Return True if there were changes.
+
+    Example::
+
+        def plan() -> Sequence[Change]:
+            cloud = northbound.cloud(deadline)
+            return complete(router_rules.delete("blue", cloud), cloud)
+
+        carry_out(northbound, plan, deadline, message="router blue is deleted")
 
     Args:
-        northbound: where it is committed.
-        plan: called again when what it has read was changed meanwhile.
+        northbound: northbound database.
+        plan: reads and plans; called again after a conflict.
         deadline: when to give up.
-        words: what the log says when it is done, in place of what is said of each change.
-        unblock: called with changes that were in conflict; those to commit in their place, or the same ones.
+        message: log message after the commit; "" to log each change.
+        unblock: called with changes that conflicted; returns those to commit instead, or the same ones.
         outage_tries: as of `ovnhook.base.retry.repeat`.
 
     Raises:
-        OvnhookError: what `plan` or `unblock` raised, or Unavailable.
+        OvnhookError: raised by `plan` or `unblock`, or Unavailable.
     """
 
     def once() -> bool:
@@ -47,17 +55,17 @@ def carry_out(
         try:
             northbound.commit(changes, deadline)
         except Conflict:
-            others = unblock(changes) if unblock else changes
-            if others == changes:
+            unblocked = unblock(changes) if unblock else changes
+            if unblocked == changes:
                 raise
-            northbound.commit(others, deadline)
-        for said in [words] if words and changes else filter(None, map(str, changes)):
-            _log.info("%s", said)
+            northbound.commit(unblocked, deadline)
+        for line in [message] if message and changes else filter(None, map(str, changes)):
+            _log.info("%s", line)
         return bool(changes)
 
     return repeat(once, deadline, outage_tries=outage_tries)
 
 
 def tries(northbound: Northbound) -> int:
-    """How often something is tried while the database is out of reach: a cluster comes back by itself."""
+    """Number of attempts while the database is unreachable: a cluster recovers when it has elected a leader."""
     return _OUTAGE_TRIES if northbound.clustered else 1

@@ -1,4 +1,4 @@
-"""The plan of an attach: the database is read, interfaces are placed, addresses allocated, changes made of it."""
+"""The plan of an attach: read the database, place the interfaces, allocate addresses, and return the changes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Attached:
     """The result of an attach.
 
     Attributes:
-        placements: where each went; none where the domain was left alone.
-        arrives: whether it is on its way from another host, which has it still.
-        refused: why others of a running domain have no network.
-        pending_until_restart: requests of its metadata that take effect at its next start, in words.
+        placements: subnet and addresses of each interface; empty if nothing was attached.
+        arrives: True if the domain is migrating here from another host.
+        refused: errors of interfaces of a running domain that could not be attached.
+        pending_until_restart: messages about requests of its metadata that take effect at the next start.
     """
 
     placements: tuple[Placement, ...] = ()
@@ -39,20 +39,20 @@ class Attached:
     pending_until_restart: tuple[str, ...] = ()
 
 
-class Attaching:
-    """An attach that is planned, as often as it takes.
+class AttachPlanner:
+    """Plans one attach, again after each conflict.
 
     Args:
-        northbound: what is read, and is to be changed.
-        own_subnets: plans the domain's own subnet.
-        domain: as of `Attachment.attach`, like the others.
-        host: the chassis that it runs on.
-        running: whether it runs already.
-        take_over: whether it may have ports that are another host's.
+        northbound: northbound database.
+        own_subnets: plans the domain's isolated subnet.
+        domain: as of `Attachment.attach`, like the other arguments.
+        host: chassis that runs it.
+        running: True for a domain that runs, False for a start.
+        take_over: False to refuse a domain that has ports on another host.
 
     Attributes:
-        attached: what becomes of the interfaces when what was planned last is committed.
-        hostnames: as far as was learned on the way.
+        attached: result of the attach once the last plan is committed.
+        hostnames: host names of other domains, as learned from conflicts.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class Attaching:
         self.hostnames = HostNames({interface.request.hostname for interface in domain.interfaces})
 
     def plan(self, deadline: Deadline) -> Sequence[Change]:
-        """Read what there is, and plan what has to change."""
-        self.attached = Attached()  # whatever was planned before was not committed
+        """Read the current state and return the changes."""
+        self.attached = Attached()  # the previous plan was not committed
         northbound, running = self._northbound, self._running
         observed = read.domain_rows(northbound, self._domain, deadline)
         arrives = presence.arrives(observed, self._host)
@@ -97,8 +97,8 @@ class Attaching:
         placed = allocate(northbound, domain, placed, deadline)
         if not running:
             placed.check()
-        for words in placed.warnings:
-            _log.warning("%s", words)
-        pending_until_restart = plan.pending_until_restart(self._domain, observed) if running else ()
-        self.attached = Attached(placed.placements, arrives, placed.refused, pending_until_restart)
+        for warning in placed.warnings:
+            _log.warning("%s", warning)
+        pending = plan.pending_until_restart(self._domain, observed) if running else ()
+        self.attached = Attached(placed.placements, arrives, placed.refused, pending)
         return (*made, *plan.attach(domain, self._host, placed.placements, observed))

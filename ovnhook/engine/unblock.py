@@ -1,4 +1,4 @@
-"""Host names that made a transaction fail: other domains' are noted, records that no lease has are replaced."""
+"""Resolution of host name conflicts: names of other domains are noted, stale DNS records replaced."""
 
 from __future__ import annotations
 
@@ -18,53 +18,53 @@ _log = logging.getLogger(__name__)
 
 
 class HostNames:
-    """The host names that a domain may have, as far as that is known.
+    """Host names that a domain requests, and those that other domains have.
 
     Args:
-        asked: those that nothing else will do for.
+        requested: host names from metadata; others are derived, and made unique.
 
     Attributes:
-        taken: those that turned out to be other domains', by subnet.
+        taken: host names of other domains, as learned from conflicts, by subnet.
     """
 
-    def __init__(self, asked: Collection[str] = ()) -> None:
-        self._asked = asked
+    def __init__(self, requested: Collection[str] = ()) -> None:
+        self._requested = requested
         self.taken: dict[str, set[str]] = {}
 
     def note(self, lease: Lease, owner: Lease) -> None:
-        """Note that the host name of a lease is that of another domain's; raise AlreadyExists if it was asked for."""
+        """Note that another domain has the host name of a lease; raise AlreadyExists if it was requested."""
         error = name_taken(owner)
-        if lease.hostname in self._asked:
+        if lease.hostname in self._requested:
             raise error.within(f"domain {lease.domain_name}: interface {lease.mac}")
         taken = self.taken.setdefault(lease.subnet, set())
         if lease.hostname not in taken:
             taken.add(lease.hostname)
-            _log.warning("domain %s: another host name is derived: %s", lease.domain_name, error.message)
+            _log.warning("domain %s: deriving another host name: %s", lease.domain_name, error.message)
 
 
 def unblock(
     northbound: Northbound, hostnames: HostNames, changes: Sequence[Change], deadline: Deadline
 ) -> Sequence[Change]:
-    """The changes to commit in place of some that were in conflict; the same ones where no record is in their way.
+    """Return the changes to commit instead of those that conflicted; the same ones if no DNS record is the reason.
 
-    A record that no lease accounts for was left by a person or a crash. It is replaced.
+    A record without a lease is stale: a person or a crash has left it. It is replaced.
 
     Args:
-        northbound: where the changes failed.
-        hostnames: where other domains' are noted.
-        changes: maybe in conflict because of the names in them.
+        northbound: northbound database.
+        hostnames: host names of the domain; names of other domains are noted there.
+        changes: changes that conflicted.
         deadline: when to give up.
 
     Raises:
-        AlreadyExists: a host name that was asked for is another domain's.
+        AlreadyExists: another domain has a requested host name.
     """
     leases = [put.new for put in puts(LEASE, changes) if put.new]
     own = {lease.domain for put in puts(LEASE, changes) for lease in (put.old, put.new) if lease}
-    records = _in_the_way(northbound, changes, deadline)
+    records = _conflicting(northbound, changes, deadline)
     owners = of_records(northbound, records, own, deadline)
     for lease in leases:
         name = (lease.subnet, lease.hostname)
-        if name in records and name not in owners:  # the record is wrong: its owner has to be searched for
+        if name in records and name not in owners:  # the record is wrong: search for its owner
             found = northbound.leases(deadline, subnet=lease.subnet, hostname=lease.hostname)
             owners.update((name, one) for one in found if one.domain not in own)
         if name in owners:
@@ -72,28 +72,28 @@ def unblock(
     stale = {
         (subnet, record): value
         for (subnet, record), value in records.items()
-        # An address that is leased in this very transaction is nobody else's.
+        # An address that this transaction leases belongs to no other domain.
         if record.endswith(".arpa") or (subnet, record.partition(".")[0]) not in owners
     }
     return tuple(_replacing(change, stale) for change in changes)
 
 
-def _in_the_way(northbound: Northbound, changes: Iterable[Change], deadline: Deadline) -> Records:
-    """The records that have a name that changes give, and lead elsewhere."""
+def _conflicting(northbound: Northbound, changes: Iterable[Change], deadline: Deadline) -> Records:
+    """DNS records with a name that the changes set to another value."""
     found: dict[tuple[str, str], str] = {}
     for put in puts(DNS_RECORDS, changes):
         if put.old and put.new:
-            there = northbound.dns_records(put.new.subnet, deadline)
+            current = northbound.dns_records(put.new.subnet, deadline)
             found |= {
-                (put.new.subnet, record): there[record]
+                (put.new.subnet, record): current[record]
                 for record, value in put.new.records.items()
-                if there.get(record, value) not in (value, put.old.records.get(record))
+                if current.get(record, value) not in (value, put.old.records.get(record))
             }
     return found
 
 
 def _replacing(change: Change, stale: Records) -> Change:
-    """The same change; one of names also replaces stale records."""
+    """Make a change of names also replace stale records; return other changes as they are."""
     for put in puts(DNS_RECORDS, [change]):
         if put.old:
             gone = {record: value for (subnet, record), value in stale.items() if subnet == put.old.subnet}

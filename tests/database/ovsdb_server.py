@@ -180,19 +180,19 @@ def wait_for(condition: Callable[[], object]) -> None:
     until(condition, HANG, "what the test waits for", longest=0.005)
 
 
-def looked_at(loop: object, step: str) -> None:
-    """Wait until a loop of a service's has begun its step four times more: three of them were made whole.
+def wait_for_scans(loop: object, step: str) -> None:
+    """Wait until a loop has begun four more scans, and so completed three of them.
 
     Args:
-        loop: that has the step as a method.
-        step: the method.
+        loop: object that scans.
+        step: name of the method that is one scan.
     """
     begun: list[None] = []
-    usual = getattr(loop, step)
+    original = getattr(loop, step)
 
     def counted(*arguments: Any) -> Any:
         begun.append(None)
-        return usual(*arguments)
+        return original(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, step, counted)

@@ -1,4 +1,4 @@
-"""The service ``ovnhook.v1.Attachments``, and what ``Ports`` shares with it."""
+"""The service ``ovnhook.v1.Attachments``, and attaching as ``Ports`` does it too."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from ovnhook.resources.port.values import Owner
 
 
 class Attachments(Service):
-    """Attaches and detaches domains that are not libvirt's.
+    """Attaches and detaches domains of API clients, which libvirt does not manage.
 
     Args:
-        attachment: does the work.
-        southbound: knows the hosts.
+        attachment: attaches domains.
+        southbound: southbound database.
         bridge: name of the hosts' integration bridge.
     """
 
@@ -55,47 +55,49 @@ class Attachments(Service):
         attachments_pb2_grpc.add_AttachmentsServicer_to_server(self, server)
 
     def Attach(self, request: api.AttachRequest, deadline: Deadline, caller: Subject) -> api.AttachResponse:
-        """Give every interface its port and its addresses."""
-        domain = clientdomain.make(request.domain, request.name, map(_asked, request.interfaces))
+        """Create the port and the leases of every interface."""
+        domain = clientdomain.make(request.domain, request.name, map(_requested, request.interfaces))
         placements = self.attach(domain, request.host, deadline, caller)
         return api.AttachResponse(interfaces=[self.message(domain, one) for one in placements])
 
     def Detach(self, request: api.DetachRequest, deadline: Deadline, caller: Subject) -> api.DetachResponse:
-        """Take a domain's ports of a host away."""
+        """Delete a domain's ports on a host, and on request its leases."""
         check_host(caller, request.host)
         domain = clientdomain.identify(request.domain, request.name)
-        self._refuse_libvirts(domain, deadline)
+        self._refuse_libvirt_domain(domain, deadline)
         if request.forget:
-            for lease_index in self._attachment.northbound.lease_indexes(deadline, domain=str(domain.uuid)):
-                if lease_index.kept_by is Owner.LIBVIRT:
-                    raise InUse(f"domain {lease_index.domain_name} is libvirt's", "virsh undefine ends its leases")
+            for index in self._attachment.northbound.lease_indexes(deadline, domain=str(domain.uuid)):
+                if index.kept_by is Owner.LIBVIRT:
+                    raise InUse(
+                        f"domain {index.domain_name} is managed by libvirt", "virsh undefine releases its leases"
+                    )
         (self._attachment.forget if request.forget else self._attachment.detach)(domain, request.host, deadline)
         return api.DetachResponse()
 
     def one(self, request: ports_pb2.CreatePortRequest) -> Domain:
-        """The domain of a request for one port, with that interface.
+        """Domain of a request for one port, with that interface.
 
         Raises:
-            InvalidRequest: a value means nothing.
+            InvalidRequest: invalid value.
         """
-        return clientdomain.make(request.domain, request.name, [_asked(request.interface)])
+        return clientdomain.make(request.domain, request.name, [_requested(request.interface)])
 
     def attach(self, domain: Domain, host: str, deadline: Deadline, caller: Subject) -> tuple[Placement, ...]:
-        """Attach a domain on a host that there is, if it is not libvirt's.
+        """Attach a domain on an existing host, unless libvirt manages it.
 
         Raises:
             PermissionDenied: the caller is a node, and the host, or the one that has the domain, is another one.
-            NotFound: there is no such host.
-            InUse: libvirt runs the domain.
+            NotFound: no such host.
+            InUse: libvirt manages the domain.
         """
         check_host(caller, host)
         if host not in (node.name for node in self._southbound.nodes(deadline)):
             raise NotFound(f"there is no host '{host}'", "ovnhook node list")
-        self._refuse_libvirts(domain, deadline)
+        self._refuse_libvirt_domain(domain, deadline)
         return self._attachment.attach(domain, host, deadline, take_over=caller.role != NODE).placements
 
     def message(self, domain: Domain, placement: Placement) -> api.AttachedInterface:
-        """An interface as it was attached."""
+        """Message of an attached interface."""
         interface, subnet = placement.interface, placement.subnet
         name = port_id(domain, interface)
         return api.AttachedInterface(
@@ -107,13 +109,16 @@ class Attachments(Service):
             xml=interface_xml(name, interface.mac, self._bridge, subnet.mtu),
         )
 
-    def _refuse_libvirts(self, domain: Domain, deadline: Deadline) -> None:
+    def _refuse_libvirt_domain(self, domain: Domain, deadline: Deadline) -> None:
+        """Refuse a domain that libvirt runs."""
         for port in self._attachment.northbound.ports(deadline, domain=str(domain.uuid)):
             if port.kept_by is Owner.LIBVIRT:
-                raise InUse(f"domain {port.domain_name} is libvirt's, on {port.host}", "virsh destroy, and try again")
+                raise InUse(
+                    f"domain {port.domain_name} is managed by libvirt on {port.host}", "virsh destroy, then retry"
+                )
 
 
-def _asked(interface: api.Interface) -> ClientInterface:
+def _requested(interface: api.Interface) -> ClientInterface:
     return ClientInterface(
         mac=interface.mac,
         subnet=interface.subnet,

@@ -27,15 +27,15 @@ from ovnhook.pki.x509 import Subject
 
 _log = logging.getLogger(__name__)
 
-_PROBE = 1.0  # seconds that a control host may take to let us connect
+_CONNECT_TIMEOUT = 1.0  # seconds
 
 
 class Certificates(Service):
-    """Makes tokens and certificates, and takes them back.
+    """Creates join tokens, and issues, renews and revokes certificates.
 
     Args:
-        trust: knows who is let in, or None where there is no authority.
-        config: where hosts join.
+        trust: trusted clients, or None without a certificate authority.
+        config: configuration with the address where hosts join.
     """
 
     NAME = "ovnhook.v1.Certificates"
@@ -61,14 +61,14 @@ class Certificates(Service):
         certificates_pb2_grpc.add_CertificatesServicer_to_server(self, server)
 
     def CreateToken(self, request: api.CreateTokenRequest, deadline: Deadline) -> api.CreateTokenResponse:
-        """Invite a host."""
+        """Create a join token, which replaces the host's previous one."""
         trust = self._authority()
         subject = Subject(request.name, request.role or x509.NODE)
         if subject.role not in (x509.NODE, x509.CONTROL):
-            raise InvalidRequest(f"a token is for a node or a control host, not for a role '{subject.role}'")
+            raise InvalidRequest(f"no join tokens for role '{subject.role}', only for node and control")
         if not self._config.enrolment:
-            raise InUse("this control service lets no host join: 'enrolment' is not set", "ovnhook node init --control")
-        found = trust.look(deadline)
+            raise InUse("hosts cannot join this cloud: 'enrolment' is not set", "ovnhook node init --control")
+        found = trust.update(deadline)
         now = int(time.time())
         port = self._config.enrolment.rpartition(":")[2]
         made = tokens.Token(
@@ -79,61 +79,61 @@ class Certificates(Service):
             secret=tokens.new_secret(),
         )
         invitation = IssuedToken(made.digest, subject, now + tokens.LIFETIME)
-        # One is enough for a host, and the last one that was made is the one that its administrator has.
+        # One per host: its administrator has the one that was created last.
         trust.change(
             invitation.entry, deadline, lambda now: [one.digest for one in now.tokens if one.subject == subject]
         )
-        _log.info("%s may join within %d minutes", subject, tokens.LIFETIME // 60)
+        _log.info("join token for %s created, valid for %d minutes", subject, tokens.LIFETIME // 60)
         return api.CreateTokenResponse(token=str(made), lifetime=tokens.LIFETIME)
 
     def IssueCertificate(self, request: api.IssueCertificateRequest, deadline: Deadline) -> api.IssuedCertificate:
-        """Let a person in; asked again with the same key, whoever has not heard the answer is given it again."""
+        """Issue a certificate to a person; idempotent for the same key, so that a lost response can be retried."""
         trust = self._authority()
         subject = Subject(request.name, request.role)
         if subject.role not in (x509.OPERATOR, x509.READER):
             raise InvalidRequest(
-                f"a certificate is issued to an operator or a reader, not to a {subject.role}",
-                "hosts join: ovnhook node token NAME",
+                f"certificates are issued to operators and readers, not to role '{subject.role}'",
+                "hosts join with a token: ovnhook node token NAME",
             )
-        known, wanted = trust.look(deadline), request.request.encode()
-        mark = x509.request_key_id(wanted)
+        known, wanted = trust.update(deadline), request.request.encode()
+        key_id = x509.request_key_id(wanted)
 
-        def alone(found: Members) -> list[str]:
-            if any(one.id != mark for one in found.by_subject(subject)):
+        def check_unique(found: Members) -> list[str]:
+            if any(one.id != key_id for one in found.by_subject(subject)):
                 raise AlreadyExists(
                     f"{subject} has a certificate", f"ovnhook certificate revoke {subject.name} --role {subject.role}"
                 )
             return []
 
-        alone(known)
+        check_unique(known)
         anchors = [one.anchor for one in known.by_subject(subject)]
-        anchor = anchors[0] if anchors else trust.authority.anchor(subject, mark)
+        anchor = anchors[0] if anchors else trust.authority.anchor(subject, key_id)
         made = trust.authority.issue(wanted, subject, anchor)
-        trust.change(members.entries_of(x509.name_of(anchor), anchor.decode(), made), deadline, alone)
+        trust.change(members.entries_of(x509.name_of(anchor), anchor.decode(), made), deadline, check_unique)
         if not trust.members.by_certificate(made):
-            raise InvalidRequest(f"this key of {subject} was revoked, for good", "ask with another key")
-        _log.info("%s is let in", subject)
+            raise InvalidRequest(f"this key of {subject} was revoked", "create another key")
+        _log.info("certificate of %s issued", subject)
         return self._issued(trust, made)
 
     def RenewCertificate(
         self, request: api.RenewCertificateRequest, deadline: Deadline, caller: Subject
     ) -> api.IssuedCertificate:
-        """Issue a certificate again, under the anchor that there is."""
+        """Renew a certificate under its existing trust anchor."""
         trust = self._authority()
-        found = [one for one in trust.look(deadline).by_subject(caller) if one.anchor]
+        found = [one for one in trust.update(deadline).by_subject(caller) if one.anchor]
         if not found:
-            raise NotFound(f"there is nothing to renew for {caller}", "a control host's: ovnhook node renew there")
+            raise NotFound(f"{caller} has no certificate to renew", "on a control host: ovnhook node renew")
         anchor = found[-1].anchor
         made = trust.authority.issue(request.request.encode(), caller, anchor)
         trust.change(members.entries_of(found[-1].key, anchor.decode(), made), deadline)
-        _log.info("the certificate of %s is renewed", caller)
+        _log.info("certificate of %s renewed", caller)
         return self._issued(trust, made)
 
     def ListCertificates(
         self, request: api.ListCertificatesRequest, deadline: Deadline
     ) -> api.ListCertificatesResponse:
-        """Show who is let in, in pages."""
-        found = self._authority().look(deadline)
+        """List the trusted clients and hosts."""
+        found = self._authority().update(deadline)
         shown, token = page(
             found.all,
             lambda one: (one.subject.role, one.subject.name, one.key),
@@ -148,55 +148,55 @@ class Certificates(Service):
     def RevokeCertificate(
         self, request: api.RevokeCertificateRequest, deadline: Deadline
     ) -> api.RevokeCertificateResponse:
-        """Let somebody in no more."""
+        """Revoke a certificate."""
         trust = self._authority()
         subject = Subject(request.name, request.role)
-        found = trust.look(deadline).by_subject(subject)
+        found = trust.update(deadline).by_subject(subject)
         if not found:
             raise NotFound(f"{subject} has no certificate", "ovnhook certificate list")
         trust.change({}, deadline, [one.id for one in found])
-        _log.info("%s is let in no more", subject)
+        _log.info("certificate of %s revoked", subject)
         return api.RevokeCertificateResponse()
 
     def is_trusted(self, name: str, deadline: Deadline) -> bool:
-        """Whether a host is let in, as a node or as a control host; False where there is no authority."""
-        return self._trust is not None and bool(_host(name, self._trust.look(deadline)))
+        """True if a host is trusted, as node or control host; False without a certificate authority."""
+        return self._trust is not None and bool(_ids_of_host(name, self._trust.update(deadline)))
 
-    def refuse_alive(self, name: str, deadline: Deadline) -> None:
-        """Refuse to shut a control host out that serves.
+    def refuse_running(self, name: str, deadline: Deadline) -> None:
+        """Refuse to revoke a control host whose control service runs.
 
         Raises:
-            InUse: it can be reached.
+            InUse: it is reachable.
         """
-        address = self._trust.look(deadline).servers.get(name) if self._trust else None
+        address = self._trust.update(deadline).servers.get(name) if self._trust else None
         if not address:
             return
         with (
             suppress(OSError),
-            socket.create_connection((address, tokens.API), timeout=min(_PROBE, deadline.remaining)),
+            socket.create_connection((address, tokens.API), timeout=min(_CONNECT_TIMEOUT, deadline.remaining)),
         ):
             raise InUse(
-                f"control host {name} is there: its control service answers at {address}",
+                f"control host {name} is running: its control service answers at {address}",
                 f"to remove it anyway, on {name}: systemctl disable --now ovnhook-control",
             )
 
-    def shut_out(self, name: str, deadline: Deadline) -> None:
-        """Let a host in no more; nothing where there is no authority."""
+    def revoke_host(self, name: str, deadline: Deadline) -> None:
+        """Revoke a host's certificates and join tokens, if there is a certificate authority."""
         if self._trust is None:
             return
-        while marks := _host(name, self._trust.look(deadline)):  # it may be joining just now
-            self._trust.change({}, deadline, marks)
+        while ids := _ids_of_host(name, self._trust.update(deadline)):  # it may be joining at this moment
+            self._trust.change({}, deadline, ids)
 
     def _authority(self) -> Trust:
         if self._trust is None:
-            raise InUse("this control service has no certificate authority", "ovnhook node init --control")
+            raise InUse("no certificate authority", "ovnhook node init --control")
         return self._trust
 
     def _issued(self, trust: Trust, certificate: bytes) -> api.IssuedCertificate:
         return api.IssuedCertificate(certificate=certificate.decode(), ca=trust.authority.certificate.decode())
 
 
-def _host(name: str, found: Members) -> list[str]:
-    """The marks of what a host is let in by, and would be."""
+def _ids_of_host(name: str, found: Members) -> list[str]:
+    """IDs of a host's certificates and join tokens, by which they are revoked."""
     hosts = [one.id for one in found.all if one.subject.name == name and one.subject.role in (x509.CONTROL, x509.NODE)]
     return [*hosts, *(one.digest for one in found.tokens if one.subject.name == name)]

@@ -1,4 +1,4 @@
-"""The service ``ovnhook.v1.Enrolment``, on a port where no certificate is to be shown: one who joins has none yet."""
+"""The service ``ovnhook.v1.Enrolment``, on a port of its own without client certificates, which joining hosts lack."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _log = logging.getLogger(__name__)
 
 
 class Enrolment(Service):
-    """Lets hosts in that have a token.
+    """Issues certificates to hosts that have a join token.
 
     Args:
-        trust: knows who is let in.
+        trust: trusted clients and hosts.
     """
 
     NAME = "ovnhook.v1.Enrolment"
@@ -41,7 +41,7 @@ class Enrolment(Service):
     def of(cls, found: Dependencies) -> Self:
         """See Service."""
         if found.trust is None:
-            raise InvalidConfig("hosts can't join without a certificate authority", "ovnhook node init --control")
+            raise InvalidConfig("hosts cannot join without a certificate authority", "ovnhook node init --control")
         return cls(found.trust)
 
     def add_to(self, server: grpc.Server) -> None:
@@ -49,14 +49,13 @@ class Enrolment(Service):
         enrolment_pb2_grpc.add_EnrolmentServicer_to_server(self, server)
 
     def Enrol(self, request: api.EnrolRequest, deadline: Deadline) -> api.EnrolResponse:
-        """Let a host in; the token is used up with that."""
+        """Issue a host's certificate, and invalidate its token."""
         digest = tokens.digest(request.secret)
-        found = self._trust.look(deadline)
+        found = self._trust.update(deadline)
         invitation = next((one for one in found.tokens if one.digest == digest), None)
         if invitation is None or invitation.expires < time.time():
             raise PermissionDenied(
-                "this token was used already, has expired, or never was one",
-                "on the control host: ovnhook node token NAME",
+                "invalid, used or expired join token", "on the control host: ovnhook node token NAME"
             )
         subject, authority = invitation.subject, self._trust.authority
         wanted = request.request.encode()
@@ -68,12 +67,12 @@ class Enrolment(Service):
             certificate = authority.issue(wanted, subject, anchor)
             key, value = x509.name_of(anchor), anchor.decode()
         entries = members.entries_of(key, value, certificate)
-        # Whoever had the name before is let in no more: a host that was set up anew, or one that is not it.
+        # Revoke earlier certificates of this name: of the same host before it was reinstalled, or of another one.
         gone = [invitation.digest, *(one.id for one in found.by_subject(subject) if one.key != key)]
         try:
             self._trust.change(entries, deadline, gone, needs=invitation.entry)
         except NotFound as error:
-            raise PermissionDenied("this token was used by another host at the same time") from error
+            raise PermissionDenied("another host has used this join token at the same time") from error
         _log.info("%s has joined", subject)
         return api.EnrolResponse(
             certificate=certificate.decode(),

@@ -27,11 +27,11 @@ from ovnhook.resources.router import rules as router_rules
 
 
 class FloatingIps(Service):
-    """Makes, shows and deletes floating IPs.
+    """Creates, lists and deletes floating IPs.
 
     Args:
-        northbound: where they are.
-        repairs: repairs rows that a change builds on.
+        northbound: northbound database.
+        repairs: commits changes, after repairs of rows that they depend on.
     """
 
     NAME = "ovnhook.v1.FloatingIps"
@@ -53,7 +53,7 @@ class FloatingIps(Service):
 
     @staticmethod
     def shown(parts: Parts) -> api.FloatingIp | None:
-        """A floating IP as watchers are shown it."""
+        """Message that watches show of a floating IP."""
         return next(map(message, parts.of(FLOATING_IP)), None)
 
     def add_to(self, server: grpc.Server) -> None:
@@ -61,7 +61,7 @@ class FloatingIps(Service):
         floating_ips_pb2_grpc.add_FloatingIpsServicer_to_server(self, server)
 
     def CreateFloatingIp(self, request: api.CreateFloatingIpRequest, deadline: Deadline) -> api.FloatingIp:
-        """Let an address outside lead to an interface; succeed where it does already."""
+        """Create a floating IP for an interface. Idempotent."""
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
@@ -72,10 +72,10 @@ class FloatingIps(Service):
         for one in self._northbound.cloud(deadline).of(FloatingIp):
             if str(one.address) == request.address:
                 return message(one)
-        raise NotFound(f"floating IP {request.address} is gone already")
+        raise NotFound(f"floating IP {request.address} was deleted at the same time")
 
     def ListFloatingIps(self, request: api.ListFloatingIpsRequest, deadline: Deadline) -> api.ListFloatingIpsResponse:
-        """Show all, in pages."""
+        """List the floating IPs."""
         cloud = self._northbound.cloud(deadline)
         name = router_rules.find(request.router, cloud).router.name if request.router else ""
         existing = [one for one in of_domain(cloud.of(FloatingIp), request.domain) if name in ("", one.router)]
@@ -87,7 +87,7 @@ class FloatingIps(Service):
     def DeleteFloatingIp(
         self, request: api.DeleteFloatingIpRequest, deadline: Deadline
     ) -> api.DeleteFloatingIpResponse:
-        """Let one lead nowhere."""
+        """Delete a floating IP."""
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
@@ -98,7 +98,7 @@ class FloatingIps(Service):
 
 
 def message(one: FloatingIp) -> api.FloatingIp:
-    """A floating IP as the API shows it."""
+    """Message of a floating IP."""
     return api.FloatingIp(
         address=str(one.address),
         router=one.router,

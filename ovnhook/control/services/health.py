@@ -1,4 +1,4 @@
-"""gRPC's standard health service: whether calls can be answered, which needs the northbound database."""
+"""The standard gRPC health service. Services are healthy if the northbound database is reachable."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ovnhook.control.roles import READS, Rule
 from ovnhook.control.service import Dependencies, Service
 from ovnhook.databases.northbound import Northbound
 
-_PATIENCE = 2.0  # seconds that the database has to answer
-_PAUSE = 2.0  # seconds between two looks of a watch
+_TIMEOUT = 2.0  # seconds for the database to answer
+_INTERVAL = 2.0  # seconds between two checks of a watch
 
 
 class Health(Service):
-    """Tells the health of the server and of each service, which is the same.
+    """Reports the health of the server and of each service, which is the same.
 
     Args:
-        northbound: what they need.
-        services: their full names.
+        northbound: northbound database.
+        services: full names of the services.
     """
 
     NAME = "grpc.health.v1.Health"
@@ -49,7 +49,7 @@ class Health(Service):
         health_pb2_grpc.add_HealthServicer_to_server(self, server)
 
     def Check(self, request: api.HealthCheckRequest, _context: grpc.ServicerContext) -> api.HealthCheckResponse:
-        """How it is now."""
+        """Report the health once."""
         if request.service not in self._services:
             raise NotFound(f"there is no service '{request.service}'")
         return api.HealthCheckResponse(status=self._status())
@@ -57,22 +57,22 @@ class Health(Service):
     def Watch(
         self, request: api.HealthCheckRequest, context: grpc.ServicerContext
     ) -> Iterator[api.HealthCheckResponse]:
-        """How it is now, and again whenever that changes."""
+        """Stream the health, now and after each change."""
         known, before = request.service in self._services, None
         while context.is_active() and not self._stop.is_set():
             status = self._status() if known else api.HealthCheckResponse.SERVICE_UNKNOWN
             if status != before:
                 yield api.HealthCheckResponse(status=status)
             before = status
-            self._stop.wait(_PAUSE)
+            self._stop.wait(_INTERVAL)
 
     def stop(self) -> None:
-        """End the watches."""
+        """End all watches."""
         self._stop.set()
 
     def _status(self) -> api.HealthCheckResponse.ServingStatus:
         try:
-            self._northbound.cloud(Deadline.after(_PATIENCE))
+            self._northbound.cloud(Deadline.after(_TIMEOUT))
         except OvnhookError:
             return api.HealthCheckResponse.NOT_SERVING
         return api.HealthCheckResponse.SERVING

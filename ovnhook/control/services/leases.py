@@ -29,14 +29,14 @@ from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.subnet.rules import find
 from ovnhook.resources.subnet.values import Subnet
 
-_LISTED = 10  # addresses that a refusal lists
+_MAX_LISTED = 10  # addresses in an error message
 
 
 class Leases(Service):
-    """Shows leases, and gives back those whose domain does not run.
+    """Lists leases, and releases those whose domain does not run.
 
     Args:
-        northbound: where they are.
+        northbound: northbound database.
     """
 
     NAME = "ovnhook.v1.Leases"
@@ -56,7 +56,7 @@ class Leases(Service):
 
     @staticmethod
     def shown(parts: Parts) -> api.Lease | None:
-        """A lease as watchers are shown it."""
+        """Message that watches show of a lease."""
         running = {(port.domain, port.mac) for port in parts.of(PORT)}
         return next((message(one, in_use=(one.domain, one.mac) in running) for one in parts.of(LEASE)), None)
 
@@ -65,7 +65,7 @@ class Leases(Service):
         leases_pb2_grpc.add_LeasesServicer_to_server(self, server)
 
     def ListLeases(self, request: api.ListLeasesRequest, deadline: Deadline) -> api.ListLeasesResponse:
-        """Show them, in pages."""
+        """List leases."""
         where = {}
         if request.subnet:
             where["subnet"] = find(request.subnet, self._northbound.cloud(deadline)).name
@@ -82,7 +82,7 @@ class Leases(Service):
         return api.ListLeasesResponse(leases=shown, next_page_token=token)
 
     def ReleaseLease(self, request: api.ReleaseLeaseRequest, deadline: Deadline) -> api.ReleaseLeaseResponse:
-        """Give one back."""
+        """Release a lease."""
         released = api.Lease()
 
         def release() -> tuple[Change, ...]:
@@ -99,7 +99,7 @@ class Leases(Service):
         return api.ReleaseLeaseResponse(lease=released)
 
     def _lease(self, address: IPAddress, name: str, deadline: Deadline) -> Lease:
-        """The lease of an address, in the subnet of that name or the one that has the address."""
+        """Lease of an address, in a named subnet or the only one that has the address."""
         cloud = self._northbound.cloud(deadline)
         subnets = [find(name, cloud)] if name else _with(address, cloud.of(Subnet))
         if not subnets:
@@ -116,12 +116,12 @@ class Leases(Service):
         return leases[subnet.name, address]
 
     def _named(self, name: str, subnet: str, deadline: Deadline) -> Lease:
-        """The lease of the interface that a name means (ovnhook.resources.naming)."""
+        """Lease of an interface by any of its names (ovnhook.resources.naming)."""
         where = {"subnet": find(subnet, self._northbound.cloud(deadline)).name} if subnet else {}
         leases, ports = self._northbound.leases(deadline, **where), self._northbound.ports(deadline, **where)
         held = [lease for one in naming.resolve(name, naming.leased_interfaces(leases, ports)) for lease in one.leases]
         if len(held) != 1:
-            choices = ", ".join(str(lease.address) for lease in held[:_LISTED])
+            choices = ", ".join(str(lease.address) for lease in held[:_MAX_LISTED])
             raise InvalidRequest(
                 f"address '{name}' is not an IP address",
                 f"'{name}' has several, name one of them: {choices}" if held else "ovnhook lease list",
@@ -130,12 +130,12 @@ class Leases(Service):
 
 
 def _with(address: IPAddress, subnets: Iterable[Subnet]) -> list[Subnet]:
-    """The subnets that have an address."""
+    """Subnets that have an address."""
     return [one for one in subnets if any(address in network for network in one.gateways)]
 
 
 def message(lease: Lease, *, in_use: bool) -> api.Lease:
-    """A lease as the API shows it."""
+    """Message of a lease."""
     return api.Lease(
         subnet=lease.subnet,
         address=str(lease.address),

@@ -30,19 +30,19 @@ from ovnhook.resources.chassis import Node
 
 _log = logging.getLogger(__name__)
 
-_GONE = 3 * BEAT  # seconds for which an agent tells nothing that is not there
-_SILENCE = 5.0  # seconds that a host has to answer
-_PAUSE = 0.1  # seconds between two looks
+_HEARTBEAT_TIMEOUT = 3 * BEAT  # seconds without a heartbeat after which an agent does not run
+_CHASSIS_TIMEOUT = 5.0  # seconds for ovn-controller to answer
+_POLL_INTERVAL = 0.1  # seconds
 
 
 @dataclass(frozen=True)
-class Around:
-    """What others know of hosts; None where the database that tells is out of reach.
+class NodeContext:
+    """State of the cloud that is shown with a host; None if a database is unreachable.
 
     Attributes:
-        nb_cfg: what the hosts should have carried out.
-        ports: how many ports are on each.
-        active: the host that has each router's leg outside, by router.
+        nb_cfg: latest NB_Global.nb_cfg, which chassis have to reach.
+        ports: number of ports by host.
+        active: active gateway by router.
     """
 
     nb_cfg: int | None = None
@@ -51,13 +51,13 @@ class Around:
 
 
 class Nodes(Service):
-    """Shows hosts, and forgets those that are gone.
+    """Lists and removes hosts.
 
     Args:
-        northbound: tells what is on them.
-        southbound: tells which there are, and how they are.
-        attachment: takes away what was on one.
-        certificates: lets one in no more.
+        northbound: northbound database.
+        southbound: southbound database.
+        attachment: deletes ports and leases of a removed host.
+        certificates: revokes a removed host's certificates.
     """
 
     NAME = "ovnhook.v1.Nodes"
@@ -85,22 +85,22 @@ class Nodes(Service):
         nodes_pb2_grpc.add_NodesServicer_to_server(self, server)
 
     def ListNodes(self, request: api.ListNodesRequest, deadline: Deadline) -> api.ListNodesResponse:
-        """Show them, in pages."""
-        nodes, around = self._southbound.nodes(deadline), self._around(deadline)
+        """List the hosts."""
+        nodes, context = self._southbound.nodes(deadline), self._context(deadline)
         shown, token = page(
-            nodes, lambda node: (node.name,), request.page_size, request.page_token, lambda node: message(node, around)
+            nodes, lambda node: (node.name,), request.page_size, request.page_token, lambda node: message(node, context)
         )
         return api.ListNodesResponse(nodes=shown, next_page_token=token)
 
     def GetNode(self, request: api.GetNodeRequest, deadline: Deadline) -> api.Node:
-        """Show one."""
+        """Return one host."""
         for node in self._southbound.nodes(deadline):
             if node.name == request.name:
-                return message(node, self._around(deadline))
+                return message(node, self._context(deadline))
         raise NotFound(f"there is no node '{request.name}'", "ovnhook node list")
 
     def RemoveNode(self, request: api.RemoveNodeRequest, deadline: Deadline) -> api.RemoveNodeResponse:
-        """Forget one that is gone for good, with all that was on it."""
+        """Remove a host that no longer runs, with its ports, leases and certificates."""
         name = request.name
         nodes = [node for node in self._southbound.nodes(deadline) if node.name == name]
         found = inventory.read(self._northbound.database, name, deadline)
@@ -108,63 +108,63 @@ class Nodes(Service):
         if not (nodes or found.ports or found.lease_indexes or is_trusted):
             raise NotFound(f"there is no node '{name}'", "ovnhook node list")
         for node in nodes:
-            self._refuse_alive(node, deadline)
-        self._certificates.refuse_alive(name, deadline)
+            self._refuse_running(node, deadline)
+        self._certificates.refuse_running(name, deadline)
         if nodes and not request.force:
             refuse_removal(name, self._northbound, self._southbound, deadline)
-        self._certificates.shut_out(name, deadline)  # before what it might write again is taken away
+        self._certificates.revoke_host(name, deadline)  # first, so that it cannot write its rows again
         domains = {port.domain: port.domain_name for port in found.ports.values()}
         domains |= {lease_index.domain: lease_index.domain_name for lease_index in found.lease_indexes.values()}
         for uuid, domain_name in domains.items():
             domain = Domain(uuid, domain_name)
             self._attachment.forget(domain, name, deadline)
             self._attachment.detach(domain, name, deadline)  # also ports that are in no lease index
-        self._southbound.remove(name, deadline)  # at last: until then the node is there to be removed again
-        _log.info("node %s is removed, with what %d domains had there", name, len(domains))
+        self._southbound.remove(name, deadline)  # last, so that a failed removal can be repeated
+        _log.info("node %s removed, with the ports and leases of %d domains", name, len(domains))
         return api.RemoveNodeResponse(domains=sorted(map(str, domains)))
 
-    def _refuse_alive(self, node: Node, deadline: Deadline) -> None:
-        """Refuse a host whose guests may be running.
+    def _refuse_running(self, node: Node, deadline: Deadline) -> None:
+        """Refuse a host whose agent or ovn-controller runs.
 
         Raises:
-            InUse: it gives a sign of life.
-            Unavailable: northd does not answer either, so its silence means nothing.
+            InUse: one of them does.
+            Unavailable: northd does not answer, so nothing is known about ovn-controller.
         """
         age = abs(time.time() - node.agent_seen)
-        if age < _GONE:
+        if age < _HEARTBEAT_TIMEOUT:
             raise InUse(
-                f"node {node.name} is there: its agent told of it {span(age)} ago",
-                f"to remove it anyway: systemctl disable --now ovnhook-agent ovn-host there, wait {_GONE:.0f} s; "
-                f"to shut it out at once: ovnhook certificate revoke {quoted(node.name)} --role node",
+                f"node {node.name} is running: last heartbeat {span(age)} ago",
+                f"to remove it anyway: systemctl disable --now ovnhook-agent ovn-host there, then wait "
+                f"{_HEARTBEAT_TIMEOUT:.0f} s; to revoke its access now: "
+                f"ovnhook certificate revoke {quoted(node.name)} --role node",
             )
         count = self._northbound.count_up(deadline)
-        heard = 0.0  # when northd had told the hosts to answer
-        while not heard or time.monotonic() - heard < _SILENCE:
+        requested_at = 0.0  # time at which northd had passed the count on to the chassis
+        while not requested_at or time.monotonic() - requested_at < _CHASSIS_TIMEOUT:
             answers = self._southbound.config_progress(deadline)
             if answers.nodes.get(node.name, 0) >= count:
                 raise InUse(
-                    f"node {node.name} is there: its ovn-controller answers",
+                    f"node {node.name} is running: its ovn-controller answers",
                     f"to remove it anyway, on {node.name}: systemctl disable --now ovn-host",
                 )
-            if not heard and answers.northd >= count:
-                heard = time.monotonic()
-            if deadline.remaining < _PAUSE:
+            if not requested_at and answers.northd >= count:
+                requested_at = time.monotonic()
+            if deadline.remaining < _POLL_INTERVAL:
                 raise Unavailable(
-                    f"ovn-northd does not answer in time: whether node {node.name} is there can't be told",
-                    "ovnhook status",
+                    f"ovn-northd does not answer: cannot check that node {node.name} does not run", "ovnhook status"
                 )
-            time.sleep(_PAUSE)
+            time.sleep(_POLL_INTERVAL)
 
-    def _around(self, deadline: Deadline) -> Around:
-        return Around(
+    def _context(self, deadline: Deadline) -> NodeContext:
+        return NodeContext(
             nb_cfg=self._northbound.nb_cfg(deadline),
             ports=self._northbound.port_counts(deadline),
             active=self._southbound.active_gateways(deadline),
         )
 
 
-def message(node: Node, around: Around) -> api.Node:
-    """A host as it is shown."""
+def message(node: Node, context: NodeContext) -> api.Node:
+    """Message of a host."""
     return api.Node(
         name=node.name,
         hostname=node.hostname,
@@ -176,13 +176,13 @@ def message(node: Node, around: Around) -> api.Node:
         agent_seen=_ago(node.agent_seen),
         ovs_version=node.ovs,
         mtu=node.mtu,
-        ovn_behind=None if around.nb_cfg is None else max(0, around.nb_cfg - node.nb_cfg),
+        ovn_behind=None if context.nb_cfg is None else max(0, context.nb_cfg - node.nb_cfg),
         ovn_seen=_ago(node.nb_cfg_at),
-        ports=None if around.ports is None else around.ports.get(node.name, 0),
-        active_for=sorted(name for name, host in around.active.items() if host == node.name),
+        ports=None if context.ports is None else context.ports.get(node.name, 0),
+        active_for=sorted(name for name, host in context.active.items() if host == node.name),
     )
 
 
-def _ago(moment: float) -> int | None:
-    """Seconds since a moment by another host's clock, which may be ahead; None where there was none."""
-    return max(0, int(time.time() - moment)) if moment else None
+def _ago(timestamp: float) -> int | None:
+    """Seconds since a timestamp of another host, whose clock may be ahead; None for 0."""
+    return max(0, int(time.time() - timestamp)) if timestamp else None

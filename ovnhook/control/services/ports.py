@@ -31,12 +31,12 @@ from ovnhook.resources.subnet.rules import find
 
 
 class Ports(Service):
-    """Shows ports, and makes and deletes those that are not libvirt's.
+    """Lists ports, and creates and deletes client ports.
 
     Args:
-        northbound: where they are.
-        attachment: makes and removes them.
-        attachments: checks what is to be attached.
+        northbound: northbound database.
+        attachment: creates and deletes ports.
+        attachments: checks requests.
     """
 
     NAME = "ovnhook.v1.Ports"
@@ -60,7 +60,7 @@ class Ports(Service):
 
     @staticmethod
     def shown(parts: Parts) -> api.Port | None:
-        """A port as watchers are shown it."""
+        """Message that watches show of a port."""
         return next(map(message, parts.of(PORT)), None)
 
     def add_to(self, server: grpc.Server) -> None:
@@ -68,7 +68,7 @@ class Ports(Service):
         ports_pb2_grpc.add_PortsServicer_to_server(self, server)
 
     def ListPorts(self, request: api.ListPortsRequest, deadline: Deadline) -> api.ListPortsResponse:
-        """Show them, in pages."""
+        """List ports."""
         where = {}
         if request.subnet:
             where["subnet"] = find(request.subnet, self._northbound.cloud(deadline)).name
@@ -81,49 +81,49 @@ class Ports(Service):
         return api.ListPortsResponse(ports=shown, next_page_token=token)
 
     def GetPort(self, request: api.GetPortRequest, deadline: Deadline) -> api.Port:
-        """Show one."""
+        """Return one port."""
         return message(self._named(request.id, deadline))
 
     def CreatePort(
         self, request: api.CreatePortRequest, deadline: Deadline, caller: Subject
     ) -> attachments_pb2.AttachedInterface:
-        """Attach one interface; succeed where it is attached just so already."""
+        """Attach one interface. Idempotent."""
         check_host(caller, request.host)
         domain = self._attachments.one(request)
         (interface,) = domain.interfaces
         known = self._northbound.observe_with_leases(domain.uuid, domain.macs, deadline)
-        if there := known.ports.get(interface.mac):
-            names = {lease.hostname for lease in known.leases.values() if lease.mac == there.mac}
-            asked = (
+        if existing := known.ports.get(interface.mac):
+            names = {lease.hostname for lease in known.leases.values() if lease.mac == existing.mac}
+            requested = (
                 interface.request if request.interface.hostname else replace(interface.request, hostname="".join(names))
             )
-            _check_same(there, asked, names, interface.interface_id, request.host)
-            asked = replace(asked, subnet=there.subnet, addresses=there.addresses, isolated=False)
-            domain = replace(domain, interfaces=(replace(interface, request=asked),))
+            _check_same(existing, requested, names, interface.interface_id, request.host)
+            requested = replace(requested, subnet=existing.subnet, addresses=existing.addresses, isolated=False)
+            domain = replace(domain, interfaces=(replace(interface, request=requested),))
         held = known.lease_index.leases if known.lease_index else ()
         whole = replace(domain, macs=tuple(dict.fromkeys([*(mac for mac, _, _ in held), *domain.macs])))
         (placement,) = self._attachments.attach(whole, request.host, deadline, caller)
         return self._attachments.message(whole, placement)
 
     def DeletePort(self, request: api.DeletePortRequest, deadline: Deadline, caller: Subject) -> api.DeletePortResponse:
-        """End an interface that is not libvirt's."""
+        """Delete a client port."""
         port = self._named(request.id, deadline, lost=True)
-        check_host(caller, port.host)  # should it become another's meanwhile, it is not removed
+        check_host(caller, port.host)  # if its host changes meanwhile, it is not deleted
         if port.kept_by is Owner.LIBVIRT:
             raise InUse(
-                f"port {port.id} is of domain {port.domain_name}, which runs on {port.host}",
+                f"port {port.id} belongs to domain {port.domain_name}, which runs on {port.host}",
                 f"virsh destroy {quoted(port.domain_name)}",
             )
         self._attachment.remove(port, deadline)
         return api.DeletePortResponse()
 
     def _named(self, name: str, deadline: Deadline, *, lost: bool = False) -> Port:
-        """The port that a name means (ovnhook.resources.naming).
+        """Port by any of its names (ovnhook.resources.naming).
 
         Args:
-            name: as it was typed.
+            name: name as typed.
             deadline: when to give up.
-            lost: whether it may be one that somebody has deleted from its switch.
+            lost: include ports that were removed from their switch.
         """
         taken, port = self._northbound.port_named(name, deadline)
         if port:
@@ -132,37 +132,38 @@ class Ports(Service):
         among = [*stored.ports, *stored.lost] if stored else self._northbound.ports(deadline)
         found = sorted(naming.resolve(name, among), key=lambda port: (port.domain_name, port.mac))
         if not found:
-            but = ": the logical switch port of that name is not ovnhook's" if taken else ""
-            raise NotFound(f"there is no port '{name}'{but}", "ovnhook port list")
+            reason = ": the logical switch port of that name is not ovnhook's" if taken else ""
+            raise NotFound(f"there is no port '{name}'{reason}", "ovnhook port list")
         return naming.require_single(name, found)
 
 
-def _check_same(there: Port, asked: InterfaceRequest, names: set[str], port_id: str, host: str) -> None:
-    """Raise AlreadyExists if an interface is attached in another way, or with other names, than is asked for."""
+def _check_same(port: Port, requested: InterfaceRequest, names: set[str], port_id: str, host: str) -> None:
+    """Raise AlreadyExists if the existing port differs from the requested one."""
+    old, new = _joined(port.addresses), _joined(requested.addresses)
     differences = [
-        f"its {what} is {is_}, not {wanted}"
-        for what, is_, wanted, differs in (
-            ("host", there.host, host, there.host != host),
-            ("subnet", there.subnet, asked.subnet, asked.subnet not in ("", there.subnet)),
-            ("address", _words(there.addresses), _words(asked.addresses), not {*asked.addresses} <= {*there.addresses}),
-            ("host name", " ".join(names), asked.hostname, bool(names) and asked.hostname not in names),
-            ("id", there.id, port_id, port_id not in ("", there.id)),
+        f"its {setting} is {current}, not {wanted}"
+        for setting, current, wanted, differs in (
+            ("host", port.host, host, port.host != host),
+            ("subnet", port.subnet, requested.subnet, requested.subnet not in ("", port.subnet)),
+            ("address", old, new, not {*requested.addresses} <= {*port.addresses}),
+            ("host name", " ".join(names), requested.hostname, bool(names) and requested.hostname not in names),
+            ("id", port.id, port_id, port_id not in ("", port.id)),
         )
         if differs
     ]
     if differences:
         raise AlreadyExists(
-            f"domain {there.domain_name} has interface {there.mac} already: {', '.join(differences)}",
-            f"ovnhook port delete {quoted(there.id)}",
+            f"domain {port.domain_name} already has interface {port.mac}: {', '.join(differences)}",
+            f"ovnhook port delete {quoted(port.id)}",
         )
 
 
-def _words(addresses: Iterable[IPAddress]) -> str:
+def _joined(addresses: Iterable[IPAddress]) -> str:
     return " ".join(map(str, addresses))
 
 
 def message(port: Port) -> api.Port:
-    """A port as the API shows it."""
+    """Message of a port."""
     return api.Port(
         id=port.id,
         subnet=port.subnet,

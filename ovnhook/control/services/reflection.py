@@ -1,4 +1,4 @@
-"""gRPC's standard server reflection: a client such as grpcurl learns from it what can be called."""
+"""The standard gRPC server reflection service, for clients such as grpcurl."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ovnhook.control.service import Dependencies, Service
 
 
 class Reflection(Service):
-    """Tells the protos of what is served.
+    """Returns the proto descriptors of the services.
 
     Args:
-        services: their full names.
+        services: full names of the services.
     """
 
     NAME = "grpc.reflection.v1alpha.ServerReflection"
@@ -42,7 +42,7 @@ class Reflection(Service):
     def ServerReflectionInfo(
         self, requests: Iterator[api.ServerReflectionRequest], _context: grpc.ServicerContext
     ) -> Iterator[api.ServerReflectionResponse]:
-        """Answer each request in turn."""
+        """Respond to each request in turn."""
         for request in requests:
             yield api.ServerReflectionResponse(
                 valid_host=request.host, original_request=request, **self._answer(request)
@@ -60,23 +60,23 @@ class Reflection(Service):
             case "file_containing_extension" | "all_extension_numbers_of_type":
                 return _error(grpc.StatusCode.NOT_FOUND, "proto3 has no extensions")
             case _:
-                return _error(grpc.StatusCode.INVALID_ARGUMENT, "the request asks for nothing that is known")
+                return _error(grpc.StatusCode.INVALID_ARGUMENT, "unknown kind of request")
 
     def _file_of(self, symbol: str) -> Any:
-        """The file that a symbol is in; KeyError if it is in none."""
+        """File that defines a symbol; KeyError if none does."""
         try:
             return self._pool.FindFileContainingSymbol(symbol)
-        except KeyError:  # newer versions of protobuf don't find methods
+        except KeyError:  # newer versions of protobuf do not find methods
             name, _, method = symbol.rpartition(".")
             service = self._pool.FindServiceByName(name)
             return service.methods_by_name[method].containing_service.file
 
     def _files(self, find: Callable[[str], Any], name: str) -> dict[str, Any]:
-        """The file that is found by that name, and all that it imports."""
+        """File of a name, with all files that it imports."""
         try:
             left = [find(name)]
         except KeyError:
-            return _error(grpc.StatusCode.NOT_FOUND, f"'{name}' is not known")
+            return _error(grpc.StatusCode.NOT_FOUND, f"'{name}' not found")
         files: dict[str, bytes] = {}
         while left:
             file = left.pop()

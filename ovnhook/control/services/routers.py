@@ -33,20 +33,20 @@ from ovnhook.resources.subnet.kind import SUBNET
 
 _log = logging.getLogger(__name__)
 
-_KEPT = 1.0  # seconds: longer than the others need to find a host dead (ovnhook.resources.router.topology)
-_PAUSE = 0.05  # seconds between two looks whether a gateway has moved
-_FLOWS_PATIENCE = 5.0  # seconds that a host has to tell that it is ready
-_PATIENCE = 2.0  # seconds that the southbound database has, which only tells what is shown
+_SETTLE_TIME = 1.0  # seconds: longer than BFD takes to detect a dead host (ovnhook.resources.router.topology)
+_POLL_INTERVAL = 0.05  # seconds
+_FLOWS_TIMEOUT = 5.0  # seconds for ovn-controller to install all flows
+_TIMEOUT = 2.0  # seconds for the southbound database, which is needed only for messages
 
 
 class Routers(Service):
-    """Makes, shows, sets and deletes routers.
+    """Creates, lists, updates and deletes routers.
 
     Args:
-        northbound: where they are.
-        southbound: tells which host has a router's leg outside.
-        on_change: called, with a deadline, when a router has another leg: its gateways are to be looked at.
-        repairs: repairs rows that a change builds on.
+        northbound: northbound database.
+        southbound: southbound database, with the active gateways.
+        schedule_gateways: called with a deadline when external gateways have changed.
+        repairs: commits changes, after repairs of rows that they depend on.
     """
 
     NAME = "ovnhook.v1.Routers"
@@ -61,21 +61,25 @@ class Routers(Service):
     }
 
     def __init__(
-        self, northbound: Northbound, southbound: Southbound, on_change: Callable[[Deadline], None], repairs: Repairs
+        self,
+        northbound: Northbound,
+        southbound: Southbound,
+        schedule_gateways: Callable[[Deadline], None],
+        repairs: Repairs,
     ) -> None:
         self._northbound = northbound
         self._southbound = southbound
-        self._on_change = on_change
+        self._schedule_gateways = schedule_gateways
         self._repairs = repairs
 
     @classmethod
     def of(cls, found: Dependencies) -> Self:
         """See Service."""
-        return cls(found.northbound, found.southbound, found.gateways.look, found.repairs)
+        return cls(found.northbound, found.southbound, found.gateways.schedule, found.repairs)
 
     @staticmethod
     def shown(parts: Parts) -> api.Router | None:
-        """A router as watchers are shown it: without its active gateway, which the southbound database has."""
+        """Message that watches show of a router: without its active gateway, which is in the southbound database."""
         for one in parts.of(ROUTER):
             on = sorted(parts.of(SUBNET), key=SUBNET.order)
             hosts = sorted(parts.of(GATEWAYS), key=lambda gateways: -gateways.priority)
@@ -87,7 +91,7 @@ class Routers(Service):
         routers_pb2_grpc.add_RoutersServicer_to_server(self, server)
 
     def CreateRouter(self, request: api.CreateRouterRequest, deadline: Deadline) -> api.Router:
-        """Make a router; succeed where it is there already."""
+        """Create a router. Idempotent."""
         asked = request.router
         wanted = router_rules.parse(
             asked.name,
@@ -99,26 +103,26 @@ class Routers(Service):
             cloud = self._northbound.cloud(deadline)
             return complete(router_rules.create(wanted, uuid4(), cloud, name_is_foreign=foreign), cloud)
 
-        if self._repairs.carry_out(plan, f"router {asked.name} is made", deadline):
-            self._on_change(deadline.half(_PATIENCE))
+        if self._repairs.carry_out(plan, f"router {asked.name} is created", deadline):
+            self._schedule_gateways(deadline.half(_TIMEOUT))
         return self._get(asked.name, deadline)
 
     def GetRouter(self, request: api.GetRouterRequest, deadline: Deadline) -> api.Router:
-        """Show one."""
+        """Return one router."""
         return self._get(request.name, deadline)
 
     def ListRouters(self, request: api.ListRoutersRequest, deadline: Deadline) -> api.ListRoutersResponse:
-        """Show all, in pages."""
+        """List the routers."""
         cloud = self._northbound.cloud(deadline)
         messages = self._messages([router_rules.find(one.name, cloud) for one in cloud.of(Router)], deadline)
         shown, token = page(messages, lambda one: (one.name,), request.page_size, request.page_token, lambda one: one)
         return api.ListRoutersResponse(routers=shown, next_page_token=token)
 
     def UpdateRouter(self, request: api.UpdateRouterRequest, deadline: Deadline) -> api.Router:
-        """Change what the mask names."""
+        """Change the settings that the mask names."""
         asked, paths = request.router, list(request.update_mask.paths)
         if not paths:
-            raise InvalidRequest("update_mask names nothing to set", f"it may name: {', '.join(router_rules.SETTINGS)}")
+            raise InvalidRequest("empty update_mask", f"valid paths: {', '.join(router_rules.SETTINGS)}")
         changes = {path: getattr(asked, path, None) for path in paths}
 
         def plan() -> tuple[Change, ...]:
@@ -130,13 +134,13 @@ class Routers(Service):
                 refuse_cuts(planned, cloud, self._northbound, self._southbound, deadline)
             return planned
 
-        words = f"router {asked.name} has another way outside: {', '.join(paths)}"
+        words = f"router {asked.name}: external gateway changed: {', '.join(paths)}"
         if self._repairs.carry_out(plan, words, deadline):
-            self._on_change(deadline.half(_PATIENCE))
+            self._schedule_gateways(deadline.half(_TIMEOUT))
         return self._get(asked.name, deadline)
 
     def DeleteRouter(self, request: api.DeleteRouterRequest, deadline: Deadline) -> api.DeleteRouterResponse:
-        """Delete one that no subnet is on."""
+        """Delete a router without subnets."""
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
@@ -146,10 +150,10 @@ class Routers(Service):
         return api.DeleteRouterResponse()
 
     def MoveGateway(self, request: api.MoveGatewayRequest, deadline: Deadline) -> api.Router:
-        """Give a router's leg to a host that is ready for it, and wait until it has it."""
+        """Move a router's external gateway to a host, when that has all flows, and wait until it is active."""
         network = router_rules.find(request.name, self._northbound.cloud(deadline))
         if network.router.external is None:
-            raise InvalidRequest(f"router {request.name} does not lead outside", "ovnhook router set --help")
+            raise InvalidRequest(f"router {request.name} has no external gateway", "ovnhook router set --help")
 
         def plan() -> tuple[Change, ...]:
             gateways = self._northbound.gateways(deadline).get(request.name, ())
@@ -157,42 +161,44 @@ class Routers(Service):
 
         if plan():
             self._await_flows(request.host, deadline)
-        self._repairs.carry_out(plan, f"router {request.name}: its gateway is to be {request.host}", deadline)
-        self._await_taken(request.name, request.host, deadline)
+        self._repairs.carry_out(plan, f"router {request.name}: moving its gateway to {request.host}", deadline)
+        self._await_active(request.name, request.host, deadline)
         return self._messages([network], deadline)[0]
 
-    def _await_taken(self, name: str, host: str, deadline: Deadline) -> None:
-        """Wait until a host has a router's leg, and keeps it: one whose switch is dead the others soon pass over."""
+    def _await_active(self, name: str, host: str, deadline: Deadline) -> None:
+        """Wait until a host is the active gateway, and stays it: without a running vswitchd, BFD fails over again."""
         while self._southbound.active_gateways(deadline).get(name) != host:
-            deadline.check(f"host {host} has not taken the traffic of router {name}")
-            time.sleep(_PAUSE)
-        kept = Deadline.after(_KEPT)
-        while kept.remaining:
+            deadline.check(f"host {host} has not become the active gateway of router {name}")
+            time.sleep(_POLL_INTERVAL)
+        settled = Deadline.after(_SETTLE_TIME)
+        while settled.remaining:
             if self._southbound.active_gateways(deadline).get(name) != host:
                 raise Unavailable(
-                    f"host {host} has taken the traffic of router {name}, and lost it again",
-                    f"is Open vSwitch alive there? ovnhook node show {quoted(host)}",
+                    f"host {host} became the active gateway of router {name}, and failed over again",
+                    f"does Open vSwitch run there? ovnhook node show {quoted(host)}",
                 )
-            time.sleep(_PAUSE)
+            time.sleep(_POLL_INTERVAL)
 
     def _await_flows(self, host: str, deadline: Deadline) -> None:
-        """Wait until a host's switch knows all there is to know, as one that was started just now does not yet.
+        """Wait until ovn-controller has installed all flows on a host, which takes a while after its start.
 
         Raises:
-            Unavailable: it doesn't say so in time.
+            Unavailable: it has not in time.
         """
-        soon = Deadline.after(min(_FLOWS_PATIENCE, deadline.remaining / 2))
+        soon = Deadline.after(min(_FLOWS_TIMEOUT, deadline.remaining / 2))
         count = self._northbound.count_up(soon)
         while (answers := self._southbound.config_progress(deadline)).nodes.get(host, 0) < count:
             if not soon.remaining:
-                lost = "the router is left as it is: on a host without its flows its traffic would be lost"
+                unchanged = "the router is unchanged: without flows on the host, traffic would be dropped"
                 if answers.northd < count:
-                    raise Unavailable(f"ovn-northd does not answer; {lost}", "is ovn-northd running? ovnhook status")
+                    raise Unavailable(
+                        f"ovn-northd does not answer; {unchanged}", "is ovn-northd running? ovnhook status"
+                    )
                 raise Unavailable(
-                    f"ovn-controller on host {host} does not answer; {lost}",
+                    f"ovn-controller on host {host} does not answer; {unchanged}",
                     f"is ovn-controller running there, and Open vSwitch? ovnhook node show {quoted(host)}",
                 )
-            time.sleep(_PAUSE)
+            time.sleep(_POLL_INTERVAL)
 
     def _get(self, name: str, deadline: Deadline) -> api.Router:
         return self._messages([router_rules.find(name, self._northbound.cloud(deadline))], deadline)[0]
@@ -205,16 +211,16 @@ class Routers(Service):
         ]
 
     def _active(self, deadline: Deadline) -> dict[str, str]:
-        """The host that has each router's leg, or none where nobody can tell."""
+        """Active gateways by router; empty if the southbound database is unreachable."""
         try:
-            return self._southbound.active_gateways(deadline.half(_PATIENCE))
+            return self._southbound.active_gateways(deadline.half(_TIMEOUT))
         except Unavailable as error:
-            _log.warning("the active gateways are not known: %s", error)
+            _log.warning("cannot read the active gateways: %s", error)
             return {}
 
 
 def message(network: Network, gateways: Sequence[str], active: str) -> api.Router:
-    """A router as the API shows it, with the hosts that can have its leg, and the one that has it."""
+    """Message of a router, with its gateways by priority and the active one."""
     one, written = network.router, router_rules.request_of(network.router)
     return api.Router(
         name=one.name,

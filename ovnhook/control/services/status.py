@@ -1,4 +1,4 @@
-"""The service ``ovnhook.v1.Status``: asks everybody. What the answers mean is judged in ovnhook.diagnosis.problems."""
+"""The service ``ovnhook.v1.Status``: collects the state of a cloud, which ovnhook.diagnosis.problems evaluates."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NewerFormat, OvnhookError, Unavailable
 from ovnhook.base.text import quoted
 from ovnhook.control.gateways import Gateways
-from ovnhook.control.guard import Remotes
+from ovnhook.control.guard import RemotesGuard
 from ovnhook.control.packets import Packets
 from ovnhook.control.repairs import Repairs
 from ovnhook.control.roles import READS_AND_WAITS, Rule
 from ovnhook.control.service import Dependencies, Service
-from ovnhook.control.services.nodes import Around, message
+from ovnhook.control.services.nodes import NodeContext, message
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.diagnosis import cloudstate, problems
@@ -39,19 +39,19 @@ from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet.values import Subnet
 
-_PATIENCE = 2.0  # seconds that a database has to answer
-_SILENCE = 2.0  # seconds that northd and the hosts have
-FRESH = 10.0
-"""Seconds for which those who may only read are told what was measured, instead of asking again."""
+_TIMEOUT = 2.0  # seconds for a database to answer
+_CHASSIS_TIMEOUT = 2.0  # seconds for northd and the chassis to answer
+MAX_AGE = 10.0
+"""Seconds for which callers that may only read get the previous measurement."""
 
-_PAUSE = 0.01  # seconds between two looks who has answered
+_POLL_INTERVAL = 0.01  # seconds
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """What the northbound database says."""
+    """State of the northbound database."""
 
     cloud: Cloud = field(default_factory=Cloud)
     gateways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class _Stored:
 
 @dataclass(frozen=True)
 class _Hosts:
-    """What the southbound database says."""
+    """State of the southbound database."""
 
     nodes: tuple[Node, ...]
     active: dict[str, str]
@@ -71,13 +71,13 @@ class _Hosts:
 
 @dataclass(frozen=True)
 class _Measured:
-    """How northd and the hosts answered to a count, or why they could not be asked.
+    """Response times of northd and the chassis to an increment of NB_Global.nb_cfg, or the reason why there are none.
 
     Attributes:
-        begun: when that was, on the monotonic clock.
-        count: of NB_Global.nb_cfg, or None where it could not be counted up.
-        pace: how long they took, or None where the answers could not be read.
-        errors: by database.
+        begun: start of the measurement, on the monotonic clock.
+        count: value of NB_Global.nb_cfg, or None if it could not be incremented.
+        pace: response times, or None if they could not be read.
+        errors: errors by database.
     """
 
     begun: float
@@ -87,16 +87,16 @@ class _Measured:
 
 
 class Status(Service):
-    """Tells whether all is well.
+    """Reports the health of a cloud.
 
     Args:
-        northbound: one of those who are asked.
-        southbound: the other one.
-        members: who is let in, as far as it is known.
-        packets: what is done with packets between control hosts, or None where the authority is elsewhere.
-        remotes: knows where the databases' servers listen, or None where they are not this host's.
-        gateways: sets the routers' gateways, and says where it can't.
-        repairs: finds rows that were deleted or changed.
+        northbound: northbound database.
+        southbound: southbound database.
+        members: returns the trusted clients.
+        packets: packet authentication, or None without a certificate authority.
+        remotes: guard of the databases' remotes, or None if the database servers are not on this host.
+        gateways: scheduler of gateways, with its failures.
+        repairs: repair of ovnhook's rows, with their defects.
     """
 
     NAME = "ovnhook.v1.Status"
@@ -110,7 +110,7 @@ class Status(Service):
         southbound: Southbound,
         members: Callable[[], Members],
         packets: Packets | None,
-        remotes: Remotes | None,
+        remotes: RemotesGuard | None,
         gateways: Gateways,
         repairs: Repairs,
     ) -> None:
@@ -119,7 +119,7 @@ class Status(Service):
         self._members = members
         self._packets = packets
         self._measuring = threading.Lock()
-        self._measured = _Measured(-FRESH)
+        self._measured = _Measured(-MAX_AGE)
         self._remotes = remotes
         self._gateways = gateways
         self._repairs = repairs
@@ -142,12 +142,12 @@ class Status(Service):
         status_pb2_grpc.add_StatusServicer_to_server(self, server)
 
     def GetStatus(self, request: api.GetStatusRequest, deadline: Deadline, caller: Subject) -> api.GetStatusResponse:
-        """Ask and judge; what can't be read is a problem among others.
+        """Collect and evaluate the state; a database that cannot be read is one of the problems.
 
-        To ask makes northd and every host write: for who may only read that is done every now and then.
+        A measurement makes northd and every chassis write, so it is rate-limited for callers that may only read.
         """
         del request
-        share = min(_PATIENCE, deadline.remaining / 4)
+        share = min(_TIMEOUT, deadline.remaining / 4)
         sides = {"northbound": self._northbound.database, "southbound": self._southbound.database}
         with ThreadPoolExecutor() as pool:
             asked = [
@@ -156,8 +156,8 @@ class Status(Service):
                 for remote in database.remotes.split(",")
             ]
             stored, stored_error = _attempt(lambda: self._stored(Deadline.after(share)))
-            may_ask = caller.role in (OPERATOR, CONTROL)
-            measured = self._measure(share, deadline, anew=may_ask) if stored else _Measured(0)
+            max_age = 0.0 if caller.role in (OPERATOR, CONTROL) else MAX_AGE
+            measured = self._measure(share, deadline, max_age) if stored else _Measured(0)
             hosts, hosts_error = _attempt(lambda: self._hosts(Deadline.after(share)))
             servers = [(side, one.result()) for side, one in asked]
         errors = {**measured.errors, **_errors(northbound=stored_error, southbound=hosts_error)}
@@ -171,7 +171,7 @@ class Status(Service):
             ),
             pace=measured.pace if hosts else None,
             nodes=hosts.nodes if hosts else (),
-            router_gateways=_legs(stored, hosts, self._gateways.failures) if stored else (),
+            router_gateways=_router_gateways(stored, hosts, self._gateways.failures) if stored else (),
             uses=stored.uses if stored else (),
             shared_macs=stored.shared_macs if stored else (),
             defects=stored.defects if stored else (),
@@ -186,12 +186,12 @@ class Status(Service):
             is_fence_missing=self._packets.is_missing if self._packets else False,
             unanswered=self._packets.unanswered if self._packets else (),
         )
-        around = Around(
+        context = NodeContext(
             nb_cfg=measured.count,
             ports=stored.ports if stored else None,
             active=hosts.active if hosts else {},
         )
-        return _answer(observed, around)
+        return _response(observed, context)
 
     def _stored(self, deadline: Deadline) -> _Stored:
         try:
@@ -223,46 +223,46 @@ class Status(Service):
     def _hosts(self, deadline: Deadline) -> _Hosts:
         return _Hosts(tuple(self._southbound.nodes(deadline)), self._southbound.active_gateways(deadline))
 
-    def _measure(self, patience: float, deadline: Deadline, *, anew: bool) -> _Measured:
-        """Count up, and look how northd and the hosts answer; once for all who ask at a time.
+    def _measure(self, timeout: float, deadline: Deadline, max_age: float) -> _Measured:
+        """Measure the response times of northd and the chassis, once for all concurrent callers.
 
         Args:
-            patience: seconds that they have.
-            deadline: when to give up waiting for somebody else's turn.
-            anew: whether what was measured before this call will not do.
+            timeout: seconds for them to answer.
+            deadline: when to give up waiting for another caller's measurement.
+            max_age: seconds before this call since when a measurement is reused.
 
         Raises:
-            Unavailable: others ask all the time.
+            Unavailable: too many concurrent callers.
         """
-        asked = time.monotonic()
+        since = time.monotonic() - max_age
         if not self._measuring.acquire(timeout=deadline.remaining / 2):
-            raise Unavailable("too many ask for the status at a time")
+            raise Unavailable("too many concurrent requests of the status")
         try:
-            if self._measured.begun < (asked if anew else asked - FRESH):
-                self._measured = self._measure_now(patience)
+            if self._measured.begun < since:
+                self._measured = self._measure_now(timeout)
             return self._measured
         finally:
             self._measuring.release()
 
-    def _measure_now(self, patience: float) -> _Measured:
+    def _measure_now(self, timeout: float) -> _Measured:
         begun = time.monotonic()
-        count, error = _attempt(lambda: self._northbound.count_up(Deadline.after(patience)))
+        count, error = _attempt(lambda: self._northbound.count_up(Deadline.after(timeout)))
         if count is None:
             return _Measured(begun, errors=_errors(northbound=error))
-        pace, error = _attempt(lambda: self._pace(count, patience))
+        pace, error = _attempt(lambda: self._pace(count, timeout))
         return _Measured(begun, count, pace, _errors(southbound=error))
 
-    def _pace(self, count: int, patience: float) -> cloudstate.Pace:
-        """Wait for northd and the hosts, as ``ovn-nbctl --wait=hv sync`` does, and tell how long each took."""
+    def _pace(self, count: int, timeout: float) -> cloudstate.Pace:
+        """Wait for northd and the chassis, like ``ovn-nbctl --wait=hv sync``, and return their response times."""
         if not count:
-            return cloudstate.Pace()  # the row that is counted in is made by northd, which has never run
-        counted_at = time.monotonic()
+            return cloudstate.Pace()  # northd, which creates the row of NB_Global, has never run
+        incremented_at = time.monotonic()
         northd: int | None = None
         nodes: dict[str, int | None] = {}
-        waited = Deadline.after(min(_SILENCE, patience))
+        waited = Deadline.after(min(_CHASSIS_TIMEOUT, timeout))
         while True:
-            answers = self._southbound.config_progress(Deadline.after(patience))
-            took = round((time.monotonic() - counted_at) * 1000)
+            answers = self._southbound.config_progress(Deadline.after(timeout))
+            took = round((time.monotonic() - incremented_at) * 1000)
             if northd is None and answers.northd >= count:
                 northd = took
             for name, answered in answers.nodes.items():
@@ -270,34 +270,36 @@ class Status(Service):
                     nodes[name] = took if answered >= count else None
             if not waited.remaining or (northd is not None and None not in nodes.values()):
                 return cloudstate.Pace(northd, nodes)
-            time.sleep(_PAUSE)
+            time.sleep(_POLL_INTERVAL)
 
 
 def _lost(port: Port) -> tuple[str, str]:
-    """The defect that a client's port is that somebody has deleted, and what makes it anew or ends it."""
+    """Problem and hint for a client port that was removed from its switch."""
     what = f"the port of interface {port.mac} of domain {port.domain_name} on subnet {port.subnet} is missing"
-    delete = f"ovnhook port delete {port.id}"  # not by the domain's name: it may have other interfaces
+    delete = f"ovnhook port delete {port.id}"  # not by the domain's name, as it may have other interfaces
     if port.domain != uuids.client_domain(port.domain_name):
-        return what, f"its client can attach domain {port.domain} again; or: {delete}"
+        return what, f"its API client can attach domain {port.domain} again; or: {delete}"
     where = " ".join(f"--address {address}" for address in port.addresses)
     options = f"--host {quoted(port.host)} --subnet {port.subnet} --mac {port.mac} {where}"
     return what, f"ovnhook port create {quoted(port.domain_name)} {options}; or: {delete}"
 
 
 def _errors(**errors: str) -> dict[str, str]:
-    """Those that are any, by database."""
+    """Errors by database, without empty ones."""
     return {side: error for side, error in errors.items() if error}
 
 
-def _attempt(ask: Callable[[], T]) -> tuple[T | None, str]:
-    """What somebody answers, or why not."""
+def _attempt(read: Callable[[], T]) -> tuple[T | None, str]:
+    """Return the result and no error, or no result and the error."""
     try:
-        return ask(), ""
+        return read(), ""
     except OvnhookError as error:
         return None, str(error)
 
 
-def _legs(stored: _Stored, hosts: _Hosts | None, failures: Mapping[str, str]) -> tuple[cloudstate.RouterGateway, ...]:
+def _router_gateways(
+    stored: _Stored, hosts: _Hosts | None, failures: Mapping[str, str]
+) -> tuple[cloudstate.RouterGateway, ...]:
     active = hosts.active if hosts else {}
     routers = (one for one in stored.cloud.of(Router) if one.external)
     return tuple(
@@ -308,12 +310,12 @@ def _legs(stored: _Stored, hosts: _Hosts | None, failures: Mapping[str, str]) ->
     )
 
 
-def _answer(seen: cloudstate.CloudState, around: Around) -> api.GetStatusResponse:
-    found = problems.problems(seen)
+def _response(state: cloudstate.CloudState, context: NodeContext) -> api.GetStatusResponse:
+    found = problems.problems(state)
     return api.GetStatusResponse(
         ok=not found,
         problems=[api.Problem(what=one.what, hint=one.hint) for one in found],
-        northd=_northd(seen.pace),
+        northd=_northd(state.pace),
         databases=[
             api.DatabaseServer(
                 database=database.name,
@@ -323,20 +325,20 @@ def _answer(seen: cloudstate.CloudState, around: Around) -> api.GetStatusRespons
                 connected=one.connected,
                 leader=one.leader,
             )
-            for database in seen.databases
+            for database in state.databases
             for one in database.servers
         ],
-        nodes=[message(node, around) for node in seen.nodes],
+        nodes=[message(node, context) for node in state.nodes],
         gateways=[
             api.RouterGateways(
-                router=leg.router.name,
-                physical_network=leg.router.external.physical_network if leg.router.external else "",
-                gateways=leg.gateways,
-                active_gateway=leg.active,
+                router=one.router.name,
+                physical_network=one.router.external.physical_network if one.router.external else "",
+                gateways=one.gateways,
+                active_gateway=one.active,
             )
-            for leg in seen.router_gateways
+            for one in state.router_gateways
         ],
-        subnets=[api.SubnetUse(subnet=use.subnet, used=use.used, capacity=use.capacity) for use in seen.uses],
+        subnets=[api.SubnetUse(subnet=use.subnet, used=use.used, capacity=use.capacity) for use in state.uses],
     )
 
 

@@ -38,17 +38,17 @@ from ovnhook.resources.subnet.values import Subnet
 _log = logging.getLogger(__name__)
 
 _LISTS = ("ranges", "dns")
-_PATIENCE = 2.0  # seconds that the southbound database has, which only tells what is shown
+_TIMEOUT = 2.0  # seconds for the southbound database, which is needed only for messages
 
 
 class Subnets(Service):
-    """Makes, shows, sets and deletes subnets.
+    """Creates, lists, updates and deletes subnets.
 
     Args:
-        northbound: where they are.
-        southbound: tells their network ids.
+        northbound: northbound database.
+        southbound: southbound database, with the network IDs.
         measure_underlay: measures the underlay's MTU.
-        repairs: repairs rows that a change builds on.
+        repairs: commits changes, after repairs of rows that they depend on.
     """
 
     NAME = "ovnhook.v1.Subnets"
@@ -80,7 +80,7 @@ class Subnets(Service):
 
     @staticmethod
     def shown(parts: Parts) -> api.Subnet | None:
-        """A subnet as watchers are shown it: without its network ID, which the southbound database has."""
+        """Message that watches show of a subnet: without its network ID, which is in the southbound database."""
         for one in parts.of(SUBNET):
             default = any(registry.default_subnet == one.name for registry in parts.of(REGISTRY))
             return message(replace(one, default=default), parts.counts.get(one.cidr.version, 0), network_id=0)
@@ -91,7 +91,7 @@ class Subnets(Service):
         subnets_pb2_grpc.add_SubnetsServicer_to_server(self, server)
 
     def CreateSubnet(self, request: api.CreateSubnetRequest, deadline: Deadline) -> api.Subnet:
-        """Make a subnet; succeed where it is there already."""
+        """Create a subnet. Idempotent."""
         asked = request.subnet
         wanted = SubnetRequest(
             name=asked.name,
@@ -115,17 +115,17 @@ class Subnets(Service):
             foreign = self._northbound.is_foreign_switch(wanted.name, deadline)
             return complete(subnet_rules.create(wanted, underlay, cloud, name_is_foreign=foreign), cloud)
 
-        if self._repairs.carry_out(plan, f"subnet {wanted.name} ({wanted.cidr}) is made", deadline):
+        if self._repairs.carry_out(plan, f"subnet {wanted.name} ({wanted.cidr}) is created", deadline):
             ids = self._network_ids(deadline, logical_switch=str(made.uuid))
             return message(made, 0, ids.get(made.uuid, 0))
         return self._get(wanted.name, deadline)
 
     def GetSubnet(self, request: api.GetSubnetRequest, deadline: Deadline) -> api.Subnet:
-        """Show one."""
+        """Return one subnet."""
         return self._get(request.name, deadline)
 
     def ListSubnets(self, request: api.ListSubnetsRequest, deadline: Deadline) -> api.ListSubnetsResponse:
-        """Show all, in pages."""
+        """List the subnets."""
         cloud = self._northbound.cloud(deadline)
         existing = router_rules.find(request.router, cloud).subnets if request.router else cloud.of(Subnet)
         used = self._northbound.lease_counts(deadline)
@@ -140,10 +140,10 @@ class Subnets(Service):
         return api.ListSubnetsResponse(subnets=shown, next_page_token=token)
 
     def UpdateSubnet(self, request: api.UpdateSubnetRequest, deadline: Deadline) -> api.Subnet:
-        """Change what the mask names."""
+        """Change the settings that the mask names."""
         asked, paths = request.subnet, list(request.update_mask.paths)
         if not paths:
-            raise InvalidRequest("update_mask names nothing to set", f"it may name: {', '.join(SETTINGS)}")
+            raise InvalidRequest("empty update_mask", f"valid paths: {', '.join(SETTINGS)}")
         changes = {
             path: tuple(getattr(asked, path)) if path in _LISTS else getattr(asked, path, None) for path in paths
         }
@@ -162,11 +162,11 @@ class Subnets(Service):
                 refuse_cuts(planned, cloud, self._northbound, self._southbound, deadline)
             return planned
 
-        self._repairs.carry_out(plan, f"subnet {asked.name} has other settings: {', '.join(paths)}", deadline)
+        self._repairs.carry_out(plan, f"subnet {asked.name}: settings changed: {', '.join(paths)}", deadline)
         return self._get(asked.name, deadline)
 
     def DeleteSubnet(self, request: api.DeleteSubnetRequest, deadline: Deadline) -> api.DeleteSubnetResponse:
-        """Delete one that nothing uses."""
+        """Delete a subnet without leases and ports."""
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
@@ -185,21 +185,21 @@ class Subnets(Service):
         return message(found, used, ids.get(found.uuid, 0))
 
     def _network_ids(self, deadline: Deadline, **which: str) -> dict[UUID, int]:
-        """The network ids of subnets, or none where nobody can tell."""
+        """Network IDs by subnet; empty if the southbound database is unreachable."""
         try:
-            return self._southbound.tunnel_keys(deadline.half(_PATIENCE), **which)
+            return self._southbound.tunnel_keys(deadline.half(_TIMEOUT), **which)
         except Unavailable as error:
-            _log.warning("the network ids are not known: %s", error)
+            _log.warning("cannot read the network IDs: %s", error)
             return {}
 
 
 def _router(asked: api.Subnet) -> str:
-    """The name of the router that a request asks for."""
+    """Name of the requested router."""
     return asked.router if asked.HasField("router") else DEFAULT_ROUTER
 
 
 def message(one: Subnet, used: int, network_id: int) -> api.Subnet:
-    """A subnet as the API shows it, with how many interfaces have a lease, and its tunnels' name for it."""
+    """Message of a subnet, with its number of leases and its network ID in tunnels."""
     return api.Subnet(
         name=one.name,
         cidr=str(one.cidr),

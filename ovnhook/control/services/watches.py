@@ -14,7 +14,7 @@ from ovnhook.api.v1 import changes_pb2 as api
 from ovnhook.api.v1 import changes_pb2_grpc
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Exhausted, InvalidRequest, OvnhookError, Unavailable
-from ovnhook.control.calls import timeout
+from ovnhook.control.calls import INTERNAL_ERROR, timeout
 from ovnhook.control.roles import READS, Rule
 from ovnhook.control.service import Dependencies, Service
 from ovnhook.control.view import FIELDS, Show, View, tables
@@ -22,23 +22,23 @@ from ovnhook.ovsdb.replica import Replica
 
 _log = logging.getLogger(__name__)
 
-_BACKLOG = 10_000  # changes that a watcher may be behind
-_GRACE = 10.0  # seconds that one who is too slow has to hear of it
+_MAX_BACKLOG = 10_000  # changes that may be queued for a watcher
+_GRACE = 10.0  # seconds for a slow watcher to receive its error
 
 _FIELDS = {
     number: name.lower().removesuffix("s")
     for name, number in api.WatchChangesRequest.Kind.items()
     if name.lower().removesuffix("s") in FIELDS
 }
-"""The field of a Change, by the kind in a request: ``SUBNETS`` are in ``subnet``."""
+"""Fields of a Change by the kind in a request: ``SUBNETS`` are in ``subnet``."""
 
 
 class Changes(Service):
-    """Tells watchers what changes. The database is followed while there are any, once for all of them.
+    """Streams changes to watchers. All watchers share one monitor of the database, which exists while there are any.
 
     Args:
-        remotes: of the northbound database.
-        shows: makes the messages, by the field of a Change.
+        remotes: remotes of the northbound database.
+        shows: functions that make the messages, by the field of a Change.
     """
 
     NAME = "ovnhook.v1.Changes"
@@ -63,50 +63,50 @@ class Changes(Service):
         changes_pb2_grpc.add_ChangesServicer_to_server(self, server)
 
     def WatchChanges(self, request: api.WatchChangesRequest, context: grpc.ServicerContext) -> Iterator[api.Change]:
-        """Tell changes until the client, or the service, ends."""
+        """Stream changes until the client or the service ends."""
         for kind in request.kinds:
             if kind not in _FIELDS:
-                raise InvalidRequest(f"{kind} is no kind of object", f"those are {', '.join(map(str, _FIELDS))}")
+                raise InvalidRequest(f"unknown kind {kind}", f"kinds are {', '.join(map(str, _FIELDS))}")
         kinds = frozenset(_FIELDS[kind] for kind in request.kinds or _FIELDS)
         watcher = _Watcher(kinds, context.cancel, existing=request.existing)
-        if not context.add_callback(watcher.leave):
+        if not context.add_callback(watcher.cancelled):
             return
-        feed = self._join(watcher)
+        feed = self._subscribe(watcher)
         try:
             yield from watcher.changes(Deadline.after(timeout(context)), f"OVN_Northbound at {self._remotes}")
         finally:
-            self._part(feed, watcher)
+            self._unsubscribe(feed, watcher)
 
     def stop(self) -> None:
-        """End all watches, and let nobody begin one."""
+        """End all watches, and refuse new ones."""
         with self._lock:
             self._stopped = True
             feed = self._feed
         if feed is not None:
-            feed.end(Unavailable("the control service ends", "watch again"))
+            feed.end(Unavailable("the control service is stopping", "watch again"))
             feed.thread.join()
 
-    def _join(self, watcher: _Watcher) -> _Feed:
+    def _subscribe(self, watcher: _Watcher) -> _Feed:
         with self._lock:
             if self._stopped:
-                raise Unavailable("the control service ends", "watch again")
-            if self._feed is None or not self._feed.join(watcher):
+                raise Unavailable("the control service is stopping", "watch again")
+            if self._feed is None or not self._feed.add(watcher):
                 self._feed = _Feed(Replica(self._remotes, "OVN_Northbound", tables()), View(self._shows), watcher)
             return self._feed
 
-    def _part(self, feed: _Feed, watcher: _Watcher) -> None:
+    def _unsubscribe(self, feed: _Feed, watcher: _Watcher) -> None:
         with self._lock:
-            if feed.part(watcher) and self._feed is feed:
+            if feed.remove(watcher) and self._feed is feed:
                 self._feed = None
 
 
 class _Feed:
-    """A replica that is followed, on a thread, and those who watch it.
+    """A monitored replica, on a thread of its own, and its watchers.
 
     Args:
-        replica: what is followed.
-        view: the objects, without any yet.
-        watcher: the first one; without any it ends.
+        replica: replica of the northbound database.
+        view: objects, initially empty.
+        watcher: first watcher; without any the feed ends.
     """
 
     def __init__(self, replica: Replica, view: View, watcher: _Watcher) -> None:
@@ -119,8 +119,8 @@ class _Feed:
         self.thread = threading.Thread(target=self._run, name="changes", daemon=True)
         self.thread.start()
 
-    def join(self, watcher: _Watcher) -> bool:
-        """Tell a watcher too; whether that can still be."""
+    def add(self, watcher: _Watcher) -> bool:
+        """Add a watcher; False if the feed has ended."""
         with self._lock:
             if self._stop.is_set():
                 return False
@@ -129,8 +129,8 @@ class _Feed:
                 watcher.begin(self._view)
             return True
 
-    def part(self, watcher: _Watcher) -> bool:
-        """Tell a watcher no more; whether it was the last one."""
+    def remove(self, watcher: _Watcher) -> bool:
+        """Remove a watcher; True if the feed has ended, as it does without watchers."""
         with self._lock:
             if watcher in self._watchers:
                 self._watchers.remove(watcher)
@@ -139,7 +139,7 @@ class _Feed:
             return self._stop.is_set()
 
     def end(self, error: OvnhookError) -> None:
-        """End, and tell all watchers why."""
+        """End the feed, and all watches with an error."""
         with self._lock:
             self._stop.set()
             for watcher in self._watchers:
@@ -152,24 +152,24 @@ class _Feed:
                     changes = self._view.apply(differences)
                     for watcher in self._watchers:
                         if self._is_synced:
-                            watcher.tell(changes)
+                            watcher.put(changes)
                         else:
                             watcher.begin(self._view)
                     self._is_synced = True
         except OvnhookError as error:
             self.end(error)
         except Exception:  # whatever it is, watchers must not wait for ever
-            _log.exception("changes can't be told for a reason that was not foreseen")
-            self.end(OvnhookError("the control service failed for a reason that its log tells"))
+            _log.exception("watch: internal error")
+            self.end(OvnhookError(INTERNAL_ERROR))
 
 
 class _Watcher:
-    """What one watcher is still to be told. All but `changes` is called by other threads than its own.
+    """Queue of changes for one watcher. All methods but `changes` are called by other threads than its own.
 
     Args:
-        kinds: the fields of Change that it wants.
-        cancel: ends its call where nothing gets through to it any more.
-        existing: whether it wants to be told what exists.
+        kinds: fields of Change that it watches.
+        cancel: cancels its RPC if it does not read the error.
+        existing: start with the existing objects.
     """
 
     def __init__(self, kinds: frozenset[str], cancel: Callable[[], object], *, existing: bool) -> None:
@@ -177,53 +177,53 @@ class _Watcher:
         self._existing = existing
         self._ready = threading.Condition()
         self._begin: Iterable[api.Change] | None = None
-        self._left: deque[api.Change] = deque()
+        self._queue: deque[api.Change] = deque()
         self._error: OvnhookError | None = None
-        self._gone = False
+        self._cancelled = False
         self._cancel = threading.Timer(_GRACE, cancel)
         self._cancel.daemon = True
 
     def begin(self, view: View) -> None:
-        """From now on it is told what changes."""
+        """Start the stream: changes are queued from now on."""
         with self._ready:
             self._begin = view.existing() if self._existing else ()
             self._ready.notify()
 
-    def tell(self, changes: Iterable[api.Change]) -> None:
-        """It is to be told these changes, of which it may want some."""
+    def put(self, changes: Iterable[api.Change]) -> None:
+        """Queue those changes that it watches; end a slow watcher whose queue is full."""
         with self._ready:
             if self._error:
                 return
-            self._left += [change for change in changes if change.WhichOneof("object") in self._kinds]
+            self._queue += [change for change in changes if change.WhichOneof("object") in self._kinds]
             self._ready.notify()
-            if len(self._left) <= _BACKLOG:
+            if len(self._queue) <= _MAX_BACKLOG:
                 return
-        # Its thread may be stuck in sending; the timer ends that.
-        self.end(Exhausted(f"the watcher is more than {_BACKLOG} changes behind", "watch again, with what exists"))
+        # Its thread may be blocked in sending; the timer ends that.
+        self.end(Exhausted(f"slow watcher: more than {_MAX_BACKLOG} changes behind", "watch again, with existing=true"))
         self._cancel.start()
 
     def end(self, error: OvnhookError) -> None:
-        """It is told no more, and why."""
+        """End the stream with an error."""
         with self._ready:
-            self._left.clear()
+            self._queue.clear()
             self._error = self._error or error
             self._ready.notify()
 
-    def leave(self) -> None:
-        """It wants to be told no more."""
+    def cancelled(self) -> None:
+        """End the stream because the client has ended its RPC."""
         with self._ready:
-            self._gone = True
+            self._cancelled = True
             self._ready.notify()
 
     def changes(self, deadline: Deadline, database: str) -> Iterator[api.Change]:
-        """Everything it is to be told, as long as it wants to.
+        """Changes until the stream ends.
 
         Args:
             deadline: when to give up waiting for the first answer of the database.
-            database: what it is called.
+            database: name of the database in errors.
 
         Raises:
-            OvnhookError: why it is told no more.
+            OvnhookError: the error with which the stream was ended.
         """
         try:
             with self._ready:
@@ -239,18 +239,18 @@ class _Watcher:
                 yield api.Change(type=api.Change.SYNCED)
             while not self._over:
                 with self._ready:
-                    self._ready.wait_for(lambda: self._left or self._over)
-                    told = list(self._left)
-                    self._left.clear()
-                for change in told:
+                    self._ready.wait_for(lambda: self._queue or self._over)
+                    taken = list(self._queue)
+                    self._queue.clear()
+                for change in taken:
                     if self._over:
                         break
                     yield change
-            if self._error and not self._gone:
+            if self._error and not self._cancelled:
                 raise self._error
         finally:
             self._cancel.cancel()
 
     @property
     def _over(self) -> bool:
-        return self._gone or self._error is not None
+        return self._cancelled or self._error is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.database.control_service import Control
-from tests.database.ovsdb_server import looked_at
+from tests.database.ovsdb_server import wait_for_scans
 from tests.database.southbound_rows import add_chassis, give_leg, tell
 
 OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
@@ -152,7 +152,7 @@ def test_an_unknown_network_without_guests(control: Control) -> None:
     control.done("router", "set", "gateway", "--physical-network", "planned")
     control.done("router", "set", "gateway", "--physical-network", "external")
     add_chassis(control.southbound, "gw1")
-    looked_at(control.service._gateways, "_survive")
+    wait_for_scans(control.service._gateways, "_log_errors")
     said, advice = control.refused(5, "router", "set", "gateway", "--physical-network", "nosuch")
     assert "no gateway host has a bridge for physical network nosuch" in said
     assert advice == "gateway hosts have: external; to do it anyway: --force"

@@ -97,7 +97,7 @@ def test_more_calls_than_threads_while_it_is_silent(control: Control, channel: g
 
 def test_a_client_that_sets_none(control: Control, channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given the usual time, and not the longest."""
-    monkeypatch.setattr(calls, "_USUAL_PATIENCE", 0.5)
+    monkeypatch.setattr(calls, "_DEFAULT_TIMEOUT", 0.5)
     monkeypatch.setattr(calls, "_MAX_TIMEOUT", 1e6)
     control.northbound.pause()
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ovnhook.base.deadline import Deadline
-from ovnhook.control.guard import Remotes
+from ovnhook.control.guard import RemotesGuard
 from ovnhook.ovsdb import appctl
 from ovnhook.ovsdb.connection import Database
 from ovnhook.pki import keyfiles, x509
@@ -39,7 +39,7 @@ class ControlDatabases:
             Database(self.northbound.remote, "OVN_Northbound"),
             Database(self.southbound.remote, "OVN_Southbound"),
         )
-        self.remotes = Remotes(*databases, directory / "ca", f"{self.northbound.directory}/c")
+        self.remotes = RemotesGuard(*databases, directory / "ca", f"{self.northbound.directory}/c")
 
     def nbctl(self, *words: str) -> str:
         return tell("ovn-nbctl", self.northbound, *words)
@@ -48,7 +48,7 @@ class ControlDatabases:
         return tell("ovn-sbctl", self.southbound, *words)
 
     def look(self) -> None:
-        self.remotes.look(Deadline.after(20))
+        self.remotes.restore(Deadline.after(20))
 
 
 def tell(tool: str, to: Server, *words: str) -> str:

@@ -80,7 +80,7 @@ def look(*services: Trust, times: int = 1) -> None:
     for _ in range(times):
         for one in services:
             one.probe()
-            one.look(Deadline.after(HANG))
+            one.update(Deadline.after(HANG))
 
 
 def load(hosts: Sequence[FencedHost], services: Sequence[Trust], times: int) -> None:

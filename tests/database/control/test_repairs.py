@@ -211,7 +211,7 @@ def test_a_switch_that_was_deleted(cloud: Control, command: str, restarted: bool
         assert "Logical_Switch blue of subnet blue on router gateway is missing" in status.out
         cloud.service._repairs._step()
         cloud.service._repairs._step()
-        cloud.service._repairs._next = 0.0
+        cloud.service._repairs._next_scan = 0.0
         cloud.service._repairs._step()
     Host(cloud.config).attach(web(), soon(), running=True)
     if command != "set":

@@ -62,8 +62,8 @@ def denied(channel: grpc.Channel) -> set[str]:
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hosts that are silent are not waited for so long; a database that answers has all the time."""
-    monkeypatch.setattr(status, "_SILENCE", 0.1)
-    monkeypatch.setattr(status, "_PATIENCE", HANG)
+    monkeypatch.setattr(status, "_CHASSIS_TIMEOUT", 0.1)
+    monkeypatch.setattr(status, "_TIMEOUT", HANG)
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -93,11 +93,11 @@ def test_a_status_for_who_only_reads(clients: Clients, monkeypatch: pytest.Monke
         (row,) = northbound.dump()["NB_Global"].values()
         return int(row["nb_cfg"])
 
-    monkeypatch.setattr(status, "FRESH", 1e9)
+    monkeypatch.setattr(status, "MAX_AGE", 1e9)
     assert [counted(role) for role in ("operator", "reader", "node", "reader", "operator", "reader")] == [1] * 4 + [
         2
     ] * 2
-    monkeypatch.setattr(status, "FRESH", 0.0)
+    monkeypatch.setattr(status, "MAX_AGE", 0.0)
     assert counted("reader") == 3
 
 

@@ -27,7 +27,7 @@ from ovnhook.resources.port.rows import read_claim
 from ovnhook.resources.router.values import Router
 from ovnhook.resources.subnet.values import Subnet
 from tests.database.control_service import Control
-from tests.database.ovsdb_server import Server, looked_at, wait_for
+from tests.database.ovsdb_server import Server, wait_for, wait_for_scans
 from tests.database.southbound_rows import add_chassis, start_northd
 from tests.versions import FOLDER, database, expected
 
@@ -169,7 +169,7 @@ def test_changed_and_deleted(
     control = Control(directory / "run" / "control.sock", loaded, southbound, make_host, capsys)
     hosts = {"hv1": Host(control.config), "hv2": Host(replace(control.config, vswitch=make_host("hv2").remote))}
     try:
-        looked_at(Gateways, "_look")
+        wait_for_scans(Gateways, "_scan")
         northbound = Northbound(loaded.remote)
         wait_for(lambda: not integrity.read(northbound, Integrity(), deadline).defects)
         if version != FIRST:

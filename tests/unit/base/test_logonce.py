@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 def attempt(errors: LogOnce, error: Exception | None = None) -> None:
     """Try what fails, or not."""
-    with errors.survived():
+    with errors.logged():
         if error:
             raise error
 

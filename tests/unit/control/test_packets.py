@@ -91,7 +91,7 @@ def test_what_fails_is_tried_again(made: ScriptedHost) -> None:
         "ip", "cat >/dev/null; [ -e once ] || { touch once; echo 'RTNETLINK answers: No buffer space' >&2; exit 2; }"
     )
     assert made.load().returncode == 0
-    assert made.packets.said
+    assert made.packets.announced
 
 
 @pytest.mark.parametrize("command", ["nft", "ip"])
@@ -101,7 +101,7 @@ def test_what_fails_for_good_is_seen(made: ScriptedHost, command: str) -> None:
     done = made.load()
     assert done.returncode == 1
     assert "No buffer space" in done.stderr
-    assert made.packets.said == []
+    assert made.packets.announced == []
     if command == "ip":
         assert made.loaded.joinpath("loaded.nft").read_bytes() == made.files.fence.read_bytes()
 
@@ -110,9 +110,9 @@ def test_a_kernel_that_cannot_is_no_failure(made: ScriptedHost) -> None:
     """The rules are there, and nothing is said of packets."""
     made.let("ip", "cat >/dev/null; echo 'Error: Requested type not found.' >&2; exit 2")
     assert made.load().returncode == 0
-    assert made.packets.said == []
-    made.packets.look(0)
-    made.packets.look(60)
+    assert made.packets.announced == []
+    made.packets.rewrite_unloaded(0)
+    made.packets.rewrite_unloaded(60)
     assert not made.packets.is_missing
 
 
@@ -121,7 +121,7 @@ def test_nobody_hears_of_it_where_rules_could_not_ask_for_it(made: ScriptedHost)
     assert "ipsec" not in made.files.fence.read_text()
     made.let("nft", 'if [ "$1" = -c ]; then ! grep -q ipsec; fi')
     assert made.load().returncode == 1
-    assert made.packets.said == []
+    assert made.packets.announced == []
     assert made.loaded.joinpath("loaded.nft").exists()
 
 
@@ -132,7 +132,7 @@ def test_the_files_are_written_anew_until_they_are_loaded(made: ScriptedHost) ->
         found = []
         for now in times:
             before = [one.stat().st_ino for one in (made.files.fence, made.files.ipsec)]
-            made.packets.look(now)
+            made.packets.rewrite_unloaded(now)
             if before != [one.stat().st_ino for one in (made.files.fence, made.files.ipsec)]:
                 found.append(now)
         return found
@@ -156,8 +156,8 @@ def test_associations_that_are_gone_are_missed_by_who_has_promised_them(made: Sc
     made.write(1, 2, said=frozenset({members.accepts(host(1), host(2))}))
     made.let("ip", "echo 'Error: Requested type not found.' >&2; exit 2")
     made.load()
-    made.packets.look(0)
-    made.packets.look(60)
+    made.packets.rewrite_unloaded(0)
+    made.packets.rewrite_unloaded(60)
     assert made.packets.is_missing
 
 
@@ -183,9 +183,9 @@ def test_authenticated_packets_that_do_not_pass(made: ScriptedHost) -> None:
     made.write(1, 2, said=said)
     assert made.packets.unanswered == ()
     assert answer not in made.files.fence.read_text()
-    assert members.sends(one, two) not in made.packets.said
+    assert members.sends(one, two) not in made.packets.announced
     made.load()
-    assert members.sends(one, two) in made.packets.said
+    assert members.sends(one, two) in made.packets.announced
     assert not made.packets.probe()
 
     made.write(1)

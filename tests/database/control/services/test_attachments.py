@@ -164,10 +164,11 @@ def test_a_domain_that_libvirt_runs(ready: Control) -> None:
         with pytest.raises(grpc.RpcError) as refused:
             call()
         assert refused.value.code().name == "FAILED_PRECONDITION"
-        assert refused.value.details() == "domain web1 is libvirt's, on hv1"
+        assert refused.value.details() == "domain web1 is managed by libvirt on hv1"
     (port,) = ports(ready)
     assert (
-        ready.refused(5, "port", "delete", port["id"])[0] == f"port {port['id']} is of domain web1, which runs on hv1"
+        ready.refused(5, "port", "delete", port["id"])[0]
+        == f"port {port['id']} belongs to domain web1, which runs on hv1"
     )
     ready.stop(domain)
     attach(ready, Interface(mac=port["mac"]), domain=str(domain.uuid))
@@ -190,7 +191,7 @@ def test_a_life_of_a_port(ready: Control) -> None:
         (("--host", "hv1", "--address", "10.1.0.21"), "its address is 10.1.0.20, not 10.1.0.21"),
     ):
         said, advice = ready.refused(4, "port", "create", "box", *arguments)
-        assert said.startswith(f"domain box has interface {made['mac']} already: {difference}")
+        assert said.startswith(f"domain box already has interface {made['mac']}: {difference}")
         assert advice == f"ovnhook port delete {made['id']}"
     mac = "52:54:00:aa:bb:01"
     second = ready.done("port", "create", "box", "--host", "hv1", "--mac", mac, "--isolated", "--format", "json").json
@@ -220,7 +221,7 @@ def test_a_port_made_again_after_another_default(ready: Control) -> None:
     ready.done("subnet", "set", "green", "--default")
     assert ready.done("port", "create", "box", "--host", "hv1", "--format", "json").json == made
     said, _ = ready.refused(4, "port", "create", "box", "--host", "hv1", "--hostname", "two")
-    assert said.endswith("already: its host name is one, not two")
+    assert said.endswith(f"already has interface {made['mac']}: its host name is one, not two")
     assert names(ready, "blue")["one.lab.example"] == made["addresses"][0]
 
 

@@ -76,7 +76,7 @@ def test_one_port(cloud: Control, name: str, mac: str) -> None:
         port = ports_pb2_grpc.PortsStub(channel).GetPort(ports_pb2.GetPortRequest(id=name), timeout=HANG)
     assert (port.id, port.mac) == (shown["id"], mac)
     assert cloud.done("floating-ip", "create", "203.0.113.20", name, "--format", "json").json["mac"] == mac
-    assert cloud.refused(5, "port", "delete", name)[0] == f"port {shown['id']} is of domain " + (
+    assert cloud.refused(5, "port", "delete", name)[0] == f"port {shown['id']} belongs to domain " + (
         "web1, which runs on hv1" if mac == MAC else "two, which runs on hv1"
     )
 
@@ -86,7 +86,7 @@ def test_a_hint_is_a_command(cloud: Control, name: str) -> None:
     """In the characters of the name, quoted where a shell needs it; also for a client in another language."""
     start(cloud, on("blue", OTHER), name=name, uuid=UUID(int=11))
     error, hint = cloud.refused(5, "port", "delete", name)
-    assert f"is of domain {name}, which runs on hv1" in error
+    assert f"belongs to domain {name}, which runs on hv1" in error
     assert hint == f"virsh destroy {quoted(name)}"
     assert shlex.split(hint)[-1] == name
     with cloud.channel() as channel, pytest.raises(grpc.RpcError) as refused:

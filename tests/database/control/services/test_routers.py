@@ -14,7 +14,7 @@ from ovnhook.control.services import routers
 from tests.database.control_service import Control
 from tests.database.full_cloud import OUTSIDE, gateways
 from tests.database.our_rows import count
-from tests.database.ovsdb_server import looked_at, wait_for
+from tests.database.ovsdb_server import wait_for, wait_for_scans
 from tests.database.southbound_rows import add_chassis, give_leg, start_northd, tell
 
 
@@ -143,7 +143,7 @@ def test_a_subnet_that_moves(control: Control) -> None:
         (2, "set gateway --vlan 4 --no-vlan", "--vlan and --no-vlan are mutually exclusive"),
         (2, "set gateway --snat --no-snat", "--snat and --no-snat are mutually exclusive"),
         (2, "set gateway --no-external --vlan 4", "--no-external and the external settings are mutually exclusive"),
-        (2, "move gateway gw1", "router gateway does not lead outside"),
+        (2, "move gateway gw1", "router gateway has no external gateway"),
         (3, "move lab gw1", "there is no router 'lab'"),
         (2, "create a:b", "name 'a:b' is not possible"),
         (4, "create theirs", "a logical router 'theirs' exists that is not ovnhook's"),
@@ -202,13 +202,13 @@ def test_a_link_outside_that_is_down(control: Control) -> None:
     wait_for(lambda: gateways(control) == [first, second])
     give_leg(control.southbound, "gateway", first)
     tell(control.southbound, first, uplinks_down="external")
-    looked_at(control.service._gateways, "_survive")
+    wait_for_scans(control.service._gateways, "_log_errors")
     assert gateways(control) == [first, second]
 
 
 def test_a_move_waits_for_the_flows(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that does not say that it has them is refused, and northd that does not; then nothing is moved."""
-    monkeypatch.setattr(routers, "_FLOWS_PATIENCE", 0.5)
+    monkeypatch.setattr(routers, "_FLOWS_TIMEOUT", 0.5)
     start_northd(control.northbound, control.southbound, answers=False)
     add_chassis(control.southbound, "gw1", nb_cfg=0)
     add_chassis(control.southbound, "gw2", nb_cfg=0)
@@ -225,11 +225,11 @@ def test_a_move_waits_for_the_flows(control: Control, monkeypatch: pytest.Monkey
     before = groups()
     _, target = control.done("router", "show", "gateway", "--format", "json").json["gateways"]
     said, advice = refused(target)
-    assert said.startswith("error: ovn-northd does not answer; the router is left as it is")
+    assert said.startswith("error: ovn-northd does not answer; the router is unchanged")
     assert advice == "hint: is ovn-northd running? ovnhook status"
     control.southbound.transact({"op": "update", "table": "SB_Global", "where": [], "row": {"nb_cfg": 99}})
     said, advice = refused(target)
-    assert said.startswith(f"error: ovn-controller on host {target} does not answer; the router is left as it is")
+    assert said.startswith(f"error: ovn-controller on host {target} does not answer; the router is unchanged")
     assert advice.endswith(f"ovnhook node show {target}")
     assert groups() == before
     control.southbound.transact(

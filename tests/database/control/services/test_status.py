@@ -13,7 +13,7 @@ from lab.waiting import HANG
 from ovnhook.control import server
 from ovnhook.control.services import status as service
 from tests.database.control_service import Control
-from tests.database.ovsdb_server import Cluster, Server, looked_at, wait_for
+from tests.database.ovsdb_server import Cluster, Server, wait_for, wait_for_scans
 from tests.database.southbound_rows import add_chassis, give_leg, start_northd, tell
 
 OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
@@ -23,8 +23,8 @@ PARTS = {"problems", "northd", "databases", "nodes", "gateways", "subnets"}
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hosts that are silent are not waited for so long; a database that answers has all the time."""
-    monkeypatch.setattr(service, "_SILENCE", 0.5)
-    monkeypatch.setattr(service, "_PATIENCE", HANG)
+    monkeypatch.setattr(service, "_CHASSIS_TIMEOUT", 0.5)
+    monkeypatch.setattr(service, "_TIMEOUT", HANG)
 
 
 def seen() -> dict[str, str]:
@@ -247,6 +247,6 @@ def test_the_control_service_away(control: Control) -> None:
 def test_the_agents_word_does_not_cost_a_gateway(well: Control) -> None:
     """An agent that ended long ago takes no host out."""
     tell(well.southbound, "gw1", seen="1")
-    looked_at(well.service._gateways, "_survive")
+    wait_for_scans(well.service._gateways, "_log_errors")
     shown = well.done("router", "show", "gateway", "--format", "json").json["gateways"]
     assert (shown[0], sorted(shown)) == ("gw1", ["gw1", "gw2"])

@@ -26,7 +26,7 @@ def test_a_watcher_that_is_too_slow(
     control: Control, channel: grpc.Channel, narrow: grpc.Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Is sent away, and the others are told all the same."""
-    monkeypatch.setattr(watches, "_BACKLOG", 20)
+    monkeypatch.setattr(watches, "_MAX_BACKLOG", 20)
     monkeypatch.setattr(watches, "_GRACE", 1e6)  # it hears of it whenever it reads on,
     monkeypatch.setattr(calls, "SEND_TIMEOUT", 1e6)  # and nobody else ends it before
     slow, quick = Watch(narrow), Watch(channel)
@@ -43,7 +43,7 @@ def test_a_watcher_that_reads_nothing(
     control: Control, channel: grpc.Channel, narrow: grpc.Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Is cut off, so that it does not hold a thread for ever."""
-    monkeypatch.setattr(watches, "_BACKLOG", 20)
+    monkeypatch.setattr(watches, "_MAX_BACKLOG", 20)
     monkeypatch.setattr(watches, "_GRACE", 0.0)
     watch = Watch(narrow)
     watch.begin()
@@ -135,5 +135,5 @@ def test_the_end_of_the_service(control: Control, channel: grpc.Channel) -> None
     with pytest.raises(grpc.RpcError) as caught:
         watch.until("CREATED", "subnet", END)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert caught.value.details() == "the control service ends"
+    assert caught.value.details() == "the control service is stopping"
     assert idle()

@@ -169,7 +169,7 @@ def test_nothing_but_the_difference_after_a_restart(control: Control, channel: g
 
 def test_a_database_that_is_not_there(control: Control, channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who begins to watch meanwhile is told so after a while, as of any other call."""
-    monkeypatch.setattr(calls, "_USUAL_PATIENCE", 1.0)
+    monkeypatch.setattr(calls, "_DEFAULT_TIMEOUT", 1.0)
     control.northbound.stop()
     with pytest.raises(grpc.RpcError) as caught:
         Watch(channel, timeout=None).begin()
