@@ -98,7 +98,7 @@ class Trust:
         self,
         entries: Mapping[str, str],
         deadline: Deadline,
-        gone: Iterable[str] | Decide = (),
+        revoked: Iterable[str] | Decide = (),
         needs: Mapping[str, str] | None = None,
     ) -> None:
         """Add and revoke trusted clients, in the database and in the files.
@@ -106,14 +106,14 @@ class Trust:
         Args:
             entries: entries to add.
             deadline: when to give up.
-            gone: IDs to revoke, or a function that decides it.
+            revoked: IDs to revoke, or a function that decides it.
             needs: entries that must be in the database, as condition of the change.
 
         Raises:
             NotFound: one of `needs` is not in the database.
         """
         with self._locked(deadline):
-            repeat(lambda: self._merge(entries, deadline, gone, needs or {}), deadline)
+            repeat(lambda: self._merge(entries, deadline, revoked, needs or {}), deadline)
 
     @contextmanager
     def _locked(self, deadline: Deadline) -> Iterator[None]:
@@ -129,7 +129,7 @@ class Trust:
         self,
         entries: Mapping[str, str],
         deadline: Deadline,
-        gone: Iterable[str] | Decide = (),
+        revoked: Iterable[str] | Decide = (),
         needs: Mapping[str, str] | None = None,
     ) -> None:
         """Merge the entries of the ledger, the database and a change, and write the result to all of them."""
@@ -143,8 +143,8 @@ class Trust:
         needed = {key: stored.get(key, "") for key in needs or {}}
         if needs and needs != {key: members.text_of(value) for key, value in needed.items()}:
             raise NotFound("a required entry was changed at the same time")
-        decides = callable(gone)
-        ids = gone(members.read(known)) if callable(gone) else gone
+        decides = callable(revoked)
+        ids = revoked(members.read(known)) if callable(revoked) else revoked
         new = members.sealed(self.authority, {**entries, **members.revocations(ids)})
         wanted = members.merged(known, new, now=now)
         if not (needs or decides):

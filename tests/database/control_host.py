@@ -32,19 +32,19 @@ from tests.database.ovsdb_server import run
 
 @dataclass
 class ControlHost:
-    """A control host with an authority: its service by TLS, and its northbound database, which listens by TLS too.
+    """A control host with a certificate authority: its service and its northbound database, both with TLS.
 
     Attributes:
-        path: of the service's socket.
-        client: root's, on the control host.
-        files: of the authority.
-        api: where the service is.
-        northbound: where the database is.
-        folder: for what others have.
-        control: the databases.
-        service: the control service.
-        config: its settings.
-        invited: when a token was made last.
+        path: path of the service's socket.
+        client: client of root on the control host.
+        files: files of the certificate authority.
+        api: address of the service.
+        northbound: remote of the database.
+        folder: directory for files of other hosts.
+        control: databases.
+        service: control service.
+        config: its configuration.
+        token_created_at: time at which the last token was created.
     """
 
     path: Path
@@ -56,11 +56,11 @@ class ControlHost:
     control: Control
     service: ControlServer
     config: Config
-    invited: float = 0.0
+    token_created_at: float = 0.0
 
-    def invite(self, name: str) -> tokens.Token:
-        """A token for a host."""
-        self.invited = time.time()
+    def create_token(self, name: str) -> tokens.Token:
+        """Create a join token for a host."""
+        self.token_created_at = time.time()
         return tokens.parse(self.client.call("CreateToken", name=name)["token"])
 
     def ovnhook(self, *arguments: str) -> CommandResult:
@@ -68,7 +68,7 @@ class ControlHost:
         return self.control.ovnhook("--socket", str(self.path), *arguments)
 
     def enrol(self, token: tokens.Token) -> Files:
-        """Join with a token; what the host has then."""
+        """Join with a token, and return the files of the host."""
         made = keyfiles.node(self.folder / f"{token.name}-{token.digest[:6]}")
         keyfiles.write(made.key, x509.new_key(), keyfiles.SECRET)
         ca = self.files.own.certificate.read_bytes()
@@ -78,24 +78,24 @@ class ControlHost:
         assert answer["authority_key"] == ""
         return made
 
-    def let_in(self, shown: Files) -> bool:
-        """Whether the service lets in who shows this."""
-        return Client(None).is_trusted([self.api], shown)
+    def trusts(self, pair: Files) -> bool:
+        """True if the service accepts a certificate."""
+        return Client(None).is_trusted([self.api], pair)
 
-    def database(self, shown: Files) -> Database:
-        """The database, for who shows this."""
+    def database(self, pair: Files) -> Database:
+        """Database client with a certificate."""
         tls.configure(
             Config(
-                database_certificate=str(shown.certificate),
-                database_private_key=str(shown.key),
-                database_ca=str(shown.ca),
+                database_certificate=str(pair.certificate),
+                database_private_key=str(pair.key),
+                database_ca=str(pair.ca),
             )
         )
         return Database(self.northbound, "OVN_Northbound")
 
-    def served(self, shown: Files) -> bool:
-        """Whether the database serves who shows this."""
-        database = self.database(shown)
+    def database_trusts(self, pair: Files) -> bool:
+        """True if the database accepts a certificate."""
+        database = self.database(pair)
         try:
             return database.transact([select("Logical_Switch")], Deadline.after(HANG)) == [[]]
         except Unavailable:
@@ -108,7 +108,7 @@ class ControlHost:
 def cloud(
     control: Control, directory: Path, make_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ControlHost]:
-    """One, set up as "ovnhook node init --control" does it."""
+    """Control host as after "ovnhook node init --control"."""
     sockets = [f"{one.directory}/c" for one in (control.northbound, control.southbound)]
     monkeypatch.setattr(trust, "_DATABASES", sockets)
     files = AuthorityFiles(directory / "ca")
@@ -128,7 +128,7 @@ def cloud(
 
 
 def with_authority(files: AuthorityFiles, config: Config, make_port: Callable[[], int]) -> Config:
-    """Make an authority as "ovnhook node init --control" does, and the configuration that serves with it over TCP."""
+    """Create a certificate authority, and the configuration to serve over TCP with it, as "ovnhook node init" does."""
     carry_out(setup.steps(files, "c1", "127.0.0.1"), print)
     return replace(
         config,

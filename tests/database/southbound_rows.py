@@ -1,4 +1,4 @@
-"""Hosts as they stand in the southbound database: what their ovn-controller and northd write, without either."""
+"""Rows of the southbound database that ovn-controller and northd write, without either."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from zlib import crc32
 from tests.database.ovsdb_server import Server
 
 ANSWERED = 1_000_000
-"""A count of nb_cfg that no test comes to: whoever says that has answered to every question."""
+"""A value of nb_cfg that no test reaches: a chassis with it is always up to date."""
 
 
 def add_chassis(
@@ -17,12 +17,12 @@ def add_chassis(
     options: str = "enable-chassis-as-gw",
     mappings: str = "external:br-ex",
     nb_cfg: int = ANSWERED,
-    told: dict[str, str] | None = None,
+    reports: dict[str, str] | None = None,
 ) -> None:
-    """Let a host be there, as its ovn-controller would, and its agent tell this of it."""
+    """Create the rows of a chassis, as its ovn-controller would, with what its agent reports."""
     config = [["ovn-bridge-mappings", mappings], ["ovn-cms-options", options]]
     encap = {"type": "geneve", "ip": f"192.0.2.{crc32(name.encode()) % 250}", "chassis_name": name}
-    ids = [[f"ovnhook:{key}", value] for key, value in (told or {}).items()]
+    ids = [[f"ovnhook:{key}", value] for key, value in (reports or {}).items()]
     chassis = {"name": name, "hostname": f"{name}.example", "encaps": ["named-uuid", "e"]}
     private = {"name": name, "chassis": ["named-uuid", "c"], "nb_cfg": nb_cfg, "external_ids": ["map", ids]}
     southbound.transact(
@@ -37,9 +37,9 @@ def add_chassis(
     )
 
 
-def tell(southbound: Server, name: str, **told: str) -> None:
-    """Let a host's agent tell something else."""
-    ids = {f"ovnhook:{key.replace('_', '-')}": value for key, value in told.items()}
+def set_reports(southbound: Server, name: str, **reports: str) -> None:
+    """Change what a host's agent reports."""
+    ids = {f"ovnhook:{key.replace('_', '-')}": value for key, value in reports.items()}
     southbound.transact(
         {
             "op": "mutate",
@@ -53,14 +53,14 @@ def tell(southbound: Server, name: str, **told: str) -> None:
     )
 
 
-def told(southbound: Server, name: str) -> dict[str, str]:
-    """The external_ids of a host's own row; empty where there is none."""
+def reports_of(southbound: Server, name: str) -> dict[str, str]:
+    """External_ids of a host's row in Chassis_Private; empty if there is none."""
     rows = southbound.dump()["Chassis_Private"].values()
     return next((dict(row["external_ids"][1]) for row in rows if row["name"] == name), {})
 
 
-def give_leg(southbound: Server, router: str, host: str) -> None:
-    """Let a host have a router's leg, as its ovn-controller would."""
+def set_active_gateway(southbound: Server, router: str, host: str) -> None:
+    """Bind a router's external gateway port on a host, as its ovn-controller would."""
     uuid = next(key for key, row in southbound.dump()["Chassis"].items() if row["name"] == host)
     key = 1 + crc32(router.encode()) % 1000
     southbound.transact(
@@ -82,6 +82,12 @@ def give_leg(southbound: Server, router: str, host: str) -> None:
 
 
 def start_northd(northbound: Server, southbound: Server, *, answers: bool = True) -> None:
-    """Make the rows that northd makes when it starts; whether it has answered to every question."""
+    """Create the rows that northd creates when it starts.
+
+    Args:
+        northbound: northbound database.
+        southbound: southbound database.
+        answers: True if northd is always up to date, False if it never answers.
+    """
     northbound.transact({"op": "insert", "table": "NB_Global", "row": {}})
     southbound.transact({"op": "insert", "table": "SB_Global", "row": {"nb_cfg": ANSWERED if answers else 0}})

@@ -68,9 +68,9 @@ class Enrolment(Service):
             key, value = x509.name_of(anchor), anchor.decode()
         entries = members.entries_of(key, value, certificate)
         # Revoke earlier certificates of this name: of the same host before it was reinstalled, or of another one.
-        gone = [invitation.digest, *(one.id for one in found.by_subject(subject) if one.key != key)]
+        revoked = [invitation.digest, *(one.id for one in found.by_subject(subject) if one.key != key)]
         try:
-            self._trust.change(entries, deadline, gone, needs=invitation.entry)
+            self._trust.change(entries, deadline, revoked, needs=invitation.entry)
         except NotFound as error:
             raise PermissionDenied("another host has used this join token at the same time") from error
         _log.info("%s has joined", subject)

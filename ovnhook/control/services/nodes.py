@@ -15,7 +15,7 @@ from ovnhook.api.v1 import nodes_pb2_grpc
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InUse, NotFound, Unavailable
 from ovnhook.base.text import quoted
-from ovnhook.control.cuts import refuse_removal
+from ovnhook.control.interruptions import refuse_removal
 from ovnhook.control.pages import page
 from ovnhook.control.roles import CHANGES_AND_WAITS, READS, Rule
 from ovnhook.control.service import Dependencies, Service

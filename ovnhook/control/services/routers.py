@@ -16,7 +16,7 @@ from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, Unavailable
 from ovnhook.base.text import quoted
-from ovnhook.control.cuts import refuse_cuts
+from ovnhook.control.interruptions import refuse_interruptions
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
 from ovnhook.control.roles import CHANGES, CHANGES_AND_WAITS, READS, Rule
@@ -92,20 +92,20 @@ class Routers(Service):
 
     def CreateRouter(self, request: api.CreateRouterRequest, deadline: Deadline) -> api.Router:
         """Create a router. Idempotent."""
-        asked = request.router
+        requested = request.router
         wanted = router_rules.parse(
-            asked.name,
-            router_rules.ExternalGatewayRequest(**{name: getattr(asked, name) for name in router_rules.SETTINGS}),
+            requested.name,
+            router_rules.ExternalGatewayRequest(**{name: getattr(requested, name) for name in router_rules.SETTINGS}),
         )
 
         def plan() -> tuple[Change, ...]:
-            foreign = self._northbound.is_foreign_router(asked.name, deadline)
+            foreign = self._northbound.is_foreign_router(requested.name, deadline)
             cloud = self._northbound.cloud(deadline)
             return complete(router_rules.create(wanted, uuid4(), cloud, name_is_foreign=foreign), cloud)
 
-        if self._repairs.carry_out(plan, f"router {asked.name} is created", deadline):
+        if self._repairs.carry_out(plan, f"router {requested.name} is created", deadline):
             self._schedule_gateways(deadline.half(_TIMEOUT))
-        return self._get(asked.name, deadline)
+        return self._get(requested.name, deadline)
 
     def GetRouter(self, request: api.GetRouterRequest, deadline: Deadline) -> api.Router:
         """Return one router."""
@@ -120,24 +120,24 @@ class Routers(Service):
 
     def UpdateRouter(self, request: api.UpdateRouterRequest, deadline: Deadline) -> api.Router:
         """Change the settings that the mask names."""
-        asked, paths = request.router, list(request.update_mask.paths)
+        requested, paths = request.router, list(request.update_mask.paths)
         if not paths:
             raise InvalidRequest("empty update_mask", f"valid paths: {', '.join(router_rules.SETTINGS)}")
-        changes = {path: getattr(asked, path, None) for path in paths}
+        changes = {path: getattr(requested, path, None) for path in paths}
 
         def plan() -> tuple[Change, ...]:
-            foreign = self._northbound.is_foreign_router(asked.name, deadline)
+            foreign = self._northbound.is_foreign_router(requested.name, deadline)
             cloud = self._northbound.cloud(deadline)
-            changed = router_rules.update(asked.name, changes, uuid4(), cloud, name_is_foreign=foreign)
+            changed = router_rules.update(requested.name, changes, uuid4(), cloud, name_is_foreign=foreign)
             planned = complete(changed, cloud)
             if not request.force:
-                refuse_cuts(planned, cloud, self._northbound, self._southbound, deadline)
+                refuse_interruptions(planned, cloud, self._northbound, self._southbound, deadline)
             return planned
 
-        words = f"router {asked.name}: external gateway changed: {', '.join(paths)}"
-        if self._repairs.carry_out(plan, words, deadline):
+        summary = f"router {requested.name}: external gateway changed: {', '.join(paths)}"
+        if self._repairs.carry_out(plan, summary, deadline):
             self._schedule_gateways(deadline.half(_TIMEOUT))
-        return self._get(asked.name, deadline)
+        return self._get(requested.name, deadline)
 
     def DeleteRouter(self, request: api.DeleteRouterRequest, deadline: Deadline) -> api.DeleteRouterResponse:
         """Delete a router without subnets."""

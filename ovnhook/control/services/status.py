@@ -150,7 +150,7 @@ class Status(Service):
         share = min(_TIMEOUT, deadline.remaining / 4)
         sides = {"northbound": self._northbound.database, "southbound": self._southbound.database}
         with ThreadPoolExecutor() as pool:
-            asked = [
+            answers = [
                 (side, pool.submit(appctl.server_status, remote.strip(), database.name, Deadline.after(share)))
                 for side, database in sides.items()
                 for remote in database.remotes.split(",")
@@ -159,7 +159,7 @@ class Status(Service):
             max_age = 0.0 if caller.role in (OPERATOR, CONTROL) else MAX_AGE
             measured = self._measure(share, deadline, max_age) if stored else _Measured(0)
             hosts, hosts_error = _attempt(lambda: self._hosts(Deadline.after(share)))
-            servers = [(side, one.result()) for side, one in asked]
+            servers = [(side, one.result()) for side, one in answers]
         errors = {**measured.errors, **_errors(northbound=stored_error, southbound=hosts_error)}
         observed = cloudstate.CloudState(
             now=time.time(),

@@ -15,7 +15,7 @@ from ovnhook.api.v1 import subnets_pb2_grpc
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, Unavailable
-from ovnhook.control.cuts import refuse_cuts
+from ovnhook.control.interruptions import refuse_interruptions
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
 from ovnhook.control.roles import CHANGES, READS, Rule
@@ -92,19 +92,19 @@ class Subnets(Service):
 
     def CreateSubnet(self, request: api.CreateSubnetRequest, deadline: Deadline) -> api.Subnet:
         """Create a subnet. Idempotent."""
-        asked = request.subnet
+        requested = request.subnet
         wanted = SubnetRequest(
-            name=asked.name,
-            cidr=asked.cidr,
-            gateway=asked.gateway,
-            ranges=tuple(asked.ranges),
-            dns=tuple(asked.dns),
-            dns_domain=asked.dns_domain,
-            mtu=asked.mtu,
-            default=asked.default,
-            router=_router(asked),
-            isolated=asked.isolated,
-            cidr6=asked.cidr6,
+            name=requested.name,
+            cidr=requested.cidr,
+            gateway=requested.gateway,
+            ranges=tuple(requested.ranges),
+            dns=tuple(requested.dns),
+            dns_domain=requested.dns_domain,
+            mtu=requested.mtu,
+            default=requested.default,
+            router=_router(requested),
+            isolated=requested.isolated,
+            cidr6=requested.cidr6,
         )
         underlay = self._measure_underlay(deadline)
         # An invalid request is refused even if the database is unreachable.
@@ -141,29 +141,30 @@ class Subnets(Service):
 
     def UpdateSubnet(self, request: api.UpdateSubnetRequest, deadline: Deadline) -> api.Subnet:
         """Change the settings that the mask names."""
-        asked, paths = request.subnet, list(request.update_mask.paths)
+        requested, paths = request.subnet, list(request.update_mask.paths)
         if not paths:
             raise InvalidRequest("empty update_mask", f"valid paths: {', '.join(SETTINGS)}")
         changes = {
-            path: tuple(getattr(asked, path)) if path in _LISTS else getattr(asked, path, None) for path in paths
+            path: tuple(getattr(requested, path)) if path in _LISTS else getattr(requested, path, None)
+            for path in paths
         }
         if "router" in changes:
-            changes["router"] = _router(asked)
+            changes["router"] = _router(requested)
         underlay = self._measure_underlay(deadline) if "mtu" in paths else Underlay()
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
-            old = subnet_rules.find(asked.name, cloud)
+            old = subnet_rules.find(requested.name, cloud)
             new = with_changes(old, changes, underlay)
             named = self._northbound.dns_records(old.name, deadline)
             leases = self._northbound.leases(deadline, subnet=old.name)
             planned = complete(subnet_rules.update(old, new, cloud, named, leases), cloud)
             if not request.force:
-                refuse_cuts(planned, cloud, self._northbound, self._southbound, deadline)
+                refuse_interruptions(planned, cloud, self._northbound, self._southbound, deadline)
             return planned
 
-        self._repairs.carry_out(plan, f"subnet {asked.name}: settings changed: {', '.join(paths)}", deadline)
-        return self._get(asked.name, deadline)
+        self._repairs.carry_out(plan, f"subnet {requested.name}: settings changed: {', '.join(paths)}", deadline)
+        return self._get(requested.name, deadline)
 
     def DeleteSubnet(self, request: api.DeleteSubnetRequest, deadline: Deadline) -> api.DeleteSubnetResponse:
         """Delete a subnet without leases and ports."""
@@ -193,9 +194,9 @@ class Subnets(Service):
             return {}
 
 
-def _router(asked: api.Subnet) -> str:
+def _router(requested: api.Subnet) -> str:
     """Name of the requested router."""
-    return asked.router if asked.HasField("router") else DEFAULT_ROUTER
+    return requested.router if requested.HasField("router") else DEFAULT_ROUTER
 
 
 def message(one: Subnet, used: int, network_id: int) -> api.Subnet:

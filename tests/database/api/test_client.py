@@ -226,7 +226,7 @@ def test_a_certificate_whose_answer_is_lost(
     assert (done.status, done.error) == (0, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alice.key", "alice.pem", "ca.pem"]
     assert (tmp_path / "alice.key").read_bytes() == kept
-    assert cloud.let_in(Files(tmp_path / "alice.pem", tmp_path / "alice.key", tmp_path / "ca.pem"))
+    assert cloud.trusts(Files(tmp_path / "alice.pem", tmp_path / "alice.key", tmp_path / "ca.pem"))
     listed = cloud.client.pages("ListCertificates", "certificates")
     assert [row["name"] for row in listed if row["role"] == "operator"] == ["alice"]
 

@@ -82,7 +82,7 @@ class FloodedHost:
             return False
         return bool(answer["certificate"])
 
-    def let_in(self, shown: Files) -> bool:
+    def trusts(self, shown: Files) -> bool:
         """Whether somebody is served over TCP."""
         return Client(None).is_trusted([self.api], shown)
 
@@ -93,7 +93,7 @@ class FloodedHost:
     def all_served(self, shown: Files) -> None:
         """Root at once; who is let in, and who joins, however long that takes on a busy machine."""
         assert self.root().call("ListSubnets")["subnets"] == []
-        wait_for(lambda: self.let_in(shown))
+        wait_for(lambda: self.trusts(shown))
         wait_for(self.join)
 
 
@@ -145,7 +145,7 @@ def test_half_open_calls(cloud: FloodedHost) -> None:
                 connection.send(0, 0, connection.call(ENROL), b"\0\0\0\0\x10half")
         cloud.all_served(ann)
         cloud.root().call("RevokeCertificate", name="eve0", role="reader")
-        assert not cloud.let_in(eves[0])
+        assert not cloud.trusts(eves[0])
         cloud.all_served(ann)
         assert cloud.service.threads < THREADS
     cloud.all_served(ann)
@@ -309,7 +309,7 @@ def test_strangers_leave_no_line_in_the_journal(cloud: FloodedHost) -> None:
     for _ in range(20):
         with suppress(OSError), Http2(cloud.api, cloud.files.own.certificate) as nobody:
             nobody.ended()
-    assert cloud.let_in(ann)
+    assert cloud.trusts(ann)
     said = cloud.service.journal.read_text().removeprefix(before).splitlines()
     assert [line for line in said if not line.endswith(" was renewed")] == []  # as it was, when ann was let in
 

@@ -137,7 +137,7 @@ def test_one_that_is_removed_and_comes_back_with_another_key(hosts: list[FencedH
     look(*services)
     load(hosts, services, 6)
     mark = x509.key_id(hosts[2].files.databases.certificate.read_bytes())
-    services[0].change({}, Deadline.after(HANG), gone=[mark])
+    services[0].change({}, Deadline.after(HANG), revoked=[mark])
     look(services[1])
     assert [ADDRESSES[2] in host.files.ipsec.read_text() for host in hosts[:2]] == [False, False]
     assert [host.trusts for host in hosts[:2]] == [set(), set()]

@@ -21,7 +21,7 @@ from ovnhook.resources.subnet.request import Underlay
 from ovnhook.resources.subnet.values import isolated_subnet
 from tests.database.control_service import Control
 from tests.database.ovsdb_server import Server
-from tests.database.southbound_rows import add_chassis, tell
+from tests.database.southbound_rows import add_chassis, set_reports
 
 
 @pytest.fixture
@@ -109,12 +109,12 @@ def test_every_host_has_a_say(ip: Path, control: Control, own: int) -> None:
     Path(f"{ip}.192.0.2.1").write_text(json.dumps(found))
     configure(control.config.vswitch, {"ovn-encap-ip": "192.0.2.1"})
     for name, mtu in (("hv1", "8942"), ("hv2", "8922"), ("hv3", ""), ("hv4", "1e3"), ("hv5", "12"), ("hv6", "9" * 9)):
-        add_chassis(control.southbound, name, told={"mtu": mtu})
+        add_chassis(control.southbound, name, reports={"mtu": mtu})
     assert control.done("subnet", "create", "blue", "10.1.0.0/24", "--format", "json").json["mtu"] == 8922
     said, _ = control.refused(2, "subnet", "create", "green", "10.2.0.0/24", "--mtu", "8923")
     assert said == "MTU 8923 is more than the underlay of host hv2 carries, 8922 bytes"
     assert control.done("node", "show", "hv2", "--format", "json").json["mtu"] == 8922
-    tell(control.southbound, "hv2", mtu="1392")
+    set_reports(control.southbound, "hv2", mtu="1392")
     assert control.done("subnet", "set", "blue", "--mtu", "0", "--format", "json").json["mtu"] == 1392
     control.southbound.stop()
     assert control.done("subnet", "create", "red", "10.3.0.0/24", "--format", "json").json["mtu"] == own - 58
@@ -126,7 +126,7 @@ def test_a_host_that_tells_while_others_do_not_yet(ip: Path, control: Control) -
     Path(f"{ip}.192.0.2.1").write_text(json.dumps(found))
     configure(control.config.vswitch, {"ovn-encap-ip": "192.0.2.1"})
     for name, mtu in (("hv1", "8942"), ("hv2", "")):
-        add_chassis(control.southbound, name, told={"mtu": mtu})
+        add_chassis(control.southbound, name, reports={"mtu": mtu})
     assert control.done("subnet", "create", "blue", "10.1.0.0/24", "--format", "json").json["mtu"] == 1442
     said, _ = control.refused(2, "subnet", "create", "green", "10.2.0.0/24", "--mtu", "1443")
     assert said == "MTU 1443 is more than the underlay carries, 1442 bytes"
@@ -134,7 +134,7 @@ def test_a_host_that_tells_while_others_do_not_yet(ip: Path, control: Control) -
 
 def test_a_domains_own_subnet(control: Control) -> None:
     """It has it from all hosts as well: the domain may migrate."""
-    add_chassis(control.southbound, "hv2", told={"mtu": "1322"})
+    add_chassis(control.southbound, "hv2", reports={"mtu": "1322"})
     configure(control.config.vswitch, {"ovn-remote": control.southbound.remote})
     for number, mtu in ((1, 1322), (2, 1442)):
         request = InterfaceRequest(isolated_subnet(UUID(int=number)), isolated=True)

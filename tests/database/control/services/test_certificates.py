@@ -64,13 +64,13 @@ def stored(cloud: ControlHost) -> dict[str, Any]:
 
 def test_a_token_lets_one_host_in_once(cloud: ControlHost) -> None:
     """It has its certificate then, for the service and the database; the token is good for nothing more."""
-    token = cloud.invite("hv1")
+    token = cloud.create_token("hv1")
     assert token.fingerprint == x509.fingerprint(cloud.files.own.certificate.read_bytes())
     assert token.secret not in str(cloud.control.northbound.dump())
     shown = cloud.enrol(token)
     assert x509.subject_of(shown.certificate.read_bytes()) == x509.Subject("hv1", x509.NODE)
-    assert cloud.let_in(shown)
-    wait_for(lambda: cloud.served(shown))
+    assert cloud.trusts(shown)
+    wait_for(lambda: cloud.database_trusts(shown))
     with pytest.raises(PermissionDenied, match="invalid, used or expired"):
         cloud.enrol(token)
     found = cloud.client.pages("ListCertificates", "certificates")
@@ -87,18 +87,18 @@ def test_a_certificate_that_was_not_renewed_is_told(cloud: ControlHost) -> None:
     request = x509.request(shown.key.read_bytes())
     short = cloud.files.load().issue_server(request, "c1", ["127.0.0.1"], timedelta(days=14))
     keyfiles.replace_certificate(shown, short)
-    cloud.invite("hv1")  # has looked
+    cloud.create_token("hv1")  # has looked
     assert (
         "problem: host c1: its control certificate expires in 14 d and was not renewed" in cloud.ovnhook("status").out
     )
     carry_out(setup.steps(cloud.files, "c1", "127.0.0.2"), print)
-    cloud.invite("hv1")
+    cloud.create_token("hv1")
     assert "certificate" not in cloud.ovnhook("status").out
 
 
 def test_of_many_hosts_with_one_token_one_gets_in(cloud: ControlHost) -> None:
     """The others are told; no second certificate is good."""
-    token = cloud.invite("hv1")
+    token = cloud.create_token("hv1")
 
     def tried(_: int) -> Files | None:
         other = replace(cloud, folder=cloud.folder / os.urandom(4).hex())
@@ -110,12 +110,12 @@ def test_of_many_hosts_with_one_token_one_gets_in(cloud: ControlHost) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = [one for one in pool.map(tried, range(8)) if one]
     assert len(made) == 1
-    assert cloud.let_in(made[0])
+    assert cloud.trusts(made[0])
 
 
 def expired(cloud: ControlHost, token: tokens.Token) -> tokens.Token:
     """A token, when its time is over."""
-    wait_for(lambda: time.time() > cloud.invited + 3)
+    wait_for(lambda: time.time() > cloud.token_created_at + 3)
     return token
 
 
@@ -123,7 +123,7 @@ def expired(cloud: ControlHost, token: tokens.Token) -> tokens.Token:
     "spoil",
     [
         lambda cloud, token: replace(token, secret=tokens.new_secret()),
-        lambda cloud, token: cloud.invite("hv1") and token,
+        lambda cloud, token: cloud.create_token("hv1") and token,
         expired,
     ],
     ids=["guessed", "another was made", "expired"],
@@ -133,7 +133,7 @@ def test_no_other_token_does(
 ) -> None:
     """One that was guessed, that another one has replaced, or whose time is over."""
     monkeypatch.setattr(tokens, "LIFETIME", 1)
-    token = spoil(cloud, cloud.invite("hv1"))
+    token = spoil(cloud, cloud.create_token("hv1"))
     with pytest.raises(PermissionDenied, match="invalid, used or expired join token"):
         cloud.enrol(token)
 
@@ -143,14 +143,14 @@ def test_nonsense_at_the_door(cloud: ControlHost, secret: str) -> None:
     """Nobody gets in with it, and it is told as any other token."""
     before = cloud.control.northbound.dump()
     with pytest.raises(PermissionDenied, match="invalid, used or expired"):
-        cloud.enrol(replace(cloud.invite("hv1"), secret=secret))
+        cloud.enrol(replace(cloud.create_token("hv1"), secret=secret))
     assert [*cloud.control.northbound.dump()["DNS"]] == [*before["DNS"]]
 
 
 def test_whom_the_door_is_for(cloud: ControlHost) -> None:
     """Where hosts join nothing else is served, and where all else is nobody comes without a certificate."""
     ca = cloud.files.own.certificate.read_bytes()
-    token = cloud.invite("hv1")
+    token = cloud.create_token("hv1")
     with pytest.raises(Unavailable):
         Client(None).enrol(replace(token, servers=[cloud.api]), ca, x509.request(x509.new_key()), "")
     shown = cloud.enrol(token)
@@ -161,25 +161,25 @@ def test_whom_the_door_is_for(cloud: ControlHost) -> None:
 def test_who_is_revoked_is_let_in_no_more(cloud: ControlHost) -> None:
     """From the next call on, whatever connection it comes by; the others stay. Joining anew does not bring it back."""
     add_chassis(cloud.control.southbound, "hv2")
-    first, second = cloud.enrol(cloud.invite("hv1")), cloud.enrol(cloud.invite("hv2"))
-    wait_for(lambda: cloud.served(first) and cloud.served(second))
+    first, second = cloud.enrol(cloud.create_token("hv1")), cloud.enrol(cloud.create_token("hv2"))
+    wait_for(lambda: cloud.database_trusts(first) and cloud.database_trusts(second))
     database = cloud.database(first)
     assert database.transact([select("Logical_Switch")], Deadline.after(HANG)) == [[]]
 
     cloud.client.call("RemoveNode", name="hv1")
     wait_for(database.keep_alive)  # the connection that was open has ended
-    assert not cloud.served(first)
+    assert not cloud.database_trusts(first)
     database.close()
-    assert not cloud.let_in(first)
-    assert cloud.let_in(second)
-    assert cloud.served(second)
+    assert not cloud.trusts(first)
+    assert cloud.trusts(second)
+    assert cloud.database_trusts(second)
 
-    again = cloud.enrol(cloud.invite("hv1"))
-    wait_for(lambda: cloud.served(again))
-    assert cloud.let_in(again)
-    assert not cloud.let_in(first)
-    assert not cloud.served(first)
-    assert cloud.served(again)
+    again = cloud.enrol(cloud.create_token("hv1"))
+    wait_for(lambda: cloud.database_trusts(again))
+    assert cloud.trusts(again)
+    assert not cloud.trusts(first)
+    assert not cloud.database_trusts(first)
+    assert cloud.database_trusts(again)
 
 
 def test_a_control_host_shows_its_new_certificate(cloud: ControlHost) -> None:
@@ -197,9 +197,9 @@ def test_a_control_host_shows_its_new_certificate(cloud: ControlHost) -> None:
 
 def test_a_control_host_that_moves(cloud: ControlHost) -> None:
     """Tokens lead to where its certificate is for, from its next one on."""
-    assert [where.rpartition(":")[0] for where in cloud.invite("hv1").servers] == ["127.0.0.1"]
+    assert [where.rpartition(":")[0] for where in cloud.create_token("hv1").servers] == ["127.0.0.1"]
     carry_out(setup.steps(cloud.files, "c1", "127.0.0.2"), print)
-    assert [where.rpartition(":")[0] for where in cloud.invite("hv1").servers] == ["127.0.0.2"]
+    assert [where.rpartition(":")[0] for where in cloud.create_token("hv1").servers] == ["127.0.0.2"]
 
 
 @pytest.mark.parametrize(
@@ -232,14 +232,14 @@ def test_people(cloud: ControlHost, monkeypatch: pytest.MonkeyPatch, tmp_path: P
         assert (done.status, done.error) == (0, "")
         assert (tmp_path / f"{name}.key").stat().st_mode & 0o777 == 0o600
         shown = Files(tmp_path / f"{name}.pem", tmp_path / f"{name}.key", tmp_path / "ca.pem")
-        assert cloud.let_in(shown)
-        assert not cloud.served(shown)
+        assert cloud.trusts(shown)
+        assert not cloud.database_trusts(shown)
     done = cloud.ovnhook("certificate", "create", "bob", "--role", "reader")
     assert "bob.key already exists" in done.error
     with pytest.raises(AlreadyExists, match="reader bob has a certificate"):
         cloud.client.call("IssueCertificate", name="bob", role="reader", request=x509.request(x509.new_key()).decode())
     cloud.client.call("RevokeCertificate", name="bob", role="reader")
-    assert not cloud.let_in(shown)
+    assert not cloud.trusts(shown)
     with pytest.raises(NotFound, match="reader bob has no certificate"):
         cloud.client.call("RevokeCertificate", name="bob", role="reader")
 
@@ -280,7 +280,7 @@ def write(cloud: ControlHost, found: dict[str, str]) -> None:
 
 def test_nobody_lets_himself_in_who_may_write_to_the_database(cloud: ControlHost) -> None:
     """Neither by an anchor nor by a token, nor as a control host: the seal is missing, or another's."""
-    node = cloud.enrol(cloud.invite("hv1"))
+    node = cloud.enrol(cloud.create_token("hv1"))
     other = x509.Authority.new()
     eve = x509.Subject("eve", x509.OPERATOR)
     anchor, secret = other.anchor(eve), x509.new_key()
@@ -288,7 +288,7 @@ def test_nobody_lets_himself_in_who_may_write_to_the_database(cloud: ControlHost
     keyfiles.write(shown.key, secret, keyfiles.SECRET)
     keyfiles.write(shown.certificate, other.issue(x509.request(secret), eve, anchor), keyfiles.PUBLIC)
     keyfiles.write(shown.ca, cloud.files.own.certificate.read_bytes(), keyfiles.PUBLIC)
-    fake = replace(cloud.invite("hv2"), secret=tokens.new_secret(), role=x509.CONTROL)
+    fake = replace(cloud.create_token("hv2"), secret=tokens.new_secret(), role=x509.CONTROL)
     stolen = next(value for name, value in entries(cloud).items() if name.startswith("node hv1 "))
     sound = entries(cloud)
     plain = {
@@ -302,8 +302,8 @@ def test_nobody_lets_himself_in_who_may_write_to_the_database(cloud: ControlHost
     wait_for(lambda: entries(cloud) == sound)
     with pytest.raises(PermissionDenied, match="invalid, used or expired"):
         cloud.enrol(fake)
-    assert not cloud.let_in(shown)
-    assert cloud.let_in(node)
+    assert not cloud.trusts(shown)
+    assert cloud.trusts(node)
     assert len(x509.split(cloud.files.api.ca.read_bytes())) == 2
 
 
@@ -322,7 +322,7 @@ def test_a_seal_is_of_one_key_and_one_value(
     cloud: ControlHost, seal: Callable[[ControlHost, dict[str, str]], dict[str, str]]
 ) -> None:
     """A genuine entry whose value begins later, and whose key ends later for that, is nobody's: no ghost is listed."""
-    node = cloud.enrol(cloud.invite("hv1"))
+    node = cloud.enrol(cloud.create_token("hv1"))
     sound = seal(cloud, entries(cloud))
     write(cloud, sound)
     ghosts = {}
@@ -335,12 +335,12 @@ def test_a_seal_is_of_one_key_and_one_value(
     wait_for(lambda: entries(cloud) == sound)
     assert [one["name"] for one in cloud.client.pages("ListCertificates", "certificates")] == ["c1", "hv1"]
     assert "\n-----BEGIN CERTIFICATE-----" not in cloud.files.ledger.read_text()
-    assert cloud.let_in(node)
+    assert cloud.trusts(node)
 
 
 def test_a_cloud_of_an_earlier_version(cloud: ControlHost) -> None:
     """Its entries keep their seals, and all they are good for: a token lets in, a node stays let in, or is shut out."""
-    first, token = cloud.enrol(cloud.invite("hv1")), cloud.invite("hv2")
+    first, token = cloud.enrol(cloud.create_token("hv1")), cloud.create_token("hv2")
     old = earlier(cloud, entries(cloud))
     cloud.service.stop()
     write(cloud, old)
@@ -349,11 +349,11 @@ def test_a_cloud_of_an_earlier_version(cloud: ControlHost) -> None:
     cloud.service.start()
     assert entries(cloud) == old
     second = cloud.enrol(token)
-    assert cloud.let_in(first)
-    assert cloud.let_in(second)
+    assert cloud.trusts(first)
+    assert cloud.trusts(second)
     cloud.client.call("RevokeCertificate", name="hv1", role="node")
-    assert not cloud.let_in(first)
-    assert cloud.let_in(second)
+    assert not cloud.trusts(first)
+    assert cloud.trusts(second)
 
 
 def test_two_control_hosts_issue_one_name(cloud: ControlHost, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,17 +380,17 @@ def test_two_control_hosts_issue_one_name(cloud: ControlHost, monkeypatch: pytes
     assert listed.count("alice") == 1
 
     made: list[tokens.Token] = []
-    meanwhile.append(lambda: made.append(cloud.invite("hv1")))
+    meanwhile.append(lambda: made.append(cloud.create_token("hv1")))
     last = other.CreateToken(certificates_pb2.CreateTokenRequest(name="hv1"), Deadline.after(HANG)).token
     with pytest.raises(PermissionDenied, match="invalid, used or expired"):
         cloud.enrol(made[0])
-    assert cloud.let_in(cloud.enrol(replace(made[0], secret=tokens.parse(last).secret)))
+    assert cloud.trusts(cloud.enrol(replace(made[0], secret=tokens.parse(last).secret)))
 
 
 def test_what_is_gone_stays_gone(cloud: ControlHost) -> None:
     """Whoever brings an old state back, of one entry or of all; and who has joined since is let in still."""
-    first = cloud.enrol(cloud.invite("hv1"))
-    token = cloud.invite("hv2")
+    first = cloud.enrol(cloud.create_token("hv1"))
+    token = cloud.create_token("hv2")
     old = entries(cloud)
     second = cloud.enrol(token)
     cloud.client.call("RevokeCertificate", name="hv1", role="node")
@@ -399,10 +399,10 @@ def test_what_is_gone_stays_gone(cloud: ControlHost) -> None:
     wait_for(lambda: entries(cloud) == sound)
     cloud.control.northbound.transact({"op": "delete", "table": "DNS", "where": [key(uuids.TRUST)]})
     wait_for(lambda: "trust" in str(cloud.control.northbound.dump().get("DNS")) and entries(cloud) == sound)
-    assert not cloud.let_in(first)
-    assert not cloud.served(first)
-    assert cloud.let_in(second)
-    assert cloud.served(second)
+    assert not cloud.trusts(first)
+    assert not cloud.database_trusts(first)
+    assert cloud.trusts(second)
+    assert cloud.database_trusts(second)
     with pytest.raises(PermissionDenied, match="invalid, used or expired"):
         cloud.enrol(token)
 
@@ -427,7 +427,7 @@ def test_a_stream_ends_with_who_listens(cloud: ControlHost, monkeypatch: pytest.
 
 def test_a_database_that_can_not_be_cut_off(cloud: ControlHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told, and tried until it can; all else goes on, also after a restart of the service."""
-    first = cloud.enrol(cloud.invite("hv1"))
+    first = cloud.enrol(cloud.create_token("hv1"))
     silent = cloud.folder / "silent"
     right = trust._DATABASES
     with socket.socket(socket.AF_UNIX) as listener:
@@ -437,8 +437,8 @@ def test_a_database_that_can_not_be_cut_off(cloud: ControlHost, monkeypatch: pyt
         monkeypatch.setattr(trust, "_DATABASES", (str(silent),))
         cloud.client.call("RevokeCertificate", name="hv1", role="node")
         assert cloud.files.cut.exists()
-        assert not cloud.let_in(first)
-        assert cloud.enrol(cloud.invite("hv2"))
+        assert not cloud.trusts(first)
+        assert cloud.enrol(cloud.create_token("hv2"))
     monkeypatch.setattr(trust, "_DATABASES", right)
     wait_for(lambda: not cloud.files.cut.exists())
 

@@ -23,7 +23,7 @@ from ovnhook.databases.southbound import Southbound
 from ovnhook.databases.vswitch import Vswitch
 from tests.database.control_service import Control
 from tests.database.ovsdb_server import SOUTHBOUND_SCHEMA, Server, run, wait_for, wait_for_scans
-from tests.database.southbound_rows import add_chassis, give_leg, start_northd, tell, told
+from tests.database.southbound_rows import add_chassis, reports_of, set_active_gateway, set_reports, start_northd
 
 MADE = {"ovnhook:agent": __version__, "ovnhook:ovs": "3.1.0", "ovnhook:uplinks-down": "", "ovnhook:mtu": ""}
 
@@ -70,7 +70,7 @@ def reporter(host: HostSwitch) -> Iterator[HostReporter]:
 
 def down(southbound: Server) -> str | None:
     """What hv1's agent says of its uplinks."""
-    return told(southbound, "hv1").get("ovnhook:uplinks-down")
+    return reports_of(southbound, "hv1").get("ovnhook:uplinks-down")
 
 
 @pytest.mark.usefixtures("reporter")
@@ -95,26 +95,26 @@ class TestHostReporter:
         monkeypatch.setattr(report, "BEAT", 0.1)
         monkeypatch.setattr(report, "_CHECK_INTERVAL", 0.1)
         add_chassis(southbound, "hv1")
-        wait_for(lambda: told(southbound, "hv1").get("ovnhook:mtu") == "")
+        wait_for(lambda: reports_of(southbound, "hv1").get("ovnhook:mtu") == "")
         for mtu in (1442, 8942):
             carried.append(mtu)
-            wait_for(lambda: told(southbound, "hv1")["ovnhook:mtu"] == str(carried[-1]))
+            wait_for(lambda: reports_of(southbound, "hv1")["ovnhook:mtu"] == str(carried[-1]))
         carried.append(fails)
         for _ in range(3):
             assert looks.acquire(timeout=HANG)
-            assert told(southbound, "hv1")["ovnhook:mtu"] == "8942"
+            assert reports_of(southbound, "hv1")["ovnhook:mtu"] == "8942"
         carried.append(0)
-        wait_for(lambda: told(southbound, "hv1")["ovnhook:mtu"] == "")
+        wait_for(lambda: reports_of(southbound, "hv1")["ovnhook:mtu"] == "")
 
     def test_it_tells(self, southbound: Server) -> None:
         """As soon as ovn-controller has made the host's row, whose other keys stay, and of no other host."""
-        add_chassis(southbound, "hv2", told={"agent": "0"})
-        add_chassis(southbound, "hv1", told={"theirs": "stays"})
-        wait_for(lambda: "ovnhook:agent" in told(southbound, "hv1"))
-        found = told(southbound, "hv1")
+        add_chassis(southbound, "hv2", reports={"agent": "0"})
+        add_chassis(southbound, "hv1", reports={"theirs": "stays"})
+        wait_for(lambda: "ovnhook:agent" in reports_of(southbound, "hv1"))
+        found = reports_of(southbound, "hv1")
         assert abs(int(found.pop("ovnhook:seen")) - time.time()) < 2 * HANG
         assert found == {**MADE, "ovnhook:theirs": "stays"}
-        assert told(southbound, "hv2") == {"ovnhook:agent": "0"}
+        assert reports_of(southbound, "hv2") == {"ovnhook:agent": "0"}
         (row,) = (row for row in southbound.dump()["Chassis_Private"].values() if row["name"] == "hv1")
         assert row["nb_cfg"] == 1_000_000
 
@@ -130,7 +130,9 @@ class TestHostReporter:
             host.vsctl("add-port", "br-ex", name, "--", "set", "Interface", name, what)
             host.link(name, "up")
         host.vsctl("set", "Open_vSwitch", ".", "ovs_version=3.1.1")
-        wait_for(lambda: told(southbound, "hv1")["ovnhook:ovs"] == "3.1.1")  # by a look that saw these interfaces too
+        wait_for(
+            lambda: reports_of(southbound, "hv1")["ovnhook:ovs"] == "3.1.1"
+        )  # by a look that saw these interfaces too
         assert down(southbound) == "external"
         host.vsctl("add-bond", "br-ex", "bond0", "eth2", "eth3")
         host.link("eth3", "up")
@@ -184,12 +186,12 @@ def test_a_node_is_shown(control: Control) -> None:
     add_chassis(
         control.southbound,
         "hv1",
-        told={"agent": "1.2", "seen": str(seen), "ovs": "3.1.0", "uplinks-down": "external", "mtu": "1442"},
+        reports={"agent": "1.2", "seen": str(seen), "ovs": "3.1.0", "uplinks-down": "external", "mtu": "1442"},
     )
     add_chassis(control.southbound, "hv2", options="", mappings="", nb_cfg=0)
     control.done("subnet", "create", "blue", "10.1.0.0/24")
     control.attach("web1", "blue")
-    give_leg(control.southbound, "gateway", "hv1")
+    set_active_gateway(control.southbound, "gateway", "hv1")
     first, second = control.done("node", "list", "--format", "json").json
     (end,) = first.pop("encapsulations")
     assert end["type"] == "geneve"
@@ -233,7 +235,7 @@ class TestRemove:
     def cloud(self, control: Control) -> Control:
         """web1 and web2 ran on hv1, which is silent; hv2 answers."""
         start_northd(control.northbound, control.southbound)
-        add_chassis(control.southbound, "hv1", nb_cfg=0, told={"agent": "1", "seen": str(int(time.time()) - 100)})
+        add_chassis(control.southbound, "hv1", nb_cfg=0, reports={"agent": "1", "seen": str(int(time.time()) - 100)})
         add_chassis(control.southbound, "hv2")
         control.done("subnet", "create", "blue", "10.1.0.0/24")
         return control
@@ -273,7 +275,7 @@ class TestRemove:
     def test_one_that_is_there_is_refused(self, cloud: Control) -> None:
         """Its guests may be running: by its agent's word, or its ovn-controller's answer."""
         cloud.attach("web1", "blue")
-        tell(cloud.southbound, "hv1", seen=str(int(time.time())))
+        set_reports(cloud.southbound, "hv1", seen=str(int(time.time())))
         said, hint = cloud.refused(5, "node", "remove", "hv1")
         assert said.startswith("node hv1 is running: last heartbeat ")
         assert "systemctl disable --now ovnhook-agent ovn-host" in hint

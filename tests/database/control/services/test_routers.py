@@ -15,7 +15,7 @@ from tests.database.control_service import Control
 from tests.database.full_cloud import OUTSIDE, gateways
 from tests.database.our_rows import count
 from tests.database.ovsdb_server import wait_for, wait_for_scans
-from tests.database.southbound_rows import add_chassis, give_leg, start_northd, tell
+from tests.database.southbound_rows import add_chassis, set_active_gateway, set_reports, start_northd
 
 
 def named(rows: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:
@@ -170,7 +170,7 @@ def test_gateways_follow_the_hosts(control: Control) -> None:
     add_chassis(control.southbound, "gw2")
     wait_for(lambda: sorted(gateways(control)) == ["gw1", "gw2"])
     second = gateways(control)[1]
-    give_leg(control.southbound, "gateway", second)
+    set_active_gateway(control.southbound, "gateway", second)
     wait_for(lambda: gateways(control)[0] == second)
     said, advice = control.refused(2, "router", "move", "gateway", "hv9")
     assert said == "host 'hv9' can't be a gateway of router gateway"
@@ -190,18 +190,18 @@ def test_a_link_outside_that_is_down(control: Control) -> None:
     add_chassis(control.southbound, "gw2")
     control.done("router", "set", "gateway", *OUTSIDE)
     first, second = gateways(control)
-    give_leg(control.southbound, "gateway", first)
-    tell(control.southbound, first, uplinks_down="else external")
+    set_active_gateway(control.southbound, "gateway", first)
+    set_reports(control.southbound, first, uplinks_down="else external")
     wait_for(lambda: gateways(control) == [second, first])
     said, advice = control.refused(7, "router", "move", "gateway", first)
     assert said == f"host {first} has no link to the physical network external that is up"
     assert advice == "ovnhook status"
-    give_leg(control.southbound, "gateway", second)
-    tell(control.southbound, second, uplinks_down="external")
-    tell(control.southbound, first, uplinks_down="else")
+    set_active_gateway(control.southbound, "gateway", second)
+    set_reports(control.southbound, second, uplinks_down="external")
+    set_reports(control.southbound, first, uplinks_down="else")
     wait_for(lambda: gateways(control) == [first, second])
-    give_leg(control.southbound, "gateway", first)
-    tell(control.southbound, first, uplinks_down="external")
+    set_active_gateway(control.southbound, "gateway", first)
+    set_reports(control.southbound, first, uplinks_down="external")
     wait_for_scans(control.service._gateways, "_log_errors")
     assert gateways(control) == [first, second]
 
@@ -235,7 +235,7 @@ def test_a_move_waits_for_the_flows(control: Control, monkeypatch: pytest.Monkey
     control.southbound.transact(
         {"op": "update", "table": "Chassis_Private", "where": [["name", "==", target]], "row": {"nb_cfg": 99}}
     )
-    give_leg(control.southbound, "gateway", target)
+    set_active_gateway(control.southbound, "gateway", target)
     moved = control.done("router", "move", "gateway", target, "--format", "json").json
     assert (moved["active_gateway"], moved["gateways"][0]) == (target, target)
 

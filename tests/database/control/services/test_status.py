@@ -14,7 +14,7 @@ from ovnhook.control import server
 from ovnhook.control.services import status as service
 from tests.database.control_service import Control
 from tests.database.ovsdb_server import Cluster, Server, wait_for, wait_for_scans
-from tests.database.southbound_rows import add_chassis, give_leg, start_northd, tell
+from tests.database.southbound_rows import add_chassis, set_active_gateway, set_reports, start_northd
 
 OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
 PARTS = {"problems", "northd", "databases", "nodes", "gateways", "subnets"}
@@ -37,11 +37,11 @@ def well(control: Control) -> Control:
     """A cloud that lacks nothing."""
     start_northd(control.northbound, control.southbound)
     for name in ("gw1", "gw2"):
-        add_chassis(control.southbound, name, told=seen())
-    add_chassis(control.southbound, "hv1", options="", mappings="", told=seen())
+        add_chassis(control.southbound, name, reports=seen())
+    add_chassis(control.southbound, "hv1", options="", mappings="", reports=seen())
     control.done("subnet", "create", "blue", "10.1.0.0/24")
     control.done("router", "set", "gateway", *OUTSIDE)
-    give_leg(control.southbound, "gateway", "gw1")
+    set_active_gateway(control.southbound, "gateway", "gw1")
     return control
 
 
@@ -119,7 +119,7 @@ def test_it_asks(well: Control) -> None:
 
 def test_what_is_wrong_is_said_first(well: Control) -> None:
     """One line for each problem, and one for what to do."""
-    tell(well.southbound, "hv1", seen="1")
+    set_reports(well.southbound, "hv1", seen="1")
     done = well.ovnhook("status")
     first, second, blank, *_ = done.out.splitlines()
     assert done.status == 8
@@ -181,9 +181,9 @@ def test_both_away(well: Control) -> None:
 
 def test_gateways(well: Control) -> None:
     """A link that is down; a leg that nobody has."""
-    tell(well.southbound, "gw1", uplinks_down="external")
+    set_reports(well.southbound, "gw1", uplinks_down="external")
     assert problems(well) == ["host gw1 has no link to the physical network external that is up"]
-    tell(well.southbound, "gw1", uplinks_down="")
+    set_reports(well.southbound, "gw1", uplinks_down="")
     well.southbound.transact({"op": "update", "table": "Port_Binding", "where": [], "row": {"chassis": ["set", []]}})
     assert problems(well) == ["router gateway has no external connectivity: no gateway host (gw1, gw2) is active"]
 
@@ -246,7 +246,7 @@ def test_the_control_service_away(control: Control) -> None:
 
 def test_the_agents_word_does_not_cost_a_gateway(well: Control) -> None:
     """An agent that ended long ago takes no host out."""
-    tell(well.southbound, "gw1", seen="1")
+    set_reports(well.southbound, "gw1", seen="1")
     wait_for_scans(well.service._gateways, "_log_errors")
     shown = well.done("router", "show", "gateway", "--format", "json").json["gateways"]
     assert (shown[0], sorted(shown)) == ("gw1", ["gw1", "gw2"])

@@ -14,7 +14,7 @@ from ovnhook.resources.kinds import SHARED
 from ovnhook.resources.state import Cloud
 
 
-def refuse_cuts(
+def refuse_interruptions(
     planned: Sequence[Change], cloud: Cloud, northbound: Northbound, southbound: Southbound, deadline: Deadline
 ) -> None:
     """Refuse planned changes that would interrupt an external connection in use.
@@ -23,8 +23,8 @@ def refuse_cuts(
         InUse: they would.
         Unavailable: a database is unreachable. It is read only if the changes may interrupt a connection.
     """
-    if cuts := connectivity.interruptions(planned):
-        connectivity.refuse(cuts, _use(cloud, northbound, southbound, deadline))
+    if found := connectivity.interruptions(planned):
+        connectivity.refuse(found, _use(cloud, northbound, southbound, deadline))
 
 
 def refuse_removal(host: str, northbound: Northbound, southbound: Southbound, deadline: Deadline) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.database.control_service import Control
 from tests.database.ovsdb_server import wait_for_scans
-from tests.database.southbound_rows import add_chassis, give_leg, tell
+from tests.database.southbound_rows import add_chassis, set_active_gateway, set_reports
 
 OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
 OUTSIDE6 = ("--address6", "2001:db8::10/64", "--next-hop6", "2001:db8::1")
@@ -21,7 +21,7 @@ def cloud(control: Control) -> Control:
     control.done("subnet", "create", "green", "10.2.0.0/24")
     control.done("router", "create", "inner")
     control.done("router", "set", "gateway", *OUTSIDE, *OUTSIDE6)
-    give_leg(control.southbound, "gateway", "gw1")
+    set_active_gateway(control.southbound, "gateway", "gw1")
     control.attach("web1", "blue", "10.1.0.11")
     control.attach("web2", "green", "10.2.0.12", "52:54:00:00:00:02")
     control.done("floating-ip", "create", "203.0.113.20", "web1")
@@ -127,9 +127,9 @@ def test_what_cuts_nothing_goes_through(cloud: Control, command: str) -> None:
 
 def test_what_does_not_work_can_be_changed(cloud: Control) -> None:
     """With its uplink down, or nobody's, the external gateway serves no one: what may be a repair goes through."""
-    tell(cloud.southbound, "gw1", uplinks_down="external")
+    set_reports(cloud.southbound, "gw1", uplinks_down="external")
     cloud.done("router", "set", "gateway", "--vlan", "42")
-    tell(cloud.southbound, "gw1", uplinks_down="")
+    set_reports(cloud.southbound, "gw1", uplinks_down="")
     cloud.refused(5, "router", "set", "gateway", "--vlan", "43")
     cloud.southbound.transact(
         {"op": "update", "table": "Port_Binding", "where": [], "row": {"chassis": ["set", []]}},
@@ -141,7 +141,7 @@ def test_a_subnet_may_move_to_a_router_that_leads_outside(cloud: Control) -> Non
     """Its guests are seen outside with another address, and go on."""
     other = ("--physical-network", "external", "--address", "203.0.113.11/24", "--next-hop", "203.0.113.254")
     cloud.done("router", "create", "second", *other)
-    give_leg(cloud.southbound, "second", "gw1")
+    set_active_gateway(cloud.southbound, "second", "gw1")
     cloud.done("subnet", "set", "green", "--router", "second")
 
 
