@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import commands
+from lab import guest_commands
 from lab.domain import CONSOLES
 from lab.errors import CommandError, LabError, WaitError
 from lab.host import LabHost
@@ -88,7 +88,7 @@ class Guest:
         boots is waited for. The command is killed in the guest when the time is over.
         """
         try:
-            return commands.execute(self._commands, command, timeout)
+            return guest_commands.execute(self._commands, command, timeout)
         except WaitError as error:
             raise WaitError(f"{self.name} on {self.host.name}: {error}, to: {command}\n{self.tail()}") from None
 

@@ -16,7 +16,7 @@ def session_world() -> Iterator[World]:
     """A cloud with two subnets, and rows that are not ours."""
     with LabCloud(f"t{os.getpid()}") as cloud:
         world = World(cloud)
-        world.be_patient()
+        world.set_long_deadline()
         # Tests ask for addresses outside the ranges: nobody else may have got one of these by chance.
         world.ovnhook("subnet", "create", "default", "10.10.0.0/24", "--default", "--range", "10.10.0.100-10.10.0.239")
         world.ovnhook("subnet", "create", "green", "10.20.0.0/24", "--range", "10.20.0.100-10.20.0.199")

@@ -21,7 +21,7 @@ def gateways() -> Iterator[World]:
     """A cloud with two gateway hosts, and a guest on the host that is none."""
     with LabCloud(f"g{os.getpid()}", gateways=("control", "hv2")) as cloud:
         world = World(cloud)
-        world.be_patient()
+        world.set_long_deadline()
         world.ovnhook("subnet", "create", "default", "10.10.0.0/24", "--default")
         world.ovnhook(
             *("router", "set", "gateway", "--physical-network", "external"),

@@ -11,7 +11,7 @@ import pytest
 
 from lab import LabHost
 from lab.domain import interface_xml
-from tests.cloud.world import CONFIG, PATIENT, World
+from tests.cloud.world import CONFIG, LONG_DEADLINE, World
 
 BRIDGE = interface_xml()
 SHORT = 4.0  # seconds: the shortest deadline there is
@@ -20,10 +20,10 @@ REFUSING = 'on_unavailable = "refuse"\n'
 
 
 @contextmanager
-def _set(host: LabHost, *, deadline: float = PATIENT, more: str = "") -> Iterator[None]:
+def _set(host: LabHost, *, deadline: float = LONG_DEADLINE, more: str = "") -> Iterator[None]:
     """A host with other settings; the shortest deadline is for those who are sure to wait until it ends."""
     before = host.read(CONFIG)
-    host.write(CONFIG, before.replace(f"deadline = {PATIENT}", f"deadline = {deadline}") + more)
+    host.write(CONFIG, before.replace(f"deadline = {LONG_DEADLINE}", f"deadline = {deadline}") + more)
     host.daemon("agent").restart()
     try:
         yield

@@ -25,7 +25,7 @@ def empty() -> Iterator[World]:
     """A cloud that nothing has been made in."""
     with LabCloud(f"d{os.getpid()}") as cloud:
         world = World(cloud)
-        world.be_patient()
+        world.set_long_deadline()
         yield world
         world.remove_domains()
 

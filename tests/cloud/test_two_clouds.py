@@ -28,8 +28,8 @@ def second(world: World) -> Iterator[LabCloud]:
     with LabCloud(f"s{os.getpid()}", hypervisors=0) as cloud:
         cloud.fabric.cut(cloud.outside, EXTERNAL)
         world.cloud.fabric.join(cloud.fabric, EXTERNAL)
-        leg = ("--physical-network", "external", "--address", f"{OTHER}/24", "--next-hop", OUTSIDE)
-        cloud.control.run(["ovnhook", "router", "set", "gateway", *leg])
+        external = ("--physical-network", "external", "--address", f"{OTHER}/24", "--next-hop", OUTSIDE)
+        cloud.control.run(["ovnhook", "router", "set", "gateway", *external])
         world.wait_for(lambda: _answers(world.cloud.outside, OTHER, 1), "the second cloud's router")
         yield cloud
     world.make_whole()

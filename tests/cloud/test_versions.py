@@ -26,7 +26,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     tree = unpack(PREVIOUS, tmp_path_factory.mktemp("previous"))
     with LabCloud(f"v{os.getpid()}", controls=("control", "hv1"), trees={"hv1": tree}) as cloud:
         world = World(cloud)
-        world.be_patient()
+        world.set_long_deadline()
         world.hv1.run(["ovnhook", "subnet", "create", "default", SUBNETS["default"], "--default"])
         world.ovnhook("subnet", "create", "green", SUBNETS["green"], "--cidr6", "fd00:20::/64")
         yield world
@@ -85,8 +85,8 @@ def test_subnets_and_routers(world: World, order: int) -> None:
         assert listed(host, "subnet", "name") == sorted([*SUBNETS, "blue", "lone"])
         assert listed(host, "router", "name") == ["gateway", "second"]
     other.run(["ovnhook", "subnet", "set", "blue", "--range", "10.1.0.10-10.1.0.99", "--router", "second"])
-    leg = ["--physical-network", "external", "--address", f"{ADDRESS}/24", "--next-hop", OUTSIDE]
-    other.run(["ovnhook", "router", "set", "second", *leg])
+    external = ["--physical-network", "external", "--address", f"{ADDRESS}/24", "--next-hop", OUTSIDE]
+    other.run(["ovnhook", "router", "set", "second", *external])
     one.run(["ovnhook", "subnet", "set", "lone", "--mtu", "1300"])
     shown = [json.loads(host.run(["ovnhook", "subnet", "list", "--format", "json"]).stdout) for host in both(world)]
     for rows in shown:
@@ -154,10 +154,10 @@ def test_a_hook_of_the_previous_version(world: World, agent: str) -> None:
 
 def test_an_address_outside(world: World) -> None:
     """A floating IP that one version makes leads to a guest on the other one's host, and back is the other's work."""
-    leg = ["--physical-network", "external", "--address", f"{ADDRESS}/24", "--next-hop", OUTSIDE]
+    external = ["--physical-network", "external", "--address", f"{ADDRESS}/24", "--next-hop", OUTSIDE]
     hosts = dict(zip(("old", "new"), world.cloud.hypervisors, strict=True))
     for one, other, name in ((*both(world), "new"), (*both(world)[::-1], "old")):
-        one.run(["ovnhook", "router", "set", "gateway", *leg])
+        one.run(["ovnhook", "router", "set", "gateway", *external])
         guest = world.boot(hosts[name], name, interface_xml())
         guest.wait_address()
         guest.reach(OUTSIDE)

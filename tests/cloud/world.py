@@ -17,7 +17,7 @@ _VOLATILE = {"_version", "up"}
 
 
 CONFIG = "/etc/ovnhook/ovnhook.toml"
-PATIENT = 60.0
+LONG_DEADLINE = 60.0
 """The longest deadline: how long a hook takes on a busy machine decides no test."""
 
 
@@ -31,10 +31,10 @@ class World:
 
     # -- doing
 
-    def be_patient(self) -> None:
+    def set_long_deadline(self) -> None:
         """Give hooks and agents of hypervisors the longest deadline."""
         for host in self.cloud.hypervisors:
-            host.write(CONFIG, f"{host.read(CONFIG)}deadline = {PATIENT}\n")
+            host.write(CONFIG, f"{host.read(CONFIG)}deadline = {LONG_DEADLINE}\n")
             host.daemon("agent").restart()
 
     def ovnhook(self, *arguments: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from lab import commands
+from lab import guest_commands
 from lab.domain import CONSOLES, domain_xml, interface_xml
 from lab.image import image
 from lab.waiting import HANG
@@ -33,7 +33,7 @@ def install(machine: Machine, debs: list[Path]) -> str:
 
 def guest(machine: Machine, command: str, name: str = "web1") -> str:
     """Run a command in the guest."""
-    status, said = commands.execute(machine.path(f"{CONSOLES}/{name}.cmd"), command, HANG)
+    status, said = guest_commands.execute(machine.path(f"{CONSOLES}/{name}.cmd"), command, HANG)
     assert status == 0, said
     return said
 

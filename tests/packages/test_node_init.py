@@ -9,7 +9,7 @@ from tests.packages.hosts import OUTSIDE, set_up
 from tests.packages.machine import Machine, packages
 
 INIT = "ovnhook node init --all-in-one"
-LEG = "--external-interface eth1 --external-cidr 203.0.113.10/24 --next-hop 203.0.113.254"
+EXTERNAL = "--external-interface eth1 --external-cidr 203.0.113.10/24 --next-hop 203.0.113.254"
 
 
 def test_all_in_one(machine: Machine) -> None:
@@ -19,28 +19,28 @@ def test_all_in_one(machine: Machine) -> None:
 
     machine.run("ip address add 198.51.100.5/24 dev eth1")
     before = settings(machine)
-    said = machine.run(f"{INIT} {LEG}; echo status $?")
+    said = machine.run(f"{INIT} {EXTERNAL}; echo status $?")
     assert "error: interface eth1 has this host's addresses 198.51.100.5/24, which would stop working" in said
     assert "status 5" in said
     assert settings(machine) == before
     machine.run("ip address flush dev eth1")
 
     machine.run("ovn-nbctl set-connection ptcp:6641")
-    said = machine.run(f"{INIT} {LEG}; echo status $?")
+    said = machine.run(f"{INIT} {EXTERNAL}; echo status $?")
     assert "error: the northbound database listens on ptcp:6641" in said
     assert "hint: if no other host needs it: ovn-nbctl del-connection" in said
     machine.run("ovn-nbctl del-connection")
 
     machine.run("systemctl stop ovn-host; systemctl mask --runtime ovn-host")
-    said = machine.run(f"{INIT} {LEG}; echo status $?")
+    said = machine.run(f"{INIT} {EXTERNAL}; echo status $?")
     assert "error: systemctl enable --now ovn-host" in said
     machine.run("systemctl unmask --runtime ovn-host")
 
-    said = machine.run(f"{INIT} {LEG}")
+    said = machine.run(f"{INIT} {EXTERNAL}")
     assert "unchanged  Open vSwitch has ovn-remote=unix:/run/ovn/ovnsb_db.sock" in said  # done before it failed
     assert "changed    the default subnet is default, 10.128.0.0/24" in said
     assert "changed    router gateway has the external address 203.0.113.10/24 and next hop 203.0.113.254" in said
-    again = machine.run(f"{INIT} {LEG}")
+    again = machine.run(f"{INIT} {EXTERNAL}")
     assert [line for line in again.splitlines() if not line.startswith("unchanged  ")] == []
     assert len(again.splitlines()) >= len(said.splitlines())
 
@@ -57,12 +57,12 @@ def test_all_in_one(machine: Machine) -> None:
     machine.run(OUTSIDE)  # after the boot, as a slow card
     assert address(machine) == first
     machine.wait_for(lambda: " 0% packet loss" in outside(machine), "the way outside after the reboot")
-    again = machine.run(f"{INIT} {LEG}")
+    again = machine.run(f"{INIT} {EXTERNAL}")
     assert [line for line in again.splitlines() if not line.startswith("unchanged  ")] == []
 
     said = machine.run(f"{INIT} --name other; echo status $?")
     assert "error: this host is part of OVN as hv1, not as other" in said
-    said = machine.run(f"{INIT} {LEG.replace('113.10/', '113.11/')}; echo status $?")
+    said = machine.run(f"{INIT} {EXTERNAL.replace('113.10/', '113.11/')}; echo status $?")
     assert "error: router gateway already has the external address 203.0.113.10/24" in said
 
     machine.run("apt-get -qy purge ovnhook-hypervisor ovnhook-control python3-ovnhook")

@@ -71,7 +71,7 @@ def filled(tree: Path, prefix: str) -> tuple[Frozen, dict[str, str]]:
     """
     with LabCloud(prefix, trees=dict.fromkeys(("control", "hv1", "hv2"), tree)) as cloud:
         world = World(cloud)
-        world.be_patient()
+        world.set_long_deadline()
         files = AuthorityFiles(world.control.outside_path(_CA))
         _make_authority(world, files)
         for words in SUBNETS[:-1]:

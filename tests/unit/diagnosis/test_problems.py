@@ -165,7 +165,7 @@ def test_all_links_outside_are_down() -> None:
 
 
 def test_what_is_not_known_is_not_told() -> None:
-    """While the southbound database is away nothing is said of hosts and of who has which leg."""
+    """While the southbound database is away nothing is said of hosts and of active gateways."""
     away = DatabaseState("southbound", (ServerStatus("unix:/sb", "refused"),), "refused")
     seen = replace(WELL, databases=(away,), pace=None, nodes=(), router_gateways=(RouterGateway(ROUTER, ("gw1",)),))
     assert told(seen) == ["the southbound database can't be read: refused"]

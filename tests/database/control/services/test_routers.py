@@ -163,7 +163,7 @@ def test_what_is_refused(control: Control, status: int, arguments: str, error: s
 
 
 def test_gateways_follow_the_hosts(control: Control) -> None:
-    """Who says that it can is in; who has lost its way outside is out; the one that has the leg is first."""
+    """Who says that it can is in; who has lost its way outside is out; the active one is first."""
     add_chassis(control.southbound, "gw1")
     control.done("router", "set", "gateway", *OUTSIDE)
     assert gateways(control) == ["gw1"]
@@ -185,7 +185,7 @@ def test_gateways_follow_the_hosts(control: Control) -> None:
 
 
 def test_a_link_outside_that_is_down(control: Control) -> None:
-    """Its host is behind the others, and nobody can move the leg there; where all are down nothing changes."""
+    """Its host is behind the others, and the router cannot be moved there; where all are down nothing changes."""
     add_chassis(control.southbound, "gw1")
     add_chassis(control.southbound, "gw2")
     control.done("router", "set", "gateway", *OUTSIDE)

@@ -180,7 +180,7 @@ def test_both_away(well: Control) -> None:
 
 
 def test_gateways(well: Control) -> None:
-    """A link that is down; a leg that nobody has."""
+    """A link that is down; a router without an active gateway."""
     set_reports(well.southbound, "gw1", uplinks_down="external")
     assert problems(well) == ["host gw1 has no link to the physical network external that is up"]
     set_reports(well.southbound, "gw1", uplinks_down="")

@@ -171,7 +171,7 @@ def hosts(*names: str, down: Collection[str] = (), networks: Collection[str] = (
 
 
 def test_gateways() -> None:
-    """The one that has the leg is first and stays there; who can't any more is out; the order differs by router."""
+    """The active one is first and stays there; who can't any more is out; the order differs by router."""
     names = [f"gw{number}" for number in range(4)]
     all_ = hosts(*names)
     first = router_rules.gateways(GATEWAY, all_, (), "")
@@ -193,7 +193,7 @@ def test_who_can_be_a_gateway() -> None:
 
 
 def test_an_uplink_that_is_down() -> None:
-    """Puts a host behind the others, also the one that has the leg; when it is back it stays there."""
+    """Puts a host behind the others, also the active one; when it is back it stays there."""
     order = ("a", "b", "c")
     assert router_rules.gateways(GATEWAY, hosts(*order, down=["a"]), order, "a") == ("b", "c", "a")
     assert router_rules.gateways(GATEWAY, hosts(*order), ("b", "c", "a"), "b") == ("b", "c", "a")
