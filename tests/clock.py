@@ -1,14 +1,14 @@
-"""A clock of the test's."""
+"""A clock that tests set."""
 
 from __future__ import annotations
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """A clock whose time passes only when a test sets it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
 
     def __call__(self) -> float:
-        """Seconds."""
+        """Time in seconds."""
         return self.now

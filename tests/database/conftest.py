@@ -1,4 +1,4 @@
-"""Real database servers and a control service, each test's own, gone after it."""
+"""Fixtures: real database servers and a control service for each test."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def directory() -> Iterator[Path]:
 
 @pytest.fixture
 def authority(directory: Path) -> OpensslAuthority:
-    """The one that the service trusts."""
+    """Certificate authority that the service trusts."""
     return OpensslAuthority(directory, "ca")
 
 
 @pytest.fixture
 def port() -> int:
-    """A TCP port that nobody has."""
+    """Free TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         number: int = probe.getsockname()[1]
@@ -43,7 +43,7 @@ def port() -> int:
 
 @pytest.fixture
 def make_port() -> Callable[[], int]:
-    """Gives TCP ports that nobody has."""
+    """Function that returns free TCP ports."""
 
     def port() -> int:
         with socket.socket() as probe:
@@ -55,7 +55,7 @@ def make_port() -> Callable[[], int]:
 
 @pytest.fixture
 def make_server(directory: Path) -> Iterator[Callable[[str, Path], Server]]:
-    """Make servers by name and schema; all of them are ended after the test."""
+    """Function that starts servers by name and schema; they are stopped after the test."""
     with ExitStack() as stack:
 
         def make(name: str, schema: Path) -> Server:
@@ -69,19 +69,19 @@ def make_server(directory: Path) -> Iterator[Callable[[str, Path], Server]]:
 
 @pytest.fixture
 def northbound(make_server: Callable[[str, Path], Server]) -> Server:
-    """A northbound database by itself."""
+    """Standalone northbound database."""
     return make_server("nb", NORTHBOUND_SCHEMA)
 
 
 @pytest.fixture
 def southbound(make_server: Callable[[str, Path], Server]) -> Server:
-    """A southbound database by itself."""
+    """Standalone southbound database."""
     return make_server("sb", SOUTHBOUND_SCHEMA)
 
 
 @pytest.fixture
 def cluster(directory: Path) -> Iterator[Cluster]:
-    """A northbound database on three servers."""
+    """Northbound database as a cluster of three servers."""
     made = Cluster()
     try:
         made.start(directory)
@@ -92,7 +92,7 @@ def cluster(directory: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 def make_host(make_server: Callable[[str, Path], Server]) -> Callable[[str], Server]:
-    """Make the Open vSwitch databases of hosts: with a system-id and br-int, as after installing."""
+    """Function that starts Open vSwitch databases of hosts, with a system-id and br-int."""
 
     def make(name: str) -> Server:
         server = make_server(name, VSWITCH_SCHEMA)
@@ -132,11 +132,11 @@ def world(northbound: Server, make_host: Callable[[str], Server]) -> Hypervisors
 
 @pytest.fixture
 def hv1(world: Hypervisors) -> Host:
-    """What is at work on host hv1."""
+    """Host hv1."""
     return world.host("hv1")
 
 
 @pytest.fixture
 def hv2(world: Hypervisors) -> Host:
-    """What is at work on host hv2."""
+    """Host hv2."""
     return world.host("hv2")

@@ -1,4 +1,4 @@
-"""A control service as a process of its own, with the limits that its unit gives it."""
+"""A control service as a process of its own, with the limits of its systemd unit."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ UNIT = Path(__file__).parents[2] / "packaging/debian/ovnhook-control.ovnhook-con
 
 
 def of_unit(key: str) -> str:
-    """What the unit of the service says."""
+    """Setting of the service's systemd unit."""
     (value,) = re.findall(rf"^{key}=(.+)$", UNIT.read_text(), re.MULTILINE)
     return str(value)
 
 
 class ControlProcess:
-    """Serves from when it is made until it is stopped.
+    """A running control service, until `stop`.
 
     Args:
-        path: of its socket.
+        path: path of its socket.
         config: its configuration.
-        environment: what its environment has beside that of the tests and of the unit.
+        environment: environment variables, in addition to those of the tests and the unit.
     """
 
     def __init__(self, path: Path, config: Config, **environment: str) -> None:
@@ -59,7 +59,7 @@ class ControlProcess:
         wait_for(self.serves)
 
     def serves(self) -> bool:
-        """Whether root is answered."""
+        """True if an RPC of root is answered."""
         if self.process.poll() is not None:
             raise AssertionError(self.journal.read_text())
         if not self.path.exists():
@@ -74,22 +74,22 @@ class ControlProcess:
 
     @property
     def files(self) -> int:
-        """How many files it has open."""
+        """Number of its open files."""
         return len([*Path(f"/proc/{self.process.pid}/fd").iterdir()])
 
     @property
     def memory(self) -> int:
-        """How many MiB it has had at most."""
+        """Its peak memory in MiB."""
         (found,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{self.process.pid}/status").read_text())
         return int(found) // 1024
 
     @property
     def threads(self) -> int:
-        """How many threads it has."""
+        """Number of its threads."""
         return len([*Path(f"/proc/{self.process.pid}/task").iterdir()])
 
     def stop(self) -> None:
-        """End it, as systemd does; pytest shows its journal where a test has failed."""
+        """Terminate it, as systemd does; pytest shows its journal if the test has failed."""
         self.process.terminate()
         self.process.wait(HANG)
         print(self.journal.read_text(), file=sys.stderr)

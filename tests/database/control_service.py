@@ -1,4 +1,4 @@
-"""A control service on a real database, and the command as a user of it."""
+"""A control service on real databases, and the command as its client."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAC = "52:54:00:00:00:01"
 
 
 class CommandResult(NamedTuple):
-    """What a command said."""
+    """Exit status and output of a command."""
 
     status: int
     out: str
@@ -35,17 +35,17 @@ class CommandResult(NamedTuple):
 
     @property
     def table(self) -> list[list[str]]:
-        """The words of each line."""
+        """Words of each line of the output."""
         return [line.split() for line in self.out.splitlines()]
 
     @property
     def json(self) -> Any:
-        """What it said in JSON."""
+        """Output as JSON."""
         return json.loads(self.out)
 
 
 class Control:
-    """A control service, and the command as a user of it."""
+    """A control service, and the command as its client."""
 
     def __init__(
         self,
@@ -72,13 +72,13 @@ class Control:
         return CommandResult(status, *self._capture.readouterr())
 
     def done(self, *arguments: str) -> CommandResult:
-        """Run the command, which succeeds and has nothing to complain of."""
+        """Run the command, which must succeed without a warning."""
         done = self.ovnhook(*arguments)
         assert (done.status, done.error) == (0, "")
         return done
 
     def refused(self, status: int, *arguments: str) -> tuple[str, str]:
-        """Run the command, which fails and changes nothing; the error and the hint."""
+        """Run the command, which must fail and change nothing; return the error and the hint."""
         before = self.northbound.dump(versions=True)
         done = self.ovnhook(*arguments)
         assert self.northbound.dump(versions=True) == before
@@ -90,18 +90,18 @@ class Control:
         return error.removeprefix("error: "), hints[0].removeprefix("hint: ") if hints else ""
 
     def attach(self, name: str, subnet: str, address: str = "", mac: str = MAC) -> Domain:
-        """Let a domain start on hv1."""
+        """Start a domain on hv1."""
         request = InterfaceRequest(subnet, addresses=(IPAddress(address),) if address else (), hostname=name)
         domain = Domain(uuids.switch(name), name, 1, (Interface(mac, InterfaceType.BRIDGE, request),), (mac,))
         Host(self.config).attach(domain, Deadline.after(HANG))
         return domain
 
     def stop(self, domain: Domain) -> None:
-        """Let it end."""
+        """Stop a domain."""
         Host(self.config).detach(domain, Deadline.after(HANG))
 
     def clear(self) -> None:
-        """Take everything away, as an administrator does; nothing of it is left."""
+        """Delete everything, as an administrator does, and assert that no row is left."""
 
         def listed(noun: str) -> Any:
             return self.done(noun, "list", "--format", "json").json
@@ -123,9 +123,9 @@ class Control:
         assert set(left) <= {"NB_Global"}
 
     def client(self) -> Client:
-        """A client, as the command has it."""
+        """Client of the API, as in the command."""
         return Client(self.path)
 
     def channel(self) -> grpc.Channel:
-        """A client's channel."""
+        """Channel to the service."""
         return grpc.insecure_channel(f"unix:{self.path}")

@@ -20,7 +20,7 @@ SECOND = "52:54:00:00:00:02"
 
 
 def web(address: str = "10.1.0.20", hostname: str = "web1", name: str = "web1", *macs: str) -> Domain:
-    """A domain with one interface on blue, or several."""
+    """Domain with one or more interfaces on subnet blue."""
     interfaces = tuple(
         Interface(
             mac,
@@ -35,7 +35,7 @@ def web(address: str = "10.1.0.20", hostname: str = "web1", name: str = "web1", 
 
 @pytest.fixture
 def cloud(control: Control) -> Control:
-    """A row of each kind."""
+    """Cloud with a row of each kind."""
     fill(control)
     return control
 

@@ -78,7 +78,7 @@ class Hypervisors:
         )
 
     def host(self, name: str) -> Host:
-        """What is at work on a host."""
+        """Return a host, and create its Open vSwitch database if needed."""
         if name not in self.vswitches:
             self.vswitches[name] = self._make_host(name)
         return Host(Config(northbound=self.server.remote, vswitch=self.vswitches[name].remote))
@@ -104,11 +104,11 @@ class Hypervisors:
 
 
 class Overtaken(Northbound):
-    """A northbound database in which somebody else does something between our reading and our first writing.
+    """A northbound database that another process changes between the first read and the first commit.
 
     Args:
-        remotes: where it is.
-        action: what the somebody does.
+        remotes: remotes of the database.
+        action: the change of the other process.
     """
 
     def __init__(self, remotes: str, action: Callable[[], object]) -> None:
@@ -116,14 +116,14 @@ class Overtaken(Northbound):
         self._actions = [action]
 
     def commit(self, changes: Sequence[Change], deadline: Deadline) -> None:
-        """Let the other one go first, once."""
+        """Commit, after the other process's change the first time."""
         while self._actions:
             self._actions.pop()()
         super().commit(changes, deadline)
 
 
 def attach(host: Host, wanted: Domain) -> Attached:
-    """Let a domain that runs have what it lacks."""
+    """Attach a domain that runs."""
     return host.attach(wanted, soon(), running=True)
 
 
@@ -134,7 +134,10 @@ def differing(
     well: dict[str, ConsistentNames] | None = None,
     claims: set[Claim] | None = None,
 ) -> list[str]:
-    """What differs on hv1, if these domains run there and are defined so; two are kept from one look to the next."""
+    """Scan hv1 for differences, if these domains run there and are defined so.
+
+    `well` and `claims` are kept from one scan to the next.
+    """
     database = world.northbound.database
     well = {} if well is None else well
     there = inventory.read(database, "hv1", soon(), {subnet: named.dns_domain for subnet, named in well.items()})

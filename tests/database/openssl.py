@@ -1,4 +1,4 @@
-"""Somebody who signs certificates."""
+"""A certificate authority by OpenSSL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 
 class OpensslAuthority:
-    """Somebody who signs certificates, with OpenSSL, in a directory."""
+    """A certificate authority, with its files in a directory."""
 
     def __init__(self, directory: Path, name: str) -> None:
         self.certificate, self._key = directory / f"{name}.pem", directory / f"{name}.key"
@@ -19,7 +19,7 @@ class OpensslAuthority:
         run("openssl", "req", "-x509", *NEW_KEY, "-days", "30", "-subj", f"/CN={name}", *files)
 
     def sign(self, name: str, role: str = "reader", days: int = 30) -> tuple[Path, Path]:
-        """The files of a certificate for 127.0.0.1 and of its key, made anew; without a role it says none."""
+        """Issue a certificate for 127.0.0.1 with a new key, and return both files; without OU if the role is empty."""
         certificate, key, request = (self._directory / f"{name}.{end}" for end in ("pem", "key", "csr"))
         files = ("-keyout", str(key), "-out", str(request))
         extension = ("-addext", "subjectAltName=IP:127.0.0.1")

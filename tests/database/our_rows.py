@@ -1,4 +1,4 @@
-"""Rows of ovnhook in the northbound database, which tests read, change and delete as somebody may by hand."""
+"""Rows of ovnhook in the northbound database, read, changed and deleted as an administrator may by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.database.ovsdb_server import Dump, Server
 
 
 def ours(server: Server, *kinds: str) -> dict[str, dict[str, str]]:
-    """The external_ids of our rows (of some kinds) by table and UUID."""
+    """External_ids of ovnhook's rows (of some kinds), by table and UUID."""
     found = {
         f"{table} {uuid}": dict(row.get("external_ids", ["map", []])[1])
         for table, rows in server.dump().items()
@@ -23,7 +23,7 @@ def ours(server: Server, *kinds: str) -> dict[str, dict[str, str]]:
 
 
 def put(server: Server, where: str, column: str, *pairs: tuple[str, str]) -> None:
-    """Put pairs into a map of a row."""
+    """Insert pairs into a map column of a row."""
     table, uuid = where.split()
     mutations = [[column, "insert", ["map", [list(pair) for pair in pairs]]]]
     done = server.transact(
@@ -36,7 +36,7 @@ NOT_OURS = {"Logical_Switch_Port": {"up"}, "NB_Global": {"nb_cfg", "nb_cfg_times
 
 
 def state(control: Control) -> Dump:
-    """All rows, but for what northd and others write; sets and maps in one order, and without the count of changes."""
+    """All rows, without columns that northd and others write and the serial number; sets and maps are sorted."""
     found = control.northbound.dump()
     for table, rows in found.items():
         for row in rows.values():
@@ -52,7 +52,7 @@ def state(control: Control) -> Dump:
 
 
 def delete(control: Control, where: str) -> None:
-    """Delete a row, and whatever refers to it refers to it no more."""
+    """Delete a row and all references to it."""
     table, uuid = where.split()
     parents = {
         "Logical_Switch_Port": [("Logical_Switch", "ports")],
@@ -78,12 +78,12 @@ def delete(control: Control, where: str) -> None:
 
 
 def names(control: Control, subnet: str) -> dict[str, str]:
-    """The names of a subnet."""
+    """DNS records of a subnet."""
     return map_of(control.northbound.dump()["DNS"][str(uuids.dns_records(subnet))]["records"])
 
 
 def count(rows: Dump) -> dict[str, int]:
-    """How many rows of ours there are by table, but for the registry."""
+    """Number of ovnhook's rows by table, without the registry."""
     counts = {}
     for table, found in rows.items():
         marked = [row for row in found.values() if "ovnhook:kind" in dict(row.get("external_ids", ["map", []])[1])]

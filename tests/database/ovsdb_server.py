@@ -27,9 +27,9 @@ class Server:
     """An ovsdb-server in the foreground, with a database file that outlives it.
 
     Args:
-        directory: where its files are; short, for a unix socket's path has 107 characters at most.
-        schema: of the database.
-        file: an existing database, or None to make one.
+        directory: directory of its files; short, as the path of a unix socket has at most 107 characters.
+        schema: schema of the database.
+        file: existing database, or None to create one.
     """
 
     def __init__(self, directory: Path, schema: Path, file: Path | None = None) -> None:
@@ -46,7 +46,7 @@ class Server:
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it serves."""
         assert self._process is None
-        (self.directory / "s").unlink(missing_ok=True)  # what a crash left: nobody would answer there
+        (self.directory / "s").unlink(missing_ok=True)  # stale after a crash
         options = ["--no-chdir", f"--log-file={self.directory}/log", "-vconsole:off", f"--unixctl={self.directory}/c"]
         connections = {
             "OVN_Northbound": "OVN_Northbound,NB_Global,connections",
@@ -60,49 +60,49 @@ class Server:
             self.wait()
 
     def wait(self) -> None:
-        """Wait until it serves: for a member of a cluster, until it has a leader."""
+        """Wait until it serves; a member of a cluster needs a leader for that."""
         wait_for((self.directory / "s").exists)
         run("ovsdb-client", f"--timeout={HANG:.0f}", "wait", self.remote, self.name, "connected")
 
     def stop(self) -> None:
-        """End it, as its host's shutdown would."""
+        """Terminate it, as a shutdown of its host does."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it, as a crash would."""
+        """Kill it, as a crash does."""
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Let it be there and not answer."""
+        """Freeze it, so that it accepts connections but does not answer."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it answer again."""
+        """Continue after `pause`."""
         self._signal(signal.SIGCONT)
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
+        """True while the process runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def leads(self) -> bool:
-        """Whether it leads its cluster."""
+        """True if it is the leader of its cluster."""
         return "Role: leader" in self.appctl("cluster/status", self.name)
 
     def transact(self, *operations: dict[str, Any]) -> list[dict[str, Any]]:
-        """A transaction by the tool of Open vSwitch, and not by what is tested."""
-        said = run(
+        """Run a transaction with ovsdb-client, independently of ovnhook's own code."""
+        output = run(
             "ovsdb-client", f"--timeout={HANG:.0f}", "transact", self.remote, json.dumps([self.name, *operations])
         )
-        results: list[dict[str, Any]] = json.loads(said)
+        results: list[dict[str, Any]] = json.loads(output)
         assert all("error" not in (result or {}) for result in results), results
         return results
 
     def dump(self, *, versions: bool = False) -> Dump:
-        """Every row of every table, without what the server notes down of connections by itself.
+        """All rows of all tables, without the state of connections that the server writes.
 
-        With `versions` also ``_version``, which changes whenever a row is written.
+        With `versions` also ``_version``, which changes with each write of a row.
         """
         found = self.transact(*({"op": "select", "table": table, "where": []} for table in self.tables))
 
@@ -119,7 +119,7 @@ class Server:
         }
 
     def appctl(self, *command: str) -> str:
-        """What the server answers to ovs-appctl."""
+        """Run a command with ovs-appctl, and return its output."""
         return run("ovs-appctl", f"--timeout={HANG:.0f}", "-t", f"{self.directory}/c", *command)
 
     def _signal(self, number: int) -> None:
@@ -141,7 +141,7 @@ class Cluster:
         self.servers: list[Server] = []
 
     def start(self, directory: Path) -> None:
-        """Start them one after the other."""
+        """Start the servers one after the other."""
         addresses = [f"unix:{directory}/{number}r" for number in range(3)]
         for number, address in enumerate(addresses):
             place = directory / str(number)
@@ -155,28 +155,28 @@ class Cluster:
 
     @property
     def remotes(self) -> list[str]:
-        """Where the servers are."""
+        """Remotes of all servers."""
         return [server.remote for server in self.servers]
 
     def leader(self) -> Server:
-        """The server that leads."""
+        """Return the leader."""
         (leader,) = (server for server in self.servers if server.running and server.leads)
         return leader
 
     def kill_leader(self) -> Server:
-        """Crash the server that leads; which it was."""
+        """Kill the leader, and return it."""
         leader = self.leader()
         leader.kill()
         return leader
 
     def stop(self) -> None:
-        """End all that run."""
+        """Kill all servers."""
         for server in self.servers:
             server.kill()
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    """Wait until something is so; a failure shows the line of the test."""
+    """Wait until a condition holds; a failure shows the line of the test."""
     until(condition, HANG, "what the test waits for", longest=0.005)
 
 
@@ -200,5 +200,5 @@ def wait_for_scans(loop: object, step: str) -> None:
 
 
 def run(*command: str) -> str:
-    """What a command prints, which must end well."""
+    """Run a command, which must succeed, and return its output."""
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=HANG).stdout

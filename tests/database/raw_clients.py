@@ -1,4 +1,4 @@
-"""Clients that do not want what the service is for: bare connections, and HTTP/2 (RFC 9113) frame by frame."""
+"""Hostile clients: bare TCP connections, and HTTP/2 (RFC 9113) frame by frame."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Self
 
 CLIENT_HELLO = bytes.fromhex("1603010200010001fc0303") + bytes(32)
-"""The beginning of a TLS handshake, of which the rest never comes."""
+"""Beginning of a TLS handshake that is never continued."""
 
 HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION = 1, 3, 4, 6, 9
 END_HEADERS, END_STREAM = 4, 1
 
 
 class Connections:
-    """Connections over TCP that stay open."""
+    """TCP connections that stay open."""
 
     def __init__(self, address: str, count: int, first: bytes) -> None:
         host, _, port = address.rpartition(":")
         self._open: list[socket.socket] = []
         for number in range(count):
             one = socket.socket()
-            # A source of its own for each few: one alone has no more than 28,000 ports.
+            # Several source addresses, as one has no more than 28,000 ports.
             one.bind((f"127.0.1.{1 + number % 250}", 0))
             one.connect((host, int(port)))
             with suppress(OSError):
@@ -33,19 +33,19 @@ class Connections:
             self._open.append(one)
 
     def close(self) -> None:
-        """Close them all."""
+        """Close all connections."""
         for one in self._open:
             one.close()
 
 
 class Http2:
-    """A connection on which any frame can be sent.
+    """An HTTP/2 connection on which any frame can be sent.
 
     Args:
         address: HOST:PORT, or the path of a unix socket.
-        ca: whom the service is trusted by, or None where it serves in the clear.
-        pair: the client's certificate and key.
-        settings: of the connection (RFC 9113, section 6.5.2).
+        ca: CA certificate of the service, or None without TLS.
+        pair: client certificate and key.
+        settings: settings of the connection (RFC 9113, section 6.5.2).
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class Http2:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._reader:  # it would go on to read from whatever has the number of the closed file next
+        if self._reader:  # else it would read from the next file that gets this file descriptor
             with suppress(OSError):
                 self.socket.shutdown(socket.SHUT_RDWR)
             self._reader.join()
         self.socket.close()
 
     def read(self) -> None:
-        """Read what comes, and throw it away, in a thread that ends with the connection."""
+        """Read and discard everything, in a thread that ends with the connection."""
         self._reader = threading.Thread(target=self.ended)
         self._reader.start()
 
@@ -97,7 +97,7 @@ class Http2:
         )
 
     def call(self, method: str, *more: tuple[str, str]) -> int:
-        """Begin a call, and send no message; its stream."""
+        """Start an RPC without sending a message, and return its stream."""
         self._stream += 2
         fields = [
             (":method", "POST"), (":scheme", "http"), (":path", method), (":authority", "x"),
@@ -107,7 +107,7 @@ class Http2:
         return self._stream
 
     def ended(self) -> bool:
-        """Read until the service has closed the connection; False if it never does."""
+        """Read until the service closes the connection; False on timeout."""
         try:
             while self.socket.recv(65536):
                 pass
@@ -119,12 +119,12 @@ class Http2:
 
 
 def _literal(field: tuple[str, str]) -> bytes:
-    """A header that is not indexed (RFC 7541, section 6.2.2)."""
+    """Encode a header field without indexing (RFC 7541, section 6.2.2)."""
     return b"\0" + b"".join(_length(len(text)) + text.encode() for text in field)
 
 
 def _length(number: int) -> bytes:
-    """An integer with a prefix of seven bits (RFC 7541, section 5.1)."""
+    """Encode an integer with a prefix of seven bits (RFC 7541, section 5.1)."""
     if number < 127:
         return bytes([number])
     number -= 127

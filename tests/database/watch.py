@@ -1,4 +1,4 @@
-"""A watcher of the API's changes, which checks what it is sent."""
+"""A client of WatchChanges that checks the stream."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Words = tuple[str, str, str]
 
 
 class Watch:
-    """A watcher, and what it knows by what it was told."""
+    """A watcher, and the objects that it knows from the stream."""
 
     def __init__(
         self, channel: grpc.Channel, *kinds: Any, existing: bool = False, timeout: float | None = HANG
@@ -51,26 +51,26 @@ class Watch:
         self.known: dict[tuple[str, str], Any] = {}
 
     def begin(self) -> list[Words]:
-        """What is told of what exists."""
-        told: list[Words] = []
+        """Read the existing objects, until SYNCED."""
+        received: list[Words] = []
         for change in self.call:
             if change.type == changes_pb2.Change.SYNCED:
                 assert change.WhichOneof("object") is None
-                return told
-            told.append(self.take(change))
+                return received
+            received.append(self.take(change))
         raise AssertionError("ended before it began")
 
     def until(self, *last: str) -> list[Words]:
-        """What is told up to this one."""
-        told = []
+        """Read changes up to a given one."""
+        received = []
         for change in self.call:
-            told.append(self.take(change))
-            if told[-1] == last:
-                return told
+            received.append(self.take(change))
+            if received[-1] == last:
+                return received
         raise AssertionError(f"ended without {last}")
 
     def take(self, change: Any) -> Words:
-        """A change in words; it has to go with what is known."""
+        """Apply a change, which must fit the known objects, and return it in words."""
         kind = change.WhichOneof("object")
         one = getattr(change, kind)
         names = {"subnet": "name", "router": "name", "floating_ip": "address", "port": "id"}
@@ -86,7 +86,7 @@ class Watch:
         return words
 
     def agrees(self, control: Control) -> None:
-        """What it knows is what the lists say."""
+        """Assert that the known objects are those of the lists."""
         with control.channel() as channel:
             for kind, (stub, request, rows) in LISTS.items():
                 method = getattr(stub(channel), request.__name__.removesuffix("Request"))
@@ -96,17 +96,17 @@ class Watch:
 
 
 def end(control: Control) -> None:
-    """Do what is told last."""
+    """Make the change that tests use as the last one of a stream."""
     control.done("subnet", "create", END, "10.250.0.0/30", "--no-router")
 
 
 def idle() -> bool:
-    """Whether nobody follows the database."""
+    """True if no watch monitors the database."""
     return not any(thread.name == "changes" for thread in threading.enumerate())
 
 
 def made(stub: subnets_pb2_grpc.SubnetsStub, subnet: subnets_pb2.Subnet) -> bool:
-    """Whether a subnet could be made."""
+    """Create a subnet; False if the RPC fails."""
     with contextlib.suppress(grpc.RpcError):
         return bool(stub.CreateSubnet(subnets_pb2.CreateSubnetRequest(subnet=subnet), timeout=HANG).name)
     return False
