@@ -13,7 +13,7 @@ from lab.chassis import UNDERLAY_BRIDGE
 from lab.fabric import MANAGEMENT, UNDERLAY
 from lab.process import Process, end_all, inside
 from tests.faults.disturbance import Disturbance
-from tests.faults.matrix import Fault, Part
+from tests.faults.matrix import Component, Fault
 
 LASTS = {Fault.KILL: 1.0, Fault.PAUSE: 10.0, Fault.RESTART: 0.0, Fault.CUT: 10.0}
 """Seconds from the beginning of a fault to its end; a daemon that was killed is started by systemd after a moment."""
@@ -34,7 +34,7 @@ class Injection(Disturbance):
         hypervisor: the one that breaks, or whose part does.
     """
 
-    def __init__(self, cloud: LabCloud, part: Part, fault: Fault, hypervisor: LabHost) -> None:
+    def __init__(self, cloud: LabCloud, part: Component, fault: Fault, hypervisor: LabHost) -> None:
         self._cloud = cloud
         self._part, self._fault = part, fault
         self._host = cloud.control if part.central else hypervisor
@@ -42,7 +42,7 @@ class Injection(Disturbance):
 
     def begin(self) -> None:
         """Break it."""
-        whole = self._part is Part.HYPERVISOR
+        whole = self._part is Component.HYPERVISOR
         steps: dict[Fault, Callable[[], None]] = {
             Fault.KILL: self._crash if whole else self._daemon_kill,
             Fault.PAUSE: self._pause,
@@ -63,7 +63,7 @@ class Injection(Disturbance):
         elif self._fault is Fault.CUT:
             for network in self._cables():
                 self._cloud.fabric.restore(self._host, network)
-        elif self._part is Part.HYPERVISOR:
+        elif self._part is Component.HYPERVISOR:
             start_all(self._cloud, self._host)
         else:
             start(self._cloud, self._host, self._part.value)
@@ -75,15 +75,15 @@ class Injection(Disturbance):
         self._host.daemon(self._part.value).stop()
 
     def _pause(self) -> None:
-        daemon = None if self._part is Part.HYPERVISOR else self._host.daemon(self._part.value).process
+        daemon = None if self._part is Component.HYPERVISOR else self._host.daemon(self._part.value).process
         self._paused = [daemon] if daemon else inside(self._host.namespaces())
         for process in self._paused:
             process.signal(signal.SIGSTOP)
 
     def _cables(self) -> tuple[str, ...]:
-        if self._part is Part.HYPERVISOR:
+        if self._part is Component.HYPERVISOR:
             return (MANAGEMENT, UNDERLAY)
-        return (UNDERLAY,) if self._part is Part.OVS_VSWITCHD else (MANAGEMENT,)
+        return (UNDERLAY,) if self._part is Component.OVS_VSWITCHD else (MANAGEMENT,)
 
     def _cut(self) -> None:
         for network in self._cables():

@@ -7,7 +7,7 @@ from lab.waiting import HANG
 from tests.cloud.world import Row, World
 from tests.faults.disturbance import Disturbance
 from tests.faults.invariants import differences
-from tests.faults.matrix import Fault, Part
+from tests.faults.matrix import Component, Fault
 from tests.faults.observed import observe
 
 SUBNET, ROUTER, OUTSIDE = "default", "gateway", "203.0.113.254"
@@ -18,15 +18,15 @@ _TABLES = (
     *("Logical_Router", "Logical_Router_Port", "Logical_Router_Static_Route"),
 )
 _KINDS = {
-    Part.DHCP_OPTIONS: ("DHCP_Options", "dhcp"),
-    Part.SWITCH: ("Logical_Switch", "subnet"),
-    Part.ROUTER_PORT: ("Logical_Router_Port", "router-port"),
+    Component.DHCP_OPTIONS: ("DHCP_Options", "dhcp"),
+    Component.SWITCH: ("Logical_Switch", "subnet"),
+    Component.ROUTER_PORT: ("Logical_Router_Port", "router-port"),
 }
-_DELETED = {Part.DHCP_OPTIONS: "dhcp-options-del", Part.SWITCH: "ls-del", Part.ROUTER_PORT: "lrp-del"}
+_DELETED = {Component.DHCP_OPTIONS: "dhcp-options-del", Component.SWITCH: "ls-del", Component.ROUTER_PORT: "lrp-del"}
 _CHANGED = {
-    Part.DHCP_OPTIONS: ("cidr=192.0.2.0/24", "options:router=192.0.2.1"),
-    Part.SWITCH: ("name=odd", "dns_records=[]"),
-    Part.ROUTER_PORT: ("networks=192.0.2.1/24", 'mac="0a:00:00:00:00:99"'),
+    Component.DHCP_OPTIONS: ("cidr=192.0.2.0/24", "options:router=192.0.2.1"),
+    Component.SWITCH: ("name=odd", "dns_records=[]"),
+    Component.ROUTER_PORT: ("networks=192.0.2.1/24", 'mac="0a:00:00:00:00:99"'),
 }
 _NOTE, _CHASSIS, _STALE = "note", "gw9", "10.10.0.250"
 
@@ -41,17 +41,17 @@ class ManualAddition(Disturbance):
         name: the host name that a stale record has.
     """
 
-    def __init__(self, world: World, part: Part, guest: Guest, name: str) -> None:
+    def __init__(self, world: World, part: Component, guest: Guest, name: str) -> None:
         self._world, self._part, self._guest, self._name = world, part, guest, name
         self._marked: frozenset[str] = frozenset()
 
     def begin(self) -> None:
         """Add it."""
         match self._part:
-            case Part.KEYS:
+            case Component.KEYS:
                 self._marked = frozenset(_rows(self._world))
                 self._note("set", f"external_ids:{_NOTE}=somebody")
-            case Part.RECORDS:
+            case Component.RECORDS:
                 # Theirs on our switch; and in our row a name that leads to nobody, as an earlier failure may leave it.
                 theirs = ("--id=@theirs", "create", "DNS", f"records:{_NOTE}=192.0.2.7")
                 add = ("add", "Logical_Switch", SUBNET, "dns_records", "@theirs")
@@ -62,7 +62,7 @@ class ManualAddition(Disturbance):
 
     def hold(self) -> None:
         """Wait until a record that leads to nobody is gone, or leads to whom it should; the others stay."""
-        if self._part is Part.RECORDS:
+        if self._part is Component.RECORDS:
             names = self._names()
             self._world.wait_for(
                 lambda: _STALE not in _nbctl(self._world, "get", "DNS", names, "records"), "the stale record to be gone"
@@ -71,7 +71,7 @@ class ManualAddition(Disturbance):
     def wrong(self) -> list[str]:
         """What is not there any more, though its row is; and what a guest lacks."""
         found = _served(self._world, self._guest)
-        if self._part is Part.KEYS:
+        if self._part is Component.KEYS:
             rows = _rows(self._world)
             found += [f"{key} lost a key" for key in self._marked & rows.keys() if _NOTE not in _ids(rows[key])]
         elif not self._theirs():
@@ -81,9 +81,9 @@ class ManualAddition(Disturbance):
     def withdraw(self) -> None:
         """Take it away."""
         match self._part:
-            case Part.KEYS:
+            case Component.KEYS:
                 self._note("remove", "external_ids", _NOTE)
-            case Part.RECORDS:
+            case Component.RECORDS:
                 theirs = self._theirs()
                 remove = ("remove", "Logical_Switch", SUBNET, "dns_records", theirs)
                 _nbctl(self._world, *remove, "--", "destroy", "DNS", theirs)
@@ -103,7 +103,7 @@ class ManualAddition(Disturbance):
         """The UUID of the row that was added, if what is ours still refers to it."""
         table, owner, column, record = (
             ("DNS", ("Logical_Switch", SUBNET), "dns_records", f"records:{_NOTE}=192.0.2.7")
-            if self._part is Part.RECORDS
+            if self._part is Component.RECORDS
             else ("HA_Chassis", ("HA_Chassis_Group", f"ovnhook:{ROUTER}"), "ha_chassis", f"chassis_name={_CHASSIS}")
         )
         uuid = _nbctl(self._world, "--bare", "--columns=_uuid", "find", table, record)
@@ -120,7 +120,7 @@ class ManualAlteration(Disturbance):
         guest: one that runs.
     """
 
-    def __init__(self, world: World, part: Part, fault: Fault, guest: Guest) -> None:
+    def __init__(self, world: World, part: Component, fault: Fault, guest: Guest) -> None:
         self._world, self._part, self._fault, self._guest = world, part, fault, guest
         self._table, kind = _KINDS[part]
         self._uuid = _find(world, self._table, kind)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Part(Enum):
+class Component(Enum):
     """The part that fails; of a hypervisor, the one that a domain starts on, is destroyed on, or migrates to."""
 
     AGENT = "agent"
@@ -40,22 +40,22 @@ class Part(Enum):
 
 
 _TITLES = {
-    Part.OVS_DB: "ovsdb-server (OVS)",
-    Part.NB: "northbound database",
-    Part.SB: "southbound database",
-    Part.NORTHD: "ovn-northd",
-    Part.CONTROL: "control service",
-    Part.HYPERVISOR: "hypervisor (host)",
-    Part.QEMU: "another domain's QEMU, while queried",
-    Part.HOOK: "a third-party hook of another domain",
-    Part.KEYS: "`external_ids` of all rows of ovnhook",
-    Part.RECORDS: "DNS records of the subnet",
-    Part.GATEWAYS: "HA chassis group of the router",
-    Part.DHCP_OPTIONS: "DHCP options of the subnet",
-    Part.SWITCH: "logical switch of the subnet",
-    Part.ROUTER_PORT: "router port of the subnet",
+    Component.OVS_DB: "ovsdb-server (OVS)",
+    Component.NB: "northbound database",
+    Component.SB: "southbound database",
+    Component.NORTHD: "ovn-northd",
+    Component.CONTROL: "control service",
+    Component.HYPERVISOR: "hypervisor (host)",
+    Component.QEMU: "another domain's QEMU, while queried",
+    Component.HOOK: "a third-party hook of another domain",
+    Component.KEYS: "`external_ids` of all rows of ovnhook",
+    Component.RECORDS: "DNS records of the subnet",
+    Component.GATEWAYS: "HA chassis group of the router",
+    Component.DHCP_OPTIONS: "DHCP options of the subnet",
+    Component.SWITCH: "logical switch of the subnet",
+    Component.ROUTER_PORT: "router port of the subnet",
 }
-_CENTRAL = frozenset({Part.NB, Part.SB, Part.NORTHD, Part.CONTROL})
+_CENTRAL = frozenset({Component.NB, Component.SB, Component.NORTHD, Component.CONTROL})
 
 
 class Fault(Enum):
@@ -104,7 +104,7 @@ class Traffic(Enum):
 class Cell:
     """One fault of one part in one situation."""
 
-    part: Part
+    part: Component
     fault: Fault
     situation: Situation
 
@@ -116,9 +116,9 @@ class Cell:
     @property
     def same_as(self) -> Cell:
         """The cell that does the very same: a cable is pulled out of a host, whichever of its daemons is meant."""
-        if self.fault is not Fault.CUT or self.part in (Part.HYPERVISOR, Part.OVS_VSWITCHD):
+        if self.fault is not Fault.CUT or self.part in (Component.HYPERVISOR, Component.OVS_VSWITCHD):
             return self
-        return Cell(Part.NB if self.part.central else Part.AGENT, self.fault, self.situation)
+        return Cell(Component.NB if self.part.central else Component.AGENT, self.fault, self.situation)
 
     @property
     def traffic(self) -> Traffic:
@@ -135,54 +135,54 @@ _VSWITCHD = "the lab's datapath is part of ovs-vswitchd; the kernel's keeps forw
 _NO_DATABASE = "ovs-vswitchd, the lab's datapath, may block until its database is back"
 _CRASH = "its guests are lost"
 TRAFFIC = {
-    (Part.OVS_DB, Fault.KILL): (Traffic.INTERRUPTED, _NO_DATABASE),
-    (Part.OVS_DB, Fault.RESTART): (Traffic.INTERRUPTED, _NO_DATABASE),
-    (Part.OVS_VSWITCHD, Fault.KILL): (Traffic.INTERRUPTED, _VSWITCHD),
-    (Part.OVS_VSWITCHD, Fault.PAUSE): (Traffic.INTERRUPTED, _VSWITCHD),
-    (Part.OVS_VSWITCHD, Fault.RESTART): (Traffic.INTERRUPTED, _VSWITCHD),
-    (Part.OVS_VSWITCHD, Fault.CUT): (Traffic.INTERRUPTED, "the link carries the tunnels"),
-    (Part.OVN_CONTROLLER, Fault.RESTART): (
+    (Component.OVS_DB, Fault.KILL): (Traffic.INTERRUPTED, _NO_DATABASE),
+    (Component.OVS_DB, Fault.RESTART): (Traffic.INTERRUPTED, _NO_DATABASE),
+    (Component.OVS_VSWITCHD, Fault.KILL): (Traffic.INTERRUPTED, _VSWITCHD),
+    (Component.OVS_VSWITCHD, Fault.PAUSE): (Traffic.INTERRUPTED, _VSWITCHD),
+    (Component.OVS_VSWITCHD, Fault.RESTART): (Traffic.INTERRUPTED, _VSWITCHD),
+    (Component.OVS_VSWITCHD, Fault.CUT): (Traffic.INTERRUPTED, "the link carries the tunnels"),
+    (Component.OVN_CONTROLLER, Fault.RESTART): (
         Traffic.INTERRUPTED,
         "it deletes its tunnels at exit: ovn-controller(8), exit without --restart",
     ),
-    (Part.HYPERVISOR, Fault.KILL): (Traffic.ENDS, _CRASH),
-    (Part.HYPERVISOR, Fault.PAUSE): (Traffic.INTERRUPTED, "its guests are paused"),
-    (Part.HYPERVISOR, Fault.RESTART): (Traffic.ENDS, _CRASH),
-    (Part.HYPERVISOR, Fault.CUT): (Traffic.INTERRUPTED, "the link carries the tunnels"),
-    (Part.SWITCH, Fault.DELETE): (Traffic.INTERRUPTED, "its ports are deleted with it"),
+    (Component.HYPERVISOR, Fault.KILL): (Traffic.ENDS, _CRASH),
+    (Component.HYPERVISOR, Fault.PAUSE): (Traffic.INTERRUPTED, "its guests are paused"),
+    (Component.HYPERVISOR, Fault.RESTART): (Traffic.ENDS, _CRASH),
+    (Component.HYPERVISOR, Fault.CUT): (Traffic.INTERRUPTED, "the link carries the tunnels"),
+    (Component.SWITCH, Fault.DELETE): (Traffic.INTERRUPTED, "its ports are deleted with it"),
 }
 """Where OVN itself does not keep the traffic, and why; everywhere else it has to go on."""
 
 _PLUGS = "libvirt plugs taps with ovs-vsctl, with a timeout of 5 s"
 FAILURES = {
-    (Part.LIBVIRTD, Fault.KILL): "the operation ends with the daemon",
-    (Part.LIBVIRTD, Fault.RESTART): "the operation ends with the daemon",
-    (Part.OVS_DB, Fault.KILL): _PLUGS,
-    (Part.OVS_DB, Fault.PAUSE): _PLUGS,
-    (Part.OVS_DB, Fault.RESTART): _PLUGS,
-    (Part.OVS_VSWITCHD, Fault.KILL): _PLUGS,
-    (Part.OVS_VSWITCHD, Fault.PAUSE): _PLUGS,
-    (Part.OVS_VSWITCHD, Fault.RESTART): _PLUGS,
-    (Part.HYPERVISOR, Fault.KILL): "the operation ends with the host",
-    (Part.HYPERVISOR, Fault.PAUSE): _PLUGS,
-    (Part.HYPERVISOR, Fault.RESTART): "the operation ends with the host",
+    (Component.LIBVIRTD, Fault.KILL): "the operation ends with the daemon",
+    (Component.LIBVIRTD, Fault.RESTART): "the operation ends with the daemon",
+    (Component.OVS_DB, Fault.KILL): _PLUGS,
+    (Component.OVS_DB, Fault.PAUSE): _PLUGS,
+    (Component.OVS_DB, Fault.RESTART): _PLUGS,
+    (Component.OVS_VSWITCHD, Fault.KILL): _PLUGS,
+    (Component.OVS_VSWITCHD, Fault.PAUSE): _PLUGS,
+    (Component.OVS_VSWITCHD, Fault.RESTART): _PLUGS,
+    (Component.HYPERVISOR, Fault.KILL): "the operation ends with the host",
+    (Component.HYPERVISOR, Fault.PAUSE): _PLUGS,
+    (Component.HYPERVISOR, Fault.RESTART): "the operation ends with the host",
 }
 """Where libvirt itself can't do what it was asked for, and why; everywhere else it has to be done."""
 
-NEIGHBOURS = frozenset({Part.QEMU, Part.HOOK})
+NEIGHBOURS = frozenset({Component.QEMU, Component.HOOK})
 """What is another domain's, and is no daemon: it stands still, and nothing else can become of it that would matter."""
 
-FOREIGN = frozenset({Part.KEYS, Part.RECORDS, Part.GATEWAYS})
+FOREIGN = frozenset({Component.KEYS, Component.RECORDS, Component.GATEWAYS})
 """Rows of ours in the northbound database that somebody may add something to, or put something beside."""
 
-OWN = frozenset({Part.DHCP_OPTIONS, Part.SWITCH, Part.ROUTER_PORT})
+OWN = frozenset({Component.DHCP_OPTIONS, Component.SWITCH, Component.ROUTER_PORT})
 """Rows of ours that the control service makes anew."""
 
 BY_HAND = frozenset({Fault.ADD, Fault.DELETE, Fault.CHANGE})
 """What only rows suffer."""
 
 
-def faults(part: Part) -> tuple[Fault, ...]:
+def faults(part: Component) -> tuple[Fault, ...]:
     """The ways in which a part can break."""
     if part in NEIGHBOURS:
         return (Fault.PAUSE,)
@@ -193,31 +193,31 @@ def faults(part: Part) -> tuple[Fault, ...]:
     return tuple(fault for fault in Fault if fault not in BY_HAND)
 
 
-DAEMONS = tuple(part for part in Part if part not in NEIGHBOURS | FOREIGN | OWN)
+DAEMONS = tuple(part for part in Component if part not in NEIGHBOURS | FOREIGN | OWN)
 """What runs, and breaks by itself; and a whole hypervisor."""
 
-CELLS = tuple(Cell(part, fault, situation) for part in Part for fault in faults(part) for situation in Situation)
+CELLS = tuple(Cell(part, fault, situation) for part in Component for fault in faults(part) for situation in Situation)
 
 SHORT = tuple(
     Cell(*cell)
     for cell in (
-        (Part.AGENT, Fault.PAUSE, Situation.START),
-        (Part.LIBVIRTD, Fault.KILL, Situation.START),
-        (Part.OVS_DB, Fault.RESTART, Situation.IDLE),
-        (Part.OVS_VSWITCHD, Fault.KILL, Situation.IDLE),
-        (Part.OVN_CONTROLLER, Fault.KILL, Situation.MIGRATION),
-        (Part.NB, Fault.PAUSE, Situation.DESTROY),
-        (Part.NB, Fault.KILL, Situation.MIGRATION),
-        (Part.SB, Fault.RESTART, Situation.START),
-        (Part.NORTHD, Fault.KILL, Situation.DESTROY),
-        (Part.CONTROL, Fault.RESTART, Situation.IDLE),
-        (Part.HYPERVISOR, Fault.RESTART, Situation.START),
-        (Part.HYPERVISOR, Fault.CUT, Situation.DESTROY),
-        (Part.QEMU, Fault.PAUSE, Situation.MIGRATION),
-        (Part.HOOK, Fault.PAUSE, Situation.START),
-        (Part.KEYS, Fault.ADD, Situation.MIGRATION),
-        (Part.DHCP_OPTIONS, Fault.DELETE, Situation.START),
-        (Part.ROUTER_PORT, Fault.CHANGE, Situation.DESTROY),
+        (Component.AGENT, Fault.PAUSE, Situation.START),
+        (Component.LIBVIRTD, Fault.KILL, Situation.START),
+        (Component.OVS_DB, Fault.RESTART, Situation.IDLE),
+        (Component.OVS_VSWITCHD, Fault.KILL, Situation.IDLE),
+        (Component.OVN_CONTROLLER, Fault.KILL, Situation.MIGRATION),
+        (Component.NB, Fault.PAUSE, Situation.DESTROY),
+        (Component.NB, Fault.KILL, Situation.MIGRATION),
+        (Component.SB, Fault.RESTART, Situation.START),
+        (Component.NORTHD, Fault.KILL, Situation.DESTROY),
+        (Component.CONTROL, Fault.RESTART, Situation.IDLE),
+        (Component.HYPERVISOR, Fault.RESTART, Situation.START),
+        (Component.HYPERVISOR, Fault.CUT, Situation.DESTROY),
+        (Component.QEMU, Fault.PAUSE, Situation.MIGRATION),
+        (Component.HOOK, Fault.PAUSE, Situation.START),
+        (Component.KEYS, Fault.ADD, Situation.MIGRATION),
+        (Component.DHCP_OPTIONS, Fault.DELETE, Situation.START),
+        (Component.ROUTER_PORT, Fault.CHANGE, Situation.DESTROY),
     )
 )
 """Those that every run of the tests does: each part but for some rows, each fault, each situation."""

@@ -9,7 +9,7 @@ from lab.waiting import HANG
 from tests.cloud.world import World
 from tests.faults.disturbance import Disturbance
 from tests.faults.hook_barrier import NEIGHBOUR, HookBarrier
-from tests.faults.matrix import Part
+from tests.faults.matrix import Component
 
 NAME = "neighbour"
 
@@ -25,17 +25,17 @@ class Neighbour(Disturbance):
         repaired: the host name of a guest of which something is broken, and has to be repaired, meanwhile.
     """
 
-    def __init__(self, world: World, part: Part, repaired: str) -> None:
+    def __init__(self, world: World, part: Component, repaired: str) -> None:
         self._world, self._host, self._part, self._repaired = world, world.hv1, part, repaired
         self._pool = ThreadPoolExecutor(1)
         self._gate: HookBarrier | None = None
         world.define(self._host, NAME, interface_xml(), dhcp="none")
-        if part is Part.QEMU:
+        if part is Component.QEMU:
             self._host.run(["virsh", "start", "--paused", NAME], timeout=HANG)
 
     def begin(self) -> None:
         """Let libvirt wait."""
-        if self._part is Part.QEMU:
+        if self._part is Component.QEMU:
             self._signal("STOP")
             command = ["virsh", "domstats", NAME]
         else:
@@ -62,7 +62,7 @@ class Neighbour(Disturbance):
 
     def end(self) -> None:
         """Let libvirt go on."""
-        if self._part is Part.QEMU:
+        if self._part is Component.QEMU:
             self._signal("CONT")
         elif self._gate:
             self._gate.open()

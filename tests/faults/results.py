@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.faults.matrix import CELLS, FAILURES, TRAFFIC, Cell, Fault, Part, Situation
+from tests.faults.matrix import CELLS, FAILURES, TRAFFIC, Cell, Component, Fault, Situation
 
 REPO = Path(__file__).resolve().parent.parent.parent
 PAGE = REPO / "docs" / "evidence" / "fault-matrix.md"
@@ -78,7 +78,7 @@ def _table(fault: Fault, results: Mapping[str, Result]) -> str:
         "| | " + " | ".join(situation.value for situation in Situation) + " | traffic |",
         "| --- |" + " --- |" * (len(Situation) + 1),
     ]
-    for part in Part:
+    for part in Component:
         cells = [Cell(part, fault, situation) for situation in Situation]
         if cells[0] not in CELLS:
             continue

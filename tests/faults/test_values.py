@@ -16,7 +16,19 @@ from tests.faults.invariants import (
     RunningInterface,
     differences,
 )
-from tests.faults.matrix import CELLS, FAILURES, FOREIGN, OWN, SHORT, TRAFFIC, Cell, Fault, Part, Situation, Traffic
+from tests.faults.matrix import (
+    CELLS,
+    FAILURES,
+    FOREIGN,
+    OWN,
+    SHORT,
+    TRAFFIC,
+    Cell,
+    Component,
+    Fault,
+    Situation,
+    Traffic,
+)
 
 INTERFACE = RunningInterface("hv1", "uuid1", "web1", "52:54:00:00:00:01", "vnet0")
 PORT = ObservedPort(
@@ -39,7 +51,7 @@ STOPPED = replace(GOOD, interfaces=(), ports=(), taps=(), named=frozenset())
 
 def test_the_short_selection_has_every_row_and_every_column() -> None:
     """A part, a fault or a situation that is added is run by the tests too; of rows some are enough."""
-    assert {cell.part for cell in SHORT} >= set(Part) - FOREIGN - OWN
+    assert {cell.part for cell in SHORT} >= set(Component) - FOREIGN - OWN
     assert {cell.fault for cell in SHORT} == set(Fault)
     assert {cell.situation for cell in SHORT} == set(Situation)
     assert all(cell.same_as == cell and cell in CELLS for cell in SHORT)
@@ -100,7 +112,7 @@ def test_the_page_is_what_the_results_say() -> None:
 
 def test_the_page_has_a_mark_for_each_cell() -> None:
     """Holds, does not and why, has not been run; and the same as another."""
-    good, bad = Cell(Part.NB, Fault.CUT, Situation.IDLE), Cell(Part.OVS_DB, Fault.PAUSE, Situation.START)
+    good, bad = Cell(Component.NB, Fault.CUT, Situation.IDLE), Cell(Component.OVS_DB, Fault.PAUSE, Situation.START)
     page = results.render(
         {
             cell.name: results.Result(cell.name, wrong, "x")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from random import Random
 
-from tests.faults.matrix import DAEMONS, Fault, Part, faults
+from tests.faults.matrix import DAEMONS, Component, Fault, faults
 
 DOMAINS = ("one", "two", "three", "four", "five")
 HOSTS = ("hv1", "hv2")
@@ -52,7 +52,7 @@ class Round:
     """
 
     steps: tuple[Action, ...]
-    fault: tuple[Part, Fault, str] | None
+    fault: tuple[Component, Fault, str] | None
 
     def __str__(self) -> str:
         steps = ", ".join(map(str, self.steps))
@@ -66,7 +66,7 @@ _KEEPS_OUR_PROCESSES = tuple(
     (part, fault)
     for part in DAEMONS
     for fault in faults(part)
-    if part not in (Part.AGENT, Part.CONTROL, Part.HYPERVISOR) or fault in (Fault.PAUSE, Fault.CUT)
+    if part not in (Component.AGENT, Component.CONTROL, Component.HYPERVISOR) or fault in (Fault.PAUSE, Fault.CUT)
 )
 """What may break in a soak: agents and the control service live on, so that what they lose is seen in the end."""
 

@@ -221,7 +221,7 @@ def test_an_authority_that_is_none(control: Control, directory: Path) -> None:
     files = AuthorityFiles(directory / "ca")
     carry_out(setup.steps(files, "c1", "127.0.0.1"), print)
     files.ledger.write_text("{")
-    with pytest.raises(InvalidConfig, match=r"ledger\.json: .*mv it away"):
+    with pytest.raises(InvalidConfig, match=r"ledger\.json: .*remove it: the database has a copy"):
         ControlServer(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder))).start()
     files.own.key.write_bytes(x509.new_key())
     with pytest.raises(InvalidConfig, match="does not match its certificate"):

@@ -9,7 +9,8 @@ REPO = Path(__file__).parents[3]
 
 def sources() -> dict[str, str]:
     """Every module by name, with its source; a package is called like its folder."""
-    files = (file for folder in ("ovnhook", "lab", "bench", "tests") for file in (REPO / folder).rglob("*.py"))
+    folders = ("ovnhook", "lab", "bench", "reference", "tests")
+    files = (file for folder in folders for file in (REPO / folder).rglob("*.py"))
     return {
         ".".join(file.relative_to(REPO).with_suffix("").parts).removesuffix(".__init__"): file.read_text()
         for file in files
