@@ -13,8 +13,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import assert_never
 from uuid import UUID
@@ -22,9 +21,10 @@ from uuid import UUID
 from ovnhook.agent import domainstates
 from ovnhook.agent.agenda import Agenda, Event, Failures, Scan
 from ovnhook.agent.host import Host
-from ovnhook.agent.hypervisor import DomainState, DomainStates, Hypervisor, Listeners
+from ovnhook.agent.hypervisor import Hypervisor, Listeners
 from ovnhook.agent.libvirtcalls import NoAnswer
 from ovnhook.agent.locks import DomainLocks
+from ovnhook.agent.repair import Repairer
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NewerFormat, OvnhookError, Unavailable
@@ -43,28 +43,12 @@ from ovnhook.diagnosis.differences import (
     with_claims,
 )
 from ovnhook.diagnosis.values import (
-    Arrive,
-    Attach,
     CheckResult,
-    Detach,
     Difference,
-    Domains,
-    Forget,
-    Keep,
     ManualRepair,
-    ReleaseLease,
-    Rename,
-    Repair,
-    Stay,
-    Unplug,
-    domain_of,
 )
 from ovnhook.domains.inventory import ConsistentNames
-from ovnhook.resources.kind import Put
-from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.port.values import Claim
-from ovnhook.resources.subnet.kind import DNS_RECORDS
-from ovnhook.resources.subnet.values import DnsRecords
 
 _log = logging.getLogger(__name__)
 
@@ -108,6 +92,7 @@ class Reconciler:
                 transition_ended=domains.end_transition,
             )
         )
+        self._repairer = Repairer(config, host, domains, self._hypervisor)
         self._scanning = threading.Lock()
         self._first_seen: dict[Difference, float] = {}  # time on the monotonic clock
         self._failures = Failures(time.monotonic)
@@ -179,7 +164,7 @@ class Reconciler:
                 case Event.GONE:
                     self._forget_if_gone(uuid)
                 case Event.ARRIVED:
-                    with self._hold(uuid) as deadline:
+                    with self._repairer.hold(uuid) as deadline:
                         self._host.arrive(uuid, deadline)
                 case Event.CHANGED:
                     self._sync(uuid)
@@ -195,18 +180,18 @@ class Reconciler:
     def _forget_if_gone(self, uuid: UUID) -> None:
         """Release the leases of a domain that stopped or was undefined, if it does not exist any more."""
         read_at = time.monotonic()
-        if self._ask(uuid) is None:
-            with self._hold(uuid, read_at) as deadline:
+        if self._repairer.ask(uuid) is None:
+            with self._repairer.hold(uuid, read_at) as deadline:
                 self._host.forget(uuid, deadline)
 
     def _sync(self, uuid: UUID, *, metadata_changed: bool = False) -> None:
         """Update ports and leases to a domain's current interfaces, definition and metadata."""
-        read_at, seen = time.monotonic(), self._ask(uuid)
+        read_at, seen = time.monotonic(), self._repairer.ask(uuid)
         if seen is None:
             return
         if seen.live:
             domain = domainstates.running(seen, self._config.integration_bridge)
-            with self._hold(uuid, read_at) as deadline:
+            with self._repairer.hold(uuid, read_at) as deadline:
                 attached = self._host.attach(domain, deadline, running=True)
             for error in attached.refused:
                 _log.error("%s", error)
@@ -215,7 +200,7 @@ class Reconciler:
                     _log.warning("%s", words)
         elif seen.definition:
             domain = domainstates.defined(seen, self._config.integration_bridge)
-            with self._hold(uuid, read_at) as deadline:
+            with self._repairer.hold(uuid, read_at) as deadline:
                 self._host.keep(domain, deadline)
 
     def scan(self) -> float:
@@ -260,7 +245,7 @@ class Reconciler:
             if not self._failures.times(difference) and not isinstance(difference.repair, ManualRepair):
                 _log.warning("repairing: %s: %s", difference, difference.repair)
             try:
-                self._repair(difference)
+                self._repairer.repair(difference)
             except OvnhookError as error:
                 spent += time.monotonic() - began
                 if self._failures.add(difference, str(error)):  # once, not at every retry
@@ -310,100 +295,7 @@ class Reconciler:
         _log.warning("repairing on request: %s: %s", difference, difference.repair)
         try:
             deadline.check("timeout of this check: try again")
-            self._repair(difference)
+            self._repairer.repair(difference)
         except OvnhookError as error:
             return CheckResult(difference, error=str(error))
         return CheckResult(difference, repaired=True)
-
-    def _repair(self, difference: Difference) -> None:
-        """Repair a difference if it still exists, and verify the repair.
-
-        Raises:
-            Unavailable: a database or libvirt is unreachable, or a hook call for the domain is in progress.
-            OvnhookError: the repair failed, or has to be done by the administrator.
-        """
-        domain = domain_of(difference.repair)
-        read_at = time.monotonic()
-        # Before the domain is locked: libvirt may wait for a hook that waits for the lock.
-        domains = self._domains_of(domain, difference) if domain else Domains({}, {})
-        with self._hold(domain, read_at) if domain else nullcontext(Deadline.after(_TIMEOUT)) as deadline:
-            now = self._recheck(difference, domains, deadline)
-            if now is None:
-                return
-            self._apply(now.repair, deadline)
-            if self._recheck(difference, domains, Deadline.after(_TIMEOUT)):
-                raise OvnhookError("the difference persists after the repair")
-
-    def _domains_of(self, domain: UUID, difference: Difference) -> Domains:
-        seen = self._ask(domain, is_moving=isinstance(difference.repair, Stay))
-        found = {domain: seen} if seen else {}
-        return domainstates.domains(DomainStates(found), self._config.integration_bridge)[0]
-
-    def _ask(self, domain: UUID, *, is_moving: bool = False) -> DomainState | None:
-        """Query libvirt for one domain.
-
-        Raises:
-            Unavailable: libvirt does not respond, or is starting or stopping the domain.
-        """
-        if domain in self._domains.in_transition():
-            raise Unavailable("libvirt is starting or stopping it")
-        return self._hypervisor.domain(domain, is_moving=is_moving)
-
-    def _recheck(self, difference: Difference, domains: Domains, deadline: Deadline) -> Difference | None:
-        """Read a difference again, by key; None if it is gone."""
-        northbound, vswitch = self._host.northbound.database, self._host.vswitch
-        host, repair = vswitch.chassis(deadline), difference.repair
-        domain = domain_of(repair)
-        if isinstance(repair, Rename):
-            there, known = inventory.read_dns_records(northbound, host, repair.subnet, deadline)
-        elif domain:
-            known_to_libvirt = (*(run.domain for run in domains.running.values()), *domains.defined.values())
-            macs = {mac for one in known_to_libvirt for mac in (*one.macs, *one.defined_only_macs)}
-            macs |= {difference.interface} - {""}
-            places = [(repair.lease.subnet, repair.lease.address)] if isinstance(repair, ReleaseLease) else []
-            there, known = inventory.read_domain(northbound, host, domain, macs, places, deadline)
-        else:
-            return difference  # not readable by key; left to the administrator
-        found = compare(host, there, known, vswitch.taps(deadline), domains)
-        return next((one for one in found if one == difference), None)
-
-    def _apply(self, repair: Repair, deadline: Deadline) -> None:
-        match repair:
-            case Attach(domain):
-                if refused := self._host.attach(domain, deadline, running=True).refused:
-                    raise refused[0]  # the other interfaces are separate differences
-            case Detach(domain):
-                self._host.detach(domain, deadline)
-            case Arrive(uuid):
-                self._host.arrive(uuid, deadline)
-            case Stay(uuid):
-                self._host.stay(uuid, deadline)
-            case Forget(uuid):
-                self._host.forget(uuid, deadline)
-            case Keep(domain):
-                self._host.keep(domain, deadline)
-            case ReleaseLease(lease):
-                self._host.attachment.commit([Put(LEASE, lease, None)], deadline)
-            case Rename(subnet, old, new):
-                self._host.attachment.commit(
-                    [Put(DNS_RECORDS, DnsRecords(subnet, old), DnsRecords(subnet, new))], deadline
-                )
-            case Unplug(device, tap):
-                self._host.vswitch.unplug(device, tap, deadline)
-            case ManualRepair(hint):
-                raise OvnhookError("manual repair needed", hint)
-            case _:
-                assert_never(repair)
-
-    @contextmanager
-    def _hold(self, domain: UUID, read_at: float = float("inf")) -> Iterator[Deadline]:
-        """Lock a domain whose state was read at a time of the monotonic clock; yields the deadline.
-
-        Raises:
-            Unavailable: another operation on it is in progress, or there was a hook call since.
-        """
-        deadline = Deadline.after(self._config.deadline)
-        with self._domains.hold(domain, deadline):
-            if self._domains.last_request(domain) >= read_at:
-                raise Unavailable("libvirt has started or stopped it meanwhile")
-            yield deadline

@@ -48,6 +48,8 @@ OWNERS = {
 }
 """Who alone may import a library, as the beginning of the file's path."""
 
+MOST_LINES = 400
+
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 
@@ -170,3 +172,9 @@ def test_kinds_know_each_other_by_their_values(file: str) -> None:
         parts = module.split(".")
         if parts[:2] == ["ovnhook", "resources"] and len(parts) > 3 and parts[2] in kinds - {folder}:
             assert parts[3] == "values", f"{file} imports {module}"
+
+
+def test_no_file_is_long() -> None:
+    """Each has one reason to exist, and can be read at once."""
+    long = {file: count for file in FILES if (count := len((PACKAGE / file).read_text().splitlines())) > MOST_LINES}
+    assert {file: count for file, count in long.items() if "_pb2" not in file} == {}

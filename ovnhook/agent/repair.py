@@ -1,0 +1,153 @@
+"""Repair of one difference of a host, and the domain that it is about."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import assert_never
+from uuid import UUID
+
+from ovnhook.agent import domainstates
+from ovnhook.agent.host import Host
+from ovnhook.agent.hypervisor import DomainState, DomainStates, Hypervisor
+from ovnhook.agent.locks import DomainLocks
+from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import OvnhookError, Unavailable
+from ovnhook.databases import inventory
+from ovnhook.diagnosis.differences import (
+    compare,
+)
+from ovnhook.diagnosis.values import (
+    Arrive,
+    Attach,
+    Detach,
+    Difference,
+    Domains,
+    Forget,
+    Keep,
+    ManualRepair,
+    ReleaseLease,
+    Rename,
+    Repair,
+    Stay,
+    Unplug,
+    domain_of,
+)
+from ovnhook.resources.kind import Put
+from ovnhook.resources.lease.kind import LEASE
+from ovnhook.resources.subnet.kind import DNS_RECORDS
+from ovnhook.resources.subnet.values import DnsRecords
+
+_TIMEOUT = 10.0  # seconds for one read of a database
+
+
+class Repairer:
+    """Repairs differences one by one, each on a domain that nothing else is done for meanwhile.
+
+    Args:
+        config: integration bridge and deadline of operations.
+        host: reads and repairs.
+        domains: locks shared with hook calls.
+        hypervisor: libvirt's domains.
+    """
+
+    def __init__(self, config: Config, host: Host, domains: DomainLocks, hypervisor: Hypervisor) -> None:
+        self._config = config
+        self._host = host
+        self._domains = domains
+        self._hypervisor = hypervisor
+
+    def repair(self, difference: Difference) -> None:
+        """Repair a difference if it still exists, and verify the repair.
+
+        Raises:
+            Unavailable: a database or libvirt is unreachable, or a hook call for the domain is in progress.
+            OvnhookError: the repair failed, or has to be done by the administrator.
+        """
+        domain = domain_of(difference.repair)
+        read_at = time.monotonic()
+        # Before the domain is locked: libvirt may wait for a hook that waits for the lock.
+        domains = self._domains_of(domain, difference) if domain else Domains({}, {})
+        with self.hold(domain, read_at) if domain else nullcontext(Deadline.after(_TIMEOUT)) as deadline:
+            now = self._recheck(difference, domains, deadline)
+            if now is None:
+                return
+            self._apply(now.repair, deadline)
+            if self._recheck(difference, domains, Deadline.after(_TIMEOUT)):
+                raise OvnhookError("the difference persists after the repair")
+
+    def _domains_of(self, domain: UUID, difference: Difference) -> Domains:
+        seen = self.ask(domain, is_moving=isinstance(difference.repair, Stay))
+        found = {domain: seen} if seen else {}
+        return domainstates.domains(DomainStates(found), self._config.integration_bridge)[0]
+
+    def ask(self, domain: UUID, *, is_moving: bool = False) -> DomainState | None:
+        """Query libvirt for one domain.
+
+        Raises:
+            Unavailable: libvirt does not respond, or is starting or stopping the domain.
+        """
+        if domain in self._domains.in_transition():
+            raise Unavailable("libvirt is starting or stopping it")
+        return self._hypervisor.domain(domain, is_moving=is_moving)
+
+    def _recheck(self, difference: Difference, domains: Domains, deadline: Deadline) -> Difference | None:
+        """Read a difference again, by key; None if it is gone."""
+        northbound, vswitch = self._host.northbound.database, self._host.vswitch
+        host, repair = vswitch.chassis(deadline), difference.repair
+        domain = domain_of(repair)
+        if isinstance(repair, Rename):
+            there, known = inventory.read_dns_records(northbound, host, repair.subnet, deadline)
+        elif domain:
+            known_to_libvirt = (*(run.domain for run in domains.running.values()), *domains.defined.values())
+            macs = {mac for one in known_to_libvirt for mac in (*one.macs, *one.defined_only_macs)}
+            macs |= {difference.interface} - {""}
+            places = [(repair.lease.subnet, repair.lease.address)] if isinstance(repair, ReleaseLease) else []
+            there, known = inventory.read_domain(northbound, host, domain, macs, places, deadline)
+        else:
+            return difference  # not readable by key; left to the administrator
+        found = compare(host, there, known, vswitch.taps(deadline), domains)
+        return next((one for one in found if one == difference), None)
+
+    def _apply(self, repair: Repair, deadline: Deadline) -> None:
+        match repair:
+            case Attach(domain):
+                if refused := self._host.attach(domain, deadline, running=True).refused:
+                    raise refused[0]  # the other interfaces are separate differences
+            case Detach(domain):
+                self._host.detach(domain, deadline)
+            case Arrive(uuid):
+                self._host.arrive(uuid, deadline)
+            case Stay(uuid):
+                self._host.stay(uuid, deadline)
+            case Forget(uuid):
+                self._host.forget(uuid, deadline)
+            case Keep(domain):
+                self._host.keep(domain, deadline)
+            case ReleaseLease(lease):
+                self._host.attachment.commit([Put(LEASE, lease, None)], deadline)
+            case Rename(subnet, old, new):
+                self._host.attachment.commit(
+                    [Put(DNS_RECORDS, DnsRecords(subnet, old), DnsRecords(subnet, new))], deadline
+                )
+            case Unplug(device, tap):
+                self._host.vswitch.unplug(device, tap, deadline)
+            case ManualRepair(hint):
+                raise OvnhookError("manual repair needed", hint)
+            case _:
+                assert_never(repair)
+
+    @contextmanager
+    def hold(self, domain: UUID, read_at: float = float("inf")) -> Iterator[Deadline]:
+        """Lock a domain whose state was read at a time of the monotonic clock; yields the deadline.
+
+        Raises:
+            Unavailable: another operation on it is in progress, or there was a hook call since.
+        """
+        deadline = Deadline.after(self._config.deadline)
+        with self._domains.hold(domain, deadline):
+            if self._domains.last_request(domain) >= read_at:
+                raise Unavailable("libvirt has started or stopped it meanwhile")
+            yield deadline
