@@ -24,8 +24,9 @@ from ovnhook.ovsdb.operation import (
     select,
 )
 from ovnhook.resources import tables
+from ovnhook.resources.kinds import SHARED
 
-_WHOLE = (
+_OF_NETWORKS = (
     tables.DHCP_OPTIONS,
     tables.ROUTER,
     tables.ROUTER_PORT,
@@ -35,7 +36,9 @@ _WHOLE = (
     tables.GATEWAY_GROUP,
     tables.GATEWAY,
 )
-"""Tables that are read as a whole; of those below, which hold guests' rows too, a part."""
+
+_WHOLE = tuple(dict.fromkeys((*_OF_NETWORKS, *(kind.table for kind in SHARED if kind.table != tables.SWITCH))))
+"""Tables that are read as a whole; of those below, which have guests' rows too, a part."""
 
 _OF_PORTS = ("router-peer", "external")
 

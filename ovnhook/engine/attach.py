@@ -14,7 +14,7 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import migration, plan
 from ovnhook.domains.values import Domain
 from ovnhook.engine import holders
-from ovnhook.engine.commit import Plan, carry_out, tries
+from ovnhook.engine.commit import Plan, carry_out, once, tries
 from ovnhook.engine.ownsubnet import OwnSubnets
 from ovnhook.engine.planner import Attached, AttachPlanner
 from ovnhook.engine.unblock import HostNames, unblock
@@ -131,8 +131,8 @@ class Attachment:
         self._commit(make, deadline)
 
     def commit(self, changes: Sequence[Change], deadline: Deadline) -> None:
-        """Commit changes that were planned elsewhere."""
-        self._commit(lambda: changes, deadline)
+        """Commit changes that were planned elsewhere; after a conflict they have to be planned again."""
+        once(self.northbound, changes, deadline)
 
     def _observe(self, domain: Domain, deadline: Deadline) -> Observed:
         """Read all rows of a domain, also those of interfaces that its XML no longer has."""

@@ -50,7 +50,7 @@ def carry_out(
         OvnhookError: raised by `plan` or `unblock`, or Unavailable.
     """
 
-    def once() -> bool:
+    def attempt() -> bool:
         changes = plan()
         try:
             northbound.commit(changes, deadline)
@@ -59,11 +59,25 @@ def carry_out(
             if unblocked == changes:
                 raise
             northbound.commit(unblocked, deadline)
-        for line in [message] if message and changes else filter(None, map(str, changes)):
-            _log.info("%s", line)
+        _report(changes, message)
         return bool(changes)
 
-    return repeat(once, deadline, outage_tries=outage_tries)
+    return repeat(attempt, deadline, outage_tries=outage_tries)
+
+
+def once(northbound: Northbound, changes: Sequence[Change], deadline: Deadline) -> None:
+    """Commit changes that were planned elsewhere.
+
+    Raises:
+        Conflict: they have to be planned again, from what is there now.
+    """
+    northbound.commit(changes, deadline)
+    _report(changes, "")
+
+
+def _report(changes: Sequence[Change], message: str) -> None:
+    for line in [message] if message and changes else filter(None, map(str, changes)):
+        _log.info("%s", line)
 
 
 def tries(northbound: Northbound) -> int:

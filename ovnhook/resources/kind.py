@@ -70,16 +70,16 @@ class Kind(Generic[T]):
         describe: a change in words, for the log; "" where another change says it.
         title: its name in messages, in the singular.
         field: the field of ``ovnhook.v1.Change`` that it is shown in, or "".
-        about: the objects that a value is shown in.
-        counted: the objects that only show how many values there are, with what they are counted by.
+        shown_in: the objects that a value is shown in.
+        counted_in: the objects that only show how many values there are, with what they are counted by.
         order: sorts the values of a cloud.
         rows: all rows that there have to be because of a value; what is wrong with them is repaired.
         needs: refusals, each because of something of other kinds that a value can't be without.
-        follow: what goes along with a change of another kind.
+        cascade: changes that go along with a change of another kind.
         lease: subnet and address of the lease that a value is deleted with, or None.
         gateway: router and subnet of the external gateway that a value uses, or None.
-        same: two values of one row are the same but for what may change by itself.
-        words: a value in words, for messages.
+        equivalent: two values of one row are equal but for what changes without a counted change.
+        display_name: a value in words, for messages.
     """
 
     name: str

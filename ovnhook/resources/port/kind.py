@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
 from uuid import UUID
 
 from ovnhook.base import uuids
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import (
-    Condition,
     Operation,
     Row,
     as_map,
@@ -24,8 +21,9 @@ from ovnhook.ovsdb.operation import (
     update,
 )
 from ovnhook.resources import tables
-from ovnhook.resources.kind import Cascade, Kind, Put
+from ovnhook.resources.kind import Kind
 from ovnhook.resources.operations import exists, refer, rewrite, unchanged
+from ovnhook.resources.port.cascade import cascade, of_domain
 from ovnhook.resources.port.rows import (
     ACTIVATION_STRATEGY,
     REQUESTED_CHASSIS,
@@ -37,7 +35,6 @@ from ovnhook.resources.port.rows import (
     read_port,
 )
 from ovnhook.resources.port.values import Claim, Port
-from ovnhook.resources.subnet.values import Subnet
 
 
 def _port_operations(old: Port | None, new: Port | None) -> list[Operation]:
@@ -94,29 +91,15 @@ def _claim_operations(old: Claim | None, new: Claim | None) -> list[Operation]:
     A claim that the domain has must still be there. Another domain's is taken over, unless that domain has the port.
     """
     if new is None:
-        return [delete(tables.DNS, key(old.uuid), _of_domain(old))] if old else []
+        return [delete(tables.DNS, key(old.uuid), of_domain(old))] if old else []
     if old is None:
         return [insert(tables.DNS, new.uuid, claim_columns(new))]
-    present = exists(tables.DNS, old.uuid, _of_domain(old))
+    present = exists(tables.DNS, old.uuid, of_domain(old))
     if old.domain == new.domain:
         return [present]
     there = includes("external_ids", owned.kind("port", subnet=old.subnet))
     gone = require(tables.PORT, [key(uuids.port(old.domain, old.mac)), there], [], ["_uuid"])
     return [present, gone, *rewrite(tables.DNS, new.uuid, claim_columns(old), claim_columns(new))]
-
-
-def _of_domain(claim: Claim) -> Condition:
-    return includes("external_ids", owned.kind("mac", domain=str(claim.domain)))
-
-
-def _given_back(put: Put[Any]) -> Iterator[Cascade]:
-    """The claim goes with its port, and with its subnet where somebody has deleted the port by hand."""
-    match put.old, put.new:
-        case Port() as old, Port() | None as new if new is None or new.subnet != old.subnet:
-            claim = Claim(old.subnet, old.mac, old.domain)
-            yield Cascade((delete(tables.DNS, key(claim.uuid), _of_domain(claim)),))
-        case Subnet() as old, None:
-            yield Cascade((delete(tables.DNS, includes("external_ids", owned.kind("mac", subnet=old.name))),))
 
 
 PORT = Kind(
@@ -144,6 +127,6 @@ CLAIM = Kind(
     columns=("external_ids",),
     read=read_claim,
     operations=_claim_operations,
-    cascade=_given_back,
+    cascade=cascade,
 )
 """A MAC address of a subnet, reserved for the port that has it."""

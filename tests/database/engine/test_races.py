@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -10,6 +11,7 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook.agent.host import Host
 from ovnhook.base import uuids
+from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Conflict, NotFound
 from ovnhook.domains import plan
 from ovnhook.resources.kind import Change, Need, Put
@@ -160,3 +162,21 @@ def test_a_subnet_with_somebody_elses_port_is_not_removed(world: Hypervisors) ->
     with pytest.raises(Conflict):
         world.northbound.commit([Put(SUBNET, BLUE, None)], soon())
     assert world.exact() == before
+
+
+def test_changes_that_were_planned_elsewhere_are_tried_once(
+    world: Hypervisors, hv1: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a conflict they have to be planned again: the same guards would fail until the deadline."""
+    hv1.attach(domain(interface(subnet="blue", address="10.1.0.20", id="if-1")), soon())
+    tried = []
+    commit = hv1.northbound.commit
+
+    def counted(changes: Sequence[Change], deadline: Deadline) -> None:
+        tried.append(changes)
+        commit(changes, deadline)
+
+    monkeypatch.setattr(hv1.northbound, "commit", counted)
+    with pytest.raises(Conflict):
+        hv1.attachment.commit([Put(LEASE, replace(STALE_LEASE, domain=MAIL), None)], soon())
+    assert len(tried) == 1
