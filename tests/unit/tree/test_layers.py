@@ -25,7 +25,7 @@ LAYERS = (
     {"setup"},
     {"cli"},
 )
-"""From the bottom to the top. A part imports from itself and from below; neighbours leave each other alone."""
+"""As in the table. A room imports only from itself and from rooms above it there; rooms in one row never do."""
 
 PURE = (
     *("base/labels.py", "base/text.py", "base/uuids.py"),
@@ -93,7 +93,7 @@ def faults(file: str, source: str) -> list[str]:
             other = rest.split(".")[0]
             height = rank(other)
             if height is not None and other != part and height >= place:
-                wrong.add(f"ovnhook/{file} imports ovnhook.{other}, which is not below it")
+                wrong.add(f"ovnhook/{file} imports ovnhook.{other}, which is not above it in the table")
         elif not top:
             wrong.add(f"ovnhook/{file} imports {module}: write the whole name")
         elif top in OWNERS and not file.startswith(OWNERS[top]):
@@ -104,8 +104,8 @@ def faults(file: str, source: str) -> list[str]:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_imports_point_down(file: str) -> None:
-    """No file imports from above, or a library that belongs to another part; pure ones import no I/O."""
+def test_imports_follow_the_table(file: str) -> None:
+    """A file imports no room below its own in the table, and no library of another part; pure ones import no I/O."""
     assert faults(file, (PACKAGE / file).read_text()) == []
 
 
@@ -123,11 +123,11 @@ def test_the_core_is_there() -> None:
 @pytest.mark.parametrize(
     ("file", "source", "fault"),
     [
-        ("resources/state.py", "from ovnhook.databases import northbound", "not below"),
-        ("domains/plan.py", "from ovnhook.engine import attach", "not below"),
-        ("domains/plan.py", "def f():\n    import ovnhook.agent.lifecycle as l", "not below"),
-        ("agent/hooks.py", "from ovnhook.control import service", "not below"),
-        ("control/service.py", "from ovnhook.agent import server", "not below"),
+        ("resources/state.py", "from ovnhook.databases import northbound", "not above"),
+        ("domains/plan.py", "from ovnhook.engine import attach", "not above"),
+        ("domains/plan.py", "def f():\n    import ovnhook.agent.lifecycle as l", "not above"),
+        ("agent/hooks.py", "from ovnhook.control import service", "not above"),
+        ("control/service.py", "from ovnhook.agent import server", "not above"),
         ("resources/state.py", "from . import changes", "whole name"),
         ("resources/state.py", "import os.path", "pure"),
         ("domains/plan.py", "if 1:\n    from logging import getLogger", "pure"),
@@ -137,7 +137,7 @@ def test_the_core_is_there() -> None:
         ("cli/main.py", "import grpc", "api/ alone"),
         ("resources/reading.py", "from lxml import etree", "networkxml.py alone"),
         ("novel.py", "", "no place"),
-        ("__init__.py", "from ovnhook.base import errors", "not below"),
+        ("__init__.py", "from ovnhook.base import errors", "not above"),
     ],
 )
 def test_a_wrong_import_is_told(file: str, source: str, fault: str) -> None:
