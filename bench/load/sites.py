@@ -86,7 +86,7 @@ class Site:
     def forget(self, domain: UUID) -> None:
         """Remove a domain's ports and leases."""
         self.product.detach(Domain(domain, ""), soon())
-        self.product.forget(domain, soon())
+        self.product.release_leases(domain, soon())
 
     def remove_port(self, name: str) -> None:
         """Remove an unmanaged port from the first subnet's switch."""

@@ -64,7 +64,7 @@ class _World:
 
         def remove() -> None:
             self._product.detach(domain, soon())
-            self._product.forget(domain.uuid, soon())
+            self._product.release_leases(domain.uuid, soon())
 
         return self._count(guest, device, lambda: self._product.attach(domain, soon()), remove)
 

@@ -76,17 +76,17 @@ class Host:
         """Prepare an incoming migration."""
         self.attachment.announce(domain, self.vswitch.chassis(deadline), deadline)
 
-    def arrive(self, uuid: UUID, deadline: Deadline) -> None:
+    def finish_migration(self, uuid: UUID, deadline: Deadline) -> None:
         """Finish an incoming migration, if there is one: bind the domain's ports to this host only."""
-        self.attachment.arrive(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
+        self.attachment.finish_migration(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
 
-    def stay(self, uuid: UUID, deadline: Deadline) -> None:
+    def cancel_migration(self, uuid: UUID, deadline: Deadline) -> None:
         """Roll back a cancelled outgoing migration: bind the domain's ports to this host only."""
-        self.attachment.stay(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
+        self.attachment.cancel_migration(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
 
-    def keep(self, domain: Domain, deadline: Deadline) -> None:
+    def update_leases(self, domain: Domain, deadline: Deadline) -> None:
         """Update the leases of a stopped domain to its definition: removed interfaces, a new name."""
-        self.attachment.keep(domain, self.vswitch.chassis(deadline), deadline)
+        self.attachment.update_leases(domain, self.vswitch.chassis(deadline), deadline)
 
     def roll_back(self, domain: Domain, deadline: Deadline) -> None:
         """Roll back a failed start: remove the ports and leases that it created."""
@@ -104,9 +104,9 @@ class Host:
         finally:  # also if the first database fails
             self.attachment.detach(domain, host, deadline)
 
-    def forget(self, uuid: UUID, deadline: Deadline) -> None:
+    def release_leases(self, uuid: UUID, deadline: Deadline) -> None:
         """Release all leases of a domain that does not exist any more, if this host was the last one to attach it."""
-        self.attachment.forget(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
+        self.attachment.release_leases(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
 
     def _reported_mtus(self, deadline: Deadline) -> dict[str, int]:
         """Read the tunnel MTUs that the agents of all hosts have reported.

@@ -165,7 +165,7 @@ class Reconciler:
                     self._forget_if_gone(uuid)
                 case Event.ARRIVED:
                     with self._repairer.hold(uuid) as deadline:
-                        self._host.arrive(uuid, deadline)
+                        self._host.finish_migration(uuid, deadline)
                 case Event.CHANGED:
                     self._sync(uuid)
                 case Event.METADATA_CHANGED:
@@ -182,7 +182,7 @@ class Reconciler:
         read_at = time.monotonic()
         if self._repairer.ask(uuid) is None:
             with self._repairer.hold(uuid, read_at) as deadline:
-                self._host.forget(uuid, deadline)
+                self._host.release_leases(uuid, deadline)
 
     def _sync(self, uuid: UUID, *, metadata_changed: bool = False) -> None:
         """Update ports and leases to a domain's current interfaces, definition and metadata."""
@@ -201,7 +201,7 @@ class Reconciler:
         elif seen.definition:
             domain = domainstates.defined(seen, self._config.integration_bridge)
             with self._repairer.hold(uuid, read_at) as deadline:
-                self._host.keep(domain, deadline)
+                self._host.update_leases(domain, deadline)
 
     def scan(self) -> float:
         """Compare, and repair what the previous scan found, too; return the seconds until the next scan."""

@@ -20,19 +20,19 @@ from ovnhook.diagnosis.differences import (
     compare,
 )
 from ovnhook.diagnosis.values import (
-    Arrive,
     Attach,
+    CancelMigration,
     Detach,
     Difference,
     Domains,
-    Forget,
-    Keep,
+    FinishMigration,
     ManualRepair,
     ReleaseLease,
+    ReleaseLeases,
     Rename,
     Repair,
-    Stay,
     Unplug,
+    UpdateLeases,
     domain_of,
 )
 from ovnhook.resources.kind import Put
@@ -79,7 +79,7 @@ class Repairer:
                 raise OvnhookError("the difference persists after the repair")
 
     def _domains_of(self, domain: UUID, difference: Difference) -> Domains:
-        seen = self.ask(domain, is_moving=isinstance(difference.repair, Stay))
+        seen = self.ask(domain, is_moving=isinstance(difference.repair, CancelMigration))
         found = {domain: seen} if seen else {}
         return domainstates.domains(DomainStates(found), self._config.integration_bridge)[0]
 
@@ -118,14 +118,14 @@ class Repairer:
                     raise refused[0]  # the other interfaces are separate differences
             case Detach(domain):
                 self._host.detach(domain, deadline)
-            case Arrive(uuid):
-                self._host.arrive(uuid, deadline)
-            case Stay(uuid):
-                self._host.stay(uuid, deadline)
-            case Forget(uuid):
-                self._host.forget(uuid, deadline)
-            case Keep(domain):
-                self._host.keep(domain, deadline)
+            case FinishMigration(uuid):
+                self._host.finish_migration(uuid, deadline)
+            case CancelMigration(uuid):
+                self._host.cancel_migration(uuid, deadline)
+            case ReleaseLeases(uuid):
+                self._host.release_leases(uuid, deadline)
+            case UpdateLeases(domain):
+                self._host.update_leases(domain, deadline)
             case ReleaseLease(lease):
                 self._host.attachment.commit([Put(LEASE, lease, None)], deadline)
             case Rename(subnet, old, new):

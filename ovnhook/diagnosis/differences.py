@@ -11,19 +11,19 @@ from types import MappingProxyType
 from uuid import UUID
 
 from ovnhook.diagnosis.values import (
-    Arrive,
     Attach,
+    CancelMigration,
     Detach,
     Difference,
     Domains,
-    Forget,
-    Keep,
+    FinishMigration,
     ManualRepair,
     ReleaseLease,
+    ReleaseLeases,
     Rename,
     Repair,
-    Stay,
     Unplug,
+    UpdateLeases,
     uuid_of,
 )
 from ovnhook.domains import fitness, plan
@@ -201,13 +201,13 @@ def _left_over(host: str, inventory: Inventory, domains: Domains) -> Iterator[Di
             continue
         run, defined = domains.running.get(uuid), domains.defined.get(uuid)
         if run is None and defined is None:
-            yield Difference(lease_index.domain_name, "", "it has leases, but does not exist", Forget(uuid))
+            yield Difference(lease_index.domain_name, "", "it has leases, but does not exist", ReleaseLeases(uuid))
             continue
         if run:
             repair: Repair = Attach(run.domain)
             macs, name = (*run.domain.macs, *run.domain.defined_only_macs), run.domain.name
         elif defined:
-            repair, macs, name = Keep(defined), defined.macs, defined.name
+            repair, macs, name = UpdateLeases(defined), defined.macs, defined.name
         for mac in sorted({mac for mac, _, _ in lease_index.leases} - {*macs}):
             if run is None or run.is_valid:
                 yield Difference(name, mac, "it has a lease, but the interface does not exist", repair)
@@ -220,7 +220,9 @@ def _moving(host: str, inventory: Inventory, domains: Domains) -> Iterator[Diffe
     for uuid, lease_index in inventory.lease_indexes.items():
         name, run = lease_index.domain_name, domains.running.get(uuid)
         if lease_index.moving_to == host and run and not run.paused:
-            yield Difference(name, "", f"it has migrated from {lease_index.host}, but its ports have not", Arrive(uuid))
+            yield Difference(
+                name, "", f"it has migrated from {lease_index.host}, but its ports have not", FinishMigration(uuid)
+            )
         elif lease_index.moving_to == host and run is None:
             gone = Detach(Domain(uuid, name))
             # libvirt lists the domain only after all hooks of the host have run.
@@ -233,7 +235,10 @@ def _moving(host: str, inventory: Inventory, domains: Domains) -> Iterator[Diffe
             )
         elif lease_index.moving_to and lease_index.host == host and run and not run.migrates:
             yield Difference(
-                name, "", f"its migration to {lease_index.moving_to} was announced, but it still runs here", Stay(uuid)
+                name,
+                "",
+                f"its migration to {lease_index.moving_to} was announced, but it still runs here",
+                CancelMigration(uuid),
             )
         elif lease_index.moving_to and lease_index.host == host and run is None:
             left = Detach(Domain(uuid, name))

@@ -69,7 +69,7 @@ class Detach:
 
 
 @dataclass(frozen=True)
-class Arrive:
+class FinishMigration:
     """Finish an incoming migration: bind the domain's ports to this host only."""
 
     domain: UUID
@@ -79,7 +79,7 @@ class Arrive:
 
 
 @dataclass(frozen=True)
-class Stay:
+class CancelMigration:
     """Roll back a cancelled outgoing migration: bind the domain's ports to this host only."""
 
     domain: UUID
@@ -89,7 +89,7 @@ class Stay:
 
 
 @dataclass(frozen=True)
-class Forget:
+class ReleaseLeases:
     """Release all leases of a domain that does not exist any more."""
 
     domain: UUID
@@ -99,7 +99,7 @@ class Forget:
 
 
 @dataclass(frozen=True)
-class Keep:
+class UpdateLeases:
     """Update the leases of a stopped domain to its definition."""
 
     domain: Domain
@@ -157,15 +157,26 @@ class ManualRepair:
         return f"manual: {self.hint}"
 
 
-Repair = Attach | Detach | Arrive | Stay | Forget | Keep | ReleaseLease | Unplug | Rename | ManualRepair
+Repair = (
+    Attach
+    | Detach
+    | FinishMigration
+    | CancelMigration
+    | ReleaseLeases
+    | UpdateLeases
+    | ReleaseLease
+    | Unplug
+    | Rename
+    | ManualRepair
+)
 
 
 def domain_of(repair: Repair) -> UUID | None:
     """The domain that a repair concerns, or None."""
     match repair:
-        case Attach(domain) | Detach(domain) | Keep(domain):
+        case Attach(domain) | Detach(domain) | UpdateLeases(domain):
             return domain.uuid
-        case Arrive(uuid) | Stay(uuid) | Forget(uuid):
+        case FinishMigration(uuid) | CancelMigration(uuid) | ReleaseLeases(uuid):
             return uuid
         case ReleaseLease(lease):
             return lease.domain

@@ -24,7 +24,7 @@ def announce(observed: Observed, host: str) -> tuple[Change, ...]:
     return tuple(changes)
 
 
-def arrive(observed: Observed, host: str) -> tuple[Change, ...]:
+def finish(observed: Observed, host: str) -> tuple[Change, ...]:
     """The changes that make this host the only one of a domain's ports, because it has come here."""
     changes: list[Change] = [
         Put(PORT, port, replace(port, host=host, moving_to=""))

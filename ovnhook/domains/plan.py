@@ -199,7 +199,7 @@ def apply_definition(
     return tuple(changes)
 
 
-def forget(observed: Observed, host: str) -> tuple[Change, ...]:
+def release_leases(observed: Observed, host: str) -> tuple[Change, ...]:
     """The changes that give back all that a domain holds, if this host was the last one to attach it.
 
     What it holds for an interface that another host has stays, as that host's.

@@ -80,11 +80,11 @@ class Attachment:
         """Prepare a migration: add the destination to the requested chassis of the domain's ports."""
         self._commit(lambda: migration.announce(self._observe(domain, deadline), host), deadline)
 
-    def arrive(self, domain: Domain, host: str, deadline: Deadline) -> None:
+    def finish_migration(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Complete a migration: make the destination the only requested chassis of the domain's ports."""
-        self._commit(lambda: migration.arrive(self._observe(domain, deadline), host), deadline)
+        self._commit(lambda: migration.finish(self._observe(domain, deadline), host), deadline)
 
-    def stay(self, domain: Domain, host: str, deadline: Deadline) -> None:
+    def cancel_migration(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Cancel a migration: make the source the only requested chassis of the domain's ports again."""
         self._commit(lambda: migration.cancel(self._observe(domain, deadline), host), deadline)
 
@@ -103,7 +103,7 @@ class Attachment:
 
         self._commit(make, deadline)
 
-    def keep(self, domain: Domain, host: str, deadline: Deadline) -> None:
+    def update_leases(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Update the leases of a stopped domain to its definition, if this host was the last one to attach it."""
         hostnames = HostNames({name for _, name in domain.hostnames})
 
@@ -113,11 +113,11 @@ class Attachment:
 
         self._commit(make, deadline, hostnames)
 
-    def forget(self, domain: Domain, host: str, deadline: Deadline) -> None:
+    def release_leases(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Release all leases of an undefined domain, if this host was the last one to attach it."""
 
         def make() -> Sequence[Change]:
-            return self._with_own_subnet(domain, plan.forget(self._observe(domain, deadline), host), deadline)
+            return self._with_own_subnet(domain, plan.release_leases(self._observe(domain, deadline), host), deadline)
 
         self._commit(make, deadline)
 

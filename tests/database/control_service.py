@@ -110,7 +110,7 @@ class Control:
             if row["kept_by"] == "client":
                 self.done("port", "delete", row["id"])
         for uuid in {row["domain"] for row in listed("lease")}:
-            Host(self.config).forget(UUID(uuid), Deadline.after(HANG))
+            Host(self.config).release_leases(UUID(uuid), Deadline.after(HANG))
         for row in listed("floating-ip"):
             self.done("floating-ip", "delete", row["address"])
         for row in listed("subnet"):

@@ -71,7 +71,7 @@ class Attachments(Service):
                     raise InUse(
                         f"domain {index.domain_name} is managed by libvirt", "virsh undefine releases its leases"
                     )
-        (self._attachment.forget if request.forget else self._attachment.detach)(domain, request.host, deadline)
+        (self._attachment.release_leases if request.forget else self._attachment.detach)(domain, request.host, deadline)
         return api.DetachResponse()
 
     def one(self, request: ports_pb2.CreatePortRequest) -> Domain:

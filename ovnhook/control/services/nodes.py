@@ -117,7 +117,7 @@ class Nodes(Service):
         domains |= {lease_index.domain: lease_index.domain_name for lease_index in found.lease_indexes.values()}
         for uuid, domain_name in domains.items():
             domain = Domain(uuid, domain_name)
-            self._attachment.forget(domain, name, deadline)
+            self._attachment.release_leases(domain, name, deadline)
             self._attachment.detach(domain, name, deadline)  # also ports that are in no lease index
         self._southbound.remove(name, deadline)  # last, so that a failed removal can be repeated
         _log.info("node %s removed, with the ports and leases of %d domains", name, len(domains))

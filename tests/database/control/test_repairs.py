@@ -237,7 +237,7 @@ def test_a_domain_starts_while_its_switch_is_missing(cloud: Control) -> None:
         (placement,) = host.attach(domain, soon()).placements
         assert placement.subnet.name == name
         host.detach(domain, soon())
-        host.forget(domain.uuid, soon())
+        host.release_leases(domain.uuid, soon())
 
 
 def test_a_domain_starts_while_the_switch_of_its_own_subnet_is_missing(cloud: Control) -> None:
@@ -306,7 +306,7 @@ def test_two_services_at_once(cloud: Control) -> None:
 def test_a_floating_ip_goes_with_its_lease(cloud: Control) -> None:
     """It is not taken for one that was deleted by hand."""
     repairing = repairs_of(cloud)
-    Host(cloud.config).forget(web().uuid, soon())
+    Host(cloud.config).release_leases(web().uuid, soon())
     assert repairing.defects(soon()) == ()
     Host(cloud.config).attach(web(), soon())
     assert repairing.defects(soon()) == ()

@@ -66,10 +66,10 @@ def test_a_key_of_somebody_else(cloud: Control, kind: str) -> None:
     holds()
     host.attach(web("10.1.0.21", "www", "www"), soon())
     host.detach(web("10.1.0.21", "www", "www"), soon())
-    host.keep(web("10.1.0.21", "www", "mail"), soon())
+    host.update_leases(web("10.1.0.21", "www", "mail"), soon())
     holds()
     assert [row["domain_name"] for row in cloud.done("lease", "list", "--format", "json").json] == ["mail", "mail"]
-    host.forget(web().uuid, soon())
+    host.release_leases(web().uuid, soon())
     for name in ("alone", "blue", "green"):
         cloud.done("subnet", "delete", name)
     cloud.done("router", "delete", "gateway")
@@ -123,7 +123,7 @@ def test_a_record_on_a_holding(cloud: Control) -> None:
     host.attach(web(), soon())
     host.detach(web(), soon())
     assert cloud.done("lease", "list", "--format", "json").json
-    host.forget(web().uuid, soon())
+    host.release_leases(web().uuid, soon())
     assert cloud.done("lease", "list", "--format", "json").json == []
 
 
@@ -170,7 +170,7 @@ def test_a_key_that_an_older_version_did_not_write(cloud: Control, kind: str, na
     cloud.done("subnet", "set", "blue", "--dns", "10.1.0.53", "--router", "gateway")
     cloud.done("router", "set", "gateway", "--vlan", "7")
     host.detach(web("10.1.0.22", "www", "web1", SECOND), soon())
-    host.forget(web().uuid, soon())
+    host.release_leases(web().uuid, soon())
     assert cloud.done("lease", "list", "--format", "json").json == []
     cloud.done("subnet", "delete", "blue")
 

@@ -184,13 +184,13 @@ def test_changed_and_deleted(
         control.done("floating-ip", "create", "203.0.113.21", "two/usual")
         control.done("port", "create", "appliance", "--host", "hv2", "--subnet", "everything", "--hostname", "box")
         control.done("lease", "release", "off")
-        hosts["hv2"].arrive(expected.MOVES, deadline)
+        hosts["hv2"].finish_migration(expected.MOVES, deadline)
         (moved,) = northbound.ports(deadline, domain=str(expected.MOVES))
         assert (moved.host, moved.moving_to) == ("hv2", "")
         homes = {expected.WEB: "hv1", expected.TWO: "hv1", expected.OWN: "hv2", expected.MOVES: "hv2"}
         for domain, home in homes.items():
             hosts[home].detach(Domain(domain, ""), deadline)
-            hosts[home].forget(domain, deadline)
+            hosts[home].release_leases(domain, deadline)
         (row,) = loaded.transact(
             {"op": "delete", "table": "DNS", "where": [["_uuid", "==", ["uuid", str(uuids.TRUST)]]]}
         )

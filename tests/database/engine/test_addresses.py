@@ -128,7 +128,7 @@ def test_a_changed_mac(world: Hypervisors, hv1: Host, address: str) -> None:
     (port,) = world.ports
     assert port.mac == MACS[1]
     assert [(lease.mac, lease.address) for lease in world.leases] == [(MACS[1], port.addresses[0])]
-    hv1.forget(WEB, soon())
+    hv1.release_leases(WEB, soon())
     assert world.leases == []
 
 
@@ -152,7 +152,7 @@ def test_a_full_subnet_is_told(world: Hypervisors, hv1: Host) -> None:
         hv1.attach(domain(interface(MACS[7], "tiny")), soon())
     assert world.exact() == before
     free = world.addresses[MACS[3]]
-    hv1.forget(UUID(int=3), soon())
+    hv1.release_leases(UUID(int=3), soon())
     hv1.attach(domain(interface(MACS[7], "tiny")), soon())
     assert world.addresses[MACS[7]] == free
 
@@ -217,7 +217,7 @@ def test_a_start_reads_as_much_however_many_ports_there_are(world: Hypervisors, 
         hv1.attach(domain(interface()), soon())
         hv1.northbound.database.transact = transact  # type: ignore[method-assign]
         hv1.detach(domain(interface()), soon())
-        hv1.forget(WEB, soon())
+        hv1.release_leases(WEB, soon())
         return told
 
     alone = read()

@@ -103,12 +103,12 @@ def test_detach_and_forget_may_be_repeated(world: Hypervisors, hv1: Host) -> Non
     hv1.detach(wanted, soon())
     before = world.exact()
     hv1.detach(wanted, soon())
-    hv1.forget(MAIL, soon())
+    hv1.release_leases(MAIL, soon())
     hv1.detach(domain(interface(MACS[3]), uuid=MAIL), soon())
     assert world.exact() == before
-    hv1.forget(WEB, soon())
+    hv1.release_leases(WEB, soon())
     before = world.exact()
-    hv1.forget(WEB, soon())
+    hv1.release_leases(WEB, soon())
     assert world.exact() == before
 
 
@@ -117,7 +117,7 @@ def test_forget_leaves_the_database_as_it_was(world: Hypervisors, hv1: Host) -> 
     before = world.server.dump()
     hv1.attach(domain(interface(), interface(MACS[1], "blue"), interface(MACS[2], "tiny")), soon())
     assert world.server.dump() != before
-    hv1.forget(WEB, soon())
+    hv1.release_leases(WEB, soon())
     assert world.server.dump() == before
 
 
@@ -168,7 +168,7 @@ def test_a_takeover_and_the_guarded_release(world: Hypervisors, hv1: Host, hv2: 
     assert world.server.dump()["Logical_Switch_Port"][str(after.uuid)]["options"][1] == [["requested-chassis", "hv2"]]
     rows = world.exact()
     hv1.detach(wanted, soon())
-    hv1.forget(WEB, soon())
+    hv1.release_leases(WEB, soon())
     hv1.roll_back(wanted, soon())
     assert world.exact() == rows
     hv2.detach(wanted, soon())
@@ -272,7 +272,7 @@ def test_foreign_rows_are_left_alone(world: Hypervisors, hv1: Host, hv2: Host) -
     hv1.detach(wanted, soon())
     hv2.attach(domain(interface(subnet="blue")), soon())
     hv2.detach(domain(interface(subnet="blue")), soon())
-    hv2.forget(WEB, soon())
+    hv2.release_leases(WEB, soon())
     after = world.exact()
     # Ports and names went into these, and out again.
     for table, derive in (("Logical_Switch", uuids.switch), ("DNS", uuids.dns_records)):
@@ -312,12 +312,12 @@ def test_the_two_databases_fail_on_their_own(world: Hypervisors, hv1: Host) -> N
     assert world.ports == []
 
 
-@pytest.mark.parametrize("verb", ["attach", "detach", "roll_back", "forget"])
+@pytest.mark.parametrize("verb", ["attach", "detach", "roll_back", "release_leases"])
 def test_a_frozen_database_ends_every_verb_by_its_deadline(world: Hypervisors, hv1: Host, verb: str) -> None:
     """None hangs, and afterwards the same call does what it is for."""
     wanted = domain(interface())
     hv1.attach(wanted, soon())
-    subject = {"attach": domain(interface(subnet="blue")), "forget": WEB}.get(verb, wanted)
+    subject = {"attach": domain(interface(subnet="blue")), "release_leases": WEB}.get(verb, wanted)
     world.server.pause()
     guard = Deadline.after(HANG)
     with pytest.raises(Unavailable):

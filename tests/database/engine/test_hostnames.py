@@ -80,7 +80,7 @@ def test_a_derived_name_that_is_taken(
     (said,) = [record.getMessage() for record in caplog.records if "host name" in record.getMessage()]
     assert f"host name '{one}' of subnet default is that of domain {first} on hv1" in said
     hv1.detach(unnamed(first, 1), soon())
-    hv1.forget(unnamed(first, 1).uuid, soon())
+    hv1.release_leases(unnamed(first, 1).uuid, soon())
     hv2.attach(unnamed(second, 2), soon())
     assert hostnames(world) == {second: two}
     assert differing(world, hv1, unnamed(first, 1))  # it is not attached any more
@@ -131,7 +131,7 @@ def test_a_rename_is_followed(world: Hypervisors, hv1: Host, asked: str) -> None
     hv1.attach(unnamed("web1", 1, hostname=asked), soon())
     hv1.detach(unnamed("web1", 1), soon())
     off = Domain(unnamed("", 1).uuid, "www", macs=(MACS[1],), hostnames=((MACS[1], asked),) if asked else ())
-    hv1.keep(off, soon())
+    hv1.update_leases(off, soon())
     assert hostnames(world) == {"www": asked or "www"}
     assert [held.domain_name for held in world.northbound.lease_indexes(soon())] == ["www"]
     assert ("web1" in world.northbound.dns_records("default", soon())) is False
@@ -146,7 +146,7 @@ def test_a_rename_to_a_name_that_is_taken(world: Hypervisors, hv1: Host, hv2: Ho
     hv1.attach(unnamed("web1", 1), soon())
     hv1.detach(unnamed("web1", 1), soon())
     off = Domain(unnamed("", 1).uuid, "www", macs=(MACS[1],))
-    hv1.keep(off, soon())
+    hv1.update_leases(off, soon())
     assert {lease.hostname for lease in world.leases} == {"www", dns.default_hostnames("www", off.uuid, "")[1]}
 
 
@@ -161,7 +161,7 @@ def test_a_floating_ip_follows(control: Control, *, off: bool) -> None:
     control.stop(web)
     host = Host(control.config)
     if off:
-        host.keep(replace(web, name="www", interfaces=()), soon())
+        host.update_leases(replace(web, name="www", interfaces=()), soon())
     else:
         host.attach(replace(web, name="www"), soon())
 

@@ -66,13 +66,13 @@ def test_a_life_of_an_own_subnet(northbound: Server, attachment: Host) -> None:
     attachment.attach(domain(1, interfaces=2, run=2), soon())
     assert attachment.northbound.cloud(soon()).of(Subnet) == (own,)
     attachment.detach(one, soon())
-    attachment.forget(one.uuid, soon())
+    attachment.release_leases(one.uuid, soon())
     after = northbound.dump()
     assert {table: rows for table, rows in after.items() if table != "DNS"} == {
         table: rows for table, rows in before.items() if table != "DNS"
     }
     assert len(after["DNS"]) == 1  # the registry
-    attachment.forget(one.uuid, soon())
+    attachment.release_leases(one.uuid, soon())
 
 
 def test_a_start_that_fails_leaves_none(northbound: Server, attachment: Host) -> None:
@@ -125,7 +125,7 @@ def test_a_port_of_somebody_elses_keeps_it(northbound: Server, attachment: Host)
         },
     )
     attachment.detach(domain(3), soon())
-    attachment.forget(UUID(int=3), soon())
+    attachment.release_leases(UUID(int=3), soon())
     assert attachment.northbound.leases(soon()) == []
     assert len(attachment.northbound.cloud(soon()).of(Subnet)) == 1
 
@@ -189,7 +189,7 @@ def written(northbound: Server, southbound: Server, attachment: Host, number: in
 
     def end() -> None:
         attachment.detach(domain(number), soon())
-        attachment.forget(UUID(int=number), soon())
+        attachment.release_leases(UUID(int=number), soon())
 
     measure("start", lambda: attachment.attach(domain(number), soon()))
     measure("end", end)

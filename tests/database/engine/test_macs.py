@@ -156,7 +156,7 @@ def test_a_domain_is_not_in_its_own_way(world: Hypervisors, hv1: Host, hv2: Host
     hv1.attach(wanted, soon())
     with pytest.raises(AlreadyExists):
         hv2.attach(twin(), soon())
-    hv1.arrive(WEB, soon())
+    hv1.finish_migration(WEB, soon())
     hv2.detach(wanted, soon())
     assert [(port.host, port.moving_to) for port in world.ports] == [("hv1", "")]
     with pytest.raises(AlreadyExists, match="domain web1 on hv1"):
@@ -166,13 +166,13 @@ def test_a_domain_is_not_in_its_own_way(world: Hypervisors, hv1: Host, hv2: Host
     hv2.attach(twin(), soon())
 
 
-@pytest.mark.parametrize("end", ["detach", "forget", "roll_back"])
+@pytest.mark.parametrize("end", ["detach", "release_leases", "roll_back"])
 def test_the_claim_goes_with_the_port(world: Hypervisors, hv1: Host, end: str) -> None:
     """However the port ends."""
     wanted = domain(interface(), interface(MACS[1], "blue"))
     hv1.attach(wanted, soon())
     assert len(claims(world)) == 2
-    getattr(hv1, end)(WEB if end == "forget" else wanted, soon())
+    getattr(hv1, end)(WEB if end == "release_leases" else wanted, soon())
     assert claims(world) == {}
 
 
@@ -254,7 +254,7 @@ def test_two_that_ran_before(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     attach(hv1, run)
     hv2.announce(run, soon())
     hv2.attach(run, soon())
-    hv2.arrive(WEB, soon())
+    hv2.finish_migration(WEB, soon())
     hv2.detach(run, soon())
     assert claims(world) == {("default", MAC): str(MAIL)}
     with pytest.raises(AlreadyExists, match="domain twin on hv2"):
@@ -266,7 +266,7 @@ def test_a_deleted_subnet_keeps_no_claim(world: Hypervisors, hv1: Host) -> None:
     hv1.attach(domain(interface(subnet="blue")), soon())
     leave = mutate("Logical_Switch", key(BLUE.uuid), [["ports", "delete", as_set([ref(uuids.port(WEB, MAC))])]])
     world.northbound.database.transact([leave], soon())
-    hv1.forget(WEB, soon())
+    hv1.release_leases(WEB, soon())
     assert claims(world) == {("blue", MAC): str(WEB)}
     world.northbound.commit([Put(SUBNET, BLUE, None)], soon())
     assert claims(world) == {}

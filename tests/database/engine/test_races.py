@@ -44,7 +44,7 @@ def test_a_subnet_that_is_in_use_is_not_removed(world: Hypervisors, hv1: Host) -
     with pytest.raises(Conflict):
         world.northbound.commit([Put(SUBNET, BLUE, None)], soon())
     assert world.exact() == before
-    hv1.forget(WEB, soon())
+    hv1.release_leases(WEB, soon())
     world.northbound.commit([Put(SUBNET, BLUE, None)], soon())
     rows = world.server.dump()
     assert str(BLUE.uuid) not in rows["Logical_Switch"]
@@ -85,13 +85,13 @@ def test_an_address_that_is_taken_meanwhile(world: Hypervisors, hv1: Host, hv2: 
     """Where any will do, the next one is given; where it was asked for, the start is refused."""
     hv1.attach(domain(interface()), soon())
     first = world.addresses[MACS[0]]
-    hv1.forget(WEB, soon())
+    hv1.release_leases(WEB, soon())
     mail = domain(interface(MACS[7], address=first), uuid=MAIL, name="mail")
     hv1.attachment.northbound = Overtaken(world.server.remote, lambda: hv2.attach(mail, soon()))
     hv1.attach(domain(interface()), soon())
     assert world.addresses[MACS[7]] == first
     assert world.addresses[MACS[0]] != first
-    hv2.forget(MAIL, soon())
+    hv2.release_leases(MAIL, soon())
     hv1.attachment.northbound = Overtaken(world.server.remote, lambda: hv2.attach(mail, soon()))
     with pytest.raises(AlreadyExists, match=f"address {first} of subnet default is leased to domain mail"):
         hv1.attach(domain(interface(address=first)), soon())

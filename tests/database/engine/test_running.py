@@ -85,7 +85,7 @@ def test_one_that_cannot_be_attached_keeps_no_other_from_it(world: Hypervisors, 
     assert "there is no subnet 'nowhere' (ovnhook subnet list)" in str(refused[1])
     assert [port.mac for port in world.ports if port.domain == WEB] == [MACS[2]]
     hv2.detach(Domain(MAIL, "mail"), soon())
-    hv2.forget(MAIL, soon())
+    hv2.release_leases(MAIL, soon())
     assert len(attach(hv1, wanted).refused) == 1
     assert world.addresses[MACS[0]] == "10.1.0.20"
 
@@ -95,20 +95,20 @@ def test_a_definition_that_changes(world: Hypervisors, hv1: Host, hv2: Host) -> 
     hv1.attach(domain(interface(), interface(MACS[1], "blue")), soon())
     before = world.exact()
     renamed = Domain(WEB, "web2", macs=(MACS[1],))
-    hv1.keep(renamed, soon())
+    hv1.update_leases(renamed, soon())
     assert world.exact() == before  # it runs
     hv1.detach(renamed, soon())
     stopped = world.exact()
-    hv2.keep(renamed, soon())
+    hv2.update_leases(renamed, soon())
     assert world.exact() == stopped
-    hv1.keep(renamed, soon())
+    hv1.update_leases(renamed, soon())
     assert [(lease.mac, lease.domain_name) for lease in world.leases] == [(MACS[1], "web2")]
     assert [lease_index.domain_name for lease_index in world.northbound.lease_indexes(soon())] == ["web2"]
     assert world.northbound.dns_records("default", soon()) == {}
     kept = world.exact()
-    hv1.keep(renamed, soon())
+    hv1.update_leases(renamed, soon())
     assert world.exact() == kept
-    hv1.keep(Domain(WEB, "web2"), soon())
+    hv1.update_leases(Domain(WEB, "web2"), soon())
     assert (world.leases, world.northbound.lease_indexes(soon())) == ([], [])
 
 
@@ -117,7 +117,7 @@ def test_a_domains_own_subnet_goes_with_its_last_lease(world: Hypervisors, hv1: 
     own = replace(interface(), request=replace(interface().request, isolated=True, subnet=isolated_subnet(WEB)))
     hv1.attach(domain(own, interface(MACS[1])), soon())
     hv1.detach(Domain(WEB, "web1"), soon())
-    hv1.keep(Domain(WEB, "web1", macs=(MACS[1],)), soon())
+    hv1.update_leases(Domain(WEB, "web1", macs=(MACS[1],)), soon())
     assert isolated_subnet(WEB) not in world.northbound.observe(WEB, (), [isolated_subnet(WEB)], soon()).subnets
     assert [lease.mac for lease in world.leases] == [MACS[1]]
 
@@ -213,12 +213,12 @@ def test_a_migration_that_is_given_up(world: Hypervisors, hv1: Host, hv2: Host) 
     hv1.attach(wanted, soon())
     before = world.server.dump()
     hv2.announce(wanted, soon())
-    hv1.stay(WEB, soon())
+    hv1.cancel_migration(WEB, soon())
     assert world.server.dump() == before
-    hv2.stay(WEB, soon())
+    hv2.cancel_migration(WEB, soon())
     assert world.server.dump() == before
     hv2.announce(wanted, soon())
-    hv2.arrive(WEB, soon())
+    hv2.finish_migration(WEB, soon())
     assert [lease.host for lease in world.leases] == ["hv2"]
 
 
@@ -304,7 +304,7 @@ def test_what_started_with_it_migrates(
     assert {(port.host, port.moving_to) for port in world.ports} == {("hv1", "hv2")}
     assert "remove <vlan>" in caplog.text
     assert "<mtu size='1500'/> exceeds the MTU of subnet default, 1442" in caplog.text
-    hv2.arrive(WEB, soon())
+    hv2.finish_migration(WEB, soon())
     assert {port.host for port in world.ports} == {"hv2"}
     assert world.addresses == addresses
     assert attach(hv2, comes).refused == ()

@@ -37,7 +37,7 @@ def port(control: Control) -> dict[str, Any]:
 def forget(control: Control, domain: Domain) -> None:
     """Let a domain be undefined."""
     control.stop(domain)
-    Host(control.config).forget(domain.uuid, Deadline.after(HANG))
+    Host(control.config).release_leases(domain.uuid, Deadline.after(HANG))
 
 
 def test_a_subnet_of_both(control: Control) -> None:

@@ -105,7 +105,7 @@ def test_what_came_later_is_undone(control: Control, file: Path) -> None:
     control.attach("mail", "blue", mac="52:54:00:00:00:03")
     control.done("subnet", "create", "red", "10.3.0.0/24")
     control.done("subnet", "set", "blue", "--mtu", "1300")
-    Host(control.config).forget(uuids.switch("db"), Deadline.after(HANG))
+    Host(control.config).release_leases(uuids.switch("db"), Deadline.after(HANG))
     control.done("subnet", "delete", "green")
     nbctl(control.northbound, "lsp-del their-port -- ls-add later -- set-connection punix:/nowhere/x")
     (theirs_too,) = control.northbound.dump()["Load_Balancer"]

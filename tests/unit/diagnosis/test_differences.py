@@ -17,19 +17,19 @@ from ovnhook.diagnosis.differences import (
     subnets_to_check,
 )
 from ovnhook.diagnosis.values import (
-    Arrive,
     Attach,
+    CancelMigration,
     Detach,
     Difference,
     Domains,
-    Forget,
-    Keep,
+    FinishMigration,
     ManualRepair,
     ReleaseLease,
+    ReleaseLeases,
     Rename,
     Running,
-    Stay,
     Unplug,
+    UpdateLeases,
 )
 from ovnhook.domains.inventory import Inventory, RelatedRows
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType, Tap
@@ -228,12 +228,12 @@ def test_a_definition(host: HostState) -> None:
     host.stop()
     renamed = replace(WEB1, name="web2")
     host.defined = {WEB: renamed}
-    assert (only(host).domain, only(host).repair) == ("web2", Keep(renamed))
+    assert (only(host).domain, only(host).repair) == ("web2", UpdateLeases(renamed))
     other = replace(WEB1, macs=(OTHER,))
     host.defined = {WEB: other}
-    assert (only(host).interface, only(host).repair) == (MAC, Keep(other))
+    assert (only(host).interface, only(host).repair) == (MAC, UpdateLeases(other))
     host.defined = {}
-    assert only(host).repair == Forget(WEB)
+    assert only(host).repair == ReleaseLeases(WEB)
     host.has(host="hv2")
     assert host.differences() == []
     host.has(kept_by=Owner.CLIENT)
@@ -246,7 +246,7 @@ def test_migrations_that_nobody_finished(host: HostState) -> None:
     moving = {"holdings": [replace(LEASE_INDEX, host="hv2", moving_to="hv1")]}
     host.lease_indexes, host.ports, host.leases = moving["holdings"], [replace(PORT, host="hv2", moving_to="hv1")], []
     host.beside.names.clear()
-    assert only(host).repair == Arrive(WEB)
+    assert only(host).repair == FinishMigration(WEB)
     host.running = {WEB: replace(run, paused=True)}
     assert host.differences() == []
     host.running, host.taps = {}, {}
@@ -258,7 +258,7 @@ def test_migrations_that_nobody_finished(host: HostState) -> None:
     host.running, host.taps = {WEB: replace(run, migrates=True)}, {"vnet0": Tap("if-1", str(WEB), MAC, ours=True)}
     assert host.differences() == []
     host.running = {WEB: run}
-    assert only(host).repair == Stay(WEB)
+    assert only(host).repair == CancelMigration(WEB)
 
 
 def test_what_a_crash_left_in_open_vswitch(host: HostState) -> None:

@@ -22,11 +22,11 @@ def test_a_migration(places: Places) -> None:
     assert where(store) == {("hv1", "hv2")}
     assert attach(store, make_domain(places, run=9), places, "hv2") == ()
     assert where(store) == {("hv1", "hv2")}
-    store.commit(migration.arrive(store.observe(WEB), "hv2"))
-    assert migration.arrive(store.observe(WEB), "hv2") == ()
+    store.commit(migration.finish(store.observe(WEB), "hv2"))
+    assert migration.finish(store.observe(WEB), "hv2") == ()
     assert plan.leave(store.observe(WEB), "hv1") == ()
     assert where(store) == {("hv2", "")}
-    assert plan.forget(store.observe(WEB), "hv1") == ()
+    assert plan.release_leases(store.observe(WEB), "hv1") == ()
     assert store.of(WEB)[0] == [replace(lease, host="hv2") for lease in leases]
 
 
@@ -56,10 +56,10 @@ def test_a_domain_that_is_forgotten_while_it_migrates(places: Places) -> None:
         attach(store, make_domain(places), places, "hv1")
         store.commit(migration.announce(store.observe(WEB), "hv2"))
         leases = store.of(WEB)[0]
-        store.commit(plan.forget(store.observe(WEB), host))
+        store.commit(plan.release_leases(store.observe(WEB), host))
         assert store.of(WEB)[0] == [replace(lease, host=other) for lease in leases]
         assert where(store) == {(other, "")}
-        store.commit(plan.forget(store.observe(WEB), other))
+        store.commit(plan.release_leases(store.observe(WEB), other))
         assert store == Store()
 
 
@@ -70,7 +70,7 @@ def test_an_offline_migration(places: Places) -> None:
     attach(store, make_domain(places), places, "hv1")
     store.commit(plan.leave(store.observe(WEB), "hv1"))
     store.commit(migration.announce(store.observe(WEB), "hv2"))
-    store.commit(plan.forget(store.observe(WEB), "hv1"))
+    store.commit(plan.release_leases(store.observe(WEB), "hv1"))
     leases, _, lease_index = store.of(WEB)
     assert len(leases) == len(places)
     assert lease_index is not None

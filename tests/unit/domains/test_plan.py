@@ -63,7 +63,7 @@ def test_no_change_touches_another_domain(first: Places, second: Places, host: s
         attach(store, domain, places, host)
         assert store.of(MAIL) == before
     store.commit(plan.roll_back(make_domain(second, run=2), host, store.observe(WEB)))
-    store.commit(plan.forget(store.observe(WEB), host))
+    store.commit(plan.release_leases(store.observe(WEB), host))
     assert store.of(MAIL) == before
 
 
@@ -86,9 +86,9 @@ def test_forget_leaves_nothing(places: Places) -> None:
     """After it the domain holds nothing, and nothing is left to do."""
     store = Store()
     attach(store, make_domain(places), places)
-    store.commit(plan.forget(store.observe(WEB), "hv1"))
+    store.commit(plan.release_leases(store.observe(WEB), "hv1"))
     assert store == Store()
-    assert plan.forget(store.observe(WEB), "hv1") == ()
+    assert plan.release_leases(store.observe(WEB), "hv1") == ()
 
 
 @given(placements())
@@ -99,7 +99,7 @@ def test_another_host_can_do_nothing(places: Places) -> None:
     attach(store, make_domain(places, run=7), places, "hv2")
     observed = store.observe(WEB)
     assert plan.detach(observed.ports.values(), "hv1") == ()
-    assert plan.forget(observed, "hv1") == ()
+    assert plan.release_leases(observed, "hv1") == ()
     assert plan.roll_back(make_domain(places), "hv1", observed) == ()
 
 
@@ -165,7 +165,7 @@ def test_a_lease_that_became_anothers_is_not_dropped() -> None:
     stale = LeaseIndex(WEB, "web1", "hv1", ((MACS[0], "blue", IPAddress("10.1.0.200")),))
     store.lease_indexes[WEB] = stale
     before = store.of(MAIL)
-    store.commit(plan.forget(store.observe(WEB), "hv1"))
+    store.commit(plan.release_leases(store.observe(WEB), "hv1"))
     assert store.of(MAIL) == before
     assert store.of(WEB) == ([], [], None)
 
@@ -219,6 +219,6 @@ def test_what_happens_to_an_interface_can_be_read_in_the_log(places: Places) -> 
         told = [line for line in said if line.startswith("domain web1: ") and mac in line and f"{address} " in line]
         assert len(told) == 2, said  # the lease and the port
         assert all(f"subnet {subnet}" in line for line in told)
-    for change in plan.forget(observed, "hv1"):
+    for change in plan.release_leases(observed, "hv1"):
         silent = change.kind in (DNS_RECORDS, LEASE_INDEX)  # they go with what is told
         assert silent or str(change).startswith("domain web1: ")

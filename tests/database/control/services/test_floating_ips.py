@@ -57,7 +57,7 @@ def test_it_goes_with_the_lease(cloud: Control, caplog: pytest.LogCaptureFixture
         cloud.stop(domain)
         assert len(cloud.northbound.dump()["NAT"]) == 2
         if gone == "agent":
-            Host(cloud.config).forget(domain.uuid, Deadline.after(HANG))
+            Host(cloud.config).release_leases(domain.uuid, Deadline.after(HANG))
         else:
             cloud.done("lease", "release", "10.1.0.14")
         assert len(cloud.northbound.dump()["NAT"]) == 1

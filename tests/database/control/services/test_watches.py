@@ -56,7 +56,7 @@ def test_each_change_is_told_once_and_in_order(control: Control, channel: grpc.C
     assert watch.until("UPDATED", "lease", "blue 10.1.0.20") == [
         ("DELETED", "port", port), ("UPDATED", "lease", "blue 10.1.0.20")
     ]  # fmt: skip
-    Host(control.config).forget(domain.uuid, Deadline.after(HANG))
+    Host(control.config).release_leases(domain.uuid, Deadline.after(HANG))
     assert watch.until("UPDATED", "subnet", "blue") == [
         ("DELETED", *floating), ("DELETED", "lease", "blue 10.1.0.20"), ("UPDATED", "subnet", "blue")
     ]  # fmt: skip

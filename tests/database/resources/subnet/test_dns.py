@@ -59,7 +59,7 @@ def test_names_live_as_long_as_leases(control: Control) -> None:
     assert len(names(control, "blue")) == 6
     control.done("lease", "release", "10.1.0.20")
     assert set(names(control, "blue")) == {"mail", "mail.lab.example", "21.0.1.10.in-addr.arpa"}
-    Host(control.config).forget(uuids.switch("mail"), soon())
+    Host(control.config).release_leases(uuids.switch("mail"), soon())
     assert names(control, "blue") == {}
 
 
