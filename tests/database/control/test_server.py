@@ -67,7 +67,7 @@ def test_what_was_not_foreseen(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr("ovnhook.resources.subnet.rules.make", fail)
+    monkeypatch.setattr("ovnhook.resources.subnet.rules.parse", fail)
     error, _ = control.refused(1, "subnet", "create", "blue", "10.1.0.0/24")
     assert "secret" not in error
     assert "ZeroDivisionError: secret" in caplog.text
