@@ -20,18 +20,18 @@ class LogOnce:
                 scan()
 
     Args:
-        log: where to.
-        words: what comes of the errors.
+        log: logger of the module.
+        message: log message before each error.
     """
 
-    def __init__(self, log: logging.Logger, words: str) -> None:
+    def __init__(self, log: logging.Logger, message: str) -> None:
         self._log = log
-        self._words = words
+        self._message = message
         self._last: dict[Hashable, str] = {}
 
     @contextmanager
     def logged(self) -> Iterator[None]:
-        """Let no error out of a block, but into the log."""
+        """Log an error of the block instead of raising it."""
         try:
             yield
         except Exception as error:
@@ -40,25 +40,25 @@ class LogOnce:
             self.succeeded()
 
     def failed(self, error: Exception, about: Hashable = None) -> None:
-        """Log an error at its level, if it is new; with a traceback, if it is unexpected.
+        """Log an error at its level if it is new; an unexpected one with a traceback.
 
         Args:
-            error: what went wrong.
-            about: which of several things it went wrong with.
+            error: the error.
+            about: the one of several objects that it is about.
         """
         if not self.is_new(f"{type(error).__name__}: {error}", about):
             return
         if isinstance(error, OvnhookError):
-            self._log.log(logging.getLevelName(error.log_level), "%s: %s", self._words, error)
+            self._log.log(logging.getLevelName(error.log_level), "%s: %s", self._message, error)
         else:
-            self._log.error("%s: unexpected error", self._words, exc_info=error)
+            self._log.error("%s: unexpected error", self._message, exc_info=error)
 
     def is_new(self, error: str, about: Hashable = None) -> bool:
-        """Note an error; tell whether it is another one than the last one of the same thing."""
+        """Note an error; return True if it differs from the previous one about the same object."""
         is_new = self._last.get(about) != error
         self._last[about] = error
         return is_new
 
     def succeeded(self, about: Hashable = None) -> None:
-        """Note that it went well."""
+        """Note a success, after which the same error is logged again."""
         self._last.pop(about, None)

@@ -95,7 +95,7 @@ class Gateways:
 
         Args:
             seen: priorities and active gateway of each router in the previous scan. An active gateway gets the highest
-                priority if it was active in two scans, since it may be about to hand over to another host.
+                priority only if it was active in two scans, so that a move to another host is not undone.
             deadline: when to give up.
         """
         cloud = self._northbound.cloud(deadline)

@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class _Stored:
+class _NorthboundState:
     """State of the northbound database."""
 
     cloud: Cloud = field(default_factory=Cloud)
@@ -62,7 +62,7 @@ class _Stored:
 
 
 @dataclass(frozen=True)
-class _Hosts:
+class _SouthboundState:
     """State of the southbound database."""
 
     nodes: tuple[Node, ...]
@@ -70,7 +70,7 @@ class _Hosts:
 
 
 @dataclass(frozen=True)
-class _Measured:
+class _Measurement:
     """Response times of northd and the chassis to an increment of NB_Global.nb_cfg, or the reason why there are none.
 
     Attributes:
@@ -119,7 +119,7 @@ class Status(Service):
         self._members = members
         self._packets = packets
         self._measuring = threading.Lock()
-        self._measured = _Measured(-MAX_AGE)
+        self._measured = _Measurement(-MAX_AGE)
         self._remotes = remotes
         self._gateways = gateways
         self._repairs = repairs
@@ -157,7 +157,7 @@ class Status(Service):
             ]
             stored, stored_error = _attempt(lambda: self._stored(Deadline.after(share)))
             max_age = 0.0 if caller.role in (OPERATOR, CONTROL) else MAX_AGE
-            measured = self._measure(share, deadline, max_age) if stored else _Measured(0)
+            measured = self._measure(share, deadline, max_age) if stored else _Measurement(0)
             hosts, hosts_error = _attempt(lambda: self._hosts(Deadline.after(share)))
             servers = [(side, one.result()) for side, one in answers]
         errors = {**measured.errors, **_errors(northbound=stored_error, southbound=hosts_error)}
@@ -193,11 +193,11 @@ class Status(Service):
         )
         return _response(observed, context)
 
-    def _stored(self, deadline: Deadline) -> _Stored:
+    def _stored(self, deadline: Deadline) -> _NorthboundState:
         try:
             cloud = self._northbound.cloud(deadline)
         except NewerFormat as error:
-            return _Stored(defects=(cloudstate.RowProblem(error.message, error.hint),))
+            return _NorthboundState(defects=(cloudstate.RowProblem(error.message, error.hint),))
         by_name = {one.name: one for one in cloud.of(Subnet)}
         stored = self._northbound.domain_rows(deadline)
         used = Counter(
@@ -209,7 +209,7 @@ class Status(Service):
         defects = [(one.what, one.hint) for one in self._repairs.defects(deadline)]
         defects += [(one.message, one.hint) for one in stored.broken]
         defects += [_lost(port) for port in stored.lost]
-        return _Stored(
+        return _NorthboundState(
             cloud=cloud,
             gateways=self._northbound.gateways(deadline),
             uses=tuple(
@@ -220,10 +220,10 @@ class Status(Service):
             defects=tuple(cloudstate.RowProblem(what, hint) for what, hint in defects),
         )
 
-    def _hosts(self, deadline: Deadline) -> _Hosts:
-        return _Hosts(tuple(self._southbound.nodes(deadline)), self._southbound.active_gateways(deadline))
+    def _hosts(self, deadline: Deadline) -> _SouthboundState:
+        return _SouthboundState(tuple(self._southbound.nodes(deadline)), self._southbound.active_gateways(deadline))
 
-    def _measure(self, timeout: float, deadline: Deadline, max_age: float) -> _Measured:
+    def _measure(self, timeout: float, deadline: Deadline, max_age: float) -> _Measurement:
         """Measure the response times of northd and the chassis, once for all concurrent callers.
 
         Args:
@@ -244,13 +244,13 @@ class Status(Service):
         finally:
             self._measuring.release()
 
-    def _measure_now(self, timeout: float) -> _Measured:
+    def _measure_now(self, timeout: float) -> _Measurement:
         begun = time.monotonic()
         count, error = _attempt(lambda: self._northbound.count_up(Deadline.after(timeout)))
         if count is None:
-            return _Measured(begun, errors=_errors(northbound=error))
+            return _Measurement(begun, errors=_errors(northbound=error))
         pace, error = _attempt(lambda: self._pace(count, timeout))
-        return _Measured(begun, count, pace, _errors(southbound=error))
+        return _Measurement(begun, count, pace, _errors(southbound=error))
 
     def _pace(self, count: int, timeout: float) -> cloudstate.Pace:
         """Wait for northd and the chassis, like ``ovn-nbctl --wait=hv sync``, and return their response times."""
@@ -298,7 +298,7 @@ def _attempt(read: Callable[[], T]) -> tuple[T | None, str]:
 
 
 def _router_gateways(
-    stored: _Stored, hosts: _Hosts | None, failures: Mapping[str, str]
+    stored: _NorthboundState, hosts: _SouthboundState | None, failures: Mapping[str, str]
 ) -> tuple[cloudstate.RouterGateway, ...]:
     active = hosts.active if hosts else {}
     routers = (one for one in stored.cloud.of(Router) if one.external)
