@@ -62,7 +62,7 @@ class FloodedHost:
         return Client(self.service.path, HANG)
 
     def issue(self, name: str, role: str) -> Files:
-        """The files of somebody who is let in."""
+        """Issue a certificate, and return its files."""
         made = keyfiles.node(self.folder / name)
         keyfiles.write(made.key, x509.new_key(), keyfiles.SECRET)
         request = x509.request(made.key.read_bytes()).decode()
@@ -72,7 +72,7 @@ class FloodedHost:
         return made
 
     def join(self) -> bool:
-        """Let another host join."""
+        """Join another host; False if the RPC fails."""
         self.joined += 1
         token = tokens.parse(self.root().call("CreateToken", name=f"hv{self.joined}")["token"])
         request = x509.request(x509.new_key())
@@ -83,22 +83,22 @@ class FloodedHost:
         return bool(answer["certificate"])
 
     def trusts(self, shown: Files) -> bool:
-        """Whether somebody is served over TCP."""
+        """True if a client with this certificate is served over TCP."""
         return Client(None).is_trusted([self.api], shown)
 
     def connect(self, shown: Files, settings: dict[int, int] | None = None) -> Http2:
-        """A connection of somebody who is let in."""
+        """HTTP/2 connection with a client certificate."""
         return Http2(self.api, shown.ca, (shown.certificate, shown.key), settings)
 
     def all_served(self, shown: Files) -> None:
-        """Root at once; who is let in, and who joins, however long that takes on a busy machine."""
+        """Assert that root is served at once, and trusted clients and joining hosts eventually."""
         assert self.root().call("ListSubnets")["subnets"] == []
         wait_for(lambda: self.trusts(shown))
         wait_for(self.join)
 
 
 def credentials(shown: Files) -> grpc.ChannelCredentials:
-    """What somebody who is let in shows."""
+    """Channel credentials with a client certificate."""
     return grpc.ssl_channel_credentials(*(path.read_bytes() for path in (shown.ca, shown.key, shown.certificate)))
 
 

@@ -132,7 +132,7 @@ def test_nobody_takes_it_back(hosts: list[FencedHost]) -> None:
 
 
 def test_one_that_is_removed_and_comes_back_with_another_key(hosts: list[FencedHost]) -> None:
-    """It is nobody's address meanwhile; then it is let in by its address, until it says what it does with packets."""
+    """Its address is rejected meanwhile, and then accepted without authentication until the host announces it."""
     services = [host.start() for host in hosts]
     look(*services)
     load(hosts, services, 6)

@@ -47,7 +47,7 @@ KIND = ["ovnhook:kind", "trust"]
 
 
 def entries(cloud: ControlHost) -> dict[str, str]:
-    """What the database has of who is let in."""
+    """Entries of the trust row in the database."""
     (row,) = (row for row in cloud.control.northbound.dump()["DNS"].values() if KIND in row["external_ids"][1])
     return dict(row["records"][1])
 
@@ -121,7 +121,7 @@ def test_a_seal_is_of_one_key_and_one_value(
 
 
 def test_a_cloud_of_an_earlier_version(cloud: ControlHost) -> None:
-    """Its entries keep their seals, and all they are good for: a token lets in, a node stays let in, or is shut out."""
+    """Its entries keep their seals and their effect: tokens are valid, nodes stay trusted and can be revoked."""
     first, token = cloud.enrol(cloud.create_token("hv1")), cloud.create_token("hv2")
     old = earlier(cloud, entries(cloud))
     cloud.service.stop()
@@ -170,7 +170,7 @@ def test_two_control_hosts_issue_one_name(cloud: ControlHost, monkeypatch: pytes
 
 
 def test_what_is_gone_stays_gone(cloud: ControlHost) -> None:
-    """Whoever brings an old state back, of one entry or of all; and who has joined since is let in still."""
+    """Also if an old state of one entry, or of all, is restored; hosts that have joined since stay trusted."""
     first = cloud.enrol(cloud.create_token("hv1"))
     token = cloud.create_token("hv2")
     old = entries(cloud)

@@ -141,7 +141,7 @@ def test_what_northd_says_is_left_to_it(control: Control, file: Path) -> None:
 
 
 def test_who_was_put_out_since_stays_out(control: Control, file: Path) -> None:
-    """The row of those who are let in is brought back where it is lost, and never set back."""
+    """The trust row is restored if it is lost, and never replaced by an older state."""
     row = "create DNS external_ids:ovnhook\\:kind=trust records:node\\ hv1=anchor"
     uuid = run("ovn-nbctl", f"--db={control.northbound.remote}", *row.replace("\\ ", "_").split()).strip()
     control.done("control", "backup", str(file))

@@ -20,7 +20,7 @@ def host(number: int, address: str = "", mark: str = "") -> Member:
 
 
 def read(*hosts: Member, said: frozenset[str] = frozenset()) -> Members:
-    """Those who are let in, as they are read from entries."""
+    """Members, read from entries."""
     entries = {one.key: f"{one.address} seal" for one in hosts} | dict.fromkeys(said, "- seal")
     return members.read(members.merged(entries, now=0))
 

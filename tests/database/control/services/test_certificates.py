@@ -1,4 +1,4 @@
-"""Who is let in: tokens, certificates of the service's own authority, revocation. Real databases, real TLS."""
+"""Trusted clients: join tokens, certificates of the cloud's own authority, revocation. Real databases, real TLS."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def test_what_is_refused(cloud: ControlHost, method: str, fields: dict[str, str]
 
 
 def test_a_stream_ends_with_who_listens(cloud: ControlHost, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whoever is let in no more hears of no change since."""
+    """A revoked client receives no further change."""
     monkeypatch.chdir(tmp_path)
     assert cloud.ovnhook("certificate", "create", "bob", "--role", "reader").status == 0
     files = [(tmp_path / name).read_bytes() for name in ("ca.pem", "bob.key", "bob.pem")]
