@@ -1,4 +1,4 @@
-"""The control service as systemd has it: a process, its notifications, and a listener that answers nobody."""
+"""The control service under systemd: a process, its notifications, and a listener that answers nobody."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a client sends to whichever method, the service answers well, and the database is what was asked for."""
+"""Random requests to every method: the service answers well, and the database is what was asked for."""
 
 from __future__ import annotations
 
