@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import Conflict, Unavailable
+from ovnhook.base.errors import Conflict, Unavailable, Unrepaired
 
 _DELAY = 0.02  # seconds, mean delay between two attempts
 
@@ -29,11 +29,14 @@ def repeat(action: Callable[[], T], deadline: Deadline, *, outage_tries: int = 1
 
     Raises:
         Unavailable: deadline exceeded, or database unreachable.
+        Unrepaired: at once, since a repair takes longer than a retry.
     """
     outages = 0
     while True:
         try:
             return action()
+        except Unrepaired:
+            raise
         except Unavailable as error:
             if not isinstance(error, Conflict):
                 outages += 1
