@@ -79,7 +79,7 @@ def attach(
     for number, one in enumerate(some):
         on = subnets[number % len(subnets)]
         where = _free(on, one, taken.setdefault(on.name, set()))
-        placement = Placement(one.interfaces[0], on, (where,))
+        placement = Placement(one.interfaces[0], on, (where,), one.interfaces[0].request.hostname)
         made += plan.attach(one, host.format(number % hosts), [placement], Observed(subnets={on.name: on}))
         if (number + 1) % _BATCH == 0 or number + 1 == len(some):
             northbound.database.transact([operation for change in made for operation in change.operations], soon())

@@ -21,7 +21,7 @@ from ovnhook.base.liveness import Liveness
 
 _log = logging.getLogger("ovnhook.agent")
 
-_TEND = 2.0  # seconds between answers to the databases' inactivity probes, which time out after 5
+_KEEP_ALIVE_INTERVAL = 2.0  # seconds between answers to the databases' inactivity probes, which time out after 5
 
 
 def main() -> int:
@@ -50,7 +50,7 @@ def main() -> int:
     systemd = SystemdNotifier()  # sd_notify(3); no-op without systemd
     systemd.notify("READY=1")
     was_stuck: list[str] = []
-    while not stop.wait(_TEND):
+    while not stop.wait(_KEEP_ALIVE_INTERVAL):
         stuck = liveness.stuck()
         if not stuck:
             systemd.notify("WATCHDOG=1")

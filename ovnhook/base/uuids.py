@@ -85,6 +85,6 @@ def external_mac(cloud: UUID | None, router: str) -> str:
     return ":".join(f"{octet:02x}" for octet in (0x0A, *source.bytes[:5]))
 
 
-def part(what: str, router: str, of: str = "") -> UUID:
-    """Row that is part of a router, such as a port or policy; `of` a subnet or host where there is one for each."""
-    return uuid5(_NAMESPACE, f"{what}/{router}/{of}" if of else f"{what}/{router}")
+def part(what: str, *keys: str) -> UUID:
+    """Row that is part of other objects, such as a router's port on a subnet, by their names or addresses."""
+    return uuid5(_NAMESPACE, "/".join((what, *keys)))

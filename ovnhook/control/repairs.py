@@ -18,7 +18,7 @@ from ovnhook.databases import integrity
 from ovnhook.databases.defects import Defect, Integrity
 from ovnhook.databases.northbound import Northbound
 from ovnhook.engine import commit
-from ovnhook.engine.commit import Plan
+from ovnhook.engine.commit import MakeChanges
 from ovnhook.resources.kind import Change
 
 _log = logging.getLogger(__name__)
@@ -54,25 +54,25 @@ class Repairs:
         if found.repairable:
             self._repair(found, deadline)
 
-    def carry_out(self, plan: Plan, message: str, deadline: Deadline) -> bool:
+    def carry_out(self, make: MakeChanges, message: str, deadline: Deadline) -> bool:
         """Repair, plan and commit; repeat after a conflict. Return True if there were changes.
 
         The repair comes first, because changes of a subnet or router depend on all of its rows.
 
         Args:
-            plan: reads and plans; called again after a conflict.
+            make: reads and plans; called again after a conflict.
             message: log message after the commit.
             deadline: when to give up.
 
         Raises:
-            OvnhookError: raised by `plan`, or Unavailable.
+            OvnhookError: raised by `make`, or Unavailable.
         """
 
-        def make() -> Sequence[Change]:
+        def repair_and_make() -> Sequence[Change]:
             self.repair(deadline)
-            return plan()
+            return make()
 
-        return commit.carry_out(self.northbound, make, deadline, message=message)
+        return commit.carry_out(self.northbound, repair_and_make, deadline, message=message)
 
     def _step(self) -> None:
         """Scan, if one is due."""

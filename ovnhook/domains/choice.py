@@ -18,11 +18,20 @@ from ovnhook.resources.subnet.values import Subnet
 
 @dataclass(frozen=True)
 class Placement:
-    """Planned placement of an interface: its subnet and addresses; by default if it requests no subnet."""
+    """Planned placement of an interface.
+
+    Attributes:
+        interface: as requested.
+        subnet: its subnet.
+        addresses: its addresses, at most one for each network of the subnet.
+        hostname: its host name in the subnet, requested or derived.
+        by_default: True if it requests no subnet.
+    """
 
     interface: Interface
     subnet: Subnet
     addresses: tuple[IPAddress, ...]
+    hostname: str
     by_default: bool = False
 
 
@@ -52,7 +61,7 @@ def kept_subnet(domain: Domain, interface: Interface, observed: Observed) -> str
     return next(held, "")
 
 
-def place(
+def choose_subnet(
     interface: Interface, default: str, subnets: Mapping[str, Subnet], missing_switches: Container[str] = ()
 ) -> Subnet:
     """The subnet of an interface.

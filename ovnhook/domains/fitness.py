@@ -72,7 +72,9 @@ def check_mac(domain: Domain, interface: Interface, subnet: Subnet, observed: Ob
     raise AlreadyExists(f"MAC address {mac} of subnet {subnet.name} is that of {owner}", another)
 
 
-def tolerated(domain: Domain, interface: Interface, subnet: Subnet, observed: Observed, *, runs: bool) -> list[str]:
+def check_supported(
+    domain: Domain, interface: Interface, subnet: Subnet, observed: Observed, *, runs: bool
+) -> list[str]:
     """Return warnings for unsupported settings of a running interface.
 
     A running domain, here or at its migration source, goes on: another version may have let it start.

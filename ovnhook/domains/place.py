@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from netaddr import IPAddress, IPNetwork
 
@@ -64,13 +64,13 @@ def place(
     for interface in domain.interfaces:
         try:
             usual = choice.kept_subnet(domain, interface, observed) or default
-            subnet = choice.place(interface, usual, observed.subnets, observed.missing_switches)
+            subnet = choice.choose_subnet(interface, usual, observed.subnets, observed.missing_switches)
             fitness.check_own(domain, subnet)
             given = {where for placement in placements if placement.subnet == subnet for where in placement.addresses}
             addresses = _known(domain, interface, subnet, observed, given)
             if not ((running or comes) and interface.mac in observed.ports):
                 fitness.check_mac(domain, interface, subnet, observed)
-            unsupported = fitness.tolerated(domain, interface, subnet, observed, runs=running or comes)
+            unsupported = fitness.check_supported(domain, interface, subnet, observed, runs=running or comes)
         except OvnhookError as error:
             refused.append(within(error, domain, interface))
             continue
@@ -79,8 +79,7 @@ def place(
         name = choice.host_name(
             domain, interface.request.hostname, subnet, observed.leases.values(), taken.get(subnet.name, ())
         )
-        with_name = replace(interface, request=replace(interface.request, hostname=name))
-        placements.append(Placement(with_name, subnet, addresses, by_default))
+        placements.append(Placement(interface, subnet, addresses, name, by_default))
     return Placed(tuple(placements), tuple(refused), tuple(warnings))
 
 

@@ -59,15 +59,15 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
                 domain=domain.uuid,
                 domain_name=domain.name,
                 mac=mac,
-                hostname=placement.interface.request.hostname,
+                hostname=placement.hostname,
                 host=owner,
-                run=run_of(domain, host),
+                run=run_id(domain, host),
                 by_default=placement.by_default,
             )
             found = observed.leases.get((subnet.name, address))
-            kept = _keep(lease, found)
-            changes += kept
-            if found and not kept:
+            written = _put_lease(lease, found)
+            changes += written
+            if found and not written:
                 needs.append(Need(LEASE, found))
         there = observed.ports.get(mac)
         port = Port(
@@ -231,7 +231,7 @@ def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ..
     kept = []
     for mac, subnet, address in observed.lease_index.leases:
         lease = observed.leases.get((subnet, address))
-        if lease and lease.belongs_to(domain.uuid, mac) and lease.run == run_of(domain, host):
+        if lease and lease.belongs_to(domain.uuid, mac) and lease.run == run_id(domain, host):
             changes.append(Put(LEASE, lease, None))
         else:
             kept.append((mac, subnet, address))
@@ -287,7 +287,7 @@ def release_lease(lease: Lease, observed: Observed) -> tuple[Change, ...]:
     return tuple(changes)
 
 
-def run_of(domain: Domain, host: str) -> str:
+def run_id(domain: Domain, host: str) -> str:
     """What tells this run of a domain from its others."""
     return f"{host}/{domain.id}"
 
@@ -308,7 +308,7 @@ def _claim(port: Port, there: Port | None, observed: Observed) -> list[Change]:
     return [Put(CLAIM, old, new)]
 
 
-def _keep(lease: Lease, there: Lease | None) -> list[Change]:
+def _put_lease(lease: Lease, there: Lease | None) -> list[Change]:
     if there is None:
         return [Put(LEASE, None, lease)]
     wanted = replace(lease, run=there.run)

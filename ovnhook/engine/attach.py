@@ -14,7 +14,7 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import migration, plan
 from ovnhook.domains.values import Domain
 from ovnhook.engine import holders
-from ovnhook.engine.commit import Plan, carry_out, once, tries
+from ovnhook.engine.commit import MakeChanges, carry_out, once, tries
 from ovnhook.engine.ownsubnet import OwnSubnets
 from ovnhook.engine.planner import Attached, AttachPlanner
 from ovnhook.engine.unblock import HostNames, unblock
@@ -71,7 +71,7 @@ class Attachment:
         """
         planner = AttachPlanner(self.northbound, self._own_subnets, domain, host, running=running, take_over=take_over)
         try:
-            self._commit(lambda: planner.plan(deadline), deadline, planner.hostnames)
+            self._commit(lambda: planner.changes(deadline), deadline, planner.hostnames)
         except ConstraintViolation as error:
             raise holders.of_interface_id(self.northbound, domain, error, deadline) from error
         return planner.attached
@@ -142,7 +142,7 @@ class Attachment:
         """Add the deletion of the domain's isolated subnet, if the changes leave it empty."""
         return (*changes, *self._own_subnets.delete_empty(domain, changes, deadline))
 
-    def _commit(self, make: Plan, deadline: Deadline, hostnames: HostNames | None = None) -> None:
+    def _commit(self, make: MakeChanges, deadline: Deadline, hostnames: HostNames | None = None) -> None:
         """Plan and commit; repeat after a conflict."""
         known = hostnames or HostNames()
         carry_out(

@@ -15,13 +15,13 @@ _log = logging.getLogger(__name__)
 
 _OUTAGE_TRIES = 5
 
-Plan = Callable[[], Sequence[Change]]
+MakeChanges = Callable[[], Sequence[Change]]
 """Reads the current state and returns the changes to the desired state."""
 
 
 def carry_out(
     northbound: Northbound,
-    plan: Plan,
+    make: MakeChanges,
     deadline: Deadline,
     *,
     message: str = "",
@@ -32,26 +32,26 @@ def carry_out(
 
     Example::
 
-        def plan() -> Sequence[Change]:
+        def make() -> Sequence[Change]:
             cloud = northbound.cloud(deadline)
             return complete(router_rules.delete("blue", cloud), cloud)
 
-        carry_out(northbound, plan, deadline, message="router blue is deleted")
+        carry_out(northbound, make, deadline, message="router blue is deleted")
 
     Args:
         northbound: northbound database.
-        plan: reads and plans; called again after a conflict.
+        make: reads and plans; called again after a conflict.
         deadline: when to give up.
         message: log message after the commit; "" to log each change.
         unblock: called with changes that conflicted; returns those to commit instead, or the same ones.
         outage_tries: as of `ovnhook.base.retry.repeat`.
 
     Raises:
-        OvnhookError: raised by `plan` or `unblock`, or Unavailable.
+        OvnhookError: raised by `make` or `unblock`, or Unavailable.
     """
 
     def attempt() -> bool:
-        changes = plan()
+        changes = make()
         try:
             northbound.commit(changes, deadline)
         except Conflict:

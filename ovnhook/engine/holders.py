@@ -65,15 +65,14 @@ def refuse_taken(
 
     Args:
         northbound: northbound database.
-        domain: domain with the requested host names.
+        domain: domain of the interfaces.
         placed: placement of its interfaces.
         observed: its rows.
         deadline: when to give up.
     """
-    requested = {interface.mac: interface.request.hostname for interface in domain.interfaces}
     placements, refused = [], [*placed.refused]
     for one in placed.placements:
-        mac, subnet, name = one.interface.mac, one.subnet.name, requested[one.interface.mac]
+        mac, subnet, name = one.interface.mac, one.subnet.name, one.interface.request.hostname
         leases = [lease for lease in observed.leases.values() if lease.belongs_to(domain.uuid, mac)]
         error: OvnhookError | None = None
         if name and name not in (lease.hostname for lease in leases if lease.subnet == subnet):

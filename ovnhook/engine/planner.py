@@ -51,7 +51,7 @@ class AttachPlanner:
         take_over: False to refuse a domain that has ports on another host.
 
     Attributes:
-        attached: result of the attach once the last plan is committed.
+        attached: result of the attach once the last changes are committed.
         hostnames: host names of other domains, as learned from conflicts.
     """
 
@@ -74,9 +74,9 @@ class AttachPlanner:
         self.attached = Attached()
         self.hostnames = HostNames({interface.request.hostname for interface in domain.interfaces})
 
-    def plan(self, deadline: Deadline) -> Sequence[Change]:
+    def changes(self, deadline: Deadline) -> Sequence[Change]:
         """Read the current state and return the changes."""
-        self.attached = Attached()  # the previous plan was not committed
+        self.attached = Attached()  # the previous changes were not committed
         northbound, running = self._northbound, self._running
         observed = read.domain_rows(northbound, self._domain, deadline)
         arrives = presence.arrives(observed, self._host)

@@ -82,7 +82,7 @@ def test_a_loop_that_stands_still_starves_the_watchdog(
 ) -> None:
     """Whichever it is, and however well the others go on; if it goes on again nothing has happened."""
     loops = Loops()
-    monkeypatch.setattr(agent, "_TEND", 0.002)
+    monkeypatch.setattr(agent, "_KEEP_ALIVE_INTERVAL", 0.002)
     monkeypatch.setattr(agent, "AGENT_SOCKET", tmp_path / "s")
     monkeypatch.setattr(agent, "load", Config)
     monkeypatch.setattr(agent, "Host", lambda _: loops)

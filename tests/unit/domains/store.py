@@ -139,7 +139,7 @@ def make_domain(
 
 def attach(store: Store, domain: Domain, places: Places, host: str = "hv1") -> tuple[Change, ...]:
     placements = [
-        Placement(interface, SUBNETS[subnet], (SUBNETS[subnet].cidr[number],))
+        Placement(interface, SUBNETS[subnet], (SUBNETS[subnet].cidr[number],), interface.request.hostname)
         for interface, (_, subnet, number) in zip(domain.interfaces, places, strict=True)
     ]
     changes = plan.attach(domain, host, placements, store.observe(domain.uuid))

@@ -30,7 +30,7 @@ NETWORK = Interface(MACS[0], InterfaceType.NETWORK, network="blue")
 )
 def test_where_an_interface_goes(interface: Interface, default: str, subnet: str) -> None:
     """Metadata, then portgroup, then a subnet named like the network, then the default one."""
-    assert choice.place(interface, default, SUBNETS).name == subnet
+    assert choice.choose_subnet(interface, default, SUBNETS).name == subnet
 
 
 @pytest.mark.parametrize(
@@ -48,4 +48,4 @@ def test_an_interface_that_can_go_nowhere(
 ) -> None:
     """It is told which name leads to no subnet, and never put on another one."""
     with pytest.raises(error, match=said):
-        choice.place(interface, default, SUBNETS)
+        choice.choose_subnet(interface, default, SUBNETS)

@@ -7,7 +7,6 @@ writes the plans anew; the difference is to be read.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -123,15 +122,14 @@ def _lines(xml: bytes) -> Iterator[str]:
 def _place(domain: Domain, interface: Interface) -> Placement:
     """The subnet that it goes to, and what it asks for or the first address that comes to mind."""
     try:
-        subnet = choice.place(interface, "default", SUBNETS)
+        subnet = choice.choose_subnet(interface, "default", SUBNETS)
         for wanted in interface.request.addresses:
             address.check(subnet, wanted)
     except OvnhookError as error:
         raise error.within(f"domain {domain.name}: interface {interface.mac}") from error
     first = next(address.candidates(subnet, subnet.cidr, f"{domain.uuid}/{interface.mac}"))
     name = choice.host_name(domain, interface.request.hostname, subnet, (), ())
-    named = replace(interface, request=replace(interface.request, hostname=name))
-    return Placement(named, subnet, interface.request.addresses or (first,))
+    return Placement(interface, subnet, interface.request.addresses or (first,), name)
 
 
 def _interface(interface: Interface) -> str:
