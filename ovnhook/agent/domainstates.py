@@ -32,7 +32,7 @@ def _running_domain(live: DomainXML, seen: DomainState, bridge: str) -> Domain:
     # Attached interfaces keep their placement: a network that was deleted since needs no warning.
     network = partial(libvirtfiles.network, level=logging.DEBUG)
     domain = live.domain(bridge, network, running=True)
-    stored = DomainXML(seen.definition).identify().macs if seen.definition else ()
+    stored = DomainXML(seen.definition).identity.macs if seen.definition else ()
     return replace(domain, defined_only_macs=tuple(mac for mac in stored if mac not in domain.macs))
 
 
@@ -40,10 +40,10 @@ def defined(seen: DomainState, bridge: str) -> Domain:
     """Parse a domain's stored definition, with the interfaces of its managed save image."""
     definition = DomainXML(seen.definition)
     image = DomainXML(seen.saved) if seen.saved else definition
-    domain = definition.identify()
+    domain = definition.identity
     return replace(
         domain,
-        macs=(*domain.macs, *(mac for mac in image.identify().macs if mac not in domain.macs)),
+        macs=(*domain.macs, *(mac for mac in image.identity.macs if mac not in domain.macs)),
         hostnames=tuple(image.hostnames(bridge).items()),
     )
 
@@ -79,4 +79,4 @@ def _running(one: DomainState, bridge: str, invalid: list[InvalidRequest]) -> Ru
         return Running(_running_domain(live, one, bridge), taps, one.paused, one.busy, hangs=one.hangs)
     except InvalidRequest as error:
         invalid.append(error)
-        return Running(live.identify(), taps, one.paused, one.busy, is_valid=False, hangs=one.hangs)
+        return Running(live.identity, taps, one.paused, one.busy, is_valid=False, hangs=one.hangs)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ovnhook.agent.hookoperation import HookOperation
 from ovnhook.agent.host import Host
 from ovnhook.agent.lifecycle import AGENT_SHARE, Answer, answer, read, refusal
 from ovnhook.agent.locks import DomainLocks
@@ -145,14 +146,16 @@ class _Request(socketserver.BaseRequestHandler):
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.request.sendall(b"%f\n" % share)
             line, _, xml = self._read_all().partition(b"\n")
-            operation, started = line.decode().split()
-            if operation in _CHECKS:
-                result = self._check(repair=operation == "repair")
+            name, started = line.decode().split()
+            if name in _CHECKS:
+                result = self._check(repair=name == "repair")
             else:
-                result = self._answer(operation, xml, Deadline(float(started) + share - _MARGIN, float(started)))
+                result = self._answer(
+                    HookOperation(name), xml, Deadline(float(started) + share - _MARGIN, float(started))
+                )
             self.request.sendall(f"{result.exit_code}\n{result.message}".encode())
 
-    def _answer(self, operation: str, xml: bytes, deadline: Deadline) -> Answer:
+    def _answer(self, operation: HookOperation, xml: bytes, deadline: Deadline) -> Answer:
         config, domains = self.server.config, self.server.domains
         try:
             request = read(operation, xml, config.integration_bridge, deadline)
@@ -162,7 +165,7 @@ class _Request(socketserver.BaseRequestHandler):
         domains.record_request(domain.uuid, operation)
         result = answer(request, self.server.host, config, domains.hold(domain.uuid, deadline, domain.name))
         level = logging.WARNING if result.message else logging.INFO
-        _log.log(level, "%s of domain %s (%s): %s", operation, domain.name, domain.uuid, result.message or "done")
+        _log.log(level, "%s of domain %s (%s): %s", operation.value, domain.name, domain.uuid, result.message or "done")
         if result.unavailable:
             self.server.on_unavailable()
         return result

@@ -1,7 +1,6 @@
 """Handling of libvirt's qemu hook calls, including their failures.
 
 Used by the agent, and by the hook's own process while the agent is not available.
-Operations of the hook: https://libvirt.org/hooks.html.
 """
 
 from __future__ import annotations
@@ -10,8 +9,10 @@ import logging
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import assert_never
 
 from ovnhook.agent import libvirtfiles
+from ovnhook.agent.hookoperation import HookOperation
 from ovnhook.agent.host import Host
 from ovnhook.base import logs
 from ovnhook.base.config import Config, load
@@ -54,19 +55,19 @@ class HookRequest:
     """A parsed hook call.
 
     Attributes:
-        operation: ``migrate``, ``prepare``, ``start`` or ``release``; the others need no action.
+        operation: of the call.
         domain: as far as the operation needs it.
         deadline: for the answer.
         failure: why its interfaces could not be parsed, for an operation that needs them.
     """
 
-    operation: str
+    operation: HookOperation
     domain: Domain
     deadline: Deadline
     failure: Exception | None = None
 
 
-def read(operation: str, xml: bytes, bridge: str, deadline: Deadline) -> HookRequest:
+def read(operation: HookOperation, xml: bytes, bridge: str, deadline: Deadline) -> HookRequest:
     """Parse a hook call.
 
     Args:
@@ -79,13 +80,12 @@ def read(operation: str, xml: bytes, bridge: str, deadline: Deadline) -> HookReq
         InvalidRequest: it is not the XML of a domain.
     """
     document = DomainXML(xml)
-    domain = document.identify()
-    if operation not in ("prepare", "start"):
-        return HookRequest(operation, domain, deadline)
+    if not operation.starts:
+        return HookRequest(operation, document.identity, deadline)
     try:
         return HookRequest(operation, document.domain(bridge, libvirtfiles.network), deadline)
     except Exception as error:  # `answer` handles it like any other failure
-        return HookRequest(operation, domain, deadline, error)
+        return HookRequest(operation, document.identity, deadline, error)
 
 
 def answer(
@@ -108,31 +108,31 @@ def answer(
             _carry_out(request, host)
     except Unavailable as error:
         said = _named(request.domain, error)
-        if operation == "migrate":  # at the source it has its network
+        if operation is HookOperation.MIGRATE:  # at the source it has its network
             return Answer(error.exit_code, f"ovnhook: error: {said}: it stays where it is")
-        if operation == "release" or config.on_unavailable == "start":
+        if operation is HookOperation.RELEASE or config.on_unavailable == "start":
             return Answer(0, f"ovnhook: warning: {said}: its network is repaired later", unavailable=True)
         return Answer(error.exit_code, f"ovnhook: error: {said}", unavailable=True)
     except OvnhookError as error:
         return refusal(operation, error)
     except Exception as error:
-        _log.exception("%s failed: internal error", operation)
+        _log.exception("%s failed: internal error", operation.value)
         said = _named(request.domain, error)
-        return Answer(int(operation != "release"), f"ovnhook: error: {said}: {type(error).__name__}")
+        return Answer(int(operation is not HookOperation.RELEASE), f"ovnhook: error: {said}: {type(error).__name__}")
     return Answer()
 
 
-def refusal(operation: str, error: OvnhookError) -> Answer:
+def refusal(operation: HookOperation, error: OvnhookError) -> Answer:
     """The answer to a refused operation. A refused ``release`` is not an error for libvirt."""
-    return Answer(0 if operation == "release" else error.exit_code, f"ovnhook: error: {error}")
+    return Answer(0 if operation is HookOperation.RELEASE else error.exit_code, f"ovnhook: error: {error}")
 
 
 def answer_alone(operation: str, xml: bytes, started: float, loading: float) -> Answer:
     """Handle an operation without the agent, in the hook's own process.
 
     Args:
-        operation: as above.
-        xml: as above.
+        operation: name of the operation.
+        xml: as of `read`.
         started: start time of the hook, by ``time.monotonic()``.
         loading: seconds spent on importing this package; they extend the deadline.
     """
@@ -143,23 +143,28 @@ def answer_alone(operation: str, xml: bytes, started: float, loading: float) -> 
         config = load()
         spent = {"ovnhook-agent": asking, "loading ovnhook": loading}
         deadline = Deadline(started + loading + config.call_deadline - _MARGIN, started, spent)
-        request = read(operation, xml, config.integration_bridge, deadline)
+        request = read(HookOperation(operation), xml, config.integration_bridge, deadline)
     except InvalidRequest as error:
-        return refusal(operation, error)
+        return refusal(HookOperation(operation), error)
     return answer(request, Host(config), config)
 
 
 def _carry_out(request: HookRequest, host: Host) -> None:
     if request.failure:
         raise request.failure
-    if request.operation == "release":
-        host.detach(request.domain, request.deadline)
-    elif request.operation == "migrate":
-        host.announce(request.domain, request.deadline)
-    elif request.operation == "prepare":
-        host.attach(request.domain, request.deadline)
-    else:
-        _start(request.domain, host, request.deadline)
+    match request.operation:
+        case HookOperation.MIGRATE:
+            host.announce(request.domain, request.deadline)
+        case HookOperation.PREPARE:
+            host.attach(request.domain, request.deadline)
+        case HookOperation.START:
+            _start(request.domain, host, request.deadline)
+        case HookOperation.RELEASE:
+            host.detach(request.domain, request.deadline)
+        case HookOperation.OTHER:
+            pass
+        case _:
+            assert_never(request.operation)
 
 
 def _start(domain: Domain, host: Host, deadline: Deadline) -> None:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from uuid import UUID
 
+from ovnhook.agent.hookoperation import HookOperation
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
 
@@ -22,7 +23,7 @@ class DomainLocks:
 
     def __init__(self) -> None:
         self._requests: dict[UUID, float] = {}
-        self._in_transition: dict[UUID, tuple[str, float]] = {}  # operation and start time
+        self._in_transition: dict[UUID, tuple[HookOperation, float]] = {}  # operation and start time
         self._locks: defaultdict[UUID, threading.Lock] = defaultdict(threading.Lock)
         self._users: defaultdict[UUID, int] = defaultdict(int)
         self._guard = threading.Lock()
@@ -55,14 +56,14 @@ class DomainLocks:
                 if not self._users[domain]:
                     del self._users[domain], self._locks[domain]
 
-    def record_request(self, domain: UUID, operation: str) -> None:
+    def record_request(self, domain: UUID, operation: HookOperation) -> None:
         """Record a hook call: observations of the domain before it are stale."""
         now = time.monotonic()
         with self._guard:
             self._requests = {other: when for other, when in self._requests.items() if now - when < _REMEMBERED}
             self._requests[domain] = now
-            before, _ = self._in_transition.get(domain, ("", 0.0))
-            arrives = before == "migrate" and operation != "release"
+            before, _ = self._in_transition.get(domain, (operation, 0.0))
+            arrives = before is HookOperation.MIGRATE and operation is not HookOperation.RELEASE
             self._in_transition[domain] = (before if arrives else operation, now)
 
     def last_request(self, domain: UUID) -> float:
@@ -89,6 +90,6 @@ class DomainLocks:
             self._in_transition = {
                 domain: (operation, since)
                 for domain, (operation, since) in self._in_transition.items()
-                if now - since < (_STARTING if operation in ("prepare", "start") else _ENDING)
+                if now - since < (_STARTING if operation.starts else _ENDING)
             }
             return {domain: now - since for domain, (_, since) in self._in_transition.items()}

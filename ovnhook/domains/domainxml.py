@@ -42,6 +42,9 @@ class DomainXML:
     Args:
         xml: the whole ``<domain>`` element.
 
+    Attributes:
+        identity: the domain without interfaces and metadata, which is enough to detach it.
+
     Raises:
         InvalidRequest: it is not the XML of a domain.
     """
@@ -49,16 +52,7 @@ class DomainXML:
     def __init__(self, xml: bytes) -> None:
         self._root = _root(xml)
         self._interfaces = self._root.findall("devices/interface")
-
-    def identify(self) -> Domain:
-        """Return the domain without interfaces and metadata: enough to detach it."""
-        macs = tuple(_mac(element) for element in self._interfaces)
-        return Domain(
-            uuid=UUID(self._root.findtext("uuid")),
-            name=self._root.findtext("name") or "",
-            id=int(self._root.get("id", "-1")),
-            macs=tuple(mac for mac in macs if mac),
-        )
+        self.identity = _identity(self._root, self._interfaces)
 
     def domain(self, bridge: str, network: Networks, *, running: bool = False) -> Domain:
         """Return the domain with its managed interfaces.
@@ -75,7 +69,7 @@ class DomainXML:
         Raises:
             InvalidRequest: its metadata is invalid.
         """
-        known, elements = self.identify(), self._interfaces
+        known, elements = self.identity, self._interfaces
         try:
             requests = _requests(self._root, elements, bridge, known, running=running)
             return replace(
@@ -117,7 +111,7 @@ class DomainXML:
     def hostnames(self, bridge: str) -> dict[str, str]:
         """Return the host names that the metadata requests, by MAC; none if the metadata is invalid."""
         try:
-            requests, for_others = _requests(self._root, self._interfaces, bridge, self.identify(), running=True)
+            requests, for_others = _requests(self._root, self._interfaces, bridge, self.identity, running=True)
         except InvalidRequest:
             return {}
         found = ((_mac(element), requests.get(index, for_others)) for index, element in enumerate(self._interfaces))
@@ -137,16 +131,19 @@ def _root(xml: bytes) -> etree._Element:
     # libvirt writes no DOCTYPE; refusing it prevents entity expansion.
     if root.getroottree().docinfo.internalDTD is not None:
         raise InvalidRequest(f"{_NO_DOMAIN}: it has a DOCTYPE")
+    return root
+
+
+def _identity(root: etree._Element, interfaces: list[etree._Element]) -> Domain:
     uuid, number = root.findtext("uuid", ""), root.get("id", "-1")
     try:
-        UUID(uuid)
+        known = Domain(UUID(uuid), root.findtext("name") or "")
     except ValueError as error:
         raise InvalidRequest(f"{_NO_DOMAIN}: its uuid is '{uuid}'") from error
     try:
-        int(number)
+        return replace(known, id=int(number), macs=tuple(filter(None, map(_mac, interfaces))))
     except ValueError as error:
         raise InvalidRequest(f"{_NO_DOMAIN}: its id is '{number}'") from error
-    return root
 
 
 def _mac(element: etree._Element) -> str:

@@ -182,7 +182,7 @@ class _Drain:
             except OvnhookError as error:
                 refusals[target] = error.message
                 continue
-            self._interfaces[target] += max(1, len(xml.identify().macs))
+            self._interfaces[target] += max(1, len(xml.identity.macs))
             self._say(f"moved      {guest.name} to {target}{self._autostart(guest, target)}")
             return
         if len({*refusals.values()}) == 1:

@@ -15,6 +15,7 @@ pytest.importorskip("libvirt")  # which PyPI's newest needs libvirt's headers fo
 
 from lab.waiting import HANG
 from ovnhook.agent import reconcile
+from ovnhook.agent.hookoperation import HookOperation
 from ovnhook.agent.host import Host
 from ovnhook.agent.hypervisor import DomainState, DomainStates
 from ovnhook.agent.libvirtcalls import NoAnswer
@@ -246,7 +247,7 @@ def test_the_hooks_work_is_not_undone(world: Hypervisors, agent: ReconcilingAgen
     with agent.locks.hold(WEB, soon()):
         found = agent.repair()
     assert {one.error for one in found} == {f"domain {WEB} is busy: another operation is in progress"}
-    agent.libvirt.after_list = lambda: agent.locks.record_request(WEB, "prepare")
+    agent.libvirt.after_list = lambda: agent.locks.record_request(WEB, HookOperation.PREPARE)
     assert world.exact() == before
 
 
@@ -254,7 +255,7 @@ def test_a_domain_that_starts_is_not_asked_about(world: Hypervisors, agent: Reco
     """A question would wait for other hooks, and libvirt's other work for the question; when it has started it is."""
     lose_port(world, WEB, MACS[0])
     agent.scan()
-    agent.locks.record_request(WEB, "prepare")
+    agent.locks.record_request(WEB, HookOperation.PREPARE)
     assert agent.locks.in_transition().keys() == {WEB}
     agent.libvirt.domain = lambda *_, **__: pytest.fail("it was asked")  # type: ignore[method-assign]
     agent.scan()

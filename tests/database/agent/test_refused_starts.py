@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from ovnhook.agent.hookoperation import HookOperation
 from ovnhook.agent.host import Host
 from ovnhook.agent.lifecycle import answer, read
 from ovnhook.base.config import Config
@@ -68,7 +69,7 @@ def test_a_refused_start_is_refused(
         northbound=world.server.remote, vswitch=world.vswitches["hv1"].remote, on_unavailable=on_unavailable
     )
     host = InterruptedHost(config, happens(world))
-    told = answer(read("start", XML, "br-int", Deadline.after(2)), host, config)
+    told = answer(read(HookOperation.START, XML, "br-int", Deadline.after(2)), host, config)
     assert told.exit_code == AlreadyExists.exit_code
     assert REFUSAL in told.message
     assert not told.unavailable

@@ -10,6 +10,7 @@ import pytest
 
 from lab.waiting import HANG
 from ovnhook import __version__
+from ovnhook.agent.hookoperation import HookOperation
 from ovnhook.agent.host import Host
 from ovnhook.agent.lifecycle import answer, read
 from ovnhook.api.v1 import changes_pb2, changes_pb2_grpc
@@ -91,7 +92,9 @@ def test_a_host_leaves_all_as_it_is(control: Control, web: Domain) -> None:
     host = Host(control.config)
 
     def call(operation: str) -> Any:
-        return answer(read(operation, XML.encode(), "br-int", Deadline.after(HANG)), host, control.config)
+        return answer(
+            read(HookOperation(operation), XML.encode(), "br-int", Deadline.after(HANG)), host, control.config
+        )
 
     for operation in ("migrate", "prepare", "start"):
         refused = call(operation)

@@ -18,6 +18,7 @@ import pytest
 from lxml import etree
 
 from lab.waiting import HANG
+from ovnhook.agent.hookoperation import HookOperation
 from ovnhook.agent.hooks import BUSY, HookServer
 from ovnhook.agent.host import Host
 from ovnhook.agent.locks import DomainLocks
@@ -150,10 +151,10 @@ def test_who_is_between_a_hook_and_its_event(
     monkeypatch.setattr("ovnhook.agent.locks.time.monotonic", clock)
     locks = DomainLocks()
     for operation in operations:
-        locks.record_request(WEB, operation)
+        locks.record_request(WEB, HookOperation(operation))
     clock.now += after
     assert locks.in_transition() == ({WEB: after} if is_between else {})
-    locks.record_request(WEB, "prepare")
+    locks.record_request(WEB, HookOperation.PREPARE)
     locks.end_transition(WEB)
     assert locks.in_transition() == {}
 
@@ -210,9 +211,16 @@ def test_the_xml_is_read_once(agent: CheckingAgent, monkeypatch: pytest.MonkeyPa
     assert len(parsed) == 1
 
 
+@pytest.mark.parametrize("operation", ["started", "reconnect", "nonsense"])
+def test_other_operations_do_nothing(agent: CheckingAgent, operation: str) -> None:
+    """The hook does not send them: libvirt expects no answer, and must not get an error."""
+    answer = agent.ask(f"{operation} {time.monotonic()}\n".encode() + OURS)
+    assert answer.split(b"\n", 1)[1] == b"0\n"
+
+
 def test_more_elements_than_a_domain_can_have_are_refused() -> None:
     """Before they are parsed: three million would take longer than a start may."""
     xml = OURS.replace(b"</devices>", b"<a/>" * 100_000 + b"</devices>")
     with pytest.raises(InvalidRequest, match="it has more than 100000 tags"):
         DomainXML(xml)
-    assert DomainXML(OURS.replace(b"</devices>", b"<a/>" * 90_000 + b"</devices>")).identify().name == "web1"
+    assert DomainXML(OURS.replace(b"</devices>", b"<a/>" * 90_000 + b"</devices>")).identity.name == "web1"

@@ -87,7 +87,7 @@ def test_the_domain_can_always_be_taken_off(name: str) -> None:
     """Whatever the metadata says, the domain is known by UUID and MACs, so that its ports can be removed."""
     xml = (GOLDEN / f"{name}.xml").read_bytes()
     try:
-        domain = DomainXML(xml).identify()
+        domain = DomainXML(xml).identity
     except OvnhookError:
         assert "not the XML of a libvirt domain" in (GOLDEN / f"{name}.plan").read_text()
         return
