@@ -207,7 +207,7 @@ class Comparison:
 
         defects = []
         for one in lost:
-            if run(one) != self._known.runs.get(one.uuid) or [*kind.needs(one, cloud)]:
+            if run(one) != self._known.runs.get(one.uuid) or [*kind.needs([one], cloud)]:
                 continue  # it has gone with its lease
             if one.uuid not in self._there[kind.table]:
                 operations = Put(kind, None, one).operations

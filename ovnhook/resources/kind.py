@@ -74,7 +74,7 @@ class Kind(Generic[T]):
         counted_in: the objects that only show how many values there are, with what they are counted by.
         order: sorts the values of a cloud.
         rows: all rows that there have to be because of a value; what is wrong with them is repaired.
-        needs: refusals, each because of something of other kinds that a value can't be without.
+        needs: refusals, each because of something of other kinds that one of some values can't be without.
         cascade: changes that go along with a change of another kind.
         lease: subnet and address of the lease that a value is deleted with, or None.
         gateway: router and subnet of the external gateway that a value uses, or None.
@@ -96,7 +96,7 @@ class Kind(Generic[T]):
     counted_in: Callable[[T], Iterable[tuple[Key, object]]] = _nothing
     order: Callable[[T], Any] = _nothing
     rows: Callable[[T], Mapping[UUID, OwnedRow]] = lambda _value: {}
-    needs: Callable[[T, Cloud], Iterable[OvnhookError]] = _nothing
+    needs: Callable[[Iterable[T], Cloud], Iterable[OvnhookError]] = _nothing
     cascade: Callable[[Put[Any]], Iterable[Cascade]] = _nothing
     lease: Callable[[T], tuple[str, IPAddress] | None] = lambda _value: None
     gateway: Callable[[T], tuple[str, str] | None] = lambda _value: None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ovnhook.base.errors import OvnhookError
+from ovnhook.base.errors import OvnhookError, Unrepaired
 from ovnhook.resources.floating_ip.kind import FLOATING_IP
 from ovnhook.resources.kind import Cascade, Change, Kind, Put, puts
 from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
@@ -44,13 +44,15 @@ def complete(changes: Sequence[Change], cloud: Cloud) -> tuple[Change, ...]:
         cloud: as it was read.
 
     Raises:
+        Unrepaired: rows of a router that change are not as the cloud tells, for its own row does not tell.
         OvnhookError: a resource needs something that it would not have any more.
     """
     if not changes:
         return ()
+    _check_routers(cloud, changes)
     every = (*changes, *_default_router(cloud, apply_changes(cloud, changes)))
     after = apply_changes(cloud, every)
-    if refusal := next(_lost(cloud, after), None):
+    for refusal in (*_lacking(every, after), *_lost(cloud, after)):
         raise refusal
     # A switch is deleted only when no router's port is on it, and a router's port is made only on one that is there.
     deletions = [change for change in every if isinstance(change, Put) and change.new is None]
@@ -77,13 +79,25 @@ def cascades(changes: Iterable[Change]) -> Iterator[tuple[Kind[Any], Cascade]]:
             yield from ((kind, one) for kind in KINDS for one in kind.cascade(change))
 
 
+def _check_routers(cloud: Cloud, changes: Sequence[Change]) -> None:
+    """Refuse to change what is between subnets and a router that is not among what was read: rows may be there."""
+    touched = [one for put in puts(SUBNET, changes) for one in (put.old, put.new) if one]
+    names = {one.router for one in touched} | {put.new.name for put in puts(ROUTER, changes) if put.new}
+    for name in sorted(name for name in names if name and cloud.network(name) is None):
+        for subnet in cloud.of(Subnet):
+            if subnet.router == name:
+                raise Unrepaired(
+                    f"router {name} of subnet {subnet.name} is missing, or its row can't be read", "ovnhook status"
+                )
+
+
 def _default_router(before: Cloud, after: Cloud) -> Iterator[Change]:
     """The default router is created with its first subnet, and deleted with the last unless it has a gateway."""
     there = after.network(DEFAULT_ROUTER)
     is_used, was_used = (
         any(subnet.router == DEFAULT_ROUTER for subnet in cloud.of(Subnet)) for cloud in (after, before)
     )
-    if is_used and there is None:
+    if is_used and not was_used and there is None:
         yield Put(ROUTER, None, Router(DEFAULT_ROUTER))
     if was_used and not is_used and there and not there.router.external:
         yield Put(ROUTER, there.router, None)
@@ -97,6 +111,12 @@ def _networks(before: Cloud, after: Cloud) -> Iterator[Change]:
     return (Put(NETWORK, old, new) for old, new in found if old != new)
 
 
+def _lacking(changes: Sequence[Change], after: Cloud) -> Iterator[OvnhookError]:
+    """Refusals of resources that are created or updated, whether they lacked something before or not."""
+    for kind in SHARED:
+        yield from kind.needs([put.new for put in puts(kind, changes) if put.new is not None], after)
+
+
 def _lost(before: Cloud, after: Cloud) -> Iterator[OvnhookError]:
     """Refusals of what was there before, and is not any more, though something needs it."""
     refusals = list(_refusals(after))
@@ -105,4 +125,4 @@ def _lost(before: Cloud, after: Cloud) -> Iterator[OvnhookError]:
 
 
 def _refusals(cloud: Cloud) -> Iterator[OvnhookError]:
-    return (refusal for kind in SHARED for one in cloud.of(kind.type) for refusal in kind.needs(one, cloud))
+    return (refusal for kind in SHARED for refusal in kind.needs(cloud.of(kind.type), cloud))

@@ -18,12 +18,17 @@ from ovnhook.resources.port.values import Port
 from ovnhook.resources.tables import NAT, ROUTER
 
 
+def deleted(uuid: UUID) -> Operation:
+    """Take a row away from whichever router has it: NAT is no root table."""
+    return mutate(ROUTER, ["nat", "includes", as_set([ref(uuid)])], [["nat", "delete", as_set([ref(uuid)])]])
+
+
 def cascade(put: Put[Any]) -> Iterator[Cascade]:
     """Delete a floating IP with its lease; rename it with its domain."""
     match put.old, put.new:
         case Lease() as lease, None:
             uuid = floating_ip_uuid(lease.subnet, lease.address)
-            yield Cascade((_deleted(uuid),), deleted=uuid)
+            yield Cascade((deleted(uuid),), deleted=uuid)
         case Lease(), Lease() as lease:
             yield _named(floating_ip_uuid(lease.subnet, lease.address), lease.domain_name, lease.mac)
         case None, Port() as port:
@@ -34,8 +39,3 @@ def cascade(put: Put[Any]) -> Iterator[Cascade]:
 def _named(uuid: UUID, domain_name: str, mac: str) -> Cascade:
     ids = owned.kind("floating", domain_name=domain_name, mac=mac)
     return Cascade((mutate(NAT, key(uuid), set_keys("external_ids", ids)),))
-
-
-def _deleted(uuid: UUID) -> Operation:
-    """Take a row away from whichever router has it: NAT is no root table."""
-    return mutate(ROUTER, ["nat", "includes", as_set([ref(uuid)])], [["nat", "delete", as_set([ref(uuid)])]])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ovnhook.base import uuids
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Operation, includes
-from ovnhook.resources.floating_ip.cascade import cascade
+from ovnhook.resources.floating_ip.cascade import cascade, deleted
 from ovnhook.resources.floating_ip.needs import needs
 from ovnhook.resources.floating_ip.rows import floating_ip_rows, read_floating_ip
 from ovnhook.resources.floating_ip.values import FloatingIp
@@ -18,10 +18,11 @@ from ovnhook.resources.tables import DNS, NAT
 
 def _operations(old: FloatingIp | None, new: FloatingIp | None) -> list[Operation]:
     guards = [exists(NAT, old.uuid, ["external_ip", "==", str(old.address)])] if old else []
-    if new:
-        lease = includes("external_ids", owned.kind("lease", domain=str(new.domain), mac=new.mac))
-        guards.append(exists(DNS, uuids.lease(new.subnet, str(new.inside)), lease))
-    return [*guards, *difference(floating_ip_rows(old) if old else {}, floating_ip_rows(new) if new else {})]
+    if new is None:
+        return [*guards, deleted(old.uuid)] if old else []
+    lease = includes("external_ids", owned.kind("lease", domain=str(new.domain), mac=new.mac))
+    guards.append(exists(DNS, uuids.lease(new.subnet, str(new.inside)), lease))
+    return [*guards, *difference(floating_ip_rows(old) if old else {}, floating_ip_rows(new))]
 
 
 FLOATING_IP = Kind(

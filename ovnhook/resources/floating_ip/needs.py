@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ovnhook.base.errors import AlreadyExists, InUse, OvnhookError
 from ovnhook.resources.floating_ip.values import FloatingIp
@@ -10,24 +10,34 @@ from ovnhook.resources.router.values import Router
 from ovnhook.resources.state import Cloud
 
 
-def needs(one: FloatingIp, cloud: Cloud) -> Iterator[OvnhookError]:
+def needs(some: Iterable[FloatingIp], cloud: Cloud) -> Iterator[OvnhookError]:
     """Refusals of changes after which a floating IP's router no longer connects its subnet to its network.
 
     Args:
-        one: which one.
+        some: floating IPs.
         cloud: as it is after the changes.
     """
-    name = f"floating IP {one.address} of domain {one.domain_name}"
-    delete = f"ovnhook floating-ip delete {one.address}"
+    external = {router.name: router.external.next_hops for router in cloud.of(Router) if router.external}
+    own = {address.ip for hops in external.values() for address in hops}
+    next_hops = {(name, hop) for name, hops in external.items() for hop in hops.values()}
+    for one in some:
+        yield from _of_network(one, cloud)
+        if one.address in own or (one.router, one.address) in next_hops:
+            yield AlreadyExists(f"address {one.address} is that of {_named(one)}", _delete(one))
+
+
+def _of_network(one: FloatingIp, cloud: Cloud) -> Iterator[OvnhookError]:
     network, subnet = cloud.network(one.router), cloud.subnet(one.subnet)
     if network is None or subnet is None or subnet.router != one.router:
-        yield InUse(f"{name} needs router {one.router}", delete)
+        yield InUse(f"{_named(one)} needs router {one.router}", _delete(one))
     external = network.router.external if network else None
     if not (external and external.address and one.address in external.address.cidr):
-        yield InUse(f"{name} needs the external network of router {one.router} as it is", delete)
-    for router in cloud.of(Router):
-        if router.external:
-            hops = router.external.next_hops
-            taken = {address.ip for address in hops} | ({*hops.values()} if router.name == one.router else set())
-            if one.address in taken:
-                yield AlreadyExists(f"address {one.address} is that of {name}", delete)
+        yield InUse(f"{_named(one)} needs the external network of router {one.router} as it is", _delete(one))
+
+
+def _named(one: FloatingIp) -> str:
+    return f"floating IP {one.address} of domain {one.domain_name}"
+
+
+def _delete(one: FloatingIp) -> str:
+    return f"ovnhook floating-ip delete {one.address}"

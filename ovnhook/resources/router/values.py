@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
@@ -26,7 +27,7 @@ class InterfaceAddress:
         """Its IP version, 4 or 6."""
         return int(self.ip.version)
 
-    @property
+    @cached_property
     def cidr(self) -> IPNetwork:
         """The network that it is in."""
         return IPNetwork(str(self)).cidr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ovnhook.base.errors import AlreadyExists, NotFound, OvnhookError
 from ovnhook.resources import ip
@@ -10,15 +10,17 @@ from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet.values import Subnet
 
 
-def needs(subnet: Subnet, cloud: Cloud) -> Iterator[OvnhookError]:
+def needs(subnets: Iterable[Subnet], cloud: Cloud) -> Iterator[OvnhookError]:
     """Refusals of changes after which a subnet's router is missing, or its external network overlaps with the subnet's.
 
     Args:
-        subnet: which one.
+        subnets: some.
         cloud: as it is after the changes.
     """
-    if not subnet.router:
-        return
+    return (refusal for one in subnets if one.router for refusal in _of_router(one, cloud))
+
+
+def _of_router(subnet: Subnet, cloud: Cloud) -> Iterator[OvnhookError]:
     network = cloud.network(subnet.router)
     if network is None:
         yield NotFound(f"there is no router '{subnet.router}'", f"ovnhook router create {subnet.router}")

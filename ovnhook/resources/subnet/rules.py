@@ -103,10 +103,10 @@ def update(
                 f"gateway {new.gateway} is leased to domain {lease.domain_name} ({lease.mac})",
                 f"choose another one, or, while the domain is shut off: ovnhook lease release {lease.address}",
             )
-    _check_overlap(cloud, new)
     counted = increment_serial(cloud, new.name if new.default and not old.default else None)
     if replace(new, default=old.default) == old:
         return (counted,)
+    _check_overlap(cloud, new)
     return (counted, Put(SUBNET, old, new), *_rename(new, named, leases))
 
 
