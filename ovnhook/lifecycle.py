@@ -1,4 +1,4 @@
-"""Where a hook of an earlier version, which may have been kept as a conffile, finds what it calls."""
+"""Compatibility module for the hook of an earlier version, which may remain as a conffile."""
 
 from ovnhook.agent.lifecycle import answer_alone
 

@@ -1,4 +1,4 @@
-"""Repair of one difference of a host, and the domain that it is about."""
+"""Repair of single differences, with their domain locked."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _TIMEOUT = 10.0  # seconds for one read of a database
 
 
 class Repairer:
-    """Repairs differences one by one, each on a domain that nothing else is done for meanwhile.
+    """Repairs differences one by one, each with its domain locked.
 
     Args:
         config: integration bridge and deadline of operations.

@@ -13,7 +13,7 @@ from ovnhook.resources.port.values import Owner
 
 
 class InterfaceType(Enum):
-    """How libvirt connects an interface: the ``type`` attribute of ``<interface>``."""
+    """Type of an interface in libvirt: the ``type`` attribute of ``<interface>``."""
 
     BRIDGE = "bridge"
     NETWORK = "network"
