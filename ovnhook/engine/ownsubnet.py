@@ -10,8 +10,8 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.values import Domain
-from ovnhook.resources.kind import Change, puts
-from ovnhook.resources.kinds import complete
+from ovnhook.resources.kind import Change, Put, puts
+from ovnhook.resources.kinds import SHARED, complete
 from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.state import Observed
@@ -67,4 +67,11 @@ class OwnSubnets:
         if used or {*self._northbound.port_names(name, deadline)} - removed:
             return ()
         cloud = self._northbound.cloud(deadline)
-        return complete(subnets.delete(subnets.find(name, cloud), cloud, (), ()), cloud)
+        # What belongs to a lease is deleted with it, and must not keep the subnet: no lease is left.
+        leased = [
+            Put(kind, one, None)
+            for kind in SHARED
+            for one in cloud.of(kind.type)
+            if (place := kind.lease(one)) and place[0] == name
+        ]
+        return complete((*subnets.delete(subnets.find(name, cloud), cloud, (), ()), *leased), cloud)

@@ -29,6 +29,8 @@ from ovnhook.resources.router.values import Network, Router
 from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet, isolated_subnet
 from tests.database.control_service import Control
+from tests.database.full_cloud import OUTSIDE
+from tests.database.our_rows import delete, state
 from tests.database.ovsdb_server import Dump, Server, wait_for
 
 
@@ -269,3 +271,25 @@ def test_policies_of_an_earlier_version(control: Control) -> None:
 
     wait_for(lambda: policies(control.northbound.dump()) == policies(wanted))
     control.clear()
+
+
+@pytest.mark.parametrize("end", ["undefine", "roll back", "lease deleted by hand"])
+def test_a_floating_ip_ends_with_it(control: Control, end: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It does not keep the subnet, also where its lease is gone already."""
+    control.done("router", "set", "gateway", *OUTSIDE)
+    host, one = Host(control.config), domain(1, interfaces=2)
+    before = state(control)
+    host.attach(one, soon())
+    (lease, _) = control.done("lease", "list", "--format", "json").json
+    control.done("floating-ip", "create", "203.0.113.21", lease["address"])
+    if end == "roll back":
+        host.roll_back(one, soon())
+    else:
+        if end == "lease deleted by hand":
+            delete(control, f"DNS {uuids.lease(lease['subnet'], lease['address'])}")
+        host.detach(one, soon())
+        host.release_leases(one.uuid, soon())
+    assert state(control) == before
+    if end != "lease deleted by hand":
+        said = "floating IP 203.0.113.21 of domain vm1 is deleted with its lease"
+        assert len([line for line in caplog.messages if line.startswith(said)]) == 1
