@@ -1,1 +1,1 @@
-"""What a cloud is made of, with its rules and its rows in the northbound database. Pure."""
+"""Resources of a cloud: their values, rules and rows in the northbound database. Pure."""

@@ -1,4 +1,4 @@
-"""A host that takes part in OVN, as an immutable value."""
+"""An OVN chassis as an immutable value."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Node:
-    """A host that takes part in OVN, as it says of itself: by its ovn-controller, and by its agent.
+    """An OVN chassis: the state that its ovn-controller and its agent report.
 
     Attributes:
-        name: its chassis, the system-id.
+        name: the system-id.
         hostname: of the host.
-        encapsulations: (``geneve``, address) of each end of its tunnels.
-        is_gateway: whether it says that it can be a gateway: ``ovn-cms-options`` has ``enable-chassis-as-gw``.
-        physical_networks: those that it has a bridge for: ``ovn-bridge-mappings``.
-        uplinks_down: those of them whose bridge has no link outside now. Only an agent tells.
-        nb_cfg: the last count of NB_Global.nb_cfg whose flows it has.
-        nb_cfg_at: when that was, in seconds since 1970 by its clock, or 0.
-        agent: the version of its agent, or "" where none has ever told.
-        agent_seen: when the agent told last, in seconds since 1970 by its clock.
-        ovs: the version of its Open vSwitch, or "".
-        problems: what its agent can't repair there, a sentence each.
-        mtu: bytes of a guest's IP packet that its tunnels carry, or 0 where its agent doesn't know.
+        encapsulations: type and address of each tunnel endpoint: (``geneve``, address).
+        is_gateway: eligible as gateway: ``ovn-cms-options`` has ``enable-chassis-as-gw``.
+        physical_networks: in its ``ovn-bridge-mappings``.
+        uplinks_down: physical networks whose bridge has no uplink that is up, as the agent reports.
+        nb_cfg: the last value of NB_Global.nb_cfg whose flows are installed.
+        nb_cfg_at: time of that, in seconds since 1970 by its clock, or 0.
+        agent: version of its agent, or "" without a heartbeat so far.
+        agent_seen: time of the agent's last heartbeat, in seconds since 1970 by its clock.
+        ovs: version of its Open vSwitch, or "".
+        problems: problems that its agent can't repair, a sentence each.
+        mtu: size in bytes of the largest guest IP packet that fits its tunnels, or 0 if unknown.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""IP addresses and networks as people write them, and their host addresses. Pure."""
+"""IP addresses and networks: syntax, host addresses and overlap. Pure."""
 
 from __future__ import annotations
 
@@ -10,39 +10,40 @@ from netaddr import INET_PTON, IPAddress, IPNetwork, valid_ipv4, valid_ipv6
 
 @dataclass(frozen=True)
 class Range:
-    """Addresses from first to last, both included."""
+    """A range of addresses, first and last included."""
 
     first: IPAddress
     last: IPAddress
 
     def __str__(self) -> str:
-        """As a user writes it: ``10.0.0.10-10.0.0.99``."""
+        """The syntax of the command: ``10.0.0.10-10.0.0.99``."""
         return f"{self.first}-{self.last}"
 
 
 def is_ipv4(text: str) -> bool:
-    """Whether a text is an IPv4 address as people write it: four numbers with dots between."""
+    """Check for an IPv4 address in dotted-decimal notation."""
     return bool(text) and text.isascii() and bool(valid_ipv4(text, INET_PTON))
 
 
 def is_ipv6(text: str) -> bool:
-    """Whether a text is an IPv6 address (RFC 4291, section 2.2), without a zone."""
+    """Check for an IPv6 address (RFC 4291, section 2.2) without a zone."""
     return bool(text) and text.isascii() and bool(valid_ipv6(text))
 
 
 def is_ip(text: str) -> bool:
-    """Whether a text is an address of either kind."""
+    """Check for an IPv4 or IPv6 address."""
     return is_ipv4(text) or is_ipv6(text)
 
 
 def usable(cidr: IPNetwork) -> Range:
-    """The addresses of a network that hosts can have.
+    """The host addresses of a network.
 
-    All but its own, which in IPv6 is every router's (RFC 4291, section 2.6.1), and the IPv4 broadcast address.
+    Excluded are the network address, which is the subnet-router anycast address in IPv6 (RFC 4291, section 2.6.1), and
+    the IPv4 broadcast address.
     """
     return Range(IPAddress(cidr.first + 1, cidr.version), IPAddress(cidr.last - (cidr.version == 4), cidr.version))
 
 
 def overlap(some: Iterable[IPNetwork], others: Iterable[IPNetwork]) -> tuple[IPNetwork, IPNetwork] | None:
-    """The first of some networks that shares addresses with one of others, and that one."""
+    """The first pair of overlapping networks, or None."""
     return next(((one, other) for one in some for other in others if one in other or other in one), None)

@@ -1,10 +1,6 @@
-"""A kind of resource as one value: how it is read, written, guarded and shown. Pure.
+"""Resource kinds, each as one value with its readers, operations and guards. Pure.
 
-All kinds are in ovnhook.resources.kinds. A change of any of them is a `Put`::
-
-    Put(LEASE, None, lease)  # created; aborts if somebody has the address
-    Put(LEASE, lease, replace(lease, host="hv2"))  # updated; aborts if it is no longer this interface's
-    Put(LEASE, lease, None)  # deleted
+ovnhook.resources.kinds lists all kinds.
 """
 
 from __future__ import annotations
@@ -25,17 +21,16 @@ from ovnhook.resources.state import Cloud
 T = TypeVar("T")
 
 Key = tuple[str, str]
-"""An object that the API shows: the field of a Change that it is in, and its name there."""
+"""Key of an API object: its field in ``ovnhook.v1.Change``, and its name."""
 
 
 @dataclass(frozen=True)
 class Cascade:
-    """Operations that go along with a change of another kind, on a row that need not exist.
+    """Operations on a dependent row, in the transaction that changes another kind.
 
     Attributes:
-        operations: they do nothing where there is no such row.
-        deleted: UUID of the row that they delete, of the kind whose consequence this is; None where they delete none
-            that somebody has to hear of.
+        operations: without effect if the row does not exist.
+        deleted: UUID of a row that they delete and whose deletion is to be logged, or None.
     """
 
     operations: tuple[Operation, ...]
@@ -47,39 +42,46 @@ def _nothing(*_: object) -> tuple[()]:
 
 
 def _unguarded(value: object) -> list[Operation]:
-    raise NotImplementedError(f"nothing tells whether {value} is as it was read")
+    raise NotImplementedError(f"kind without a guard: {value}")
 
 
 def _unread(row: Row) -> Any:
-    raise NotImplementedError(f"a kind without a table has no row: {row}")
+    raise NotImplementedError(f"kind without a table: {row}")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Kind(Generic[T]):
-    """A kind of resource.
+    """A resource kind: everything that generic code needs to know of one kind.
+
+    A kind has a row reader and the operations of its changes; everything else is optional::
+
+        LEASE = Kind(
+            name="lease", type=Lease, table="DNS", columns=("records", "external_ids"),
+            read=read_lease, operations=_lease_operations,
+        )
 
     Attributes:
-        name: the value of ``ovnhook:kind`` in its rows' external_ids.
-        type: the class of its values.
-        operations: operations that make the rows of one value (None: of none) those of another, the guards first: they
-            abort the transaction unless what they build on is as it was read.
-        guard: operations that abort the transaction unless a value is as it was read.
-        table: table of the northbound database that its row is in; "" for a kind that is derived from others.
-        columns: those of its columns that a value is read from.
-        read: a row as a value. An absent key has a default, an unknown one is ignored.
-        describe: a change in words, for the log; "" where another change says it.
-        title: its name in messages, in the singular.
-        field: the field of ``ovnhook.v1.Change`` that it is shown in, or "".
-        shown_in: the objects that a value is shown in.
-        counted_in: the objects that only show how many values there are, with what they are counted by.
-        order: sorts the values of a cloud.
-        rows: all rows that there have to be because of a value; what is wrong with them is repaired.
-        needs: refusals, each because of something of other kinds that one of some values can't be without.
-        cascade: changes that go along with a change of another kind.
-        lease: subnet and address of the lease that a value is deleted with, or None.
+        name: ``ovnhook:kind`` in the external_ids of its rows.
+        type: class of its values.
+        operations: operations that turn the rows of one value into those of another (None: no rows). The guards are
+            first: they abort the transaction if a row has changed since it was read.
+        guard: operations that abort the transaction if a value has changed since it was read.
+        table: northbound table of its row; "" for a kind that is derived from others.
+        columns: columns that `read` needs.
+        read: parses a row. An absent key has a default, an unknown one is ignored.
+        describe: log message of a change; "" if another change is logged for it.
+        title: singular noun for messages.
+        field: its field in ``ovnhook.v1.Change``, or "".
+        shown_in: API objects that show a value.
+        counted_in: API objects that only show a number of values, and the key by which they are counted.
+        order: sort key of the values of a cloud.
+        rows: all rows of a value; the control service repairs them.
+        needs: refusals, one for each requirement of some values to other kinds that is not met.
+        cascade: operations on its rows that a change of another kind entails.
+        lease: subnet and address of the lease with which a value is deleted, or None.
         gateway: router and subnet of the external gateway that a value uses, or None.
-        equivalent: two values of one row are equal but for what changes without a counted change.
-        display_name: a value in words, for messages.
+        equivalent: equality of two values of one row, apart from what changes without a command.
+        display_name: description of a value for messages.
     """
 
     name: str
@@ -105,12 +107,12 @@ class Kind(Generic[T]):
 
     @property
     def selected(self) -> tuple[str, ...]:
-        """The columns to select: those that a value is read from, and the row's UUID, which is checked."""
+        """Columns to select: those that `read` needs, and the row's UUID, which it checks."""
         return ("_uuid", *self.columns)
 
     @property
     def is_watched(self) -> bool:
-        """Its rows are a part of objects that the API shows."""
+        """API objects show its rows."""
         return self.shown_in is not _nothing
 
     def __repr__(self) -> str:
@@ -120,12 +122,18 @@ class Kind(Generic[T]):
 
 @dataclass(frozen=True)
 class Put(Generic[T]):
-    """A change of one resource.
+    """A change of one resource of any kind.
+
+    For example::
+
+        Put(LEASE, None, lease)  # create; aborts if the address is leased
+        Put(LEASE, lease, replace(lease, host="hv2"))  # update; aborts if another interface has the lease
+        Put(LEASE, lease, None)  # delete
 
     Attributes:
         kind: of the resource.
-        old: as it was read, or None where it is created.
-        new: as it is to be, or None where it is deleted.
+        old: current value, as it was read; None to create.
+        new: desired value; None to delete.
     """
 
     kind: Kind[T]
@@ -134,28 +142,28 @@ class Put(Generic[T]):
 
     @property
     def operations(self) -> list[Operation]:
-        """Operations that carry it out, the guards first."""
+        """Operations of the change, guards first."""
         return self.kind.operations(self.old, self.new)
 
     def __str__(self) -> str:
-        """In words, for the log; "" where another change says it."""
+        """Log message; "" if another change is logged for it."""
         return self.kind.describe(self.old, self.new)
 
 
 @dataclass(frozen=True)
 class Need(Generic[T]):
-    """A resource that has to be as it was read, for other changes of the transaction build on it."""
+    """A precondition of other changes in the transaction: a resource is unchanged since it was read."""
 
     kind: Kind[T]
     value: T
 
     @property
     def operations(self) -> list[Operation]:
-        """Operations that abort the transaction unless it is."""
+        """Operations that abort the transaction otherwise."""
         return self.kind.guard(self.value)
 
     def __str__(self) -> str:
-        """Nothing: nothing changes."""
+        """Log message: none, since nothing changes."""
         return ""
 
 
@@ -164,5 +172,5 @@ Change = Put[Any] | Need[Any]
 
 
 def puts(kind: Kind[T], changes: Iterable[Change]) -> Iterator[Put[T]]:
-    """The changes of one kind among others."""
+    """The changes of one kind."""
     return (change for change in changes if isinstance(change, Put) and change.kind is kind)

@@ -1,4 +1,4 @@
-"""All kinds of resource, and what a change of some means for the others. Pure."""
+"""All resource kinds, and the dependencies between their changes. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
 from ovnhook.resources.subnet.values import Subnet
 
 SHARED: tuple[Kind[Any], ...] = (ROUTER, SUBNET, FLOATING_IP)
-"""The kinds that a `Cloud` holds, for domains share them."""
+"""Kinds of resources that domains share: the content of a `Cloud`."""
 
 KINDS: tuple[Kind[Any], ...] = (
     REGISTRY,
@@ -37,15 +37,22 @@ KINDS: tuple[Kind[Any], ...] = (
 
 
 def complete(changes: Sequence[Change], cloud: Cloud) -> tuple[Change, ...]:
-    """Changes of shared resources, with those of routers' networks that follow from them.
+    """Complete changes of shared resources with dependent ones, and check the requirements of all resources.
+
+    For example::
+
+        changes = complete(subnet_rules.create(request, underlay, cloud), cloud)
+        northbound.commit(changes, deadline)
+
+    Dependent changes are those of routers' networks, and of the default router.
 
     Args:
         changes: of the cloud.
-        cloud: as it was read.
+        cloud: current state, as it was read.
 
     Raises:
-        Unrepaired: rows of a router that change are not as the cloud tells, for its own row does not tell.
-        OvnhookError: a resource needs something that it would not have any more.
+        Unrepaired: a router of a changed subnet is missing or can't be read.
+        OvnhookError: a resource lacks something that it needs.
     """
     if not changes:
         return ()
@@ -54,14 +61,14 @@ def complete(changes: Sequence[Change], cloud: Cloud) -> tuple[Change, ...]:
     after = apply_changes(cloud, every)
     for refusal in (*_lacking(every, after), *_lost(cloud, after)):
         raise refusal
-    # A switch is deleted only when no router's port is on it, and a router's port is made only on one that is there.
+    # Order: a switch must exist before the router is connected to it, and can be deleted once it is disconnected.
     deletions = [change for change in every if isinstance(change, Put) and change.new is None]
     others = [change for change in every if change not in deletions]
     return (*others, *_networks(cloud, after), *deletions)
 
 
 def apply_changes(cloud: Cloud, changes: Iterable[Change]) -> Cloud:
-    """A cloud as it is after some changes."""
+    """The state of a cloud after changes."""
     done = list(changes)
     resources: list[object] = []
     for kind in SHARED:
@@ -73,14 +80,14 @@ def apply_changes(cloud: Cloud, changes: Iterable[Change]) -> Cloud:
 
 
 def cascades(changes: Iterable[Change]) -> Iterator[tuple[Kind[Any], Cascade]]:
-    """Changes of rows that go along with changes of other kinds, with the kind of each."""
+    """Operations on dependent rows that changes entail, with the kind of each."""
     for change in changes:
         if isinstance(change, Put):
             yield from ((kind, one) for kind in KINDS for one in kind.cascade(change))
 
 
 def _check_routers(cloud: Cloud, changes: Sequence[Change]) -> None:
-    """Refuse to change what is between subnets and a router that is not among what was read: rows may be there."""
+    """Refuse changes around a router that is missing or can't be read: its other rows may exist."""
     touched = [one for put in puts(SUBNET, changes) for one in (put.old, put.new) if one]
     names = {one.router for one in touched} | {put.new.name for put in puts(ROUTER, changes) if put.new}
     for name in sorted(name for name in names if name and cloud.network(name) is None):
@@ -92,7 +99,7 @@ def _check_routers(cloud: Cloud, changes: Sequence[Change]) -> None:
 
 
 def _default_router(before: Cloud, after: Cloud) -> Iterator[Change]:
-    """The default router is created with its first subnet, and deleted with the last unless it has a gateway."""
+    """Create the default router with its first subnet; delete it with the last, unless it has an external gateway."""
     there = after.network(DEFAULT_ROUTER)
     is_used, was_used = (
         any(subnet.router == DEFAULT_ROUTER for subnet in cloud.of(Subnet)) for cloud in (after, before)
@@ -104,7 +111,7 @@ def _default_router(before: Cloud, after: Cloud) -> Iterator[Change]:
 
 
 def _networks(before: Cloud, after: Cloud) -> Iterator[Change]:
-    """The changes of routers' networks: those that are left first."""
+    """Changes of routers' networks. Routers that lose subnets are first: a subnet is on one router at a time."""
     every = {network.router.name: None for cloud in (before, after) for network in cloud.of(Network)}
     found = [(before.network(name), after.network(name)) for name in every]
     found.sort(key=lambda pair: len(pair[1].subnets if pair[1] else ()) - len(pair[0].subnets if pair[0] else ()))
@@ -112,13 +119,13 @@ def _networks(before: Cloud, after: Cloud) -> Iterator[Change]:
 
 
 def _lacking(changes: Sequence[Change], after: Cloud) -> Iterator[OvnhookError]:
-    """Refusals of resources that are created or updated, whether they lacked something before or not."""
+    """Refusals because of requirements of created and updated resources."""
     for kind in SHARED:
         yield from kind.needs([put.new for put in puts(kind, changes) if put.new is not None], after)
 
 
 def _lost(before: Cloud, after: Cloud) -> Iterator[OvnhookError]:
-    """Refusals of what was there before, and is not any more, though something needs it."""
+    """Refusals because of requirements that were met before and are no longer."""
     refusals = list(_refusals(after))
     known = set(map(str, _refusals(before))) if refusals else set()
     return (refusal for refusal in refusals if str(refusal) not in known)

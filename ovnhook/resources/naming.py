@@ -1,12 +1,12 @@
-"""Names of an interface that a person types: a port's ID, a MAC, an address, a domain with or without a part. Pure.
+"""Resolution of interface names on the command line and in the API. Pure.
 
-    52:54:00:aa:bb:01     its MAC address
-    10.1.0.20             an address that is leased to it
-    web1                  its domain, by name or UUID
-    web1/1                the domain's interface with that index, as in the metadata: the first one is 0
-    web1/blue             the domain's interface on that subnet
+    52:54:00:aa:bb:01     MAC address
+    10.1.0.20             leased address
+    web1                  domain, by name or UUID
+    web1/1                domain and index of the interface, from 0, as in the metadata
+    web1/blue             domain and subnet
 
-A name that means several interfaces is refused, and the refusal lists the choices. A port's ID always means that port.
+A port ID takes precedence. An ambiguous name is refused; the error lists the candidates.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from ovnhook.resources.ip import is_ip
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.port.values import Port
 
-_LISTED = 5  # choices that a refusal lists
+_LISTED = 5  # candidates in an error
 
 
 class _Nameable(Protocol):
-    """What has such names: a Port, or an interface that holds leases."""
+    """A port, or an interface with leases."""
 
     @property
     def id(self) -> str: ...
@@ -58,12 +58,12 @@ One = TypeVar("One", bound=_Nameable)
 
 @dataclass(frozen=True)
 class LeasedInterface:
-    """An interface that holds leases, whether its domain runs or not.
+    """An interface with leases, whether its domain runs or not.
 
     Attributes:
-        leases: of one subnet.
-        id: of its port, or "" while the domain does not run.
-        index: its place among the domain's interfaces, or None where that isn't known.
+        leases: in one subnet.
+        id: port ID, or "" while the domain is shut off.
+        index: index among the domain's interfaces, or None if unknown.
     """
 
     leases: tuple[Lease, ...]
@@ -92,12 +92,12 @@ class LeasedInterface:
 
     @property
     def addresses(self) -> tuple[IPAddress, ...]:
-        """The addresses that are leased to it."""
+        """Its leased addresses."""
         return tuple(lease.address for lease in self.leases)
 
 
 def leased_interfaces(leases: Iterable[Lease], ports: Iterable[Port]) -> list[LeasedInterface]:
-    """The interfaces that hold some leases, and the ports of those that run."""
+    """The interfaces of some leases, with the port IDs of running ones."""
     held: dict[tuple[UUID, str, str], list[Lease]] = defaultdict(list)
     for lease in leases:
         held[lease.domain, lease.mac, lease.subnet].append(lease)
@@ -111,7 +111,7 @@ def leased_interfaces(leases: Iterable[Lease], ports: Iterable[Port]) -> list[Le
 
 
 def resolve(name: str, among: Iterable[One]) -> list[One]:
-    """Those that a name means."""
+    """The interfaces that a name matches."""
     every = list(among)
     if found := [one for one in every if one.id and one.id == name]:
         return found
@@ -120,14 +120,14 @@ def resolve(name: str, among: Iterable[One]) -> list[One]:
 
 
 def require_single(name: str, found: Sequence[One]) -> One:
-    """The one that a name means.
+    """The only match of a name.
 
     Args:
         name: as it was typed.
-        found: what it means, at least one.
+        found: its matches, at least one.
 
     Raises:
-        InvalidRequest: it means several.
+        InvalidRequest: the name is ambiguous.
     """
     if len(found) == 1:
         return found[0]
@@ -137,13 +137,13 @@ def require_single(name: str, found: Sequence[One]) -> One:
     taken = Counter(option for one in found for option in {*_names(one)})
     better = [next((option for option in _names(one) if taken[option] == 1), "") for one in listed]
     raise InvalidRequest(
-        f"'{name}' is not one interface: {', '.join([*known, *more])}",
+        f"'{name}' is ambiguous: {', '.join([*known, *more])}",
         f"name one of them: {', '.join(quoted(option) for option in better if option)}",
     )
 
 
 def _is(name: str, one: _Nameable) -> bool:
-    """Whether a name without a part is one of an interface's."""
+    """Match a domain, address or MAC."""
     if name == one.domain_name or name.lower() == str(one.domain):
         return True
     if is_ip(name):
@@ -152,11 +152,11 @@ def _is(name: str, one: _Nameable) -> bool:
 
 
 def _has(part: str, one: _Nameable) -> bool:
-    """Whether an interface is the part of its domain that a name says: its subnet, or its index."""
+    """Match the part after the domain: subnet or index."""
     return part == one.subnet or (one.index is not None and part == str(one.index))
 
 
 def _names(one: _Nameable) -> list[str]:
-    """The names of an interface, those that are easy to remember first."""
+    """All names of an interface, the most readable first."""
     numbered = [] if one.index is None else [f"{one.domain_name}/{one.index}"]
     return [f"{one.domain_name}/{one.subnet}", *numbered, one.mac, *map(str, one.addresses), one.id]

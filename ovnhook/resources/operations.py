@@ -1,4 +1,4 @@
-"""Operations on rows that are ours: guards, and the difference between what a row says and what it is to say. Pure."""
+"""OVSDB operations on ovnhook's rows: guards, and the difference between current and desired rows. Pure."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from ovnhook.ovsdb.operation import (
 
 @dataclass(frozen=True)
 class OwnedRow:
-    """A row that is ours, and where it belongs.
+    """A row of ovnhook.
 
     Attributes:
-        table: that it is in.
-        row: its columns that are wholly ours.
-        parent: table, UUID and column that refer to it, or None where it stands by itself.
+        table: of the row.
+        row: the columns that ovnhook sets.
+        parent: table, UUID and column that refer to it; None for a row of a root table.
     """
 
     table: str
@@ -42,16 +42,15 @@ class OwnedRow:
 
 
 def exists(table: str, uuid: UUID, *conditions: Condition) -> Operation:
-    """Abort the transaction unless the row is there and the conditions are true of it."""
+    """Abort the transaction unless the row exists and meets the conditions."""
     return require(table, [key(uuid), *conditions], [{"_uuid": ref(uuid)}], ["_uuid"])
 
 
 def unchanged(table: str, uuid: UUID, ids: Mapping[str, str]) -> list[Operation]:
-    """Abort the transaction unless a row says this in its external_ids.
+    """Abort the transaction unless a row has these external_ids. Other keys are ignored.
 
-    A key that the row lacks was read as its default: the row gets it first. An insert into a map leaves keys that are
-    there as they are (RFC 7047, section 5.1), so none that somebody has set meanwhile goes unnoticed. Other keys do not
-    matter.
+    An absent key was read as its default, so it is added first. An insert into a map does not overwrite present keys
+    (RFC 7047, section 5.1): a key that was set concurrently still fails the comparison.
     """
     return [
         mutate(table, key(uuid), [["external_ids", "insert", as_map(ids)]]),
@@ -60,7 +59,7 @@ def unchanged(table: str, uuid: UUID, ids: Mapping[str, str]) -> list[Operation]
 
 
 def rewrite(table: str, uuid: UUID, old: Row, new: Row) -> list[Operation]:
-    """Operations that make what a row says of one thing what it says of another. Foreign keys of maps stay."""
+    """Operations that update a row from old to new columns. Foreign keys of maps are kept."""
     changed = {name: value for name, value in new.items() if old.get(name) != value}
     maps = {name: value for name, value in changed.items() if is_map(value)}
     columns = {name: value for name, value in changed.items() if name not in maps}
@@ -74,7 +73,7 @@ def rewrite(table: str, uuid: UUID, old: Row, new: Row) -> list[Operation]:
 
 
 def difference(before: Mapping[UUID, OwnedRow], after: Mapping[UUID, OwnedRow]) -> list[Operation]:
-    """Operations that make some rows others. A row goes with its parent, but for a parent that is in neither."""
+    """Operations that turn one set of rows into another."""
     found: list[Operation] = []
     for uuid, node in after.items():
         was_there = before.get(uuid)
@@ -85,17 +84,17 @@ def difference(before: Mapping[UUID, OwnedRow], after: Mapping[UUID, OwnedRow]) 
     for uuid, node in {**before, **after}.items():
         was, becomes = (where[uuid].parent if uuid in where else None for where in (before, after))
         if was != becomes:
-            # A parent that is deleted here takes the reference along.
+            # The reference is deleted with the parent.
             if was and not (was[1] in before and was[1] not in after):
                 found.append(refer(was, "delete", uuid))
             if becomes:
                 found.append(refer(becomes, "insert", uuid))
-        if uuid not in after:  # also where its parent goes: until then it refers to others that go
+        if uuid not in after:  # explicitly, even if the parent is deleted: until then it refers to other deleted rows
             found.append(delete(node.table, key(uuid)))
     return found
 
 
 def refer(parent: tuple[str, UUID, str], mutator: str, uuid: UUID) -> Operation:
-    """Insert a reference to a row into a column of another one, or delete it."""
+    """Insert a reference to a row into a column of its parent, or delete it."""
     table, owner, column = parent
     return mutate(table, key(owner), [[column, mutator, as_set([ref(uuid)])]])

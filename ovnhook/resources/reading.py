@@ -1,8 +1,8 @@
-"""Readers of rows: what makes of a function that reads one an error that names the row. Pure.
+"""Readers of rows, and parsers of their values. Pure.
 
-Every row of ours says what it is in its external_ids, under keys that begin with ``ovnhook:``. Other keys are somebody
-else's, or a newer version's: they are ignored, and stay. A key that is absent has its default: an older version wrote
-the row. So a key that is added later needs a default that means what was so before.
+The external_ids of ovnhook's rows have keys that begin with ``ovnhook:``. Keys of others and of newer versions are
+ignored and kept. An absent key has its default, since an older version wrote the row: the default of a new key means
+the previous behaviour.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from ovnhook.ovsdb.owned import KIND
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_LARGEST = {4: 8, 6: 32}  # prefix lengths of networks that a row is believed to mean
+_LARGEST = {4: 8, 6: 32}  # prefix lengths of the largest networks that are accepted in a row
 
 
 class BrokenRow(OvnhookError):
-    """A row says that it is ours and can't be understood: a value that is needed is missing or makes no sense."""
+    """A row of ovnhook with a missing or invalid value."""
 
 
 def reader(
-    table: str, cure: str = "put its external_ids right, or remove those of ovnhook"
+    table: str, cure: str = "correct its external_ids, or remove the keys of ovnhook"
 ) -> Callable[[Callable[Concatenate[Row, P], T]], Callable[Concatenate[Row, P], T]]:
-    """Decorate a function that reads a row: it raises BrokenRow of one that can't be read.
+    """Decorate a row reader: it raises BrokenRow for a row with missing or invalid values.
 
     Args:
         table: of the row.
-        cure: what a person has to do about such a row; ``{uuid}`` stands for the row's.
+        cure: hint of the error; ``{uuid}`` stands for the row's UUID.
     """
     hint = cure if cure.startswith("ovn-nbctl") else f"ovn-nbctl list {table} {{uuid}}; {cure}"
 
@@ -43,9 +43,9 @@ def reader(
         def checked(row: Row, /, *more: P.args, **named: P.kwargs) -> T:
             try:
                 found = read(row, *more, **named)
-                # What is derived from a row that was copied, or made to say another address, would be another row's.
+                # UUIDs are derived from keys: this row was copied, or its keys were changed.
                 if "_uuid" in row and getattr(found, "uuid", UUID(row["_uuid"][1])) != UUID(row["_uuid"][1]):
-                    raise ValueError("its UUID is not that of such a row: it was copied, or what it is of was changed")
+                    raise ValueError("its UUID does not match its keys: it was copied, or its keys were changed")
                 return found
             except (LookupError, ValueError, TypeError, AddrFormatError) as error:
                 kind = map_of(row["external_ids"]).get(KIND)
@@ -59,25 +59,25 @@ def reader(
     return checking
 
 
-RECREATED = "the agent of its domain's host makes it anew, or its client that attaches the interface again"
-"""The end of a cure: rows of domains are written again by whoever runs them, an agent or a client of the API."""
+RECREATED = "the agent of its domain's host recreates it, or a client that attaches the interface again"
+"""Part of the hint for rows of domains."""
 
 
 def _reason(error: Exception) -> str:
-    """An exception of a reader, in words."""
+    """Message of a reader's exception."""
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def network_of(text: str, *versions: int) -> IPNetwork:
-    """A network of one of some IP versions."""
+    """Parse a network of one of some IP versions."""
     network = IPNetwork(text)
     if network.version not in versions or network.prefixlen < _LARGEST[network.version]:
-        raise ValueError(f"network {text} is not possible")
+        raise ValueError(f"network {text} is invalid")
     return network
 
 
 def member_of(text: str, network: IPNetwork) -> IPAddress:
-    """An address of a network."""
+    """Parse an address of a network."""
     member = IPAddress(text)
     if member not in network:
         raise ValueError(f"{text} is not in {network.cidr}")
@@ -85,7 +85,7 @@ def member_of(text: str, network: IPNetwork) -> IPAddress:
 
 
 def number_of(text: str, largest: int) -> int:
-    """A number from 0 on."""
+    """Parse a number from 0 to the largest one."""
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(largest)) and int(text) <= largest):
         raise ValueError(f"{text[:20]} is not a number from 0 to {largest}")
     return int(text)

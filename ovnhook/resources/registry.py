@@ -1,4 +1,4 @@
-"""The registry: the row of a cloud that two concurrent changes of its subnets or routers can't both count on. Pure."""
+"""The registry row of a cloud: default subnet, cloud ID, and the serial number that orders changes. Pure."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ from ovnhook.resources.reading import number_of, reader
 from ovnhook.resources.state import Cloud, Registry
 from ovnhook.resources.tables import DNS
 
-_CLOUD = "cloud"  # the key of the registry's records that the cloud's id is under
-_FORMAT = "format"  # likewise that of the rows' format
+_CLOUD = "cloud"  # key of the cloud ID in the registry's records
+_FORMAT = "format"  # key of the rows' format there
 FORMAT = 1
-"""The format of the rows that this version reads and writes: decision 16 says when it is to be counted up."""
+"""Format of the rows that this version reads and writes. Decision 16 defines when it is incremented."""
 
 _LARGEST_FORMAT = 1_000_000
 
 
 def registry_ids(registry: Registry) -> dict[str, str]:
-    """The external_ids of the DNS row of the registry."""
+    """External_ids of the registry's DNS row."""
     return kind("registry", serial=str(registry.serial), default_subnet=registry.default_subnet)
 
 
 def registry_records(registry: Registry) -> dict[str, str]:
-    """The records of the DNS row of the registry."""
+    """Records of the registry's DNS row."""
     return {_FORMAT: str(FORMAT), **({_CLOUD: str(registry.cloud)} if registry.cloud else {})}
 
 
 def registry_columns(registry: Registry) -> Row:
-    """The DNS row of the registry.
+    """The registry's DNS row.
 
-    The cloud's id and the format are not in the external_ids: earlier versions compare and write these as a whole.
+    The cloud ID and the format are not in the external_ids, which earlier versions compare and write as a whole.
     """
     return {"records": as_map(registry_records(registry)), "external_ids": as_map(registry_ids(registry))}
 
 
 @reader(DNS)
 def read_registry(row: Row) -> Registry:
-    """A DNS row as the registry it is.
+    """Parse the registry's DNS row.
 
     Raises:
-        NewerFormat: whatever else is in the database is not for this version. Where it is absent the format is 1.
+        NewerFormat: this version does not support the format of the rows. An absent format is 1.
     """
     ids, records = own(row), map_of(row["records"])
     found = number_of(records.get(_FORMAT, "1"), _LARGEST_FORMAT)
     if found > FORMAT:
         raise NewerFormat(
-            f"the cloud's rows have format {found}, and ovnhook {__version__} knows formats up to {FORMAT}",
-            "upgrade ovnhook where this version runs: it changes nothing there until then",
+            f"the cloud's rows have format {found}, and ovnhook {__version__} supports formats up to {FORMAT}",
+            "upgrade ovnhook on the hosts with this version: they refuse changes until then",
         )
     cloud = records.get(_CLOUD)
     serial, default = int(ids.get("serial", "0")), ids.get("default-subnet", "")
@@ -61,12 +61,12 @@ def read_registry(row: Row) -> Registry:
 
 
 def increment_serial(cloud: Cloud, default_subnet: str | None = None, new_id: UUID | None = None) -> Put[Registry]:
-    """Count a change of a cloud's shared resources.
+    """Increment the serial number, so that of two concurrent changes of shared resources one fails.
 
     Args:
-        cloud: as it was read.
-        default_subnet: names the new default one, "" for none.
-        new_id: the cloud's id, for one that has none yet.
+        cloud: current state, as it was read.
+        default_subnet: name of the new default subnet, "" for none; None keeps it.
+        new_id: cloud ID for a cloud without one.
     """
     before = cloud.registry or Registry()
     default = before.default_subnet if default_subnet is None else default_subnet
@@ -95,4 +95,4 @@ REGISTRY = Kind(
     guard=_unchanged,
     shown_in=lambda registry: [("subnet", registry.default_subnet)],
 )
-"""The registry as a kind: the one value of it is no resource, but changes with them."""
+"""The registry: a single row that changes with the shared resources."""

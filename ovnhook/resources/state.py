@@ -1,6 +1,6 @@
-"""Values that were read of the northbound database, for plans to be made from. Pure.
+"""State of the northbound database as values, for rules and plans. Pure.
 
-A kind of resource knows others through these alone: `Cloud.of` gives the values of any kind.
+Resource kinds know each other only through `Cloud.of`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Registry:
-    """The cloud-wide row.
+    """The registry row.
 
     Attributes:
-        serial: counts the changes of subnets and routers; two concurrent ones can't both count on.
+        serial: number of changes of shared resources; each change increments it, so that concurrent ones conflict.
         default_subnet: name of the default subnet, or "".
-        cloud: random id of the cloud, from which external MAC addresses are derived; None until something needs it.
+        cloud: random cloud ID, from which external MAC addresses are derived; None until it is needed.
     """
 
     serial: int = 0
@@ -39,18 +39,25 @@ class Registry:
 
 @dataclass(frozen=True)
 class Cloud:
-    """The resources of a cloud that domains share: subnets, routers and what belongs to them.
+    """The shared resources of a cloud: subnets, routers and kinds that depend on them.
 
     Attributes:
-        registry: the row that counts their changes, as it was read with them, or None.
-        resources: all of them, those of each kind in its order.
+        registry: the registry, read in the same transaction, or None.
+        resources: all of them, sorted within each kind.
     """
 
     registry: Registry | None = None
     resources: tuple[object, ...] = ()
 
     def of(self, kind: type[T]) -> tuple[T, ...]:
-        """All values of a kind, by their class: ``cloud.of(Subnet)``; those of Network follow from the others."""
+        """All values of one class, in the order of their kind.
+
+        For example::
+
+            isolated = [subnet for subnet in cloud.of(Subnet) if subnet.isolated]
+
+        Networks are derived from routers and subnets.
+        """
         return self._by_kind.get(kind, ())
 
     @cached_property
@@ -81,12 +88,12 @@ class Cloud:
         return {router.name: Network(router, tuple(on[router.name])) for router in routers}
 
     def id(self, new: UUID) -> UUID:
-        """Its id, or a new one where it has none yet."""
+        """The cloud ID, or a new one if it has none yet."""
         return (self.registry.cloud if self.registry else None) or new
 
 
 def cloud_of(registry: Registry | None, resources: Iterable[object]) -> Cloud:
-    """The cloud of resources that were read with a registry, which names the default subnet."""
+    """Make a Cloud, with the default subnet from the registry."""
     default = registry.default_subnet if registry else ""
     return Cloud(
         registry,
@@ -98,17 +105,17 @@ def cloud_of(registry: Registry | None, resources: Iterable[object]) -> Cloud:
 
 @dataclass(frozen=True)
 class Observed:
-    """The rows of a domain, and of the subnets that it may be on.
+    """State of a domain and of the subnets that it may use, as far as it was queried.
 
     Attributes:
-        registry: the cloud-wide row, or None.
+        registry: the registry, or None.
         lease_index: of the domain, or None.
-        ports: its ports by MAC.
-        subnets: those that were asked for, or that the domain holds addresses of, and that exist, by name.
-        missing_switches: the names of those that exist, and whose switch somebody has deleted.
-        leases: those that were asked for and exist, by subnet and address.
-        claims: those that were asked for and exist, by subnet and MAC.
-        conflicting_ports: the ports of other domains that these claims are of.
+        ports: the domain's ports, by MAC.
+        subnets: existing subnets, by name.
+        missing_switches: names of subnets whose switch was deleted by hand and is not repaired yet.
+        leases: existing leases, by subnet and address.
+        claims: existing MAC reservations, by subnet and MAC.
+        conflicting_ports: ports of other domains that hold these reservations, by subnet and MAC.
     """
 
     registry: Registry | None = None
@@ -130,7 +137,7 @@ class Observed:
         claims: Mapping[tuple[str, str], Claim] | None = None,
         conflicting_ports: Mapping[tuple[str, str], Port] | None = None,
     ) -> Observed:
-        """The same, with what was read later."""
+        """A copy with results of later queries."""
         return replace(
             self,
             ports=self.ports if ports is None else ports,

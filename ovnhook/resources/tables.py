@@ -1,4 +1,4 @@
-"""Tables of the northbound database (ovn-nb(5)) that our rows are in. Pure."""
+"""Northbound tables (ovn-nb(5)) with ovnhook's rows. Pure."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ GATEWAY_GROUP = "HA_Chassis_Group"
 GATEWAY = "HA_Chassis"
 DHCP_OPTIONS = "DHCP_Options"
 DNS = "DNS"
-"""Names. Leases, their indexes, claims and the registry too: northd passes over DNS rows that no switch refers to."""
+"""DNS records; also leases, lease indexes, MAC reservations and the registry: northd ignores unreferenced DNS rows."""

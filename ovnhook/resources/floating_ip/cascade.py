@@ -1,6 +1,6 @@
-"""Changes of floating IPs that go along with changes of leases and ports. Pure.
+"""Cascades from leases and ports to floating IPs. Pure.
 
-A hypervisor that deletes a lease has not read its floating IP: the operations do nothing where there is none.
+A hypervisor that deletes a lease has not read its floating IP: without one, the operations have no effect.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from ovnhook.resources.tables import NAT, ROUTER
 
 
 def deleted(uuid: UUID) -> Operation:
-    """Take a row away from whichever router has it: NAT is no root table."""
+    """Remove a row from its router: it is garbage-collected, since NAT is no root table."""
     return mutate(ROUTER, ["nat", "includes", as_set([ref(uuid)])], [["nat", "delete", as_set([ref(uuid)])]])
 
 
 def cascade(put: Put[Any]) -> Iterator[Cascade]:
     """Delete a floating IP with its lease; rename it with its domain."""
-    match put.old, put.new:
-        case Lease() as lease, None:
-            uuid = floating_ip_uuid(lease.subnet, lease.address)
-            yield Cascade((deleted(uuid),), deleted=uuid)
-        case Lease(), Lease() as lease:
-            yield _named(floating_ip_uuid(lease.subnet, lease.address), lease.domain_name, lease.mac)
-        case None, Port() as port:
-            for address in port.addresses:
-                yield _named(floating_ip_uuid(port.subnet, address), port.domain_name, port.mac)
+    old, new = put.old, put.new
+    if isinstance(old, Lease) and new is None:
+        uuid = floating_ip_uuid(old.subnet, old.address)
+        yield Cascade((deleted(uuid),), deleted=uuid)
+    elif isinstance(old, Lease) and isinstance(new, Lease):
+        yield _named(floating_ip_uuid(new.subnet, new.address), new.domain_name, new.mac)
+    elif old is None and isinstance(new, Port):
+        for address in new.addresses:
+            yield _named(floating_ip_uuid(new.subnet, address), new.domain_name, new.mac)
 
 
 def _named(uuid: UUID, domain_name: str, mac: str) -> Cascade:

@@ -1,4 +1,4 @@
-"""Floating IPs as a kind of resource. Pure."""
+"""The resource kind of floating IPs. Pure."""
 
 from __future__ import annotations
 

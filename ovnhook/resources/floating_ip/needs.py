@@ -11,11 +11,11 @@ from ovnhook.resources.state import Cloud
 
 
 def needs(some: Iterable[FloatingIp], cloud: Cloud) -> Iterator[OvnhookError]:
-    """Refusals of changes after which a floating IP's router no longer connects its subnet to its network.
+    """Refusals if a router no longer connects the subnet of its floating IP to its external network.
 
     Args:
         some: floating IPs.
-        cloud: as it is after the changes.
+        cloud: the state after the changes.
     """
     external = {router.name: router.external.next_hops for router in cloud.of(Router) if router.external}
     own = {address.ip for hops in external.values() for address in hops}
@@ -32,7 +32,7 @@ def _of_network(one: FloatingIp, cloud: Cloud) -> Iterator[OvnhookError]:
         yield InUse(f"{_named(one)} needs router {one.router}", _delete(one))
     external = network.router.external if network else None
     if not (external and external.address and one.address in external.address.cidr):
-        yield InUse(f"{_named(one)} needs the external network of router {one.router} as it is", _delete(one))
+        yield InUse(f"{_named(one)} needs the present external network of router {one.router}", _delete(one))
 
 
 def _named(one: FloatingIp) -> str:

@@ -1,4 +1,4 @@
-"""The NAT row of a floating IP, and back. Pure."""
+"""The NAT row of a floating IP: writer and reader. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def floating_ip_rows(one: FloatingIp) -> dict[UUID, OwnedRow]:
 
 @reader(NAT)
 def read_floating_ip(row: Row) -> FloatingIp:
-    """A NAT row as the floating IP it is."""
+    """Parse the NAT row of a floating IP."""
     ids = owned.own(row)
     return FloatingIp(
         address=IPAddress(row["external_ip"]),

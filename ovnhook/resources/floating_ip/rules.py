@@ -1,4 +1,4 @@
-"""Changes that create and delete floating IPs. Pure."""
+"""Creation and deletion of floating IPs. Pure."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from ovnhook.resources.subnet.values import Subnet
 
 
 def create(text: str, target: str, leases: Iterable[Lease], ports: Iterable[Port], cloud: Cloud) -> tuple[Change, ...]:
-    """The changes that create a floating IP; none when it is there already.
+    """Create a floating IP; no changes if it exists.
 
     Args:
         text: the external address.
-        target: names a port (ovnhook.resources.naming), whose domain need not run.
-        leases: all of them.
-        ports: all of them.
-        cloud: what there is.
+        target: an interface (ovnhook.resources.naming); its domain need not run.
+        leases: all leases.
+        ports: all ports.
+        cloud: current state.
 
     Raises:
-        NotFound: no lease is of such a port or domain.
-        InvalidRequest: the address can't be, or `target` is not one interface.
-        AlreadyExists: the address, or the interface, has another one.
+        NotFound: no such interface has a lease.
+        InvalidRequest: the address is invalid, or `target` is ambiguous.
+        AlreadyExists: the external address is in use, or the interface has another floating IP.
     """
     if not ip.is_ipv4(text):
         raise InvalidRequest(f"address '{text}' is not an IPv4 address")
@@ -59,7 +59,7 @@ def create(text: str, target: str, leases: Iterable[Lease], ports: Iterable[Port
 
 
 def delete(text: str, cloud: Cloud) -> tuple[Change, ...]:
-    """The changes that delete a floating IP.
+    """Delete a floating IP.
 
     Raises:
         NotFound: there is no such floating IP.
@@ -71,7 +71,7 @@ def delete(text: str, cloud: Cloud) -> tuple[Change, ...]:
 
 
 def _lease(target: str, leases: Iterable[Lease], ports: Iterable[Port], cloud: Cloud) -> Lease:
-    """The one lease that is meant."""
+    """The IPv4 lease of an interface."""
     named = naming.resolve(target, naming.leased_interfaces(leases, ports))
     found = [one for one in named if any(where.version == 4 for where in one.addresses)]
     if not found:
@@ -100,7 +100,7 @@ def _external(lease: Lease, cloud: Cloud) -> tuple[str, IPNetwork]:
 
 
 def _check(outside: IPAddress, router: str, network: IPNetwork, cloud: Cloud) -> None:
-    """Refuse an address that can't be one of a router's floating IPs."""
+    """Refuse an address outside the external network, or in use there."""
     allowed = ip.usable(network)
     if not allowed.first <= outside <= allowed.last:
         raise InvalidRequest(

@@ -12,16 +12,16 @@ from ovnhook.base import uuids
 
 @dataclass(frozen=True)
 class FloatingIp:
-    """1:1 NAT between an external address and a leased one, for as long as the lease is there.
+    """Floating IP: 1:1 NAT between an external and a leased address. It is deleted with the lease.
 
     Attributes:
-        address: the external one.
-        router: name of the router whose external network has it.
+        address: the external address.
+        router: name of the router.
         subnet: name of the subnet.
         inside: the leased address.
         domain: UUID of the domain.
-        domain_name: its name when it was last attached.
-        mac: the interface.
+        domain_name: the domain's name at its last attach.
+        mac: MAC address of the interface.
     """
 
     address: IPAddress
@@ -34,10 +34,10 @@ class FloatingIp:
 
     @property
     def uuid(self) -> UUID:
-        """Its NAT row."""
+        """UUID of its NAT row."""
         return floating_ip_uuid(self.subnet, self.inside)
 
 
 def floating_ip_uuid(subnet: str, address: IPAddress) -> UUID:
-    """The NAT row of the floating IP of a leased address: there is one at most."""
+    """UUID of the NAT row for a leased address, which has one floating IP at most."""
     return uuids.part("floating", subnet, str(address))

@@ -1,4 +1,4 @@
-"""Leases, and what a domain holds, as kinds of resource. Pure."""
+"""The resource kinds of leases and lease indexes. Pure."""
 
 from __future__ import annotations
 
@@ -29,18 +29,16 @@ def _lease_operations(old: Lease | None, new: Lease | None) -> list[Operation]:
 
 
 def _same_interface(lease: Lease) -> list[Operation]:
-    """A lease must still be of the interface that it was read with."""
+    """The lease still belongs to the same interface."""
     ids = owned.kind("lease", domain=str(lease.domain), mac=lease.mac)
     return [exists(DNS, lease.uuid, includes("external_ids", ids))]
 
 
 def _describe(old: Lease | None, new: Lease | None) -> str:
-    match old, new:
-        case None, Lease() as lease:
-            return f"domain {lease.domain_name}: {lease.address} of subnet {lease.subnet} is leased to {lease.mac}"
-        case Lease() as lease, None:
-            return f"domain {lease.domain_name}: {lease.address} of subnet {lease.subnet} is given back"
-    return ""
+    lease, verb = (new, f"leased to {new.mac}") if new else (old, "released")
+    if lease is None or (old and new):
+        return ""
+    return f"domain {lease.domain_name}: {lease.address} of subnet {lease.subnet} is {verb}"
 
 
 def _lease_index_operations(old: LeaseIndex | None, new: LeaseIndex | None) -> list[Operation]:
@@ -52,7 +50,7 @@ def _lease_index_operations(old: LeaseIndex | None, new: LeaseIndex | None) -> l
 
 
 def _same_leases(lease_index: LeaseIndex) -> list[Operation]:
-    """A domain must still hold just what was read: also nothing that was added since, which would be lost."""
+    """The domain has exactly the leases that were read: a lease that was added since would be lost."""
     records = {**lease_index_records(lease_index), **dict(lease_index.others)}
     return [
         *unchanged(DNS, lease_index.uuid, lease_index_ids(lease_index)),
@@ -74,7 +72,7 @@ LEASE = Kind(
     shown_in=lambda lease: [("lease", f"{lease.subnet}/{lease.address}")],
     counted_in=lambda lease: [(("subnet", lease.subnet), lease.address.version)],
 )
-"""An address that an interface keeps for as long as its domain is defined."""
+"""An address that is reserved for an interface while its domain is defined."""
 
 LEASE_INDEX = Kind(
     name="domain",

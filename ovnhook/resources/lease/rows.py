@@ -16,7 +16,7 @@ from ovnhook.resources.tables import DNS
 
 
 def lease_ids(lease: Lease) -> dict[str, str]:
-    """The external_ids of the DNS row of a lease."""
+    """External_ids of a lease's DNS row."""
     return kind(
         "lease",
         subnet=lease.subnet,
@@ -31,18 +31,18 @@ def lease_ids(lease: Lease) -> dict[str, str]:
 
 
 def lease_records(lease: Lease) -> dict[str, str]:
-    """The records of the DNS row of a lease."""
+    """Records of a lease's DNS row."""
     return {lease.hostname: str(lease.address)}
 
 
 def lease_columns(lease: Lease) -> Row:
-    """The DNS row of a lease."""
+    """DNS row of a lease."""
     return {"records": as_map(lease_records(lease)), "external_ids": as_map(lease_ids(lease))}
 
 
 @reader(DNS, f"ovn-nbctl destroy {DNS} {{uuid}}: {RECREATED}, or its next start, which may give it another address")
 def read_lease(row: Row) -> Lease:
-    """A DNS row as the lease it is."""
+    """Parse the DNS row of a lease."""
     ids = own(row)
     records = map_of(row["records"])
     hostname = ids["hostname"] if ids.get("hostname") in records else min(records, default="")
@@ -60,7 +60,7 @@ def read_lease(row: Row) -> Lease:
 
 
 def lease_index_ids(lease_index: LeaseIndex) -> dict[str, str]:
-    """The external_ids of the DNS row of what a domain holds."""
+    """External_ids of a lease index's DNS row."""
     return kind(
         "domain",
         domain=str(lease_index.domain),
@@ -72,7 +72,7 @@ def lease_index_ids(lease_index: LeaseIndex) -> dict[str, str]:
 
 
 def lease_index_records(lease_index: LeaseIndex) -> dict[str, str]:
-    """What a domain holds, as records: by MAC, the subnet and the addresses."""
+    """Records of a lease index's DNS row: by MAC, subnet and addresses."""
     records: dict[str, str] = {}
     for mac, subnet_name, where in lease_index.leases:
         records[mac] = f"{records[mac]} {where}" if mac in records else f"{subnet_name} {where}"
@@ -80,7 +80,7 @@ def lease_index_records(lease_index: LeaseIndex) -> dict[str, str]:
 
 
 def lease_index_columns(lease_index: LeaseIndex) -> Row:
-    """The DNS row of what a domain holds."""
+    """DNS row of a lease index."""
     return {"records": as_map(lease_index_records(lease_index)), "external_ids": as_map(lease_index_ids(lease_index))}
 
 
@@ -90,7 +90,7 @@ def lease_index_columns(lease_index: LeaseIndex) -> Row:
     "of a domain that is off, release its addresses before it starts: ovnhook lease release ADDRESS",
 )
 def read_lease_index(row: Row) -> LeaseIndex:
-    """A DNS row as the lease index that it is."""
+    """Parse the DNS row of a lease index."""
     ids = own(row)
     leases = []
     others = {}

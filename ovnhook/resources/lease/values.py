@@ -13,18 +13,19 @@ from ovnhook.resources.port.values import Owner
 
 @dataclass(frozen=True)
 class Lease:
-    """An address kept for one interface of one domain, for as long as the domain is defined.
+    """An address reserved for one interface while its domain is defined.
 
     Attributes:
         subnet: name of the subnet.
-        address: in its canonical spelling.
+        address: IPv4 or IPv6.
         domain: UUID of the domain.
-        domain_name: its name when it was last attached.
-        mac: the interface.
+        domain_name: the domain's name at its last attach.
+        mac: MAC address of the interface.
         hostname: a DNS label.
-        host: the chassis that attached it last; only its agent may drop it.
-        run: ``CHASSIS/ID`` of the run of the domain that took the lease. If that very run fails to start it is dropped.
-        by_default: whether the interface named no subnet: it stays where it is when another one becomes the default.
+        host: the chassis that attached it last; only its agent may release the lease.
+        run: ``CHASSIS/ID`` of the run of the domain that acquired the lease, which is released if that run fails to
+            start.
+        by_default: the interface names no subnet; it stays here when another subnet becomes the default.
     """
 
     subnet: str
@@ -43,7 +44,7 @@ class Lease:
         return uuids.lease(self.subnet, str(self.address))
 
     def belongs_to(self, domain: UUID, mac: str) -> bool:
-        """Whether it is of this interface."""
+        """Check for an interface of a domain."""
         return self.domain == domain and self.mac == mac
 
 
@@ -53,12 +54,12 @@ class LeaseIndex:
 
     Attributes:
         domain: UUID of the domain.
-        domain_name: its name when it was last attached.
+        domain_name: the domain's name at its last attach.
         host: the chassis that attached it last.
         leases: (MAC, subnet, address) of each lease.
-        kept_by: who says when it ends.
-        moving_to: the chassis that the domain is migrating to, or "".
-        others: records of its row that are not ours. Only in what was read.
+        kept_by: the domain's owner.
+        moving_to: destination chassis of a migration, or "".
+        others: foreign records of the row; only in values that were read.
     """
 
     domain: UUID

@@ -1,1 +1,1 @@
-"""A port: an interface of a running domain. Pure."""
+"""Ports: interfaces of running domains. Pure."""

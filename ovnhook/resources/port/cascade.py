@@ -1,4 +1,4 @@
-"""Changes of MAC claims that go along with changes of ports and subnets. Pure."""
+"""Cascades from ports and subnets to MAC reservations. Pure."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ovnhook.resources.subnet.values import Subnet
 
 
 def of_domain(claim: Claim) -> Condition:
-    """The claim is still of its domain."""
+    """The reservation still belongs to its domain."""
     return includes("external_ids", owned.kind("mac", domain=str(claim.domain)))
 
 
 def cascade(put: Put[Any]) -> Iterator[Cascade]:
-    """Delete a claim with its port, and with its subnet where the port was deleted by hand."""
-    match put.old, put.new:
-        case Port() as old, Port() | None as new if new is None or new.subnet != old.subnet:
-            claim = Claim(old.subnet, old.mac, old.domain)
-            yield Cascade((delete(tables.DNS, key(claim.uuid), of_domain(claim)),))
-        case Subnet() as old, None:
-            yield Cascade((delete(tables.DNS, includes("external_ids", owned.kind("mac", subnet=old.name))),))
+    """Release a reservation with its port, and with its subnet if the port was deleted by hand."""
+    old, new = put.old, put.new
+    if isinstance(old, Port) and (new is None or new.subnet != old.subnet):
+        claim = Claim(old.subnet, old.mac, old.domain)
+        yield Cascade((delete(tables.DNS, key(claim.uuid), of_domain(claim)),))
+    elif isinstance(old, Subnet) and new is None:
+        yield Cascade((delete(tables.DNS, includes("external_ids", owned.kind("mac", subnet=old.name))),))

@@ -1,4 +1,4 @@
-"""Ports, and the MAC addresses that they reserve, as kinds of resource. Pure."""
+"""The resource kinds of ports and MAC reservations. Pure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _port_operations(old: Port | None, new: Port | None) -> list[Operation]:
     if old is None:
         return _created(new) if new else []
     if new is None:
-        # A port that no switch refers to is gone: Logical_Switch_Port is no root table.
+        # An unreferenced port is garbage-collected: Logical_Switch_Port is no root table.
         here = owned.kind("port", host=old.host, moving_to="")
         return [*unchanged(tables.PORT, old.uuid, here), refer(_place(old), "delete", old.uuid)]
     mutations = [
@@ -72,7 +72,7 @@ def _unchanged(port: Port) -> list[Operation]:
 
 
 def _place(port: Port) -> tuple[str, UUID, str]:
-    """The column of the switch that a port is in."""
+    """Column of the switch that refers to a port."""
     return tables.SWITCH, uuids.switch(port.subnet), "ports"
 
 
@@ -82,13 +82,13 @@ def _describe(old: Port | None, new: Port | None) -> str:
         where = f"{new.host}, moving to {new.moving_to}" if new.moving_to else new.host
         has = f"domain {new.domain_name}: {new.mac} has {addresses} on subnet {new.subnet}"
         return f"{has}, port {new.id} on {where}"
-    return f"domain {old.domain_name}: {old.mac} is off subnet {old.subnet}, port {old.id} removed" if old else ""
+    return f"domain {old.domain_name}: {old.mac} is off subnet {old.subnet}, port {old.id} deleted" if old else ""
 
 
 def _claim_operations(old: Claim | None, new: Claim | None) -> list[Operation]:
-    """Reserve a MAC address, or give it back.
+    """Reserve a MAC address, or release it.
 
-    A claim that the domain has must still be there. Another domain's is taken over, unless that domain has the port.
+    The domain's own reservation must still exist. Another domain's is taken over if that domain has no such port.
     """
     if new is None:
         return [delete(tables.DNS, key(old.uuid), of_domain(old))] if old else []
@@ -129,4 +129,4 @@ CLAIM = Kind(
     operations=_claim_operations,
     cascade=cascade,
 )
-"""A MAC address of a subnet, reserved for the port that has it."""
+"""A MAC address that is reserved for a port in its subnet."""

@@ -1,4 +1,4 @@
-"""Rows of a port and of the claim of its MAC address. Pure."""
+"""Rows of a port and of its MAC reservation. Pure."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ovnhook.resources.tables import DNS, PORT
 
 REQUESTED_CHASSIS = "requested-chassis"
 ACTIVATION_STRATEGY = "activation-strategy"
-_LINK = 64  # length of the prefix of link-local addresses
-_RESERVED = _LINK + 24  # the same of those that only the router may have: the first half of its MAC address tells them
+_LINK = 64  # prefix length of the link-local network
+_RESERVED = _LINK + 24  # prefix length of the part around the router's address, with the first half of its MAC address
 _LARGEST_INDEX = 1_000_000  # of a domain's interface
 
 
 def port_ids(port: Port) -> dict[str, str]:
-    """A Logical_Switch_Port's external_ids."""
+    """External_ids of a Logical_Switch_Port."""
     return kind(
         "port",
         domain=str(port.domain),
@@ -38,7 +38,7 @@ def port_ids(port: Port) -> dict[str, str]:
 
 
 def port_columns(port: Port) -> Row:
-    """The columns of a Logical_Switch_Port that are wholly ours. Sender addresses other than these are dropped."""
+    """Columns of a Logical_Switch_Port that ovnhook sets as a whole."""
     addresses = _addresses(port)
     return {
         "name": port.id,
@@ -58,11 +58,11 @@ def _addresses(port: Port) -> str:
 
 
 def _allowed(port: Port) -> str:
-    """A port's MAC and the sender addresses that it may use.
+    """Port security: a port's MAC and the source addresses that it may use.
 
-    OVN adds the link-local address that is made of the MAC (RFC 4291, appendix A); many guests have another one, random
-    or stable and opaque (RFC 7217), and without it they hear no router. Any may be used but those that begin like the
-    router's: neighbours would take such a guest for the router.
+    OVN adds the EUI-64 link-local address (RFC 4291, appendix A). Many guests use a random or stable, opaque one
+    instead (RFC 7217), without which they get no router advertisements. So all are allowed, except those around the
+    router's address, with which a guest could impersonate the router.
     """
     if all(address.version == 4 for address in port.addresses):
         return _addresses(port)
@@ -71,17 +71,17 @@ def _allowed(port: Port) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _link_local(subnet: str) -> tuple[str, ...]:
-    """The link-local network (RFC 4291, section 2.5.6) as networks, without that of a subnet's router's address."""
+    """The link-local network (RFC 4291, section 2.5.6) without the part around the router's address, as networks."""
     router = int(EUI(server_mac(subnet)).ipv6_link_local())
     beside = ((router ^ (1 << (128 - length)), length) for length in range(_LINK + 1, _RESERVED + 1))
     return tuple(str(IPNetwork(f"{IPAddress(other, 6)}/{length}").cidr) for other, length in beside)
 
 
 def port_options(port: Port) -> dict[str, str]:
-    """Keys of a Logical_Switch_Port's options: only the requested chassis may bind the port.
+    """Options of a Logical_Switch_Port: only the requested chassis may bind the port.
 
-    In a migration it is on both; the second one stays silent until the guest is heard there (ovn-nb(5),
-    options:activation-strategy), so that nothing arrives twice.
+    During a migration both chassis bind it; on the destination it is blocked until the guest sends a RARP (ovn-nb(5),
+    options:activation-strategy), so that packets are not duplicated.
     """
     if not port.moving_to:
         return {REQUESTED_CHASSIS: port.host}
@@ -89,12 +89,12 @@ def port_options(port: Port) -> dict[str, str]:
 
 
 PORT_COLUMNS = ("_uuid", "name", "addresses", "up", "external_ids")
-"""What `port` reads of a Logical_Switch_Port; where there is more, it is looked at whether that is as it should be."""
+"""Columns that `read_port` needs; it also verifies others if they are present."""
 
 
 @reader(PORT, f"ovn-nbctl lsp-del {{uuid}}: {RECREATED}")
 def read_port(row: Row) -> Port:
-    """A Logical_Switch_Port as the port it is."""
+    """Parse a Logical_Switch_Port."""
     ids = own(row)
     addresses = min(set_of(row["addresses"]), key=lambda one: not one.startswith(ids["mac"]), default="").split()[1:]
     found = Port(
@@ -110,11 +110,11 @@ def read_port(row: Row) -> Port:
         index=number_of(ids["index"], _LARGEST_INDEX) if "index" in ids else None,
         up=row["up"] is True,
     )
-    return found if _says(row, found) else replace(found, intact=False)
+    return found if _matches(row, found) else replace(found, intact=False)
 
 
-def _says(row: Row, port: Port) -> bool:
-    """Whether those columns of a row that were read are those of a port."""
+def _matches(row: Row, port: Port) -> bool:
+    """Compare the columns that were read with those of a port."""
     if row.keys() <= {*PORT_COLUMNS}:
         return set_of(row["addresses"]) == [_addresses(port)]
     columns = {name: set_of(value) for name, value in port_columns(port).items() if name in row}
@@ -125,12 +125,12 @@ def _says(row: Row, port: Port) -> bool:
 
 
 def claim_columns(claim: Claim) -> Row:
-    """The DNS row of a claim."""
+    """DNS row of a MAC reservation."""
     return {"external_ids": as_map(kind("mac", subnet=claim.subnet, mac=claim.mac, domain=str(claim.domain)))}
 
 
 @reader(DNS, f"ovn-nbctl destroy {DNS} {{uuid}}: {RECREATED}")
 def read_claim(row: Row) -> Claim:
-    """A DNS row as the claim it is."""
+    """Parse the DNS row of a MAC reservation."""
     ids = own(row)
     return Claim(ids["subnet"], ids["mac"], UUID(ids["domain"]))

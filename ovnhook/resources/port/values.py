@@ -12,14 +12,14 @@ from ovnhook.base import uuids
 
 
 class Owner(Enum):
-    """Who says when a domain ends: its host's libvirt, or the client that attached it over gRPC."""
+    """Owner of a domain: libvirt, or the API client that attached it."""
 
     LIBVIRT = "libvirt"
     CLIENT = "client"
 
     @classmethod
     def _missing_(cls, value: object) -> Owner:
-        """Read an unknown owner as a client: agents remove nothing that is not libvirt's."""
+        """Treat an unknown owner as a client: agents remove only ports of libvirt's domains."""
         return cls.CLIENT
 
 
@@ -28,18 +28,18 @@ class Port:
     """A logical switch port: one interface of a running domain.
 
     Attributes:
-        id: the LSP's name, which is the iface-id of the tap.
+        id: name of the Logical_Switch_Port, and iface-id of the tap.
         subnet: name of the subnet.
-        mac: the interface.
-        addresses: the leased ones.
+        mac: MAC address of the interface.
+        addresses: the leased addresses.
         domain: UUID of the domain.
-        domain_name: its name.
-        host: the chassis that it runs on, which alone may remove the port.
-        kept_by: who says when it ends.
-        moving_to: the chassis that the domain is migrating to, which may bind it as well, or "".
-        index: its place among the domain's interfaces, ours or not, or None where an older version made the port.
-        intact: whether its row says just this: somebody may have changed a part of it. Only in what was read.
-        up: whether OVN has bound it; only in what was read.
+        domain_name: name of the domain.
+        host: chassis on which the domain runs; only its agent may remove the port.
+        kept_by: the domain's owner.
+        moving_to: destination chassis of a migration, which may bind the port too, or "".
+        index: index among all interfaces of the domain, or None if an older version created the port.
+        intact: False if the row was changed by hand; only in values that were read.
+        up: bound by OVN; only in values that were read.
     """
 
     id: str
@@ -57,18 +57,18 @@ class Port:
 
     @property
     def uuid(self) -> UUID:
-        """Its Logical_Switch_Port row."""
+        """UUID of its Logical_Switch_Port row."""
         return uuids.port(self.domain, self.mac)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A MAC address of a subnet, reserved for as long as a domain has a port with it there.
+    """Reservation of a MAC address in a subnet, for the port that has it.
 
     Attributes:
         subnet: name of the subnet.
         mac: the MAC address.
-        domain: UUID of the domain; its port says what the domain is called, and where it runs.
+        domain: UUID of the domain; its port has name and host.
     """
 
     subnet: str
@@ -77,5 +77,5 @@ class Claim:
 
     @property
     def uuid(self) -> UUID:
-        """Its DNS row."""
+        """UUID of its DNS row."""
         return uuids.claim(self.subnet, self.mac)

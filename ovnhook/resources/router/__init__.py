@@ -1,1 +1,1 @@
-"""A router with its subnets and its external gateway. Pure."""
+"""Routers, with their subnets and external gateways. Pure."""

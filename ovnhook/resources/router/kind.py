@@ -1,4 +1,4 @@
-"""Routers, their networks and their gateways as kinds of resource. Pure."""
+"""The resource kinds of routers, their networks and their gateways. Pure."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def _gateways(old: GatewayHosts | None, new: GatewayHosts | None) -> list[Operat
     there: list[Row] = [{"chassis_name": chassis} for chassis in before]
     return [
         exists(tables.GATEWAY_GROUP, uuids.part("gateways", router)),
-        require(tables.GATEWAY, [ours], there, ["chassis_name"]),  # whatever is there that is not ours
+        require(tables.GATEWAY, [ours], there, ["chassis_name"]),  # foreign chassis of the group are ignored
         *gateway_operations(router, before, after),
     ]
 
 
 @reader(tables.GATEWAY)
 def _read_gateway(row: Row) -> GatewayHosts:
-    """An HA_Chassis as the one host of a router's gateways that it is."""
+    """Parse an HA_Chassis: one gateway of a router."""
     router, chassis = owned.own(row)["router"], row["chassis_name"]
     if "_uuid" in row and UUID(row["_uuid"][1]) != gateway_uuid(router, chassis):
-        raise ValueError("somebody has made it another host's")
+        raise ValueError("its UUID does not match its chassis_name, which was changed")
     return GatewayHosts(router, (chassis,), int(row["priority"]))
 
 
@@ -52,7 +52,7 @@ ROUTER = Kind(
     table=tables.ROUTER,
     columns=("external_ids",),
     read=read_router,
-    operations=_none,  # its rows are those of its network
+    operations=_none,  # its network writes the rows
     title="router",
     field="router",
     shown_in=lambda router: [("router", router.name)],
@@ -66,7 +66,7 @@ NETWORK = Kind(
     operations=network_operations,
     rows=network_rows,
 )
-"""A router with the subnets on it: it has no row of its own, and changes with either."""
+"""A router with the subnets on it: derived from both, without a row of its own."""
 
 GATEWAYS = Kind(
     name="gateway",
@@ -77,4 +77,4 @@ GATEWAYS = Kind(
     operations=_gateways,
     shown_in=lambda gateways: [("router", gateways.router)],
 )
-"""The hosts that may have a router's external gateway port: they follow the hosts, not the router."""
+"""The gateways of a router: the control service derives them from the state of the hosts."""

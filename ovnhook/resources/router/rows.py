@@ -1,4 +1,4 @@
-"""Names and external_ids of a router's rows, and a router's row as a value. Pure."""
+"""Names and external_ids of a router's rows, and their reader. Pure."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _LAST_VLAN = 4094  # IEEE 802.1Q
 
 
 def router_port(router: str, subnet: str) -> str:
-    """The name of a router's port on a subnet.
+    """Name of a router's port on a subnet.
 
-    It has both: ovn-controller 23.03 loses its way when a port moves from one router to another and keeps its name.
+    It has both names: ovn-controller 23.03 fails when a port moves to another router and keeps its name.
     """
     return f"subnet:{subnet}:{router}"
 
 
 def router_peer(router: str, subnet: str) -> str:
-    """The name of a subnet's switch port that a router is on."""
+    """Name of a switch port to a router."""
     return f"router:{subnet}:{router}"
 
 
 def router_ids(router: Router) -> dict[str, str]:
-    """A Logical_Router's external_ids: all that a router is."""
+    """External_ids of a Logical_Router: all settings of a router."""
     ids = kind("router", router=router.name)
     external = router.external
     if external is None:
@@ -41,7 +41,7 @@ def router_ids(router: Router) -> dict[str, str]:
         next_hop=str(external.next_hop or ""),
         vlan=str(external.vlan),
         snat="yes" if external.snat else "no",
-        mtu=str(Subnet.mtu),  # for control services and agents of earlier versions, which can't do without it
+        mtu=str(Subnet.mtu),  # earlier versions need it
         address6=str(external.address6 or ""),
         next_hop6=str(external.next_hop6 or ""),
         snat6="yes" if external.snat6 else "no",
@@ -51,12 +51,12 @@ def router_ids(router: Router) -> dict[str, str]:
 
 @reader(ROUTER)
 def read_router(row: Row) -> Router:
-    """A Logical_Router as the router it is."""
+    """Parse a Logical_Router."""
     ids = own(row)
     if not ids.get("physical-network"):
         return Router(ids["router"])
-    address4, hop4 = _way(ids.get("address"), ids.get("next-hop"), 4)
-    address6, hop6 = _way(ids.get("address6"), ids.get("next-hop6"), 6)
+    address4, hop4 = _external_address(ids.get("address"), ids.get("next-hop"), 4)
+    address6, hop6 = _external_address(ids.get("address6"), ids.get("next-hop6"), 6)
     external = External(
         physical_network=ids["physical-network"],
         address=address4,
@@ -66,25 +66,27 @@ def read_router(row: Row) -> Router:
         address6=address6,
         next_hop6=hop6,
         snat6=ids.get("snat6") == "yes",
-        mac=_mac(ids.get("mac")) or uuids.external_mac(None, ids["router"]),  # without one: of an earlier version
+        mac=_mac(ids.get("mac")) or uuids.external_mac(None, ids["router"]),  # absent in rows of earlier versions
     )
     return Router(ids["router"], external)
 
 
-def _way(text: str | None, hop: str | None, version: int) -> tuple[InterfaceAddress | None, IPAddress | None]:
-    """A router's address outside of an IP version, and the next hop."""
+def _external_address(
+    text: str | None, hop: str | None, version: int
+) -> tuple[InterfaceAddress | None, IPAddress | None]:
+    """A router's external address of an IP version, and its next hop."""
     if not text:
         return None, None
     if not hop:
         raise ValueError(f"address {text} has no next hop")
-    network, next_hop = IPNetwork(text), IPAddress(hop)  # the former checks the length
+    network, next_hop = IPNetwork(text), IPAddress(hop)  # IPNetwork checks the prefix length
     if {network.version, next_hop.version} != {version}:
         raise ValueError(f"address {text} and next hop {hop} are not both of IPv{version}")
     return InterfaceAddress(network.ip, network.prefixlen), next_hop
 
 
 def _mac(text: str | None) -> str:
-    """A MAC address; "" where there is none."""
+    """Parse a MAC address; "" if there is none."""
     if text and not labels.MAC.fullmatch(text):
         raise ValueError(f"{text} is not a MAC address")
     return text or ""

@@ -1,7 +1,4 @@
-"""What a router may be, and what has to change when one is made, set or deleted; where its gateways are. Pure.
-
-Every refusal says which value, why not, and where there is something to do, what.
-"""
+"""Validation of routers, the changes that create, update and delete them, and the choice of their gateways. Pure."""
 
 from __future__ import annotations
 
@@ -27,24 +24,24 @@ from ovnhook.resources.state import Cloud
 
 _PHYSICAL_NETWORK = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _LAST_VLAN = 4094  # IEEE 802.1Q
-_SMALLEST = {4: 30, 6: 127}  # prefix lengths: a router and a next hop (RFC 6164)
+_SMALLEST = {4: 30, 6: 127}  # prefix lengths of networks with a router and a next hop (RFC 6164)
 _IS = {4: ip.is_ipv4, 6: ip.is_ipv6}
 _LIKE = {4: "203.0.113.10/24", 6: "2001:db8::10/64"}
 
 
 @dataclass(frozen=True)
 class ExternalGatewayRequest:
-    """A router's leg to the outside as a user writes it; all empty where there is none.
+    """A router's external gateway as requested; all attributes are empty for none.
 
     Attributes:
         physical_network: a name in the gateway hosts' ``ovn-bridge-mappings``.
-        address: ``203.0.113.10/24``, or "" where IPv4 does not lead outside.
-        next_hop: an address of that network.
+        address: ``203.0.113.10/24``, or "" without IPv4.
+        next_hop: an address in that network.
         vlan: 1 to 4094, or 0.
-        no_snat: guests go out with their own IPv4 addresses.
-        address6: ``2001:db8::10/64``, or "" where IPv6 does not lead outside.
-        next_hop6: an address of that network.
-        snat6: guests go out with the router's IPv6 address.
+        no_snat: guests keep their own IPv4 addresses externally.
+        address6: ``2001:db8::10/64``, or "" without IPv6.
+        next_hop6: an address in that network.
+        snat6: guests use the router's IPv6 address externally.
     """
 
     physical_network: str = ""
@@ -61,7 +58,7 @@ SETTINGS = tuple(field.name for field in fields(ExternalGatewayRequest))
 
 
 def request_of(router: Router) -> ExternalGatewayRequest:
-    """A router's leg as a user would write it."""
+    """The request that results in a router's external gateway."""
     external = router.external
     if external is None:
         return ExternalGatewayRequest()
@@ -77,73 +74,73 @@ def request_of(router: Router) -> ExternalGatewayRequest:
     )
 
 
-def parse(name: str, wanted: ExternalGatewayRequest) -> Router:
-    """The router that is wanted, every value checked.
+def parse(name: str, request: ExternalGatewayRequest) -> Router:
+    """Validate a request.
 
     Args:
-        name: its name.
-        wanted: its leg as the user wrote it.
+        name: of the router.
+        request: its external gateway.
 
     Raises:
-        InvalidRequest: a value means nothing, or can't be.
+        InvalidRequest: a value is invalid.
     """
     if not SUBNET_NAME.fullmatch(name):
         raise InvalidRequest(
-            f"name '{name}' is not possible for a router",
+            f"invalid router name '{name}'",
             "letters, digits and, in between, dots, hyphens and underscores, 63 at most",
         )
-    return Router(name, _external(name, wanted))
+    return Router(name, _external(name, request))
 
 
-def create(wanted: Router, new_id: UUID, cloud: Cloud, *, name_is_foreign: bool = False) -> tuple[Change, ...]:
-    """The changes that make a router; none when it is there already.
+def create(requested: Router, new_id: UUID, cloud: Cloud, *, name_is_foreign: bool = False) -> tuple[Change, ...]:
+    """Create a router; no changes if it exists.
 
     Args:
-        wanted: as `make` made it.
-        new_id: the cloud's id, if it has none yet.
-        cloud: what there is.
-        name_is_foreign: whether a logical router that isn't ours has that name.
+        requested: the result of `parse`.
+        new_id: cloud ID for a cloud without one.
+        cloud: current state.
+        name_is_foreign: a logical router with that name exists that is not ovnhook's.
 
     Raises:
-        AlreadyExists: another router has the name, or its address outside.
+        AlreadyExists: another router has the name or the external address.
     """
-    there = cloud.network(wanted.name)
-    if there is not None:
-        if request_of(there.router) == request_of(wanted):
+    name = requested.name
+    existing = cloud.network(name)
+    if existing is not None:
+        if request_of(existing.router) == request_of(requested):
             return ()
         raise AlreadyExists(
-            f"router {wanted.name} exists and is another: {_differences(there.router, wanted)}",
-            f"ovnhook router show {wanted.name}; ovnhook router set --help",
+            f"router {name} exists with different settings: {_differences(existing.router, requested)}",
+            f"ovnhook router show {name}; ovnhook router set --help",
         )
     if name_is_foreign:
-        raise AlreadyExists(f"a logical router '{wanted.name}' exists that is not ovnhook's", "choose another name")
-    _check_overlap(cloud, wanted)
-    made = _with_mac(wanted, cloud.id(new_id))
-    return (increment_serial(cloud, new_id=new_id if made.external else None), Put(ROUTER, None, made))
+        raise AlreadyExists(f"a logical router '{name}' exists that is not ovnhook's", "choose another name")
+    _check_overlap(cloud, requested)
+    new = _with_mac(requested, cloud.id(new_id))
+    return (increment_serial(cloud, new_id=new_id if new.external else None), Put(ROUTER, None, new))
 
 
 def update(
     name: str, changes: Mapping[str, Any], new_id: UUID, cloud: Cloud, *, name_is_foreign: bool = False
 ) -> tuple[Change, ...]:
-    """The changes that give a router another leg to the outside; none when it has it.
+    """Update a router's external gateway; no changes if it has these settings.
 
     Args:
-        name: which router; the default one is made if it isn't there.
+        name: of the router; the default one is created if it does not exist.
         changes: some of SETTINGS, with values as in ExternalGatewayRequest.
-        new_id: the cloud's id, if it has none yet.
-        cloud: what there is.
-        name_is_foreign: whether a logical router that isn't ours has that name.
+        new_id: cloud ID for a cloud without one.
+        cloud: current state.
+        name_is_foreign: a logical router with that name exists that is not ovnhook's.
 
     Raises:
-        NotFound: there is no such router.
-        InvalidRequest: a value means nothing, or can't be.
-        AlreadyExists: another router has the address outside, or one of its subnets has it inside.
+        NotFound: the router does not exist.
+        InvalidRequest: a value is invalid.
+        AlreadyExists: another router has the external address.
     """
     for setting in changes:
         if setting not in SETTINGS:
             raise InvalidRequest(f"'{setting}' of a router can't be set", f"these can: {', '.join(SETTINGS)}")
-    there = cloud.network(name)
-    if there is None and name == DEFAULT_ROUTER:
+    if cloud.network(name) is None and name == DEFAULT_ROUTER:
         return create(parse(name, ExternalGatewayRequest(**changes)), new_id, cloud, name_is_foreign=name_is_foreign)
     old = find(name, cloud).router
     router = parse(name, replace(request_of(old), **changes))
@@ -155,14 +152,13 @@ def update(
 
 
 def derive_external_macs(new_id: UUID, cloud: Cloud) -> tuple[Change, ...]:
-    """The changes that give every router's external gateway the MAC address of this cloud; none when all have it.
+    """Derive the MAC addresses of all external gateway ports from the cloud ID; no changes if they are.
 
-    Versions without an id of the cloud gave the routers of every cloud the same ones; so does a copy of a cloud whose
-    id was taken away.
+    Versions without a cloud ID used the same ones in every cloud; so does a clone of a cloud.
 
     Args:
-        new_id: the cloud's id, if it has none yet.
-        cloud: what there is.
+        new_id: cloud ID for a cloud without one.
+        cloud: current state.
     """
     found: list[Change] = []
     for one in cloud.of(Router):
@@ -173,11 +169,11 @@ def derive_external_macs(new_id: UUID, cloud: Cloud) -> tuple[Change, ...]:
 
 
 def delete(name: str, cloud: Cloud) -> tuple[Change, ...]:
-    """The changes that take a router away.
+    """Delete a router.
 
     Raises:
-        NotFound: there is no such router.
-        InUse: a subnet is on it.
+        NotFound: it does not exist.
+        InUse: it has a subnet.
     """
     gone = find(name, cloud)
     if gone.subnets:
@@ -190,10 +186,10 @@ def delete(name: str, cloud: Cloud) -> tuple[Change, ...]:
 
 
 def find(name: str, cloud: Cloud) -> Network:
-    """The router of that name, with its subnets.
+    """Find a router with its subnets.
 
     Raises:
-        NotFound: there is none.
+        NotFound: it does not exist.
     """
     network = cloud.network(name)
     if network is None:
@@ -202,13 +198,13 @@ def find(name: str, cloud: Cloud) -> Network:
 
 
 def eligible_hosts(one: Router, nodes: Iterable[Node]) -> list[Node]:
-    """The hosts that can have a router's leg: they say that they are gateways, and have a bridge for its network."""
+    """Gateway hosts that have a bridge for a router's physical network."""
     network = one.external.physical_network if one.external else ""
     return [node for node in nodes if node.is_gateway and network in node.physical_networks]
 
 
 def with_uplink_down(one: Router, nodes: Iterable[Node]) -> list[str]:
-    """Those hosts that could have a router's leg if their link to its network were up."""
+    """Eligible hosts whose uplink to a router's physical network is down."""
     return [
         node.name
         for node in eligible_hosts(one, nodes)
@@ -217,18 +213,18 @@ def with_uplink_down(one: Router, nodes: Iterable[Node]) -> list[str]:
 
 
 def gateways(one: Router, nodes: Collection[Node], before: Sequence[str], active: str) -> tuple[str, ...]:
-    """The hosts that a router's leg may be on, the preferred one first.
+    """Choose a router's gateways, in descending priority.
 
-    The one that has it now is preferred: when another one comes back it does not take the traffic before it can
-    forward it. Otherwise the order stays, and new hosts come in one that differs from router to router. One whose
-    uplink is down is behind those whose isn't; it stays among them, for to move the leg between hosts that watch each
-    other already is quick. Where all uplinks are down the leg stays where it is: nobody can do better.
+    The active gateway is first: no failback, so a host that returns gets no traffic before it can forward it. The
+    others keep their order; new hosts are added in one that differs between routers. Hosts whose uplink is down are
+    last. They remain gateways, since a failover between hosts with a BFD session is fast. If all uplinks are down the
+    active gateway stays.
 
     Args:
         one: the router.
         nodes: all hosts.
-        before: the order so far.
-        active: the host that has the leg now, or "".
+        before: present order.
+        active: the active gateway, or "".
     """
     hosts = {node.name for node in eligible_hosts(one, nodes)}
     known = [host for host in before if host in hosts]
@@ -242,22 +238,22 @@ def gateways(one: Router, nodes: Collection[Node], before: Sequence[str], active
 
 
 def move(one: Router, nodes: Iterable[Node], host: str, before: Sequence[str]) -> tuple[Change, ...]:
-    """The changes that give a router's leg to a host on purpose; none when it is the preferred one.
+    """Move a router's external gateway port to a host; no changes if the host has the highest priority.
 
     Args:
         one: the router.
         nodes: all hosts.
-        host: one of those that can have it.
-        before: all of those, in order.
+        host: one of the router's gateways.
+        before: all of them, in order.
 
     Raises:
-        InvalidRequest: it isn't one of them.
-        Unavailable: its link outside is down.
+        InvalidRequest: the host is not one of them.
+        Unavailable: its uplink is down.
     """
     if host not in before:
         raise InvalidRequest(
-            f"host '{host}' can't be a gateway of router {one.name}",
-            f"these can: {', '.join(sorted(before))}" if before else "no host can: ovnhook router show --help",
+            f"host '{host}' is not a gateway of router {one.name}",
+            f"gateways: {', '.join(sorted(before))}" if before else "it has no gateway: ovnhook router show --help",
         )
     if host in with_uplink_down(one, nodes):
         network = one.external.physical_network if one.external else ""
@@ -267,7 +263,7 @@ def move(one: Router, nodes: Iterable[Node], host: str, before: Sequence[str]) -
 
 
 def put_gateways(router: str, before: Sequence[str], after: Sequence[str]) -> Put[GatewayHosts]:
-    """The change of the hosts that may have a router's external gateway port, from one order to another."""
+    """The change of a router's gateways."""
     return Put(GATEWAYS, GatewayHosts(router, tuple(before)), GatewayHosts(router, tuple(after)))
 
 
@@ -277,38 +273,38 @@ def _with_mac(router: Router, cloud: UUID) -> Router:
     return replace(router, external=replace(router.external, mac=uuids.external_mac(cloud, router.name)))
 
 
-def _external(name: str, wanted: ExternalGatewayRequest) -> External | None:
-    if not wanted.physical_network:
-        if wanted != ExternalGatewayRequest():
+def _external(name: str, request: ExternalGatewayRequest) -> External | None:
+    if not request.physical_network:
+        if request != ExternalGatewayRequest():
             raise InvalidRequest(
-                f"router {name}: without a physical network there is no way outside",
-                "--physical-network NAME, as the gateway hosts call it in ovn-bridge-mappings",
+                f"router {name}: an external gateway needs a physical network",
+                "--physical-network NAME, a name in the ovn-bridge-mappings of the gateway hosts",
             )
         return None
-    if not _PHYSICAL_NETWORK.fullmatch(wanted.physical_network):
-        raise InvalidRequest(f"physical network '{wanted.physical_network}' is not a name that one can have")
-    address4, hop4 = _way(wanted.address, wanted.next_hop, 4)
-    address6, hop6 = _way(wanted.address6, wanted.next_hop6, 6)
+    if not _PHYSICAL_NETWORK.fullmatch(request.physical_network):
+        raise InvalidRequest(f"invalid physical network '{request.physical_network}'")
+    address4, hop4 = _external_address(request.address, request.next_hop, 4)
+    address6, hop6 = _external_address(request.address6, request.next_hop6, 6)
     if not (address4 or address6):
         raise InvalidRequest(
-            f"router {name}: without an address it can't lead outside", "--address CIDR --next-hop ADDR"
+            f"router {name}: an external gateway needs an address", "--address CIDR --next-hop ADDRESS"
         )
-    if not 0 <= wanted.vlan <= _LAST_VLAN:
-        raise InvalidRequest(f"VLAN {wanted.vlan} is not possible", f"1 to {_LAST_VLAN} are")
+    if not 0 <= request.vlan <= _LAST_VLAN:
+        raise InvalidRequest(f"invalid VLAN {request.vlan}", f"expected 1 to {_LAST_VLAN}, or 0 for none")
     return External(
-        physical_network=wanted.physical_network,
+        physical_network=request.physical_network,
         address=address4,
         next_hop=hop4,
-        vlan=wanted.vlan,
-        snat=not wanted.no_snat,
+        vlan=request.vlan,
+        snat=not request.no_snat,
         address6=address6,
         next_hop6=hop6,
-        snat6=wanted.snat6,
+        snat6=request.snat6,
     )
 
 
-def _way(text: str, hop: str, version: int) -> tuple[InterfaceAddress | None, IPAddress | None]:
-    """The router's address and the next hop of an IP version."""
+def _external_address(text: str, hop: str, version: int) -> tuple[InterfaceAddress | None, IPAddress | None]:
+    """Parse the router's address and the next hop of an IP version."""
     if not (text or hop):
         return None, None
     own = _address(text, version)
@@ -328,7 +324,8 @@ def _address(text: str, version: int) -> InterfaceAddress:
         raise InvalidRequest(f"address '{text}' is not of the form ADDRESS/LENGTH, like {_LIKE[version]}")
     if not 1 <= int(length) <= _SMALLEST[version]:
         raise InvalidRequest(
-            f"address {text}: the network has no room for a router and a next hop", f"/1 to /{_SMALLEST[version]} have"
+            f"address {text}: the network is too small for a router and a next hop",
+            f"expected /1 to /{_SMALLEST[version]}",
         )
     own = InterfaceAddress(IPAddress(host), int(length))
     allowed = ip.usable(own.cidr)
@@ -338,7 +335,7 @@ def _address(text: str, version: int) -> InterfaceAddress:
 
 
 def _check_overlap(cloud: Cloud, new: Router) -> None:
-    """Raise AlreadyExists if another router has an external address of a router."""
+    """Raise AlreadyExists if another router on the same physical network and VLAN has one of the addresses."""
     external = new.external
     if external is None:
         return
@@ -352,9 +349,9 @@ def _check_overlap(cloud: Cloud, new: Router) -> None:
             raise AlreadyExists(f"address {taken} is that of router {other.name}")
 
 
-def _differences(there: Router, asked: Router) -> str:
-    """Where a router is not what is asked for."""
-    before, after = request_of(there), request_of(asked)
+def _differences(existing: Router, requested: Router) -> str:
+    """Differences between the existing and the requested router."""
+    before, after = request_of(existing), request_of(requested)
     pairs: Iterable[tuple[str, Any, Any]] = ((name, getattr(before, name), getattr(after, name)) for name in SETTINGS)
     return ", ".join(
         f"its {name.replace('_', ' ')} is {old or 'none'}, not {new or 'none'}"

@@ -1,8 +1,8 @@
-"""The rows of a router and of what joins subnets to it (ovn-nb(5)), as a function of what it is. Pure.
+"""Rows of a router and of its connections (ovn-nb(5)), as a function of its settings and subnets. Pure.
 
-Every row is known by a UUID that is derived from what it is, so a change of a router is the difference of two
-dictionaries. The names of these rows have colons, which names of subnets and routers can't have; no switch port may be
-called like a router port, for in the southbound database they are in one table.
+UUIDs of rows are derived, so a change of a router is the difference of two dictionaries. Names of these rows have
+colons, unlike names of subnets and routers. Switch ports and router ports have different names, since they share the
+table Port_Binding of the southbound database.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from ovnhook.resources.router.rows import router_ids, router_peer, router_port
 from ovnhook.resources.router.values import External, Network, Router
 from ovnhook.resources.subnet.values import Subnet, server_mac
 
-_ISOLATION = 1000  # the policies' priority, and the next one: a person's own may be above or below
+_ISOLATION = 1000  # priority of the drop policies; allow policies have the next one
 _EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 _ROUTES = {4: "default-route", 6: "default-route6"}
 _SNATS = {4: "snat", 6: "snat6"}
 _ADVERTISED = {"max_interval": "10", "min_interval": "3"}
-"""Seconds between a router's advertisements (ovn-nb(5), ipv6_ra_configs): the longest and the shortest pause."""
+"""Interval of router advertisements in seconds (ovn-nb(5), ipv6_ra_configs)."""
 
 _PROBES = {"bfd-min-rx": "200", "bfd-min-tx": "200", "bfd-mult": "3"}
-"""How gateways watch each other, in ms (ovn-nb(5), NB_Global options): one is known to be dead after three in a row."""
+"""BFD between gateways, in ms (ovn-nb(5), NB_Global options): a gateway is down after three lost packets."""
 
 
 def network_rows(network: Network | None, without: Container[str] = ()) -> dict[UUID, OwnedRow]:
-    """All rows of a router, by UUID, but for the gateway hosts of its leg outside, which change by themselves.
+    """All rows of a router, by UUID, except its gateways (GATEWAYS), which the control service schedules.
 
     Args:
         network: the router with its subnets.
-        without: subnets, by name, whose rows are not wanted.
+        without: names of subnets whose rows are omitted.
     """
     if network is None:
         return {}
@@ -53,27 +53,27 @@ def network_rows(network: Network | None, without: Container[str] = ()) -> dict[
     found = {router.uuid: OwnedRow(tables.ROUTER, {"name": router.name, "external_ids": as_map(router_ids(router))})}
     for subnet in network.subnets:
         if subnet.name not in without:
-            found |= _joined(router, subnet)
+            found |= _connected(router, subnet)
             if subnet.isolated:
                 found |= _isolated(router, subnet)
     if router.external:
-        found |= _outside(network, router.external)
+        found |= _external_gateway(network, router.external)
         for subnet in (one for one in network.subnets if one.name not in without):
             found |= _snat(router, router.external, subnet)
     return found
 
 
 def network_operations(old: Network | None, new: Network | None) -> list[Operation]:
-    """What makes the rows of one network those of another."""
+    """Operations that turn the rows of one network into those of another."""
     same: set[str] = set()
     if old and new and old.router == new.router:
         there = {subnet.name: subnet for subnet in old.subnets}
         same = {subnet.name for subnet in new.subnets if there.get(subnet.name) == subnet}
-    return difference(network_rows(old, same), network_rows(new, same)) + _names(old, new)
+    return difference(network_rows(old, same), network_rows(new, same)) + _dns_records(old, new)
 
 
 def gateway_operations(router: str, old: tuple[str, ...], new: tuple[str, ...]) -> list[Operation]:
-    """What puts a router's leg outside on other hosts, or on the same ones in another order."""
+    """Operations that change a router's gateways, or their order."""
     group = uuids.part("gateways", router)
     found: list[Operation] = []
     for priority, chassis in priorities(new).items():
@@ -86,7 +86,7 @@ def gateway_operations(router: str, old: tuple[str, ...], new: tuple[str, ...]) 
         found.append(mutate(tables.GATEWAY_GROUP, key(group), [["ha_chassis", "insert", as_set([ref(uuid)])]]))
     gone = as_set(ref(gateway_uuid(router, chassis)) for chassis in old if chassis not in new)
     found.append(mutate(tables.GATEWAY_GROUP, key(group), [["ha_chassis", "delete", gone]]))
-    # The row is not ours, and an insert into a map leaves the keys that are there: what a person has set stays.
+    # The row is not ovnhook's: an insert into a map does not overwrite present keys.
     found.append(
         {"op": "mutate", "table": "NB_Global", "where": [], "mutations": [["options", "insert", as_map(_PROBES)]]}
     )
@@ -94,19 +94,19 @@ def gateway_operations(router: str, old: tuple[str, ...], new: tuple[str, ...]) 
 
 
 def gateway_uuid(router: str, chassis: str) -> UUID:
-    """The HA_Chassis row of a host for a router."""
+    """UUID of the HA_Chassis row of a router's gateway."""
     return uuids.part("gateway", router, chassis)
 
 
 def priorities(chassis: Sequence[str]) -> dict[int, str]:
-    """Each host's priority, the first one's being the highest."""
+    """Hosts by priority; the first one has the highest."""
     return {len(chassis) - place: name for place, name in enumerate(chassis)}
 
 
-def _names(old: Network | None, new: Network | None) -> list[Operation]:
-    """What lets the guests of a router's subnets ask for each other's names; isolated ones ask for their own only.
+def _dns_records(old: Network | None, new: Network | None) -> list[Operation]:
+    """Operations that let guests resolve names of the router's other subnets, except isolated ones.
 
-    Each switch refers to the names of its own subnet by itself (ovn-nb(5), Logical_Switch, dns_records).
+    References of switches to their own subnets' DNS rows are not included (ovn-nb(5), Logical_Switch, dns_records).
     """
     before, after = (
         {one.name: one.uuid for one in network.subnets if not one.isolated} if network else {} for network in (old, new)
@@ -121,8 +121,8 @@ def _names(old: Network | None, new: Network | None) -> list[Operation]:
     return found
 
 
-def _joined(router: Router, subnet: Subnet) -> dict[UUID, OwnedRow]:
-    """The two ends of the wire between a router and a subnet: ovn-architecture(7), "Logical Routers"."""
+def _connected(router: Router, subnet: Subnet) -> dict[UUID, OwnedRow]:
+    """The router port and the switch port that connect a subnet: ovn-architecture(7), "Logical Routers"."""
     inside = {
         "name": router_port(router.name, subnet.name),
         "mac": server_mac(subnet.name),
@@ -143,22 +143,22 @@ def _joined(router: Router, subnet: Subnet) -> dict[UUID, OwnedRow]:
 
 
 def _advertisement(subnet: Subnet) -> dict[str, str]:
-    """The router advertisements of a subnet (RFC 4861, section 6.2.1): managed addresses, the MTU, and how often.
+    """Router advertisements of a subnet (RFC 4861, section 6.2.1): managed addresses, MTU and interval.
 
-    A guest solicits for some seconds only, and its flows may come later than that: on a host that boots many guests
-    at once. OVN's own interval, up to ten minutes, would leave it without IPv6 until then.
+    A guest sends solicitations for a few seconds only; on a host that boots many guests its flows may be installed
+    later. With OVN's default interval of up to ten minutes it would have no IPv6 until then.
     """
     return {"address_mode": "dhcpv6_stateful", "mtu": str(subnet.mtu), "send_periodic": "true", **_ADVERTISED}
 
 
 def _isolated(router: Router, subnet: Subnet) -> dict[UUID, OwnedRow]:
-    """What keeps a subnet and the router's others apart, wherever a packet says that it comes from or goes to.
+    """Policies that isolate a subnet from the router's others, whatever addresses packets have.
 
-    What comes or goes by the subnet's port is dropped, unless the other port is the external gateway's, or the same one
-    (the router's answers). A guest can't choose the ports; and as ports can only be tested for equality (ovn-sb(5),
-    Logical_Flow, match) the others would have to be listed: this way no row says anything of another subnet.
+    Packets to and from the subnet's router port are dropped, unless the other port is the external gateway port or the
+    same one (replies of the router). Matching ports, guests can't evade it with a false source address. Ports can only
+    be compared for equality (ovn-sb(5), Logical_Flow, match), so a list of allowed ports needs no other subnet's.
     """
-    own, outside = f'"{router_port(router.name, subnet.name)}"', f'"{_leg(router)}"'
+    own, outside = f'"{router_port(router.name, subnet.name)}"', f'"{_external_port(router)}"'
     pairs = ((own, outside), (outside, own), (own, own))
     allowed = " || ".join(f"(inport == {one} && outport == {other})" for one, other in pairs)
     found = {}
@@ -177,19 +177,19 @@ def _isolated(router: Router, subnet: Subnet) -> dict[UUID, OwnedRow]:
     return found
 
 
-def _leg(router: Router) -> str:
-    """The name of a router's external gateway port."""
+def _external_port(router: Router) -> str:
+    """Name of a router's external gateway port."""
     return f"external:{router.name}"
 
 
-def _outside(network: Network, external: External) -> dict[UUID, OwnedRow]:
-    """The leg: a switch with the physical network on it, the router's port there, and the default route."""
+def _external_gateway(network: Network, external: External) -> dict[UUID, OwnedRow]:
+    """The external gateway: a switch with a localnet port, the router's port on it, and the default routes."""
     router = network.router
     switch = uuids.part("external", router.name)
     group = uuids.part("gateways", router.name)
     ids = as_map(owned.kind("external", router=router.name))
     copy = as_map(router_ids(router) | owned.kind("external", router=router.name))  # ovnhook.databases.integrity
-    name = _leg(router)
+    name = _external_port(router)
     localnet = {
         "name": f"localnet:{router.name}",
         "type": "localnet",
@@ -198,15 +198,15 @@ def _outside(network: Network, external: External) -> dict[UUID, OwnedRow]:
         "tag": as_set([external.vlan] if external.vlan else []),
         "external_ids": ids,
     }
-    # The active gateway announces the addresses of the router and of its NAT rows: ovn-nb(5), options:nat-addresses. It
-    # does so once for each name of the port, so that another MAC address needs another name to be announced.
+    # The active gateway sends gratuitous ARPs for the addresses of the router and its NAT rows (ovn-nb(5),
+    # options:nat-addresses), once for each port name: a new MAC address needs a new name to be announced.
     peer = _peer(f"outside:{router.name}:{external.mac}", name, router)
     peer["options"] = as_map({"router-port": name, "nat-addresses": "router"})
     port = {
         "name": name,
         "mac": external.mac,
         "networks": as_set(map(str, external.next_hops)),
-        # What is larger is answered with ICMP "fragmentation needed": ovn-nb(5), options:gateway_mtu.
+        # For larger packets the router sends ICMP "fragmentation needed": ovn-nb(5), options:gateway_mtu.
         "options": as_map({"gateway_mtu": str(network.mtu)}),
         "ha_chassis_group": ref(group),
         "external_ids": ids,
@@ -231,7 +231,7 @@ def _outside(network: Network, external: External) -> dict[UUID, OwnedRow]:
 
 
 def _snat(router: Router, external: External, subnet: Subnet) -> dict[UUID, OwnedRow]:
-    """What shows a subnet's guests outside with the router's address."""
+    """SNAT of a subnet to the router's external addresses."""
     found = {}
     for address in external.next_hops:
         network = subnet.network(address.version)
@@ -248,7 +248,7 @@ def _snat(router: Router, external: External, subnet: Subnet) -> dict[UUID, Owne
 
 
 def _peer(name: str, router_port: str, router: Router) -> Row:
-    """A switch's end of a wire to a router port."""
+    """The switch port that connects to a router port."""
     return {
         "name": name,
         "type": "router",

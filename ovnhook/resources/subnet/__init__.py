@@ -1,1 +1,1 @@
-"""A subnet: a logical switch with its addresses, DHCP and names. Pure."""
+"""Subnets: logical switches with addresses, DHCP and DNS. Pure."""

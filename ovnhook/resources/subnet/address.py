@@ -1,8 +1,7 @@
-"""Which address an interface may have, and which one to try next. Pure: nothing here knows what is taken.
+"""Validation of static addresses, and candidates for dynamic ones. Pure: it does not know which are leased.
 
-Candidates start at a place that depends on the interface and go round from there. So many hosts that allocate at once
-seldom try for the same address, nothing has to remember where to go on, and an interface that comes back after its
-lease was dropped most often gets the address that it had.
+Candidates start at an offset that is a hash of the interface. So concurrent allocations rarely try the same address, no
+position has to be stored, and an interface whose lease was released usually gets the same address again.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from ovnhook.resources.ip import Range, usable
 from ovnhook.resources.subnet.values import Subnet
 
 WINDOWS = (8, 64)
-"""How many candidates are looked up at a time before all leases of the subnet are read."""
+"""Numbers of candidates that are looked up by key, before all leases of the subnet are read."""
 
 MAX_ADDRESSES = 1 << 20
-"""How many addresses a network gives of itself. Of an IPv6 network, which has far more, these are the first ones."""
+"""Size of the default range: the first addresses of a network."""
 
 
 def check(subnet: Subnet, address: IPAddress) -> None:
-    """Raise InvalidRequest unless an interface on the subnet may have that address."""
+    """Raise InvalidRequest unless the address is a host address of the subnet, and not the gateway's."""
     network = subnet.network(address.version)
     if network is None:
         raise InvalidRequest(f"address {address}: subnet {subnet.name} has no IPv{address.version}")
@@ -36,7 +35,7 @@ def check(subnet: Subnet, address: IPAddress) -> None:
 
 
 def capacity(subnet: Subnet) -> int:
-    """How many interfaces that ask for no address the subnet can have."""
+    """Number of interfaces with dynamic addresses that the subnet can have."""
     return min(
         sum(_size(pool) - _holds(pool, gateway) for pool in _pools(subnet, network))
         for network, gateway in subnet.gateways.items()
@@ -44,12 +43,12 @@ def capacity(subnet: Subnet) -> int:
 
 
 def is_in_pool(subnet: Subnet, address: IPAddress) -> bool:
-    """Whether an address is among those that `capacity` counts: one of an interface's, if it has several."""
+    """Check for an address that `capacity` counts: that of the first network."""
     return address != subnet.gateway and any(_holds(pool, address) for pool in _pools(subnet, subnet.cidr))
 
 
 def candidates(subnet: Subnet, network: IPNetwork, seed: str) -> Iterator[IPAddress]:
-    """Every address that one of a subnet's networks can give, each once, from a place that `seed` decides."""
+    """All dynamic addresses of one of a subnet's networks, from an offset that is a hash of `seed`."""
     pools = _pools(subnet, network)
     total = sum(_size(pool) for pool in pools)
     start = zlib.crc32(seed.encode()) % total

@@ -15,15 +15,15 @@ _LABEL = 63  # characters of a DNS label (RFC 1035, section 2.3.4)
 
 
 def default_hostnames(domain: str, uuid: UUID, dns_domain: str) -> tuple[str, ...]:
-    """The host names that a domain may have without asking for one, the preferred one first.
+    """Default host names of a domain, the preferred one first.
 
-    The name of the domain made into a DNS label (RFC 1123, section 2.1): its first label where the rest is the subnet's
-    DNS domain. The others have a part of the UUID at the end, and are for when another domain has that one.
+    The first one is the domain's name as a DNS label (RFC 1123, section 2.1), without the subnet's DNS domain. The
+    others have a part of the UUID as suffix, for use if another domain has the name.
 
     Args:
         domain: name of the domain.
-        uuid: its UUID.
-        dns_domain: the subnet's, or "".
+        uuid: UUID of the domain.
+        dns_domain: of the subnet, or "".
     """
     first, _, rest = domain.lower().partition(".")
     stem = first if dns_domain and rest == dns_domain.lower() else domain.lower()
@@ -32,15 +32,15 @@ def default_hostnames(domain: str, uuid: UUID, dns_domain: str) -> tuple[str, ..
 
 
 def is_default_hostname(hostname: str, domain: str, uuid: UUID) -> bool:
-    """Whether a domain may have a host name without asking for it, whatever the subnet's DNS domain is."""
+    """Check for a default host name of a domain, with any DNS domain of the subnet."""
     return any(hostname in default_hostnames(domain, uuid, rest) for rest in ("", domain.partition(".")[2]))
 
 
 def records(leases: Iterable[Lease], domain: str) -> dict[str, str]:
-    """The records of some leases of one subnet: ``HOST`` and ``HOST.DOMAIN`` to addresses, and addresses back to names.
+    """DNS records of leases of one subnet: ``HOST`` and ``HOST.DOMAIN`` to addresses, and reverse records.
 
     Args:
-        leases: all of each host's: interfaces of one domain may share a name, which then has several addresses.
+        leases: all leases of each host name; interfaces of one domain may share it.
         domain: the subnet's DNS domain, or "".
     """
     hosts: dict[str, list[IPAddress]] = defaultdict(list)
@@ -56,17 +56,15 @@ def records(leases: Iterable[Lease], domain: str) -> dict[str, str]:
 
 
 def addresses_of(record: str, value: str) -> tuple[str, ...]:
-    """The addresses that a record leads to, or back from, as `records` writes them.
+    """The addresses of a forward or reverse record, in the format of `records`.
 
-    Nothing is checked, for a subnet can have very many: of a record that is none of ours no place is any lease's.
+    They are not validated, since a subnet can have many records: no lease has an invalid address.
     """
-    match record.split("."):
-        case [*octets, "in-addr", "arpa"]:
-            return (".".join(reversed(octets)),)
-        case [*nibbles, "ip6", "arpa"]:
-            try:
-                return (str(IPAddress(int("".join(reversed(nibbles)), 16), 6)),)
-            except (AddrFormatError, ValueError):
-                return ()
-        case _:
-            return tuple(value.split())
+    if record.endswith(".in-addr.arpa"):
+        return (".".join(reversed(record.split(".")[:-2])),)
+    if record.endswith(".ip6.arpa"):
+        try:
+            return (str(IPAddress(int("".join(reversed(record.split(".")[:-2])), 16), 6)),)
+        except (AddrFormatError, ValueError):
+            return ()
+    return tuple(value.split())

@@ -1,4 +1,4 @@
-"""Subnets and the names of their guests as kinds of resource. Pure."""
+"""The resource kinds of subnets and DNS records. Pure."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ def _unchanged(subnet: Subnet) -> list[Operation]:
     return unchanged(SWITCH, subnet.uuid, subnet_ids(subnet))
 
 
-def _names_operations(old: DnsRecords | None, new: DnsRecords | None) -> list[Operation]:
-    """Replace some records of a subnet by others. Aborts if a new one is somebody else's."""
+def _records_operations(old: DnsRecords | None, new: DnsRecords | None) -> list[Operation]:
+    """Replace some records of a subnet. Aborts if a new one exists with another value."""
     before, after = (one.records if one else {} for one in (old, new))
     uuid = (new or old or DnsRecords("", {})).uuid
     gone = dict(before.items() - after.items())
     added = dict(after.items() - before.items())
-    # The server copies all the names of the subnet for each mutation.
+    # No mutation without records: the server copies all records of the subnet for each.
     mutations = [["records", how, as_map(some)] for how, some in (("delete", gone), ("insert", added)) if some]
     changed = mutate(DNS, key(uuid), mutations)
-    # An insert leaves a key that is there as it is: the name is then somebody else's.
+    # An insert does not overwrite a present key: another domain has the host name.
     return [changed, exists(DNS, uuid, includes("records", added))] if added else [changed]
 
 
-def _same_names(names: DnsRecords) -> list[Operation]:
-    return [require(DNS, [key(names.uuid)], [{"records": as_map(names.records)}], ["records"])]
+def _same_records(read: DnsRecords) -> list[Operation]:
+    return [require(DNS, [key(read.uuid)], [{"records": as_map(read.records)}], ["records"])]
 
 
 SUBNET = Kind(
     name="subnet",
     type=Subnet,
     table=SWITCH,
-    columns=("external_ids",),  # its ports can be ten thousand
+    columns=("external_ids",),  # not ports, of which there can be ten thousand
     read=read_subnet,
     operations=_operations,
     guard=_unchanged,
@@ -79,7 +79,7 @@ DNS_RECORDS = Kind(
     table=DNS,
     columns=("records", "external_ids"),
     read=read_dns_records,
-    operations=_names_operations,
-    guard=_same_names,
+    operations=_records_operations,
+    guard=_same_records,
 )
-"""Records of a subnet's guests: a change replaces some, and leaves the others."""
+"""DNS records of a subnet's guests. A change replaces some of them."""

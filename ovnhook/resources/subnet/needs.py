@@ -11,11 +11,11 @@ from ovnhook.resources.subnet.values import Subnet
 
 
 def needs(subnets: Iterable[Subnet], cloud: Cloud) -> Iterator[OvnhookError]:
-    """Refusals of changes after which a subnet's router is missing, or its external network overlaps with the subnet's.
+    """Refusals if the router of a subnet does not exist, or its external network overlaps with the subnet.
 
     Args:
-        subnets: some.
-        cloud: as it is after the changes.
+        subnets: some subnets.
+        cloud: the state after the changes.
     """
     return (refusal for one in subnets if one.router for refusal in _of_router(one, cloud))
 

@@ -1,4 +1,4 @@
-"""A subnet as somebody asks for it, checked and as a value. Pure."""
+"""Requested subnets, and their validation. Pure."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet.values import Subnet
 
 SETTINGS = ("gateway", "ranges", "dns", "dns_domain", "mtu", "default", "router", "isolated", "cidr6")
-"""What of a subnet can be set; its name and its network stay."""
+"""Settings that can be updated: all except name and network."""
 
-_LARGEST = {4: 12, 6: 64}  # prefix lengths: a million addresses; one link's network (RFC 4291, section 2.5.1)
+_LARGEST = {4: 12, 6: 64}  # prefix lengths: a million addresses; the network of a link (RFC 4291, section 2.5.1)
 _SMALLEST = {4: 30, 6: 126}  # prefix lengths: a gateway and a guest
-_SMALLEST_MTU = {4: 576, 6: 1280}  # bytes: what every host accepts (RFC 791; RFC 8200, section 5)
+_SMALLEST_MTU = {4: 576, 6: 1280}  # bytes that every host accepts (RFC 791; RFC 8200, section 5)
 _BITS = {4: 32, 6: 128}  # of an address
 _LARGEST_MTU = 9000  # bytes: the largest that switches and NICs commonly agree on
 MAX_LISTED = 5  # how many users of a subnet a refusal names
 _NOT_FOR_HOSTS = {
-    "0.0.0.0/8": "means 'this network' (RFC 1122)",
+    "0.0.0.0/8": "is 'this network' (RFC 1122)",
     "127.0.0.0/8": "is loopback",
     "169.254.0.0/16": "is link-local",
     "224.0.0.0/4": "is multicast",
@@ -48,11 +48,11 @@ _DNS_DOMAIN = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*{_LABEL}")
 
 @dataclass(frozen=True)
 class Underlay:
-    """What the network between the hosts carries of the guests' packets.
+    """MTU available to guests over the tunnels.
 
     Attributes:
-        mtu: bytes of a guest's IP packet.
-        known: whether that was measured; if not, it is what is usual, and more may be possible.
+        mtu: size in bytes of the largest guest IP packet.
+        known: the MTU was measured; otherwise it is a default, and a larger one may work.
         host: the host where it was measured, or "" for this one.
     """
 
@@ -63,20 +63,20 @@ class Underlay:
 
 @dataclass(frozen=True)
 class SubnetRequest:
-    """A subnet as a user writes it; what is empty is left to us.
+    """A requested subnet. Empty values have defaults.
 
     Attributes:
-        name: its name.
+        name: of the subnet.
         cidr: ``10.1.0.0/24``, or an IPv6 network.
-        gateway: an address of it, or "".
+        gateway: an address in that network, or "".
         ranges: each ``FIRST-LAST``.
-        dns: addresses of servers.
+        dns: addresses of DNS servers.
         dns_domain: a DNS domain, or "".
-        mtu: bytes, or 0.
-        default: whether domains go there that name no subnet.
+        mtu: in bytes, or 0.
+        default: make it the default subnet.
         router: name of a router, or "" for none.
-        isolated: whether the router's other subnets are kept from it.
-        cidr6: an IPv6 network beside an IPv4 one, or "".
+        isolated: no traffic to and from the router's other subnets.
+        cidr6: an IPv6 network in addition to an IPv4 one, or "".
     """
 
     name: str
@@ -92,58 +92,57 @@ class SubnetRequest:
     cidr6: str = ""
 
 
-def parse(wanted: SubnetRequest, underlay: Underlay) -> Subnet:
-    """The subnet that is wanted, every value checked.
+def parse(request: SubnetRequest, underlay: Underlay) -> Subnet:
+    """Validate a request.
 
     Args:
-        wanted: as the user wrote it.
-        underlay: decides which MTUs are possible, and which one it is where none is chosen.
+        request: the requested subnet.
+        underlay: limits the MTU, and has its default.
 
     Raises:
-        InvalidRequest: a value means nothing, or can't be.
+        InvalidRequest: a value is invalid.
     """
-    if not SUBNET_NAME.fullmatch(wanted.name):
+    if not SUBNET_NAME.fullmatch(request.name):
         raise InvalidRequest(
-            f"name '{wanted.name}' is not possible for a subnet",
+            f"invalid subnet name '{request.name}'",
             "letters, digits and, in between, dots, hyphens and underscores, 63 at most",
         )
-    cidr = _network(wanted.cidr, "10.1.0.0/24")
-    bare = Subnet(wanted.name, cidr, gateway=_first(cidr))
-    return with_changes(bare, {name: getattr(wanted, name) for name in SETTINGS}, underlay)
+    cidr = _network(request.cidr, "10.1.0.0/24")
+    bare = Subnet(request.name, cidr, gateway=_first(cidr))
+    return with_changes(bare, {name: getattr(request, name) for name in SETTINGS}, underlay)
 
 
 def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay) -> Subnet:
-    """A subnet with other settings.
+    """Apply changed settings to a subnet.
 
     Args:
-        subnet: as it is.
-        changes: some of SETTINGS, with values as in SubnetRequest. An empty gateway is the first address; an MTU of 0
-            is what the underlay carries.
-        underlay: decides about the MTU.
+        subnet: current value.
+        changes: some of SETTINGS, with values as in SubnetRequest. An empty gateway is the first address, an MTU of 0
+            that of the underlay.
+        underlay: limits the MTU.
 
     Raises:
-        InvalidRequest: a value means nothing, or can't be.
+        InvalidRequest: a value is invalid.
     """
     values: dict[str, Any] = {}
     for name, value in changes.items():
-        match name:
-            case "gateway":
-                values["gateway"] = _gateway(subnet.cidr, value) if value else _first(subnet.cidr)
-            case "cidr6":
-                values["cidr6"] = _network(value, "fd00:1::/64") if value else None
-                values["gateway6"] = _first(values["cidr6"]) if value else None
-            case "ranges":
-                values["ranges"] = _ranges(value)
-            case "dns":
-                values["dns"] = tuple(_address(server, "DNS server") for server in value)
-            case "dns_domain":
-                values["dns_domain"] = _domain(value)
-            case "mtu":
-                values["mtu"] = _mtu(value, underlay)
-            case "default" | "router" | "isolated":
-                values[name] = value
-            case _:
-                raise InvalidRequest(f"'{name}' of a subnet can't be set", f"these can: {', '.join(SETTINGS)}")
+        if name == "gateway":
+            values["gateway"] = _gateway(subnet.cidr, value) if value else _first(subnet.cidr)
+        elif name == "cidr6":
+            values["cidr6"] = _network(value, "fd00:1::/64") if value else None
+            values["gateway6"] = _first(values["cidr6"]) if value else None
+        elif name == "ranges":
+            values["ranges"] = _ranges(value)
+        elif name == "dns":
+            values["dns"] = tuple(_address(server, "DNS server") for server in value)
+        elif name == "dns_domain":
+            values["dns_domain"] = _domain(value)
+        elif name == "mtu":
+            values["mtu"] = _mtu(value, underlay)
+        elif name in SETTINGS:
+            values[name] = value
+        else:
+            raise InvalidRequest(f"'{name}' of a subnet can't be set", f"these can: {', '.join(SETTINGS)}")
     return _checked(replace(subnet, **values))
 
 
@@ -157,14 +156,12 @@ def _network(text: str, like: str) -> IPNetwork:
         raise InvalidRequest(f"network {text} has host bits set", f"did you mean {network.cidr}?")
     largest, smallest = _LARGEST[network.version], _SMALLEST[network.version]
     if network.prefixlen < largest:
-        raise InvalidRequest(f"network {text} is too large to be meant", f"a /{largest} is the largest")
+        raise InvalidRequest(f"network {text} is too large", f"the largest is a /{largest}")
     for block, meaning in _NOT_FOR_HOSTS.items():
         if network in IPNetwork(block) or IPNetwork(block) in network:
             raise InvalidRequest(f"network {text} is not for hosts: {block} {meaning}", _PRIVATE[network.version])
     if network.prefixlen > smallest:
-        raise InvalidRequest(
-            f"network {text} is too small: it has no room for a gateway and a guest", f"a /{smallest} is the smallest"
-        )
+        raise InvalidRequest(f"network {text} is too small for a gateway and a guest", f"the smallest is a /{smallest}")
     return network
 
 
@@ -220,41 +217,39 @@ def _mtu(mtu: int, underlay: Underlay) -> int:
     if not mtu:
         return min(underlay.mtu, _LARGEST_MTU)
     if not _SMALLEST_MTU[4] <= mtu <= _LARGEST_MTU:
-        raise InvalidRequest(f"MTU {mtu} is not possible", f"{_SMALLEST_MTU[4]} to {_LARGEST_MTU} bytes are")
+        raise InvalidRequest(f"invalid MTU {mtu}", f"expected {_SMALLEST_MTU[4]} to {_LARGEST_MTU} bytes")
     if underlay.known and mtu > underlay.mtu:
         where = f" of host {underlay.host}" if underlay.host else ""
         raise InvalidRequest(
-            f"MTU {mtu} is more than the underlay{where} carries, {underlay.mtu} bytes",
-            "leave it out, or first raise the MTU of the hosts' underlay interfaces",
+            f"MTU {mtu} exceeds that of the underlay{where}, {underlay.mtu} bytes",
+            "omit it, or raise the MTU of the hosts' underlay interfaces first",
         )
     return mtu
 
 
 def _checked(subnet: Subnet) -> Subnet:
-    """The subnet, of which each setting is right by itself, if all are right together."""
+    """Validate the combination of settings."""
     if subnet.cidr6 and (subnet.cidr.version, subnet.cidr6.version) != (4, 6):
         raise InvalidRequest(
-            f"networks {subnet.cidr} and {subnet.cidr6}: one has to be IPv4, the second one IPv6",
-            "a subnet of IPv6 alone has one network",
+            f"networks {subnet.cidr} and {subnet.cidr6}: expected IPv4 and IPv6, in this order",
+            "an IPv6-only subnet has one network",
         )
     six = subnet.network(6)
     if six and not subnet.router:
         raise InvalidRequest(
-            f"network {six} needs a router: IPv6 guests hear of their network from it (RFC 4861)",
-            "ovnhook router create makes one that leads nowhere",
+            f"network {six} needs a router: IPv6 guests depend on router advertisements (RFC 4861)",
+            "ovnhook router create NAME creates one without an external gateway",
         )
     if six and subnet.mtu < _SMALLEST_MTU[6]:
-        raise InvalidRequest(f"MTU {subnet.mtu} is not possible with IPv6", f"{_SMALLEST_MTU[6]} bytes is the smallest")
+        raise InvalidRequest(f"MTU {subnet.mtu} is too small for IPv6", f"the minimum is {_SMALLEST_MTU[6]} bytes")
     for pool in subnet.ranges:
         network = subnet.network(pool.first.version)
         if network is None or pool.last.version != pool.first.version:
-            raise InvalidRequest(f"range {pool} is not of a network of subnet {subnet.name}")
+            raise InvalidRequest(f"range {pool} is not in a network of subnet {subnet.name}")
         for end in (pool.first, pool.last):
             _inside(network, end, f"range {pool}: {end}")
         if int(pool.last) - int(pool.first) >= address.MAX_ADDRESSES:
-            raise InvalidRequest(
-                f"range {pool} is too large to be meant", f"{address.MAX_ADDRESSES} addresses is the largest"
-            )
+            raise InvalidRequest(f"range {pool} is too large", f"the maximum is {address.MAX_ADDRESSES} addresses")
     if not address.capacity(subnet):
         raise InvalidRequest(
             f"subnet {subnet.name} has no address for a guest: its gateway {subnet.gateway} is the only one"

@@ -1,4 +1,4 @@
-"""Rows of a subnet in the northbound database (ovn-nb(5)), but for those of its router. Pure."""
+"""Rows of a subnet in the northbound database (ovn-nb(5)), except those of its router. Pure."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from ovnhook.resources.subnet.values import DnsRecords, Subnet, dhcp_uuid, serve
 from ovnhook.resources.tables import DHCP_OPTIONS, DNS, SWITCH
 
 _LARGEST_MTU = 65_535  # bytes: that of an IP packet
-_DHCP_LEASE_TIME = 3600  # seconds; a change of a subnet reaches its guests within half of it
+_DHCP_LEASE_TIME = 3600  # seconds; guests renew after half of it, and get changed settings then
 
 
 def _pool(text: str, networks: Iterable[IPNetwork | None]) -> Range:
-    """A range of addresses of one of some networks."""
+    """Parse a range of addresses in one of some networks."""
     first, last = map(IPAddress, text.split("-"))
     if first > last or not any(network and first in network and last in network for network in networks):
-        raise ValueError(f"range {text} is not possible")
+        raise ValueError(f"range {text} is invalid")
     return Range(first, last)
 
 
 def subnet_ids(subnet: Subnet) -> dict[str, str]:
-    """A Logical_Switch's external_ids: all that a subnet is."""
+    """External_ids of a Logical_Switch: all settings of a subnet."""
     return kind(
         "subnet",
         subnet=subnet.name,
@@ -49,7 +49,7 @@ def subnet_ids(subnet: Subnet) -> dict[str, str]:
 
 @reader(SWITCH)
 def read_subnet(row: Row) -> Subnet:
-    """A Logical_Switch as the subnet it is; whether it is the default one, the registry says."""
+    """Parse a Logical_Switch. The registry has the default subnet."""
     ids = own(row)
     cidr = network_of(ids["cidr"], 4, 6)
     cidr6 = network_of(ids["cidr6"], 6) if ids.get("cidr6") else None
@@ -75,7 +75,7 @@ def _gateway(text: str | None, network: IPNetwork) -> IPAddress:
 
 
 def dhcp_options(subnet: Subnet) -> dict[UUID, Row]:
-    """The DHCP_Options rows of a subnet, one for each of its networks, by UUID."""
+    """DHCP_Options rows of a subnet, one per network, by UUID."""
     return {
         dhcp_uuid(subnet.name, network.version): {
             "cidr": str(network),
@@ -87,7 +87,7 @@ def dhcp_options(subnet: Subnet) -> dict[UUID, Row]:
 
 
 def _dhcpv4(subnet: Subnet, gateway: IPAddress) -> dict[str, str]:
-    """Without server_id, server_mac and lease_time northd serves nothing."""
+    """DHCPv4 options. Those without a condition are required by northd, except the MTU."""
     options = {
         "server_id": str(gateway),
         "server_mac": server_mac(subnet.name),
@@ -104,7 +104,7 @@ def _dhcpv4(subnet: Subnet, gateway: IPAddress) -> dict[str, str]:
 
 
 def _dhcpv6(subnet: Subnet) -> dict[str, str]:
-    """The default route and the MTU are the router's to tell (RFC 4861): resources/router/rows.py."""
+    """DHCPv6 options. Default route and MTU are in router advertisements (RFC 4861): resources/router/topology.py."""
     options = {"server_id": server_mac(subnet.name)}
     if servers := subnet.servers(6):
         options["dns_server"] = _listed(servers)
@@ -118,12 +118,12 @@ def _listed(servers: Iterable[IPAddress]) -> str:
 
 
 def dns_records_row(subnet: Subnet) -> Row:
-    """The DNS row of a subnet, without names. It keeps a copy of what the subnet is (ovnhook.databases.integrity)."""
+    """DNS row of a subnet, without records. It has a copy of the subnet's settings (ovnhook.databases.integrity)."""
     return {"external_ids": as_map(subnet_ids(subnet) | kind("names", subnet=subnet.name))}
 
 
 def subnet_rows(subnet: Subnet) -> dict[UUID, OwnedRow]:
-    """All rows of a subnet by itself, by UUID. Which names its switch refers to depends on its router."""
+    """All rows of a subnet, by UUID. References of its switch to DNS rows depend on the router."""
     return {
         uuids.dns_records(subnet.name): OwnedRow(DNS, dns_records_row(subnet)),
         subnet.uuid: OwnedRow(SWITCH, {"name": subnet.name, "external_ids": as_map(subnet_ids(subnet))}),
@@ -133,5 +133,5 @@ def subnet_rows(subnet: Subnet) -> dict[UUID, OwnedRow]:
 
 @reader(DNS)
 def read_dns_records(row: Row) -> DnsRecords:
-    """A DNS row as the names of a subnet."""
+    """Parse the DNS row of a subnet."""
     return DnsRecords(own(row)["subnet"], map_of(row["records"]))

@@ -1,7 +1,4 @@
-"""What a subnet may be, and what has to change when one is made, set or deleted. Pure.
-
-Every refusal says which value, why not, and where there is something to do, what.
-"""
+"""Changes that create, update and delete subnets. Pure."""
 
 from __future__ import annotations
 
@@ -22,37 +19,36 @@ from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
 from ovnhook.resources.subnet.request import MAX_LISTED, SubnetRequest, Underlay, parse
 from ovnhook.resources.subnet.values import DnsRecords, Subnet
 
-_OWN = 28  # prefix length of a domain's own subnet: 13 interfaces
+_ISOLATED = 28  # prefix length of a domain's isolated subnet: 13 interfaces
 
 
 def create(
-    wanted: SubnetRequest, underlay: Underlay, cloud: Cloud, *, name_is_foreign: bool = False
+    request: SubnetRequest, underlay: Underlay, cloud: Cloud, *, name_is_foreign: bool = False
 ) -> tuple[Change, ...]:
-    """The changes that make a subnet and join it to its router; none when it is there already.
+    """Create a subnet and connect it to its router; no changes if it exists.
 
-    The default router is made with the first subnet on it. An MTU that was not chosen is not compared with that of the
-    subnet that is there, nor is the default.
+    An existing subnet is compared without the MTU, if none is requested, and without being the default.
 
     Args:
-        wanted: as the user wrote it.
-        underlay: decides about the MTU.
-        cloud: what there is.
-        name_is_foreign: whether a logical switch that isn't ours has that name.
+        request: the requested subnet.
+        underlay: limits the MTU.
+        cloud: current state.
+        name_is_foreign: a logical switch with that name exists that is not ovnhook's.
 
     Raises:
-        InvalidRequest: a value means nothing, or can't be.
-        NotFound: there is no such router.
-        AlreadyExists: another subnet has the name, some of the addresses, or is the default.
+        InvalidRequest: a value is invalid.
+        NotFound: the router does not exist.
+        AlreadyExists: another subnet has the name, overlaps on the same router, or is the default.
     """
-    new = parse(wanted, underlay)
+    new = parse(request, underlay)
     for other in cloud.of(Subnet):
         if other.name == new.name:
-            mtu = new.mtu if wanted.mtu else other.mtu
-            asked = replace(new, mtu=mtu, default=new.default or other.default)
-            if other == asked:
+            mtu = new.mtu if request.mtu else other.mtu
+            requested = replace(new, mtu=mtu, default=new.default or other.default)
+            if other == requested:
                 return ()
             raise AlreadyExists(
-                f"subnet {new.name} exists and is another: {_differences(other, asked)}",
+                f"subnet {new.name} exists with different settings: {_differences(other, requested)}",
                 f"ovnhook subnet show {new.name}; ovnhook subnet set --help",
             )
     if name_is_foreign:
@@ -70,21 +66,21 @@ def create(
 def update(
     old: Subnet, new: Subnet, cloud: Cloud, named: Mapping[str, str], leases: Sequence[Lease]
 ) -> tuple[Change, ...]:
-    """The changes that give a subnet other settings; none when it has them.
+    """Update a subnet's settings; no changes if it has them.
 
-    Leases outside new ranges stay.
+    Leases outside new ranges are kept.
 
     Args:
-        old: as it is.
-        new: as it is to be, checked.
-        cloud: what there is.
-        named: its names, read before the leases.
-        leases: those in it.
+        old: current value.
+        new: desired value, validated.
+        cloud: current state.
+        named: DNS records of the subnet, read before the leases.
+        leases: leases of the subnet.
 
     Raises:
-        InUse: the new gateway is leased to a guest, or a guest has an address of the IPv6 network that is removed.
-        InvalidRequest: there would be no default subnet any more.
-        AlreadyExists: the router has a subnet with some of the addresses.
+        InUse: the new gateway address, or an address of the removed IPv6 network, is leased.
+        InvalidRequest: no subnet would be the default.
+        AlreadyExists: the subnet overlaps with another one on the router.
     """
     if new == old:
         return ()
@@ -111,16 +107,16 @@ def update(
 
 
 def delete(subnet: Subnet, cloud: Cloud, leases: Iterable[Lease], ports: Iterable[str]) -> tuple[Change, ...]:
-    """The changes that take a subnet away. Afterwards there is no default subnet if it was that.
+    """Delete a subnet. If it is the default one, there is none afterwards.
 
     Args:
-        subnet: which is to go.
-        cloud: what there is.
-        leases: those in it.
-        ports: the names of the ports on its switch, whosever they are, but for its router's.
+        subnet: the subnet.
+        cloud: current state.
+        leases: leases of the subnet.
+        ports: names of all ports on its switch, including foreign ones, except the router's.
 
     Raises:
-        InUse: there are such leases or ports.
+        InUse: it has leases or ports.
     """
     if domains := sorted({lease.domain_name for lease in leases}):
         raise InUse(
@@ -136,16 +132,16 @@ def delete(subnet: Subnet, cloud: Cloud, leases: Iterable[Lease], ports: Iterabl
 
 
 def _rename(subnet: Subnet, named: Mapping[str, str], leases: Iterable[Lease]) -> Iterator[Change]:
-    """What lets the names of a subnet end with its domain."""
-    wanted = dns.records(leases, subnet.dns_domain)
-    if wanted != named:
+    """Update the DNS records of a subnet to its DNS domain."""
+    desired = dns.records(leases, subnet.dns_domain)
+    if desired != named:
         old = DnsRecords(subnet.name, named)
         yield Need(DNS_RECORDS, old)
-        yield Put(DNS_RECORDS, old, DnsRecords(subnet.name, wanted))
+        yield Put(DNS_RECORDS, old, DnsRecords(subnet.name, desired))
 
 
 def _check_overlap(cloud: Cloud, new: Subnet) -> None:
-    """Raise AlreadyExists if some of a subnet's addresses are on its router already."""
+    """Raise AlreadyExists if a subnet overlaps with another one on its router."""
     for other in cloud.of(Subnet):
         if (other.router, other.name) == (new.router, new.name) or other.router != new.router:
             continue
@@ -154,34 +150,34 @@ def _check_overlap(cloud: Cloud, new: Subnet) -> None:
 
 
 def allocate_network(pool: IPNetwork, cloud: Cloud) -> IPNetwork:
-    """A network for a domain's own subnet that no subnet of the default router has any part of.
+    """Allocate a network for a domain's isolated subnet, without overlap on the default router.
 
     Args:
-        pool: where it is taken from.
-        cloud: what there is.
+        pool: network to allocate from.
+        cloud: current state.
 
     Raises:
-        Exhausted: there is none left.
+        Exhausted: none is free.
     """
     taken = [subnet.cidr for subnet in cloud.of(Subnet) if subnet.router == DEFAULT_ROUTER]
     network = cloud.network(DEFAULT_ROUTER)
     if network and network.router.external:
         taken += [outside.cidr for outside in network.router.external.next_hops]
-    alike = {cidr for cidr in taken if cidr.prefixlen == _OWN}
-    others = [cidr for cidr in taken if cidr.prefixlen != _OWN]
-    for candidate in pool.subnet(_OWN):
-        if candidate not in alike and not any(candidate in other or other in candidate for other in others):
+    same_size = {cidr for cidr in taken if cidr.prefixlen == _ISOLATED}  # of which there can be many
+    others = [cidr for cidr in taken if cidr.prefixlen != _ISOLATED]
+    for candidate in pool.subnet(_ISOLATED):
+        if candidate not in same_size and not any(candidate in other or other in candidate for other in others):
             return candidate
     raise Exhausted(
-        f"no network is left in {pool} for an isolated subnet", "set isolated_pool in /etc/ovnhook/ovnhook.toml"
+        f"no network is free in {pool} for an isolated subnet", "set isolated_pool in /etc/ovnhook/ovnhook.toml"
     )
 
 
 def find(name: str, cloud: Cloud) -> Subnet:
-    """The subnet of that name.
+    """Find a subnet.
 
     Raises:
-        NotFound: there is none.
+        NotFound: it does not exist.
     """
     if subnet := cloud.subnet(name):
         return subnet
@@ -189,17 +185,17 @@ def find(name: str, cloud: Cloud) -> Subnet:
 
 
 def _few(what: str, names: Sequence[str]) -> str:
-    """Some names: ``domains a, b, c, d, e and 3 more``."""
+    """Abbreviate a list: ``domains a, b, c, d, e and 3 more``."""
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     return f"{what}{'s' if len(names) > 1 else ''} {', '.join(names[:MAX_LISTED])}{more}"
 
 
-def _differences(there: Subnet, asked: Subnet) -> str:
-    """Where a subnet is not what is asked for: ``its DNS domain is a.example, not b.example``."""
-    before, after = _shown(there), _shown(asked)
+def _differences(existing: Subnet, requested: Subnet) -> str:
+    """Differences between subnets: ``its DNS domain is a.example, not b.example``."""
+    before, after = _shown(existing), _shown(requested)
     different = [name for name in before if before[name] != after[name]]
-    if there.cidr != asked.cidr:
-        different = ["network"]  # all else follows
+    if existing.cidr != requested.cidr:
+        different = ["network"]  # other differences are a result of it
     return ", ".join(f"its {name} is {before[name]}, not {after[name]}" for name in different)
 
 

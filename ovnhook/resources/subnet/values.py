@@ -1,4 +1,4 @@
-"""A subnet as an immutable value. Names of subnets are unique in a cloud."""
+"""Subnets and DNS records as immutable values. Names of subnets are unique in a cloud."""
 
 from __future__ import annotations
 
@@ -13,39 +13,38 @@ from ovnhook.resources.ip import Range
 
 
 def isolated_subnet(domain: UUID) -> str:
-    """The name of a domain's own subnet."""
-    return f"{_OWN}{domain}"
+    """Name of a domain's isolated subnet."""
+    return f"{_ISOLATED}{domain}"
 
 
 def is_isolated_subnet(name: str) -> bool:
-    """Whether a subnet of that name is some domain's own."""
+    """Check for the name of a domain's isolated subnet."""
     try:
-        return name.startswith(_OWN) and isolated_subnet(UUID(name.removeprefix(_OWN))) == name
+        return name.startswith(_ISOLATED) and isolated_subnet(UUID(name.removeprefix(_ISOLATED))) == name
     except ValueError:
         return False
 
 
-_OWN = "isolated-"
+_ISOLATED = "isolated-"
 
 
 @dataclass(frozen=True)
 class Subnet:
-    """A logical switch with its addresses.
+    """A subnet: a logical switch with addresses.
 
     Attributes:
-        name: unique.
-        cidr: the network, IPv4 or IPv6.
-        gateway: the address that no guest gets: the first one unless chosen. It is the router's, and the DHCP server's
-            identity.
-        cidr6: the IPv6 network beside an IPv4 one, or None.
-        gateway6: the router's address there, the first one.
-        router: name of the router that it is on, or "". Guests have a default route where there is one.
-        ranges: where addresses are taken from when a domain asks for none; empty: all of cidr.
-        dns: servers that guests are given.
-        dns_domain: the DNS domain that guests are given, or "".
-        mtu: in bytes, what guests are given.
-        default: whether it is where domains go that name none.
-        isolated: whether the other subnets of its router are kept from it, and it from them.
+        name: unique name.
+        cidr: IPv4 or IPv6 network.
+        gateway: address of the router and of the DHCP server, reserved even without a router. Default: the first one.
+        cidr6: IPv6 network in addition to an IPv4 one, or None.
+        gateway6: address of the router in cidr6, the first one.
+        router: name of its router, or "". With a router, guests get a default route.
+        ranges: ranges of dynamic addresses; empty: all of cidr.
+        dns: DNS servers for guests.
+        dns_domain: DNS domain for guests, or "".
+        mtu: MTU for guests, in bytes.
+        default: it is the default subnet.
+        isolated: no traffic to and from the router's other subnets.
 
     Raises:
         ValueError: one of its networks has host bits set.
@@ -65,31 +64,30 @@ class Subnet:
     gateway6: IPAddress | None = None
 
     def __post_init__(self) -> None:
-        """Refuse host bits: IPNetwork does not compare them."""
+        """Refuse host bits, which IPNetwork ignores in comparisons."""
         for network in self.gateways:
             if network.ip != network.network:
                 raise ValueError(f"network {network} has host bits set")
 
     @property
     def uuid(self) -> UUID:
-        """Its Logical_Switch row."""
+        """UUID of its Logical_Switch row."""
         return uuids.switch(self.name)
 
     @property
     def gateways(self) -> dict[IPNetwork, IPAddress]:
-        """Its networks, of one IP version each, with the gateway's address. An interface has an address of each."""
-        beside = {self.cidr6: self.gateway6} if self.cidr6 else {}
-        return {self.cidr: self.gateway, **beside}
+        """Gateway addresses by network, one network per IP version. An interface has an address in each."""
+        second = {self.cidr6: self.gateway6} if self.cidr6 else {}
+        return {self.cidr: self.gateway, **second}
 
     def network(self, version: int) -> IPNetwork | None:
-        """Its network of an IP version, or None."""
+        """The network of an IP version, or None."""
         return next((network for network in self.gateways if network.version == version), None)
 
     def servers(self, version: int) -> tuple[IPAddress, ...]:
-        """The DNS servers of an IP version that guests are told.
+        """DNS servers of an IP version for guests. The default is the router's address.
 
-        OVN answers for the names of guests whatever server is asked, so one has to be: the router, where none is set
-        that such guests can reach.
+        OVN answers queries for host names itself, to whatever server they are sent; guests send none without a server.
         """
         chosen = tuple(server for server in self.dns if server.version == version)
         return chosen or tuple(
@@ -99,11 +97,11 @@ class Subnet:
 
 @dataclass(frozen=True)
 class DnsRecords:
-    """The records of a subnet's guests, or some of them.
+    """DNS records of a subnet's guests, or some of them.
 
     Attributes:
         subnet: name of the subnet.
-        records: by name, as guests get them (ovnhook.resources.subnet.dns).
+        records: value by name (ovnhook.resources.subnet.dns).
     """
 
     subnet: str
@@ -111,15 +109,15 @@ class DnsRecords:
 
     @property
     def uuid(self) -> UUID:
-        """Their DNS row."""
+        """UUID of their DNS row."""
         return uuids.dns_records(self.subnet)
 
 
 def dhcp_uuid(subnet: str, version: int) -> UUID:
-    """The DHCP_Options row of a subnet's addresses of an IP version."""
+    """UUID of the DHCP_Options row of a subnet for an IP version."""
     return uuids.dhcp_options(subnet) if version == 4 else uuids.dhcpv6_options(subnet)
 
 
 def server_mac(subnet: str) -> str:
-    """The MAC address that answers DHCP on a subnet, by its name: locally administered, the same for ever."""
+    """MAC address of the DHCP server and router of a subnet: locally administered, derived from the name."""
     return ":".join(f"{octet:02x}" for octet in (0x0A, *uuids.switch(subnet).bytes[:5]))

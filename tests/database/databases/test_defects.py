@@ -44,7 +44,7 @@ def spoil(cloud: Control, where: str, key: str) -> None:
 def obey(cloud: Control, hint: str) -> None:
     """Type the command that a hint says."""
     command, _, then = hint.partition(": ")
-    assert "makes it anew" in then
+    assert "recreates it" in then
     program, *arguments = shlex.split(command)
     run = [program, f"--db={cloud.northbound.remote}", *arguments]
     subprocess.run(run, check=True, capture_output=True, timeout=HANG)
@@ -139,7 +139,7 @@ def test_one_of_two_interfaces_of_a_client(cloud: Control) -> None:
     delete(cloud, f"Logical_Switch_Port {uuids.port(uuids.client_domain('box'), gone['mac'])}")
     (hint,) = (one["hint"] for one in status(cloud) if " is missing" in one["what"])
     said, choices = cloud.refused(2, "port", "delete", "box")
-    assert said.startswith("'box' is not one interface: ")
+    assert said.startswith("'box' is ambiguous: ")
     assert gone["mac"] in said
     assert left["mac"] in said
     assert choices == f"name one of them: {gone['mac']}, box/1"

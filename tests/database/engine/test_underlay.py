@@ -97,7 +97,7 @@ def test_a_limit_reaches_the_user(ip: Path, control: Control) -> None:
     Path(f"{ip}.192.0.2.1").write_text(json.dumps(found))
     configure(control.config.vswitch, ids)
     said, hint = control.refused(2, "subnet", "create", "blue", "10.1.0.0/24", "--mtu", "1400")
-    assert said == "MTU 1400 is more than the underlay carries, 1350 bytes"
+    assert said == "MTU 1400 exceeds that of the underlay, 1350 bytes"
     assert "underlay" in hint
     assert control.done("subnet", "create", "blue", "10.1.0.0/24", "--format", "json").json["mtu"] == 1350
 
@@ -112,7 +112,7 @@ def test_every_host_has_a_say(ip: Path, control: Control, own: int) -> None:
         add_chassis(control.southbound, name, reports={"mtu": mtu})
     assert control.done("subnet", "create", "blue", "10.1.0.0/24", "--format", "json").json["mtu"] == 8922
     said, _ = control.refused(2, "subnet", "create", "green", "10.2.0.0/24", "--mtu", "8923")
-    assert said == "MTU 8923 is more than the underlay of host hv2 carries, 8922 bytes"
+    assert said == "MTU 8923 exceeds that of the underlay of host hv2, 8922 bytes"
     assert control.done("node", "show", "hv2", "--format", "json").json["mtu"] == 8922
     set_reports(control.southbound, "hv2", mtu="1392")
     assert control.done("subnet", "set", "blue", "--mtu", "0", "--format", "json").json["mtu"] == 1392
@@ -129,7 +129,7 @@ def test_a_host_that_tells_while_others_do_not_yet(ip: Path, control: Control) -
         add_chassis(control.southbound, name, reports={"mtu": mtu})
     assert control.done("subnet", "create", "blue", "10.1.0.0/24", "--format", "json").json["mtu"] == 1442
     said, _ = control.refused(2, "subnet", "create", "green", "10.2.0.0/24", "--mtu", "1443")
-    assert said == "MTU 1443 is more than the underlay carries, 1442 bytes"
+    assert said == "MTU 1443 exceeds that of the underlay, 1442 bytes"
 
 
 def test_a_domains_own_subnet(control: Control) -> None:

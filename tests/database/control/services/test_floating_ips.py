@@ -79,7 +79,7 @@ def test_it_goes_with_the_lease(cloud: Control, caplog: pytest.LogCaptureFixture
         (4, "create 203.0.113.21 web1", "10.1.0.11 of domain web1 has the floating IP 203.0.113.20"),
         (3, "create 203.0.113.21 web9", "no IPv4 address is leased to a domain or port 'web9'"),
         (2, "create 203.0.113.21 web2", "subnet inner of domain web2 is on no router"),
-        (2, "create 203.0.113.21 twice", "'twice' is not one interface: 52:54:00:00:00:31 (10.1.0.31), 52:54"),
+        (2, "create 203.0.113.21 twice", "'twice' is ambiguous: 52:54:00:00:00:31 (10.1.0.31), 52:54"),
         (3, "delete 203.0.113.21", "there is no floating IP '203.0.113.21'"),
     ],
 )
@@ -105,7 +105,7 @@ def test_what_is_refused(cloud: Control, status: int, arguments: str, error: str
         ),
         (
             "router set gateway --address 198.51.100.9/24 --next-hop 198.51.100.1",
-            "needs the external network of router gateway as it is",
+            "needs the present external network of router gateway",
         ),
         ("subnet set blue --no-router", "floating IP 203.0.113.20 of domain web1 needs router gateway"),
     ],

@@ -111,7 +111,7 @@ def test_several_ports(cloud: Control) -> None:
     """The choices are listed, and each of them is one."""
     for command in (("port", "show"), ("port", "delete"), ("floating-ip", "create", "203.0.113.20")):
         error, hint = cloud.refused(2, *command, "two")
-        assert error.startswith("'two' is not one interface: ")
+        assert error.startswith("'two' is ambiguous: ")
         assert {GREEN, BLUE, "(10.2.0.20)"} <= {*error.replace(",", " ").split()}
         for choice in hint.removeprefix("name one of them: ").split(", "):
             assert cloud.done("port", "show", choice, "--format", "json").json["domain_name"] == "two"

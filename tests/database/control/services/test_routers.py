@@ -145,7 +145,7 @@ def test_a_subnet_that_moves(control: Control) -> None:
         (2, "set gateway --no-external --vlan 4", "--no-external and the external settings are mutually exclusive"),
         (2, "move gateway gw1", "router gateway has no external gateway"),
         (3, "move lab gw1", "there is no router 'lab'"),
-        (2, "create a:b", "name 'a:b' is not possible"),
+        (2, "create a:b", "invalid router name 'a:b'"),
         (4, "create theirs", "a logical router 'theirs' exists that is not ovnhook's"),
         (5, "delete gateway", "router gateway is in use by subnet blue"),
         (
@@ -173,8 +173,8 @@ def test_gateways_follow_the_hosts(control: Control) -> None:
     set_active_gateway(control.southbound, "gateway", second)
     wait_for(lambda: gateways(control)[0] == second)
     said, advice = control.refused(2, "router", "move", "gateway", "hv9")
-    assert said == "host 'hv9' can't be a gateway of router gateway"
-    assert advice == "these can: gw1, gw2"
+    assert said == "host 'hv9' is not a gateway of router gateway"
+    assert advice == "gateways: gw1, gw2"
     assert control.done("router", "move", "gateway", second, "--format", "json").json["active_gateway"] == second
     assert control.done("router", "show", "gateway", "--format", "json").json["active_gateway"] == second
     control.southbound.transact(

@@ -60,24 +60,24 @@ def test_make() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"physical_network": ""}, "router gateway: without a physical network there is no way outside"),
+        ({"physical_network": ""}, "router gateway: an external gateway needs a physical network"),
         ({"physical_network": "a:b"}, "physical network 'a:b'"),
         ({"address": ""}, "address '' is not of the form ADDRESS/LENGTH"),
-        ({"address": "", "next_hop": ""}, "router gateway: without an address it can't lead outside"),
+        ({"address": "", "next_hop": ""}, "router gateway: an external gateway needs an address"),
         ({"address6": "203.0.113.10/24"}, "address '203.0.113.10/24' is not of the form ADDRESS/LENGTH, like 2001:db8"),
         ({"next_hop6": "2001:db8::1"}, "address '' is not of the form ADDRESS/LENGTH"),
         ({"address6": "2001:db8::10/64", "next_hop6": "fe80::1"}, "next hop fe80::1 is not a host address of"),
         ({"address": "203.0.113.10"}, "address '203.0.113.10' is not of the form"),
         ({"address": "203.0.113.10/33"}, "address 203.0.113.10/33"),
-        ({"address": "203.0.113.10/31"}, "no room"),
+        ({"address": "203.0.113.10/31"}, "the network is too small for a router and a next hop"),
         ({"address": "203.0.113.0/24"}, "address 203.0.113.0/24 is not a host address"),
         ({"address": "203.0.113.255/24"}, "address 203.0.113.255/24 is not a host address"),
         ({"address": "fd00::1/64"}, "address 'fd00::1/64'"),
         ({"next_hop": ""}, "next hop '' is not an IPv4 address"),
         ({"next_hop": "203.0.114.1"}, "next hop 203.0.114.1 is not a host address of 203.0.113.0/24"),
         ({"next_hop": "203.0.113.10"}, "next hop 203.0.113.10 is the router's own address"),
-        ({"vlan": 4095}, "VLAN 4095 is not possible"),
-        ({"vlan": -1}, "VLAN -1 is not possible"),
+        ({"vlan": 4095}, "invalid VLAN 4095"),
+        ({"vlan": -1}, "invalid VLAN -1"),
     ],
 )
 def test_what_is_refused(settings: dict[str, Any], message: str) -> None:
@@ -232,7 +232,7 @@ def test_move() -> None:
         Put(GATEWAYS, GatewayHosts("gateway", three), GatewayHosts("gateway", ("b", "a", "c"))),
     )
     assert router_rules.move(GATEWAY, hosts(*three), "a", three) == ()
-    with pytest.raises(InvalidRequest, match="host 'x' can't be a gateway of router gateway"):
+    with pytest.raises(InvalidRequest, match="host 'x' is not a gateway of router gateway"):
         router_rules.move(GATEWAY, hosts(*three), "x", three)
     with pytest.raises(Unavailable, match="host b has no link to the physical network external that is up"):
         router_rules.move(GATEWAY, hosts(*three, down=["b"]), "b", three)

@@ -106,7 +106,7 @@ def test_create_what_is_already_so(wanted: SubnetRequest) -> None:
 def test_create_something_else_under_that_name(wanted: SubnetRequest, message: str) -> None:
     """The refusal says what is different, and nothing else."""
     said, _ = refused(AlreadyExists, create, wanted, KNOWN, CLOUD)
-    assert said == f"subnet blue exists and is another: {message}"
+    assert said == f"subnet blue exists with different settings: {message}"
 
 
 def test_create_what_exists_as_the_default() -> None:
