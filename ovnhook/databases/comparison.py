@@ -1,4 +1,4 @@
-"""Our own rows compared with what they are to be."""
+"""Comparison of ovnhook's current rows with the desired ones."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet
 
 _DERIVED = ("names", "dhcp", "router-port", "router-peer", "external", "isolated", "isolation", "snat", "gateway")
-"""Kinds of rows that follow from subnets and routers; ``isolation`` is one that earlier versions wrote."""
+"""Kinds of rows that are derived from subnets and routers. Earlier versions wrote ``isolation``."""
 
 _PARENTS = (
     (tables.SWITCH, "ports", tables.PORT),
@@ -56,32 +56,32 @@ _PARENTS = (
     (tables.ROUTER, "static_routes", tables.ROUTE),
     (tables.GATEWAY_GROUP, "ha_chassis", tables.GATEWAY),
 )
-"""Tables and columns that refer to rows, and the tables of those."""
+"""References: table and column, and the table that they refer to."""
 
 
 class Comparison:
-    """One comparison of what there is with what is to be.
+    """One comparison of current and desired rows.
 
     Args:
-        database: for what only a repair needs to know.
-        there: rows by table and UUID.
-        known: an earlier reading.
-        deadline: when to give up.
+        database: for reads that only repairs need.
+        rows: current rows, by table and UUID.
+        previous: result of the previous check.
+        deadline: of further reads.
     """
 
     def __init__(
-        self, database: Northbound, there: Mapping[str, Mapping[UUID, Row]], known: Integrity, deadline: Deadline
+        self, database: Northbound, rows: Mapping[str, Mapping[UUID, Row]], previous: Integrity, deadline: Deadline
     ) -> None:
         self._database = database
-        self._there = there
-        self._known = known
+        self._rows = rows
+        self._previous = previous
         self._deadline = deadline
         self._broken: list[OvnhookError] = []
         self._references: dict[tuple[str, UUID, str], frozenset[str]] = {}
-        self._defining: set[UUID] = set()  # rows that say what subnets and routers are
+        self._defining: set[UUID] = set()  # rows from which subnets and routers were read
 
     def result(self) -> Integrity:
-        """What is found."""
+        """The result of the check."""
         registry, lost = self._registry()
         subnets = self._subnets()
         routers = self._routers(subnets)
@@ -89,33 +89,33 @@ class Comparison:
         runs: dict[UUID, str] = {}
         for kind in SHARED:
             if kind not in (ROUTER, SUBNET):
-                values, defects = self._single(kind, cloud, runs)
+                values, defects = self._without_copy(kind, cloud, runs)
                 cloud = replace(cloud, resources=(*cloud.resources, *values))
                 lost += defects
         broken = tuple(Defect(error.message, error.hint) for error in self._broken)
         if self._broken:
-            # What is to be is not known as a whole: nothing may be taken for left over, or for wrong.
+            # The desired state is not completely known, so no row may be considered wrong or orphaned.
             return Integrity(cloud, broken, runs=runs)
         kinds: tuple[Kind[Any], ...] = (SUBNET, NETWORK)
         nodes = {uuid: row for kind in kinds for one in cloud.of(kind.type) for uuid, row in kind.rows(one).items()}
         defects = [*lost]
         for uuid, node in nodes.items():
             defects += self._compare(uuid, node)
-        defects += self._compare_names(cloud)
+        defects += self._compare_dns_records(cloud)
         defects += self._compare_priorities(nodes)
-        defects += self._left_over(nodes)
+        defects += self._orphaned(nodes)
         return Integrity(cloud, tuple(defects), tuple(self._guard()), runs)
 
     def _registry(self) -> tuple[Registry | None, list[Defect]]:
-        row = self._there[tables.DNS].get(uuids.REGISTRY)
+        row = self._rows[tables.DNS].get(uuids.REGISTRY)
         try:
             if row is not None:
                 return read_registry(row), []
         except BrokenRow:
             pass
-        if row is None and self._known.cloud.registry is None:
+        if row is None and self._previous.cloud.registry is None:
             return None, []
-        restored = increment_serial(self._known.cloud).new or Registry()
+        restored = increment_serial(self._previous.cloud).new or Registry()
         what = "the registry, which names the default subnet, is missing"
         if row is None:
             operations = [insert(tables.DNS, uuids.REGISTRY, registry_columns(restored))]
@@ -173,15 +173,15 @@ class Comparison:
         self._broken += broken.values()
         return [found[name] for name in sorted(found)]
 
-    def _single(self, kind: Kind[Any], cloud: Cloud, runs: dict[UUID, str]) -> tuple[list[Any], list[Defect]]:
-        """The values of a kind of which no other row says anything, and the defects of their rows.
+    def _without_copy(self, kind: Kind[Any], cloud: Cloud, runs: dict[UUID, str]) -> tuple[list[Any], list[Defect]]:
+        """The values of a kind without copies in other rows, and the defects of their rows.
 
-        One that is lost is known by an earlier reading, unless it has gone with its lease since.
+        A deleted row is restored from the previous check, unless it was deleted with its lease.
 
         Args:
-            kind: one whose values only their own rows tell.
-            cloud: the kinds before it.
-            runs: the run of the lease of each value is added.
+            kind: the kind.
+            cloud: resources of the kinds before it.
+            runs: to which the run of each value's lease is added.
         """
         found: dict[UUID, Any] = {}
         broken: dict[UUID, BrokenRow] = {}
@@ -191,7 +191,7 @@ class Comparison:
                 found[uuid] = kind.read(row)
             except BrokenRow as error:
                 broken[uuid] = error
-        before = self._known.cloud
+        before = self._previous.cloud
         is_same = bool(cloud.registry and before.registry and cloud.registry.serial == before.registry.serial)
         lost = [
             one
@@ -207,9 +207,9 @@ class Comparison:
 
         defects = []
         for one in lost:
-            if run(one) != self._known.runs.get(one.uuid) or [*kind.needs([one], cloud)]:
-                continue  # it has gone with its lease
-            if one.uuid not in self._there[kind.table]:
+            if run(one) != self._previous.runs.get(one.uuid) or [*kind.needs([one], cloud)]:
+                continue  # deleted with its lease
+            if one.uuid not in self._rows[kind.table]:
                 operations = Put(kind, None, one).operations
                 defects.append(Defect(f"{kind.display_name(one)} is missing", operations=tuple(operations)))
             else:
@@ -222,41 +222,41 @@ class Comparison:
         return sorted(found.values(), key=kind.order), defects
 
     def _of(self, table: str, *kinds: str) -> Iterator[Row]:
-        """The rows of a table that are of some kinds of ours."""
-        return (row for row in self._there[table].values() if owned.own(row).get("kind") in kinds)
+        """The rows of some kinds in a table."""
+        return (row for row in self._rows[table].values() if owned.own(row).get("kind") in kinds)
 
     def _compare(self, uuid: UUID, node: OwnedRow) -> Iterator[Defect]:
-        row = self._there[node.table].get(uuid)
-        words = _words(node)
+        row = self._rows[node.table].get(uuid)
+        name = _describe(node)
         if row is None:
             operations = [insert(node.table, uuid, self._complete(uuid, node))]
             if node.parent:
                 operations.append(refer(node.parent, "insert", uuid))
             if node.table == tables.DHCP_OPTIONS:
-                operations += self._given(uuid, node)
-            yield Defect(f"{words} is missing", operations=tuple(operations))
+                operations += self._dhcp_references(uuid, node)
+            yield Defect(f"{name} is missing", operations=tuple(operations))
             return
-        changed = {name: value for name, value in node.row.items() if not _says(row[name], value)}
+        changed = {column: value for column, value in node.row.items() if not _matches(row[column], value)}
         if uuid in self._defining:
-            changed.pop("external_ids", None)  # what it says is what is to be, also where it leaves out a default
+            changed.pop("external_ids", None)  # its settings are the desired ones, even without keys for defaults
         if changed:
             operations = rewrite(node.table, uuid, {}, changed)
-            yield Defect(f"{words} was changed: {', '.join(sorted(changed))}", operations=tuple(operations))
+            yield Defect(f"{name} was changed: {', '.join(sorted(changed))}", operations=tuple(operations))
         if node.parent:
             table, owner, column = node.parent
-            parent = self._there[table].get(owner, {})
+            parent = self._rows[table].get(owner, {})
             if column in parent and str(uuid) not in self._referred(table, owner, column):
-                yield Defect(f"{words} is not in {table}", operations=(refer(node.parent, "insert", uuid),))
+                yield Defect(f"{name} is not in {table}", operations=(refer(node.parent, "insert", uuid),))
 
     def _referred(self, table: str, owner: UUID, column: str) -> frozenset[str]:
         """The UUIDs that a column of a row refers to."""
         place = (table, owner, column)
         if place not in self._references:
-            self._references[place] = frozenset(one[1] for one in set_of(self._there[table][owner][column]))
+            self._references[place] = frozenset(one[1] for one in set_of(self._rows[table][owner][column]))
         return self._references[place]
 
     def _complete(self, uuid: UUID, node: OwnedRow) -> Row:
-        """A row that is missing, with what only it knew as far as that is known elsewhere."""
+        """A missing row, with DNS records that are restored from leases."""
         ids = owned.own(node.row)
         if node.table != tables.DNS:
             return node.row
@@ -267,16 +267,16 @@ class Comparison:
             records |= dns.records(some, ids.get("dns-domain", ""))
         return {**node.row, "records": as_map(records)}
 
-    def _given(self, uuid: UUID, node: OwnedRow) -> Iterator[Operation]:
-        """What gives the guests' ports their DHCP options back: a reference goes with what it refers to."""
+    def _dhcp_references(self, uuid: UUID, node: OwnedRow) -> Iterator[Operation]:
+        """Operations that restore references of ports to DHCP options, which were deleted with the options."""
         for port in self._database.ports(self._deadline, subnet=owned.own(node.row)["subnet"]):
             columns = port_columns(port)
             for column in ("dhcpv4_options", "dhcpv6_options"):
                 if ref(uuid) in set_of(columns[column]):
                     yield update(tables.PORT, key(port.uuid), {column: columns[column]})
 
-    def _compare_names(self, cloud: Cloud) -> Iterator[Defect]:
-        """Switches that do not refer to the names that their guests may ask for, or to others of ours."""
+    def _compare_dns_records(self, cloud: Cloud) -> Iterator[Defect]:
+        """Switches that do not refer to the DNS rows of the subnets on their router."""
         own = {subnet.name: str(uuids.dns_records(subnet.name)) for subnet in cloud.of(Subnet)}
         shared: dict[str, set[str]] = {}
         for subnet in cloud.of(Subnet):
@@ -284,23 +284,23 @@ class Comparison:
                 shared.setdefault(subnet.router, set()).add(own[subnet.name])
         ours = {row["_uuid"][1] for row in self._of(tables.DNS, "names")}
         for subnet in cloud.of(Subnet):
-            wanted = {own[subnet.name]} | (set() if subnet.isolated else shared.get(subnet.router, set()))
-            row = self._there[tables.SWITCH].get(subnet.uuid)
+            desired = {own[subnet.name]} | (set() if subnet.isolated else shared.get(subnet.router, set()))
+            row = self._rows[tables.SWITCH].get(subnet.uuid)
             present = {one[1] for one in set_of(row["dns_records"])} if row else set()
-            missing, more = wanted - present, (present & ours) - wanted
+            missing, more = desired - present, (present & ours) - desired
             mutations = [
                 ["dns_records", how, as_set(["uuid", one] for one in sorted(some))]
                 for how, some in (("delete", more), ("insert", missing))
                 if some
             ]
             if mutations:
-                what = f"the switch of subnet {subnet.name} refers to other names than it is to: dns_records"
+                what = f"{tables.SWITCH} of subnet {subnet.name} was changed: dns_records"
                 yield Defect(what, operations=(mutate(tables.SWITCH, key(subnet.uuid), mutations),))
 
     def _compare_priorities(self, nodes: Mapping[UUID, OwnedRow]) -> Iterator[Defect]:
-        """Gateways of one router that have the same priority: OVN needs an order (ovn-nb(5), HA_Chassis)."""
+        """Gateways of a router with the same priority: OVN needs different ones (ovn-nb(5), HA_Chassis)."""
         orders: dict[str, list[tuple[UUID, Row]]] = {}
-        for uuid, row in self._there[tables.GATEWAY].items():
+        for uuid, row in self._rows[tables.GATEWAY].items():
             if owned.own(row).get("kind") == "gateway" and self._is_gateway(uuid, row, nodes):
                 orders.setdefault(owned.own(row)["router"], []).append((uuid, row))
         for router, hosts in sorted(orders.items()):
@@ -309,17 +309,17 @@ class Comparison:
             hosts.sort(key=lambda host: (-int(host[1]["priority"]), host[1]["chassis_name"]))
             operations: list[Operation] = []
             chassis = [row["chassis_name"] for _, row in hosts]
-            wanted = {name: priority for priority, name in priorities(chassis).items()}
+            desired = {name: priority for priority, name in priorities(chassis).items()}
             for uuid, row in hosts:
-                # A move of the gateway meanwhile sets them itself.
+                # A concurrent move of the gateway sets other priorities.
                 operations.append(exists(tables.GATEWAY, uuid, ["priority", "==", row["priority"]]))
-                operations.append(update(tables.GATEWAY, key(uuid), {"priority": wanted[row["chassis_name"]]}))
+                operations.append(update(tables.GATEWAY, key(uuid), {"priority": desired[row["chassis_name"]]}))
             what = f"gateways of router {router} have the same priority: {', '.join(sorted(chassis))}"
             yield Defect(what, operations=tuple(operations))
 
-    def _left_over(self, nodes: Mapping[UUID, OwnedRow]) -> Iterator[Defect]:
-        """Rows of what is no more."""
-        for table, found in self._there.items():
+    def _orphaned(self, nodes: Mapping[UUID, OwnedRow]) -> Iterator[Defect]:
+        """Rows of subnets and routers that do not exist, or no longer need them."""
+        for table, found in self._rows.items():
             for uuid, row in found.items():
                 ids = owned.own(row)
                 if ids.get("kind") not in _DERIVED or uuid in nodes:
@@ -327,8 +327,8 @@ class Comparison:
                 if ids["kind"] == "gateway" and self._is_gateway(uuid, row, nodes):
                     continue
                 yield Defect(
-                    f"{_words(OwnedRow(table, row))} is left over",
-                    operations=(*_apart(table, uuid), delete(table, key(uuid))),
+                    f"{_describe(OwnedRow(table, row))} is orphaned",
+                    operations=(*_dereference(table, uuid), delete(table, key(uuid))),
                 )
 
     def _is_gateway(self, uuid: UUID, row: Row, nodes: Mapping[UUID, OwnedRow]) -> bool:
@@ -336,7 +336,7 @@ class Comparison:
         return uuids.part("gateways", router) in nodes and uuid == gateway_uuid(router, row["chassis_name"])
 
     def _guard(self) -> Iterator[Operation]:
-        row = self._there[tables.DNS].get(uuids.REGISTRY)
+        row = self._rows[tables.DNS].get(uuids.REGISTRY)
         if row is None:
             yield require(tables.DNS, [key(uuids.REGISTRY)], [], ["_uuid"])
         else:
@@ -344,26 +344,24 @@ class Comparison:
             yield exists(tables.DNS, uuids.REGISTRY, includes("external_ids", ids))
 
 
-def _says(present: Any, wanted: Any) -> bool:
-    """Whether a column says what it is to say; of a map, whether it does beside what others have put there."""
-    if is_map(wanted):
-        return map_of(wanted).items() <= map_of(present).items()
-    return sorted(map(str, set_of(present))) == sorted(map(str, set_of(wanted)))
+def _matches(present: Any, desired: Any) -> bool:
+    """Compare a column. A map may have foreign keys."""
+    if is_map(desired):
+        return map_of(desired).items() <= map_of(present).items()
+    return sorted(map(str, set_of(present))) == sorted(map(str, set_of(desired)))
 
 
-def _apart(table: str, uuid: UUID) -> Iterable[Operation]:
-    """What takes a row away from whatever refers to it."""
+def _dereference(table: str, uuid: UUID) -> Iterable[Operation]:
+    """Operations that delete all references to a row."""
     members = as_set([ref(uuid)])
     for parent, column, child in _PARENTS:
         if child == table:
             yield mutate(parent, [column, "includes", members], [[column, "delete", members]])
 
 
-def _words(node: OwnedRow) -> str:
-    """Which row, for people: the table is OVN's, the rest tells of what it is."""
+def _describe(node: OwnedRow) -> str:
+    """Table and name of a row, with its subnet and router."""
     ids = owned.own(node.row)
     named = f" {node.row['name']}" if node.row.get("name") else ""
-    if ids.get("kind") == "names":
-        named = " of the names"
     of = [f"{what} {ids[what]}" for what in ("subnet", "router") if ids.get(what)]
     return f"{node.table}{named} of {' on '.join(of[:2])}"

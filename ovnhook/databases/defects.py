@@ -1,4 +1,4 @@
-"""What was found wrong with our own rows, as values."""
+"""Defects of ovnhook's rows, as values."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ovnhook.resources.state import Cloud
 
 @dataclass(frozen=True)
 class Defect:
-    """A row that is not as it is to be.
+    """A row that differs from its desired state.
 
     Attributes:
-        what: in words; the same ones when it is seen again.
-        hint: what a person has to do, or "" where it can be repaired.
-        operations: what repairs it.
+        what: description; the same in each check.
+        hint: action for the operator, or "" if it is repaired automatically.
+        operations: repair it.
     """
 
     what: str
@@ -29,13 +29,13 @@ class Defect:
 
 @dataclass(frozen=True)
 class Integrity:
-    """What was found in one reading.
+    """Result of a check.
 
     Attributes:
-        cloud: all shared resources, also those whose row is gone.
-        defects: of our rows.
-        guard: fails the transaction that repairs them if subnets or routers have changed meanwhile.
-        runs: the run of the lease that a resource goes with, by its row: another run is another lease.
+        cloud: all shared resources, including those whose row was deleted by hand.
+        defects: of ovnhook's rows.
+        guard: operations that abort a repair if subnets or routers have changed since.
+        runs: the run of the lease on which a resource depends, by the resource's row: another run is another lease.
     """
 
     cloud: Cloud = field(default_factory=Cloud)
@@ -45,5 +45,5 @@ class Integrity:
 
     @property
     def repairable(self) -> tuple[Defect, ...]:
-        """Those defects that `repair` repairs."""
+        """Defects that `repair` repairs."""
         return tuple(one for one in self.defects if one.operations)

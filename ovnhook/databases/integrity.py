@@ -1,9 +1,9 @@
-"""Our own rows compared with what they are to be, and what repairs them.
+"""Check and repair of ovnhook's rows.
 
-What a subnet or a router is, its row says; all other rows are a function of that (ovnhook.resources.router.topology). A
-second row keeps a copy of it: the names row of a subnet, the HA group of a router. So a row that somebody has deleted
-or changed is made anew. All is read in one transaction and repaired in one, which fails if subnets or routers have
-changed since: no operation that is under way looks like a difference.
+The row of a subnet or router has its settings, of which all other rows are a function
+(ovnhook.resources.router.topology). A second row has a copy of the settings: the DNS row of a subnet, the HA group of a
+router. So any row that was deleted or changed by hand can be recreated. One transaction reads all rows, and one repairs
+them; it fails if subnets or routers have changed since, so that concurrent operations are not taken for defects.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _OF_NETWORKS = (
 )
 
 _WHOLE = tuple(dict.fromkeys((*_OF_NETWORKS, *(kind.table for kind in SHARED if kind.table != tables.SWITCH))))
-"""Tables that are read as a whole; of those below, which have guests' rows too, a part."""
+"""Tables that are read as a whole. Those below also have rows of domains, and are read in part."""
 
 _OF_PORTS = ("router-peer", "external")
 
@@ -50,31 +50,31 @@ _PARTS: tuple[Operation, ...] = (
 )
 
 
-def read(database: Northbound, known: Integrity, deadline: Deadline) -> Integrity:
-    """Read our rows, and compare.
+def read(database: Northbound, previous: Integrity, deadline: Deadline) -> Integrity:
+    """Check all rows.
 
     Args:
-        database: where they are.
-        known: an earlier reading: it tells what was lost that the database has no copy of, as long as no operation has
-            been counted since.
-        deadline: when to give up.
+        database: the northbound database.
+        previous: result of the previous check: it has resources that the database has no copy of, as long as the
+            registry's serial number is the same.
+        deadline: of the reads.
     """
     names = [operation["table"] for operation in _PARTS] + [*_WHOLE]
     found = database.database.transact([*_PARTS, *map(select, _WHOLE)], deadline)
-    there: dict[str, dict[UUID, Row]] = {table: {} for table in names}
+    rows: dict[str, dict[UUID, Row]] = {table: {} for table in names}
     for table, some in zip(names, found, strict=True):
-        there[table].update({UUID(row["_uuid"][1]): row for row in some})
-    return Comparison(database, there, known, deadline).result()
+        rows[table].update({UUID(row["_uuid"][1]): row for row in some})
+    return Comparison(database, rows, previous, deadline).result()
 
 
 def repair(database: Northbound, found: Integrity, deadline: Deadline) -> None:
-    """Repair what can be, in one transaction.
+    """Repair all repairable defects in one transaction.
 
     Raises:
-        Conflict: something has changed meanwhile. Nothing was written.
+        Conflict: rows have changed since the check. Nothing was written.
     """
     operations = [operation for one in found.repairable for operation in one.operations]
-    # Rows are there before something refers to them, and go after nothing does any more.
+    # Order: rows are inserted before references to them, and deleted after.
     ranks = {"insert": 1, "update": 2, "mutate": 3, "delete": 4}
     operations.sort(key=lambda one: ranks.get(one["op"], 0))
     database.database.transact([*found.guard, *operations], deadline)

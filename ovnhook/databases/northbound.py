@@ -1,4 +1,4 @@
-"""The OVN northbound database as a store of subnets, ports and leases: read some, commit changes."""
+"""The OVN northbound database: queries and commits."""
 
 from __future__ import annotations
 
@@ -52,37 +52,37 @@ T = TypeVar("T")
 
 
 class Northbound:
-    """Reads and writes the rows that are ours. Safe to share between threads.
+    """Client for ovnhook's rows. Thread-safe.
 
-    Every method raises Unavailable when no server answers before the deadline.
+    Every method raises Unavailable if no server answers before the deadline.
     """
 
     def __init__(self, remotes: str) -> None:
         self.database = Database(remotes, "OVN_Northbound")
         self.clustered = len(remotes.split(",")) > 1
-        self._broken = LogOnce(_log, "passed over")
+        self._broken = LogOnce(_log, "ignored")
 
     def observe(self, domain: UUID, macs: Iterable[str], subnets: Iterable[str], deadline: Deadline) -> Observed:
-        """Read what there is of a domain: the registry, what it holds, its ports, and some subnets by name."""
-        wanted = (
+        """Read the registry, a domain's lease index and ports, and some subnets, in one transaction."""
+        some = (
             queries.registry(),
             queries.lease_index(domain),
             queries.ports(domain, macs),
             queries.subnets(subnets),
         )
-        return self.query(Observed(), wanted, deadline)
+        return self.query(Observed(), some, deadline)
 
-    def query(self, observed: Observed, wanted: Iterable[Query], deadline: Deadline) -> Observed:
-        """Add what some queries find to what was observed before: in one transaction, or none if they ask nothing."""
-        asking = [query for query in wanted if query.operations]
-        operations = [operation for query in asking for operation in query.operations]
+    def query(self, observed: Observed, some: Iterable[Query], deadline: Deadline) -> Observed:
+        """Add results of queries to an earlier observation: one transaction, or none if there is nothing to read."""
+        not_empty = [query for query in some if query.operations]
+        operations = [operation for query in not_empty for operation in query.operations]
         found = iter(self.database.transact(operations, deadline) if operations else ())
-        for query in asking:
+        for query in not_empty:
             observed = query.add(observed, [next(found) for _ in query.operations])
         return observed
 
     def observe_with_leases(self, domain: UUID, macs: Iterable[str], deadline: Deadline) -> Observed:
-        """Read what there is of a domain, also of interfaces that it does not have any more but holds addresses for."""
+        """Read all state of a domain, with the leases and subnets in its index, also those of removed interfaces."""
         known = set(macs)
         observed = self.observe(domain, known, (), deadline)
         if observed.lease_index is None:
@@ -95,35 +95,35 @@ class Northbound:
     def leases_at(
         self, places: Iterable[tuple[str, IPAddress]], deadline: Deadline, *, skip_broken: bool = False
     ) -> dict[tuple[str, IPAddress], Lease]:
-        """The leases of some addresses, those that exist.
+        """The existing leases of some addresses.
 
         Args:
             places: subnet and address of each.
-            deadline: when to give up.
-            skip_broken: whether rows that are broken are passed over, for they are not what is asked about.
+            deadline: of the read.
+            skip_broken: ignore broken rows.
         """
-        wanted = [select(tables.DNS, key(uuids.lease(name, str(address)))) for name, address in places]
-        results = self.database.transact(wanted, deadline) if wanted else []
+        selects = [select(tables.DNS, key(uuids.lease(name, str(address)))) for name, address in places]
+        results = self.database.transact(selects, deadline) if selects else []
         found = [row for result in results for row in result]
         leases = self._read(read_lease, found) if skip_broken else map(read_lease, found)
         return {(lease.subnet, lease.address): lease for lease in leases}
 
     def lease_uuids_at(self, places: Iterable[tuple[str, IPAddress]], deadline: Deadline) -> set[UUID]:
-        """The lease rows' UUIDs of some addresses, those that exist: less to read than `leases_at`."""
-        wanted = [
+        """Row UUIDs of the existing leases of some addresses: smaller results than `leases_at`."""
+        selects = [
             select(tables.DNS, key(uuids.lease(name, str(address))), columns=["_uuid"]) for name, address in places
         ]
-        results = self.database.transact(wanted, deadline) if wanted else []
+        results = self.database.transact(selects, deadline) if selects else []
         return {UUID(row["_uuid"][1]) for result in results for row in result}
 
     def lease_uuids(self, subnet: str, deadline: Deadline) -> set[UUID]:
-        """The lease rows' UUIDs of a whole subnet. The server looks at every row: not for the usual way."""
+        """Row UUIDs of all leases of a subnet. Slow: the server scans the table."""
         match = includes("external_ids", owned.kind("lease", subnet=subnet))
         (found,) = self.database.transact([select(tables.DNS, match, columns=["_uuid"])], deadline)
         return {UUID(row["_uuid"][1]) for row in found}
 
     def cloud(self, deadline: Deadline) -> Cloud:
-        """All resources that domains share, and the registry that they were read with."""
+        """All shared resources and the registry, in one transaction."""
         registry, *found = self.database.transact(
             [
                 select(tables.DNS, key(uuids.REGISTRY)),
@@ -146,7 +146,7 @@ class Northbound:
         return cloud_of(read_registry(registry[0]) if registry else None, resources)
 
     def gateways(self, deadline: Deadline) -> dict[str, tuple[str, ...]]:
-        """The hosts that each router's external gateway port may be on, by router, the preferred one first."""
+        """The gateways of each router, in descending priority."""
         match = includes("external_ids", owned.kind(GATEWAYS.name))
         (hosts,) = self.database.transact([select(tables.GATEWAY, match)], deadline)
         found: dict[str, tuple[str, ...]] = {}
@@ -155,13 +155,13 @@ class Northbound:
         return found
 
     def leases(self, deadline: Deadline, **ids: str) -> list[Lease]:
-        """Every lease whose external_ids hold these (``subnet=``, ``hostname=``), by subnet and address."""
+        """All leases with these external_ids (``subnet=``, ``hostname=``), sorted by subnet and address."""
         match = includes("external_ids", owned.kind("lease", **ids))
         (found,) = self.database.transact([select(tables.DNS, match)], deadline)
         return sorted(self._read(read_lease, found), key=lambda lease: (lease.subnet, lease.address))
 
     def lease_counts(self, deadline: Deadline, **ids: str) -> Counter[tuple[str, int]]:
-        """How many leases there are, by subnet and IP version, of those whose external_ids hold these."""
+        """Number of leases by subnet and IP version, of those with these external_ids."""
         match = includes("external_ids", owned.kind("lease", **ids))
         columns = ["records"] if "subnet" in ids else ["records", "external_ids"]
         (found,) = self.database.transact([select(tables.DNS, match, columns=columns)], deadline)
@@ -172,13 +172,13 @@ class Northbound:
         )
 
     def ports(self, deadline: Deadline, **ids: str) -> list[Port]:
-        """Every port whose external_ids hold these (``subnet=``, ``domain=``, ``host=``), by domain and MAC."""
+        """All ports with these external_ids (``subnet=``, ``domain=``, ``host=``), sorted by domain and MAC."""
         match = includes("external_ids", owned.kind("port", **ids))
         (found,) = self.database.transact([select(tables.PORT, match, columns=PORT_COLUMNS)], deadline)
         return sorted(self._read(read_port, found), key=lambda port: (port.domain_name, port.mac))
 
     def domain_rows(self, deadline: Deadline) -> DomainRows:
-        """All that domains have, in one transaction."""
+        """All rows of all domains, in one transaction."""
         ports, leases, lease_indexes, claims = self.database.transact(
             [
                 select(tables.PORT, includes("external_ids", owned.kind("port")), columns=PORT_COLUMNS),
@@ -197,10 +197,7 @@ class Northbound:
         return DomainRows(found, leased, tuple(lost), tuple(broken))
 
     def foreign_macs(self, macs: Collection[str], deadline: Deadline) -> list[tuple[str, str, str]]:
-        """Ports on subnets' switches that are not ours and have one of these MACs: subnet, MAC and name of each.
-
-        The server looks at every port: not for the usual way.
-        """
+        """Foreign ports with one of these MACs on subnets' switches: subnet, MAC and name. Slow: scans the table."""
         others = select(
             tables.PORT,
             ["external_ids", "excludes", as_map(owned.kind("port"))],
@@ -214,7 +211,7 @@ class Northbound:
             for addresses in (*set_of(row["addresses"]), *set_of(row["dynamic_addresses"]))
             if (word := addresses.partition(" ")[0].lower()) in macs
         ]
-        wanted = [
+        selects = [
             select(
                 tables.SWITCH,
                 ["ports", "includes", as_set([ref(uuid)])],
@@ -223,7 +220,7 @@ class Northbound:
             )
             for uuid, _, _ in having
         ]
-        results = self.database.transact(wanted, deadline) if wanted else []
+        results = self.database.transact(selects, deadline) if selects else []
         return [
             (owned.own(switch).get("subnet", ""), mac, name)
             for (_, mac, name), switches in zip(having, results, strict=True)
@@ -231,18 +228,18 @@ class Northbound:
         ]
 
     def port_counts(self, deadline: Deadline, by: str = "host") -> Counter[str]:
-        """How many ports there are on each host, or (``subnet``) on each subnet."""
+        """Number of ports by host, or by subnet (``subnet``)."""
         match = includes("external_ids", owned.kind("port"))
         (found,) = self.database.transact([select(tables.PORT, match, columns=["external_ids"])], deadline)
         return Counter(owned.own(row).get(by, "") for row in found)
 
     def nb_cfg(self, deadline: Deadline) -> int:
-        """The number that `count_up` counts."""
+        """NB_Global.nb_cfg, which `increment_nb_cfg` increments."""
         (found,) = self.database.transact([select("NB_Global", columns=["nb_cfg"])], deadline)
         return max((row["nb_cfg"] for row in found), default=0)
 
     def lease_indexes(self, deadline: Deadline, **ids: str) -> list[LeaseIndex]:
-        """What domains hold, of those whose external_ids hold these (``host=``)."""
+        """All lease indexes with these external_ids (``host=``)."""
         match = includes("external_ids", owned.kind("domain", **ids))
         (found,) = self.database.transact([select(tables.DNS, match)], deadline)
         return list(self._read(read_lease_index, found))
@@ -250,13 +247,13 @@ class Northbound:
     def _read(
         self, read: Callable[..., T], found: Iterable[Row], *more: object, broken: list[BrokenRow] | None = None
     ) -> Iterator[T]:
-        """What rows of a whole table are; those that are broken are passed over, and logged once.
+        """Read rows of a table. Broken ones are ignored, and logged once.
 
         Args:
-            read: says what a row is.
+            read: reader of one row.
             found: the rows.
-            more: what `read` is told beside the row.
-            broken: where it is added why rows can't be read.
+            more: further arguments of `read`.
+            broken: list to which errors are added.
         """
         for row in found:
             try:
@@ -267,65 +264,69 @@ class Northbound:
                     broken.append(error)
 
     def port_named(self, name: str, deadline: Deadline) -> tuple[bool, Port | None]:
-        """Whether there is a port of that name (an iface-id), and the port where it is one of ours."""
+        """Find a port by name (iface-id): whether it exists, and its value unless it is a foreign port."""
         (found,) = self.database.transact([select(tables.PORT, ["name", "==", name])], deadline)
         ours = [row for row in found if owned.own(row)]
         return bool(found), read_port(ours[0]) if ours else None
 
     def port_names(self, subnet: str, deadline: Deadline) -> list[str]:
-        """The names of all ports on a subnet's logical switch, ours or not, but for that of its router."""
+        """Names of all ports on a subnet's switch, including foreign ones, except the router's."""
         uuid = key(uuids.switch(subnet))
         (found,) = self.database.transact([select(tables.SWITCH, uuid, columns=["ports"])], deadline)
         ports = [UUID(port[1]) for row in found for port in set_of(row["ports"])]
-        wanted = [select(tables.PORT, key(port), columns=["name"]) for port in ports]
-        results = self.database.transact(wanted, deadline)
+        results = self.database.transact([select(tables.PORT, key(port), columns=["name"]) for port in ports], deadline)
         names = (row["name"] for result in results for row in result)
         return sorted(name for name in names if not name.startswith(router_peer("", subnet)))
 
     def dns_records(self, subnet: str, deadline: Deadline) -> dict[str, str]:
-        """All the names of a subnet, as its guests get them."""
+        """All DNS records of a subnet."""
         (found,) = self.database.transact([select(tables.DNS, key(uuids.dns_records(subnet)))], deadline)
         return {name: value for row in found for name, value in map_of(row["records"]).items()}
 
     def is_foreign_switch(self, name: str, deadline: Deadline) -> bool:
-        """Whether a logical switch has that name that is not ours; the schema lets two have it."""
+        """Check for a foreign logical switch of that name, which the schema does not make unique."""
         return self._is_foreign(tables.SWITCH, name, deadline)
 
     def is_foreign_router(self, name: str, deadline: Deadline) -> bool:
-        """Whether a logical router has that name that is not ours."""
+        """Check for a foreign logical router of that name."""
         return self._is_foreign(tables.ROUTER, name, deadline)
 
     def _is_foreign(self, table: str, name: str, deadline: Deadline) -> bool:
         (found,) = self.database.transact([select(table, ["name", "==", name], columns=["external_ids"])], deadline)
         return any(not owned.own(row) for row in found)
 
-    def count_up(self, deadline: Deadline) -> int:
-        """Count NB_Global.nb_cfg up, as ``ovn-nbctl sync`` does; what it is then.
+    def increment_nb_cfg(self, deadline: Deadline) -> int:
+        """Increment NB_Global.nb_cfg, as ``ovn-nbctl sync`` does, and return it.
 
-        northd, and then each host, tells the number when it has carried out all that was written before.
+        northd, and then each chassis, reports the number once it has applied all earlier changes.
         """
-        up = {"op": "mutate", "table": "NB_Global", "where": [], "mutations": [["nb_cfg", "+=", 1]]}
-        _, found = self.database.transact([up, select("NB_Global", columns=["nb_cfg"])], deadline)
+        increment = {"op": "mutate", "table": "NB_Global", "where": [], "mutations": [["nb_cfg", "+=", 1]]}
+        _, found = self.database.transact([increment, select("NB_Global", columns=["nb_cfg"])], deadline)
         return max((row["nb_cfg"] for row in found), default=0)
 
     def commit(self, changes: Sequence[Change], deadline: Deadline) -> None:
-        """Carry out changes as one transaction; none when there are none.
+        """Commit changes with their cascades in one transaction; without changes, do nothing.
+
+        Plan from what was read, and read again after a conflict (ovnhook.engine.commit)::
+
+            observed = northbound.observe(domain.uuid, domain.macs, (), deadline)
+            northbound.commit(plan.attach(domain, host, placements, observed), deadline)
 
         Raises:
-            Conflict: what was read has changed meanwhile. Nothing was written: observe again.
-            ConstraintViolation: a port's name belongs to another port. Nothing was written.
+            Conflict: a row has changed since it was read. Nothing was written.
+            ConstraintViolation: another port has a port's name. Nothing was written.
         """
         if not changes:
             return
-        following = list(cascades(changes))
-        deleted = [(kind, one.deleted) for kind, one in following if one.deleted]
-        # Looked at in the same transaction, for what goes along with a change is not among the changes.
-        there = [select(kind.table, key(uuid)) for kind, uuid in deleted]
-        wanted = [*changes, *(one for _, one in following)]
-        done = self.database.transact(
-            [*there, *(operation for one in wanted for operation in one.operations)], deadline
+        cascading = list(cascades(changes))
+        deleted = [(kind, one.deleted) for kind, one in cascading if one.deleted]
+        # For the log: a row that a cascade deletes is not among the changes, so it is selected first.
+        before = [select(kind.table, key(uuid)) for kind, uuid in deleted]
+        parts = [*changes, *(one for _, one in cascading)]
+        results = self.database.transact(
+            [*before, *(operation for one in parts for operation in one.operations)], deadline
         )
-        for (kind, _), rows in zip(deleted, done, strict=False):
+        for (kind, _), rows in zip(deleted, results, strict=False):
             for one in self._read(kind.read, rows):
                 subnet, address = kind.lease(one) or ("", "")
                 _log.warning("%s is deleted with its lease, %s of subnet %s", kind.display_name(one), address, subnet)

@@ -1,4 +1,4 @@
-"""Reads by key of what one domain has and may need, as values: some of them together are one transaction."""
+"""Queries by key for the state of a domain, as values that are combined into one transaction."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Rows = Sequence[list[Row]]
 
 @dataclass(frozen=True)
 class Query:
-    """Some rows to read, and what was observed before with what they say.
+    """A query of some rows.
 
     Attributes:
-        operations: select the rows.
-        add: is told what was observed before, and what each operation has selected.
+        operations: the selects.
+        add: adds their results to an earlier observation.
     """
 
     operations: Sequence[Operation]
@@ -36,7 +36,7 @@ class Query:
 
 
 def registry() -> Query:
-    """The cloud-wide row. Subnets that are read after it, or together with it, know whether they are the default."""
+    """The registry. Query it before subnets, or with them: it has the default subnet."""
 
     def add(observed: Observed, found: Rows) -> Observed:
         return replace(observed, registry=next(map(read_registry, _all(found)), None))
@@ -75,18 +75,18 @@ def subnets(names: Iterable[str]) -> Query:
 
 
 def missing_switches(names: Iterable[str]) -> Query:
-    """Subnets that exist without a switch, of some that are read before or together with it.
+    """Subnets whose switch is missing: their DNS row has a copy of the settings (ovnhook.databases.integrity).
 
-    A copy says so (ovnhook.databases.integrity).
+    Query it after the subnets, or with them.
     """
-    asked = tuple(names)
+    queried = tuple(names)
 
     def add(observed: Observed, found: Rows) -> Observed:
-        copies = zip(asked, found, strict=True)
+        copies = zip(queried, found, strict=True)
         copied = {name for name, rows in copies if any("cidr" in owned.own(row) for row in rows)}
         return observed.having(missing_switches=observed.missing_switches | (copied - observed.subnets.keys()))
 
-    return Query([select(tables.DNS, key(uuids.dns_records(name)), columns=["external_ids"]) for name in asked], add)
+    return Query([select(tables.DNS, key(uuids.dns_records(name)), columns=["external_ids"]) for name in queried], add)
 
 
 def leases(places: Iterable[tuple[str, IPAddress]]) -> Query:
@@ -100,7 +100,7 @@ def leases(places: Iterable[tuple[str, IPAddress]]) -> Query:
 
 
 def claims(places: Iterable[tuple[str, str]]) -> Query:
-    """The claims of some MAC addresses, by subnet and MAC address."""
+    """Reservations of some MAC addresses, by subnet and MAC address."""
 
     def add(observed: Observed, found: Rows) -> Observed:
         there = {(claim.subnet, claim.mac): claim for claim in map(read_claim, _all(found))}
@@ -110,15 +110,15 @@ def claims(places: Iterable[tuple[str, str]]) -> Query:
 
 
 def conflicting_ports(theirs: Iterable[Claim]) -> Query:
-    """The ports that some claims are of, where they are on the claim's subnet. A claim without one is void."""
-    asked = tuple(theirs)
+    """The ports that have some MAC reservations. A reservation without a port in its subnet is void."""
+    queried = tuple(theirs)
 
     def add(observed: Observed, found: Rows) -> Observed:
         there = {(port.subnet, port.mac): port for port in map(read_port, _all(found))}
-        claimed = {(claim.subnet, claim.mac) for claim in asked}
+        claimed = {(claim.subnet, claim.mac) for claim in queried}
         return observed.having(conflicting_ports={place: port for place, port in there.items() if place in claimed})
 
-    return Query([select(tables.PORT, key(uuids.port(claim.domain, claim.mac))) for claim in asked], add)
+    return Query([select(tables.PORT, key(uuids.port(claim.domain, claim.mac))) for claim in queried], add)
 
 
 def _all(found: Rows) -> Iterable[Row]:

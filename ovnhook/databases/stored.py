@@ -1,4 +1,4 @@
-"""What the northbound database has of domains, and what is missing of it."""
+"""Rows of domains in the northbound database, and ports that were deleted by hand."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ovnhook.resources.reading import BrokenRow
 
 @dataclass(frozen=True)
 class DomainRows:
-    """What domains have.
+    """Rows of all domains.
 
     Attributes:
-        ports: all of them.
-        leases: all of them.
-        lost: ports of clients that somebody has deleted, as far as is known: libvirt's are made anew by agents.
-        broken: why rows of these, of lease indexes and of claims can't be read.
+        ports: all ports.
+        leases: all leases.
+        lost: client ports that were deleted by hand, as far as is known; agents recreate those of libvirt's domains.
+        broken: errors of rows that can't be read, also of lease indexes and MAC reservations.
     """
 
     ports: tuple[Port, ...]
@@ -32,13 +32,13 @@ class DomainRows:
 def lost_ports(
     ports: Iterable[Port], unreadable: Collection[UUID], lease_indexes: Iterable[LeaseIndex], claims: Iterable[Claim]
 ) -> Iterator[Port]:
-    """Ports that are gone though nobody has detached them: the MAC address is given back with the port.
+    """Client ports that were deleted by hand: their MAC reservations exist, which are released when a port is detached.
 
     Args:
-        ports: those that are there.
-        unreadable: the UUIDs of ports that are there and can't be read.
-        lease_indexes: those of domains.
-        claims: the MAC addresses that are reserved for ports.
+        ports: existing ports.
+        unreadable: UUIDs of existing ports that can't be read.
+        lease_indexes: of all domains.
+        claims: all MAC reservations.
     """
     held = {lease_index.domain: lease_index for lease_index in lease_indexes if lease_index.kept_by is Owner.CLIENT}
     there = {(port.subnet, port.mac, port.domain) for port in ports}

@@ -1,7 +1,6 @@
-"""External connectivity that a change of a router, a subnet or a gateway host would cut. Pure.
+"""Interruptions of external connectivity by changes of routers, subnets and gateway hosts. Pure.
 
-A change that takes a working external gateway from guests is refused unless it is forced. Where nothing works yet, or
-nobody uses it, there is nothing to cut.
+A change that interrupts working external connectivity of guests is refused unless it is forced.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from ovnhook.resources.router.kind import NETWORK
 from ovnhook.resources.router.values import External, InterfaceAddress, Network, Router
 from ovnhook.resources.state import Cloud
 
-_ANYWAY = "to do it anyway: --force"
+_FORCE = "to do it anyway: --force"
 
 
 @dataclass(frozen=True)
 class GatewayUse:
-    """External connectivity as it is now, as far as the hosts and the databases say.
+    """Present use of external gateways.
 
     Attributes:
         nodes: all hosts.
-        active: the host that has each router's external gateway, by router.
-        guests: how many ports are on each subnet.
-        users: others that use a router's external gateway: their title, the router and the subnet of each.
+        active: active gateway by router.
+        guests: number of ports by subnet.
+        users: title, router and subnet of each other resource that uses an external gateway.
     """
 
     nodes: Sequence[Node]
@@ -40,13 +39,13 @@ class GatewayUse:
 
 @dataclass(frozen=True)
 class Interruption:
-    """A possible loss of external connectivity.
+    """A possible interruption of external connectivity.
 
     Attributes:
-        router: as it was, with an external gateway.
-        then: the router that its subnets are on afterwards, or None.
-        subnets: names of those that may lose it.
-        why: in words.
+        router: the router before the change, with an external gateway.
+        then: router of the subnets after the change, or None.
+        subnets: names of the affected subnets.
+        why: the reason, for messages.
     """
 
     router: Router
@@ -56,22 +55,22 @@ class Interruption:
 
 
 def interruptions(changes: Sequence[Change]) -> tuple[Interruption, ...]:
-    """What some changes may cut, as far as they alone tell."""
+    """Possible interruptions by changes, regardless of the present use."""
     networks = list(puts(NETWORK, changes))
     joined = {subnet.name: one.new.router for one in networks if one.new for subnet in one.new.subnets}
     return tuple(cut for one in networks if one.old for cut in _of_network(one.old, one.new, joined))
 
 
 def refuse(some: Sequence[Interruption], use: GatewayUse) -> None:
-    """Refuse changes that would cut off users of an external gateway, or that no gateway host could serve.
+    """Refuse interruptions for present users, and physical networks that no gateway host has.
 
     Raises:
-        InUse: says which router, which gateway host, and how many would be cut off.
+        InUse: names the router, the gateway host and the number of users.
     """
     for cut in some:
         before, after = cut.router, cut.then
         if after and after.name != before.name and use.active.get(after.name):
-            continue  # the subnet's new router has an external gateway too
+            continue  # the subnet's new router has an active gateway too
         served = router_rules.eligible_hosts(before, use.nodes)
         moves = after and after.external and _network(after) != _network(before)
         if after and moves and served and not router_rules.eligible_hosts(after, use.nodes):
@@ -79,19 +78,19 @@ def refuse(some: Sequence[Interruption], use: GatewayUse) -> None:
             raise InUse(
                 f"router {before.name}: no gateway host has a bridge for physical network {_network(after)}; "
                 f"{_loss(cut, use)}",
-                f"gateway hosts have: {', '.join(known)}; {_ANYWAY}",
+                f"gateway hosts have: {', '.join(known)}; {_FORCE}",
             )
         host = use.active.get(before.name, "")
         works = host in {node.name for node in served} and host not in router_rules.with_uplink_down(before, use.nodes)
         if works and _users(cut, use):
-            raise InUse(f"router {before.name}: {cut.why}; {_loss(cut, use)}", _ANYWAY)
+            raise InUse(f"router {before.name}: {cut.why}; {_loss(cut, use)}", _FORCE)
 
 
 def refuse_removal(host: str, cloud: Cloud, use: GatewayUse) -> None:
-    """Refuse to forget a host that has a router's external gateway where no other host can take it.
+    """Refuse to remove a host that is the only possible gateway of a router.
 
     Raises:
-        InUse: says which router, and how many would be cut off.
+        InUse: names the router and the number of users.
     """
     for one in cloud.of(Router):
         others = {node.name for node in router_rules.eligible_hosts(one, use.nodes)} - {
@@ -102,11 +101,11 @@ def refuse_removal(host: str, cloud: Cloud, use: GatewayUse) -> None:
         subnets = tuple(subnet.name for subnet in network.subnets) if network else ()
         cut = Interruption(one, None, subnets, f"no other host than {host} can be its gateway")
         if use.active.get(one.name) == host and not others and _users(cut, use):
-            raise InUse(f"router {one.name}: {cut.why}; {_loss(cut, use)}", _ANYWAY)
+            raise InUse(f"router {one.name}: {cut.why}; {_loss(cut, use)}", _FORCE)
 
 
 def _of_network(old: Network, new: Network | None, joined: Mapping[str, Router]) -> Iterator[Interruption]:
-    """What a change of a router with its subnets may cut."""
+    """Possible interruptions by the change of one router."""
     before = old.router
     if before.external is None:
         return
@@ -119,31 +118,31 @@ def _of_network(old: Network, new: Network | None, joined: Mapping[str, Router])
     for subnet in old.subnets:
         if subnet.name not in gateways:
             then = joined.get(subnet.name)
-            where = f"on router {then.name}" if then else "on no router"
-            yield Interruption(before, then, (subnet.name,), f"subnet {subnet.name} is {where} then")
+            where = f"moves to router {then.name}" if then else "leaves the router"
+            yield Interruption(before, then, (subnet.name,), f"subnet {subnet.name} {where}")
         elif gateways[subnet.name] != subnet.gateway:
             why = f"running guests of subnet {subnet.name} keep {subnet.gateway} as their default route for a while"
             yield Interruption(before, new.router if new else None, (subnet.name,), why)
 
 
 def _why(before: External, after: External | None) -> str:
-    """Why guests' connections do not go on with another external gateway, or ""."""
+    """The reason why another external gateway interrupts connections, or ""."""
     if after is None:
-        return "it has no external gateway then"
+        return "its external gateway is removed"
     if after.physical_network != before.physical_network:
-        return f"its physical network is {after.physical_network} then, not {before.physical_network}"
+        return f"its physical network changes from {before.physical_network} to {after.physical_network}"
     if after.vlan != before.vlan:
-        return f"its VLAN is {after.vlan or 'none'} then, not {before.vlan or 'none'}"
+        return f"its VLAN changes from {before.vlan or 'none'} to {after.vlan or 'none'}"
     for version, old, new in ((4, before.address, after.address), (6, before.address6, after.address6)):
         if old and not new:
-            return f"IPv{version} has no external gateway then"
+            return f"its IPv{version} external gateway is removed"
         if old and new and _is_elsewhere(old, new):
-            return f"its address is in {new.cidr} then, not in {old.cidr}"
+            return f"its address moves from {old.cidr} to {new.cidr}"
     return ""
 
 
 def _is_elsewhere(old: InterfaceAddress, new: InterfaceAddress) -> bool:
-    """Whether an address is in another network, not only in a larger or smaller part of the same one."""
+    """Check for a move to another network; a change of only the prefix length is none."""
     return old.ip not in new.cidr and new.ip not in old.cidr
 
 
@@ -152,7 +151,7 @@ def _network(one: Router) -> str:
 
 
 def _users(cut: Interruption, use: GatewayUse) -> Counter[str]:
-    """The number of those that lose their connection, by their title: guests first, then users of other kinds."""
+    """Number of affected users by title, guests first."""
     guests = Counter({"guest": sum(use.guests.get(subnet, 0) for subnet in cut.subnets)})
     others = (title for title, router, subnet in use.users if router == cut.router.name and subnet in cut.subnets)
     return +(guests + Counter(others))
@@ -160,6 +159,6 @@ def _users(cut: Interruption, use: GatewayUse) -> Counter[str]:
 
 def _loss(cut: Interruption, use: GatewayUse) -> str:
     host = use.active.get(cut.router.name)
-    by = f"by gateway host {host}" if host else "which no gateway host has now"
+    by = f"through gateway host {host}" if host else "which has no active gateway"
     parts = [f"{count} {title}{'' if count == 1 else 's'}" for title, count in _users(cut, use).items()] or ["no guest"]
-    return f"this cuts the external connection of {' and '.join(parts)}, {by}"
+    return f"this interrupts external connectivity of {' and '.join(parts)}, {by}"

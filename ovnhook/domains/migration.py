@@ -1,4 +1,4 @@
-"""What has to change while a domain goes from one host to another: its ports are both hosts' for a while. Pure."""
+"""Changes during a migration, in which both hosts may bind a domain's ports. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ovnhook.resources.state import Observed
 
 
 def announce(observed: Observed, host: str) -> tuple[Change, ...]:
-    """The changes that let this host bind a domain's ports beside the one where it runs, because it is coming here."""
+    """Allow the destination, this host, to bind a domain's ports, too."""
     changes: list[Change] = [
         Put(PORT, port, replace(port, moving_to=host))
         for port in observed.ports.values()
@@ -25,7 +25,7 @@ def announce(observed: Observed, host: str) -> tuple[Change, ...]:
 
 
 def finish(observed: Observed, host: str) -> tuple[Change, ...]:
-    """The changes that make this host the only one of a domain's ports, because it has come here."""
+    """Assign a domain's ports and leases to the destination, this host, where the domain runs now."""
     changes: list[Change] = [
         Put(PORT, port, replace(port, host=host, moving_to=""))
         for port in observed.ports.values()
@@ -33,12 +33,12 @@ def finish(observed: Observed, host: str) -> tuple[Change, ...]:
     ]
     lease_index = observed.lease_index
     if lease_index and lease_index.moving_to == host:
-        changes += _hold(observed, lease_index, host)
+        changes += _assign(observed, lease_index, host)
     return tuple(changes)
 
 
 def cancel(observed: Observed, host: str) -> tuple[Change, ...]:
-    """The changes that make a domain's ports this host's alone again, because it is not leaving after all."""
+    """Assign a domain's ports to the source, this host, alone, after a cancelled migration."""
     changes: list[Change] = [
         Put(PORT, port, replace(port, moving_to=""))
         for port in observed.ports.values()
@@ -46,20 +46,20 @@ def cancel(observed: Observed, host: str) -> tuple[Change, ...]:
     ]
     lease_index = observed.lease_index
     if lease_index and lease_index.host == host and lease_index.moving_to:
-        changes += _hold(observed, lease_index, host)
+        changes += _assign(observed, lease_index, host)
     return tuple(changes)
 
 
 def hand_over(observed: Observed, host: str) -> list[Change]:
-    """Make what a domain holds the other host's of a migration, which this one has nothing to do with any more."""
+    """Assign a domain's leases to the other host of a migration, on which the domain stays."""
     lease_index = observed.lease_index
     if lease_index and lease_index.moving_to and host in (lease_index.host, lease_index.moving_to):
-        return _hold(observed, lease_index, lease_index.moving_to if lease_index.host == host else lease_index.host)
+        return _assign(observed, lease_index, lease_index.moving_to if lease_index.host == host else lease_index.host)
     return []
 
 
-def _hold(observed: Observed, lease_index: LeaseIndex, host: str) -> list[Change]:
-    """Make what a domain holds a host's."""
+def _assign(observed: Observed, lease_index: LeaseIndex, host: str) -> list[Change]:
+    """Assign a domain's leases to a host."""
     changes: list[Change] = [Put(LEASE_INDEX, lease_index, replace(lease_index, host=host, moving_to=""))]
     for mac, subnet, address in lease_index.leases:
         lease = observed.leases.get((subnet, address))

@@ -1,7 +1,7 @@
-"""What has to change so that what is observed becomes what is wanted. Pure: values in, changes out.
+"""Plans: the changes from the observed to the desired state of a domain. Pure.
 
-The changes of one event become one transaction (ovnhook.databases.northbound). Where nothing differs there are none, so
-every operation may be repeated.
+The changes of a plan are committed in one transaction (Northbound.commit). Plans are idempotent: there are no changes
+if the states are equal.
 """
 
 from __future__ import annotations
@@ -29,23 +29,28 @@ from ovnhook.resources.subnet.values import DnsRecords
 
 
 def attach(domain: Domain, host: str, placements: Sequence[Placement], observed: Observed) -> tuple[Change, ...]:
-    """The changes that give a domain's interfaces their ports and leases.
+    """Create or update the ports and leases of a domain's interfaces, and delete those of removed ones.
+
+    For example, with one placement per interface, of which the addresses are chosen::
+
+        placements = [Placement(interface, subnet, (IPAddress("10.1.0.20"),))]
+        northbound.commit(plan.attach(domain, "hv1", placements, observed), deadline)
 
     Args:
-        domain: its `macs` and `defined_only_macs` also tell which of its ports and leases belong to removed interfaces.
-        host: the chassis that the domain runs on.
+        domain: its `macs` and `defined_only_macs` are all of its interfaces; others have been removed.
+        host: the chassis on which the domain runs.
         placements: one for each interface to attach.
-        observed: what there is, with the leases and subnets that the placements and the lease index name.
+        observed: current state, with the leases and subnets of the placements and the lease index.
     """
     changes: list[Change] = []
     ports: list[Change] = []
-    # While a domain arrives from another host, all that it has is still that one's.
+    # During an incoming migration, ports and leases belong to the source.
     source = next((port.host for port in observed.ports.values() if port.moving_to == host), "")
     owner, moving_to = (source, host) if source else (host, "")
     needs: list[Change] = []
     placed = {placement.interface.mac for placement in placements}
     before = observed.lease_index.leases if observed.lease_index else ()
-    # Leases of interfaces that are not attached now (another kind, later in the start) stay as they are.
+    # Leases of interfaces that are not attached now (another type, later in the start) are kept.
     held = [
         entry for entry in before if entry[0] in (*domain.macs, *domain.defined_only_macs) and entry[0] not in placed
     ]
@@ -87,12 +92,12 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
             ports.append(Put(PORT, None, port))
         elif there != port:
             ports.append(Put(PORT, there, port))
-    used = {(subnet, address) for _, subnet, address in held}  # an address may go from one interface to another
+    used = {(subnet, address) for _, subnet, address in held}  # an address may move to another interface of the domain
     changes += _drop(domain.uuid, [entry for entry in before if entry[1:] not in used], observed.leases)
     lease_index = LeaseIndex(domain.uuid, domain.name, owner, tuple(sorted(held)), domain.kept_by, moving_to)
-    wanted = lease_index if held else None
-    if wanted != observed.lease_index:
-        changes.append(Put(LEASE_INDEX, observed.lease_index, wanted))
+    desired = lease_index if held else None
+    if desired != observed.lease_index:
+        changes.append(Put(LEASE_INDEX, observed.lease_index, desired))
     changes += _rename(domain.uuid, changes, observed)
     changes += ports
     changes += detach((port for mac, port in observed.ports.items() if mac not in domain.macs), host)
@@ -103,17 +108,17 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
 
 
 def _index(domain: Domain, mac: str, there: Port | None) -> int | None:
-    """The place of an interface among its domain's; a client, which may attach them one by one, does not change it."""
+    """Index of an interface in its domain. It does not change for clients, which may attach interfaces one by one."""
     if domain.kept_by is Owner.CLIENT and there and there.index is not None:
         return there.index
     return domain.macs.index(mac) if mac in domain.macs else None
 
 
 def detach(ports: Iterable[Port], host: str) -> tuple[Change, ...]:
-    """The changes that take a domain's ports away: those of this host, and none that it has lost to another.
+    """Delete ports of this host. Ports of other hosts are kept.
 
-    In a migration they are the other host's afterwards, whichever of the two this is: the source when the domain has
-    left it, the destination when the domain does not come.
+    During a migration, assign them to the other host instead: from the source after the migration, from the destination
+    after a cancelled one.
     """
     changes: list[Change] = []
     for port in ports:
@@ -127,14 +132,14 @@ def detach(ports: Iterable[Port], host: str) -> tuple[Change, ...]:
 
 
 def leave(observed: Observed, host: str) -> tuple[Change, ...]:
-    """The changes for a domain that does not run on this host any more; what it holds it keeps."""
+    """Detach a domain that no longer runs on this host. Its leases are kept."""
     return (*detach(observed.ports.values(), host), *migration.hand_over(observed, host))
 
 
 def with_current_placement(domain: Domain, observed: Observed) -> Domain:
-    """A running domain as it can be without a change under its guest's feet.
+    """Replace what a running domain requests by its present placement.
 
-    An interface that has its port stays on its subnet with its addresses, whatever the metadata says by now.
+    An interface with a port keeps its subnet and addresses, whatever the metadata says.
     """
     held = observed.lease_index.leases if observed.lease_index else ()
 
@@ -150,18 +155,18 @@ def with_current_placement(domain: Domain, observed: Observed) -> Domain:
 
 
 def pending_until_restart(domain: Domain, observed: Observed) -> tuple[str, ...]:
-    """What the metadata of a running domain asks for that has to wait for its next start, in words."""
+    """Messages for requests in a running domain's metadata that take effect at its next start."""
     found = []
     for interface in domain.interfaces:
         request, port = interface.request, observed.ports.get(interface.mac)
         if port is None:
             continue
-        wanted = [f"subnet '{request.subnet}'"] if request.subnet not in ("", port.subnet) else []
-        wanted += [f"address {address}" for address in request.addresses if address not in port.addresses]
-        if wanted:
+        pending = [f"subnet '{request.subnet}'"] if request.subnet not in ("", port.subnet) else []
+        pending += [f"address {address}" for address in request.addresses if address not in port.addresses]
+        if pending:
             has = " ".join(map(str, port.addresses))
             found.append(
-                f"domain {domain.name}: interface {port.mac}: {', '.join(wanted)} of its metadata takes effect at the"
+                f"domain {domain.name}: interface {port.mac}: {', '.join(pending)} of its metadata takes effect at the"
                 f" domain's next start; until then it has {has} on subnet {port.subnet}"
             )
     return tuple(found)
@@ -170,14 +175,15 @@ def pending_until_restart(domain: Domain, observed: Observed) -> tuple[str, ...]
 def apply_definition(
     domain: Domain, observed: Observed, host: str, taken: Mapping[str, Container[str]] = MappingProxyType({})
 ) -> tuple[Change, ...]:
-    """The changes that make what a domain holds that does not run fit to its definition, if this host had it last.
+    """Update the leases of a domain that is shut off to its definition, if this host attached it last.
+
+    Leases of removed interfaces are released; the others get the domain's name.
 
     Args:
-        domain: as it is defined: of the interfaces that it has no more the leases are given back, and what stays has
-            its name.
-        observed: what there is of it.
-        host: this one.
-        taken: names that other domains have, by subnet.
+        domain: as it is defined.
+        observed: its current state.
+        host: this host.
+        taken: host names of other domains, by subnet.
     """
     lease_index = observed.lease_index
     if lease_index is None or lease_index.host != host or lease_index.moving_to or observed.ports:
@@ -189,8 +195,8 @@ def apply_definition(
         if lease and lease.belongs_to(domain.uuid, mac) and lease.domain_name != domain.name:
             hostname = lease.hostname
             if subnet in observed.subnets:
-                asked, others = dict(domain.hostnames).get(mac, ""), taken.get(subnet, ())
-                hostname = host_name(domain, asked, observed.subnets[subnet], observed.leases.values(), others)
+                requested, others = dict(domain.hostnames).get(mac, ""), taken.get(subnet, ())
+                hostname = host_name(domain, requested, observed.subnets[subnet], observed.leases.values(), others)
             changes.append(Put(LEASE, lease, replace(lease, domain_name=domain.name, hostname=hostname)))
     changes += _rename(domain.uuid, changes, observed)
     new = replace(lease_index, domain_name=domain.name, leases=kept)
@@ -200,10 +206,10 @@ def apply_definition(
 
 
 def release_leases(observed: Observed, host: str) -> tuple[Change, ...]:
-    """The changes that give back all that a domain holds, if this host was the last one to attach it.
+    """Release all leases of a domain, if this host attached it last.
 
-    What it holds for an interface that another host has stays, as that host's.
-    If it was on its way from here to another host, or from there to here, what it holds becomes the other one's.
+    Leases of interfaces with a port on another host are kept, and assigned to that host. During a migration all leases
+    are assigned to the other host.
     """
     lease_index = observed.lease_index
     if lease_index and lease_index.moving_to and host in (lease_index.host, lease_index.moving_to):
@@ -224,7 +230,7 @@ def release_leases(observed: Observed, host: str) -> tuple[Change, ...]:
 
 
 def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ...]:
-    """The changes that undo what this very run of a domain was given before it failed to start."""
+    """Roll back a failed start: delete the ports, and release the leases that this run acquired."""
     changes: list[Change] = [*detach(observed.ports.values(), host)]
     if observed.lease_index is None or observed.lease_index.host != host:
         return (*changes, *migration.hand_over(observed, host))
@@ -243,11 +249,11 @@ def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ..
 
 
 def remove_interface(port: Port, observed: Observed) -> tuple[Change, ...]:
-    """The changes that end one interface of a domain: its port goes, and all that is kept for it.
+    """Delete an interface's port, reservation and leases.
 
     Args:
-        port: the interface's, which may be gone already.
-        observed: what there is of the domain.
+        port: of the interface; it may be deleted already.
+        observed: current state of the domain.
     """
     held = observed.lease_index.leases if observed.lease_index else ()
     theirs = [entry for entry in held if entry[0] == port.mac]
@@ -263,14 +269,14 @@ def remove_interface(port: Port, observed: Observed) -> tuple[Change, ...]:
 
 
 def release_lease(lease: Lease, observed: Observed) -> tuple[Change, ...]:
-    """The changes that end a lease whose domain does not run.
+    """Release a lease of a domain that is shut off.
 
     Args:
-        lease: which one.
-        observed: what there is of the domain.
+        lease: the lease.
+        observed: current state of the domain.
 
     Raises:
-        InUse: it runs.
+        InUse: the domain runs.
     """
     port = observed.ports.get(lease.mac)
     if port:
@@ -288,21 +294,21 @@ def release_lease(lease: Lease, observed: Observed) -> tuple[Change, ...]:
 
 
 def run_id(domain: Domain, host: str) -> str:
-    """What tells this run of a domain from its others."""
+    """Identifier of this run of a domain."""
     return f"{host}/{domain.id}"
 
 
 def port_id(domain: Domain, interface: Interface) -> str:
-    """The name of an interface's port: the interfaceid that the domain keeps, else one that stays by itself."""
+    """Port ID of an interface: the interfaceid in the domain's XML, or a derived one."""
     return interface.interface_id or str(domain.port_uuid(interface.mac))
 
 
 def _claim(port: Port, there: Port | None, observed: Observed) -> list[Change]:
-    """What reserves the MAC address of a port that is to be made or moved, or of one that has no claim yet."""
+    """Reserve the MAC address of a port that is created, moved, or has no reservation yet."""
     new = Claim(port.subnet, port.mac, port.domain)
     old = observed.claims.get((port.subnet, port.mac))
     stays = there is not None and there.subnet == port.subnet
-    # A port that runs beside another domain's of the same MAC goes on so: it is reported, and its next start refused.
+    # An existing port with the MAC of another domain's port is kept; it is reported, and the next start is refused.
     if (stays and old == new) or (port.subnet, port.mac) in observed.conflicting_ports:
         return []
     return [Put(CLAIM, old, new)]
@@ -311,12 +317,12 @@ def _claim(port: Port, there: Port | None, observed: Observed) -> list[Change]:
 def _put_lease(lease: Lease, there: Lease | None) -> list[Change]:
     if there is None:
         return [Put(LEASE, None, lease)]
-    wanted = replace(lease, run=there.run)
-    return [Put(LEASE, there, wanted)] if wanted != there else []
+    desired = replace(lease, run=there.run)
+    return [Put(LEASE, there, desired)] if desired != there else []
 
 
 def _rename(domain: UUID, changes: Iterable[Change], observed: Observed) -> list[Change]:
-    """What the names of a domain have to become when its leases change."""
+    """Update a domain's DNS records to changes of its leases."""
     before = {lease.uuid: lease for lease in observed.leases.values() if lease.domain == domain}
     after = dict(before)
     for put in puts(LEASE, changes):

@@ -217,7 +217,7 @@ def test_a_vlan_outside(routed: World) -> None:
     try:
         assert guest.ping(OUTSIDE).received == 0
         refused = routed.control.run(["ovnhook", "router", "set", "gateway", "--vlan", "42"], check=False)
-        assert "this cuts the external connection of 1 guest, by gateway host control" in refused.stderr
+        assert "this interrupts external connectivity of 1 guest, through gateway host control" in refused.stderr
         routed.ovnhook("router", "set", "gateway", "--vlan", "42", "--force")
         routed.wait_for(lambda: guest.ping(OUTSIDE, count=1), "a ping to be answered")
         guest.reach(OUTSIDE)

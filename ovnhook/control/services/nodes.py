@@ -138,7 +138,7 @@ class Nodes(Service):
                 f"{_HEARTBEAT_TIMEOUT:.0f} s; to revoke its access now: "
                 f"ovnhook certificate revoke {quoted(node.name)} --role node",
             )
-        count = self._northbound.count_up(deadline)
+        count = self._northbound.increment_nb_cfg(deadline)
         requested_at = 0.0  # time at which northd had passed the count on to the chassis
         while not requested_at or time.monotonic() - requested_at < _CHASSIS_TIMEOUT:
             answers = self._southbound.config_progress(deadline)

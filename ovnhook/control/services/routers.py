@@ -186,7 +186,7 @@ class Routers(Service):
             Unavailable: it has not in time.
         """
         soon = Deadline.after(min(_FLOWS_TIMEOUT, deadline.remaining / 2))
-        count = self._northbound.count_up(soon)
+        count = self._northbound.increment_nb_cfg(soon)
         while (answers := self._southbound.config_progress(deadline)).nodes.get(host, 0) < count:
             if not soon.remaining:
                 unchanged = "the router is unchanged: without flows on the host, traffic would be dropped"

@@ -246,7 +246,7 @@ class Status(Service):
 
     def _measure_now(self, timeout: float) -> _Measurement:
         begun = time.monotonic()
-        count, error = _attempt(lambda: self._northbound.count_up(Deadline.after(timeout)))
+        count, error = _attempt(lambda: self._northbound.increment_nb_cfg(Deadline.after(timeout)))
         if count is None:
             return _Measurement(begun, errors=_errors(northbound=error))
         pace, error = _attempt(lambda: self._pace(count, timeout))

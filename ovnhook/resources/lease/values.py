@@ -1,4 +1,4 @@
-"""What domains hold while they are defined, as immutable values. MAC addresses are lower case with colons."""
+"""Leases and lease indexes as immutable values. MAC addresses are lower case with colons."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def _silence(cloud: Control) -> None:
     )
 
 
-ALL = "this cuts the external connection of 2 guests and 1 floating IP, by gateway host gw1"
+ALL = "this interrupts external connectivity of 2 guests and 1 floating IP, through gateway host gw1"
 CUTS = [
     (
         "router set gateway --physical-network nosuch",
@@ -45,27 +45,27 @@ CUTS = [
     ),
     (
         "router set gateway --physical-network spare",
-        f"router gateway: its physical network is spare then, not external; {ALL}",
+        f"router gateway: its physical network changes from external to spare; {ALL}",
     ),
-    ("router set gateway --vlan 42", f"router gateway: its VLAN is 42 then, not none; {ALL}"),
+    ("router set gateway --vlan 42", f"router gateway: its VLAN changes from none to 42; {ALL}"),
     (
         "router set gateway --address6 2001:db8:1::10/64 --next-hop6 2001:db8:1::1",
-        f"router gateway: its address is in 2001:db8:1::/64 then, not in 2001:db8::/64; {ALL}",
+        f"router gateway: its address moves from 2001:db8::/64 to 2001:db8:1::/64; {ALL}",
     ),
     (
         "subnet set green --no-router",
-        "router gateway: subnet green is on no router then; "
-        "this cuts the external connection of 1 guest, by gateway host gw1",
+        "router gateway: subnet green leaves the router; "
+        "this interrupts external connectivity of 1 guest, through gateway host gw1",
     ),
     (
         "subnet set green --router inner",
-        "router gateway: subnet green is on router inner then; "
-        "this cuts the external connection of 1 guest, by gateway host gw1",
+        "router gateway: subnet green moves to router inner; "
+        "this interrupts external connectivity of 1 guest, through gateway host gw1",
     ),
     (
         "subnet set blue --gateway 10.1.0.254",
         "router gateway: running guests of subnet blue keep 10.1.0.1 as their default route for a while; "
-        "this cuts the external connection of 1 guest and 1 floating IP, by gateway host gw1",
+        "this interrupts external connectivity of 1 guest and 1 floating IP, through gateway host gw1",
     ),
     ("node remove gw1", f"router gateway: no other host than gw1 can be its gateway; {ALL}"),
 ]
@@ -99,7 +99,7 @@ def test_what_cuts_guests_without_floating_ips(cloud: Control, command: str) -> 
     assert cloud.ovnhook(*command.split(), "--force").status == 5
     cloud.done("floating-ip", "delete", "203.0.113.20")
     said, advice = cloud.refused(5, *command.split())
-    assert said.endswith("cuts the external connection of 2 guests, by gateway host gw1")
+    assert said.endswith("interrupts external connectivity of 2 guests, through gateway host gw1")
     assert advice == "to do it anyway: --force"
     cloud.done(*command.split(), "--force")
 

@@ -128,13 +128,13 @@ def test_what_is_repaired(loaded: Server, version: str, deadline: Deadline) -> N
     names = {subnet.name: f" on router {subnet.router}" if subnet.router else "" for subnet in expected.SUBNETS}
     assert sorted(defects) == sorted(
         [
-            *(f"DNS of the names of subnet {name}{on} was changed: external_ids" for name, on in names.items()),
+            *(f"DNS of subnet {name}{on} was changed: external_ids" for name, on in names.items()),
             *(
                 f"HA_Chassis_Group ovnhook:{router.name} of router {router.name} was changed: external_ids"
                 for router in expected.routers(None)
             ),
             *(f"Logical_Router_Policy of subnet {name} on router gateway is missing" for name in (*lone, *lone)),
-            *(f"Logical_Router_Policy of subnet {name} on router gateway is left over" for name in (*lone, *lone)),
+            *(f"Logical_Router_Policy of subnet {name} on router gateway is orphaned" for name in (*lone, *lone)),
             *(
                 f"Logical_Router_Port subnet:{name}:gateway of subnet {name} on router gateway was changed:"
                 " ipv6_ra_configs"

@@ -171,13 +171,13 @@ def written(northbound: Server, southbound: Server, attachment: Host, number: in
     found: dict[str, int] = {}
 
     def measure(what: str, act: Callable[[], object]) -> None:
-        attachment.northbound.count_up(soon())
+        attachment.northbound.increment_nb_cfg(soon())
         synced(northbound, southbound)
         sizes = [server.file.stat().st_size for server in (northbound, southbound)]
         before = northbound.dump(versions=True)
         act()
         after = northbound.dump(versions=True)
-        attachment.northbound.count_up(soon())
+        attachment.northbound.increment_nb_cfg(soon())
         synced(northbound, southbound)
         for name, server, size in zip(("nb", "sb"), (northbound, southbound), sizes, strict=True):
             found[f"{what} {name} bytes"] = server.file.stat().st_size - size
