@@ -97,7 +97,7 @@ def _held(domain: UUID) -> tuple[tuple[str, str, IPAddress], ...]:
     return tuple(sorted((one.mac, one.subnet, one.address) for one in LEASES if one.domain == domain))
 
 
-HOLDINGS = {
+LEASE_INDEXES = {
     WEB: LeaseIndex(WEB, "web", "hv1", _held(WEB)),
     TWO: LeaseIndex(TWO, "two", "hv1", _held(TWO)),
     OWN: LeaseIndex(OWN, "own", "hv2", _held(OWN)),
@@ -108,7 +108,7 @@ HOLDINGS = {
 
 
 def _port(name: str, index: int = 0) -> Port:
-    where, lease_index = mac(name, index), HOLDINGS[UUID(identity(name))]
+    where, lease_index = mac(name, index), LEASE_INDEXES[UUID(identity(name))]
     ((subnet, *_), *_) = found = [(place, address) for one, place, address in lease_index.leases if one == where]
     addresses = tuple(address for _, address in found)
     return Port(
@@ -129,7 +129,7 @@ PORTS = (
         str(uuids.port(APPLIANCE, BOX)),
         "everything",
         BOX,
-        tuple(address for *_, address in HOLDINGS[APPLIANCE].leases),
+        tuple(address for *_, address in LEASE_INDEXES[APPLIANCE].leases),
         APPLIANCE,
         "appliance",
         "hv2",

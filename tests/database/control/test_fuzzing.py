@@ -42,10 +42,10 @@ BROKEN = ["\0", "blue\0", "\n", "a\nb", "\x1b[31m", " ", "\u202eeulb", "\ufeff",
 LONG = ["x" * 100_000, "é" * 100_000, "\U0001f98a" * 100_000, "10.1.0.0/" + "9" * 100_000, "a b" * 30_000]
 HOSTILE = st.one_of(st.text(max_size=20), st.sampled_from(ODD), st.sampled_from(LONG + BROKEN))
 
-DNS_RECORDS = ["blue", "green", "red", "gateway", "lab", "web1", "web2", ""]
+NAMES = ["blue", "green", "red", "gateway", "lab", "web1", "web2", ""]
 LIKELY: dict[str, list[Any]] = {
-    "name": DNS_RECORDS,
-    "subnet": DNS_RECORDS,
+    "name": NAMES,
+    "subnet": NAMES,
     "router": ["gateway", "lab", ""],
     "dns_domain": ["lab.example", ""],
     "domain": ["web1", "web2", "lab.example", "", "", "b0b760f6-c243-4921-961b-fb38061dec03"],

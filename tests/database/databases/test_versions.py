@@ -82,7 +82,7 @@ def test_what_is_read(loaded: Server, version: str, deadline: Deadline) -> None:
     assert sorted(stored.ports, key=lambda one: (one.domain_name, one.mac)) == ports
     assert sorted(stored.leases, key=lambda one: (one.subnet, one.address)) == [*expected.LEASES]
     assert (stored.lost, stored.broken) == ((), ())
-    assert {one.domain: one for one in northbound.lease_indexes(deadline)} == expected.HOLDINGS
+    assert {one.domain: one for one in northbound.lease_indexes(deadline)} == expected.LEASE_INDEXES
     (claims,) = northbound.database.transact([select("DNS", includes("external_ids", kind("mac")))], deadline)
     assert {*map(read_claim, claims)} == (set() if version == FIRST else expected.CLAIMS)
 

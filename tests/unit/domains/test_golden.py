@@ -27,7 +27,7 @@ from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet.values import DnsRecords, Subnet, isolated_subnet
 
 GOLDEN = Path(__file__).parents[2] / "golden"
-DNS_RECORDS = sorted(path.stem for path in GOLDEN.glob("*.xml"))
+NAMES = sorted(path.stem for path in GOLDEN.glob("*.xml"))
 
 OWN = isolated_subnet(UUID("b0b760f6-c243-4921-961b-fb38061dec03"))
 """The own subnet of the domain that all golden files are of."""
@@ -52,7 +52,7 @@ NETWORKS = {
 """The libvirt networks of which more is known than the domains' XML says."""
 
 
-@pytest.mark.parametrize("name", DNS_RECORDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_what_becomes_of_a_domain(name: str, pytestconfig: pytest.Config) -> None:
     """The plan is the one that was read and found right."""
     made = "".join(f"{line}\n" for line in _lines((GOLDEN / f"{name}.xml").read_bytes()))
@@ -64,13 +64,13 @@ def test_what_becomes_of_a_domain(name: str, pytestconfig: pytest.Config) -> Non
 
 def test_every_plan_has_its_domain() -> None:
     """No plan is left over from a test that is gone."""
-    assert sorted(path.stem for path in GOLDEN.glob("*.plan")) == DNS_RECORDS
+    assert sorted(path.stem for path in GOLDEN.glob("*.plan")) == NAMES
 
 
 def test_every_attribute_is_exercised() -> None:
     """Each attribute that the metadata may have is in a golden file that works and in one that ends in an error."""
     uses: dict[bool, set[str]] = {True: set(), False: set()}
-    for name in DNS_RECORDS:
+    for name in NAMES:
         works = "error: " not in (GOLDEN / f"{name}.plan").read_text()
         try:
             root = etree.fromstring((GOLDEN / f"{name}.xml").read_bytes())
@@ -82,7 +82,7 @@ def test_every_attribute_is_exercised() -> None:
     assert set(domainxml._ATTRIBUTES) <= uses[False]
 
 
-@pytest.mark.parametrize("name", DNS_RECORDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_domain_can_always_be_taken_off(name: str) -> None:
     """Whatever the metadata says, the domain is known by UUID and MACs, so that its ports can be removed."""
     xml = (GOLDEN / f"{name}.xml").read_bytes()

@@ -31,7 +31,7 @@ from ovnhook.resources.subnet.values import Subnet, server_mac
 
 FLAGS = st.booleans()
 UUIDS = st.sampled_from([UUID(int=1), UUID(int=2)])
-DNS_RECORDS = st.sampled_from(["", "a", "b"])
+NAMES = st.sampled_from(["", "a", "b"])
 LABELS = st.sampled_from(["a", "b"])
 MACS = st.sampled_from(["52:54:00:00:00:01", "52:54:00:00:00:02"])
 KEEPERS = st.sampled_from(Owner)
@@ -71,10 +71,10 @@ SUBNETS = st.builds(
     name=LABELS,
     cidr=CIDRS,
     gateway=FOUR,
-    router=DNS_RECORDS,
+    router=NAMES,
     ranges=st.lists(st.builds(Range, FOUR, FOUR), max_size=2).map(tuple),
     dns=st.lists(EITHER, max_size=2).map(tuple),
-    dns_domain=DNS_RECORDS,
+    dns_domain=NAMES,
     mtu=st.sampled_from([1400, 1442]),
     isolated=FLAGS,
 ).filter(_is_possible)
@@ -87,7 +87,7 @@ LEASES = st.builds(
     mac=MACS,
     hostname=LABELS,
     host=LABELS,
-    run=DNS_RECORDS,
+    run=NAMES,
     by_default=FLAGS,
 )
 PORTS = st.builds(
@@ -100,9 +100,9 @@ PORTS = st.builds(
     domain_name=LABELS,
     host=LABELS,
     kept_by=KEEPERS,
-    moving_to=DNS_RECORDS,
+    moving_to=NAMES,
 )
-HOLDINGS = st.builds(
+LEASE_INDEXES = st.builds(
     LeaseIndex,
     domain=UUIDS,
     domain_name=LABELS,
@@ -111,7 +111,7 @@ HOLDINGS = st.builds(
         lambda leases: tuple(sorted(leases))
     ),
     kept_by=KEEPERS,
-    moving_to=DNS_RECORDS,
+    moving_to=NAMES,
 )
 FLOATING = st.builds(
     FloatingIp,
@@ -123,7 +123,7 @@ FLOATING = st.builds(
     domain_name=LABELS,
     mac=MACS,
 )
-REGISTRIES = st.builds(Registry, st.integers(0, 2), DNS_RECORDS, st.none() | UUIDS)
+REGISTRIES = st.builds(Registry, st.integers(0, 2), NAMES, st.none() | UUIDS)
 
 
 def _port_row(port: Port) -> Row:
@@ -136,7 +136,7 @@ WRITTEN: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Row], Callable[
     "subnet": (SUBNETS, lambda one: {"external_ids": as_map(subnet_ids(one))}, read_subnet),
     "lease": (LEASES, lease_columns, read_lease),
     "port": (PORTS, _port_row, read_port),
-    "holding": (HOLDINGS, lease_index_columns, read_lease_index),
+    "lease_index": (LEASE_INDEXES, lease_index_columns, read_lease_index),
     "floating": (FLOATING, lambda one: floating_ip_rows(one)[one.uuid].row, read_floating_ip),
     "registry": (REGISTRIES, registry_columns, read_registry),
 }
