@@ -32,7 +32,7 @@ def _of_network(one: FloatingIp, cloud: Cloud) -> Iterator[OvnhookError]:
         yield InUse(f"{_named(one)} needs router {one.router}", _delete(one))
     external = network.router.external if network else None
     if not (external and external.address and one.address in external.address.cidr):
-        yield InUse(f"{_named(one)} needs the present external network of router {one.router}", _delete(one))
+        yield InUse(f"{_named(one)} needs the external network of router {one.router}", _delete(one))
 
 
 def _named(one: FloatingIp) -> str:

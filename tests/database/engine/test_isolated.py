@@ -140,7 +140,7 @@ def test_the_pool_is_used_up(northbound: Server, vswitch: Server) -> None:
         attachment.attach(domain(number), soon())
     before = northbound.dump()
     with pytest.raises(
-        Exhausted, match=r"domain vm3: interface 52:54:00:00:03:00: no network is left in 10\.9\.0\.0/27"
+        Exhausted, match=r"domain vm3: interface 52:54:00:00:03:00: no network is free in 10\.9\.0\.0/27"
     ) as caught:
         attachment.attach(domain(3), soon())
     assert "isolated_pool" in caught.value.hint

@@ -25,8 +25,8 @@ from tests.database.control_service import MAC, Control
 from tests.database.ovsdb_server import Server, run
 
 NEWER = FORMAT + 1
-WORDS = f"the cloud's rows have format {NEWER}, and ovnhook {__version__} knows formats up to {FORMAT}"
-HINT = "upgrade ovnhook where this version runs: it changes nothing there until then"
+WORDS = f"the cloud's rows have format {NEWER}, and ovnhook {__version__} supports formats up to {FORMAT}"
+HINT = "upgrade ovnhook on the hosts with this version: they refuse changes until then"
 XML = f"""<domain type='kvm' id='1'><name>web</name><uuid>{uuids.switch("web")}</uuid><devices><interface type='bridge'>
 <mac address='{MAC}'/><source bridge='br-int'/><virtualport type='openvswitch'/></interface></devices></domain>"""
 

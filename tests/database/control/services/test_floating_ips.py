@@ -105,7 +105,7 @@ def test_what_is_refused(cloud: Control, status: int, arguments: str, error: str
         ),
         (
             "router set gateway --address 198.51.100.9/24 --next-hop 198.51.100.1",
-            "needs the present external network of router gateway",
+            "needs the external network of router gateway",
         ),
         ("subnet set blue --no-router", "floating IP 203.0.113.20 of domain web1 needs router gateway"),
     ],

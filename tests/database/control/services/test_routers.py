@@ -139,7 +139,7 @@ def test_a_subnet_that_moves(control: Control) -> None:
         (3, "delete lab", "there is no router 'lab'"),
         (3, "set lab --vlan 4", "there is no router 'lab'"),
         (2, "set gateway", "nothing to set"),
-        (2, "set gateway --vlan 4", "without a physical network"),
+        (2, "set gateway --vlan 4", "an external gateway needs a physical network"),
         (2, "set gateway --vlan 4 --no-vlan", "--vlan and --no-vlan are mutually exclusive"),
         (2, "set gateway --snat --no-snat", "--snat and --no-snat are mutually exclusive"),
         (2, "set gateway --no-external --vlan 4", "--no-external and the external settings are mutually exclusive"),

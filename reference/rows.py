@@ -1,0 +1,180 @@
+"""Rows of the northbound database, from one sample value of each resource kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from netaddr import IPAddress, IPNetwork
+
+from ovnhook.ovsdb import owned
+from ovnhook.ovsdb.operation import Operation
+from ovnhook.resources import tables
+from ovnhook.resources.floating_ip.kind import FLOATING_IP
+from ovnhook.resources.floating_ip.values import FloatingIp
+from ovnhook.resources.ip import Range
+from ovnhook.resources.kind import Put
+from ovnhook.resources.kinds import KINDS
+from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
+from ovnhook.resources.lease.values import Lease, LeaseIndex
+from ovnhook.resources.port.kind import CLAIM, PORT
+from ovnhook.resources.port.values import Claim, Port
+from ovnhook.resources.registry import REGISTRY
+from ovnhook.resources.router.kind import GATEWAYS, NETWORK, ROUTER
+from ovnhook.resources.router.values import External, GatewayHosts, InterfaceAddress, Network, Router
+from ovnhook.resources.state import Registry
+from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
+from ovnhook.resources.subnet.values import DnsRecords, Subnet
+from reference.part import table
+
+_DOMAIN = UUID(int=1)
+_ADDRESS = IPAddress("10.1.0.20")
+_SUBNET = Subnet(
+    "SUBNET",
+    cidr=IPNetwork("10.1.0.0/24"),
+    gateway=IPAddress("10.1.0.1"),
+    router="ROUTER",
+    ranges=(Range(IPAddress("10.1.0.10"), IPAddress("10.1.0.99")),),
+    dns=(IPAddress("10.1.0.53"),),
+    dns_domain="lab.example",
+    isolated=True,
+    cidr6=IPNetwork("fd00:1::/64"),
+    gateway6=IPAddress("fd00:1::1"),
+)
+_EXTERNAL = External(
+    physical_network="external",
+    address=InterfaceAddress(IPAddress("203.0.113.10"), 24),
+    next_hop=IPAddress("203.0.113.1"),
+    address6=InterfaceAddress(IPAddress("2001:db8::10"), 64),
+    next_hop6=IPAddress("2001:db8::1"),
+    snat6=True,
+    mac="MAC",
+)
+_ROUTER = Router("ROUTER", _EXTERNAL)
+
+SAMPLES: dict[Any, Any] = {
+    REGISTRY: Registry(1, "SUBNET", UUID(int=2)),
+    ROUTER: _ROUTER,
+    SUBNET: _SUBNET,
+    NETWORK: Network(_ROUTER, (_SUBNET,)),
+    GATEWAYS: GatewayHosts("ROUTER", ("gw1",)),
+    LEASE_INDEX: LeaseIndex(_DOMAIN, "web1", "hv1", (("MAC", "SUBNET", _ADDRESS),), moving_to="hv2"),
+    LEASE: Lease("SUBNET", _ADDRESS, _DOMAIN, "web1", "MAC", "web1", "hv1", "hv1/7"),
+    PORT: Port(
+        "PORT-ID",
+        "SUBNET",
+        "MAC",
+        (_ADDRESS, IPAddress("fd00:1::20")),
+        _DOMAIN,
+        "web1",
+        "hv1",
+        moving_to="hv2",
+        index=0,
+    ),
+    CLAIM: Claim("SUBNET", "MAC", _DOMAIN),
+    DNS_RECORDS: DnsRecords("SUBNET", {"web1": "10.1.0.20"}),
+    FLOATING_IP: FloatingIp(IPAddress("203.0.113.20"), "ROUTER", "SUBNET", _ADDRESS, _DOMAIN, "web1", "MAC"),
+}
+"""A value of each kind that uses all of its features. Values of one kind refer to those of others."""
+
+_DECISIONS = "../explanation/decisions"
+_ABOUT = {
+    ("registry", tables.DNS): (
+        "default subnet, serial number of changes; in `records` the cloud ID (`cloud`) and the format of all rows"
+        " (`format`, 1 if absent)",
+        "nothing: one row",
+    ),
+    ("subnet", tables.SWITCH): ("a subnet", "subnet"),
+    ("dhcp", tables.DHCP_OPTIONS): ("DHCP options of a subnet, one row per IP version", "subnet"),
+    ("names", tables.DNS): ("DNS records of a subnet's guests, and a copy of the subnet's settings", "subnet"),
+    ("router", tables.ROUTER): ("a router with its external gateway; `mtu` is for earlier versions", "router"),
+    ("router-port", tables.ROUTER_PORT): ("the router's port on a subnet", "router, subnet"),
+    ("router-peer", tables.PORT): ("the switch's port to a router", "router, subnet"),
+    ("isolated", tables.POLICY): (
+        "isolation of a subnet: one policy drops packets to and from its router port, one of higher priority allows"
+        f" external traffic ([decision 13]({_DECISIONS}/0013-isolation-drops-by-default.md))",
+        "router, subnet",
+    ),
+    ("snat", tables.NAT): ("SNAT of a subnet to the router's external address", "router, subnet"),
+    ("external", tables.SWITCH): ("switch of the external gateway", "router"),
+    ("external", tables.PORT): ("localnet port of that switch", "router"),
+    ("external", tables.ROUTER_PORT): ("external gateway port", "router"),
+    ("external", tables.ROUTE): ("default route, one row per IP version", "router"),
+    ("external", tables.GATEWAY_GROUP): ("gateways of a router, and a copy of the router's settings", "router"),
+    ("gateway", tables.GATEWAY): ("one gateway of a router", "router, chassis"),
+    ("domain", tables.DNS): ("lease index of a domain; `records`: by MAC, subnet and addresses", "domain"),
+    ("lease", tables.DNS): ("a lease; `records`: host name and address", "subnet, address"),
+    ("port", tables.PORT): ("a port", "domain, MAC"),
+    ("mac", tables.DNS): (
+        f"a MAC reservation, deleted with its port ([decision 12]({_DECISIONS}/0012-mac-reservations.md))",
+        "subnet, MAC",
+    ),
+    ("floating", tables.NAT): ("a floating IP, deleted with its lease", "subnet, leased address"),
+}
+"""Description of rows, and the key that their UUID is derived from, by kind and table."""
+
+_TRUST = ("`trust`", tables.DNS, "the trusted clients, see below", "nothing: one row", "", "", "")
+"""The only row that is of no resource kind (ovnhook.databases.trust)."""
+
+
+@dataclass
+class _Rows:
+    """All rows of a kind in one table.
+
+    Attributes:
+        names: values of the column `name`.
+        keys: of the external_ids, without prefix.
+        parents: tables and columns that refer to them.
+    """
+
+    names: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    parents: list[str] = field(default_factory=list)
+
+
+def kinds() -> str:
+    """A table of all kinds of rows.
+
+    Raises:
+        KeyError: a kind has no sample, or a row no description.
+    """
+    operations = [one for kind in KINDS for one in Put(kind, None, SAMPLES[kind]).operations]
+    found: dict[tuple[str, str], _Rows] = {}
+    for one in operations:
+        if one["op"] == "insert":
+            ids = dict(owned.own(one["row"]))
+            rows = found.setdefault((ids.pop("kind"), one["table"]), _Rows())
+            _add(rows.names, [one["row"].get("name", "")])
+            _add(rows.keys, ids)
+            _add(rows.parents, _parents(one["uuid"], operations))
+    described = (
+        (f"`{kind}`", where, *_ABOUT[kind, where], _code(rows.names), ", ".join(rows.parents), _code(rows.keys))
+        for (kind, where), rows in found.items()
+    )
+    return table(
+        ("kind", "table", "content", "UUID derived from", "`name`", "referred to by", "other keys in `external_ids`"),
+        (*described, _TRUST),
+    )
+
+
+def _parents(uuid: str, operations: list[Operation]) -> Iterator[str]:
+    """Tables and columns with a reference to a row."""
+    for one in operations:
+        columns = one.get("row", {}).items() if one["op"] == "insert" else ((name, v) for name, _, v in _inserts(one))
+        for name, value in columns:
+            if ["uuid", uuid] in (value, *(value[1] if isinstance(value, list) and value[0] == "set" else ())):
+                yield f"{one['table']} `{name}`"
+
+
+def _inserts(one: Operation) -> list[list[Any]]:
+    return [mutation for mutation in one.get("mutations", ()) if mutation[1] == "insert"]
+
+
+def _add(known: list[str], more: Any) -> None:
+    known.extend(one for one in dict.fromkeys(more) if one and one not in known)
+
+
+def _code(values: list[str]) -> str:
+    return ", ".join(f"`{value}`" for value in values)
