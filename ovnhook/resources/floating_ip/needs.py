@@ -17,9 +17,9 @@ def needs(some: Iterable[FloatingIp], cloud: Cloud) -> Iterator[OvnhookError]:
         some: floating IPs.
         cloud: the state after the changes.
     """
-    external = {router.name: router.external.next_hops for router in cloud.of(Router) if router.external}
-    own = {address.ip for hops in external.values() for address in hops}
-    next_hops = {(name, hop) for name, hops in external.items() for hop in hops.values()}
+    external = {router.name: router.external for router in cloud.of(Router) if router.external}
+    own = {address.ip for gateway in external.values() for address in gateway.addresses}
+    next_hops = {(name, hop) for name, gateway in external.items() for hop in gateway.next_hops}
     for one in some:
         yield from _of_network(one, cloud)
         if one.address in own or (one.router, one.address) in next_hops:

@@ -345,7 +345,7 @@ def _check_overlap(cloud: Cloud, new: Router) -> None:
             continue
         if (theirs.physical_network, theirs.vlan) != (external.physical_network, external.vlan):
             continue
-        for taken in {one.ip for one in external.next_hops} & {one.ip for one in theirs.next_hops}:
+        for taken in {one.ip for one in external.addresses} & {one.ip for one in theirs.addresses}:
             raise AlreadyExists(f"address {taken} is that of router {other.name}")
 
 

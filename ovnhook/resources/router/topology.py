@@ -205,7 +205,7 @@ def _external_gateway(network: Network, external: External) -> dict[UUID, OwnedR
     port = {
         "name": name,
         "mac": external.mac,
-        "networks": as_set(map(str, external.next_hops)),
+        "networks": as_set(map(str, external.addresses)),
         # For larger packets the router sends ICMP "fragmentation needed": ovn-nb(5), options:gateway_mtu.
         "options": as_map({"gateway_mtu": str(network.mtu)}),
         "ha_chassis_group": ref(group),
@@ -225,7 +225,7 @@ def _external_gateway(network: Network, external: External) -> dict[UUID, OwnedR
                 {"ip_prefix": _EVERYWHERE[hop.version], "nexthop": str(hop), "output_port": name, "external_ids": ids},
                 (tables.ROUTER, router.uuid, "static_routes"),
             )
-            for hop in external.next_hops.values()
+            for hop in external.next_hops
         },
     }
 
@@ -233,7 +233,7 @@ def _external_gateway(network: Network, external: External) -> dict[UUID, OwnedR
 def _snat(router: Router, external: External, subnet: Subnet) -> dict[UUID, OwnedRow]:
     """SNAT of a subnet to the router's external addresses."""
     found = {}
-    for address in external.next_hops:
+    for address in external.addresses:
         network = subnet.network(address.version)
         if network and external.has_snat(address.version):
             row = {

@@ -64,10 +64,14 @@ class External:
     mac: str = ""
 
     @property
-    def next_hops(self) -> dict[InterfaceAddress, IPAddress]:
-        """Next hop by external address, one of each IP version that has an external gateway."""
-        pairs = ((self.address, self.next_hop), (self.address6, self.next_hop6))
-        return {address: hop for address, hop in pairs if address}
+    def addresses(self) -> tuple[InterfaceAddress, ...]:
+        """External addresses, one of each IP version that has an external gateway."""
+        return tuple(filter(None, (self.address, self.address6)))
+
+    @property
+    def next_hops(self) -> tuple[IPAddress, ...]:
+        """Default gateways, one for each external address."""
+        return tuple(filter(None, (self.next_hop, self.next_hop6)))
 
     def has_snat(self, version: int) -> bool:
         """Check for SNAT of an IP version."""

@@ -26,7 +26,7 @@ def _of_router(subnet: Subnet, cloud: Cloud) -> Iterator[OvnhookError]:
         yield NotFound(f"there is no router '{subnet.router}'", f"ovnhook router create {subnet.router}")
         return
     external = network.router.external
-    if external and (pair := ip.overlap(subnet.gateways, (outside.cidr for outside in external.next_hops))):
+    if external and (pair := ip.overlap(subnet.gateways, (outside.cidr for outside in external.addresses))):
         yield AlreadyExists(
             f"network {pair[0]} of subnet {subnet.name} overlaps with the external network {pair[1]}"
             f" of router {subnet.router}"

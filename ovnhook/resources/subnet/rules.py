@@ -162,7 +162,7 @@ def allocate_network(pool: IPNetwork, cloud: Cloud) -> IPNetwork:
     taken = [subnet.cidr for subnet in cloud.of(Subnet) if subnet.router == DEFAULT_ROUTER]
     network = cloud.network(DEFAULT_ROUTER)
     if network and network.router.external:
-        taken += [outside.cidr for outside in network.router.external.next_hops]
+        taken += [outside.cidr for outside in network.router.external.addresses]
     same_size = {cidr for cidr in taken if cidr.prefixlen == _ISOLATED}  # of which there can be many
     others = [cidr for cidr in taken if cidr.prefixlen != _ISOLATED]
     for candidate in pool.subnet(_ISOLATED):

@@ -52,7 +52,8 @@ def test_make() -> None:
     six = ExternalGatewayRequest("external", address6="2001:db8::10/64", next_hop6="2001:db8::1", snat6=True)
     made = router_rules.parse("gateway", six)
     assert made.external
-    assert made.external.next_hops == {InterfaceAddress(IPAddress("2001:db8::10"), 64): IPAddress("2001:db8::1")}
+    assert made.external.addresses == (InterfaceAddress(IPAddress("2001:db8::10"), 64),)
+    assert made.external.next_hops == (IPAddress("2001:db8::1"),)
     assert (made.external.has_snat(4), made.external.has_snat(6)) == (True, True)
     assert router_rules.request_of(made) == six
 
