@@ -5,7 +5,7 @@
     │   └── InvalidConfig    invalid ovnhook.toml
     ├── NotFound             no such object
     ├── AlreadyExists        name, address or interface ID taken
-    ├── InUse                failed precondition: other objects depend on it
+    ├── FailedPrecondition   the state of the cloud forbids it: other objects depend on it
     │   └── NewerFormat      a newer version has changed the format of the database's rows
     ├── PermissionDenied     not allowed for the caller's role
     ├── Exhausted            no free address, or a watcher's queue is full
@@ -79,14 +79,14 @@ class AlreadyExists(OvnhookError):
     status = "ALREADY_EXISTS"
 
 
-class InUse(OvnhookError):
-    """Failed precondition: other objects depend on it."""
+class FailedPrecondition(OvnhookError):
+    """State of the cloud that forbids the operation: other objects depend on it."""
 
     exit_code = 5
     status = "FAILED_PRECONDITION"
 
 
-class NewerFormat(InUse):
+class NewerFormat(FailedPrecondition):
     """Rows in a format that a newer version has introduced, and that this version does not know."""
 
 

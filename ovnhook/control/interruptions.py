@@ -20,7 +20,7 @@ def refuse_interruptions(
     """Refuse planned changes that would interrupt an external connection in use.
 
     Raises:
-        InUse: they would.
+        FailedPrecondition: they would.
         Unavailable: a database is unreachable. It is read only if the changes may interrupt a connection.
     """
     if found := connectivity.interruptions(planned):
@@ -31,7 +31,7 @@ def refuse_removal(host: str, northbound: Northbound, southbound: Southbound, de
     """Refuse the removal of a host that is the only gateway of a router whose external connection is in use.
 
     Raises:
-        InUse: it is.
+        FailedPrecondition: it is.
         Unavailable: a database is unreachable.
     """
     cloud = northbound.cloud(deadline)

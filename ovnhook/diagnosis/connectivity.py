@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ovnhook.base.errors import InUse
+from ovnhook.base.errors import FailedPrecondition
 from ovnhook.resources.chassis import Node
 from ovnhook.resources.kind import Change, puts
 from ovnhook.resources.router import rules as router_rules
@@ -65,7 +65,7 @@ def refuse(some: Sequence[Interruption], use: GatewayUse) -> None:
     """Refuse interruptions for present users, and physical networks that no gateway host has.
 
     Raises:
-        InUse: names the router, the gateway host and the number of users.
+        FailedPrecondition: names the router, the gateway host and the number of users.
     """
     for cut in some:
         before, after = cut.router, cut.then
@@ -75,7 +75,7 @@ def refuse(some: Sequence[Interruption], use: GatewayUse) -> None:
         moves = after and after.external and _network(after) != _network(before)
         if after and moves and served and not router_rules.eligible_hosts(after, use.nodes):
             known = sorted({name for node in use.nodes if node.is_gateway for name in node.physical_networks})
-            raise InUse(
+            raise FailedPrecondition(
                 f"router {before.name}: no gateway host has a bridge for physical network {_network(after)}; "
                 f"{_loss(cut, use)}",
                 f"gateway hosts have: {', '.join(known)}; {_FORCE}",
@@ -83,14 +83,14 @@ def refuse(some: Sequence[Interruption], use: GatewayUse) -> None:
         host = use.active.get(before.name, "")
         works = host in {node.name for node in served} and host not in router_rules.with_uplink_down(before, use.nodes)
         if works and _users(cut, use):
-            raise InUse(f"router {before.name}: {cut.why}; {_loss(cut, use)}", _FORCE)
+            raise FailedPrecondition(f"router {before.name}: {cut.why}; {_loss(cut, use)}", _FORCE)
 
 
 def refuse_removal(host: str, cloud: Cloud, use: GatewayUse) -> None:
     """Refuse to remove a host that is the only possible gateway of a router.
 
     Raises:
-        InUse: names the router and the number of users.
+        FailedPrecondition: names the router and the number of users.
     """
     for one in cloud.of(Router):
         others = {node.name for node in router_rules.eligible_hosts(one, use.nodes)} - {
@@ -101,7 +101,7 @@ def refuse_removal(host: str, cloud: Cloud, use: GatewayUse) -> None:
         subnets = tuple(subnet.name for subnet in network.subnets) if network else ()
         cut = Interruption(one, None, subnets, f"no other host than {host} can be its gateway")
         if use.active.get(one.name) == host and not others and _users(cut, use):
-            raise InUse(f"router {one.name}: {cut.why}; {_loss(cut, use)}", _FORCE)
+            raise FailedPrecondition(f"router {one.name}: {cut.why}; {_loss(cut, use)}", _FORCE)
 
 
 def _of_network(old: Network, new: Network | None, joined: Mapping[str, Router]) -> Iterator[Interruption]:

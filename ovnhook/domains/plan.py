@@ -13,7 +13,7 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
-from ovnhook.base.errors import InUse
+from ovnhook.base.errors import FailedPrecondition
 from ovnhook.domains import migration
 from ovnhook.domains.choice import Placement, host_name
 from ovnhook.domains.values import Domain, Interface
@@ -276,11 +276,11 @@ def release_lease(lease: Lease, observed: Observed) -> tuple[Change, ...]:
         observed: current state of the domain.
 
     Raises:
-        InUse: the domain runs.
+        FailedPrecondition: the domain runs.
     """
     port = observed.ports.get(lease.mac)
     if port:
-        raise InUse(
+        raise FailedPrecondition(
             f"{lease.address} is in use: domain {port.domain_name} runs on {port.host}", "stop the domain first"
         )
     changes: list[Change] = [Put(LEASE, lease, None)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ovnhook.base.errors import InUse, InvalidRequest
+from ovnhook.base.errors import FailedPrecondition, InvalidRequest
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki.keyfiles import PUBLIC, SECRET, AuthorityFiles
 from ovnhook.pki.token import Token
@@ -41,13 +41,13 @@ def joined(files: AuthorityFiles, token: Token, address: str, client: ControlCli
 
     Raises:
         InvalidRequest: the token is not for a control host.
-        InUse: this host has another authority.
+        FailedPrecondition: this host has another authority.
     """
     if token.role != x509.CONTROL:
         raise InvalidRequest(f"this token is for a {token.role}", f"there: ovnhook node token {token.name} --control")
     own = files.own
     if own.certificate.exists() and x509.fingerprint(own.certificate.read_bytes()) != token.fingerprint:
-        raise InUse(
+        raise FailedPrecondition(
             f"this host already has a certificate authority, in {files.folder}, that other hosts may use",
             "to discard it: ovnhook control backup FILE; mv it away; then repeat",
         )

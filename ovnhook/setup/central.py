@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from ovnhook.base.config import Config
-from ovnhook.base.errors import InUse, OvnhookError
+from ovnhook.base.errors import FailedPrecondition, OvnhookError
 from ovnhook.setup.command import run, succeeds
 from ovnhook.setup.services import enabled, started
 from ovnhook.setup.step import Step
@@ -38,12 +38,12 @@ def check_own(config: Config) -> None:
     """Refuse a configuration with databases on other hosts.
 
     Raises:
-        InUse: a database is on another host.
+        FailedPrecondition: a database is on another host.
     """
     for key in ("northbound", "southbound"):
         there = getattr(config, key)
         if there != getattr(Config, key):  # the default is this host's
-            raise InUse(
+            raise FailedPrecondition(
                 f"ovnhook.toml: the {key} database is at {there}, not on this host",
                 f"to use this host's database, remove '{key}' from /etc/ovnhook/ovnhook.toml",
             )
@@ -58,12 +58,12 @@ def check_private(name: str, tool: str, targets: Sequence[str]) -> None:
         targets: its connection methods.
 
     Raises:
-        InUse: it listens without TLS on an address other than loopback.
+        FailedPrecondition: it listens without TLS on an address other than loopback.
     """
     for target in targets:
         kind, _, rest = target.partition(":")
         if kind == "ptcp" and not _is_loopback(rest.partition(":")[2]):
-            raise InUse(
+            raise FailedPrecondition(
                 f"the {name} database listens on {target}, without TLS: every host that reaches it can change the"
                 " network",
                 f"if no other host needs it: {tool} del-connection; /etc/default/ovn-central",

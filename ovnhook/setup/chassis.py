@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ovnhook.base.config import Config
-from ovnhook.base.errors import InUse
+from ovnhook.base.errors import FailedPrecondition
 from ovnhook.setup import switch, uplink
 from ovnhook.setup.services import enabled, started
 from ovnhook.setup.step import Step
@@ -19,11 +19,11 @@ def check(remote: str, interface: str) -> None:
         interface: interface for the external network, or "".
 
     Raises:
-        InUse: the host belongs to another cloud, or the interface is in use.
+        FailedPrecondition: the host belongs to another cloud, or the interface is in use.
     """
     present = switch.settings().get("ovn-remote", remote)
     if not set(present.split(",")) & set(remote.split(",")):
-        raise InUse(
+        raise FailedPrecondition(
             f"this host belongs to another cloud, with the southbound database {present}",
             "to remove it from that cloud: ovs-vsctl remove open . external_ids ovn-remote",
         )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ovnhook.base.errors import InUse, InvalidConfig, OvnhookError
+from ovnhook.base.errors import FailedPrecondition, InvalidConfig, OvnhookError
 from ovnhook.pki import keyfiles
 from ovnhook.pki.fence import NORTHBOUND_RAFT, SOUTHBOUND_NORTHD, SOUTHBOUND_RAFT
 from ovnhook.pki.keyfiles import Files
@@ -115,7 +115,7 @@ def steps(member: ClusterMember) -> Iterator[Step]:
     ``/var/lib/ovn/*.standalone``.
 
     Raises:
-        InUse: a host that joins has a cloud of its own.
+        FailedPrecondition: a host that joins has a cloud of its own.
     """
     yield enabled("ovn-central", "ovn-central")
     for database in _DATABASES:
@@ -264,7 +264,7 @@ def _check_empty(database: _Database) -> None:
     (found,) = json.loads(run("ovsdb-tool", "query", str(database.file), json.dumps(query)))
     if found["rows"]:
         names = ", ".join(sorted(row["name"] for row in found["rows"])[:3])
-        raise InUse(
+        raise FailedPrecondition(
             f"this host has a cloud of its own, with the logical switches {names}, which would be lost",
             "ovnhook control backup FILE; systemctl stop ovn-ovsdb-server-nb; rm /var/lib/ovn/ovnnb_db.db; then repeat",
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ovnhook.base.config import PATH, load
-from ovnhook.base.errors import InUse
+from ovnhook.base.errors import FailedPrecondition
 from ovnhook.pki import keyfiles
 from ovnhook.setup.step import Step
 
@@ -49,14 +49,16 @@ def changed(text: str, settings: Mapping[str, str]) -> str:
         settings: new values by key.
 
     Raises:
-        InUse: a present value has an unsupported syntax.
+        FailedPrecondition: a present value has an unsupported syntax.
     """
     for key, value in settings.items():
         line = f"{key} = {json.dumps(value)}"  # also a TOML basic string, except for characters that no path has
         pattern = re.compile(rf"^[ \t]*{key}[ \t]*=.*$", re.MULTILINE)
         found = pattern.findall(text)
         if len(found) > 1 or any(mark in one for one in found for mark in ('"""', "'''")):
-            raise InUse(f"ovnhook.toml: cannot change '{key}' automatically: unsupported syntax", f"write {line}")
+            raise FailedPrecondition(
+                f"ovnhook.toml: cannot change '{key}' automatically: unsupported syntax", f"write {line}"
+            )
         if found:
             text = pattern.sub(line.replace("\\", r"\\"), text)
         else:

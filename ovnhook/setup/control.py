@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ovnhook.base.config import PATH, Config
-from ovnhook.base.errors import InUse, InvalidRequest, Unavailable
+from ovnhook.base.errors import FailedPrecondition, InvalidRequest, Unavailable
 from ovnhook.pki import keyfiles, remotes
 from ovnhook.pki.keyfiles import AuthorityFiles
 from ovnhook.pki.members import bracketed
@@ -100,7 +100,7 @@ def control_hosts(api: ControlClient) -> list[str]:
     """Addresses of the control hosts, empty if the control service does not answer."""
     try:
         found = api.pages("ListCertificates", "certificates")
-    except (Unavailable, InUse):
+    except (Unavailable, FailedPrecondition):
         return []
     return [one["address"] for one in found if one["address"]]
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ovnhook.base.errors import InUse
+from ovnhook.base.errors import FailedPrecondition
 from ovnhook.setup.command import run
 from ovnhook.setup.step import Step
 
@@ -28,11 +28,11 @@ def name_for(name: str, hostname: str, ids: Mapping[str, str]) -> str:
         ids: external_ids of its Open vSwitch.
 
     Raises:
-        InUse: the host is part of OVN with another name.
+        FailedPrecondition: the host is part of OVN with another name.
     """
     present = ids.get("system-id", "") if ids.get("ovn-remote") else ""
     if name and present not in ("", name):
-        raise InUse(
+        raise FailedPrecondition(
             f"this host is part of OVN as {present}, not as {name}",
             "omit --name; its domains' ports belong to that name",
         )

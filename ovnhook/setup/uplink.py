@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ovnhook.base.errors import InUse, NotFound
+from ovnhook.base.errors import FailedPrecondition, NotFound
 from ovnhook.setup import switch
 from ovnhook.setup.command import run, succeeds
 from ovnhook.setup.services import enabled
@@ -62,20 +62,20 @@ def check(link: Link, bridge: str, present: str) -> None:
         present: bridge of Open vSwitch that it is in, or "".
 
     Raises:
-        InUse: a loopback interface, or one that is in use.
+        FailedPrecondition: a loopback interface, or one that is in use.
     """
     if present == bridge:
         return
     if link.is_loopback:
-        raise InUse(f"interface {link.name} is a loopback interface", "ip -brief link")
+        raise FailedPrecondition(f"interface {link.name} is a loopback interface", "ip -brief link")
     if link.addresses:
         # The administrator may be connected through these addresses, and the host's configuration would set them again.
-        raise InUse(
+        raise FailedPrecondition(
             f"interface {link.name} has this host's addresses {', '.join(link.addresses)}, which would stop working",
             "use another interface, or first remove the addresses from the host's network configuration",
         )
     if present or link.master not in ("", _OVS_MASTER):
-        raise InUse(
+        raise FailedPrecondition(
             f"interface {link.name} is already in {present or link.master}", "use another one, or remove it from there"
         )
 
@@ -91,7 +91,7 @@ def check_free(interface: str) -> None:
 
     Raises:
         NotFound: no such interface.
-        InUse: the interface is in use.
+        FailedPrecondition: the interface is in use.
     """
     bridge = bridge_of(switch.settings().get(_MAPPINGS, ""))
     check(_link(interface), bridge, _present_bridge(interface))

@@ -11,7 +11,7 @@ from ovnhook.api.client import Client, Object
 from ovnhook.base.errors import (
     AlreadyExists,
     Exhausted,
-    InUse,
+    FailedPrecondition,
     InvalidRequest,
     NotFound,
     PermissionDenied,
@@ -31,7 +31,7 @@ _COLUMNS = {
 }
 _PEOPLE = click.Choice(["operator", "reader"])
 _CLIENTS = click.Choice(["operator", "reader", "node"])
-_REFUSED = (InvalidRequest, NotFound, AlreadyExists, InUse, PermissionDenied, Exhausted)
+_REFUSED = (InvalidRequest, NotFound, AlreadyExists, FailedPrecondition, PermissionDenied, Exhausted)
 """Errors after which the control service has changed nothing."""
 
 

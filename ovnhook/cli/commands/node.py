@@ -14,7 +14,7 @@ import click
 
 from ovnhook.api.client import Client, Object
 from ovnhook.base.config import CONTROL_SOCKET, load
-from ovnhook.base.errors import InUse, InvalidRequest, NotFound, Unavailable
+from ovnhook.base.errors import FailedPrecondition, InvalidRequest, NotFound, Unavailable
 from ovnhook.cli import complete
 from ovnhook.cli.output import format_option, say, show_list, show_one, text
 
@@ -269,7 +269,7 @@ def remove(socket: Path | None, name: str, force: bool) -> None:
     client = Client(socket)
     hosts = _control_hosts(client)
     if name in hosts and not cluster.has_databases():
-        raise InUse(
+        raise FailedPrecondition(
             f"{name} is a control host: another control host has to remove its servers from the databases' cluster",
             f"on another control host: ovnhook node remove {name}",
         )
@@ -336,7 +336,7 @@ def _control_hosts(client: Client) -> dict[str, str]:
     """Addresses of all control hosts, by name."""
     try:
         found = client.pages("ListCertificates", "certificates")
-    except InUse:  # no certificate authority
+    except FailedPrecondition:  # no certificate authority
         return {}
     return {str(one["name"]): str(one["address"]) for one in found if one["address"]}
 

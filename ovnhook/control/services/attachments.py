@@ -10,7 +10,7 @@ import grpc
 from ovnhook.api.v1 import attachments_pb2 as api
 from ovnhook.api.v1 import attachments_pb2_grpc, ports_pb2
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import InUse, NotFound
+from ovnhook.base.errors import FailedPrecondition, NotFound
 from ovnhook.control.roles import CHANGES_OF_A_HOST, Rule, check_host
 from ovnhook.control.service import Dependencies, Service
 from ovnhook.databases.southbound import Southbound
@@ -68,7 +68,7 @@ class Attachments(Service):
         if request.forget:
             for index in self._attachment.northbound.lease_indexes(deadline, domain=str(domain.uuid)):
                 if index.kept_by is Owner.LIBVIRT:
-                    raise InUse(
+                    raise FailedPrecondition(
                         f"domain {index.domain_name} is managed by libvirt", "virsh undefine releases its leases"
                     )
         (self._attachment.release_leases if request.forget else self._attachment.detach)(domain, request.host, deadline)
@@ -88,7 +88,7 @@ class Attachments(Service):
         Raises:
             PermissionDenied: the caller is a node, and the host, or the one that has the domain, is another one.
             NotFound: no such host.
-            InUse: libvirt manages the domain.
+            FailedPrecondition: libvirt manages the domain.
         """
         check_host(caller, host)
         if host not in (node.name for node in self._southbound.nodes(deadline)):
@@ -113,7 +113,7 @@ class Attachments(Service):
         """Refuse a domain that libvirt runs."""
         for port in self._attachment.northbound.ports(deadline, domain=str(domain.uuid)):
             if port.kept_by is Owner.LIBVIRT:
-                raise InUse(
+                raise FailedPrecondition(
                     f"domain {port.domain_name} is managed by libvirt on {port.host}", "virsh destroy, then retry"
                 )
 

@@ -15,7 +15,7 @@ from ovnhook.api.v1 import certificates_pb2 as api
 from ovnhook.api.v1 import certificates_pb2_grpc
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound
+from ovnhook.base.errors import AlreadyExists, FailedPrecondition, InvalidRequest, NotFound
 from ovnhook.control.pages import page
 from ovnhook.control.roles import CHANGES, OWN, READS, Rule
 from ovnhook.control.service import Dependencies, Service
@@ -67,7 +67,9 @@ class Certificates(Service):
         if subject.role not in (x509.NODE, x509.CONTROL):
             raise InvalidRequest(f"no join tokens for role '{subject.role}', only for node and control")
         if not self._config.enrolment:
-            raise InUse("hosts cannot join this cloud: 'enrolment' is not set", "ovnhook node init --control")
+            raise FailedPrecondition(
+                "hosts cannot join this cloud: 'enrolment' is not set", "ovnhook node init --control"
+            )
         found = trust.update(deadline)
         now = int(time.time())
         port = self._config.enrolment.rpartition(":")[2]
@@ -166,7 +168,7 @@ class Certificates(Service):
         """Refuse to revoke a control host whose control service runs.
 
         Raises:
-            InUse: it is reachable.
+            FailedPrecondition: it is reachable.
         """
         address = self._trust.update(deadline).servers.get(name) if self._trust else None
         if not address:
@@ -175,7 +177,7 @@ class Certificates(Service):
             suppress(OSError),
             socket.create_connection((address, tokens.API), timeout=min(_CONNECT_TIMEOUT, deadline.remaining)),
         ):
-            raise InUse(
+            raise FailedPrecondition(
                 f"control host {name} is running: its control service answers at {address}",
                 f"to remove it anyway, on {name}: systemctl disable --now ovnhook-control",
             )
@@ -189,7 +191,7 @@ class Certificates(Service):
 
     def _authority(self) -> Trust:
         if self._trust is None:
-            raise InUse("no certificate authority", "ovnhook node init --control")
+            raise FailedPrecondition("no certificate authority", "ovnhook node init --control")
         return self._trust
 
     def _issued(self, trust: Trust, certificate: bytes) -> api.IssuedCertificate:

@@ -13,7 +13,7 @@ import grpc
 from ovnhook.api.v1 import nodes_pb2 as api
 from ovnhook.api.v1 import nodes_pb2_grpc
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import InUse, NotFound, Unavailable
+from ovnhook.base.errors import FailedPrecondition, NotFound, Unavailable
 from ovnhook.base.text import quoted
 from ovnhook.control.interruptions import refuse_removal
 from ovnhook.control.pages import page
@@ -127,12 +127,12 @@ class Nodes(Service):
         """Refuse a host whose agent or ovn-controller runs.
 
         Raises:
-            InUse: one of them does.
+            FailedPrecondition: one of them does.
             Unavailable: northd does not answer, so nothing is known about ovn-controller.
         """
         age = abs(time.time() - node.agent_seen)
         if age < _HEARTBEAT_TIMEOUT:
-            raise InUse(
+            raise FailedPrecondition(
                 f"node {node.name} is running: last heartbeat {span(age)} ago",
                 f"to remove it anyway: systemctl disable --now ovnhook-agent ovn-host there, then wait "
                 f"{_HEARTBEAT_TIMEOUT:.0f} s; to revoke its access now: "
@@ -143,7 +143,7 @@ class Nodes(Service):
         while not requested_at or time.monotonic() - requested_at < _CHASSIS_TIMEOUT:
             answers = self._southbound.config_progress(deadline)
             if answers.nodes.get(node.name, 0) >= count:
-                raise InUse(
+                raise FailedPrecondition(
                     f"node {node.name} is running: its ovn-controller answers",
                     f"to remove it anyway, on {node.name}: systemctl disable --now ovn-host",
                 )

@@ -12,7 +12,7 @@ from netaddr import IPAddress
 from ovnhook.api.v1 import attachments_pb2, ports_pb2_grpc
 from ovnhook.api.v1 import ports_pb2 as api
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import AlreadyExists, InUse, NotFound
+from ovnhook.base.errors import AlreadyExists, FailedPrecondition, NotFound
 from ovnhook.base.text import quoted
 from ovnhook.control.filters import of_domain
 from ovnhook.control.pages import page
@@ -110,7 +110,7 @@ class Ports(Service):
         port = self._named(request.id, deadline, lost=True)
         check_host(caller, port.host)  # if its host changes meanwhile, it is not deleted
         if port.kept_by is Owner.LIBVIRT:
-            raise InUse(
+            raise FailedPrecondition(
                 f"port {port.id} belongs to domain {port.domain_name}, which runs on {port.host}",
                 f"virsh destroy {quoted(port.domain_name)}",
             )

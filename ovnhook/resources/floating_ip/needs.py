@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ovnhook.base.errors import AlreadyExists, InUse, OvnhookError
+from ovnhook.base.errors import AlreadyExists, FailedPrecondition, OvnhookError
 from ovnhook.resources.floating_ip.values import FloatingIp
 from ovnhook.resources.router.values import Router
 from ovnhook.resources.state import Cloud
@@ -29,10 +29,10 @@ def needs(some: Iterable[FloatingIp], cloud: Cloud) -> Iterator[OvnhookError]:
 def _of_network(one: FloatingIp, cloud: Cloud) -> Iterator[OvnhookError]:
     network, subnet = cloud.network(one.router), cloud.subnet(one.subnet)
     if network is None or subnet is None or subnet.router != one.router:
-        yield InUse(f"{_named(one)} needs router {one.router}", _delete(one))
+        yield FailedPrecondition(f"{_named(one)} needs router {one.router}", _delete(one))
     external = network.router.external if network else None
     if not (external and external.address and one.address in external.address.cidr):
-        yield InUse(f"{_named(one)} needs the external network of router {one.router}", _delete(one))
+        yield FailedPrecondition(f"{_named(one)} needs the external network of router {one.router}", _delete(one))
 
 
 def _named(one: FloatingIp) -> str:

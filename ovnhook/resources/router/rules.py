@@ -12,7 +12,7 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook.base import uuids
-from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
+from ovnhook.base.errors import AlreadyExists, FailedPrecondition, InvalidRequest, NotFound, Unavailable
 from ovnhook.base.labels import SUBNET_NAME
 from ovnhook.resources import ip
 from ovnhook.resources.chassis import Node
@@ -173,12 +173,12 @@ def delete(name: str, cloud: Cloud) -> tuple[Change, ...]:
 
     Raises:
         NotFound: it does not exist.
-        InUse: it has a subnet.
+        FailedPrecondition: it has a subnet.
     """
     gone = find(name, cloud)
     if gone.subnets:
         names = ", ".join(subnet.name for subnet in gone.subnets)
-        raise InUse(
+        raise FailedPrecondition(
             f"router {name} is in use by subnet{'s' if len(gone.subnets) > 1 else ''} {names}",
             f"ovnhook subnet set {gone.subnets[0].name} --no-router",
         )

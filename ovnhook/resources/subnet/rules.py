@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from netaddr import IPNetwork
 
-from ovnhook.base.errors import AlreadyExists, Exhausted, InUse, InvalidRequest, NotFound
+from ovnhook.base.errors import AlreadyExists, Exhausted, FailedPrecondition, InvalidRequest, NotFound
 from ovnhook.resources import ip
 from ovnhook.resources.kind import Change, Need, Put
 from ovnhook.resources.lease.values import Lease
@@ -78,7 +78,7 @@ def update(
         leases: leases of the subnet.
 
     Raises:
-        InUse: the new gateway address, or an address of the removed IPv6 network, is leased.
+        FailedPrecondition: the new gateway address, or an address of the removed IPv6 network, is leased.
         InvalidRequest: no subnet would be the default.
         AlreadyExists: the subnet overlaps with another one on the router.
     """
@@ -90,12 +90,12 @@ def update(
         )
     for lease in leases:
         if lease.address.version == 6 and new.cidr6 != old.cidr6:
-            raise InUse(
+            raise FailedPrecondition(
                 f"address {lease.address} of {old.cidr6} is leased to domain {lease.domain_name} ({lease.mac})",
                 f"while the domain is shut off: ovnhook lease release {lease.address}",
             )
         if lease.address == new.gateway != old.gateway:
-            raise InUse(
+            raise FailedPrecondition(
                 f"gateway {new.gateway} is leased to domain {lease.domain_name} ({lease.mac})",
                 f"choose another one, or, while the domain is shut off: ovnhook lease release {lease.address}",
             )
@@ -116,15 +116,15 @@ def delete(subnet: Subnet, cloud: Cloud, leases: Iterable[Lease], ports: Iterabl
         ports: names of all ports on its switch, including foreign ones, except the router's.
 
     Raises:
-        InUse: it has leases or ports.
+        FailedPrecondition: it has leases or ports.
     """
     if domains := sorted({lease.domain_name for lease in leases}):
-        raise InUse(
+        raise FailedPrecondition(
             f"subnet {subnet.name} is in use by {_few('domain', domains)}",
             f"ovnhook lease list --subnet {subnet.name}; a lease goes with its domain: virsh undefine",
         )
     if names := sorted(ports):
-        raise InUse(
+        raise FailedPrecondition(
             f"subnet {subnet.name} is in use by {_few('port', names)}, without a lease",
             f"ovn-nbctl lsp-list {subnet.name}",
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ovnhook.agent.host import Host
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import InUse, InvalidRequest, NotFound, OvnhookError, Unavailable
+from ovnhook.base.errors import FailedPrecondition, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.base.text import quoted
 from ovnhook.databases.southbound import Southbound
 from ovnhook.domains.domainxml import DomainXML
@@ -68,7 +68,7 @@ def drain(options: DrainOptions, config: Config, say: Say) -> None:
         say: receives progress messages.
 
     Raises:
-        InUse: some domains could not be migrated; the message has the reasons.
+        FailedPrecondition: some domains could not be migrated; the message has the reasons.
         OvnhookError: an option is invalid, or a database or libvirt does not answer; no domain was touched.
     """
     if PLACE not in options.uri:
@@ -153,7 +153,7 @@ class _Drain:
         if left := _guests():
             causes = "; ".join(f"{guest.name}: {reasons.get(guest.uuid, 'it has just arrived')}" for guest in left)
             count = "1 domain is" if len(left) == 1 else f"{len(left)} domains are"
-            raise InUse(
+            raise FailedPrecondition(
                 f"{count} still on node {self._options.node}: {causes}",
                 f"when that is fixed: ovnhook node drain {quoted(self._options.node)}",
             )

@@ -20,7 +20,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import (
     AlreadyExists,
-    InUse,
+    FailedPrecondition,
     InvalidConfig,
     PermissionDenied,
 )
@@ -210,7 +210,7 @@ def test_a_database_that_can_not_be_cut_off(cloud: ControlHost, monkeypatch: pyt
 def test_without_an_authority(control: Control) -> None:
     """It is said what to do."""
     for method, fields in (("CreateToken", {"name": "hv1"}), ("ListCertificates", {})):
-        with pytest.raises(InUse, match="no certificate authority"):
+        with pytest.raises(FailedPrecondition, match="no certificate authority"):
             control.client().call(method, **fields)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ovnhook.base.errors import InUse
+from ovnhook.base.errors import FailedPrecondition
 from ovnhook.setup import central
 
 
@@ -24,5 +24,5 @@ def test_a_database_that_others_do_not_write_to(target: str) -> None:
 
 @pytest.mark.parametrize("target", ["ptcp:6641", "ptcp:6641:0.0.0.0", "ptcp:6641:192.0.2.1", "ptcp:6641:[::]"])
 def test_a_database_that_others_write_to(target: str) -> None:
-    with pytest.raises(InUse, match="listens on ptcp:6641"):
+    with pytest.raises(FailedPrecondition, match="listens on ptcp:6641"):
         central.check_private("northbound", "ovn-nbctl", ["pssl:6641", target])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ovnhook.base.errors import InUse, InvalidConfig
+from ovnhook.base.errors import FailedPrecondition, InvalidConfig
 from ovnhook.setup import configuration
 
 
@@ -19,7 +19,7 @@ def test_a_setting_is_written_where_it_is() -> None:
     assert configuration.changed(made, {"ca": "/new\\1", "listen": "[::]:1"}) == made
     assert tomllib.loads(made)["ca"] == "/new\\1"
     for odd in ('ca = """x"""', 'ca = "a"\nca = "b"'):
-        with pytest.raises(InUse, match="unsupported syntax"):
+        with pytest.raises(FailedPrecondition, match="unsupported syntax"):
             configuration.changed(odd, {"ca": "c"})
 
 

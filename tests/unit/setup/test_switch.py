@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ovnhook.base.config import Config
-from ovnhook.base.errors import InUse
+from ovnhook.base.errors import FailedPrecondition
 from ovnhook.setup import central, switch
 
 
@@ -24,11 +24,11 @@ def test_what_a_host_is_called(asked: str, ids: dict[str, str], name: str) -> No
 
 
 def test_a_host_that_takes_part_keeps_its_name() -> None:
-    with pytest.raises(InUse, match="is part of OVN as old, not as new"):
+    with pytest.raises(FailedPrecondition, match="is part of OVN as old, not as new"):
         switch.name_for("new", "hv1", {"system-id": "old", "ovn-remote": "unix:/s"})
 
 
 def test_a_host_of_another_cloud_is_refused() -> None:
     central.check_own(Config())
-    with pytest.raises(InUse, match="the northbound database is at tcp:192"):
+    with pytest.raises(FailedPrecondition, match="the northbound database is at tcp:192"):
         central.check_own(Config(northbound="tcp:192.0.2.10:6641"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ovnhook.base.errors import InUse
+from ovnhook.base.errors import FailedPrecondition
 from ovnhook.setup import uplink
 
 
@@ -58,7 +58,7 @@ def test_a_free_interface_is_taken(found: uplink.Link, present: str) -> None:
     ],
 )
 def test_an_interface_that_is_needed_is_refused(found: uplink.Link, present: str, why: str) -> None:
-    with pytest.raises(InUse, match=why):
+    with pytest.raises(FailedPrecondition, match=why):
         uplink.check(found, "br-ex", present)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base import uuids
-from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound, Unavailable
+from ovnhook.base.errors import AlreadyExists, FailedPrecondition, InvalidRequest, NotFound, Unavailable
 from ovnhook.resources.chassis import Node
 from ovnhook.resources.kind import Put
 from ovnhook.resources.kinds import complete
@@ -154,7 +154,7 @@ def test_the_mac_address_outside() -> None:
 
 def test_delete() -> None:
     """Not while a subnet is on it."""
-    with pytest.raises(InUse, match="router gateway is in use by subnet blue"):
+    with pytest.raises(FailedPrecondition, match="router gateway is in use by subnet blue"):
         router_rules.delete("gateway", CLOUD)
     assert router_rules.delete("gateway", Cloud(SEVEN, (GATEWAY,))) == (COUNTED, Put(ROUTER, GATEWAY, None))
     with pytest.raises(NotFound):

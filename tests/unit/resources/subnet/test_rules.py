@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook.base.errors import AlreadyExists, InUse, InvalidRequest, NotFound
+from ovnhook.base.errors import AlreadyExists, FailedPrecondition, InvalidRequest, NotFound
 from ovnhook.resources.kind import Change, Need, Put
 from ovnhook.resources.kinds import complete
 from ovnhook.resources.lease.values import Lease
@@ -159,7 +159,9 @@ def test_ipv6_that_comes_and_goes() -> None:
     both = with_changes(BLUE, {"cidr6": "fd00:1::/64"}, KNOWN)
     assert Put(SUBNET, BLUE, both) in update(BLUE, both, CLOUD, {}, [lease("10.1.0.8")])
     with_it = Cloud(SEVEN, (GATEWAY, both, GREEN))
-    said, _ = refused(InUse, update, both, BLUE, with_it, {}, [lease("10.1.0.8"), lease("fd00:1::8", "mail")])
+    said, _ = refused(
+        FailedPrecondition, update, both, BLUE, with_it, {}, [lease("10.1.0.8"), lease("fd00:1::8", "mail")]
+    )
     assert said == "address fd00:1::8 of fd00:1::/64 is leased to domain mail (52:54:00:00:00:01)"
     assert Put(SUBNET, both, BLUE) in update(both, BLUE, with_it, {}, [lease("10.1.0.8")])
     wanted = SubnetRequest("red", "10.3.0.0/24", cidr6="fd00:1::/64")
@@ -169,7 +171,9 @@ def test_ipv6_that_comes_and_goes() -> None:
 def test_update_to_a_leased_gateway() -> None:
     """The domain that has it is named."""
     new = replace(BLUE, gateway=IPAddress("10.1.0.9"))
-    said, advice = refused(InUse, update, BLUE, new, CLOUD, {}, [lease("10.1.0.8"), lease("10.1.0.9", "mail")])
+    said, advice = refused(
+        FailedPrecondition, update, BLUE, new, CLOUD, {}, [lease("10.1.0.8"), lease("10.1.0.9", "mail")]
+    )
     assert said == "gateway 10.1.0.9 is leased to domain mail (52:54:00:00:00:01)"
     assert "10.1.0.9" in advice
 
@@ -246,11 +250,11 @@ def test_the_external_network_is_no_subnet() -> None:
 def test_delete_what_is_in_use() -> None:
     """What uses it is named: a few of the domains, or the ports that have no lease."""
     leases = [lease(f"10.1.0.{n}", f"web{n}") for n in range(2, 9)]
-    said, advice = refused(InUse, delete, BLUE, CLOUD, leases, ["x"])
+    said, advice = refused(FailedPrecondition, delete, BLUE, CLOUD, leases, ["x"])
     assert said == "subnet blue is in use by domains web2, web3, web4, web5, web6 and 2 more"
     assert "ovnhook lease list --subnet blue" in advice
-    assert "by domain web1" in refused(InUse, delete, BLUE, CLOUD, [lease("10.1.0.8")], [])[0]
-    assert "by ports a, b, without" in refused(InUse, delete, BLUE, CLOUD, [], ["b", "a"])[0]
+    assert "by domain web1" in refused(FailedPrecondition, delete, BLUE, CLOUD, [lease("10.1.0.8")], [])[0]
+    assert "by ports a, b, without" in refused(FailedPrecondition, delete, BLUE, CLOUD, [], ["b", "a"])[0]
 
 
 def test_find() -> None:
