@@ -121,7 +121,7 @@ def delete(subnet: Subnet, cloud: Cloud, leases: Iterable[Lease], ports: Iterabl
     if domains := sorted({lease.domain_name for lease in leases}):
         raise FailedPrecondition(
             f"subnet {subnet.name} is in use by {_few('domain', domains)}",
-            f"ovnhook lease list --subnet {subnet.name}; a lease goes with its domain: virsh undefine",
+            f"ovnhook lease list --subnet {subnet.name}; virsh undefine releases the leases of a domain",
         )
     if names := sorted(ports):
         raise FailedPrecondition(
