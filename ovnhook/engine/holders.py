@@ -76,9 +76,8 @@ def refuse_taken(
         leases = [lease for lease in observed.leases.values() if lease.belongs_to(domain.uuid, mac)]
         error: OvnhookError | None = None
         if name and name not in (lease.hostname for lease in leases if lease.subnet == subnet):
-            record = {(subnet, name): northbound.dns_records(subnet, deadline).get(name, "")}
-            owner = of_records(northbound, record, {domain.uuid}, deadline).get((subnet, name))
-            error = name_taken(owner) if owner else None
+            owner = _of_name(northbound, subnet, name, deadline)
+            error = name_taken(owner) if owner and owner.domain != domain.uuid else None
         if not error and mac not in observed.ports:
             error = _id_taken(northbound, domain, one.interface, deadline)
         if error:
@@ -86,6 +85,15 @@ def refuse_taken(
         else:
             placements.append(one)
     return replace(placed, placements=tuple(placements), refused=tuple(refused))
+
+
+def _of_name(northbound: Northbound, subnet: str, name: str, deadline: Deadline) -> Lease | None:
+    """Look up a lease that has a host name by its DNS record; a record that is wrong has its owner searched for."""
+    record = northbound.dns_records(subnet, deadline).get(name)
+    if record is None:
+        return None
+    found = of_records(northbound, {(subnet, name): record}, (), deadline).get((subnet, name))
+    return found or next(iter(northbound.leases(deadline, subnet=subnet, hostname=name)), None)
 
 
 def of_interface_id(northbound: Northbound, domain: Domain, error: OvnhookError, deadline: Deadline) -> OvnhookError:

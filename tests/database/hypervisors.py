@@ -32,6 +32,8 @@ from ovnhook.resources.kind import Change, Put
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.registry import REGISTRY
+from ovnhook.resources.router.kind import NETWORK
+from ovnhook.resources.router.values import Network, Router
 from ovnhook.resources.state import Registry
 from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet
@@ -76,6 +78,10 @@ class Hypervisors:
             [*(Put(SUBNET, None, one) for one in (DEFAULT, BLUE, TINY)), Put(REGISTRY, None, Registry(1, "default"))],
             soon(),
         )
+
+    def create_router(self) -> None:
+        """Create the router of subnet blue, which most tests do without."""
+        self.northbound.commit([Put(NETWORK, None, Network(Router("gateway"), (BLUE,)))], soon())
 
     def host(self, name: str) -> Host:
         """Return a host, and create its Open vSwitch database if needed."""

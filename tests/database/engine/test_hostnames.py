@@ -14,8 +14,8 @@ from ovnhook.base.errors import AlreadyExists
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.resources.kind import Put
 from ovnhook.resources.subnet import dns
-from ovnhook.resources.subnet.kind import SUBNET
-from ovnhook.resources.subnet.values import Subnet
+from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
+from ovnhook.resources.subnet.values import DnsRecords, Subnet
 from tests.database.control_service import Control
 from tests.database.hypervisors import MACS, WEB, Hypervisors, attach, differing, soon
 
@@ -103,6 +103,22 @@ def test_only_a_name_that_is_asked_for_refuses(world: Hypervisors, hv1: Host, hv
     assert "is that of domain web1 on hv1" in str(refused)
     assert attach(hv2, unnamed("web1", 2)).refused == ()
     assert len({lease.hostname for lease in world.leases}) == 2
+
+
+def test_a_name_whose_record_is_wrong(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+    """Somebody has changed the record by hand: of a running domain it refuses the one interface that asks for it."""
+    hv1.attach(unnamed("web1", 1), soon())
+    right = world.northbound.dns_records("default", soon())["web1"]
+    records = (DnsRecords("default", {"web1": value}) for value in (right, "10.0.0.77"))
+    world.northbound.commit([Put(DNS_RECORDS, *records)], soon())
+    both = Domain(
+        *(WEB, "other", 1),
+        (*unnamed("", 2, hostname="web1").interfaces, *unnamed("", 3).interfaces),
+        (MACS[2], MACS[3]),
+    )
+    (refused,) = attach(hv2, both).refused
+    assert "host name 'web1' of subnet default is that of domain web1 on hv1" in str(refused)
+    assert {port.mac for port in world.ports} == {MACS[1], MACS[3]}
 
 
 def test_two_interfaces_of_one_domain_share_the_name(world: Hypervisors, hv1: Host, hv2: Host) -> None:

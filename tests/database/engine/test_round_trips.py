@@ -92,8 +92,9 @@ def test_an_interface_that_is_plugged_in(hv1: Host, trips: Trips) -> None:
     assert trips(lambda: hv1.attach(more, soon(), running=True)) == 6
 
 
-def test_a_subnet_of_its_own(hv1: Host, trips: Trips) -> None:
+def test_a_subnet_of_its_own(world: Hypervisors, hv1: Host, trips: Trips) -> None:
     """It takes the whole cloud, and a look at foreign switches, beside."""
+    world.create_router()
     assert trips(lambda: hv1.attach(domain(own(MACS[0])), soon())) == 6
 
 

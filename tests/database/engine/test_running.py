@@ -114,6 +114,7 @@ def test_a_definition_that_changes(world: Hypervisors, hv1: Host, hv2: Host) -> 
 
 def test_a_domains_own_subnet_goes_with_its_last_lease(world: Hypervisors, hv1: Host) -> None:
     """Also when it is defined anew without the interface."""
+    world.create_router()
     own = replace(interface(), request=replace(interface().request, isolated=True, subnet=isolated_subnet(WEB)))
     hv1.attach(domain(own, interface(MACS[1])), soon())
     hv1.detach(Domain(WEB, "web1"), soon())
