@@ -336,7 +336,7 @@ def _names(inventory: Inventory, known: RelatedRows) -> Iterator[Difference]:
             has = there.get(record, "")
             beside = {*has.split()} - {*value.split()}
             if not {*value.split()} <= {*has.split()} or not beside <= anothers:
-                what = f"DNS record {record} of subnet {subnet} is {has or 'missing'} instead of {value}"
+                what = f"DNS record {record} of subnet {subnet} is " + (f"{has}, not {value}" if has else "missing")
                 rename = Rename(subnet, {record: has} if has else {}, {record: value})
                 yield Difference(owners[record].domain_name, owners[record].mac, what, rename)
         for record, value in sorted(there.items()):

@@ -65,8 +65,8 @@ def test_whatever_differs_is_told_and_mended(world: World) -> None:
         MACS, ("has addresses 10.10.0.250", "columns of port", "it has no port", "is bound to wrong"), strict=False
     ):
         assert any(what in one["difference"] for one in json.loads(done.stdout) if one["interface"] == mac)
-    assert "name drifts of subnet default is missing" in everything
-    assert f"name {STRAY} of subnet default is 10.10.0.251" in everything
+    assert "DNS record drifts of subnet default is missing" in everything
+    assert f"DNS record {STRAY} of subnet default is 10.10.0.251" in everything
     assert "port vnet99" in everything
     assert seen(world) == broken
 
