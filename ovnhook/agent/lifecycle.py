@@ -105,7 +105,7 @@ def answer(
     operation = request.operation
     try:
         with lock:
-            _carry_out(request, host)
+            _perform(request, host)
     except Unavailable as error:
         said = _named(request.domain, error)
         if operation is HookOperation.MIGRATE:  # at the source it has its network
@@ -149,7 +149,7 @@ def answer_alone(operation: str, xml: bytes, started: float, loading: float) -> 
     return answer(request, Host(config), config)
 
 
-def _carry_out(request: HookRequest, host: Host) -> None:
+def _perform(request: HookRequest, host: Host) -> None:
     if request.failure:
         raise request.failure
     match request.operation:

@@ -102,7 +102,7 @@ class Gateways:
         if routers := [one for one in cloud.of(Router) if one.external]:
             self._prioritize(routers, seen, deadline)
         # Last, so that a conversion that fails does not prevent failover.
-        upgrade.carry_out(self._northbound, cloud, deadline)
+        upgrade.convert(self._northbound, cloud, deadline)
 
     def _prioritize(
         self, routers: Sequence[Router], seen: dict[str, tuple[tuple[str, ...], str]], deadline: Deadline

@@ -14,7 +14,7 @@ from ovnhook.resources.state import Cloud
 _log = logging.getLogger(__name__)
 
 
-def carry_out(northbound: Northbound, cloud: Cloud, deadline: Deadline) -> None:
+def convert(northbound: Northbound, cloud: Cloud, deadline: Deadline) -> None:
     """Convert rows of earlier versions, if there are any, in one transaction.
 
     Args:

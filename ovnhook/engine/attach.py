@@ -1,4 +1,4 @@
-"""Operations on domains that the agent and the control service share: attach, detach, forget and others.
+"""Operations on domains that the agent and the control service share: attach, detach, release leases and others.
 
 Each is idempotent, respects its deadline, and changes the northbound database in one transaction.
 """

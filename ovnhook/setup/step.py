@@ -34,7 +34,7 @@ class Step:
     hint: str = ""
 
 
-def carry_out(steps: Iterable[Step], say: Callable[[str], None]) -> None:
+def apply_steps(steps: Iterable[Step], say: Callable[[str], None]) -> None:
     """Apply the steps that are not done, in order, and report each. Idempotent.
 
     Raises:

@@ -25,7 +25,7 @@ from ovnhook.pki import keyfiles, x509
 from ovnhook.pki import token as tokens
 from ovnhook.pki.keyfiles import AuthorityFiles, Files
 from ovnhook.setup import authority as setup
-from ovnhook.setup.step import carry_out
+from ovnhook.setup.step import apply_steps
 from tests.database.control_service import CommandResult, Control
 from tests.database.ovsdb_server import run
 
@@ -129,7 +129,7 @@ def cloud(
 
 def with_authority(files: AuthorityFiles, config: Config, make_port: Callable[[], int]) -> Config:
     """Create a certificate authority, and the configuration to serve over TCP with it, as "ovnhook node init" does."""
-    carry_out(setup.steps(files, "c1", "127.0.0.1"), print)
+    apply_steps(setup.steps(files, "c1", "127.0.0.1"), print)
     return replace(
         config,
         authority=str(files.folder),

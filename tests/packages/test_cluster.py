@@ -18,11 +18,11 @@ from pathlib import Path
 from ovnhook.base.errors import OvnhookError
 from ovnhook.pki.keyfiles import Files
 from ovnhook.setup import cluster
-from ovnhook.setup.step import carry_out
+from ovnhook.setup.step import apply_steps
 own, joins, members = sys.argv[1:]
 files = Files(*(Path("{FILES}", name) for name in ("control.pem", "control.key", "ca.pem")))
 try:
-    carry_out(cluster.steps(cluster.ClusterMember(own, joins, tuple(members.split(",")), files)), print)
+    apply_steps(cluster.steps(cluster.ClusterMember(own, joins, tuple(members.split(",")), files)), print)
 except OvnhookError as error:
     print("error:", error)
 """
@@ -148,7 +148,7 @@ def steps(host: Machine, *, joins: int = 0) -> str:
 def without(host: Machine, gone: Machine) -> str:
     """Let a host put another one out of the cluster; what was said."""
     own = gone.run("hostname -I").split()[0]
-    program = f"from ovnhook.setup import cluster, step; step.carry_out(cluster.remove_member('{own}'), print)"
+    program = f"from ovnhook.setup import cluster, step; step.apply_steps(cluster.remove_member('{own}'), print)"
     return host.run(f'python3 -c "{program}"')
 
 

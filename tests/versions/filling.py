@@ -11,7 +11,7 @@ from lab.domain import interface_xml
 from lab.hypervisor import HOOK
 from ovnhook.pki.keyfiles import AuthorityFiles
 from ovnhook.setup import authority
-from ovnhook.setup.step import carry_out
+from ovnhook.setup.step import apply_steps
 from tests.cloud.world import CONFIG, World
 
 Frozen = dict[str, dict[str, dict[str, Any]]]
@@ -97,7 +97,7 @@ def filled(tree: Path, prefix: str) -> tuple[Frozen, dict[str, str]]:
 def _make_authority(world: World, files: AuthorityFiles) -> None:
     """Let the control service have an authority, an operator, an operator that was revoked, and a token."""
     address = world.cloud.management_address("control")
-    carry_out(authority.steps(files, "control", address), lambda _: None)
+    apply_steps(authority.steps(files, "control", address), lambda _: None)
     api = AuthorityFiles(Path(_CA)).api
     settings = {
         "southbound": world.cloud.southbound,

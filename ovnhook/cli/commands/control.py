@@ -57,10 +57,10 @@ def restore(file: Path) -> None:
       ovnhook control restore /var/backups/ovnhook-2026-01-31.tar.gz
     """
     from ovnhook.setup import backup
-    from ovnhook.setup.step import carry_out
+    from ovnhook.setup.step import apply_steps
 
     _check_root(f"sudo ovnhook control restore {quoted(str(file))}")
-    carry_out(backup.steps(backup.load(file), load()), say)
+    apply_steps(backup.steps(backup.load(file), load()), say)
 
 
 def _check_root(how: str) -> None:

@@ -157,10 +157,10 @@ def init(
     own = sockets.gethostname()
     if control:
         options = controls.ControlOptions(name or own.partition(".")[0], address, subnet, external, cluster, join_token)
-        _carry_out(controls.steps(options, load(), Client(socket or CONTROL_SOCKET), Client(None)))
+        _apply(controls.steps(options, load(), Client(socket or CONTROL_SOCKET), Client(None)))
     else:
         all_in_one_options = host.HostOptions(own, name, address, subnet, external_interface, external)
-        _carry_out(host.all_in_one(all_in_one_options, load(), Client(socket or CONTROL_SOCKET)))
+        _apply(host.all_in_one(all_in_one_options, load(), Client(socket or CONTROL_SOCKET)))
 
 
 @node.command()
@@ -216,7 +216,7 @@ def join(socket: Path | None, *, token: str, gateway: bool, external_interface: 
     join_token = _read_token(token)
     _check_root("ovnhook node join …")
     options = member.MemberOptions(address, gateway, external_interface)
-    _carry_out(member.join(join_token, options, load(), Client(socket)))
+    _apply(member.join(join_token, options, load(), Client(socket)))
 
 
 @node.command()
@@ -233,7 +233,7 @@ def renew(socket: Path | None) -> None:
     """
     from ovnhook.pki import keyfiles
     from ovnhook.setup import authority, member
-    from ovnhook.setup.step import carry_out
+    from ovnhook.setup.step import apply_steps
 
     _check_root("ovnhook node renew")
     own, files = keyfiles.AuthorityFiles(keyfiles.AUTHORITY), keyfiles.node()
@@ -241,9 +241,9 @@ def renew(socket: Path | None) -> None:
     if not (is_control or is_node):
         raise NotFound("this host has no certificate", "ovnhook node join, or ovnhook node init --control")
     if is_control:
-        carry_out([authority.renew(own)], say)
+        apply_steps([authority.renew(own)], say)
     if is_node:
-        carry_out(member.renew(files, Client(socket)), say)
+        apply_steps(member.renew(files, Client(socket)), say)
 
 
 @node.command()
@@ -264,7 +264,7 @@ def remove(socket: Path | None, name: str, force: bool) -> None:
       ovnhook node remove hv2
     """
     from ovnhook.setup import cluster
-    from ovnhook.setup.step import carry_out
+    from ovnhook.setup.step import apply_steps
 
     client = Client(socket)
     hosts = _control_hosts(client)
@@ -281,7 +281,7 @@ def remove(socket: Path | None, name: str, force: bool) -> None:
             raise
     if cluster.is_member() and hosts:
         for address in cluster.stale_members(_control_hosts(client).values()):
-            carry_out(cluster.remove_member(address), say)
+            apply_steps(cluster.remove_member(address), say)
 
 
 @node.command()
@@ -321,12 +321,12 @@ def drain(*, name: str, to: tuple[str, ...], uri: str, timeout: float) -> None:
     draining.drain(draining.DrainOptions(name, to, uri, timeout), load(), say)
 
 
-def _carry_out(steps: Iterable[Step]) -> None:
+def _apply(steps: Iterable[Step]) -> None:
     """Set the host up; a timeout gets a hint to repeat the command."""
-    from ovnhook.setup.step import carry_out
+    from ovnhook.setup.step import apply_steps
 
     try:
-        carry_out(steps, say)
+        apply_steps(steps, say)
     except Unavailable as error:
         again = "repeat the command: completed steps are kept"
         raise Unavailable(error.message, f"{error.hint}; {again}" if error.hint else again) from error

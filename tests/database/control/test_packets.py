@@ -19,7 +19,7 @@ from ovnhook.ovsdb.connection import Database
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki.keyfiles import AuthorityFiles
 from ovnhook.setup import authority
-from ovnhook.setup.step import carry_out
+from ovnhook.setup.step import apply_steps
 from tests.database.control_service import Control
 
 ADDRESSES = ("192.0.2.1", "192.0.2.2", "192.0.2.3")
@@ -69,7 +69,7 @@ def hosts(control: Control, directory: Path, monkeypatch: pytest.MonkeyPatch) ->
             files.folder.mkdir()
             for one in (made[0].files.own.key, made[0].files.own.certificate):
                 shutil.copy(one, files.folder)
-        carry_out(authority.steps(files, f"c{number}", address), print)
+        apply_steps(authority.steps(files, f"c{number}", address), print)
         row = Row(Database(control.northbound.remote, "OVN_Northbound"))
         made.append(FencedHost(address, files, directory / f"c{number}.loaded", row))
     return made
@@ -148,7 +148,7 @@ def test_one_that_is_removed_and_comes_back_with_another_key(hosts: list[FencedH
     hosts[2].files.folder.mkdir()
     for one in (hosts[0].files.own.key, hosts[0].files.own.certificate):
         shutil.copy(one, hosts[2].files.folder)
-    carry_out(authority.steps(hosts[2].files, "c3", ADDRESSES[2]), print)
+    apply_steps(authority.steps(hosts[2].files, "c3", ADDRESSES[2]), print)
     shutil.rmtree(hosts[2].loaded)
     services[2] = hosts[2].start()
     look(*services)

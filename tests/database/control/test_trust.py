@@ -35,7 +35,7 @@ from ovnhook.pki import keyfiles, x509
 from ovnhook.pki import token as tokens
 from ovnhook.pki.keyfiles import AuthorityFiles
 from ovnhook.setup import authority as setup
-from ovnhook.setup.step import carry_out
+from ovnhook.setup.step import apply_steps
 from tests.database.control_host import ControlHost, cloud
 from tests.database.control_service import Control
 from tests.database.ovsdb_server import wait_for
@@ -219,7 +219,7 @@ def test_an_authority_that_is_none(control: Control, directory: Path) -> None:
     with pytest.raises(InvalidConfig, match="No such file"):
         ControlServer(directory / "run" / "x.sock", replace(control.config, authority=str(directory / "none"))).start()
     files = AuthorityFiles(directory / "ca")
-    carry_out(setup.steps(files, "c1", "127.0.0.1"), print)
+    apply_steps(setup.steps(files, "c1", "127.0.0.1"), print)
     files.ledger.write_text("{")
     with pytest.raises(InvalidConfig, match=r"ledger\.json: .*remove it: the database has a copy"):
         ControlServer(directory / "run" / "x.sock", replace(control.config, authority=str(files.folder))).start()

@@ -8,7 +8,7 @@ import pytest
 
 from ovnhook.base.errors import AlreadyExists, InvalidRequest, NotFound
 from ovnhook.setup import cloud
-from ovnhook.setup.step import carry_out
+from ovnhook.setup.step import apply_steps
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,14 @@ class ServiceStub:
 def test_a_cloud_begins(cidr: str, hop: str, fields: dict[str, str]) -> None:
     service, said = ServiceStub([], {}), list[str]()
     external = cloud.external_gateway(cidr, hop)
-    carry_out(cloud.steps(service, "10.128.0.0/24", external), said.append)
+    apply_steps(cloud.steps(service, "10.128.0.0/24", external), said.append)
     assert [(row["name"], row["cidr"], row["default"]) for row in service.subnets] == [
         ("default", "10.128.0.0/24", True)
     ]
     assert {"physical_network": "external", **fields}.items() <= service.router.items()
     assert sum(line.startswith("changed") for line in said) == 2
     said.clear()
-    carry_out(cloud.steps(service, "10.128.0.0/24", external), said.append)
+    apply_steps(cloud.steps(service, "10.128.0.0/24", external), said.append)
     assert all(line.startswith("unchanged") for line in said)
 
 
@@ -72,7 +72,7 @@ def test_what_a_cloud_has_stays() -> None:
     router = {"name": "gateway", "physical_network": "external", "address": "203.0.113.9/24", "address6": ""}
     service, said = ServiceStub([blue], router), list[str]()
     with pytest.raises(AlreadyExists, match=r"already has the external address 203\.0\.113\.9/24"):
-        carry_out(
+        apply_steps(
             cloud.steps(service, "10.128.0.0/24", cloud.external_gateway("203.0.113.10/24", "203.0.113.1")), said.append
         )
     assert said[1:] == ["unchanged  the default subnet is blue, 10.1.0.0/24"]

@@ -10,7 +10,7 @@ import pytest
 from ovnhook.base.errors import InvalidConfig, OvnhookError
 from ovnhook.pki import keyfiles
 from ovnhook.setup import cluster, command, listening
-from ovnhook.setup.step import carry_out
+from ovnhook.setup.step import apply_steps
 
 
 @pytest.mark.parametrize("script", ["sleep 60", "echo 'ovsdb-tool: I/O error' >&2; exit 1"])
@@ -34,7 +34,7 @@ def test_a_member_does_not_join_anew_because_its_file_could_not_be_read(
         cluster.ClusterMember("192.0.2.2", "192.0.2.1", (), files),
     ):
         with pytest.raises(OvnhookError):
-            carry_out(cluster.steps(member), print)
+            apply_steps(cluster.steps(member), print)
     called = (tmp_path / "called").read_text()
     assert "db-is-" in called
     assert not any(word in called for word in ("create-cluster", "join-cluster", "systemctl stop"))

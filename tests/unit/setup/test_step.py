@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ovnhook.base.errors import Unavailable
-from ovnhook.setup.step import Step, carry_out
+from ovnhook.setup.step import Step, apply_steps
 
 
 class Light:
@@ -26,8 +26,8 @@ class Light:
 
 def test_a_step_is_carried_out_once() -> None:
     light, said = Light(), list[str]()
-    carry_out([light.step()], said.append)
-    carry_out([light.step()], said.append)
+    apply_steps([light.step()], said.append)
+    apply_steps([light.step()], said.append)
     assert said == ["changed    the light is on", "unchanged  the light is on"]
     assert light.switched == 1
 
@@ -35,11 +35,11 @@ def test_a_step_is_carried_out_once() -> None:
 def test_what_does_not_become_so_is_told_and_ends_it() -> None:
     broken, after, said = Light(works=False), Light(), list[str]()
     with pytest.raises(Unavailable) as raised:
-        carry_out([broken.step(), after.step()], said.append)
+        apply_steps([broken.step(), after.step()], said.append)
     assert str(raised.value) == "timed out after 0 s: the light is on (the fuse)"
     assert (said, after.switched) == ([], 0)
     broken.works = True
-    carry_out([broken.step(), after.step()], said.append)
+    apply_steps([broken.step(), after.step()], said.append)
     assert said == ["changed    the light is on"] * 2
 
 
@@ -64,8 +64,8 @@ class Slow(Light):
 def test_who_answers_late_may_have_done_it() -> None:
     """It is waited for what is to be, and not for the answer."""
     slow, said = Slow(), list[str]()
-    carry_out([Step("the light is on", slow.look, slow.switch)], said.append)
+    apply_steps([Step("the light is on", slow.look, slow.switch)], said.append)
     assert (said, slow.switched) == (["changed    the light is on"], 1)
     broken = Slow(works=False)
     with pytest.raises(Unavailable, match="the switch did not answer"):
-        carry_out([Step("the light is on", broken.look, broken.switch, timeout=0)], said.append)
+        apply_steps([Step("the light is on", broken.look, broken.switch, timeout=0)], said.append)

@@ -32,7 +32,7 @@ from ovnhook.pki import keyfiles, x509
 from ovnhook.pki import token as tokens
 from ovnhook.pki.keyfiles import Files
 from ovnhook.setup import authority as setup
-from ovnhook.setup.step import carry_out
+from ovnhook.setup.step import apply_steps
 from tests.database.control_host import ControlHost, cloud
 from tests.database.ovsdb_server import wait_for
 from tests.database.southbound_rows import add_chassis
@@ -74,7 +74,7 @@ def test_a_certificate_that_was_not_renewed_is_told(cloud: ControlHost) -> None:
     assert (
         "problem: host c1: its control certificate expires in 14 d and was not renewed" in cloud.ovnhook("status").out
     )
-    carry_out(setup.steps(cloud.files, "c1", "127.0.0.2"), print)
+    apply_steps(setup.steps(cloud.files, "c1", "127.0.0.2"), print)
     cloud.create_token("hv1")
     assert "certificate" not in cloud.ovnhook("status").out
 
@@ -181,7 +181,7 @@ def test_a_control_host_shows_its_new_certificate(cloud: ControlHost) -> None:
 def test_a_control_host_that_moves(cloud: ControlHost) -> None:
     """Tokens lead to where its certificate is for, from its next one on."""
     assert [where.rpartition(":")[0] for where in cloud.create_token("hv1").servers] == ["127.0.0.1"]
-    carry_out(setup.steps(cloud.files, "c1", "127.0.0.2"), print)
+    apply_steps(setup.steps(cloud.files, "c1", "127.0.0.2"), print)
     assert [where.rpartition(":")[0] for where in cloud.create_token("hv1").servers] == ["127.0.0.2"]
 
 
