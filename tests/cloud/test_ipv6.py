@@ -131,8 +131,10 @@ def test_link_local_addresses_of_guests_own(both: World) -> None:
             f"taken='{router}/64 {addresses['odd2']}/128 fd00:60::bad/128'; "
             "for one in $taken; do ip -6 address add $one dev eth0; done; "
             "ip link set eth0 down; ip link set eth0 up; sleep 1; "
-            f"for one in {own['odd1']}/64 {addresses['odd1']}/128 $taken; do ip -6 address add $one dev eth0; done; "
-            "true",
+            f"for one in {own['odd1']}/64 {addresses['odd1']}/128; do ip -6 address add $one dev eth0; done; "
+            # Its route goes with the link, and comes back with the next advertisement.
+            "until ip -6 route | grep -q '^default via'; do sleep 0.2; done; "
+            "for one in $taken; do ip -6 address add $one dev eth0; done; true",
             timeout=HANG,
         )
         told = f"tgt is {own['odd1']}"
