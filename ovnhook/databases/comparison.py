@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 from ovnhook.base import uuids
@@ -44,6 +45,8 @@ from ovnhook.resources.state import Cloud, Registry, cloud_of
 from ovnhook.resources.subnet import dns
 from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet
+
+T = TypeVar("T")
 
 _DERIVED = ("names", "dhcp", "router-port", "router-peer", "external", "isolated", "isolation", "snat", "gateway")
 """Kinds of rows that are derived from subnets and routers. Earlier versions wrote ``isolation``."""
@@ -125,48 +128,13 @@ class Comparison:
         return restored, [Defect(what, operations=tuple(operations))]
 
     def _subnets(self) -> dict[str, Subnet]:
-        found: dict[str, Subnet] = {}
-        broken: dict[str, BrokenRow] = {}
-        for row in self._of(tables.SWITCH, "subnet"):
-            try:
-                subnet = SUBNET.read(row)
-                found[subnet.name] = subnet
-                self._defining.add(subnet.uuid)
-            except BrokenRow as error:
-                broken[row["_uuid"][1]] = error
-        for row in self._of(tables.DNS, "names"):
-            name = owned.own(row).get("subnet", "")
-            if name in found or "cidr" not in owned.own(row):
-                continue
-            try:
-                copy = SUBNET.read({"external_ids": row["external_ids"]})
-            except BrokenRow:
-                continue
-            if uuids.dns_records(copy.name) == UUID(row["_uuid"][1]):
-                found[copy.name] = copy
-                broken.pop(str(copy.uuid), None)
+        found, broken = self._defined(SUBNET, self._of(tables.DNS, "names"), "cidr", uuids.dns_records)
         self._broken += broken.values()
         return found
 
     def _routers(self, subnets: Mapping[str, Subnet]) -> list[Router]:
-        found: dict[str, Router] = {}
-        broken: dict[str, BrokenRow] = {}
-        for row in self._of(tables.ROUTER, "router"):
-            try:
-                router = ROUTER.read(row)
-                found[router.name] = router
-                self._defining.add(router.uuid)
-            except BrokenRow as error:
-                broken[row["_uuid"][1]] = error
-        for row in self._of(tables.GATEWAY_GROUP, "external"):
-            if owned.own(row).get("router", "") in found or "physical-network" not in owned.own(row):
-                continue
-            try:
-                copy = ROUTER.read({"external_ids": row["external_ids"]})
-            except BrokenRow:
-                continue
-            found[copy.name] = copy
-            broken.pop(str(copy.uuid), None)
+        groups = self._of(tables.GATEWAY_GROUP, "external")
+        found, broken = self._defined(ROUTER, groups, "physical-network", partial(uuids.part, "gateways"))
         for name in {subnet.router for subnet in subnets.values()} - {"", *found}:
             if str(uuids.router(name)) not in broken:
                 found[name] = Router(name)
@@ -220,6 +188,39 @@ class Comparison:
         self._broken += broken.values()
         runs.update({one.uuid: known for one in found.values() if (known := run(one)) is not None})
         return sorted(found.values(), key=kind.order), defects
+
+    def _defined(
+        self, kind: Kind[T], copies: Iterable[Row], setting: str, uuid_of_copy: Callable[[str], UUID]
+    ) -> tuple[dict[str, T], dict[str, BrokenRow]]:
+        """Values of a kind by name, from their rows or from copies of these; and unreadable rows by UUID.
+
+        Args:
+            kind: a kind that is known by name: its key in external_ids is the name of the kind.
+            copies: rows that have copies.
+            setting: key of external_ids that tells a copy from such a row without one.
+            uuid_of_copy: UUID of the row with the copy, by name; in another row it was changed by hand.
+        """
+        found: dict[str, Any] = {}
+        broken: dict[str, BrokenRow] = {}
+        for row in self._of(kind.table, kind.name):
+            try:
+                value: Any = kind.read(row)
+                found[value.name] = value
+                self._defining.add(value.uuid)
+            except BrokenRow as error:
+                broken[row["_uuid"][1]] = error
+        for row in copies:
+            ids = owned.own(row)
+            if ids.get(kind.name, "") in found or setting not in ids:
+                continue
+            try:
+                copy: Any = kind.read({"external_ids": row["external_ids"]})
+            except BrokenRow:
+                continue
+            if uuid_of_copy(copy.name) == UUID(row["_uuid"][1]):
+                found[copy.name] = copy
+                broken.pop(str(copy.uuid), None)
+        return found, broken
 
     def _of(self, table: str, *kinds: str) -> Iterator[Row]:
         """The rows of some kinds in a table."""

@@ -42,11 +42,11 @@ def _nothing(*_: object) -> tuple[()]:
 
 
 def _unguarded(value: object) -> list[Operation]:
-    raise NotImplementedError(f"kind without a guard: {value}")
+    raise TypeError(f"kind without a guard: {value}")
 
 
 def _unread(row: Row) -> Any:
-    raise NotImplementedError(f"kind without a table: {row}")
+    raise TypeError(f"kind without a table: {row}")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
