@@ -19,7 +19,7 @@ from ovnhook.engine.ownsubnet import OwnSubnets
 from ovnhook.engine.planner import Attached, AttachPlanner
 from ovnhook.engine.unblock import HostNames, unblock
 from ovnhook.ovsdb.connection import ConstraintViolation
-from ovnhook.resources.kind import Change, puts
+from ovnhook.resources.kind import Change, deleted
 from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.port.values import Port
 from ovnhook.resources.state import Observed
@@ -98,7 +98,7 @@ class Attachment:
         def make() -> Sequence[Change]:
             changes = plan.roll_back(domain, host, self._observe(domain, deadline))
             own = isolated_subnet(domain.uuid)
-            given = any(put.old and put.old.subnet == own for put in puts(LEASE, changes) if put.new is None)
+            given = any(lease.subnet == own for lease in deleted(LEASE, changes))
             return self._with_own_subnet(domain, changes, deadline) if given else changes
 
         self._commit(make, deadline)

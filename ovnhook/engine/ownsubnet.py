@@ -10,7 +10,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.values import Domain
-from ovnhook.resources.kind import Change, Put, puts
+from ovnhook.resources.kind import Change, Put, deleted
 from ovnhook.resources.kinds import SHARED, complete
 from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.port.kind import PORT
@@ -61,8 +61,8 @@ class OwnSubnets:
         name = isolated_subnet(domain.uuid)
         if not self._northbound.observe(domain.uuid, (), [name], deadline).subnets:
             return ()
-        dropped = {put.old.uuid for put in puts(LEASE, before) if put.old and put.new is None}
-        removed = {put.old.id for put in puts(PORT, before) if put.old and put.new is None}
+        dropped = {lease.uuid for lease in deleted(LEASE, before)}
+        removed = {port.id for port in deleted(PORT, before)}
         used = self._northbound.lease_uuids(name, deadline) - dropped
         if used or {*self._northbound.port_names(name, deadline)} - removed:
             return ()

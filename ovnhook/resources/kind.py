@@ -174,3 +174,8 @@ Change = Put[Any] | Need[Any]
 def puts(kind: Kind[T], changes: Iterable[Change]) -> Iterator[Put[T]]:
     """The changes of one kind."""
     return (change for change in changes if isinstance(change, Put) and change.kind is kind)
+
+
+def deleted(kind: Kind[T], changes: Iterable[Change]) -> Iterator[T]:
+    """The resources of one kind that changes delete."""
+    return (put.old for put in puts(kind, changes) if put.old is not None and put.new is None)
