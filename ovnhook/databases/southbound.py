@@ -23,6 +23,9 @@ _GATEWAY_PORT = "cr-external:"
 
 _PREFIX = "ovnhook:"
 _AGENT, _SEEN, _OVS, _DOWN, _PROBLEMS, _MTU = "agent", "seen", "ovs", "uplinks-down", "problems", "mtu"
+_API = "api"
+"""Copy of the time in `_SEEN`. Agents of earlier versions write the row themselves, and leave this key as it is."""
+
 _MTUS = range(576, 65536)  # bytes: minimum of IPv4 (RFC 791), maximum of an IP packet
 _MAX_PROBLEMS = 5
 _MAX_LENGTH = 300  # characters
@@ -161,7 +164,8 @@ class Southbound:
             now: seconds since 1970.
             deadline: deadline of the transaction.
         """
-        keys = {**_keys(report), _PREFIX + _SEEN: str(int(now))}
+        seen = str(int(now))
+        keys = {**_keys(report), _PREFIX + _SEEN: seen, _PREFIX + _API: seen}
         row = ["name", "==", host]
         solved = [["external_ids", "delete", as_set([_PREFIX + _PROBLEMS])]]
         change = mutate("Chassis_Private", row, [*solved, *set_keys("external_ids", keys)])
@@ -236,6 +240,7 @@ def _node(row: Row, tunnels: dict[str, tuple[str, str]], private: Row | None) ->
         nb_cfg_at=private["nb_cfg_timestamp"] / 1000 if private else 0.0,
         agent=ids.get(_AGENT, ""),
         agent_seen=int(seen) if seen.isdecimal() else 0,
+        uses_api=bool(seen) and ids.get(_API) == seen,
         ovs=ids.get(_OVS, ""),
         mtu=_mtu(ids),
         problems=_problems(ids.get(_PROBLEMS, ""))[: _MAX_PROBLEMS + 1],

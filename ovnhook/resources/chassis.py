@@ -19,7 +19,8 @@ class Node:
         nb_cfg: the last value of NB_Global.nb_cfg whose flows are installed.
         nb_cfg_at: time of that, in seconds since 1970 by its clock, or 0.
         agent: version of its agent, or "" without a heartbeat so far.
-        agent_seen: time of the agent's last heartbeat, in seconds since 1970 by its clock.
+        agent_seen: time of the agent's last heartbeat, in seconds since 1970.
+        uses_api: the control service has written the last heartbeat; agents of earlier versions write it themselves.
         ovs: version of its Open vSwitch, or "".
         problems: problems that its agent can't repair, a sentence each.
         mtu: size in bytes of the largest guest IP packet that fits its tunnels, or 0 if unknown.
@@ -35,6 +36,7 @@ class Node:
     nb_cfg_at: float = 0.0
     agent: str = ""
     agent_seen: int = 0
+    uses_api: bool = False
     ovs: str = ""
     problems: tuple[str, ...] = ()
     mtu: int = 0

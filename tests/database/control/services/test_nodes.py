@@ -112,7 +112,9 @@ class TestHostReporter:
         add_chassis(southbound, "hv1", reports={"theirs": "stays"})
         wait_for(lambda: "ovnhook:agent" in reports_of(southbound, "hv1"))
         found = reports_of(southbound, "hv1")
-        assert abs(int(found.pop("ovnhook:seen")) - time.time()) < 2 * HANG
+        seen = found.pop("ovnhook:seen")
+        assert abs(int(seen) - time.time()) < 2 * HANG
+        assert found.pop("ovnhook:api") == seen
         assert found == {**MADE, "ovnhook:theirs": "stays"}
         assert reports_of(southbound, "hv2") == {"ovnhook:agent": "0"}
         (row,) = (row for row in southbound.dump()["Chassis_Private"].values() if row["name"] == "hv1")

@@ -1,0 +1,34 @@
+"""Reports of hosts in the southbound database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lab.waiting import HANG
+from ovnhook.base.deadline import Deadline
+from ovnhook.databases.southbound import Report, Southbound
+from tests.database.ovsdb_server import SOUTHBOUND_SCHEMA, Server
+from tests.database.southbound_rows import add_chassis, set_reports
+
+REPORT = Report("1.0", "3.1.0", ())
+
+
+def test_who_wrote_a_report(make_server: Callable[[str, Path], Server]) -> None:
+    """The control service or, before an upgrade and after a downgrade, an agent of an earlier version."""
+    server = make_server("sb", SOUTHBOUND_SCHEMA)
+    southbound = Southbound(server.remote)
+
+    def uses_api() -> bool:
+        (node,) = southbound.nodes(Deadline.after(HANG))
+        return node.uses_api
+
+    add_chassis(server, "hv1")
+    assert not uses_api()
+    set_reports(server, "hv1", agent="0.9", seen="1000")
+    assert not uses_api()
+    assert southbound.publish("hv1", REPORT, 1030.5, Deadline.after(HANG))
+    assert uses_api()
+    set_reports(server, "hv1", agent="0.9", seen="1060")
+    assert not uses_api()
+    southbound.database.close()
