@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from lab import capabilities, central, chassis, hypervisor, product, state
+from lab import capabilities, central, certificates, chassis, hypervisor, product, state
 from lab.errors import LabError
 from lab.fabric import EXTERNAL, MANAGEMENT, NIC, UNDERLAY, Fabric, address, prefixed
 from lab.guest import Guest
@@ -26,6 +26,7 @@ CONTROL = "control"
 OUTSIDE = "outside"
 REPO = Path(__file__).resolve().parent.parent
 OUTSIDE_INDEX = 254
+API = 6645
 
 
 @dataclass
@@ -204,6 +205,7 @@ class LabCloud:
         state.make_private(self.folder / "ns")
         state.make_mount_points([*map(Path, OWN.values()), product.site_folder()])
         self._write_hosts()
+        certificates.create_authority(self._authority)
         self.fabric.create()
         self._create(self.control)
         central.start(self.control)
@@ -224,6 +226,18 @@ class LabCloud:
             for name in ("control", "agent"):
                 if name in host.daemons:
                     host.daemons[name].start()
+
+    def configure(self, host: LabHost, changes: Mapping[str, str | float] | None = None) -> None:
+        """Write a host's ovnhook.toml, with other settings where ``changes`` has some."""
+        settings: dict[str, str | float] = {}
+        if host.name in self.plan.controls:
+            settings |= {"listen": self._api(host.name), **certificates.CONTROL_SETTINGS}
+            if host.name != CONTROL:
+                settings |= {"northbound": self.northbound, "southbound": self.southbound}
+        else:
+            settings |= {"control": ",".join(map(self._api, self.plan.controls)), **certificates.NODE_SETTINGS}
+            settings |= {"northbound": self.northbound}
+        product.configure(host, settings | dict(changes or {}))
 
     def add_hypervisor(self) -> LabHost:
         """Add a hypervisor."""
@@ -288,6 +302,14 @@ class LabCloud:
                 product.install_service(host, "control", self.plan.environment)
             product.install_service(host, "agent", self.plan.environment)
 
+    def _api(self, name: str) -> str:
+        """Address of a host's control service."""
+        return f"{self.management_address(name)}:{API}"
+
+    @property
+    def _authority(self) -> Path:
+        return self.folder / "ca"
+
     @property
     def _saved(self) -> Path:
         return self.folder / "cloud.json"
@@ -322,9 +344,11 @@ class LabCloud:
     def _start(self, host: LabHost) -> None:
         if host.name == OUTSIDE:
             return
-        if host.name != CONTROL:
-            southbound = {"southbound": self.southbound} if host.name in self.plan.controls else {}
-            product.configure(host, {"northbound": self.northbound, **southbound})
+        if host.name in self.plan.controls:
+            certificates.issue_control(host, self._authority, self.management_address(host.name))
+        else:
+            certificates.issue_node(host, self._authority)
+        self.configure(host)
         chassis.start(
             host,
             southbound="unix:/run/ovn/ovnsb_db.sock" if host.name == CONTROL else self.southbound,

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import pytest
 
-from lab import LabCloud, LabError, product, raft
+from lab import LabCloud, LabError, raft
 from lab.domain import interface_xml
 from lab.raft import RaftCluster
 from lab.waiting import HANG
@@ -33,7 +33,7 @@ def clustered() -> Iterator[tuple[World, RaftCluster]]:
         northd.argv = [f"--ovnnb-db={cluster.unix}" if "nb-db=" in word else word for word in northd.argv]
         northd.start()
         for host in (control, *cloud.hypervisors):
-            product.configure(host, {"northbound": cluster.tcp})
+            cloud.configure(host, {"northbound": cluster.tcp})
             host.daemon("agent").restart()
         control.daemon("control").start()
         world = World(cloud)
