@@ -88,6 +88,7 @@ class Listeners:
         arrived: a domain has migrated here and runs.
         changed: a domain may have been redefined, or an interface plugged in or out.
         metadata_changed: a domain's metadata changed.
+        connected: events are delivered from now on.
         disconnected: the connection to libvirt was lost.
         responsive: libvirt responds again.
         transition_ended: a domain has started or stopped; libvirt calls no more hooks for it.
@@ -97,6 +98,7 @@ class Listeners:
     arrived: Callable[[UUID], None]
     changed: Callable[[UUID], None]
     metadata_changed: Callable[[UUID], None]
+    connected: Callable[[], None]
     disconnected: Callable[[], None]
     responsive: Callable[[], None]
     transition_ended: Callable[[UUID], None]
@@ -213,6 +215,7 @@ class Hypervisor:
                 )
             ]
             self._connection = connection
+        self._listeners.connected()
         _log.info("connected to libvirt")
 
     def _drop(self) -> None:

@@ -87,6 +87,7 @@ class Reconciler:
                 arrived=partial(self._agenda.add, Event.ARRIVED),
                 changed=partial(self._agenda.add, Event.CHANGED),
                 metadata_changed=partial(self._agenda.add, Event.METADATA_CHANGED),
+                connected=domains.end_transition,  # the events of calls before are lost
                 disconnected=self._lost,
                 responsive=self.wake,
                 transition_ended=domains.end_transition,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -34,3 +36,19 @@ def test_another_error_of_libvirts() -> None:
     with pytest.raises(libvirt.libvirtError) as caught:
         libvirt.open("test:///default").lookupByName("nobody")
     assert hypervisor._unavailable(caught.value).message.startswith("libvirt: ")
+
+
+def test_who_connects_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What libvirt has begun before that, nobody says the end of."""
+    monkeypatch.setattr(hypervisor, "_URI", "test:///default")
+    for missing in ("setKeepAlive", "registerCloseCallback"):  # in libvirt's test driver
+        monkeypatch.setattr(libvirt.virConnect, missing, lambda *_: 0)
+    told: list[str] = []
+
+    def listener(name: str) -> Callable[..., None]:
+        return lambda *_: told.append(name)
+
+    listeners = hypervisor.Listeners(**{each.name: listener(each.name) for each in fields(hypervisor.Listeners)})
+    found = hypervisor.Hypervisor(listeners).domains({}, (), {})
+    assert len(found.domains) == 1
+    assert told == ["connected"]
