@@ -8,7 +8,9 @@ Southbound DB").
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Self
 from uuid import UUID
 
@@ -29,6 +31,8 @@ _API = "api"
 _MTUS = range(576, 65536)  # bytes: minimum of IPv4 (RFC 791), maximum of an IP packet
 _MAX_PROBLEMS = 5
 _MAX_LENGTH = 300  # characters
+_MAX_ITEMS = 100  # physical networks or tunnel endpoints of a host
+_MAX_DIGITS = 10  # of a time in seconds
 
 
 @dataclass(frozen=True)
@@ -224,24 +228,32 @@ def _problems(text: str) -> tuple[str, ...]:
     return tuple(one[:_MAX_LENGTH] for one in found if isinstance(one, str)) if isinstance(found, list) else ()
 
 
+def _names(found: Iterable[str]) -> frozenset[str]:
+    """The first ones of a host's names of physical networks."""
+    return frozenset(one[:_MAX_LENGTH] for one in islice(filter(None, found), _MAX_ITEMS))
+
+
 def _node(row: Row, tunnels: dict[str, tuple[str, str]], private: Row | None) -> Node:
+    """Host of its rows. Each host can write its own: malformed values are ignored, long ones cut."""
     config = map_of(row["other_config"])
     mappings = config.get("ovn-bridge-mappings", "").split(",")
     ids = _our_ids(private) if private else {}
     seen = ids.get(_SEEN, "")
     return Node(
         name=row["name"],
-        hostname=row["hostname"],
-        encapsulations=tuple(sorted(tunnels[end[1]] for end in set_of(row["encaps"]))),
+        hostname=row["hostname"][:_MAX_LENGTH],
+        encapsulations=tuple(
+            sorted((kind, ip[:_MAX_LENGTH]) for kind, ip in (tunnels[end[1]] for end in set_of(row["encaps"])))
+        )[:_MAX_ITEMS],
         is_gateway="enable-chassis-as-gw" in config.get("ovn-cms-options", "").split(","),
-        physical_networks=frozenset(pair.partition(":")[0] for pair in mappings if pair),
-        uplinks_down=frozenset(ids.get(_DOWN, "").split()),
-        nb_cfg=private["nb_cfg"] if private else 0,
-        nb_cfg_at=private["nb_cfg_timestamp"] / 1000 if private else 0.0,
-        agent=ids.get(_AGENT, ""),
-        agent_seen=int(seen) if seen.isdecimal() else 0,
+        physical_networks=_names(pair.partition(":")[0] for pair in mappings),
+        uplinks_down=_names(ids.get(_DOWN, "").split()),
+        nb_cfg=max(0, private["nb_cfg"]) if private else 0,
+        nb_cfg_at=max(0, private["nb_cfg_timestamp"]) / 1000 if private else 0.0,
+        agent=ids.get(_AGENT, "")[:_MAX_LENGTH],
+        agent_seen=int(seen) if seen.isdecimal() and len(seen) <= _MAX_DIGITS else 0,
         uses_api=bool(seen) and ids.get(_API) == seen,
-        ovs=ids.get(_OVS, ""),
+        ovs=ids.get(_OVS, "")[:_MAX_LENGTH],
         mtu=_mtu(ids),
         problems=_problems(ids.get(_PROBLEMS, ""))[: _MAX_PROBLEMS + 1],
     )
