@@ -7,6 +7,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor
 
 from ovnhook.api.v1 import (
+    agents_pb2,
     attachments_pb2,
     certificates_pb2,
     changes_pb2,
@@ -27,6 +28,7 @@ PROTOS = (
     leases_pb2,
     ports_pb2,
     attachments_pb2,
+    agents_pb2,
     nodes_pb2,
     certificates_pb2,
     enrolment_pb2,

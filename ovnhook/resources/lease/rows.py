@@ -68,6 +68,7 @@ def lease_index_ids(lease_index: LeaseIndex) -> dict[str, str]:
         host=lease_index.host,
         kept_by=lease_index.kept_by.value,
         moving_to=lease_index.moving_to,
+        **({"requested_by": lease_index.requested_by} if lease_index.requested_by else {}),
     )
 
 
@@ -107,5 +108,6 @@ def read_lease_index(row: Row) -> LeaseIndex:
         leases=tuple(sorted(leases)),
         kept_by=Owner(ids.get("kept-by", Owner.LIBVIRT.value)),
         moving_to=ids.get("moving-to", ""),
+        requested_by=ids.get("requested-by", ""),
         others=tuple(others.items()),
     )

@@ -59,6 +59,7 @@ class LeaseIndex:
         leases: (MAC, subnet, address) of each lease.
         kept_by: the domain's owner.
         moving_to: destination chassis of a migration, or "".
+        requested_by: destination chassis of a migration that the source has not confirmed yet, or "".
         others: foreign records of the row; only in values that were read.
     """
 
@@ -68,6 +69,7 @@ class LeaseIndex:
     leases: tuple[tuple[str, str, IPAddress], ...]
     kept_by: Owner = Owner.LIBVIRT
     moving_to: str = ""
+    requested_by: str = ""
     others: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @property

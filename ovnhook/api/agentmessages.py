@@ -1,0 +1,269 @@
+"""Messages of the service ``Agents`` as values, and back. Pure.
+
+A domain in a request is checked: the host that sent it may be compromised. What the control service sends is trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from google.protobuf.message import Message
+from netaddr import IPAddress
+
+from ovnhook.api.v1 import agents_pb2 as api
+from ovnhook.base.errors import InvalidRequest
+from ovnhook.base.labels import HOST_NAME, MAC, SUBNET_NAME
+from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType, Unsupported
+from ovnhook.resources import ip
+from ovnhook.resources.lease.values import Lease, LeaseIndex
+from ovnhook.resources.port.values import Owner, Port
+from ovnhook.resources.subnet.values import Subnet, isolated_subnet
+
+MAX_INTERFACES = 64
+"""Interfaces of one domain in OVN."""
+
+MAX_MACS = 1024
+"""Interfaces of one domain, in OVN or not."""
+
+_MAX_TEXT = 1024  # characters of a name or a sentence
+_IDS = range(-1, 1 << 31)  # libvirt's IDs of domains
+
+
+def domain_message(domain: Domain) -> api.LibvirtDomain:
+    """Message of a domain, without the taps of its interfaces."""
+    return api.LibvirtDomain(
+        uuid=str(domain.uuid),
+        name=domain.name,
+        id=domain.id,
+        interfaces=map(_interface_message, domain.interfaces),
+        macs=domain.macs,
+        defined_only_macs=domain.defined_only_macs,
+        unsupported=[api.UnsupportedSetting(mac=one.mac, what=one.what, hint=one.hint) for one in domain.unsupported],
+        hostnames=dict(domain.hostnames),
+    )
+
+
+def domain_of(message: api.LibvirtDomain) -> Domain:
+    """Domain of a message.
+
+    Raises:
+        InvalidRequest: invalid value.
+    """
+    _check_texts(message, "domain")
+    uuid = uuid_of(message.uuid, "domain.uuid")
+    if message.id not in _IDS:
+        raise InvalidRequest(f"domain.id {message.id}: expected -1 or a positive number")
+    if len(message.interfaces) > MAX_INTERFACES:
+        raise InvalidRequest(
+            f"domain {message.name}: {len(message.interfaces)} interfaces: expected at most {MAX_INTERFACES}"
+        )
+    interfaces = tuple(_interface_of(one, uuid) for one in message.interfaces)
+    hostnames = tuple((_mac(mac), _label(name)) for mac, name in sorted(message.hostnames.items()))
+    macs = _macs(message.macs)
+    _check_unique([one.mac for one in interfaces])
+    if missing := {one.mac for one in interfaces} - {*macs}:
+        raise InvalidRequest(f"domain.macs: {', '.join(sorted(missing))} of its interfaces is missing")
+    return Domain(
+        uuid=uuid,
+        name=message.name or message.uuid,
+        id=message.id,
+        interfaces=interfaces,
+        macs=macs,
+        defined_only_macs=_macs(message.defined_only_macs),
+        unsupported=tuple(Unsupported(_mac(one.mac), one.what, one.hint) for one in message.unsupported[:MAX_MACS]),
+        hostnames=hostnames,
+    )
+
+
+def port_message(port: Port) -> api.HostPort:
+    """Message of a port."""
+    return api.HostPort(
+        id=port.id,
+        subnet=port.subnet,
+        mac=port.mac,
+        addresses=map(str, port.addresses),
+        domain=str(port.domain),
+        domain_name=port.domain_name,
+        host=port.host,
+        kept_by=port.kept_by.value,
+        moving_to=port.moving_to,
+        changed=not port.intact,
+    )
+
+
+def port_of(message: api.HostPort) -> Port:
+    """Port of a message."""
+    return Port(
+        id=message.id,
+        subnet=message.subnet,
+        mac=message.mac,
+        addresses=tuple(map(IPAddress, message.addresses)),
+        domain=UUID(message.domain),
+        domain_name=message.domain_name,
+        host=message.host,
+        kept_by=Owner(message.kept_by),
+        moving_to=message.moving_to,
+        intact=not message.changed,
+    )
+
+
+def leases_message(lease_index: LeaseIndex) -> api.DomainLeases:
+    """Message of a lease index."""
+    return api.DomainLeases(
+        domain=str(lease_index.domain),
+        domain_name=lease_index.domain_name,
+        host=lease_index.host,
+        moving_to=lease_index.moving_to,
+        requested_by=lease_index.requested_by,
+        kept_by=lease_index.kept_by.value,
+        leases=[
+            api.LeasedAddress(mac=mac, subnet=subnet, address=str(address))
+            for mac, subnet, address in lease_index.leases
+        ],
+    )
+
+
+def lease_index_of(message: api.DomainLeases) -> LeaseIndex:
+    """Lease index of a message."""
+    return LeaseIndex(
+        domain=UUID(message.domain),
+        domain_name=message.domain_name,
+        host=message.host,
+        leases=tuple((one.mac, one.subnet, IPAddress(one.address)) for one in message.leases),
+        kept_by=Owner(message.kept_by),
+        moving_to=message.moving_to,
+        requested_by=message.requested_by,
+    )
+
+
+def lease_message(lease: Lease) -> api.HostLease:
+    """Message of a lease."""
+    return api.HostLease(
+        subnet=lease.subnet,
+        address=str(lease.address),
+        domain=str(lease.domain),
+        domain_name=lease.domain_name,
+        mac=lease.mac,
+        hostname=lease.hostname,
+        host=lease.host,
+    )
+
+
+def lease_of(message: api.HostLease) -> Lease:
+    """Lease of a message."""
+    return Lease(
+        subnet=message.subnet,
+        address=IPAddress(message.address),
+        domain=UUID(message.domain),
+        domain_name=message.domain_name,
+        mac=message.mac,
+        hostname=message.hostname,
+        host=message.host,
+        run="",
+    )
+
+
+def subnet_message(subnet: Subnet) -> api.HostSubnet:
+    """Message of a subnet."""
+    return api.HostSubnet(name=subnet.name, mtu=subnet.mtu)
+
+
+def uuid_of(text: str, field: str) -> UUID:
+    """UUID in a field of a request.
+
+    Raises:
+        InvalidRequest: it is not one in its usual form.
+    """
+    try:
+        found = UUID(text)
+    except ValueError as error:
+        raise InvalidRequest(f"{field} {text[:80]!r} is not a UUID") from error
+    if str(found) != text:
+        raise InvalidRequest(f"{field} {text[:80]!r} is not a UUID in lower case with hyphens")
+    return found
+
+
+def _interface_message(interface: Interface) -> api.LibvirtInterface:
+    request = interface.request
+    return api.LibvirtInterface(
+        mac=interface.mac,
+        type=interface.kind.value,
+        subnet="" if request.isolated else request.subnet,
+        isolated=request.isolated,
+        addresses=map(str, request.addresses),
+        hostname=request.hostname,
+        interface_id=interface.interface_id,
+        network=interface.network,
+        portgroup=interface.portgroup,
+        mtu=interface.mtu,
+    )
+
+
+def _interface_of(message: api.LibvirtInterface, domain: UUID) -> Interface:
+    mac = _mac(message.mac)
+    try:
+        kind = InterfaceType(message.type)
+    except ValueError as error:
+        raise InvalidRequest(f"interface {mac}: type {message.type!r} is not a type of interface") from error
+    if message.subnet and (message.isolated or not SUBNET_NAME.fullmatch(message.subnet)):
+        raise InvalidRequest(f"interface {mac}: subnet {message.subnet!r} is not a valid subnet name")
+    if not all(map(ip.is_ip, message.addresses)):
+        raise InvalidRequest(f"interface {mac}: {' '.join(message.addresses)!r} are not IP addresses")
+    addresses = tuple(map(IPAddress, message.addresses))
+    if len({one.version for one in addresses}) < len(addresses):
+        raise InvalidRequest(f"interface {mac}: more than one address of an IP version")
+    if message.mtu < 0:
+        raise InvalidRequest(f"interface {mac}: mtu {message.mtu} is negative")
+    if message.interface_id:
+        uuid_of(message.interface_id, f"interface {mac}: interface_id")
+    return Interface(
+        mac=mac,
+        kind=kind,
+        request=InterfaceRequest(
+            subnet=isolated_subnet(domain) if message.isolated else message.subnet,
+            isolated=message.isolated,
+            addresses=addresses,
+            hostname=_label(message.hostname),
+        ),
+        interface_id=message.interface_id,
+        network=message.network,
+        portgroup=message.portgroup,
+        mtu=message.mtu,
+    )
+
+
+def _macs(texts: Iterable[str]) -> tuple[str, ...]:
+    macs = tuple(map(_mac, texts))
+    if len(macs) > MAX_MACS:
+        raise InvalidRequest(f"{len(macs)} MAC addresses: expected at most {MAX_MACS}")
+    return macs
+
+
+def _check_unique(macs: list[str]) -> None:
+    for mac in macs:
+        if macs.count(mac) > 1:
+            raise InvalidRequest(f"interface {mac}: two interfaces have this MAC address")
+
+
+def _mac(text: str) -> str:
+    if not MAC.fullmatch(text):
+        raise InvalidRequest(f"{text[:80]!r} is not a MAC address in lower case with colons")
+    return text
+
+
+def _label(text: str) -> str:
+    if text and not HOST_NAME.fullmatch(text):
+        raise InvalidRequest(f"host name {text[:80]!r} is not a DNS label")
+    return text
+
+
+def _check_texts(message: Message, name: str) -> None:
+    """Refuse long texts."""
+    for field, value in message.ListFields():
+        several = value if field.label == field.LABEL_REPEATED else [value]
+        for one in several:
+            if isinstance(one, Message):
+                _check_texts(one, f"{name}.{field.name}")
+            elif isinstance(one, str) and len(one) > _MAX_TEXT:
+                raise InvalidRequest(f"{name}.{field.name}: more than {_MAX_TEXT} characters")
