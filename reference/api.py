@@ -105,7 +105,7 @@ def _message(message: DescriptorProto, comments: _Comments, path: tuple[int, ...
 
 def _fields(message: DescriptorProto, comments: _Comments, path: tuple[int, ...]) -> Iterator[tuple[str, str, str]]:
     for index, field in enumerate(message.field):
-        yield f"`{field.name}`", _type(field), _about(message, field, comments, path, index)
+        yield f"`{field.name}`", _type(field, message), _about(message, field, comments, path, index)
 
 
 def _enums(message: DescriptorProto, comments: _Comments, path: tuple[int, ...]) -> Iterator[str]:
@@ -128,7 +128,10 @@ def _about(
     return said
 
 
-def _type(field: FieldDescriptorProto) -> str:
+def _type(field: FieldDescriptorProto, message: DescriptorProto) -> str:
+    for entry in message.nested_type:
+        if entry.options.map_entry and field.type_name.endswith(f".{message.name}.{entry.name}"):
+            return f"map<{', '.join(_type(one, entry) for one in entry.field)}>"
     if field.type == FieldDescriptorProto.TYPE_ENUM:
         name = f"`{field.type_name.rpartition('.')[2]}`"
     elif field.type == FieldDescriptorProto.TYPE_MESSAGE:

@@ -11,8 +11,9 @@ from uuid import UUID
 from google.protobuf.message import Message
 from netaddr import IPAddress
 
+from ovnhook.api import hints
 from ovnhook.api.v1 import agents_pb2 as api
-from ovnhook.base.errors import InvalidRequest
+from ovnhook.base.errors import InvalidRequest, OvnhookError
 from ovnhook.base.labels import HOST_NAME, MAC, SUBNET_NAME
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType, Unsupported
 from ovnhook.resources import ip
@@ -167,6 +168,26 @@ def lease_of(message: api.HostLease) -> Lease:
 def subnet_message(subnet: Subnet) -> api.HostSubnet:
     """Message of a subnet."""
     return api.HostSubnet(name=subnet.name, mtu=subnet.mtu)
+
+
+def object_message(value: Port | LeaseIndex | Lease | Subnet) -> api.HostObject:
+    """Message of an object that concerns a host."""
+    message = api.HostObject(id=str(value.uuid))
+    match value:
+        case Port():
+            message.port.CopyFrom(port_message(value))
+        case LeaseIndex():
+            message.leases.CopyFrom(leases_message(value))
+        case Lease():
+            message.lease.CopyFrom(lease_message(value))
+        case Subnet():
+            message.subnet.CopyFrom(subnet_message(value))
+    return message
+
+
+def refusal_message(error: OvnhookError) -> api.Refusal:
+    """Message of an interface's error."""
+    return api.Refusal(error=hints.class_name(error), message=error.message, hint=error.hint)
 
 
 def uuid_of(text: str, field: str) -> UUID:

@@ -1,4 +1,4 @@
-"""Hints of errors in gRPC's trailing metadata. Pure.
+"""Classes and hints of errors in gRPC's trailing metadata. Pure.
 
 gRPC carries text in metadata as ASCII only, and bytes where the key ends in ``-bin``. A hint is sent as both: the first
 one, escaped as in Python, is what earlier clients read and earlier services sent.
@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
+from ovnhook.base import errors
+from ovnhook.base.errors import OvnhookError
+
+_CLASS = "ovnhook-error"
 _ASCII = "ovnhook-hint"
 _UTF8 = "ovnhook-hint-bin"
 _LONGEST = 1000  # bytes of each: of more than 8 KiB of metadata the client hears nothing
@@ -16,10 +20,27 @@ _LONGEST = 1000  # bytes of each: of more than 8 KiB of metadata the client hear
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 
-def metadata(hint: str) -> Metadata:
-    """A hint as metadata: a client never hears of a call that ends with a control character in a text."""
-    escaped = hint.encode("unicode_escape")
-    return (_ASCII, _short(escaped).decode()), (_UTF8, _short(hint.encode(errors="backslashreplace")))
+def metadata(error: OvnhookError) -> Metadata:
+    """An error's class and hint as metadata.
+
+    Control characters are escaped: a client never hears of a call that ends with one in a text.
+    """
+    named = ((_CLASS, class_name(error)),)
+    if not error.hint:
+        return named
+    escaped = error.hint.encode("unicode_escape")
+    whole = error.hint.encode(errors="backslashreplace")
+    return (*named, (_ASCII, _short(escaped).decode()), (_UTF8, _short(whole)))
+
+
+def class_name(error: OvnhookError) -> str:
+    """Name of the most specific class of an error that clients know: one of `ovnhook.base.errors`."""
+    return next(one.__name__ for one in type(error).__mro__ if one.__module__ == errors.__name__)
+
+
+def error_class(found: Iterable[tuple[str, str | bytes]]) -> str:
+    """The name of the error's class in metadata, or "" if the service did not raise it."""
+    return str(dict(found).get(_CLASS, ""))
 
 
 def hint(found: Iterable[tuple[str, str | bytes]]) -> str:

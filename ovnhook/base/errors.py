@@ -9,6 +9,7 @@
     │   └── NewerFormat      a newer version has changed the format of the database's rows
     ├── PermissionDenied     not allowed for the caller's role
     ├── Exhausted            no free address, or a watcher's queue is full
+    │   └── QuotaExceeded    too many open RPCs: retry
     └── Unavailable          database, agent or service unreachable or too slow: retry
         ├── Unrepaired       a required row was deleted and is not repaired yet
         └── Conflict         concurrent change: read again and retry
@@ -102,6 +103,10 @@ class Exhausted(OvnhookError):
 
     exit_code = 6
     status = "RESOURCE_EXHAUSTED"
+
+
+class QuotaExceeded(Exhausted):
+    """More open RPCs than a client, or all of them together, may have. A retry may succeed."""
 
 
 class Unavailable(OvnhookError):

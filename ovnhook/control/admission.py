@@ -17,7 +17,7 @@ from enum import Enum
 
 import grpc
 
-from ovnhook.base.errors import Exhausted
+from ovnhook.base.errors import QuotaExceeded
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Admission:
             context: context of the RPC.
 
         Raises:
-            Exhausted: a quota is exceeded.
+            QuotaExceeded: a quota is exceeded.
         """
         call, limit = Call(caller, kind, context.cancel, self._clock), self._limits.get(kind, Limit())
         with self._lock:
@@ -178,7 +178,7 @@ class Admission:
         """Return the half-open RPC that is cancelled for a new one, if the quota is exceeded; else none.
 
         Raises:
-            Exhausted: the quota is exceeded, and none can be cancelled.
+            QuotaExceeded: the quota is exceeded, and none can be cancelled.
         """
         if limit.per_client is not None and self._per_client[caller, kind] >= limit.per_client:
             rivals = [one for one in self._half_open.values() if (one.caller, one.kind) == (caller, kind)]
@@ -194,7 +194,7 @@ class Admission:
                 del self._half_open[id(one)]
                 return [one]
         self._log_rarely(message)
-        raise Exhausted(message, "retry when one has ended")
+        raise QuotaExceeded(message, "retry when one has ended")
 
     def _excess(self) -> list[Call]:
         """Half-open RPC beyond the maximum, if any: the oldest one of the clients that have the most."""

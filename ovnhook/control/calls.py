@@ -160,15 +160,14 @@ def _statuses(name: str, context: grpc.ServicerContext) -> Iterator[None]:
     except OvnhookError as error:
         if type(error) is OvnhookError:
             _log.error("%s: %s", name, error)
-        if error.hint:
-            context.set_trailing_metadata(hints.metadata(error.hint))
-        status, details = grpc.StatusCode[error.status], error.message
+        raised = error
     except grpc.RpcError:
         raise  # cancelled by the client or by admission control
     except Exception:
         _log.exception("%s: internal error", name)
-        status, details = grpc.StatusCode.INTERNAL, INTERNAL_ERROR
-    context.abort(status, _short(details.encode()))
+        raised = OvnhookError(INTERNAL_ERROR)
+    context.set_trailing_metadata(hints.metadata(raised))
+    context.abort(grpc.StatusCode[raised.status], _short(raised.message.encode()))
 
 
 def _short(text: bytes) -> str:

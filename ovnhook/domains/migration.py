@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ovnhook.base.errors import FailedPrecondition
 from ovnhook.resources.kind import Change, Put
 from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
 from ovnhook.resources.lease.values import LeaseIndex
 from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.state import Observed
+
+
+def confirm(observed: Observed, host: str, destination: str) -> tuple[Change, ...]:
+    """Allow the destination that has requested it to bind a domain's ports, as the source, this host.
+
+    Raises:
+        FailedPrecondition: the domain is on another host, or the destination does not request it.
+    """
+    lease_index = observed.lease_index
+    if lease_index is None or lease_index.host != host:
+        raise FailedPrecondition(f"the domain is not on {host}, which cannot confirm its migration")
+    if destination == lease_index.moving_to:
+        return ()
+    if destination != lease_index.requested_by:
+        raise FailedPrecondition(f"{destination} does not request a migration of domain {lease_index.domain_name}")
+    return announce(observed, destination)
 
 
 def announce(observed: Observed, host: str) -> tuple[Change, ...]:
@@ -20,7 +37,7 @@ def announce(observed: Observed, host: str) -> tuple[Change, ...]:
     ]
     lease_index = observed.lease_index
     if lease_index and host not in (lease_index.host, lease_index.moving_to):
-        changes.append(Put(LEASE_INDEX, lease_index, replace(lease_index, moving_to=host)))
+        changes.append(Put(LEASE_INDEX, lease_index, replace(lease_index, moving_to=host, requested_by="")))
     return tuple(changes)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from netaddr import IPNetwork
 
 from ovnhook.base.deadline import Deadline
+from ovnhook.databases import queries
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import migration, plan
 from ovnhook.domains.values import Domain
@@ -80,6 +81,14 @@ class Attachment:
         """Prepare a migration: add the destination to the requested chassis of the domain's ports."""
         self._commit(lambda: migration.announce(self._observe(domain, deadline), host), deadline)
 
+    def confirm_migration(self, domain: Domain, host: str, destination: str, deadline: Deadline) -> None:
+        """Confirm a requested migration as its source.
+
+        Raises:
+            FailedPrecondition: the domain is on another host, or the destination does not request it.
+        """
+        self._commit(lambda: migration.confirm(self._observe(domain, deadline), host, destination), deadline)
+
     def finish_migration(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Complete a migration: make the destination the only requested chassis of the domain's ports."""
         self._commit(lambda: migration.finish(self._observe(domain, deadline), host), deadline)
@@ -129,6 +138,14 @@ class Attachment:
             return self._with_own_subnet(domain, plan.remove_interface(port, self._observe(domain, deadline)), deadline)
 
         self._commit(make, deadline)
+
+    def domain(self, domain: Domain, deadline: Deadline) -> Observed:
+        """Read a domain's lease index, and its ports and leases on any host, with their subnets."""
+        observed = self._observe(domain, deadline)
+        ports = observed.ports.values()
+        places = {(port.subnet, address) for port in ports for address in port.addresses} - observed.leases.keys()
+        missing = {port.subnet for port in ports} - observed.subnets.keys()
+        return self.northbound.query(observed, (queries.subnets(missing), queries.leases(places)), deadline)
 
     def commit(self, changes: Sequence[Change], deadline: Deadline) -> None:
         """Commit changes that were planned elsewhere; after a conflict they have to be planned again."""

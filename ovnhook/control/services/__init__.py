@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ovnhook.control.service import Service
+from ovnhook.control.services.agents import Agents
 from ovnhook.control.services.attachments import Attachments
 from ovnhook.control.services.certificates import Certificates
 from ovnhook.control.services.enrolment import Enrolment
@@ -24,6 +25,7 @@ SERVICES: tuple[type[Service], ...] = (
     Leases,
     Ports,
     Attachments,
+    Agents,
     Nodes,
     Certificates,
     Status,

@@ -10,6 +10,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from ovnhook.api import hints, messages
 from ovnhook.api.v1 import status_pb2
+from ovnhook.base.errors import NotFound, OvnhookError, Unrepaired
+from ovnhook.resources.reading import BrokenRow
 
 Field = descriptor_pb2.FieldDescriptorProto
 TYPES = {
@@ -110,7 +112,7 @@ def test_messages_of_the_api() -> None:
 @pytest.mark.parametrize("hint", ["", "ovnhook port list", "virsh destroy Käse", "a\\b 'c' \x1b\n日本", "🦆" * 2000])
 def test_a_hint(hint: str) -> None:
     """Arrives as it is, cut where it is too long."""
-    sent = hints.metadata(hint)
+    sent = hints.metadata(NotFound("none", hint))
     arrived = hints.hint(sent)
     assert arrived == hint or (arrived.endswith("...") and hint.startswith(arrived[:-3]) and len(arrived) > 200)
     assert all(isinstance(value, bytes) == key.endswith("-bin") for key, value in sent)
@@ -124,5 +126,14 @@ def test_hints_of_another_version() -> None:
     assert hints.hint([("ovnhook-hint", "a\\\\b")]) == "a\\b"
     assert hints.hint([("ovnhook-hint", "broken \\x")]) == "broken \\x"
     assert hints.hint([("other", "x")]) == hints.hint([]) == ""
-    assert dict(hints.metadata("ovnhook port list"))["ovnhook-hint"] == "ovnhook port list"
-    assert dict(hints.metadata("Käse"))["ovnhook-hint"] == "K\\xe4se"
+    assert dict(hints.metadata(NotFound("none", "ovnhook port list")))["ovnhook-hint"] == "ovnhook port list"
+    assert dict(hints.metadata(NotFound("none", "Käse")))["ovnhook-hint"] == "K\\xe4se"
+
+
+@pytest.mark.parametrize(
+    ("error", "name"), [(Unrepaired("row"), "Unrepaired"), (BrokenRow("row"), "OvnhookError"), (OvnhookError(""), "")]
+)
+def test_the_class_of_an_error(error: OvnhookError, name: str) -> None:
+    """Is one that clients know; an error that has no such metadata is not the service's."""
+    assert hints.error_class(hints.metadata(error)) == (name or "OvnhookError")
+    assert hints.error_class([("ovnhook-hint", "x")]) == ""

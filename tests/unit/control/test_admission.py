@@ -7,7 +7,7 @@ from typing import cast
 import grpc
 import pytest
 
-from ovnhook.base.errors import Exhausted
+from ovnhook.base.errors import QuotaExceeded
 from ovnhook.control.admission import HALF_OPEN, HALF_OPEN_AGE, Admission, Call, CallKind, Limit
 from tests.clock import Clock
 
@@ -86,7 +86,7 @@ def test_one_more_than_there_may_be(limit: Limit) -> None:
     admission = Admission({CallKind.SHORT: limit}, clock=clock)
     ann = Caller(admission, "ann")
     first, *_ = ann.call(16)
-    with pytest.raises(Exhausted, match="16 RPCs open"):
+    with pytest.raises(QuotaExceeded, match="16 RPCs open"):
         ann.call()
     clock.now += HALF_OPEN_AGE
     admission.proceed(first, None)

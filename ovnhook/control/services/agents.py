@@ -1,0 +1,175 @@
+"""The service ``ovnhook.v1.Agents``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Self
+
+import grpc
+
+from ovnhook.api.agentmessages import domain_of, object_message, refusal_message, uuid_of
+from ovnhook.api.v1 import agents_pb2 as api
+from ovnhook.api.v1 import agents_pb2_grpc
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import InvalidRequest, NotFound
+from ovnhook.control.roles import CHANGES_OF_A_HOST, Rule, check_host
+from ovnhook.control.service import Dependencies, Service
+from ovnhook.databases.southbound import Report, Southbound
+from ovnhook.domains.values import Domain
+from ovnhook.engine.attach import Attachment
+from ovnhook.pki.x509 import Subject
+from ovnhook.resources.lease.values import Lease, LeaseIndex
+from ovnhook.resources.port.values import Port
+from ovnhook.resources.subnet.values import Subnet
+
+_MAX_VERSION = 100  # characters
+_MAX_NETWORKS = 100
+
+Operation = Callable[[Domain, str, Deadline], None]
+"""Method of Attachment for a domain on a host."""
+
+
+class Agents(Service):
+    """Does for nodes what concerns the domains of their libvirt.
+
+    Args:
+        attachment: creates and deletes ports and leases.
+        southbound: southbound database.
+        clock: returns the seconds since 1970.
+    """
+
+    NAME = "ovnhook.v1.Agents"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "AttachDomain": CHANGES_OF_A_HOST,
+        "RollBackStart": CHANGES_OF_A_HOST,
+        "DetachDomain": CHANGES_OF_A_HOST,
+        "UpdateDomainLeases": CHANGES_OF_A_HOST,
+        "ReleaseDomainLeases": CHANGES_OF_A_HOST,
+        "AnnounceMigration": CHANGES_OF_A_HOST,
+        "ConfirmMigration": CHANGES_OF_A_HOST,
+        "FinishMigration": CHANGES_OF_A_HOST,
+        "CancelMigration": CHANGES_OF_A_HOST,
+        "GetDomain": CHANGES_OF_A_HOST,
+        "ReportHost": CHANGES_OF_A_HOST,
+    }
+
+    def __init__(self, attachment: Attachment, southbound: Southbound, clock: Callable[[], float] = time.time) -> None:
+        self._attachment = attachment
+        self._southbound = southbound
+        self._clock = clock
+
+    @classmethod
+    def of(cls, found: Dependencies) -> Self:
+        """See Service."""
+        return cls(found.attachment, found.southbound)
+
+    def add_to(self, server: grpc.Server) -> None:
+        """See Service."""
+        agents_pb2_grpc.add_AgentsServicer_to_server(self, server)
+
+    def AttachDomain(
+        self, request: api.AttachDomainRequest, deadline: Deadline, caller: Subject
+    ) -> api.AttachDomainResponse:
+        """Create the port and the leases of every interface."""
+        host = _host(request.host, caller)
+        attached = self._attachment.attach(domain_of(request.domain), host, deadline, running=request.running)
+        return api.AttachDomainResponse(
+            arrives=attached.arrives,
+            refused=map(refusal_message, attached.refused),
+            pending_until_restart=attached.pending_until_restart,
+        )
+
+    def RollBackStart(self, request: api.DomainRequest, deadline: Deadline, caller: Subject) -> api.DomainResponse:
+        """Delete what a failed start has created."""
+        return _done(self._attachment.roll_back, request, deadline, caller)
+
+    def DetachDomain(self, request: api.DomainRequest, deadline: Deadline, caller: Subject) -> api.DomainResponse:
+        """Delete a domain's ports on the host, or leave them to the other host of a migration."""
+        return _done(self._attachment.detach, request, deadline, caller)
+
+    def UpdateDomainLeases(self, request: api.DomainRequest, deadline: Deadline, caller: Subject) -> api.DomainResponse:
+        """Update the leases of a domain that is shut off to its definition."""
+        return _done(self._attachment.update_leases, request, deadline, caller)
+
+    def ReleaseDomainLeases(
+        self, request: api.DomainRequest, deadline: Deadline, caller: Subject
+    ) -> api.DomainResponse:
+        """Release all leases of a domain that no longer exists."""
+        return _done(self._attachment.release_leases, request, deadline, caller)
+
+    def AnnounceMigration(self, request: api.DomainRequest, deadline: Deadline, caller: Subject) -> api.DomainResponse:
+        """Allow the destination to bind a domain's ports, too."""
+        return _done(self._attachment.announce, request, deadline, caller)
+
+    def ConfirmMigration(
+        self, request: api.ConfirmMigrationRequest, deadline: Deadline, caller: Subject
+    ) -> api.DomainResponse:
+        """Confirm a requested migration as its source."""
+        host, uuid = _host(request.host, caller), uuid_of(request.domain, "domain")
+        self._attachment.confirm_migration(Domain(uuid, request.domain), host, request.destination, deadline)
+        return api.DomainResponse()
+
+    def FinishMigration(self, request: api.DomainRequest, deadline: Deadline, caller: Subject) -> api.DomainResponse:
+        """Complete a migration to the host."""
+        return _done(self._attachment.finish_migration, request, deadline, caller)
+
+    def CancelMigration(self, request: api.DomainRequest, deadline: Deadline, caller: Subject) -> api.DomainResponse:
+        """Cancel a migration from the host."""
+        return _done(self._attachment.cancel_migration, request, deadline, caller)
+
+    def GetDomain(self, request: api.DomainRequest, deadline: Deadline, caller: Subject) -> api.GetDomainResponse:
+        """Read all objects of a domain, and the subnets of its ports and leases."""
+        _host(request.host, caller)
+        domain = domain_of(request.domain)
+        found = self._attachment.domain(domain, deadline)
+        objects: list[Port | LeaseIndex | Lease | Subnet] = [found.lease_index] if found.lease_index else []
+        objects += [*found.ports.values(), *found.subnets.values()]
+        objects += [lease for lease in found.leases.values() if lease.domain == domain.uuid]
+        return api.GetDomainResponse(objects=map(object_message, objects))
+
+    def ReportHost(self, request: api.ReportHostRequest, deadline: Deadline, caller: Subject) -> api.ReportHostResponse:
+        """Write the report of a host to its row of the southbound database."""
+        host = _host(request.host, caller)
+        if not self._southbound.publish(host, _report(request), self._clock(), deadline):
+            raise NotFound(f"the southbound database does not know host {host}", "is ovn-controller running there?")
+        return api.ReportHostResponse()
+
+
+def _done(operation: Operation, request: api.DomainRequest, deadline: Deadline, caller: Subject) -> api.DomainResponse:
+    host = _host(request.host, caller)
+    operation(domain_of(request.domain), host, deadline)
+    return api.DomainResponse()
+
+
+def _host(name: str, caller: Subject) -> str:
+    """The host of a request.
+
+    Raises:
+        InvalidRequest: it is missing.
+        PermissionDenied: the caller is another node.
+    """
+    check_host(caller, name)
+    if not name:
+        raise InvalidRequest("host is missing")
+    return name
+
+
+def _report(request: api.ReportHostRequest) -> Report:
+    """The report in a request.
+
+    Raises:
+        InvalidRequest: invalid value.
+    """
+    for field, text in (("agent_version", request.agent_version), ("ovs_version", request.ovs_version)):
+        if len(text) > _MAX_VERSION:
+            raise InvalidRequest(f"{field} has {len(text)} characters: expected at most {_MAX_VERSION}")
+    if len(request.uplinks_down) > _MAX_NETWORKS:
+        raise InvalidRequest(f"{len(request.uplinks_down)} uplinks_down: expected at most {_MAX_NETWORKS}")
+    return Report(
+        request.agent_version,
+        request.ovs_version,
+        tuple(request.uplinks_down),
+        tuple(request.problems),
+        request.mtu,
+    )
