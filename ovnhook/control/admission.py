@@ -46,6 +46,7 @@ class CallKind(Enum):
     SHORT = "RPCs"
     WAITING = "waiting RPCs"
     STREAM = "streams"
+    AGENT = "streams of agents"
 
 
 @dataclass(frozen=True)

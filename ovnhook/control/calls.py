@@ -34,8 +34,11 @@ Answer = Callable[..., Any]
 Its third argument is the caller's Subject if its rule has `passes_caller`.
 """
 
-Stream = Callable[[Any, grpc.ServicerContext], Iterator[Any]]
-"""Streaming method of a service: takes a request and gRPC's context, yields responses or raises OvnhookError."""
+Stream = Callable[..., Iterator[Any]]
+"""Streaming method of a service: takes a request and gRPC's context, yields responses or raises OvnhookError.
+
+Its third argument is the caller's Subject if its rule has `passes_caller`.
+"""
 
 
 class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
@@ -103,11 +106,13 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         context: grpc.ServicerContext,
     ) -> Iterator[Any]:
         stream: Stream = handler.stream_stream or handler.unary_stream
-        with _statuses(name, context), self._admitted(name, rule, context, CallKind.STREAM) as (_, call):
+        kind = CallKind.AGENT if rule.of_agents else CallKind.STREAM
+        with _statuses(name, context), self._admitted(name, rule, context, kind) as (caller, call):
             request = self._all(call, requests) if handler.request_streaming else self._next(call, requests)
             if request is None:
                 raise InvalidRequest("the request has no message")
-            for message in stream(request, context):
+            passed = (caller,) if rule.passes_caller else ()
+            for message in stream(request, context, *passed):
                 rule.check(self._identify(context), name)  # the certificate may have been revoked meanwhile
                 self._admission.proceed(call, SEND_TIMEOUT)
                 yield message

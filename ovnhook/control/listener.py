@@ -26,12 +26,16 @@ WAITING = 8
 STREAMS = 32
 """Maximum number of concurrent streams of a listener."""
 
-PER_CLIENT = {CallKind.SHORT: 16, CallKind.WAITING: 2, CallKind.STREAM: 8}
+AGENTS = 512
+"""Maximum number of concurrent streams of agents of a listener. Threads are created on demand."""
+
+PER_CLIENT = {CallKind.SHORT: 16, CallKind.WAITING: 2, CallKind.STREAM: 8, CallKind.AGENT: 2}
 """Maximum number of concurrent RPCs of a client over TCP, or of a host without a certificate.
 
 Root, on the unix socket, has no such limit.
 """
 
+_TOTALS = {CallKind.WAITING: WAITING, CallKind.STREAM: STREAMS, CallKind.AGENT: AGENTS}
 _SHORT = 24  # threads for short RPCs, in addition to those for waiting, streaming and half-open ones
 _QUEUE = 1000  # RPCs that may wait for a thread
 _GRACE = 5.0  # seconds for open RPCs to end when the service stops
@@ -42,8 +46,8 @@ _MAX_REQUEST = 1 << 20  # bytes
 
 _OPTIONS = [
     ("grpc.so_reuseport", 0),  # with it a second service could listen at the same address
-    # Detect clients that are gone, and allow watching clients to detect that the service is.
-    ("grpc.keepalive_time_ms", 30_000),
+    # Detect within half a minute clients that are gone, and allow watching clients to detect that the service is.
+    ("grpc.keepalive_time_ms", 15_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
@@ -86,7 +90,7 @@ class Listener:
         self.address = address
         self.admission = Admission(limits, half_open)
         self._threads = ThreadPoolExecutor(
-            HALF_OPEN + WAITING + STREAMS + _SHORT, thread_name_prefix=f"serve {address.rpartition('/')[2]}"
+            HALF_OPEN + WAITING + STREAMS + AGENTS + _SHORT, thread_name_prefix=f"serve {address.rpartition('/')[2]}"
         )
         self._server = grpc.server(
             self._threads,
@@ -141,7 +145,7 @@ def of_root(path: Path, services: Sequence[Service], identify: Identify) -> List
         if not bound:
             raise OvnhookError(f"can't serve on {path}")
 
-    limits = {CallKind.WAITING: Limit(total=WAITING), CallKind.STREAM: Limit(total=STREAMS)}
+    limits = {kind: Limit(total=number) for kind, number in _TOTALS.items()}
     return Listener(str(path), services, identify, limits, bind, half_open=None)
 
 
@@ -153,8 +157,7 @@ def of_clients(config: Config, services: Sequence[Service], identify: Identify) 
         services: services of the API.
         identify: returns the caller of an RPC.
     """
-    totals = {CallKind.WAITING: WAITING, CallKind.STREAM: STREAMS}
-    limits = {kind: Limit(number, totals.get(kind)) for kind, number in PER_CLIENT.items()}
+    limits = {kind: Limit(number, _TOTALS.get(kind)) for kind, number in PER_CLIENT.items()}
     options = [*_OPTIONS_OF_TCP, ("grpc.max_connection_idle_ms", 300_000)]
 
     def bind(server: grpc.Server) -> None:

@@ -34,11 +34,13 @@ class Rule:
         roles: roles that may call the method.
         passes_caller: True to pass the caller's Subject as the third argument of the method.
         waits: True if the method may wait up to 30 seconds; the quota of such RPCs is small.
+        of_agents: True if each agent has a stream of the method; such streams have a quota of their own.
     """
 
     roles: frozenset[str]
     passes_caller: bool = False
     waits: bool = False
+    of_agents: bool = False
 
     def check(self, caller: Subject, method: str) -> None:
         """Check the caller's role.
@@ -61,6 +63,9 @@ CHANGES = Rule(frozenset({OPERATOR, CONTROL}))
 CHANGES_AND_WAITS = replace(CHANGES, waits=True)
 CHANGES_OF_A_HOST = Rule(frozenset({NODE, OPERATOR, CONTROL}), passes_caller=True)
 """A node may change only its own host, which the method checks: `check_host`."""
+
+WATCHES_A_HOST = replace(CHANGES_OF_A_HOST, of_agents=True)
+"""A node may watch only what concerns its own host, likewise."""
 
 OWN = Rule(frozenset(ROLES), passes_caller=True)
 """Every role may change what belongs to the caller."""

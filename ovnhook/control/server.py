@@ -18,6 +18,7 @@ from ovnhook.base.liveness import Liveness
 from ovnhook.control import listener, roles
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.guard import RemotesGuard
+from ovnhook.control.hostfeed import HostFeed
 from ovnhook.control.loop import Loop
 from ovnhook.control.repairs import Repairs
 from ovnhook.control.service import Dependencies, shows
@@ -44,6 +45,7 @@ class ControlServer:
         clock: returns the monotonic time, for the liveness of loops.
 
     Attributes:
+        hosts: streams what concerns each host.
         liveness: heartbeats of the loops, and of the listeners, which are probed.
 
     Raises:
@@ -59,6 +61,7 @@ class ControlServer:
         self._vswitch = Vswitch(config.vswitch, config.integration_bridge)
         self._gateways = Gateways(self._northbound, self._southbound)
         self._repairs = Repairs(self._northbound)
+        self.hosts = HostFeed(config.northbound)
         row = TrustRow(self._northbound.database)
         self._trust = Trust(row, Path(config.authority)) if config.authority else None
         is_own = (config.northbound, config.southbound) == (Config.northbound, Config.southbound)
@@ -72,10 +75,15 @@ class ControlServer:
             self._listeners.append(listener.of_clients(config, self._services, identify))
         if self._trust and config.enrolment:
             self._listeners.append(listener.of_joining_hosts(config, [JOINING.of(found)], roles.anybody))
-        self._loops = [self._gateways.loop, self._repairs.loop, Loop("sweeper", self._sweep, _SWEEP_INTERVAL)]
+        self._loops = [
+            *(self._gateways.loop, self._repairs.loop, self.hosts.loop),
+            Loop("sweeper", self._sweep, _SWEEP_INTERVAL),
+        ]
         self._loops += [one.loop for one in (self._trust, self._remotes) if one]
         self._loops += [self._trust.prober] if self._trust else []
-        self.liveness = Liveness([*(one.name for one in self._loops), *(one.address for one in self._listeners)], clock)
+        names = [HostFeed.NAME, *(one.name for one in self._loops), *(one.address for one in self._listeners)]
+        self.liveness = Liveness(names, clock)
+        self.hosts.beat = self.liveness.beat(HostFeed.NAME)
         for loop in self._loops:
             loop.beat = self.liveness.beat(loop.name)
         self._prober = Loop("prober", self._probe, _PROBE_INTERVAL)
@@ -91,6 +99,7 @@ class ControlServer:
             attachment=Attachment(self._northbound, IPNetwork(self._config.isolated_pool), measure_underlay),
             gateways=self._gateways,
             repairs=self._repairs,
+            hosts=self.hosts,
             trust=self._trust,
             remotes=self._remotes,
             names=tuple(one.NAME for one in SERVICES),
@@ -116,6 +125,8 @@ class ControlServer:
             for one in self._listeners:
                 one.start()
                 started.callback(one.stop)
+            started.callback(self.hosts.stop)
+            self.hosts.start()
             for service in self._services:
                 started.callback(service.stop)
             started.callback(self._prober.stop)

@@ -13,6 +13,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.guard import RemotesGuard
+from ovnhook.control.hostfeed import HostFeed
 from ovnhook.control.repairs import Repairs
 from ovnhook.control.roles import Rule
 from ovnhook.control.trust import Trust
@@ -37,6 +38,7 @@ class Dependencies:
         attachment: attaches domains on any host.
         gateways: schedules gateways.
         repairs: repairs ovnhook's rows.
+        hosts: streams what concerns each host.
         trust: trusted clients, or None without a certificate authority.
         remotes: guard of the databases' remotes, or None if the database servers are not on this host.
         names: full names of all services for clients.
@@ -50,6 +52,7 @@ class Dependencies:
     attachment: Attachment
     gateways: Gateways
     repairs: Repairs
+    hosts: HostFeed
     trust: Trust | None
     remotes: RemotesGuard | None
     names: tuple[str, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar, Self
 
 import grpc
@@ -13,7 +13,8 @@ from ovnhook.api.v1 import agents_pb2 as api
 from ovnhook.api.v1 import agents_pb2_grpc
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, NotFound
-from ovnhook.control.roles import CHANGES_OF_A_HOST, Rule, check_host
+from ovnhook.control.hostfeed import HostFeed
+from ovnhook.control.roles import CHANGES_OF_A_HOST, WATCHES_A_HOST, Rule, check_host
 from ovnhook.control.service import Dependencies, Service
 from ovnhook.databases.southbound import Report, Southbound
 from ovnhook.domains.values import Domain
@@ -36,6 +37,7 @@ class Agents(Service):
     Args:
         attachment: creates and deletes ports and leases.
         southbound: southbound database.
+        hosts: streams what concerns each host.
         clock: returns the seconds since 1970.
     """
 
@@ -51,18 +53,26 @@ class Agents(Service):
         "FinishMigration": CHANGES_OF_A_HOST,
         "CancelMigration": CHANGES_OF_A_HOST,
         "GetDomain": CHANGES_OF_A_HOST,
+        "WatchHost": WATCHES_A_HOST,
         "ReportHost": CHANGES_OF_A_HOST,
     }
 
-    def __init__(self, attachment: Attachment, southbound: Southbound, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        attachment: Attachment,
+        southbound: Southbound,
+        hosts: HostFeed,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._attachment = attachment
         self._southbound = southbound
+        self._hosts = hosts
         self._clock = clock
 
     @classmethod
     def of(cls, found: Dependencies) -> Self:
         """See Service."""
-        return cls(found.attachment, found.southbound)
+        return cls(found.attachment, found.southbound, found.hosts)
 
     def add_to(self, server: grpc.Server) -> None:
         """See Service."""
@@ -127,6 +137,12 @@ class Agents(Service):
         objects += [*found.ports.values(), *found.subnets.values()]
         objects += [lease for lease in found.leases.values() if lease.domain == domain.uuid]
         return api.GetDomainResponse(objects=map(object_message, objects))
+
+    def WatchHost(
+        self, request: api.WatchHostRequest, context: grpc.ServicerContext, caller: Subject
+    ) -> Iterator[api.HostUpdate]:
+        """Stream what concerns the host until the client or the service ends."""
+        return self._hosts.watch(_host(request.host, caller), request.revision, context)
 
     def ReportHost(self, request: api.ReportHostRequest, deadline: Deadline, caller: Subject) -> api.ReportHostResponse:
         """Write the report of a host to its row of the southbound database."""

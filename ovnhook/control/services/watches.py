@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import ClassVar, Self
 
 import grpc
@@ -13,7 +13,8 @@ import grpc
 from ovnhook.api.v1 import changes_pb2 as api
 from ovnhook.api.v1 import changes_pb2_grpc
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import Exhausted, InvalidRequest, OvnhookError, Unavailable
+from ovnhook.base.errors import InvalidRequest, OvnhookError, Unavailable
+from ovnhook.control.backlog import Backlog
 from ovnhook.control.calls import INTERNAL_ERROR, timeout
 from ovnhook.control.roles import READS, Rule
 from ovnhook.control.service import Dependencies, Service
@@ -23,7 +24,6 @@ from ovnhook.ovsdb.replica import Replica
 _log = logging.getLogger(__name__)
 
 _MAX_BACKLOG = 10_000  # changes that may be queued for a watcher
-_GRACE = 10.0  # seconds for a slow watcher to receive its error
 
 _FIELDS = {
     number: name.lower().removesuffix("s")
@@ -69,11 +69,11 @@ class Changes(Service):
                 raise InvalidRequest(f"unknown kind {kind}", f"kinds are {', '.join(map(str, _FIELDS))}")
         kinds = frozenset(_FIELDS[kind] for kind in request.kinds or _FIELDS)
         watcher = _Watcher(kinds, context.cancel, existing=request.existing)
-        if not context.add_callback(watcher.cancelled):
+        if not context.add_callback(watcher.backlog.cancelled):
             return
         feed = self._subscribe(watcher)
         try:
-            yield from watcher.changes(Deadline.after(timeout(context)), f"OVN_Northbound at {self._remotes}")
+            yield from watcher.backlog.messages(Deadline.after(timeout(context)), f"OVN_Northbound at {self._remotes}")
         finally:
             self._unsubscribe(feed, watcher)
 
@@ -91,7 +91,9 @@ class Changes(Service):
             if self._stopped:
                 raise Unavailable("the control service is stopping", "watch again")
             if self._feed is None or not self._feed.add(watcher):
-                self._feed = _Feed(Replica(self._remotes, "OVN_Northbound", tables()), View(self._shows), watcher)
+                # The replica of the hosts' streams logs outages.
+                replica = Replica(self._remotes, "OVN_Northbound", tables(), is_silent=True)
+                self._feed = _Feed(replica, View(self._shows), watcher)
             return self._feed
 
     def _unsubscribe(self, feed: _Feed, watcher: _Watcher) -> None:
@@ -143,7 +145,7 @@ class _Feed:
         with self._lock:
             self._stop.set()
             for watcher in self._watchers:
-                watcher.end(error)
+                watcher.backlog.end(error)
 
     def _run(self) -> None:
         try:
@@ -164,7 +166,7 @@ class _Feed:
 
 
 class _Watcher:
-    """Queue of changes for one watcher. All methods but `changes` are called by other threads than its own.
+    """A watcher of some kinds of objects.
 
     Args:
         kinds: fields of Change that it watches.
@@ -175,82 +177,16 @@ class _Watcher:
     def __init__(self, kinds: frozenset[str], cancel: Callable[[], object], *, existing: bool) -> None:
         self._kinds = kinds
         self._existing = existing
-        self._ready = threading.Condition()
-        self._begin: Iterable[api.Change] | None = None
-        self._queue: deque[api.Change] = deque()
-        self._error: OvnhookError | None = None
-        self._cancelled = False
-        self._cancel = threading.Timer(_GRACE, cancel)
-        self._cancel.daemon = True
+        self.backlog = Backlog[api.Change](cancel, _MAX_BACKLOG, "watch again, with existing=true")
 
     def begin(self, view: View) -> None:
         """Start the stream: changes are queued from now on."""
-        with self._ready:
-            self._begin = view.existing() if self._existing else ()
-            self._ready.notify()
+        existing = self._watched(view.existing()) if self._existing else ()
+        self.backlog.begin(chain(existing, [api.Change(type=api.Change.SYNCED)]))
 
     def put(self, changes: Iterable[api.Change]) -> None:
-        """Queue those changes that it watches; end a slow watcher whose queue is full."""
-        with self._ready:
-            if self._error:
-                return
-            self._queue += [change for change in changes if change.WhichOneof("object") in self._kinds]
-            self._ready.notify()
-            if len(self._queue) <= _MAX_BACKLOG:
-                return
-        # Its thread may be blocked in sending; the timer ends that.
-        self.end(Exhausted(f"slow watcher: more than {_MAX_BACKLOG} changes behind", "watch again, with existing=true"))
-        self._cancel.start()
+        """Queue those changes that it watches."""
+        self.backlog.put(self._watched(changes))
 
-    def end(self, error: OvnhookError) -> None:
-        """End the stream with an error."""
-        with self._ready:
-            self._queue.clear()
-            self._error = self._error or error
-            self._ready.notify()
-
-    def cancelled(self) -> None:
-        """End the stream because the client has ended its RPC."""
-        with self._ready:
-            self._cancelled = True
-            self._ready.notify()
-
-    def changes(self, deadline: Deadline, database: str) -> Iterator[api.Change]:
-        """Changes until the stream ends.
-
-        Args:
-            deadline: when to give up waiting for the first answer of the database.
-            database: name of the database in errors.
-
-        Raises:
-            OvnhookError: the error with which the stream was ended.
-        """
-        try:
-            with self._ready:
-                self._ready.wait_for(lambda: self._begin is not None or self._over, deadline.remaining)
-                if self._begin is None and not self._over:
-                    raise Unavailable(f"{database}: no answer in time")
-            for change in self._begin or ():
-                if self._over:
-                    break
-                if change.WhichOneof("object") in self._kinds:
-                    yield change
-            if not self._over:
-                yield api.Change(type=api.Change.SYNCED)
-            while not self._over:
-                with self._ready:
-                    self._ready.wait_for(lambda: self._queue or self._over)
-                    taken = list(self._queue)
-                    self._queue.clear()
-                for change in taken:
-                    if self._over:
-                        break
-                    yield change
-            if self._error and not self._cancelled:
-                raise self._error
-        finally:
-            self._cancel.cancel()
-
-    @property
-    def _over(self) -> bool:
-        return self._cancelled or self._error is not None
+    def _watched(self, changes: Iterable[api.Change]) -> Iterator[api.Change]:
+        return (change for change in changes if change.WhichOneof("object") in self._kinds)

@@ -138,6 +138,7 @@ def test_reflection(control: Control) -> None:
     assert [service.name for service in listed.list_services_response.service] == [
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
+        "ovnhook.v1.Agents",
         "ovnhook.v1.Attachments",
         "ovnhook.v1.Certificates",
         "ovnhook.v1.Changes",

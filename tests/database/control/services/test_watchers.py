@@ -13,7 +13,7 @@ import pytest
 from lab.waiting import HANG
 from ovnhook.api.grpc.reflection.v1alpha import reflection_pb2_grpc
 from ovnhook.base.deadline import Deadline
-from ovnhook.control import calls, listener
+from ovnhook.control import backlog, calls, listener
 from ovnhook.control.services import watches
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import key, mutate, set_keys
@@ -27,7 +27,7 @@ def test_a_watcher_that_is_too_slow(
 ) -> None:
     """Is sent away, and the others are told all the same."""
     monkeypatch.setattr(watches, "_MAX_BACKLOG", 20)
-    monkeypatch.setattr(watches, "_GRACE", 1e6)  # it hears of it whenever it reads on,
+    monkeypatch.setattr(backlog, "_GRACE", 1e6)  # it hears of it whenever it reads on,
     monkeypatch.setattr(calls, "SEND_TIMEOUT", 1e6)  # and nobody else ends it before
     slow, quick = Watch(narrow), Watch(channel)
     slow.begin()
@@ -44,7 +44,7 @@ def test_a_watcher_that_reads_nothing(
 ) -> None:
     """Is cut off, so that it does not hold a thread for ever."""
     monkeypatch.setattr(watches, "_MAX_BACKLOG", 20)
-    monkeypatch.setattr(watches, "_GRACE", 0.0)
+    monkeypatch.setattr(backlog, "_GRACE", 0.0)
     watch = Watch(narrow)
     watch.begin()
     with overtaken(control, Watch(channel)):

@@ -1,0 +1,139 @@
+"""Objects that concern each host, derived from rows of the northbound database. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ovnhook.api.agentmessages import object_message
+from ovnhook.api.v1 import agents_pb2 as api
+from ovnhook.control.rowvalues import ValueChange
+from ovnhook.resources.lease.values import Lease, LeaseIndex
+from ovnhook.resources.port.values import Port
+from ovnhook.resources.subnet.values import Subnet
+
+EVERYWHERE = ""
+"""Stands for all hosts."""
+
+_RECENT = 4096  # objects in recent changes, with which streams are resumed
+_DIGITS = 20  # of a revision's serial number
+_PART = 2000  # objects of one update: gRPC clients accept 4 MB
+
+HostObjects = Mapping[str, tuple[api.HostObject, ...]]
+"""Changed objects by host, or EVERYWHERE."""
+
+
+class HostIndex:
+    """Objects of each host, updated incrementally: a change costs its own size, and concerns only its hosts.
+
+    Args:
+        id: differs in each process, and after each loss of the state.
+    """
+
+    def __init__(self, id: str) -> None:
+        self._id = id
+        self._serial = 0
+        self._objects: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+        self._recent: deque[tuple[int, str, tuple[api.HostObject, ...]]] = deque()
+        self._size = 0
+        self._forgotten: dict[str, int] = {}
+
+    @property
+    def revision(self) -> str:
+        """Revision of the present state."""
+        return f"{self._id}-{self._serial}"
+
+    def load(self, changes: Iterable[ValueChange]) -> None:
+        """Load the first state."""
+        for change in changes:
+            self._move(change)
+
+    def apply(self, changes: Iterable[ValueChange]) -> HostObjects:
+        """Apply the changes of a transaction, and return the objects that have changed, by host."""
+        found: defaultdict[str, list[Any]] = defaultdict(list)
+        for change in changes:
+            before, after = self._move(change)
+            old = object_message(change.old) if before else None
+            new = object_message(change.new) if after else None
+            for host in after if new != old else after - before:
+                found[host].append(new)
+            for host in before - after:
+                found[host].append(api.HostObject(id=change.uuid))
+        self._serial += 1
+        told = {host: tuple(objects) for host, objects in found.items()}
+        for host, objects in told.items():
+            self._remember(host, objects)
+        return told
+
+    def updates(self, host: str, revision: str) -> Iterator[api.HostUpdate]:
+        """The updates with which a stream begins: the changes since a revision, or all objects.
+
+        Args:
+            host: its chassis.
+            revision: last revision that the client has received, or "".
+        """
+        recent = self._since(host, revision)
+        if recent is None:
+            values = (one for of in (EVERYWHERE, host) for one in self._objects.get(of, {}).values())
+            objects = [object_message(value) for value in values]
+        else:
+            objects = recent
+        return _parts(objects, self.revision, full=recent is None)
+
+    def _move(self, change: ValueChange) -> tuple[frozenset[str], frozenset[str]]:
+        """Assign a value to its hosts; return those that had it and those that have it."""
+        before, after = _hosts(change.old), _hosts(change.new)
+        for host in before - after:
+            del self._objects[host][change.uuid]
+            if not self._objects[host]:
+                del self._objects[host]
+        for host in after:
+            self._objects[host][change.uuid] = change.new
+        return before, after
+
+    def _remember(self, host: str, objects: tuple[api.HostObject, ...]) -> None:
+        self._recent.append((self._serial, host, objects))
+        self._size += len(objects)
+        while self._size > _RECENT:
+            serial, forgotten, gone = self._recent.popleft()
+            self._size -= len(gone)
+            self._forgotten[forgotten] = serial
+
+    def _since(self, host: str, revision: str) -> list[api.HostObject] | None:
+        """The objects of a host that have changed since a revision, or None if that is not known."""
+        id, _, number = revision.rpartition("-")
+        known = int(number) if id == self._id and number.isdecimal() and len(number) < _DIGITS else -1
+        hosts = (EVERYWHERE, host)
+        if not max(self._forgotten.get(one, 0) for one in hosts) <= known <= self._serial:
+            return None
+        # The last change of an object counts.
+        changed = (objects for serial, one, objects in self._recent if one in hosts and serial > known)
+        return [*{one.id: one for objects in changed for one in objects}.values()]
+
+
+def _parts(objects: list[api.HostObject], revision: str, *, full: bool) -> Iterator[api.HostUpdate]:
+    """Updates with these objects, of which the last one has the revision."""
+    starts = range(0, max(len(objects), 1), _PART)
+    for start in starts:
+        yield api.HostUpdate(
+            full=full and start == 0,
+            objects=objects[start : start + _PART],
+            revision=revision if start == starts[-1] else "",
+        )
+
+
+def _hosts(value: Any) -> frozenset[str]:
+    """The hosts that a value concerns."""
+    match value:
+        case Port() | LeaseIndex():
+            found = {value.host, value.moving_to}
+            if isinstance(value, LeaseIndex):
+                found.add(value.requested_by)
+        case Lease():
+            found = {value.host}
+        case Subnet():
+            return frozenset({EVERYWHERE})
+        case _:
+            return frozenset()
+    return frozenset(found - {""})

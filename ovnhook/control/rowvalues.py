@@ -1,0 +1,89 @@
+"""Values of a replica's rows, each parsed once. Pure."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ovnhook.base import uuids
+from ovnhook.base.errors import NewerFormat
+from ovnhook.base.logonce import LogOnce
+from ovnhook.ovsdb import owned
+from ovnhook.ovsdb.operation import Row
+from ovnhook.ovsdb.replica import RowDifference
+from ovnhook.resources.kind import Kind
+from ovnhook.resources.reading import BrokenRow
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ValueChange:
+    """Change of a row's value: `old` is None if there was none that could be read, `new` if there is none now."""
+
+    uuid: str
+    old: Any
+    new: Any
+
+
+class RowValues:
+    """Values of all rows of some kinds. Broken rows are logged once, and have no value.
+
+    Args:
+        columns: monitored columns of each kind.
+
+    Attributes:
+        unreadable: UUIDs of the broken rows.
+        newer: error about rows of a format that this version does not support, or None.
+    """
+
+    def __init__(self, columns: Sequence[tuple[Kind[Any], Sequence[str]]]) -> None:
+        self._kinds = {kind.name: kind for kind, _ in columns}
+        self._values: dict[str, Any] = {}
+        self._broken = LogOnce(_log, "skipped")
+        self.unreadable: set[str] = set()
+        self.newer: NewerFormat | None = None
+
+    def apply(self, differences: Iterable[RowDifference]) -> list[ValueChange]:
+        """Apply changes of rows, and return the resulting changes of values."""
+        found = []
+        for difference in differences:
+            uuid = difference.uuid
+            old, new = self._values.pop(uuid, None), self._value(uuid, difference.new)
+            if new is not None:
+                self._values[uuid] = new
+            if old is not None or new is not None:
+                found.append(ValueChange(uuid, old, new))
+        return found
+
+    def _value(self, uuid: str, row: Row | None) -> Any:
+        """Value of a row; None if it is not one of these kinds, or broken."""
+        self.unreadable.discard(uuid)
+        if uuid == str(uuids.REGISTRY):
+            self.newer = None
+        kind = self._kinds.get(owned.own(row).get("kind", "")) if row else None
+        if row is None or kind is None:
+            self._broken.succeeded(about=uuid)
+            return None
+        try:
+            value = kind.read({**row, "_uuid": ["uuid", uuid]})
+        except BrokenRow as error:
+            self._broken.failed(error, about=uuid)
+            self.unreadable.add(uuid)
+            return None
+        except NewerFormat as error:
+            self.newer = error
+            return None
+        self._broken.succeeded(about=uuid)
+        return value
+
+
+def tables(columns: Sequence[tuple[Kind[Any], Sequence[str]]]) -> dict[str, tuple[str, ...]]:
+    """Columns to monitor, by table."""
+    found: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for kind, some in columns:
+        found[kind.table].update(dict.fromkeys(some))
+    return {table: tuple(names) for table, names in found.items()}
