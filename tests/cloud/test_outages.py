@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from lab import LabHost
 from lab.domain import interface_xml
-from tests.cloud.world import CONFIG, LONG_DEADLINE, World
+from tests.cloud.settings import REFUSING, SHORT, changed_settings
+from tests.cloud.world import CONFIG, World
 
 BRIDGE = interface_xml()
-SHORT = 4.0  # seconds: the shortest deadline there is
-
-REFUSING = 'on_unavailable = "refuse"\n'
-
-
-@contextmanager
-def _set(host: LabHost, *, deadline: float = LONG_DEADLINE, more: str = "") -> Iterator[None]:
-    """A host with other settings; the shortest deadline is for those who are sure to wait until it ends."""
-    before = host.read(CONFIG)
-    host.write(CONFIG, before.replace(f"deadline = {LONG_DEADLINE}", f"deadline = {deadline}") + more)
-    host.daemon("agent").restart()
-    try:
-        yield
-    finally:
-        host.write(CONFIG, before)
-        host.daemon("agent").restart()
 
 
 def _starts(host: LabHost, name: str) -> bool:
@@ -62,7 +45,7 @@ def test_undefined_while_the_agent_was_away(world: World) -> None:
 def test_agent_hung(world: World) -> None:
     """A stopped agent takes its share of the deadline; when it goes on it does nothing that is over."""
     world.define(world.hv1, "hung", BRIDGE)
-    with _set(world.hv1, deadline=SHORT):
+    with changed_settings(world.hv1, deadline=SHORT):
         world.hv1.daemon("agent").pause()
         assert _starts(world.hv1, "hung")
         world.destroy(world.hv1, "hung")
@@ -78,7 +61,7 @@ def test_agent_killed_in_mid_request(world: World) -> None:
     """Again and again, at other moments: each start works or fails, and none leaves anything behind."""
     world.define(world.hv1, "mid", BRIDGE)
     agent = world.hv1.daemon("agent")
-    with _set(world.hv1, more=REFUSING):
+    with changed_settings(world.hv1, more=REFUSING):
         for attempt in range(6):
             killer = threading.Timer(0.05 + 0.04 * attempt, agent.kill)
             killer.start()
@@ -97,7 +80,7 @@ def test_agent_killed_in_mid_request(world: World) -> None:
 def test_northbound_away_start(world: World, fault: str, agent: str) -> None:
     """The domain starts without its network, which comes by itself when the database is back."""
     world.define(world.hv1, "early", BRIDGE, dhcp="retry")
-    with _set(world.hv1, deadline=SHORT):
+    with changed_settings(world.hv1, deadline=SHORT):
         getattr(world.control.daemon("nb"), fault)()
         if agent == "without":
             world.hv1.daemon("agent").stop()
@@ -112,7 +95,7 @@ def test_northbound_away_start(world: World, fault: str, agent: str) -> None:
 def test_northbound_away_refuse(world: World, fault: str) -> None:
     """Where a domain shall not run without its network its start fails in time, and says why."""
     world.define(world.hv1, "careful", BRIDGE)
-    with _set(world.hv1, deadline=SHORT, more=REFUSING):
+    with changed_settings(world.hv1, deadline=SHORT, more=REFUSING):
         getattr(world.control.daemon("nb"), fault)()
         for with_agent in (True, False):
             if not with_agent:
@@ -130,7 +113,7 @@ def test_northbound_away_refuse(world: World, fault: str) -> None:
 def test_destroy_while_northbound_is_away(world: World, fault: str) -> None:
     """It does not hang, and the port is taken away later."""
     world.boot(world.hv1, "ends", BRIDGE).wait_address()
-    with _set(world.hv1, deadline=SHORT):
+    with changed_settings(world.hv1, deadline=SHORT):
         getattr(world.control.daemon("nb"), fault)()
         world.destroy(world.hv1, "ends")
         world.make_whole()
@@ -200,7 +183,7 @@ def test_vswitch_database_away_at_release(world: World) -> None:
     world.boot(world.hv1, "crashes", BRIDGE).wait_address()
     (tap,) = world.taps(world.hv1).values()
     pid = world.hv1.read("/run/libvirt/qemu/crashes.pid").strip()
-    with _set(world.hv1, deadline=SHORT):
+    with changed_settings(world.hv1, deadline=SHORT):
         world.hv1.daemon("ovs-db").pause()
         world.hv1.run(["kill", "-9", pid])
         world.wait_for(lambda: world.domain_state(world.hv1, "crashes") == "shut off", "the domain to be off")

@@ -26,7 +26,7 @@ class World:
 
     def __init__(self, cloud: LabCloud) -> None:
         self.cloud = cloud
-        self.hv1, self.hv2 = cloud.hypervisors
+        self.hv1, self.hv2 = cloud.hypervisors[:2]
         self.control = cloud.control
 
     # -- doing

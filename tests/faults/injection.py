@@ -15,8 +15,11 @@ from lab.process import Process, end_all, inside
 from tests.faults.disturbance import Disturbance
 from tests.faults.matrix import Component, Fault
 
-LASTS = {Fault.KILL: 1.0, Fault.PAUSE: 10.0, Fault.RESTART: 0.0, Fault.CUT: 10.0}
+LASTS = {Fault.KILL: 1.0, Fault.PAUSE: 10.0, Fault.SLOW: 10.0, Fault.RESTART: 0.0, Fault.CUT: 10.0}
 """Seconds from the beginning of a fault to its end; a daemon that was killed is started by systemd after a moment."""
+
+STOPPED, GOES_ON = 0.3, 0.1
+"""Seconds that a slow daemon is stopped, and goes on, by turns."""
 
 ORDER = ("nb", "sb", "northd", "ovs-db", "ovs-vswitchd", "ovn-controller", "libvirtd", "control", "agent")
 """In which a host starts its daemons."""
@@ -46,6 +49,7 @@ class Injection(Disturbance):
         steps: dict[Fault, Callable[[], None]] = {
             Fault.KILL: self._crash if whole else self._daemon_kill,
             Fault.PAUSE: self._pause,
+            Fault.SLOW: self._pause,
             Fault.RESTART: self._shut_down if whole else self._daemon_stop,
             Fault.CUT: self._cut,
         }
@@ -53,13 +57,20 @@ class Injection(Disturbance):
 
     def hold(self) -> None:
         """Wait as long as the fault lasts."""
-        time.sleep(LASTS[self._fault])
+        if self._fault is not Fault.SLOW:
+            time.sleep(LASTS[self._fault])
+            return
+        end = time.monotonic() + LASTS[self._fault]
+        while time.monotonic() < end:
+            time.sleep(STOPPED)
+            self._signal(signal.SIGCONT)
+            time.sleep(GOES_ON)
+            self._signal(signal.SIGSTOP)
 
     def end(self) -> None:
         """Make it whole."""
-        if self._fault is Fault.PAUSE:
-            for process in self._paused:
-                process.signal(signal.SIGCONT)
+        if self._fault in (Fault.PAUSE, Fault.SLOW):
+            self._signal(signal.SIGCONT)
         elif self._fault is Fault.CUT:
             for network in self._cables():
                 self._cloud.fabric.restore(self._host, network)
@@ -77,8 +88,11 @@ class Injection(Disturbance):
     def _pause(self) -> None:
         daemon = None if self._part is Component.HYPERVISOR else self._host.daemon(self._part.value).process
         self._paused = [daemon] if daemon else inside(self._host.namespaces())
+        self._signal(signal.SIGSTOP)
+
+    def _signal(self, number: signal.Signals) -> None:
         for process in self._paused:
-            process.signal(signal.SIGSTOP)
+            process.signal(number)
 
     def _cables(self) -> tuple[str, ...]:
         if self._part is Component.HYPERVISOR:

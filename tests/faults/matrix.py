@@ -63,6 +63,7 @@ class Fault(Enum):
 
     KILL = "kill"
     PAUSE = "pause"
+    SLOW = "slow"
     RESTART = "restart"
     CUT = "cut"
     ADD = "add"
@@ -75,6 +76,7 @@ class Fault(Enum):
         return {
             Fault.KILL: "SIGKILL, restarted after a second",
             Fault.PAUSE: "SIGSTOP for 10 s, or blocked",
+            Fault.SLOW: "stopped three quarters of the time, for 10 s",
             Fault.RESTART: "restart",
             Fault.CUT: "network cut for 10 s",
             Fault.ADD: "foreign keys and rows added",
@@ -84,12 +86,65 @@ class Fault(Enum):
 
 
 class Situation(Enum):
-    """The operation that is under way."""
+    """The operation that is under way, or a moment of one."""
 
     IDLE = "idle"
     START = "start"
     DESTROY = "destroy"
     MIGRATION = "migration"
+    PREPARE = "prepare"
+    BIND = "bind"
+    ANNOUNCE = "announce"
+    ANNOUNCED = "announced"
+    PREPARED = "prepared"
+    LEAVE = "leave"
+
+    @property
+    def operation(self) -> Situation:
+        """The operation that a moment is part of."""
+        return _OPERATIONS.get(self, self)
+
+
+_OPERATIONS = {
+    Situation.PREPARE: Situation.START,
+    Situation.BIND: Situation.START,
+    Situation.ANNOUNCE: Situation.MIGRATION,
+    Situation.ANNOUNCED: Situation.MIGRATION,
+    Situation.PREPARED: Situation.MIGRATION,
+    Situation.LEAVE: Situation.MIGRATION,
+}
+MOMENTS = tuple(_OPERATIONS)
+"""The moments at which the control service fails: each call of our hook before and after it."""
+
+OPERATIONS = tuple(situation for situation in Situation if situation not in MOMENTS)
+"""The situations in which each part fails."""
+
+
+@dataclass(frozen=True)
+class HookStep:
+    """The call of libvirt's hooks at which a fault begins.
+
+    Attributes:
+        hook: libvirt's name of it.
+        answered: our hook has answered the call, and others have not.
+        on_source: the call is on the host that a domain migrates from.
+    """
+
+    hook: str
+    answered: bool
+    on_source: bool = False
+
+
+_STEPS = {
+    Situation.PREPARE: HookStep("prepare", answered=False),
+    Situation.BIND: HookStep("prepare", answered=True),
+    Situation.DESTROY: HookStep("stopped", answered=False),
+    Situation.ANNOUNCE: HookStep("migrate", answered=False),
+    Situation.ANNOUNCED: HookStep("migrate", answered=True),
+    Situation.PREPARED: HookStep("prepare", answered=True),
+    Situation.MIGRATION: HookStep("started", answered=True),
+    Situation.LEAVE: HookStep("release", answered=False, on_source=True),
+}
 
 
 class Traffic(Enum):
@@ -115,7 +170,12 @@ class Cell:
 
     @property
     def same_as(self) -> Cell:
-        """The cell that does the very same: a cable is pulled out of a host, whichever of its daemons is meant."""
+        """The cell that does the very same.
+
+        A cable is pulled out of a host, whichever of its daemons is meant; a start has the moment that suits the fault.
+        """
+        if self.situation is self._moment_of_start:
+            return Cell(self.part, self.fault, Situation.START)
         if self.fault is not Fault.CUT or self.part in (Component.HYPERVISOR, Component.OVS_VSWITCHD):
             return self
         return Cell(Component.NB if self.part.central else Component.AGENT, self.fault, self.situation)
@@ -128,7 +188,17 @@ class Cell:
     @property
     def may_fail(self) -> bool:
         """Whether what goes on may fail (in time, and leaving nothing behind); why is in `FAILURES`."""
-        return (self.part, self.fault) in FAILURES
+        return (self.part, self.fault) in FAILURES or (self.part, self.situation) in REFUSALS
+
+    @property
+    def step(self) -> HookStep | None:
+        """Where the fault begins; None if nothing is under way."""
+        return _STEPS.get(self._moment_of_start if self.situation is Situation.START else self.situation)
+
+    @property
+    def _moment_of_start(self) -> Situation:
+        """The moment of a start in which a fault does most: a short one when the domain's port is there already."""
+        return Situation.BIND if self.fault in (Fault.KILL, Fault.RESTART) else Situation.PREPARE
 
 
 _VSWITCHD = "the lab's datapath is part of ovs-vswitchd; the kernel's keeps forwarding known flows"
@@ -169,6 +239,11 @@ FAILURES = {
 }
 """Where libvirt itself can't do what it was asked for, and why; everywhere else it has to be done."""
 
+REFUSALS = {
+    (Component.CONTROL, Situation.ANNOUNCE): "a migration begins only if both hosts may have the ports",
+}
+"""Where ovnhook itself refuses what it was asked for, whatever the fault, and why."""
+
 NEIGHBOURS = frozenset({Component.QEMU, Component.HOOK})
 """What is another domain's, and is no daemon: it stands still, and nothing else can become of it that would matter."""
 
@@ -190,13 +265,22 @@ def faults(part: Component) -> tuple[Fault, ...]:
         return (Fault.ADD,)
     if part in OWN:
         return (Fault.DELETE, Fault.CHANGE)
-    return tuple(fault for fault in Fault if fault not in BY_HAND)
+    slow = {Fault.SLOW} if part is not Component.CONTROL else set()
+    return tuple(fault for fault in Fault if fault not in BY_HAND | slow)
 
 
 DAEMONS = tuple(part for part in Component if part not in NEIGHBOURS | FOREIGN | OWN)
 """What runs, and breaks by itself; and a whole hypervisor."""
 
-CELLS = tuple(Cell(part, fault, situation) for part in Component for fault in faults(part) for situation in Situation)
+CELLS = (
+    *(Cell(part, fault, situation) for part in Component for fault in faults(part) for situation in OPERATIONS),
+    *(
+        Cell(Component.CONTROL, fault, moment)
+        for fault in faults(Component.CONTROL)
+        if fault is not Fault.CUT
+        for moment in MOMENTS
+    ),
+)
 
 SHORT = tuple(
     Cell(*cell)
@@ -211,6 +295,11 @@ SHORT = tuple(
         (Component.SB, Fault.RESTART, Situation.START),
         (Component.NORTHD, Fault.KILL, Situation.DESTROY),
         (Component.CONTROL, Fault.RESTART, Situation.IDLE),
+        (Component.CONTROL, Fault.KILL, Situation.PREPARE),
+        (Component.CONTROL, Fault.PAUSE, Situation.DESTROY),
+        (Component.CONTROL, Fault.SLOW, Situation.MIGRATION),
+        (Component.CONTROL, Fault.KILL, Situation.ANNOUNCE),
+        (Component.CONTROL, Fault.PAUSE, Situation.PREPARED),
         (Component.HYPERVISOR, Fault.RESTART, Situation.START),
         (Component.HYPERVISOR, Fault.CUT, Situation.DESTROY),
         (Component.QEMU, Fault.PAUSE, Situation.MIGRATION),

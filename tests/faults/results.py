@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.faults.matrix import CELLS, FAILURES, TRAFFIC, Cell, Component, Fault, Situation
+from tests.faults.matrix import CELLS, FAILURES, MOMENTS, OPERATIONS, REFUSALS, TRAFFIC, Cell, Component, Fault
 
 REPO = Path(__file__).resolve().parent.parent.parent
 PAGE = REPO / "docs" / "evidence" / "fault-matrix.md"
@@ -64,26 +64,40 @@ def render(results: Mapping[str, Result]) -> str:
     ]
     for fault in Fault:
         parts.append(f"\n## {fault.title[0].upper()}{fault.title[1:]}\n\n{_table(fault, results)}")
+    parts.append(f"\n## Control service at each moment\n\n{_MOMENTS}\n{_table_of_moments(results)}")
     parts.append(f"\n## Failed cells\n\n{_failures(results)}")
     parts.append("\n## Interrupted traffic\n\n| component | fault | reason |\n| --- | --- | --- |\n")
     parts += [f"| {part.title} | {fault.value} | {why} |\n" for (part, fault), (_, why) in TRAFFIC.items()]
     parts.append("\n## Failing operations\n\n| component | fault | reason |\n| --- | --- | --- |\n")
     parts += [f"| {part.title} | {fault.value} | {why} |\n" for (part, fault), why in FAILURES.items()]
+    parts += [f"| {part.title} | {moment.value} | {why} |\n" for (part, moment), why in REFUSALS.items()]
     parts.append("\n## Method\n\n" + _HOW + "".join(f"- {version}\n" for version in versions))
     return "".join(parts)
 
 
 def _table(fault: Fault, results: Mapping[str, Result]) -> str:
     lines = [
-        "| | " + " | ".join(situation.value for situation in Situation) + " | traffic |",
-        "| --- |" + " --- |" * (len(Situation) + 1),
+        "| | " + " | ".join(situation.value for situation in OPERATIONS) + " | traffic |",
+        "| --- |" + " --- |" * (len(OPERATIONS) + 1),
     ]
     for part in Component:
-        cells = [Cell(part, fault, situation) for situation in Situation]
+        cells = [Cell(part, fault, situation) for situation in OPERATIONS]
         if cells[0] not in CELLS:
             continue
         marks = [_mark(cell, results) for cell in cells]
         lines.append(f"| {part.title} | {' | '.join(marks)} | {cells[0].traffic.value} |")
+    return "\n".join(lines) + "\n"
+
+
+def _table_of_moments(results: Mapping[str, Result]) -> str:
+    lines = [
+        "| | " + " | ".join(moment.value for moment in MOMENTS) + " |",
+        "| --- |" + " --- |" * len(MOMENTS),
+    ]
+    for fault in Fault:
+        cells = [Cell(Component.CONTROL, fault, moment) for moment in MOMENTS]
+        if cells[0] in CELLS:
+            lines.append(f"| {fault.title} | {' | '.join(_mark(cell, results) for cell in cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -131,6 +145,11 @@ rows in the northbound database, while guests run and while a domain starts, is 
 ✓ passed, ✗ failed, · not run; in parentheses: identical to another cell (the link of a host is cut once, whichever
 daemon is concerned).
 
+"""
+
+_MOMENTS = """\
+Of a start: before `prepare`, and before taps are bound in `start`. Of a migration: before `migrate` on the destination,
+before `prepare` and before `start` there, and before `release` on the source.
 """
 
 _HOW = """\

@@ -18,7 +18,7 @@ from tests.faults.hook_barrier import AFTER, BEFORE, HookBarrier
 from tests.faults.injection import Injection, start_all
 from tests.faults.invariants import differences
 from tests.faults.manual_changes import OUTSIDE, ROUTER, SUBNET, ManualAddition, ManualAlteration
-from tests.faults.matrix import FOREIGN, NEIGHBOURS, OWN, Cell, Fault, Situation, Traffic
+from tests.faults.matrix import FOREIGN, NEIGHBOURS, OWN, Cell, Situation, Traffic
 from tests.faults.neighbour import NAME, Neighbour
 from tests.faults.observed import observe
 
@@ -56,12 +56,12 @@ class CellRunner:
         world = self.world
         self._set()
         wrong: list[str] = []
-        if cell.situation is Situation.DESTROY:
+        if cell.situation.operation is Situation.DESTROY:
             world.define(world.hv1, SUBJECT, interface_xml(), dhcp="none")
             world.hv1.run(["virsh", "start", "--paused", SUBJECT], timeout=HANG)
-        elif cell.situation is Situation.START:
+        elif cell.situation.operation is Situation.START:
             world.define(world.hv1, SUBJECT, interface_xml(), dhcp="none")
-        elif cell.situation is Situation.MIGRATION:
+        elif cell.situation.operation is Situation.MIGRATION:
             self._boot(world.hv2, SUBJECT)
         self.settle()
         pings = Pings(Guest(world.hv2, WITNESS), self._address(RUNNER), RATE)
@@ -137,19 +137,16 @@ class CellRunner:
 
     def _begin(self, cell: Cell, pool: ThreadPoolExecutor) -> tuple[Future[None] | None, HookBarrier | None]:
         """Begin what goes on, and wait until it has come to the step where the fault is to happen."""
-        hv1, hv2 = self.world.hv1, self.world.hv2
-        late = cell.fault in (Fault.KILL, Fault.RESTART)
-        if cell.situation is Situation.START:
-            barrier = HookBarrier(hv1, AFTER if late else BEFORE, SUBJECT, "prepare")
-            command, host = ["virsh", "start", "--paused", SUBJECT], hv1
-        elif cell.situation is Situation.DESTROY:
-            barrier = HookBarrier(hv1, BEFORE, SUBJECT, "stopped")
-            command, host = ["virsh", "destroy", SUBJECT], hv1
-        elif cell.situation is Situation.MIGRATION:
-            barrier = HookBarrier(hv1, AFTER, SUBJECT, "started")
-            command, host = self.world.cloud.migrate_argv(SUBJECT, hv1.name), hv2
-        else:
+        hv1, hv2, step = self.world.hv1, self.world.hv2, cell.step
+        if step is None:
             return None, None
+        hook, held = AFTER if step.answered else BEFORE, hv2 if step.on_source else hv1
+        barrier = HookBarrier(held, hook, SUBJECT, step.hook)
+        host, command = {
+            Situation.START: (hv1, ["virsh", "start", "--paused", SUBJECT]),
+            Situation.DESTROY: (hv1, ["virsh", "destroy", SUBJECT]),
+            Situation.MIGRATION: (hv2, self.world.cloud.migrate_argv(SUBJECT, hv1.name)),
+        }[cell.situation.operation]
         operation = pool.submit(_call, host, command)
         barrier.wait_reached(HANG)
         return operation, barrier
@@ -187,12 +184,12 @@ class CellRunner:
                 return [f"the traffic to {RUNNER} has not come back: {error}"]
             if cell.traffic is Traffic.KEPT and lost > MOST_LOST:
                 wrong.append(f"{lost} pings to {RUNNER} were lost, at {RATE} a second")
-        if cell.situation is Situation.MIGRATION and self._runs(SUBJECT):
+        if cell.situation.operation is Situation.MIGRATION and self._runs(SUBJECT):
             try:
                 pings.guest.reach(self._address(SUBJECT), timeout=self.within)
             except LabError as error:
                 wrong.append(f"{SUBJECT} does not answer after its migration: {error}")
-        elif cell.situation is Situation.MIGRATION and cell.traffic is not Traffic.ENDS:
+        elif cell.situation.operation is Situation.MIGRATION and cell.traffic is not Traffic.ENDS:
             wrong.append(f"{SUBJECT} does not run after its migration")
         return wrong
 

@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from lab import CommandError, LabError, LabHost
 from lab.domain import interface_xml
@@ -16,7 +17,7 @@ from lab.waiting import HANG
 from tests.faults import resource_usage
 from tests.faults.injection import Injection
 from tests.faults.runner import HALF_A_MINUTE, CellRunner, cell_runner
-from tests.faults.workload import DOMAINS, Action, Round, Verb, workload
+from tests.faults.workload import BREAKDOWNS, DOMAINS, KEEPING_PROCESSES, Action, Round, Verb, workload
 
 PAUSED = ("four", "five")
 """The domains that are started without running: a hypervisor full of guests that boot has no time for anything else."""
@@ -58,42 +59,52 @@ class Soak:
         self._summary: list[str] = []
 
     def run(self, seed: int, seconds: float) -> list[str]:
-        """Go the course of a seed for that long, or until something is wrong; what that is, in words."""
-        warm_up = [Round(tuple(Action(verb, name, "hv1") for name in DOMAINS[2:] for verb in _ONCE), None)]
-        wrong = self._rounds(warm_up, "warming up")
+        """Do the workload of a seed for that long, or until something is wrong; what that is, in words.
+
+        In the first half agents and the control service crash, too. In the second they live on, and may use no more in
+        the end than before.
+        """
+        for title, breakdowns in (("crashes", BREAKDOWNS), ("without crashes", KEEPING_PROCESSES)):
+            wrong = self._part(workload(seed, breakdowns), title, seconds / 2, breakdowns is KEEPING_PROCESSES)
+            if wrong:
+                return [f"seed {seed}, {line}" for line in wrong]
+        return []
+
+    def _part(self, rounds: Iterable[Round], title: str, seconds: float, processes_live: bool) -> list[str]:
+        warm_up = Round(tuple(Action(verb, name, "hv1") for name in DOMAINS[2:] for verb in _ONCE), None)
+        wrong = self._round(warm_up, f"{title}, warming up")
         if wrong:
             return wrong
         before = self._quiet()
+        if not processes_live:
+            before = replace(before, processes={})
         end = time.monotonic() + seconds
-        for number, one in enumerate(workload(seed), 1):
+        for number, one in enumerate(rounds, 1):
             if time.monotonic() > end:
                 break
-            wrong = self._rounds([one], f"round {number}")
+            wrong = self._round(one, f"{title}, round {number}")
             if wrong:
-                return [f"seed {seed}, round {number}: {line}" for line in wrong]
-        wrong = self._rounds(
-            [Round(tuple(Action(verb, name, "hv1") for name in DOMAINS for verb in _LAST), None)], "end"
-        )
+                return wrong
+        last = Round(tuple(Action(verb, name, "hv1") for name in DOMAINS for verb in _LAST), None)
+        wrong = self._round(last, f"{title}, end")
         after = self._quiet(before)
         self._summary = list(resource_usage.table(before, after))
-        return [*wrong, *resource_usage.grown(before, after)]
+        return [*wrong, *(f"{title}: {line}" for line in resource_usage.grown(before, after))]
 
     def summary(self) -> Iterator[str]:
         """What was done, and what our daemons took before and after."""
         yield ", ".join(f"{count} x {what}" for what, count in sorted(self._done.items()))
         yield from self._summary
 
-    def _rounds(self, rounds: Iterable[Round], title: str) -> list[str]:
-        for one in rounds:
-            self._say(f"{title}: {one}")
-            wrong = [*self._do(one), *self._runner.heals()]
-            try:
-                self._world.ovnhook("lease", "list")
-            except LabError as error:
-                wrong.append(str(error))
-            if wrong:
-                return wrong
-        return []
+    def _round(self, one: Round, title: str) -> list[str]:
+        """Do a round, and wait until all is as it should be; what is not, in words."""
+        self._say(f"{title}: {one}")
+        wrong = [*self._do(one), *self._runner.heals()]
+        try:
+            self._world.ovnhook("lease", "list")
+        except LabError as error:
+            wrong.append(str(error))
+        return [f"{title}: {line}" for line in wrong]
 
     def _quiet(self, before: resource_usage.ResourceUsage | None = None) -> resource_usage.ResourceUsage:
         """The footprint, when what ends by itself has ended."""

@@ -6,7 +6,7 @@ from itertools import islice
 
 from tests.faults.runner import CellRunner
 from tests.faults.soak import Soak
-from tests.faults.workload import DOMAINS, Verb, workload
+from tests.faults.workload import BREAKDOWNS, DOMAINS, Verb, workload
 
 SECONDS = 30
 SEED = 0
@@ -22,13 +22,14 @@ def test_half_a_minute(runner: CellRunner) -> None:
 
 def test_the_same_seed_is_the_same_course() -> None:
     """So that what went wrong can be done again."""
-    assert list(islice(workload(7), 50)) == list(islice(workload(7), 50))
-    assert list(islice(workload(7), 50)) != list(islice(workload(8), 50))
+    assert list(islice(workload(7, BREAKDOWNS), 50)) == list(islice(workload(7, BREAKDOWNS), 50))
+    assert list(islice(workload(7, BREAKDOWNS), 50)) != list(islice(workload(8, BREAKDOWNS), 50))
 
 
 def test_the_course_has_everything() -> None:
     """Every verb comes, for every domain, with faults and without."""
-    rounds = list(islice(workload(SEED), 500))
+    rounds = list(islice(workload(SEED, BREAKDOWNS), 500))
     assert {step.verb for one in rounds for step in one.steps} == set(Verb)
     assert {step.domain for one in rounds for step in one.steps} == set(DOMAINS)
+    assert {one.fault[:2] for one in rounds if one.fault} == set(BREAKDOWNS)
     assert 100 < sum(one.fault is not None for one in rounds) < 400

@@ -20,7 +20,10 @@ from tests.faults.matrix import (
     CELLS,
     FAILURES,
     FOREIGN,
+    MOMENTS,
+    OPERATIONS,
     OWN,
+    REFUSALS,
     SHORT,
     TRAFFIC,
     Cell,
@@ -50,10 +53,13 @@ STOPPED = replace(GOOD, interfaces=(), ports=(), taps=(), named=frozenset())
 
 
 def test_the_short_selection_has_every_row_and_every_column() -> None:
-    """A part, a fault or a situation that is added is run by the tests too; of rows some are enough."""
+    """A part, a fault or an operation that is added is run by the tests too; of rows and moments some are enough."""
     assert {cell.part for cell in SHORT} >= set(Component) - FOREIGN - OWN
     assert {cell.fault for cell in SHORT} == set(Fault)
-    assert {cell.situation for cell in SHORT} == set(Situation)
+    assert {cell.situation for cell in SHORT} >= set(OPERATIONS)
+    assert {cell.situation.operation for cell in SHORT if cell.situation in MOMENTS} == {
+        moment.operation for moment in MOMENTS
+    }
     assert all(cell.same_as == cell and cell in CELLS for cell in SHORT)
 
 
@@ -61,7 +67,7 @@ def test_cells_that_are_another_one_are_run_once() -> None:
     """Each cell leads to one that is itself, with the same fault and the same expectations."""
     for cell in CELLS:
         assert cell.same_as.same_as == cell.same_as
-        assert (cell.fault, cell.situation) == (cell.same_as.fault, cell.same_as.situation)
+        assert (cell.fault, cell.step) == (cell.same_as.fault, cell.same_as.step)
         assert cell.traffic == cell.same_as.traffic
         assert cell.may_fail == cell.same_as.may_fail
 
@@ -70,6 +76,7 @@ def test_every_exception_has_its_reason() -> None:
     """Where traffic may stop or an operation may fail the page says why."""
     assert all(why and traffic is not Traffic.KEPT for traffic, why in TRAFFIC.values())
     assert all(FAILURES.values())
+    assert all(REFUSALS.values())
 
 
 @pytest.mark.parametrize("cloud", [GOOD, STOPPED], ids=["running", "stopped"])

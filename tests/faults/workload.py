@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
@@ -62,22 +62,32 @@ class Round:
         return f"{steps}; {part.value} {fault.value}" + ("" if part.central else f" on {host}")
 
 
-_KEEPS_OUR_PROCESSES = tuple(
+Breakdown = tuple[Component, Fault]
+
+_ENDS = (Fault.KILL, Fault.RESTART)
+BREAKDOWNS = tuple(
     (part, fault)
     for part in DAEMONS
     for fault in faults(part)
-    if part not in (Component.AGENT, Component.CONTROL, Component.HYPERVISOR) or fault in (Fault.PAUSE, Fault.CUT)
+    if part is not Component.HYPERVISOR or fault not in _ENDS
 )
-"""What may break in a soak: agents and the control service live on, so that what they lose is seen in the end."""
+"""What may break in a soak. Guests are not lost, so that each round has some."""
+
+KEEPING_PROCESSES = tuple(
+    (part, fault)
+    for part, fault in BREAKDOWNS
+    if part not in (Component.AGENT, Component.CONTROL) or fault not in _ENDS
+)
+"""What may break while agents and the control service live on, so that what they lose is seen in the end."""
 
 _WEIGHTS = {Verb.START: 5, Verb.STOP: 3, Verb.MIGRATE: 3, Verb.PLUG: 2, Verb.UNPLUG: 2, Verb.UNDEFINE: 1}
 
 
-def workload(seed: int) -> Iterator[Round]:
-    """The rounds of a seed, without an end; in every second one or so something breaks."""
+def workload(seed: int, breakdowns: Sequence[Breakdown]) -> Iterator[Round]:
+    """The rounds of a seed, without an end; in every second one or so one of these breaks."""
     random = Random(seed)
     while True:
         chosen = random.choices([*_WEIGHTS], [*_WEIGHTS.values()], k=random.randint(2, 6))
         steps = tuple(Action(verb, random.choice(DOMAINS), random.choice(HOSTS)) for verb in chosen)
-        broken = (*random.choice(_KEEPS_OUR_PROCESSES), random.choice(HOSTS)) if random.random() < 0.5 else None
+        broken = (*random.choice(breakdowns), random.choice(HOSTS)) if random.random() < 0.5 else None
         yield Round(steps, broken)
