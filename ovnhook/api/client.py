@@ -126,7 +126,7 @@ class Client:
         Raises:
             OvnhookError: the service's error, or Unavailable if it is unreachable.
         """
-        fields = {"secret": token.secret, "request": request.decode(), "address": address}
+        fields = {"secret": token.secret, "request": request.decode(), "address": address, "uses_api": True}
         return self._anywhere(token.servers, (ca,), _HINT, "Enrol", fields)
 
     def is_trusted(self, servers: Sequence[str], files: Files) -> bool:

@@ -1,4 +1,4 @@
-"""Removal of foreign remotes: rows by which others would make the database servers listen at other addresses."""
+"""Remotes of the database servers: foreign rows are removed, and so is the northbound listener that nobody needs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ovnhook.base.deadline import Deadline
 from ovnhook.control.loop import Loop
+from ovnhook.control.trust import Trust
 from ovnhook.databases import connections as rows
 from ovnhook.diagnosis.cloudstate import Foreign
 from ovnhook.ovsdb import appctl
@@ -31,14 +32,28 @@ class RemotesGuard:
     Args:
         northbound: northbound database.
         southbound: southbound database.
+        trust: trusted clients, among them nodes that need the northbound database.
         folder: directory of the certificate authority.
         control: control socket of this host's northbound server.
+        options: file with the options of this host's northbound server.
     """
 
-    def __init__(self, northbound: Database, southbound: Database, folder: Path, control: str = _NORTHBOUND) -> None:
+    def __init__(
+        self,
+        northbound: Database,
+        southbound: Database,
+        trust: Trust,
+        folder: Path,
+        control: str = _NORTHBOUND,
+        options: Path = keyfiles.NORTHBOUND_DROP_IN,
+    ) -> None:
+        self._northbound = northbound
         self._databases = (northbound, southbound)
-        self._files = keyfiles.AuthorityFiles(folder).databases
+        self._trust = trust
+        files = keyfiles.AuthorityFiles(folder)
+        self._files, self._clients = files.databases, files.northbound.ca
         self._control = control
+        self._options = options
         self.loop = Loop(
             "remotes",
             lambda: self.restore(Deadline.after(_TIMEOUT)),
@@ -49,11 +64,15 @@ class RemotesGuard:
         """Foreign rows that were removed recently."""
         self.follows_rows = False
         """True if this host's northbound server listens where rows of its database say."""
+        self.accepts_nodes = False
+        """True if this host's northbound server accepts every node's certificate, as earlier versions set it up."""
 
     def restore(self, deadline: Deadline) -> None:
         """Delete foreign rows, and create missing ones of ovnhook."""
         listening = appctl.list_remotes(self._control, deadline)
         self.follows_rows = _BY_ROWS in listening
+        self.accepts_nodes = str(self._clients) not in keyfiles.read(self._options).decode()
+        self._close(listening, deadline)
         keys = remotes.Keys(str(self._files.key), str(self._files.certificate), str(self._files.ca))
         for database in self._databases:
             found = rows.read(database, deadline)
@@ -68,10 +87,21 @@ class RemotesGuard:
             _log.error("%s: its remotes were changed, and are restored; foreign rows: %s", database.name, removed)
         self.foreign = tuple(one for one in self.foreign if one.seen > time.time() - _RETENTION)
 
+    def _close(self, listening: Iterable[str], deadline: Deadline) -> None:
+        """Close the northbound listener for nodes, when all nodes use the API; a cluster's is for its members."""
+        ours = {remotes.served(self._northbound.name, ipv6=ipv6).target for ipv6 in (False, True)}
+        left = ours.intersection(listening) if self._trust.members.is_closed else ()
+        if not left:
+            return
+        server = appctl.server_status(self._northbound.remotes, self._northbound.name, deadline)
+        for remote in left if server.model == "standalone" else ():
+            appctl.remove_remote(self._control, remote, deadline)
+            _log.info("the northbound database does not listen on %s any more: all nodes use the API", remote)
+
     def _required(self, database: str, keys: remotes.Keys) -> Iterable[remotes.Row]:
-        """Rows without which nodes could not reach the northbound database."""
+        """Rows by which a server that follows rows listens for nodes of an earlier version, or for its cluster."""
         certificate = keyfiles.read(self._files.certificate)
-        if database != "OVN_Northbound" or not self.follows_rows or not certificate:
+        if database != self._northbound.name or not self.follows_rows or not certificate:
             return ()
         return remotes.served(database, ipv6=":" in x509.addresses_of(certificate)[0]), keys
 

@@ -64,6 +64,7 @@ class Packets:
             [one.address for one in others],
             [one.address for one in others if not one.sends],
             [one.address for one in probed],
+            is_closed=found.is_closed,
         )
         self._wanted = {
             self._script: (ipsec.script(authority, own.address, others).encode(), keyfiles.SECRET),

@@ -24,6 +24,7 @@ from ovnhook.control.repairs import Repairs
 from ovnhook.control.service import Dependencies, shows
 from ovnhook.control.services import JOINING, SERVICES
 from ovnhook.control.trust import Trust
+from ovnhook.control.withdrawal import Withdrawal
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.databases.trust import TrustRow
@@ -66,7 +67,9 @@ class ControlServer:
         self._trust = Trust(row, Path(config.authority)) if config.authority else None
         is_own = (config.northbound, config.southbound) == (Config.northbound, Config.southbound)
         databases = self._northbound.database, self._southbound.database
-        self._remotes = RemotesGuard(*databases, Path(config.authority)) if self._trust and is_own else None
+        folder = Path(config.authority)
+        self._remotes = RemotesGuard(*databases, self._trust, folder) if self._trust and is_own else None
+        self._withdrawal = Withdrawal(self._trust, self._southbound) if self._trust else None
         found = self._dependencies()
         self._services = [one.of(found) for one in SERVICES]
         self._listeners = [listener.of_root(path, self._services, roles.caller_of)]
@@ -79,7 +82,7 @@ class ControlServer:
             *(self._gateways.loop, self._repairs.loop, self.hosts.loop),
             Loop("sweeper", self._sweep, _SWEEP_INTERVAL),
         ]
-        self._loops += [one.loop for one in (self._trust, self._remotes) if one]
+        self._loops += [one.loop for one in (self._trust, self._remotes, self._withdrawal) if one]
         self._loops += [self._trust.prober] if self._trust else []
         names = [HostFeed.NAME, *(one.name for one in self._loops), *(one.address for one in self._listeners)]
         self.liveness = Liveness(names, clock)
@@ -119,6 +122,8 @@ class ControlServer:
             started.callback(self._path.unlink, missing_ok=True)
             if self._trust:
                 self._trust.begin()
+            if self._withdrawal:  # before hosts can join, so that a new cloud never opens its northbound database
+                self._withdrawal.loop.take_step()
             for loop in self._loops:
                 started.callback(loop.stop)
                 loop.start()

@@ -179,15 +179,17 @@ class Trust:
 
     def _write(self) -> None:
         found = members.read(self._ledger)
-        databases = found.bundle(self.authority.certificate, [x509.NODE])
-        before = x509.split(keyfiles.read(self._files.databases.ca))
-        if set(before) - set(x509.split(databases)):
+        databases = {
+            self._files.databases.ca: found.bundle(self.authority.certificate, [x509.NODE]),
+            self._files.northbound.ca: found.bundle(self.authority.certificate, found.northbound_roles),
+        }
+        if any(set(x509.split(keyfiles.read(path))) - set(x509.split(text)) for path, text in databases.items()):
             keyfiles.write(self._files.cut, b"", keyfiles.SECRET)  # first, so that a crash does not skip the disconnect
         own, _ = self._this()
-        for path, text in (
-            (self._files.databases.ca, databases),
-            (self._files.api.ca, found.bundle(self.authority.certificate, x509.ROLES)),
-        ):
+        for path, text in {
+            **databases,
+            self._files.api.ca: found.bundle(self.authority.certificate, x509.ROLES),
+        }.items():
             if keyfiles.read(path) != text:
                 keyfiles.write(path, text, keyfiles.PUBLIC)
         self.packets.write(self.authority, found, own)
@@ -206,11 +208,11 @@ class Trust:
                 appctl.cut_connections(socket, Deadline.after(_TIMEOUT / 2))
             except OvnhookError as error:
                 if self._cut_errors.is_new(str(error)):
-                    _log.error("revoked clients may still be connected to the databases: %s", error)
+                    _log.error("clients without access may still be connected to the databases: %s", error)
                 return
         self._cut_errors.succeeded()
         self._files.cut.unlink()
-        _log.info("certificates were revoked: all connections of the databases were closed")
+        _log.info("certificates were revoked or withdrawn: all connections of the databases were closed")
 
     def _step(self) -> None:
         try:

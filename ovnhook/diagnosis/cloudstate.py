@@ -133,6 +133,8 @@ class CloudState:
         certificates: of all hosts that have joined.
         foreign: recently removed rows.
         follows_rows: whether this control host's northbound server takes its listening addresses from rows.
+        accepts_nodes: whether an earlier version has set up this control host's northbound server, for nodes to use.
+        pending: nodes that may still use the northbound database, which keeps it open to all nodes.
         unauthenticated: control hosts that are only known by address, though others authenticate their packets.
         is_fence_missing: whether the kernel of this control host lacks its packet filter and IPsec policies.
         unanswered: control hosts that support authenticated packets, but do not answer them.
@@ -149,6 +151,8 @@ class CloudState:
     certificates: tuple[Certificate, ...] = ()
     foreign: tuple[Foreign, ...] = ()
     follows_rows: bool = False
+    accepts_nodes: bool = False
+    pending: tuple[str, ...] = ()
     unauthenticated: tuple[str, ...] = ()
     is_fence_missing: bool = False
     unanswered: tuple[str, ...] = ()

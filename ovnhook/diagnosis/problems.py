@@ -34,6 +34,7 @@ _SKEW = 60.0  # seconds of clock skew that are tolerated
 _SHOWN = 20  # rows that are listed one by one
 _NEARLY = 0.9  # share of a subnet's addresses
 _SOON = 15 * 86_400.0  # seconds before a certificate expires; it is renewed at twice that
+_INIT = "ovnhook node init --control (with --cluster where the databases are a cluster)"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def problems(seen: CloudState) -> tuple[Problem, ...]:
             for problem in _router_gateway(gateway, seen.nodes)
         ),
         *(problem for node in seen.nodes for problem in _host(node, seen)),
+        *map(_pending, seen.pending),
         *map(_shared_mac, seen.shared_macs),
         *(problem for one in seen.certificates for problem in _certificate(one, seen.now)),
         *_servers(seen.databases),
@@ -117,8 +119,10 @@ def _listening(seen: CloudState) -> Iterator[Problem]:
     if seen.follows_rows:
         yield Problem(
             "the northbound database's server on this host listens where its rows say, and every node can write them",
-            "ovnhook node init --control (with --cluster where the databases are a cluster)",
+            _INIT,
         )
+    elif seen.accepts_nodes:
+        yield Problem("the northbound database's server on this host accepts every node's certificate", _INIT)
     if seen.is_fence_missing:
         yield Problem(
             "this control host has not loaded its firewall rules: cluster ports are open to others, not to members",
@@ -207,6 +211,11 @@ def _host(node: Node, seen: CloudState) -> Iterator[Problem]:
         )
     for one in node.problems if age <= STALE else ():
         yield Problem(f"host {name}: {one}", f"on {name}: ovnhook check; journalctl -u ovnhook-agent")
+    if node.agent and not node.uses_api and age <= STALE and name not in seen.pending:
+        yield Problem(
+            f"host {name}: its agent, {node.agent}, is an earlier version, which does not use the API",
+            f"on {name}: upgrade ovnhook-hypervisor",
+        )
     if not node.agent:
         yield Problem(f"host {name} has no agent", f"on {name}: systemctl enable --now ovnhook-agent")
     elif age > STALE and not is_silent:
@@ -219,6 +228,13 @@ def _host(node: Node, seen: CloudState) -> Iterator[Problem]:
             f"host {name}: its clock is {span(-age)} ahead of the control host's",
             f"on both: timedatectl. Until then a failure of the agent on {name} goes unnoticed",
         )
+
+
+def _pending(name: str) -> Problem:
+    return Problem(
+        f"host {name} does not use the API yet: the northbound database stays open to all nodes",
+        f"on {name}: upgrade ovnhook, then ovnhook node renew. Gone for good: ovnhook node remove {quoted(name)}",
+    )
 
 
 def shared_macs(ports: Iterable[Port], foreign: Iterable[tuple[str, str, str]]) -> tuple[SharedMac, ...]:

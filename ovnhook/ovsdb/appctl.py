@@ -64,7 +64,21 @@ def list_remotes(socket: str, deadline: Deadline) -> list[str]:
     return _call(socket, "ovsdb-server/list-remotes", deadline).split()
 
 
-def _call(socket: str, command: str, deadline: Deadline) -> str:
+def remove_remote(socket: str, remote: str, deadline: Deadline) -> None:
+    """Let a local server close a listener of its command line, with its connections, until the server starts again.
+
+    Args:
+        socket: control socket of the server (ovs-appctl(8)).
+        remote: remote, as listed.
+        deadline: deadline of the command.
+
+    Raises:
+        Unavailable: the server does not answer.
+    """
+    _call(socket, "ovsdb-server/remove-remote", deadline, remote)
+
+
+def _call(socket: str, command: str, deadline: Deadline, *arguments: str) -> str:
     """Run a command in a local server; return its output, or "" if the server does not run."""
     timeout = int(deadline.remaining * 1000)
     error, stream = ovs.stream.Stream.open_block(ovs.stream.Stream.open(f"unix:{socket}"), timeout=timeout)
@@ -73,7 +87,7 @@ def _call(socket: str, command: str, deadline: Deadline) -> str:
     if error:
         raise Unavailable(f"{socket}: {reason(error)}")
     connection = ovs.jsonrpc.Connection(stream)
-    reply = round_trip(connection, ovs.jsonrpc.Message.create_request(command, []), deadline)
+    reply = round_trip(connection, ovs.jsonrpc.Message.create_request(command, [*arguments]), deadline)
     connection.close()
     if isinstance(reply, int):
         raise Unavailable(f"{socket}: {reason(reply)}")

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 
 from ovnhook.pki.x509 import Address, plain_address
 
-NORTHBOUND_RAFT, SOUTHBOUND_RAFT, SOUTHBOUND_NORTHD = 6643, 6644, 16642
+NORTHBOUND, NORTHBOUND_RAFT, SOUTHBOUND_RAFT, SOUTHBOUND_NORTHD = 6641, 6643, 6644, 16642
 PORTS = (NORTHBOUND_RAFT, SOUTHBOUND_RAFT, SOUTHBOUND_NORTHD)
-"""Ports reserved for control hosts."""
+"""Ports reserved for control hosts. Nodes have certificates that the servers accept there."""
 
 PROBE = 16643
 """Source port of probes that test whether authenticated packets pass between two control hosts."""
@@ -27,13 +27,17 @@ TABLE = ("inet", "ovnhook")
 """nftables table of the rules; other tables are left alone."""
 
 
-def rules(members: Iterable[str], plain: Iterable[str] = (), probed: Iterable[str] = ()) -> str:
+def rules(
+    members: Iterable[str], plain: Iterable[str] = (), probed: Iterable[str] = (), *, is_closed: bool = False
+) -> str:
     """Ruleset for ``nft -f``. Loading it is idempotent.
 
     Args:
         members: addresses of the other control hosts.
         plain: those of them whose packets may be unauthenticated.
         probed: those of them whose replies to `PROBE` must be authenticated.
+        is_closed: `NORTHBOUND` is for control hosts only. The server accepts no other certificate there, so their
+            addresses are enough: the rule saves it handshakes with others.
 
     Raises:
         ValueError: not an IP address, or one with a scope.
@@ -50,6 +54,9 @@ def rules(members: Iterable[str], plain: Iterable[str] = (), probed: Iterable[st
         *(f"{source} tcp dport {ports} accept" for source in _sources(open_)),
         f"tcp dport {ports} drop",
     ]
+    if is_closed:
+        lines += [f"{source} tcp dport {NORTHBOUND} accept" for source in _sources(open_ | closed)]
+        lines.append(f"tcp dport {NORTHBOUND} drop")
     # Replies as well: this host must not connect to anything but a control host there.
     for source in _sources(closed):
         lines += [f"{source} tcp sport {ports} {own} accept", f"{source} tcp sport {ports} drop"]

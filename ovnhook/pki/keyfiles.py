@@ -13,6 +13,9 @@ from ovnhook.pki import x509
 AUTHORITY = Path("/var/lib/ovnhook/ca")
 """Directory of a control host's certificate authority."""
 
+NORTHBOUND_DROP_IN = Path("/etc/systemd/system/ovn-ovsdb-server-nb.service.d/ovnhook.conf")
+"""Drop-in of Debian's unit of the northbound server, with its options."""
+
 LOADED = Path("/run/ovnhook-fence")
 """Directory of ovnhook-fence.service with copies of the loaded `AuthorityFiles.fence` and `AuthorityFiles.ipsec`."""
 
@@ -55,8 +58,21 @@ class AuthorityFiles:
 
     @property
     def databases(self) -> Files:
-        """TLS files of this host's databases."""
+        """TLS files of this host's databases that nodes access: the southbound one.
+
+        Also of the northbound one, where an earlier version has set it up.
+        """
         return Files(self.folder / "control.pem", self.folder / "control.key", self.folder / "databases.pem")
+
+    @property
+    def northbound(self) -> Files:
+        """TLS files of this host's northbound database, which nodes access until all of them use the API."""
+        return Files(self.folder / "control.pem", self.folder / "control.key", self.folder / "northbound.pem")
+
+    @property
+    def serves_nodes(self) -> bool:
+        """True if the northbound database accepts certificates of nodes."""
+        return read(self.northbound.ca) not in (b"", read(self.own.certificate))
 
     @property
     def api(self) -> Files:
@@ -70,7 +86,7 @@ class AuthorityFiles:
 
     @property
     def cut(self) -> Path:
-        """Flag file: the databases' connections are still to be closed, after a revocation."""
+        """Flag file: the databases' connections are still to be closed, after certificates were removed."""
         return self.folder / "cut-is-due"
 
     @property

@@ -2,9 +2,10 @@
 
 Each is a pair of strings, an entry: ``node hv1 5f3a9c21`` with the trust anchor of that node (decision 11), ``control
 c1 5f3a9c22`` with its address, ``until`` such a key with the expiry of its certificate, ``accepts`` and ``sends`` with
-the ID of a peer and the announcing host's key, ``token`` with the digest of its secret, and ``gone`` with the ID of a
-revoked entry. IDs are the last word of a key. Everybody who can write to the database could add entries, so each is
-sealed with the authority's key, and a revocation is final.
+the ID of a peer and the announcing host's key, ``token`` with the digest of its secret, ``gone`` with the ID of a
+revoked entry, and ``closed northbound`` when nodes have no access to that database any more. IDs are the last word of a
+key. Everybody who can write to the database could add entries, so each is sealed with the authority's key, and a
+revocation is final.
 
 Example::
 
@@ -23,6 +24,10 @@ from ovnhook.pki.x509 import Authority, Subject
 
 _TOKEN, _UNTIL, _REVOKED = "token", "until", "gone"
 _ACCEPTS, _SENDS = "accepts", "sends"
+_CLOSED = "closed northbound"
+
+CLOSING = {_CLOSED: "-"}
+"""Entry that withdraws nodes' access to the northbound database. Final, like a revocation."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +82,14 @@ class Members:
         all: every client and control host.
         tokens: join tokens that can still be used.
         announced: keys of what control hosts have announced about authenticated packets.
+        is_closed: nodes have no access to the northbound database.
         servers: addresses of the control hosts, by name.
     """
 
     all: tuple[Member, ...] = ()
     tokens: tuple[IssuedToken, ...] = ()
     announced: frozenset[str] = frozenset()
+    is_closed: bool = False
     servers: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,6 +107,11 @@ class Members:
     def by_subject(self, *subjects: Subject) -> list[Member]:
         """Members with one of these subjects; a host that has joined twice at the same time is there twice."""
         return [one for one in self.all if one.subject in subjects]
+
+    @property
+    def northbound_roles(self) -> tuple[str, ...]:
+        """Roles of clients that have access to the northbound database, besides control hosts."""
+        return () if self.is_closed else (x509.NODE,)
 
     def bundle(self, authority: bytes, roles: Iterable[str]) -> bytes:
         """CA file of a server that accepts control hosts and clients with these roles."""
@@ -193,7 +205,7 @@ def read(entries: Mapping[str, str]) -> Members:
         for key in entries
         if key.startswith((f"{_ACCEPTS} ", f"{_SENDS} ")) and f"{_REVOKED} {key.split(' ')[1]}" not in entries
     )
-    return Members(tuple(found), tuple(tokens), announced)
+    return Members(tuple(found), tuple(tokens), announced, _CLOSED in entries)
 
 
 def entries_of(key: str, value: str, certificate: bytes) -> dict[str, str]:

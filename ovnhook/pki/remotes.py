@@ -1,8 +1,8 @@
 """Connection and SSL rows, which configure a database's server from within. Pure.
 
 ovsdb-server obeys these rows as root: ``punix:`` unlinks a file, ``ptcp:`` listens without TLS, ``tcp:`` connects to
-any host. Every node can write to the northbound database, so on hosts that "ovnhook node init" has set up its server
-ignores them, and rows that ovnhook has not created are deleted.
+any host. So on hosts that "ovnhook node init" has set up the northbound server ignores them, and rows that ovnhook has
+not created are deleted. Nodes of an earlier version can write to the northbound database.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ovnhook.pki.fence import SOUTHBOUND_NORTHD
-from ovnhook.pki.token import NORTHBOUND, SOUTHBOUND
+from ovnhook.pki.fence import NORTHBOUND, SOUTHBOUND_NORTHD
+from ovnhook.pki.token import SOUTHBOUND
 
 ROLE = "ovn-controller"
 """RBAC role of nodes in the southbound database."""
@@ -68,7 +68,7 @@ def listening(port: int, role: str = "", *, ipv6: bool) -> Connection:
 
 
 def served(database: str, *, ipv6: bool) -> Connection:
-    """Row of the listener that nodes connect to."""
+    """Row of the listener that nodes connect to; the northbound one is for nodes of an earlier version."""
     port, role = next(iter(_PORTS[database].items()))
     return listening(port, role, ipv6=ipv6)
 

@@ -15,8 +15,8 @@ from ovnhook.base.errors import InvalidRequest
 LIFETIME = 1800
 """Lifetime of a token in seconds."""
 
-NORTHBOUND, SOUTHBOUND, API, ENROLMENT = 6641, 6642, 6645, 6646
-"""Ports of a control host: databases, control service and enrolment."""
+SOUTHBOUND, API, ENROLMENT = 6642, 6645, 6646
+"""Ports of a control host for other hosts: southbound database, control service and enrolment."""
 
 PREFIX = "ovnhook1."
 """Start of every token."""

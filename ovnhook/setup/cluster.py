@@ -18,11 +18,11 @@ from pathlib import Path
 
 from ovnhook.base.errors import FailedPrecondition, InvalidConfig, OvnhookError
 from ovnhook.pki import keyfiles
-from ovnhook.pki.fence import NORTHBOUND_RAFT, SOUTHBOUND_NORTHD, SOUTHBOUND_RAFT
+from ovnhook.pki.fence import NORTHBOUND, NORTHBOUND_RAFT, SOUTHBOUND_NORTHD, SOUTHBOUND_RAFT
 from ovnhook.pki.keyfiles import Files
 from ovnhook.pki.members import bracketed
 from ovnhook.pki.remotes import ROLE
-from ovnhook.pki.token import NORTHBOUND, SOUTHBOUND
+from ovnhook.pki.token import SOUTHBOUND
 from ovnhook.setup import central
 from ovnhook.setup.command import run, succeeds
 from ovnhook.setup.listening import Listening
@@ -44,13 +44,19 @@ class ClusterMember:
         address: its address.
         joins: address of a member to join, or "" for the first member.
         members: addresses of all known members, including its own.
-        files: its TLS files, which are reloaded when they change.
+        northbound: TLS files of the northbound database, which are reloaded when they change.
+        southbound: the same of the southbound database and of northd.
     """
 
     address: str
     joins: str
     members: tuple[str, ...]
-    files: Files
+    northbound: Files
+    southbound: Files
+
+    def files(self, short: str) -> Files:
+        """TLS files of a database, by its name in ovn-ctl(8)."""
+        return {"nb": self.northbound, "sb": self.southbound}[short]
 
 
 @dataclass(frozen=True)
@@ -62,15 +68,13 @@ class _Database:
         name: name of the database.
         raft: RAFT port.
         northd: port for northd.
-        serves: ports to listen on by its command line.
-        listens: ports to listen on by Connection rows, with their RBAC roles.
+        listens: ports to listen on by Connection rows, with their RBAC roles; empty if its command line has the port.
     """
 
     short: str
     name: str
     raft: int
     northd: int
-    serves: tuple[int, ...]
     listens: dict[int, str]
 
     @property
@@ -101,10 +105,8 @@ class _Database:
 
 
 _DATABASES = (
-    _Database("nb", "OVN_Northbound", NORTHBOUND_RAFT, NORTHBOUND, (NORTHBOUND,), {}),
-    _Database(
-        "sb", "OVN_Southbound", SOUTHBOUND_RAFT, SOUTHBOUND_NORTHD, (), {SOUTHBOUND: ROLE, SOUTHBOUND_NORTHD: ""}
-    ),
+    _Database("nb", "OVN_Northbound", NORTHBOUND_RAFT, NORTHBOUND, {}),
+    _Database("sb", "OVN_Southbound", SOUTHBOUND_RAFT, SOUTHBOUND_NORTHD, {SOUTHBOUND: ROLE, SOUTHBOUND_NORTHD: ""}),
 )
 
 
@@ -129,16 +131,17 @@ def steps(member: ClusterMember) -> Iterator[Step]:
         lambda: _merged(_read_options(), wanted) == _read_options(),
         lambda: _write_options(_merged(_read_options(), wanted)),
     )
+    # Control hosts only, once all nodes use the API: northd connects to the leader.
+    listening = Listening(_target(NORTHBOUND, member.address), is_open=True, files=member.northbound)
     for database in _DATABASES:
-        listening = Listening(database.short, [_target(port, member.address) for port in database.serves], member.files)
-        if database.serves:
+        if not database.listens:
             yield listening.written()
         yield Step(
             f"{database.file} is a clustered database",
             partial(_is_clustered, database),
             partial(_convert, database, member),
         )
-        yield listening.runs() if database.serves else _runs(database, member)
+        yield _runs(database, member) if database.listens else listening.runs()
         yield Step(
             f"{database.name} is connected to the cluster" + (f" of {member.joins}" if member.joins else ""),
             partial(_is_connected, database, member.joins),
@@ -206,7 +209,6 @@ def _is_clustered(database: _Database) -> bool:
 
 def _options(member: ClusterMember) -> dict[str, str]:
     """Options for ovn-ctl(8)."""
-    tls = {"key": member.files.key, "cert": member.files.certificate, "ca-cert": member.files.ca}
     options: dict[str, str] = {}
     # With a remote, a member whose file was lost joins again. The first one would otherwise create an empty cluster.
     remote = member.joins or min({*member.members} - {member.address}, default="")
@@ -215,9 +217,14 @@ def _options(member: ClusterMember) -> dict[str, str]:
             if address:
                 options |= {f"db-{one.short}-cluster-{end}-addr": bracketed(address)}
                 options |= {f"db-{one.short}-cluster-{end}-proto": "ssl"}
-        options |= {f"ovn-{one.short}-db-ssl-{kind}": str(path) for kind, path in tls.items()}
+        options |= {f"ovn-{one.short}-db-ssl-{kind}": path for kind, path in _tls(member.files(one.short)).items()}
         options |= {f"ovn-northd-{one.short}-db": _leaders(one, member)}
-    return options | {f"ovn-northd-ssl-{kind}": str(path) for kind, path in tls.items()}
+    return options | {f"ovn-northd-ssl-{kind}": path for kind, path in _tls(member.southbound).items()}
+
+
+def _tls(files: Files) -> dict[str, str]:
+    """TLS files by their names in options of ovn-ctl(8)."""
+    return {"key": str(files.key), "cert": str(files.certificate), "ca-cert": str(files.ca)}
 
 
 def _read_options() -> str:
@@ -289,7 +296,7 @@ def _convert(database: _Database, member: ClusterMember) -> None:
 
 def _runs(database: _Database, member: ClusterMember) -> Step:
     restart = partial(_do, "restart", database.unit)
-    key = f"--private-key={member.files.key}"
+    key = f"--private-key={member.files(database.short).key}"
     return runs_with(database.unit, f"{database.unit} is running as a cluster member", database.pid, restart, key)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from ovnhook.base.config import PATH, load
@@ -15,23 +15,30 @@ from ovnhook.setup.step import Step
 _MODE = 0o644
 
 
-def steps(settings: Mapping[str, str], path: Path = PATH) -> Iterator[Step]:
+def steps(settings: Mapping[str, str], path: Path = PATH, removed: Collection[str] = ()) -> Iterator[Step]:
     """Change settings in one step, since some are only valid together.
 
     Args:
         settings: new values by key.
         path: path of the file.
+        removed: keys to remove.
     """
     yield Step(
-        f"{path} sets {', '.join(settings)}",
-        lambda: all(getattr(load(path), key) == value for key, value in settings.items()),
-        lambda: _write(settings, path),
+        f"{path} sets {', '.join(settings)}" + (f", and not {', '.join(removed)}" if removed else ""),
+        lambda: (
+            all(getattr(load(path), key) == value for key, value in settings.items())
+            and not any(_pattern(key).search(_read(path)) for key in removed)
+        ),
+        lambda: _write(settings, path, removed),
     )
 
 
-def _write(settings: Mapping[str, str], path: Path) -> None:
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    new = changed(text, settings)
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _write(settings: Mapping[str, str], path: Path, removed: Collection[str]) -> None:
+    new = changed(_read(path), settings, removed)
     draft = path.with_name(f".{path.name}.draft")
     keyfiles.write(draft, new.encode(), _MODE)
     try:
@@ -41,26 +48,35 @@ def _write(settings: Mapping[str, str], path: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def changed(text: str, settings: Mapping[str, str]) -> str:
+def changed(text: str, settings: Mapping[str, str], removed: Collection[str] = ()) -> str:
     """Change settings in a file's text, in their present line or at the end.
 
     Args:
         text: content of the file, TOML without tables.
         settings: new values by key.
+        removed: keys to remove, with their lines.
 
     Raises:
         FailedPrecondition: a present value has an unsupported syntax.
     """
     for key, value in settings.items():
         line = f"{key} = {json.dumps(value)}"  # also a TOML basic string, except for characters that no path has
-        pattern = re.compile(rf"^[ \t]*{key}[ \t]*=.*$", re.MULTILINE)
-        found = pattern.findall(text)
-        if len(found) > 1 or any(mark in one for one in found for mark in ('"""', "'''")):
-            raise FailedPrecondition(
-                f"ovnhook.toml: cannot change '{key}' automatically: unsupported syntax", f"write {line}"
-            )
-        if found:
-            text = pattern.sub(line.replace("\\", r"\\"), text)
+        if _is_present(text, key, f"write {line}"):
+            text = _pattern(key).sub(line.replace("\\", r"\\"), text)
         else:
             text += line + "\n" if not text or text.endswith("\n") else f"\n{line}\n"
+    for key in removed:
+        if _is_present(text, key, "remove it"):
+            text = re.sub(_pattern(key).pattern + r"\n?", "", text, flags=re.MULTILINE)
     return text
+
+
+def _is_present(text: str, key: str, hint: str) -> bool:
+    found = _pattern(key).findall(text)
+    if len(found) > 1 or any(mark in one for one in found for mark in ('"""', "'''")):
+        raise FailedPrecondition(f"ovnhook.toml: cannot change '{key}' automatically: unsupported syntax", hint)
+    return bool(found)
+
+
+def _pattern(key: str) -> re.Pattern[str]:
+    return re.compile(rf"^[ \t]*{key}[ \t]*=.*$", re.MULTILINE)

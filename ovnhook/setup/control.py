@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from ovnhook.base.config import PATH, Config
 from ovnhook.base.errors import FailedPrecondition, InvalidRequest, Unavailable
 from ovnhook.pki import keyfiles, remotes
+from ovnhook.pki.fence import NORTHBOUND
 from ovnhook.pki.keyfiles import AuthorityFiles
 from ovnhook.pki.members import bracketed
-from ovnhook.pki.token import API, ENROLMENT, NORTHBOUND, SOUTHBOUND, Token
+from ovnhook.pki.token import API, ENROLMENT, SOUTHBOUND, Token
 from ovnhook.setup import authority, central, cloud, cluster, configuration, enrolment, fence, underlay
 from ovnhook.setup.command import run
 from ovnhook.setup.enrolment import ControlClient
@@ -78,9 +79,7 @@ def steps(options: ControlOptions, config: Config, api: ControlClient, client: C
     if options.cluster:
         yield from fence.steps(files)
     else:
-        northbound = remotes.served("OVN_Northbound", ipv6=":" in address)
-        yield from Listening("nb", [northbound.target], files.databases).steps()
-        yield _reachable("the northbound database", address, NORTHBOUND)
+        yield from _northbound(files, address)
         yield from _southbound(files, address)
     yield enabled(RENEWAL, "python3-ovnhook")
     yield from cloud.steps(api, options.subnet, options.external)
@@ -92,8 +91,10 @@ def _member(options: ControlOptions, address: str, files: AuthorityFiles, api: C
     members = tuple(dict.fromkeys([*known, address]))
     if not files.databases.ca.exists():
         keyfiles.write(files.databases.ca, files.own.certificate.read_bytes(), keyfiles.PUBLIC)
+    if not files.northbound.ca.exists():  # the control service writes it, but does not run yet
+        keyfiles.write(files.northbound.ca, files.databases.ca.read_bytes(), keyfiles.PUBLIC)
     joins = known[0] if options.token else ""
-    yield from cluster.steps(cluster.ClusterMember(address, joins, members, files.databases))
+    yield from cluster.steps(cluster.ClusterMember(address, joins, members, files.northbound, files.databases))
 
 
 def control_hosts(api: ControlClient) -> list[str]:
@@ -122,6 +123,20 @@ def settings(files: AuthorityFiles, address: str) -> dict[str, str]:
         "ca": str(api.ca),
         "authority": str(files.folder),
     }
+
+
+def _northbound(files: AuthorityFiles, address: str) -> Iterator[Step]:
+    """Let the northbound database serve this host only, unless nodes need it that do not use the API yet.
+
+    Args:
+        files: files of the authority.
+        address: address of this host, which selects the address family.
+    """
+    yield Step(f"{files.northbound.ca} exists", files.northbound.ca.exists, hint="systemctl restart ovnhook-control")
+    target, is_open = remotes.served("OVN_Northbound", ipv6=":" in address).target, files.serves_nodes
+    yield from Listening(target, is_open, files.northbound).steps()
+    if is_open:
+        yield _reachable("the northbound database", address, NORTHBOUND)
 
 
 def _southbound(files: AuthorityFiles, address: str) -> Iterator[Step]:

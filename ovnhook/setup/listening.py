@@ -1,8 +1,8 @@
-"""Listeners of OVN's database servers, by their command line only: the table Connection is ignored."""
+"""Listeners of the northbound server, by its command line only: the table Connection is ignored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,70 +12,69 @@ from ovnhook.setup.command import run
 from ovnhook.setup.services import runs_with
 from ovnhook.setup.step import Step
 
-_FOLDER = Path("/etc/systemd/system")
 # Pinned: ovn-ctl(8) always reads these from rows of SSL. The last option wins.
 _TLS = ("--ssl-protocols=TLSv1.2", "--ssl-ciphers=HIGH:!aNULL:!MD5")
-_TABLES = {"nb": "OVN_Northbound,NB_Global", "sb": "OVN_Southbound,SB_Global"}
+_BY_ROWS = "--remote=db:OVN_Northbound,NB_Global,connections"
+_UNIT = "ovn-ovsdb-server-nb"
 
 
 @dataclass(frozen=True)
 class Listening:
-    """Listeners of one of the two servers.
+    """Listener of the northbound server, besides its unix socket.
 
     Attributes:
-        short: the database's name in ovn-ctl(8): ``nb`` or ``sb``.
-        targets: connection methods, such as ``pssl:6641``.
+        target: connection method, such as ``pssl:6641``.
+        is_open: it listens there.
         files: TLS files of the server.
     """
 
-    short: str
-    targets: Sequence[str]
+    target: str
+    is_open: bool
     files: Files
-
-    @property
-    def unit(self) -> str:
-        """Name of Debian's unit."""
-        return f"ovn-ovsdb-server-{self.short}"
-
-    @property
-    def file(self) -> Path:
-        """Path of the unit's drop-in."""
-        return _FOLDER / f"{self.unit}.service.d" / "ovnhook.conf"
 
     @property
     def text(self) -> str:
         """Content of the drop-in."""
         keys = {"key": self.files.key, "cert": self.files.certificate, "ca-cert": self.files.ca}
-        options = [f"--db-{self.short}-use-remote-in-db=no"]
-        options += [f"--ovn-{self.short}-db-ssl-{what}={path}" for what, path in keys.items()]
-        start = f"/usr/share/ovn/scripts/ovn-ctl run_{self.short}_ovsdb $OVN_CTL_OPTS"
+        options = ["--db-nb-use-remote-in-db=no"]
+        options += [f"--ovn-nb-db-ssl-{what}={path}" for what, path in keys.items()]
+        start = "/usr/share/ovn/scripts/ovn-ctl run_nb_ovsdb $OVN_CTL_OPTS"
         return (
-            "# Written by ovnhook node init. Nodes can write Connection rows, so the server must ignore them.\n"
+            "# Written by ovnhook node init. Whoever writes Connection rows is root here if the server obeys them.\n"
             "[Service]\nExecStart=\n"
             f"ExecStart={start} {' '.join([*options, '--', *self._remotes, *_TLS])}\n"
         )
 
     @property
     def _remotes(self) -> list[str]:
-        return [f"--remote={target}" for target in self.targets]
+        return [self._remote] if self.is_open else []
+
+    @property
+    def _remote(self) -> str:
+        return f"--remote={self.target}"
+
+    @property
+    def _where(self) -> str:
+        return f"only on {self.target}" if self.is_open else "on its unix socket only"
 
     def written(self) -> Step:
         """Write the drop-in."""
+        file = keyfiles.NORTHBOUND_DROP_IN
         return Step(
-            f"{self.unit} is configured to listen only on {', '.join(self.targets)}",
-            lambda: keyfiles.read(self.file) == self.text.encode(),
-            lambda: keyfiles.write(self.file, self.text.encode(), keyfiles.PUBLIC),
+            f"{_UNIT} is configured to listen {self._where}",
+            lambda: keyfiles.read(file) == self.text.encode(),
+            lambda: keyfiles.write(file, self.text.encode(), keyfiles.PUBLIC),
         )
 
     def runs(self) -> Step:
         """Restart the server if needed."""
         return runs_with(
-            self.unit,
-            f"{self.unit} listens only on {', '.join(self.targets)}",
-            Path(f"/run/ovn/ovn{self.short}_db.pid"),
-            self._restart,
-            *(*self._remotes, *_TLS, f"--private-key={self.files.key}"),
-            never=f"--remote=db:{_TABLES[self.short]},connections",
+            _UNIT,
+            f"{_UNIT} listens {self._where}",
+            Path("/run/ovn/ovnnb_db.pid"),
+            _restart,
+            *(*self._remotes, *_TLS, f"--ca-cert={self.files.ca}"),
+            never=[_BY_ROWS, *([] if self.is_open else [self._remote])],
         )
 
     def steps(self) -> Iterator[Step]:
@@ -83,6 +82,7 @@ class Listening:
         yield self.written()
         yield self.runs()
 
-    def _restart(self) -> None:
-        run("systemctl", "daemon-reload")
-        run("systemctl", "restart", self.unit)
+
+def _restart() -> None:
+    run("systemctl", "daemon-reload")
+    run("systemctl", "restart", _UNIT)

@@ -11,7 +11,7 @@ from ovnhook.base.errors import InvalidConfig, InvalidRequest, NotFound
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki.keyfiles import PUBLIC, SECRET, Files
 from ovnhook.pki.members import bracketed
-from ovnhook.pki.token import API, NORTHBOUND, SOUTHBOUND, Token
+from ovnhook.pki.token import API, SOUTHBOUND, Token
 from ovnhook.pki.x509 import Subject
 from ovnhook.setup import chassis, configuration, enrolment, switch, underlay
 from ovnhook.setup.command import run
@@ -19,6 +19,9 @@ from ovnhook.setup.control import RENEWAL
 from ovnhook.setup.enrolment import ControlClient, enrol
 from ovnhook.setup.services import enabled, restarted
 from ovnhook.setup.step import Step
+
+_REMOVED = ("northbound",)
+"""Settings of nodes that earlier versions have set up."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,13 @@ def _certificate(token: Token, name: str, address: str, hosts: Sequence[str], cl
             "database_private_key": str(files.key),
             "database_ca": str(files.ca),
             **_servers(hosts),
-        }
+        },
+        removed=_REMOVED,
     )
 
 
 def renew(files: Files, client: ControlClient) -> Iterator[Step]:
-    """Renew a node's certificate if needed, and update the addresses of the control hosts.
+    """Renew a node's certificate if needed, and update its configuration: it needs the control hosts' addresses only.
 
     Args:
         files: TLS files of the node.
@@ -116,14 +120,14 @@ def renew(files: Files, client: ControlClient) -> Iterator[Step]:
     )
     found = client.pages("ListCertificates", "certificates")
     hosts = [one["address"] for one in found if one["address"]]
-    yield from configuration.steps(_servers(hosts))
+    yield from configuration.steps(_servers(hosts), removed=_REMOVED)
     yield switch.setting("ovn-remote", _remotes("ssl:", hosts, SOUTHBOUND))
     yield restarted("ovnhook-agent", PATH)
 
 
 def _servers(hosts: Sequence[str]) -> dict[str, str]:
     """Settings of ``ovnhook.toml`` with the addresses of the control hosts."""
-    return {"northbound": _remotes("ssl:", hosts, NORTHBOUND), "control": _remotes("", hosts, API)}
+    return {"control": _remotes("", hosts, API)}
 
 
 def _remotes(scheme: str, hosts: Sequence[str], port: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from ovnhook.base.errors import NotFound
@@ -61,7 +61,9 @@ def restarted(unit: str, file: Path) -> Step:
     return Step(f"{unit} has loaded {file}", is_loaded, restart, timeout=120, hint=_where(unit))
 
 
-def runs_with(unit: str, goal: str, pid: Path, restart: Callable[[], None], *words: str, never: str = "") -> Step:
+def runs_with(
+    unit: str, goal: str, pid: Path, restart: Callable[[], None], *words: str, never: Collection[str] = ()
+) -> Step:
     """Restart a service unless its command line has some arguments.
 
     Args:
@@ -70,13 +72,13 @@ def runs_with(unit: str, goal: str, pid: Path, restart: Callable[[], None], *wor
         pid: PID file of the service.
         restart: restarts it with the arguments.
         words: required arguments.
-        never: forbidden argument, or "".
+        never: forbidden arguments.
     """
 
     def is_done() -> bool:
         number = keyfiles.read(pid).decode().strip()
         line = keyfiles.read(Path(f"/proc/{number}/cmdline")).decode().split("\0") if number else []
-        return set(words) <= set(line) and not (never and never in line) and _is_active(unit)
+        return set(words) <= set(line) and not set(never) & set(line) and _is_active(unit)
 
     return Step(goal, is_done, restart, timeout=120, hint=_where(unit))
 

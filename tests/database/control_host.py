@@ -32,14 +32,15 @@ from tests.database.ovsdb_server import run
 
 @dataclass
 class ControlHost:
-    """A control host with a certificate authority: its service and its northbound database, both with TLS.
+    """A control host with a certificate authority: its service and its databases, with TLS.
 
     Attributes:
         path: path of the service's socket.
         client: client of root on the control host.
         files: files of the certificate authority.
         api: address of the service.
-        northbound: remote of the database.
+        northbound: remote of the northbound database, as an earlier version opened it for nodes.
+        southbound: remote of the southbound database.
         folder: directory for files of other hosts.
         control: databases.
         service: control service.
@@ -52,6 +53,7 @@ class ControlHost:
     files: AuthorityFiles
     api: str
     northbound: str
+    southbound: str
     folder: Path
     control: Control
     service: ControlServer
@@ -83,7 +85,10 @@ class ControlHost:
         return Client(None).is_trusted([self.api], pair)
 
     def database(self, pair: Files) -> Database:
-        """Database client with a certificate."""
+        """Client of the southbound database with a certificate."""
+        return self._client(pair, self.southbound, "OVN_Southbound")
+
+    def _client(self, pair: Files, remote: str, name: str) -> Database:
         tls.configure(
             Config(
                 database_certificate=str(pair.certificate),
@@ -91,13 +96,19 @@ class ControlHost:
                 database_ca=str(pair.ca),
             )
         )
-        return Database(self.northbound, "OVN_Northbound")
+        return Database(remote, name)
 
     def database_trusts(self, pair: Files) -> bool:
-        """True if the database accepts a certificate."""
-        database = self.database(pair)
+        """True if the southbound database accepts a certificate."""
+        return self._trusts(self.database(pair), "SB_Global")
+
+    def northbound_trusts(self, pair: Files) -> bool:
+        """True if the northbound database accepts a certificate."""
+        return self._trusts(self._client(pair, self.northbound, "OVN_Northbound"), "NB_Global")
+
+    def _trusts(self, database: Database, table: str) -> bool:
         try:
-            return database.transact([select("Logical_Switch")], Deadline.after(HANG)) == [[]]
+            return bool(database.transact([select(table)], Deadline.after(HANG)))
         except Unavailable:
             return False
         finally:
@@ -113,15 +124,21 @@ def cloud(
     monkeypatch.setattr(trust, "_DATABASES", sockets)
     files = AuthorityFiles(directory / "ca")
     config = with_authority(files, control.config, make_port)
-    shown, database = files.databases, make_port()
+    ports = [make_port(), make_port()]
     path = directory / "run" / "own.sock"
     service = ControlServer(path, config)
     service.start()
-    nbctl = ("ovn-nbctl", f"--db={control.northbound.remote}")
-    run(*nbctl, "set-ssl", str(shown.key), str(shown.certificate), str(shown.ca))
-    run(*nbctl, "set-connection", f"pssl:{database}:127.0.0.1")
-    places = (config.listen, f"ssl:127.0.0.1:{database}", directory / "others")
-    made = ControlHost(path, Client(path), files, *places, control, service, config)
+    for tool, server, shown, port in (
+        ("ovn-nbctl", control.northbound, files.northbound, ports[0]),
+        ("ovn-sbctl", control.southbound, files.databases, ports[1]),
+    ):
+        run(tool, f"--db={server.remote}", "set-ssl", str(shown.key), str(shown.certificate), str(shown.ca))
+        run(tool, f"--db={server.remote}", "set-connection", f"pssl:{port}:127.0.0.1")
+    northbound, southbound = (f"ssl:127.0.0.1:{port}" for port in ports)
+    others = directory / "others"
+    made = ControlHost(
+        path, Client(path), files, config.listen, northbound, southbound, others, control, service, config
+    )
     yield made
     made.service.stop()
     tls.configure(Config())

@@ -19,10 +19,10 @@ def add_chassis(
     nb_cfg: int = ANSWERED,
     reports: dict[str, str] | None = None,
 ) -> None:
-    """Create the rows of a chassis, as its ovn-controller would, with what its agent reports."""
+    """Create the rows of a chassis, as its ovn-controller would, with what its agent reports through the API."""
     config = [["ovn-bridge-mappings", mappings], ["ovn-cms-options", options]]
     encap = {"type": "geneve", "ip": f"192.0.2.{crc32(name.encode()) % 250}", "chassis_name": name}
-    ids = [[f"ovnhook:{key}", value] for key, value in (reports or {}).items()]
+    ids = [[f"ovnhook:{key}", value] for key, value in _reported(reports or {}).items()]
     chassis = {"name": name, "hostname": f"{name}.example", "encaps": ["named-uuid", "e"]}
     private = {"name": name, "chassis": ["named-uuid", "c"], "nb_cfg": nb_cfg, "external_ids": ["map", ids]}
     southbound.transact(
@@ -37,9 +37,14 @@ def add_chassis(
     )
 
 
+def _reported(reports: dict[str, str]) -> dict[str, str]:
+    """Add the control service's mark."""
+    return {"api": reports["seen"], **reports} if "seen" in reports else reports
+
+
 def set_reports(southbound: Server, name: str, **reports: str) -> None:
-    """Change what a host's agent reports."""
-    ids = {f"ovnhook:{key.replace('_', '-')}": value for key, value in reports.items()}
+    """Change what a host's agent reports, through the API unless `api` says otherwise."""
+    ids = {f"ovnhook:{key.replace('_', '-')}": value for key, value in _reported(reports).items()}
     southbound.transact(
         {
             "op": "mutate",

@@ -224,7 +224,8 @@ def join(socket: Path | None, *, token: str, gateway: bool, external_interface: 
 def renew(socket: Path | None) -> None:
     """Renew this host's certificates.
 
-    As root. Certificates are renewed in the last third of their lifetime. Also updates a node's list of control hosts.
+    As root. Certificates are renewed in the last third of their lifetime. Also updates a node's list of control hosts,
+    and removes the address of the northbound database that earlier versions have set: nodes use the control service.
     ovnhook-renew.timer runs this daily. Services use the new certificates for new connections.
 
     \b

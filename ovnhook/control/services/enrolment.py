@@ -12,7 +12,7 @@ import grpc
 from ovnhook.api.v1 import enrolment_pb2 as api
 from ovnhook.api.v1 import enrolment_pb2_grpc
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import InvalidConfig, NotFound, PermissionDenied
+from ovnhook.base.errors import FailedPrecondition, InvalidConfig, NotFound, PermissionDenied
 from ovnhook.control.roles import ANYBODY, Rule
 from ovnhook.control.service import Dependencies, Service
 from ovnhook.control.trust import Trust
@@ -56,6 +56,11 @@ class Enrolment(Service):
         if invitation is None or invitation.expires < time.time():
             raise PermissionDenied(
                 "invalid, used or expired join token", "on the control host: ovnhook node token NAME"
+            )
+        if found.is_closed and not request.uses_api:
+            raise FailedPrecondition(
+                "ovnhook here is an earlier version: it needs the northbound database, which this cloud has closed",
+                "here: install the packages of the control host's version, then repeat the command",
             )
         subject, authority = invitation.subject, self._trust.authority
         wanted = request.request.encode()

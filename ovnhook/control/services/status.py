@@ -18,6 +18,7 @@ from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NewerFormat, OvnhookError, Unavailable
 from ovnhook.base.text import quoted
+from ovnhook.control import withdrawal
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.guard import RemotesGuard
 from ovnhook.control.packets import Packets
@@ -182,6 +183,8 @@ class Status(Service):
             ),
             foreign=self._remotes.foreign if self._remotes else (),
             follows_rows=self._remotes.follows_rows if self._remotes else False,
+            accepts_nodes=self._remotes.accepts_nodes if self._remotes else False,
+            pending=withdrawal.pending(hosts.nodes, self._members(), time.time()) if hosts else (),
             unauthenticated=tuple(ipsec.unauthenticated(self._members())),
             is_fence_missing=self._packets.is_missing if self._packets else False,
             unanswered=self._packets.unanswered if self._packets else (),

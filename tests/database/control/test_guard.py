@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from ovnhook.base.deadline import Deadline
+from ovnhook.control import trust
 from ovnhook.control.guard import RemotesGuard
+from ovnhook.control.trust import Trust
+from ovnhook.databases.trust import TrustRow
 from ovnhook.ovsdb import appctl
 from ovnhook.ovsdb.connection import Database
-from ovnhook.pki import keyfiles, x509
-from ovnhook.pki.x509 import Authority
+from ovnhook.pki import keyfiles, members, remotes
+from ovnhook.setup import authority as setup
+from ovnhook.setup.step import apply_steps
 from tests.database.ovsdb_server import NORTHBOUND_SCHEMA, SOUTHBOUND_SCHEMA, Server, run
 
 TARGETS = ("punix:{path}", "ptcp:0:127.0.0.1", "pssl:16641", "tcp:127.0.0.1:1", "unix:{path}", "ssl:127.0.0.1:1")
@@ -29,23 +33,25 @@ class ControlDatabases:
         self.southbound = make_server("sb", SOUTHBOUND_SCHEMA)
         for one, tool in ((self.northbound, "ovn-nbctl"), (self.southbound, "ovn-sbctl")):
             run(tool, f"--db={one.remote}", "init")
-        self.files = keyfiles.AuthorityFiles(directory / "ca").databases
-        authority, key = Authority.new(), x509.new_key()
-        keyfiles.write(self.files.key, key, keyfiles.SECRET)
-        made = authority.issue_server(x509.request(key), "c1", ["127.0.0.1"])
-        keyfiles.write(self.files.certificate, made, keyfiles.PUBLIC)
-        keyfiles.write(self.files.ca, authority.certificate, keyfiles.PUBLIC)
+        authority = keyfiles.AuthorityFiles(directory / "ca")
+        self.files, self.clients = authority.databases, authority.northbound.ca
+        apply_steps(setup.steps(authority, "c1", "127.0.0.1"), print)
         databases = (
             Database(self.northbound.remote, "OVN_Northbound"),
             Database(self.southbound.remote, "OVN_Southbound"),
         )
-        self.remotes = RemotesGuard(*databases, directory / "ca", f"{self.northbound.directory}/c")
+        self.trust = Trust(TrustRow(databases[0]), directory / "ca")
+        self.control, self.options = f"{self.northbound.directory}/c", directory / "options"
+        self.remotes = RemotesGuard(*databases, self.trust, directory / "ca", self.control, self.options)
 
     def nbctl(self, *words: str) -> str:
         return tell("ovn-nbctl", self.northbound, *words)
 
     def sbctl(self, *words: str) -> str:
         return tell("ovn-sbctl", self.southbound, *words)
+
+    def listening(self) -> list[str]:
+        return appctl.list_remotes(self.control, Deadline.after(20))
 
     def look(self) -> None:
         self.remotes.restore(Deadline.after(20))
@@ -127,3 +133,30 @@ def test_a_port_without_its_role_is_foreign(host: ControlDatabases) -> None:
     host.look()
     assert host.sbctl("get-connection") == ""
     assert [one.what for one in host.remotes.foreign] == ["Connection 'pssl:6642'"]
+
+
+@pytest.mark.parametrize("target", ["pssl:6641:127.0.0.1", "pssl:6641"])
+def test_the_listener_for_nodes_is_closed(
+    host: ControlDatabases, monkeypatch: pytest.MonkeyPatch, target: str, make_port: Callable[[], int]
+) -> None:
+    """When no node needs it, and again after the server was started anew; another one is an administrator's."""
+    port = make_port()  # 6641 may be another's on this machine
+    monkeypatch.setitem(remotes._PORTS, "OVN_Northbound", {port: ""})
+    target = target.replace("6641", str(port))
+    run("ovs-appctl", "-t", host.control, "ovsdb-server/add-remote", target)
+    host.look()
+    assert target in host.listening()
+    monkeypatch.setattr(trust, "_DATABASES", ())
+    host.trust.change(members.CLOSING, Deadline.after(20))
+    for _ in range(2):
+        host.look()
+        assert (target in host.listening()) == ("127.0.0.1" in target)
+        run("ovs-appctl", "-t", host.control, "ovsdb-server/add-remote", target)
+
+
+def test_a_server_that_an_earlier_version_has_set_up(host: ControlDatabases) -> None:
+    """It accepts nodes after the withdrawal, too, and the status says so."""
+    for options, accepts in ((f"--ca={host.files.ca}", True), (f"--ca={host.clients}", False), ("", True)):
+        host.options.write_text(options)
+        host.look()
+        assert host.remotes.accepts_nodes == accepts

@@ -18,6 +18,7 @@ from ovnhook.databases.trust import TrustRow as Row
 from ovnhook.ovsdb.connection import Database
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki.keyfiles import AuthorityFiles
+from ovnhook.pki.members import CLOSING
 from ovnhook.setup import authority
 from ovnhook.setup.step import apply_steps
 from tests.database.control_service import Control
@@ -155,3 +156,15 @@ def test_one_that_is_removed_and_comes_back_with_another_key(hosts: list[FencedH
     assert [host.trusts for host in hosts] == [{ADDRESSES[2]}, {ADDRESSES[2]}, {ADDRESSES[0], ADDRESSES[1]}]
     load(hosts, services, 6)
     assert [host.trusts for host in hosts] == [set()] * 3
+
+
+def test_all_of_them_close_the_northbound_database(hosts: list[FencedHost]) -> None:
+    """When one of them has found that all nodes use the API, and also the one that was off then."""
+    services = [host.start() for host in hosts[:2]]
+    look(*services, times=2)
+    services[0].change(CLOSING, Deadline.after(HANG))
+    look(*services)
+    services.append(hosts[2].start())
+    for host in hosts:
+        assert not host.files.serves_nodes
+        assert "tcp dport 6641 drop" in host.files.fence.read_text()

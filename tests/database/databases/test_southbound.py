@@ -25,10 +25,10 @@ def test_who_wrote_a_report(make_server: Callable[[str, Path], Server]) -> None:
 
     add_chassis(server, "hv1")
     assert not uses_api()
-    set_reports(server, "hv1", agent="0.9", seen="1000")
+    set_reports(server, "hv1", agent="0.9", seen="1000", api="")
     assert not uses_api()
     assert southbound.publish("hv1", REPORT, 1030.5, Deadline.after(HANG))
     assert uses_api()
-    set_reports(server, "hv1", agent="0.9", seen="1060")
+    set_reports(server, "hv1", agent="0.9", seen="1060", api="1030")
     assert not uses_api()
     southbound.database.close()

@@ -19,10 +19,16 @@ ROUTER = Router(
     "gateway", External("external", InterfaceAddress(IPAddress("203.0.113.10"), 24), IPAddress("203.0.113.1"))
 )
 GW1 = Node(
-    "gw1", is_gateway=True, physical_networks=frozenset({"external"}), agent="1.0", agent_seen=int(NOW) - 20, ovs="3.1"
+    "gw1",
+    is_gateway=True,
+    physical_networks=frozenset({"external"}),
+    agent="1.0",
+    agent_seen=int(NOW) - 20,
+    ovs="3.1",
+    uses_api=True,
 )
 GW2 = replace(GW1, name="gw2")
-HV1 = Node("hv1", agent="1.0", agent_seen=int(NOW) - 5)
+HV1 = Node("hv1", agent="1.0", agent_seen=int(NOW) - 5, uses_api=True)
 ALONE = ServerStatus("unix:/nb", model="standalone", connected=True, leader=True)
 WELL = CloudState(
     now=NOW,
@@ -66,6 +72,18 @@ def with_node(node: Node) -> CloudState:
         (
             replace(WELL, follows_rows=True),
             "the northbound database's server on this host listens where its rows say, and every node can write them",
+        ),
+        (
+            replace(WELL, accepts_nodes=True),
+            "the northbound database's server on this host accepts every node's certificate",
+        ),
+        (
+            replace(WELL, pending=("hv1",)),
+            "host hv1 does not use the API yet: the northbound database stays open to all nodes",
+        ),
+        (
+            with_node(replace(HV1, agent="0.9", uses_api=False)),
+            "host hv1: its agent, 0.9, is an earlier version, which does not use the API",
         ),
         (
             replace(WELL, unanswered=("c2",)),

@@ -49,6 +49,18 @@ def test_whose_address_is_enough() -> None:
     ]
 
 
+@pytest.mark.parametrize("hosts", [["192.0.2.1", "192.0.2.2", "2001:db8::1"], []])
+def test_the_northbound_database_is_for_control_hosts(hosts: list[str]) -> None:
+    """Once nodes have no access to it, by addresses: its server accepts no other certificate either."""
+    text = fence.rules(hosts, hosts[1:], is_closed=True)
+    done = subprocess.run(["nft", "-c", "-f", "-"], input=text, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.strip() for line in text.splitlines() if "dport 6641" in line]
+    sources = ["ip saddr { 192.0.2.1, 192.0.2.2 }", "ip6 saddr { 2001:db8::1 }"] if hosts else []
+    assert lines == [*(f"{source} tcp dport 6641 accept" for source in sources), "tcp dport 6641 drop"]
+    assert "6641" not in fence.rules(hosts)
+
+
 @pytest.mark.parametrize(
     "address", ["fe80::1%x }; flush ruleset; #", "fe80::1%1", "192.0.2.1 }; flush ruleset; #", "192.0.2.1\n", "c1", ""]
 )

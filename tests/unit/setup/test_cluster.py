@@ -9,7 +9,7 @@ import pytest
 
 from ovnhook.base.errors import InvalidConfig, OvnhookError
 from ovnhook.pki import keyfiles
-from ovnhook.setup import cluster, command, listening
+from ovnhook.setup import cluster, command
 from ovnhook.setup.step import apply_steps
 
 
@@ -27,11 +27,12 @@ def test_a_member_does_not_join_anew_because_its_file_could_not_be_read(
     monkeypatch.setattr(command, "_TIMEOUT", 1.0)
     monkeypatch.setattr(cluster._Database, "file", property(lambda self: tmp_path / f"ovn{self.short}_db.db"))
     monkeypatch.setattr(cluster, "_OPTIONS", tmp_path / "options")
-    monkeypatch.setattr(listening, "_FOLDER", tmp_path)
-    files = keyfiles.AuthorityFiles(tmp_path).databases
+    monkeypatch.setattr(keyfiles, "NORTHBOUND_DROP_IN", tmp_path / "drop-in")
+    files = keyfiles.AuthorityFiles(tmp_path)
+    tls = (files.northbound, files.databases)
     for member in (
-        cluster.ClusterMember("192.0.2.1", "", ("192.0.2.1",), files),
-        cluster.ClusterMember("192.0.2.2", "192.0.2.1", (), files),
+        cluster.ClusterMember("192.0.2.1", "", ("192.0.2.1",), *tls),
+        cluster.ClusterMember("192.0.2.2", "192.0.2.1", (), *tls),
     ):
         with pytest.raises(OvnhookError):
             apply_steps(cluster.steps(member), print)

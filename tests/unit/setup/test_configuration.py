@@ -9,6 +9,7 @@ import pytest
 
 from ovnhook.base.errors import FailedPrecondition, InvalidConfig
 from ovnhook.setup import configuration
+from ovnhook.setup.step import apply_steps
 
 
 def test_a_setting_is_written_where_it_is() -> None:
@@ -21,6 +22,20 @@ def test_a_setting_is_written_where_it_is() -> None:
     for odd in ('ca = """x"""', 'ca = "a"\nca = "b"'):
         with pytest.raises(FailedPrecondition, match="unsupported syntax"):
             configuration.changed(odd, {"ca": "c"})
+
+
+@pytest.mark.parametrize("text", ['control = ""\nnorthbound = "unix:/x"\n', '  northbound="unix:/x" # y', ""])
+def test_a_setting_is_removed(tmp_path: Path, text: str) -> None:
+    """With its line alone, and once."""
+    path = tmp_path / "ovnhook.toml"
+    path.write_text(f"# northbound = 1\n{text}")
+    apply_steps(configuration.steps({"listen": "[::1]:1"}, path, removed=["northbound"]), print)
+    kept = 'control = ""\n' if "control" in text else ""
+    assert path.read_text() == f'# northbound = 1\n{kept}listen = "[::1]:1"\n'
+    (step,) = configuration.steps({"listen": "[::1]:1"}, path, removed=["northbound"])
+    assert step.is_done()
+    path.write_text(f'northbound = "unix:/run/ovn/ovnnb_db.sock"\n{path.read_text()}')  # the default is one, too
+    assert not step.is_done()
 
 
 def test_a_setting_that_means_nothing_is_not_written(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_who_is_revoked_is_let_in_no_more(cloud: ControlHost) -> None:
     first, second = cloud.enrol(cloud.create_token("hv1")), cloud.enrol(cloud.create_token("hv2"))
     wait_for(lambda: cloud.database_trusts(first) and cloud.database_trusts(second))
     database = cloud.database(first)
-    assert database.transact([select("Logical_Switch")], Deadline.after(HANG)) == [[]]
+    assert database.transact([select("SB_Global")], Deadline.after(HANG)) != [[]]
 
     cloud.client.call("RemoveNode", name="hv1")
     wait_for(database.keep_alive)  # the connection that was open has ended
@@ -169,7 +169,7 @@ def test_a_control_host_shows_its_new_certificate(cloud: ControlHost) -> None:
     """The service and the database, to who comes after it was renewed; again, when it is renewed once more."""
     shown = cloud.files.databases
     authority = cloud.files.load()
-    ports = [int(where.rpartition(":")[2]) for where in (cloud.api, cloud.northbound)]
+    ports = [int(where.rpartition(":")[2]) for where in (cloud.api, cloud.northbound, cloud.southbound)]
     for _ in range(3):
         request = x509.request(shown.key.read_bytes())
         made = authority.issue_server(request, "c1", ["127.0.0.1"])
@@ -217,6 +217,7 @@ def test_people(cloud: ControlHost, monkeypatch: pytest.MonkeyPatch, tmp_path: P
         shown = Files(tmp_path / f"{name}.pem", tmp_path / f"{name}.key", tmp_path / "ca.pem")
         assert cloud.trusts(shown)
         assert not cloud.database_trusts(shown)
+        assert not cloud.northbound_trusts(shown)
     done = cloud.ovnhook("certificate", "create", "bob", "--role", "reader")
     assert "bob.key already exists" in done.error
     with pytest.raises(AlreadyExists, match="reader bob has a certificate"):
