@@ -60,7 +60,9 @@ SAMPLES: dict[Any, Any] = {
     SUBNET: _SUBNET,
     NETWORK: Network(_ROUTER, (_SUBNET,)),
     GATEWAYS: GatewayHosts("ROUTER", ("gw1",)),
-    LEASE_INDEX: LeaseIndex(_DOMAIN, "web1", "hv1", (("MAC", "SUBNET", _ADDRESS),), moving_to="hv2"),
+    LEASE_INDEX: LeaseIndex(
+        _DOMAIN, "web1", "hv1", (("MAC", "SUBNET", _ADDRESS),), requested_by="hv2", requested_until=1
+    ),
     LEASE: Lease("SUBNET", _ADDRESS, _DOMAIN, "web1", "MAC", "web1", "hv1", "hv1/7"),
     PORT: Port(
         "PORT-ID",

@@ -32,6 +32,12 @@ _COLUMNS = (
 )
 """Kinds of rows in the replica, with the columns that are compared with their value."""
 
+MAX_ROWS = 4000
+"""Ports, leases and lease indexes of one host: 500 domains of two interfaces with two addresses each have 3,500.
+
+A node can't fill the databases, which are tested with 10,000 ports of all hosts (docs/evidence/scale.md).
+"""
+
 _MAX_BACKLOG = 1000  # updates that may be queued for an agent
 _LOST_AFTER = 10.0  # seconds without the database, after which agents try another control service
 _CHECK_INTERVAL = 1.0  # seconds
@@ -81,6 +87,11 @@ class HostFeed:
         """Hosts with an open stream."""
         with self._lock:
             return frozenset(self._streams)
+
+    def rows_left(self, host: str) -> int:
+        """Number of ports, leases and lease indexes that may be created for a host."""
+        with self._lock:
+            return MAX_ROWS - self._state.index.count(host)
 
     def watch(self, host: str, revision: str, context: grpc.ServicerContext) -> Iterator[api.HostUpdate]:
         """Stream what concerns a host until the client, the database or the service ends.

@@ -44,6 +44,10 @@ class HostIndex:
         """Revision of the present state."""
         return f"{self._id}-{self._serial}"
 
+    def count(self, host: str) -> int:
+        """Number of a host's ports, leases and lease indexes."""
+        return len(self._objects.get(host, ()))
+
     def load(self, changes: Iterable[ValueChange]) -> None:
         """Load the first state."""
         for change in changes:

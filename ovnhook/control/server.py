@@ -16,6 +16,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.errors import OvnhookError
 from ovnhook.base.liveness import Liveness
 from ovnhook.control import listener, roles
+from ovnhook.control.agentstates import AgentStates
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.guard import RemotesGuard
 from ovnhook.control.hostfeed import HostFeed
@@ -100,6 +101,7 @@ class ControlServer:
             southbound=self._southbound,
             measure_underlay=measure_underlay,
             attachment=Attachment(self._northbound, IPNetwork(self._config.isolated_pool), measure_underlay),
+            states=AgentStates(self._southbound, lambda host: host in self.hosts.hosts()),
             gateways=self._gateways,
             repairs=self._repairs,
             hosts=self.hosts,

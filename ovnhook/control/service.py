@@ -11,6 +11,7 @@ import grpc
 
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
+from ovnhook.control.agentstates import AgentStates
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.guard import RemotesGuard
 from ovnhook.control.hostfeed import HostFeed
@@ -36,6 +37,7 @@ class Dependencies:
         southbound: southbound database.
         measure_underlay: measures the underlay's MTU.
         attachment: attaches domains on any host.
+        states: states of the hosts' agents.
         gateways: schedules gateways.
         repairs: repairs ovnhook's rows.
         hosts: streams what concerns each host.
@@ -50,6 +52,7 @@ class Dependencies:
     southbound: Southbound
     measure_underlay: Callable[[Deadline], Underlay]
     attachment: Attachment
+    states: AgentStates
     gateways: Gateways
     repairs: Repairs
     hosts: HostFeed

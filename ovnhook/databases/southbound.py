@@ -55,6 +55,19 @@ class Report:
 
 
 @dataclass(frozen=True)
+class ReportTime:
+    """Time of a host's last report.
+
+    Attributes:
+        seen: in seconds since 1970.
+        uses_api: it came through the control service; agents of earlier versions write it themselves.
+    """
+
+    seen: int
+    uses_api: bool
+
+
+@dataclass(frozen=True)
 class ConfigProgress:
     """Progress of NB_Global.nb_cfg (ovn-nb(5)).
 
@@ -103,6 +116,15 @@ class Southbound:
         own = {row["name"]: row for row in private}
         ours = (row for row in hosts if map_of(row["other_config"]).get("is-remote") != "true")
         return sorted((_node(row, tunnels, own.get(row["name"])) for row in ours), key=lambda node: node.name)
+
+    def report_time(self, host: str, deadline: Deadline) -> ReportTime | None:
+        """Time of a host's last report, or None without one."""
+        (found,) = self.database.transact([_own(host)], deadline)
+        for row in found:
+            ids = _our_ids(row)
+            if (seen := ids.get(_SEEN, "")).isdecimal():
+                return ReportTime(int(seen), uses_api=ids.get(_API) == seen)
+        return None
 
     def uplinks_down(self, deadline: Deadline) -> dict[str, str]:
         """Physical networks whose uplink is down, by host, as reported. Cheap enough for frequent polling."""

@@ -95,7 +95,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
     used = {(subnet, address) for _, subnet, address in held}  # an address may move to another interface of the domain
     changes += _drop(domain.uuid, [entry for entry in before if entry[1:] not in used], observed.leases)
     lease_index = LeaseIndex(domain.uuid, domain.name, owner, tuple(sorted(held)), domain.kept_by, moving_to)
-    desired = lease_index if held else None
+    desired = migration.with_request(lease_index, observed.lease_index) if held else None
     if desired != observed.lease_index:
         changes.append(Put(LEASE_INDEX, observed.lease_index, desired))
     changes += _rename(domain.uuid, changes, observed)
@@ -105,6 +105,12 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
         subnets = {placement.subnet.name: placement.subnet for placement in placements}
         return (*(Need(SUBNET, subnet) for subnet in subnets.values()), *needs, *changes)
     return ()
+
+
+def created(changes: Iterable[Change]) -> int:
+    """Number of ports, leases and lease indexes that changes create."""
+    kinds = (PORT, LEASE, LEASE_INDEX)
+    return sum(change.kind in kinds and change.old is None for change in changes if isinstance(change, Put))
 
 
 def _index(domain: Domain, mac: str, there: Port | None) -> int | None:

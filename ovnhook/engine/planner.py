@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import OvnhookError
+from ovnhook.base.errors import Exhausted, OvnhookError
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains import fitness, plan, presence
 from ovnhook.domains.choice import Placement
 from ovnhook.domains.place import place
+from ovnhook.domains.presence import FindState
 from ovnhook.domains.values import Domain
 from ovnhook.engine import holders, read
 from ovnhook.engine.allocate import allocate
@@ -48,7 +49,8 @@ class AttachPlanner:
         domain: as of `Attachment.attach`, like the other arguments.
         host: chassis that runs it.
         running: True for a domain that runs, False for a start.
-        take_over: False to refuse a domain that has ports on another host.
+        find_state: returns the state of the agent of another host.
+        rows_left: returns how many ports, leases and lease indexes the host may create.
 
     Attributes:
         attached: result of the attach once the last changes are committed.
@@ -63,14 +65,16 @@ class AttachPlanner:
         host: str,
         *,
         running: bool,
-        take_over: bool,
+        find_state: FindState,
+        rows_left: Callable[[], float],
     ) -> None:
         self._northbound = northbound
         self._own_subnets = own_subnets
         self._domain = domain
         self._host = host
         self._running = running
-        self._take_over = take_over
+        self._find_state = find_state
+        self._rows_left = rows_left
         self.attached = Attached()
         self.hostnames = HostNames({interface.request.hostname for interface in domain.interfaces})
 
@@ -84,10 +88,10 @@ class AttachPlanner:
         if not (running or domain.interfaces):
             return ()
         observed = read.referenced_rows(northbound, domain, observed, deadline)
+        presence.refuse_other_owner(domain, observed)
         if running and presence.is_elsewhere(observed, self._host):
             return ()
-        if not self._take_over:
-            presence.refuse_elsewhere(domain, observed, self._host)
+        presence.refuse_elsewhere(domain, observed, self._host, self._find_state)
         made, observed = self._own_subnets.create_missing(domain, observed, deadline)
         placed = place(domain, self._domain, self._host, observed, self.hostnames.taken, running=running)
         if running:
@@ -101,4 +105,13 @@ class AttachPlanner:
             _log.warning("%s", warning)
         pending = plan.pending_until_restart(self._domain, observed) if running else ()
         self.attached = Attached(placed.placements, arrives, placed.refused, pending)
-        return (*made, *plan.attach(domain, self._host, placed.placements, observed))
+        changes = (*made, *plan.attach(domain, self._host, placed.placements, observed))
+        self._check_room(plan.created(changes))
+        return changes
+
+    def _check_room(self, created: int) -> None:
+        if created and created > self._rows_left():
+            raise Exhausted(
+                f"domain {self._domain.name}: host {self._host} has the maximum number of ports and leases",
+                "undefine domains that are no longer needed there",
+            )

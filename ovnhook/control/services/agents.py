@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import ClassVar, Self
 
 import grpc
@@ -13,6 +14,7 @@ from ovnhook.api.v1 import agents_pb2 as api
 from ovnhook.api.v1 import agents_pb2_grpc
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, NotFound
+from ovnhook.control.agentstates import AgentStates
 from ovnhook.control.hostfeed import HostFeed
 from ovnhook.control.roles import CHANGES_OF_A_HOST, WATCHES_A_HOST, Rule, check_host
 from ovnhook.control.service import Dependencies, Service
@@ -37,6 +39,7 @@ class Agents(Service):
     Args:
         attachment: creates and deletes ports and leases.
         southbound: southbound database.
+        states: finds the state of other hosts' agents.
         hosts: streams what concerns each host.
         clock: returns the seconds since 1970.
     """
@@ -61,18 +64,20 @@ class Agents(Service):
         self,
         attachment: Attachment,
         southbound: Southbound,
+        states: AgentStates,
         hosts: HostFeed,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._attachment = attachment
         self._southbound = southbound
+        self._states = states
         self._hosts = hosts
         self._clock = clock
 
     @classmethod
     def of(cls, found: Dependencies) -> Self:
         """See Service."""
-        return cls(found.attachment, found.southbound, found.hosts)
+        return cls(found.attachment, found.southbound, found.states, found.hosts)
 
     def add_to(self, server: grpc.Server) -> None:
         """See Service."""
@@ -82,8 +87,15 @@ class Agents(Service):
         self, request: api.AttachDomainRequest, deadline: Deadline, caller: Subject
     ) -> api.AttachDomainResponse:
         """Create the port and the leases of every interface."""
-        host = _host(request.host, caller)
-        attached = self._attachment.attach(domain_of(request.domain), host, deadline, running=request.running)
+        host, domain = _host(request.host, caller), domain_of(request.domain)
+        attached = self._attachment.attach(
+            domain,
+            host,
+            deadline,
+            running=request.running,
+            find_state=partial(self._states.find, deadline=deadline),
+            rows_left=partial(self._hosts.rows_left, host),
+        )
         return api.AttachDomainResponse(
             arrives=attached.arrives,
             refused=map(refusal_message, attached.refused),
@@ -109,8 +121,9 @@ class Agents(Service):
         return _done(self._attachment.release_leases, request, deadline, caller)
 
     def AnnounceMigration(self, request: api.DomainRequest, deadline: Deadline, caller: Subject) -> api.DomainResponse:
-        """Allow the destination to bind a domain's ports, too."""
-        return _done(self._attachment.announce, request, deadline, caller)
+        """Allow the destination to bind a domain's ports, too, once the source has confirmed it."""
+        announce = partial(self._attachment.announce, find_state=partial(self._states.find, deadline=deadline))
+        return _done(announce, request, deadline, caller)
 
     def ConfirmMigration(
         self, request: api.ConfirmMigrationRequest, deadline: Deadline, caller: Subject

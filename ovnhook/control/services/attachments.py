@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar, Self
 
 import grpc
@@ -10,7 +11,8 @@ import grpc
 from ovnhook.api.v1 import attachments_pb2 as api
 from ovnhook.api.v1 import attachments_pb2_grpc, ports_pb2
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import FailedPrecondition, NotFound
+from ovnhook.base.errors import NotFound
+from ovnhook.control.hostfeed import HostFeed
 from ovnhook.control.roles import CHANGES_OF_A_HOST, Rule, check_host
 from ovnhook.control.service import Dependencies, Service
 from ovnhook.databases.southbound import Southbound
@@ -19,10 +21,10 @@ from ovnhook.domains.choice import Placement
 from ovnhook.domains.clientdomain import ClientInterface
 from ovnhook.domains.interfacexml import interface_xml
 from ovnhook.domains.plan import port_id
+from ovnhook.domains.presence import AgentState
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
 from ovnhook.pki.x509 import NODE, Subject
-from ovnhook.resources.port.values import Owner
 
 
 class Attachments(Service):
@@ -31,6 +33,7 @@ class Attachments(Service):
     Args:
         attachment: attaches domains.
         southbound: southbound database.
+        hosts: counts the rows of each host.
         bridge: name of the hosts' integration bridge.
     """
 
@@ -40,15 +43,16 @@ class Attachments(Service):
         "Detach": CHANGES_OF_A_HOST,
     }
 
-    def __init__(self, attachment: Attachment, southbound: Southbound, bridge: str) -> None:
+    def __init__(self, attachment: Attachment, southbound: Southbound, hosts: HostFeed, bridge: str) -> None:
         self._attachment = attachment
         self._southbound = southbound
+        self._hosts = hosts
         self._bridge = bridge
 
     @classmethod
     def of(cls, found: Dependencies) -> Self:
         """See Service."""
-        return cls(found.attachment, found.southbound, found.config.integration_bridge)
+        return cls(found.attachment, found.southbound, found.hosts, found.config.integration_bridge)
 
     def add_to(self, server: grpc.Server) -> None:
         """See Service."""
@@ -64,13 +68,6 @@ class Attachments(Service):
         """Delete a domain's ports on a host, and on request its leases."""
         check_host(caller, request.host)
         domain = clientdomain.identify(request.domain, request.name)
-        self._refuse_libvirt_domain(domain, deadline)
-        if request.forget:
-            for index in self._attachment.northbound.lease_indexes(deadline, domain=str(domain.uuid)):
-                if index.kept_by is Owner.LIBVIRT:
-                    raise FailedPrecondition(
-                        f"domain {index.domain_name} is managed by libvirt", "virsh undefine releases its leases"
-                    )
         (self._attachment.release_leases if request.forget else self._attachment.detach)(domain, request.host, deadline)
         return api.DetachResponse()
 
@@ -93,8 +90,10 @@ class Attachments(Service):
         check_host(caller, host)
         if host not in (node.name for node in self._southbound.nodes(deadline)):
             raise NotFound(f"there is no host '{host}'", "ovnhook node list")
-        self._refuse_libvirt_domain(domain, deadline)
-        return self._attachment.attach(domain, host, deadline, take_over=caller.role != NODE).placements
+        others = AgentState.ALIVE if caller.role == NODE else AgentState.DEAD
+        return self._attachment.attach(
+            domain, host, deadline, find_state=lambda _: others, rows_left=partial(self._hosts.rows_left, host)
+        ).placements
 
     def message(self, domain: Domain, placement: Placement) -> api.AttachedInterface:
         """Message of an attached interface."""
@@ -108,14 +107,6 @@ class Attachments(Service):
             mtu=subnet.mtu,
             xml=interface_xml(name, interface.mac, self._bridge, subnet.mtu),
         )
-
-    def _refuse_libvirt_domain(self, domain: Domain, deadline: Deadline) -> None:
-        """Refuse a domain that libvirt runs."""
-        for port in self._attachment.northbound.ports(deadline, domain=str(domain.uuid)):
-            if port.kept_by is Owner.LIBVIRT:
-                raise FailedPrecondition(
-                    f"domain {port.domain_name} is managed by libvirt on {port.host}", "virsh destroy, then retry"
-                )
 
 
 def _requested(interface: api.Interface) -> ClientInterface:

@@ -113,10 +113,12 @@ class Nodes(Service):
         if nodes and not request.force:
             refuse_removal(name, self._northbound, self._southbound, deadline)
         self._certificates.revoke_host(name, deadline)  # first, so that it cannot write its rows again
-        domains = {port.domain: port.domain_name for port in found.ports.values()}
-        domains |= {lease_index.domain: lease_index.domain_name for lease_index in found.lease_indexes.values()}
-        for uuid, domain_name in domains.items():
-            domain = Domain(uuid, domain_name)
+        domains = {
+            one.domain: Domain(one.domain, one.domain_name, kept_by=one.kept_by)
+            for some in (found.ports, found.lease_indexes)
+            for one in some.values()
+        }
+        for domain in domains.values():
             self._attachment.release_leases(domain, name, deadline)
             self._attachment.detach(domain, name, deadline)  # also ports that are in no lease index
         self._southbound.remove(name, deadline)  # last, so that a failed removal can be repeated

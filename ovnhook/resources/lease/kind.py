@@ -12,6 +12,7 @@ from ovnhook.resources.lease.rows import (
     lease_index_records,
     read_lease,
     read_lease_index,
+    request_ids,
 )
 from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.operations import exists, rewrite, unchanged
@@ -46,16 +47,27 @@ def _lease_index_operations(old: LeaseIndex | None, new: LeaseIndex | None) -> l
         return [insert(DNS, new.uuid, lease_index_columns(new))] if new else []
     if new is None:
         return [*_same_leases(old), delete(DNS, key(old.uuid))]
-    return [*_same_leases(old), *rewrite(DNS, new.uuid, lease_index_columns(old), lease_index_columns(new))]
+    guards = [*_same_leases(old), *(_same_request(old) if request_ids(old) != request_ids(new) else ())]
+    return [*guards, *rewrite(DNS, new.uuid, lease_index_columns(old), lease_index_columns(new))]
 
 
 def _same_leases(lease_index: LeaseIndex) -> list[Operation]:
-    """The domain has exactly the leases that were read: a lease that was added since would be lost."""
+    """The domain has exactly the leases that were read: a lease that was added since would be lost.
+
+    A requested migration is not compared: any host may request one, and must not make changes of others fail.
+    """
     records = {**lease_index_records(lease_index), **dict(lease_index.others)}
     return [
         *unchanged(DNS, lease_index.uuid, lease_index_ids(lease_index)),
         exists(DNS, lease_index.uuid, ["records", "==", as_map(records)]),
     ]
+
+
+def _same_request(lease_index: LeaseIndex) -> list[Operation]:
+    """The domain has exactly the requested migration that was read."""
+    if lease_index.requested_by:
+        return [exists(DNS, lease_index.uuid, includes("external_ids", request_ids(lease_index)))]
+    return unchanged(DNS, lease_index.uuid, owned.kind("domain", requested_by=""))
 
 
 LEASE = Kind(

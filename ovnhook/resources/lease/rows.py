@@ -11,8 +11,10 @@ from ovnhook.ovsdb.operation import Row, as_map, map_of
 from ovnhook.ovsdb.owned import kind, own
 from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Owner
-from ovnhook.resources.reading import RECREATED, reader
+from ovnhook.resources.reading import RECREATED, number_of, reader
 from ovnhook.resources.tables import DNS
+
+_LATEST = 1 << 40  # seconds since 1970
 
 
 def lease_ids(lease: Lease) -> dict[str, str]:
@@ -60,7 +62,7 @@ def read_lease(row: Row) -> Lease:
 
 
 def lease_index_ids(lease_index: LeaseIndex) -> dict[str, str]:
-    """External_ids of a lease index's DNS row."""
+    """External_ids of a lease index's DNS row, without a requested migration."""
     return kind(
         "domain",
         domain=str(lease_index.domain),
@@ -68,8 +70,14 @@ def lease_index_ids(lease_index: LeaseIndex) -> dict[str, str]:
         host=lease_index.host,
         kept_by=lease_index.kept_by.value,
         moving_to=lease_index.moving_to,
-        **({"requested_by": lease_index.requested_by} if lease_index.requested_by else {}),
     )
+
+
+def request_ids(lease_index: LeaseIndex) -> dict[str, str]:
+    """External_ids of a requested migration; none without a request, as earlier versions write the row."""
+    if not lease_index.requested_by:
+        return {}
+    return kind("domain", requested_by=lease_index.requested_by, requested_until=str(lease_index.requested_until))
 
 
 def lease_index_records(lease_index: LeaseIndex) -> dict[str, str]:
@@ -82,7 +90,8 @@ def lease_index_records(lease_index: LeaseIndex) -> dict[str, str]:
 
 def lease_index_columns(lease_index: LeaseIndex) -> Row:
     """DNS row of a lease index."""
-    return {"records": as_map(lease_index_records(lease_index)), "external_ids": as_map(lease_index_ids(lease_index))}
+    ids = {**lease_index_ids(lease_index), **request_ids(lease_index)}
+    return {"records": as_map(lease_index_records(lease_index)), "external_ids": as_map(ids)}
 
 
 @reader(
@@ -109,5 +118,6 @@ def read_lease_index(row: Row) -> LeaseIndex:
         kept_by=Owner(ids.get("kept-by", Owner.LIBVIRT.value)),
         moving_to=ids.get("moving-to", ""),
         requested_by=ids.get("requested-by", ""),
+        requested_until=number_of(ids.get("requested-until", "0"), _LATEST),
         others=tuple(others.items()),
     )

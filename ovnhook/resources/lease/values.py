@@ -60,6 +60,7 @@ class LeaseIndex:
         kept_by: the domain's owner.
         moving_to: destination chassis of a migration, or "".
         requested_by: destination chassis of a migration that the source has not confirmed yet, or "".
+        requested_until: time at which that request ends, in seconds since 1970.
         others: foreign records of the row; only in values that were read.
     """
 
@@ -70,6 +71,7 @@ class LeaseIndex:
     kept_by: Owner = Owner.LIBVIRT
     moving_to: str = ""
     requested_by: str = ""
+    requested_until: int = 0
     others: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @property

@@ -24,6 +24,7 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.queries import Query
 from ovnhook.domains import clientdomain
 from ovnhook.domains.clientdomain import ClientInterface
+from ovnhook.domains.presence import AgentState
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
 from ovnhook.resources.state import Observed
@@ -206,5 +207,5 @@ def test_a_domain_that_another_node_attaches_meanwhile(
         operator.detach("hv1")
     northbound = OvertakenAfterReading(clients.control.northbound.remote, reads, lambda: hv2.attach("hv2", NIC))
     with pytest.raises(PermissionDenied, match="on host 'hv2', not on hv1"):
-        attachment_at(northbound).attach(box(mac), "hv1", Deadline.after(HANG), take_over=False)
+        attachment_at(northbound).attach(box(mac), "hv1", Deadline.after(HANG), find_state=lambda _: AgentState.ALIVE)
     assert list(hosts(clients.control).values()) == ["hv2"]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ovnhook.base.errors import FailedPrecondition, PermissionDenied
 from ovnhook.domains import migration, plan
-from tests.unit.domains.store import WEB, Places, Store, attach, make_domain, placements, where
+from ovnhook.domains.presence import AgentState, FindState
+from ovnhook.domains.values import Domain
+from tests.unit.domains.store import OTHER, WEB, Places, Store, attach, make_domain, placements, where
 
 
 @given(placements())
@@ -86,3 +91,96 @@ def test_a_migration_whose_destination_fails_to_start(places: Places) -> None:
     store.commit(migration.announce(store.observe(WEB), "hv2"))
     store.commit(plan.roll_back(make_domain(places, run=9), "hv2", store.observe(WEB)))
     assert store.of(WEB) == before
+
+
+NOW, UNTIL = 1000, 1020
+
+
+def request(store: Store, host: str, find_state: FindState, now: int = NOW, until: int = UNTIL) -> str:
+    """Request a migration, and return who has to confirm it."""
+    changes, source = migration.request(Domain(WEB, "web1"), store.observe(WEB), host, now, until, find_state)
+    store.commit(changes)
+    return source
+
+
+def alive(_host: str) -> AgentState:
+    return AgentState.ALIVE
+
+
+@given(placements())
+def test_a_requested_migration(places: Places) -> None:
+    """Changes nothing but who requests it; the confirmation does what the announcement does."""
+    store = Store()
+    attach(store, make_domain(places), places, "hv1")
+    before = store.of(WEB)
+    assert request(store, "hv2", alive) == "hv1"
+    assert store.of(WEB)[:2] == before[:2]
+    assert attach(store, make_domain(places), places, "hv1") == ()
+    store.commit(migration.confirm(store.observe(WEB), "hv1", "hv2", UNTIL))
+    assert migration.confirm(store.observe(WEB), "hv1", "hv2", UNTIL) == ()
+    announced = Store()
+    attach(announced, make_domain(places), places, "hv1")
+    announced.commit(migration.announce(announced.observe(WEB), "hv2"))
+    assert store == announced
+    assert request(store, "hv2", alive) == ""
+    assert store == announced
+
+
+@given(placements())
+def test_a_request_that_is_withdrawn(places: Places) -> None:
+    """Leaves nothing; a later one is not touched."""
+    store = Store()
+    attach(store, make_domain(places), places, "hv1")
+    before = store.of(WEB)
+    request(store, "hv2", alive)
+    request(store, "hv2", alive, until=UNTIL + 1)
+    assert migration.withdraw(store.observe(WEB), "hv2", UNTIL) == ()
+    store.commit(migration.withdraw(store.observe(WEB), "hv2", UNTIL + 1))
+    assert store.of(WEB) == before
+    with pytest.raises(FailedPrecondition, match="hv2 does not request its migration"):
+        migration.confirm(store.observe(WEB), "hv1", "hv2", NOW)
+
+
+def test_a_request_that_is_void() -> None:
+    """When its time is over, it can't be confirmed, and another destination may have it."""
+    store = Store()
+    attach(store, make_domain(OTHER), OTHER, "hv1")
+    request(store, "hv2", alive)
+    with pytest.raises(FailedPrecondition, match="hv2 requests its migration at the same time"):
+        request(store, "hv3", alive, now=UNTIL)
+    with pytest.raises(FailedPrecondition, match="no longer"):
+        migration.confirm(store.observe(WEB), "hv1", "hv2", UNTIL + 1)
+    assert request(store, "hv3", alive, now=UNTIL + 1) == "hv1"
+    with pytest.raises(FailedPrecondition, match="the domain is not on hv3"):
+        migration.confirm(store.observe(WEB), "hv3", "hv3", NOW)
+
+
+@pytest.mark.parametrize("state", [AgentState.DEAD, AgentState.EARLIER])
+def test_a_source_that_cannot_confirm(state: AgentState) -> None:
+    """It is not asked."""
+    store = Store()
+    attach(store, make_domain(OTHER), OTHER, "hv1")
+    assert request(store, "hv2", lambda _: state) == ""
+    assert where(store) == {("hv1", "hv2")}
+
+
+@pytest.mark.parametrize(
+    ("dead", "source"), [((), None), (("hv1",), None), (("hv2",), "hv1"), (("hv1", "hv2"), "")], ids=str
+)
+def test_a_third_host(dead: Sequence[str], source: str | None) -> None:
+    """Gets no domain that two others have, unless the destination is dead; then the source decides, if it is not."""
+    store = Store()
+    attach(store, make_domain(OTHER), OTHER, "hv1")
+    store.commit(migration.announce(store.observe(WEB), "hv2"))
+
+    def find_state(host: str) -> AgentState:
+        return AgentState.DEAD if host in dead else AgentState.ALIVE
+
+    if source is None:
+        with pytest.raises(PermissionDenied, match="and can't migrate to hv3"):
+            request(store, "hv3", find_state)
+        return
+    assert request(store, "hv3", find_state) == source
+    if source:
+        with pytest.raises(FailedPrecondition, match="is migrating to hv2"):
+            migration.confirm(store.observe(WEB), "hv1", "hv3", NOW)

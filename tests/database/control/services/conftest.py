@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
 
+from tests.database.clients import Clients
 from tests.database.control_service import Control
+from tests.database.nodes import NodeClient
 
 
 @pytest.fixture
@@ -23,3 +25,21 @@ def narrow(control: Control) -> Iterator[grpc.Channel]:
     options = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65536)]
     with grpc.insecure_channel(f"unix:{control.path}", options) as made:
         yield made
+
+
+@pytest.fixture
+def make_node(clients: Clients) -> Callable[[str], NodeClient]:
+    """Function that makes the client of a node, with its certificate."""
+    return lambda name: NodeClient(clients.channel(name, "node"), name)
+
+
+@pytest.fixture
+def node1(make_node: Callable[[str], NodeClient]) -> NodeClient:
+    """A node."""
+    return make_node("hv1")
+
+
+@pytest.fixture
+def node2(make_node: Callable[[str], NodeClient]) -> NodeClient:
+    """Another one."""
+    return make_node("hv2")

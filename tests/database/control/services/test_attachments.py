@@ -16,6 +16,7 @@ from lab.waiting import HANG
 from ovnhook.api.v1 import attachments_pb2, attachments_pb2_grpc, ports_pb2, ports_pb2_grpc
 from ovnhook.api.v1.attachments_pb2 import Interface
 from ovnhook.base import uuids
+from ovnhook.base.errors import FailedPrecondition
 from tests.database.control_service import Control
 from tests.database.our_rows import count, names
 from tests.database.southbound_rows import add_chassis
@@ -157,7 +158,7 @@ def test_what_is_refused(ready: Control, request_: dict[str, Any], status: str, 
 
 
 def test_a_domain_that_libvirt_runs(ready: Control) -> None:
-    """It is libvirt's to end; once it is stopped a client may have it, and libvirt may have it back."""
+    """It is libvirt's to end, and so are its leases; once they are released a client may have it, and libvirt not."""
     domain = ready.attach("web1", "blue")
     uuid = str(domain.uuid)
     for call in (partial(attach, ready, Interface(), domain=uuid), partial(detach, ready, domain=uuid)):
@@ -171,11 +172,22 @@ def test_a_domain_that_libvirt_runs(ready: Control) -> None:
         == f"port {port['id']} belongs to domain web1, which runs on hv1"
     )
     ready.stop(domain)
-    attach(ready, Interface(mac=port["mac"]), domain=str(domain.uuid))
+    before = ready.northbound.dump(versions=True)
+    for call in (
+        partial(attach, ready, Interface(mac=port["mac"]), domain=uuid),
+        partial(detach, ready, domain=uuid, forget=True),
+    ):
+        with pytest.raises(grpc.RpcError, match="domain web1 is managed by libvirt"):
+            call()
+    assert ready.northbound.dump(versions=True) == before
+    ready.done("lease", "release", *port["addresses"])
+    attach(ready, Interface(mac=port["mac"]), domain=uuid)
     (there,) = ports(ready)
-    assert (there["addresses"], there["kept_by"]) == (port["addresses"], "client")
-    ready.attach("web1", "blue")
-    assert [(one["addresses"], one["kept_by"]) for one in ports(ready)] == [(port["addresses"], "libvirt")]
+    assert there["kept_by"] == "client"
+    for again in (partial(ready.attach, "web1", "blue"), partial(ready.stop, domain)):
+        with pytest.raises(FailedPrecondition, match="is managed by a client of the API on hv1, not by libvirt"):
+            again()
+    assert ports(ready) == [there]
 
 
 def test_a_life_of_a_port(ready: Control) -> None:
