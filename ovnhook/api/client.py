@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket as sockets
-import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -12,51 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from ovnhook.base.config import CONTROL_SOCKET, Config, load
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import (
-    AlreadyExists,
-    Conflict,
-    Exhausted,
-    FailedPrecondition,
-    InvalidConfig,
-    InvalidRequest,
-    NotFound,
-    OvnhookError,
-    PermissionDenied,
-    Unavailable,
-)
+from ovnhook.base.errors import InvalidRequest, PermissionDenied, Unavailable
 
 if TYPE_CHECKING:
-    import grpc
     from google.protobuf.descriptor import MethodDescriptor
 
+    from ovnhook.api.calls import Calls
     from ovnhook.pki.keyfiles import Files
     from ovnhook.pki.token import Token
 
 _TIMEOUT = 15.0  # seconds for one call
-_PROBE = 2.0  # seconds to connect to one of several hosts before the next one is tried
-_NOT_SENT = (
-    "failed to connect to all addresses",
-    "DNS resolution failed",
-)  # gRPC's errors for a request that was not sent
-_HINT = "on a control host: systemctl status ovnhook-control"
-_ERRORS: tuple[type[OvnhookError], ...] = (
-    InvalidRequest,
-    NotFound,
-    AlreadyExists,
-    FailedPrecondition,
-    PermissionDenied,
-    Exhausted,
-    Unavailable,
-    Conflict,
-)
-_OPTIONS = [
-    ("grpc.enable_http_proxy", 0),
-    # Connections, and their failures, are not shared with other clients.
-    ("grpc.use_local_subchannel_pool", 1),
-]
+_PROBE = 2.0  # seconds to connect, to find out whether a server listens
 
 Object = dict[str, Any]
-_Key = tuple[str, tuple[bytes, ...], bool]
 
 
 class Client:
@@ -74,8 +41,6 @@ class Client:
     def __init__(self, socket: Path | None, timeout: float = _TIMEOUT) -> None:
         self._socket = socket
         self._timeout = timeout
-        self._channels: dict[_Key, grpc.Channel] = {}
-        weakref.finalize(self, _close, self._channels)
 
     def call(self, method: str, **fields: Any) -> Object:
         """Call a method of ``ovnhook.v1`` by its name, with these request fields.
@@ -85,17 +50,7 @@ class Client:
         Raises:
             OvnhookError: the service's error, or Unavailable if it is unreachable.
         """
-        config = self._config
-        if config.control:
-            from ovnhook.pki.keyfiles import Files
-
-            shown = Files(*map(Path, (config.database_certificate, config.database_private_key, config.database_ca)))
-            hint = f"openssl x509 -noout -subject -enddate -in {config.database_certificate}; ovnhook status there"
-            return self._anywhere(config.control.split(","), _contents(shown), hint, method, fields)
-        socket = self._socket or CONTROL_SOCKET
-        _find(socket)
-        channel = self._channel(f"unix:{socket}", (), self._timeout)
-        return _call(channel, str(socket), self._timeout, method, fields)
+        return self._call(self._calls, method, fields)
 
     def pages(self, method: str, rows: str, **fields: Any) -> list[Object]:
         """Return all objects of a list, page by page.
@@ -126,8 +81,11 @@ class Client:
         Raises:
             OvnhookError: the service's error, or Unavailable if it is unreachable.
         """
+        from ovnhook.api.calls import Calls
+
+        calls = Calls(token.servers, lambda: (ca,), connect=self._timeout)
         fields = {"secret": token.secret, "request": request.decode(), "address": address, "uses_api": True}
-        return self._anywhere(token.servers, (ca,), _HINT, "Enrol", fields)
+        return self._call(calls, "Enrol", fields)
 
     def is_trusted(self, servers: Sequence[str], files: Files) -> bool:
         """Test whether one of the servers, each HOST:PORT, accepts a client certificate.
@@ -135,10 +93,14 @@ class Client:
         Raises:
             Unavailable: no server is reachable.
         """
-        # A new client, and so a new connection, each time.
-        client = Client(self._socket, self._timeout)
+        from ovnhook.api.calls import Calls, read_credentials
+
+        # A new connection each time.
+        calls = Calls(
+            servers, lambda: read_credentials(files.ca, files.key, files.certificate), "", connect=self._timeout
+        )
         try:
-            client._anywhere(servers, _contents(files), "", "ListNodes", {"page_size": 1})
+            self._call(calls, "ListNodes", {"page_size": 1})
         except PermissionDenied:
             return False
         except Unavailable:
@@ -148,107 +110,29 @@ class Client:
         return True
 
     @cached_property
-    def _config(self) -> Config:
-        return load() if self._socket is None else Config()
+    def _calls(self) -> Calls:
+        """Calls of the service in ``ovnhook.toml``, or of the given socket."""
+        from ovnhook.api.calls import Calls, credentials_of
 
-    def _anywhere(
-        self, servers: Sequence[str], credentials: tuple[bytes, ...], hint: str, method: str, fields: Mapping[str, Any]
-    ) -> Object:
-        """Call a method on the first control host that answers.
+        config = load() if self._socket is None else Config()
+        if config.control:
+            hint = f"openssl x509 -noout -subject -enddate -in {config.database_certificate}; ovnhook status there"
+            return Calls(config.control.split(","), lambda: credentials_of(config), hint, connect=self._timeout)
+        return Calls([str((self._socket or CONTROL_SOCKET).absolute())], tuple, connect=self._timeout)
 
-        A call that may have reached a host is repeated on another one only if the proto declares it idempotent. Each of
-        several hosts first has a short time to connect; then all have the time that is left, as they may be slow.
+    def _call(self, calls: Calls, method: str, fields: Mapping[str, Any]) -> Object:
+        from ovnhook.api import messages
+        from ovnhook.api.channels import Method
+        from ovnhook.api.protos import message_class
 
-        Args:
-            servers: each HOST:PORT.
-            credentials: the CA certificate, this host's key and its certificate, in PEM.
-            hint: for the error if none is reachable.
-            method: the method.
-            fields: request fields.
-        """
-        deadline = Deadline.after(self._timeout)
-        left = [server.strip() for server in servers]
-        wrong: dict[str, str] = {}
-        for is_last in (False, True) if len(left) > 1 else (True,):
-            for number, server in enumerate(list(left)):
-                if wrong and not deadline.remaining:
-                    break
-                share = deadline.remaining / (len(left) - number) if is_last else _PROBE
-                channel = self._channel(server, credentials, share)
-                try:
-                    return _call(channel, server, deadline.remaining, method, fields)
-                except _NotSent as error:
-                    wrong[server] = error.message
-                except Unavailable as error:
-                    if not _is_idempotent(method):
-                        raise Unavailable(
-                            f"{error.message}: it may or may not have been done", error.hint or hint
-                        ) from error
-                    wrong[server] = error.message
-                    left.remove(server)
-        raise Unavailable("; ".join(wrong.values()), hint)
-
-    def _channel(self, where: str, credentials: tuple[bytes, ...], timeout: float) -> grpc.Channel:
-        """Return the channel to a control host. It connects at the first call, within `timeout` seconds."""
-        import grpc
-
-        from ovnhook.pki.x509 import SERVER_NAME
-
-        key = (where, credentials, timeout <= _PROBE)
-        if key not in self._channels:
-            options: list[tuple[str, str | int]] = [*_OPTIONS, ("grpc.min_reconnect_backoff_ms", int(timeout * 1000))]
-            if credentials:
-                options.append(("grpc.ssl_target_name_override", SERVER_NAME))
-                shown = grpc.ssl_channel_credentials(*credentials)
-                self._channels[key] = grpc.secure_channel(where, shown, options=options)
-            else:
-                self._channels[key] = grpc.insecure_channel(where, options=options)
-        return self._channels[key]
-
-
-def _call(channel: grpc.Channel, where: str, timeout: float, method: str, fields: Mapping[str, Any]) -> Object:
-    import grpc
-
-    from ovnhook.api import messages
-    from ovnhook.api.protos import message_class
-
-    found = _method(method)
-    request, response = message_class(found.input_type), message_class(found.output_type)
-    try:
-        asked = request(**fields)
-    except (ValueError, TypeError) as error:  # a number out of range, or an argument that is not a string
-        raise InvalidRequest(f"invalid request: {error}") from error
-    call = channel.unary_unary(
-        f"/{found.containing_service.full_name}/{method}",
-        request_serializer=request.SerializeToString,
-        response_deserializer=response.FromString,
-    )
-    try:
-        return messages.plain(call(asked, timeout=timeout))
-    except grpc.RpcError as error:
-        raise _error(error, where, timeout) from error
-
-
-class _NotSent(Unavailable):
-    """Error of a call that has not reached the control service."""
-
-
-def _error(error: grpc.RpcError, where: str, timeout: float) -> OvnhookError:
-    """The error that the service raised, or Unavailable."""
-    from ovnhook.api import hints
-
-    status, words = error.code().name, error.details() or ""
-    if status == "DEADLINE_EXCEEDED":
-        return Unavailable(f"the control service at {where} did not answer within {timeout:.0f} s")
-    if status == "UNIMPLEMENTED":
-        return OvnhookError(
-            "the control service does not implement this method: it is another version",
-            "systemctl restart ovnhook-control",
-        )
-    if status == "UNAVAILABLE" and words.startswith(_NOT_SENT):
-        return _NotSent(f"the control service at {where} can't be reached: {words.rpartition('last error: ')[2]}")
-    kind = next((kind for kind in _ERRORS if kind.status == status), OvnhookError)
-    return kind(words, hints.hint(error.trailing_metadata() or ()))
+        found = _method(method)
+        request, response = message_class(found.input_type), message_class(found.output_type)
+        try:
+            asked = request(**fields)
+        except (ValueError, TypeError) as error:  # a number out of range, or an argument that is not a string
+            raise InvalidRequest(f"invalid request: {error}") from error
+        called = Method(found.containing_service.full_name, method, response, _is_idempotent(found))
+        return messages.plain(calls.call(called, asked, Deadline.after(self._timeout)))
 
 
 def _method(name: str) -> MethodDescriptor:
@@ -260,29 +144,11 @@ def _method(name: str) -> MethodDescriptor:
     return service.methods_by_name[name]
 
 
-def _is_idempotent(method: str) -> bool:
+def _is_idempotent(method: MethodDescriptor) -> bool:
     """Return whether the proto declares a method idempotent."""
     from google.protobuf.descriptor_pb2 import MethodOptions
 
-    return _method(method).GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN
-
-
-def _find(socket: Path) -> None:
-    """Connect to a unix socket once, without gRPC, whose errors are less clear."""
-    try:
-        with sockets.socket(sockets.AF_UNIX) as probe:
-            probe.settimeout(_PROBE)
-            probe.connect(str(socket))
-    except PermissionError as error:
-        raise Unavailable(f"only root may use the control service at {socket}", "sudo ovnhook …") from error
-    except (FileNotFoundError, ConnectionRefusedError) as error:
-        hint = "systemctl start ovnhook-control"
-        raise Unavailable(f"the control service is not running at {socket}", hint) from error
-    except (BlockingIOError, TimeoutError):
-        return  # its backlog is full: gRPC waits
-    except OSError as error:
-        why = error.strerror or error
-        raise Unavailable(f"the control service at {socket} can't be reached: {why}") from error
+    return method.GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN
 
 
 def _listens(server: str) -> bool:
@@ -291,16 +157,3 @@ def _listens(server: str) -> bool:
     with suppress(OSError), sockets.create_connection((host.strip("[]"), int(port)), timeout=_PROBE):
         return True
     return False
-
-
-def _contents(shown: Files) -> tuple[bytes, ...]:
-    """CA certificate, key and certificate, as gRPC takes them."""
-    try:
-        return tuple(path.read_bytes() for path in (shown.ca, shown.key, shown.certificate))
-    except OSError as error:
-        raise InvalidConfig(f"{error.filename}: {error.strerror}", "ovnhook node join") from error
-
-
-def _close(channels: dict[_Key, grpc.Channel]) -> None:
-    for channel in channels.values():
-        channel.close()

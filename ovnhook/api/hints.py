@@ -43,6 +43,12 @@ def error_class(found: Iterable[tuple[str, str | bytes]]) -> str:
     return str(dict(found).get(_CLASS, ""))
 
 
+def error(name: str, default: type[OvnhookError], message: str, hint: str) -> OvnhookError:
+    """An error of the class with a name; a newer service may have classes that this version does not know."""
+    found = getattr(errors, name, None)
+    return (found if isinstance(found, type) and issubclass(found, OvnhookError) else default)(message, hint)
+
+
 def hint(found: Iterable[tuple[str, str | bytes]]) -> str:
     """The hint in metadata, or ""."""
     known = dict(found)

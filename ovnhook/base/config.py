@@ -14,6 +14,8 @@ from ovnhook.base.errors import InvalidConfig
 PATH = Path("/etc/ovnhook/ovnhook.toml")
 AGENT_SOCKET = Path("/run/ovnhook/agent.sock")
 CONTROL_SOCKET = Path("/run/ovnhook/control.sock")
+SERVER_NAME = "ovnhook-control"
+"""DNS name in every control host's certificate."""
 
 _TYPES = {str: "string", float: "number"}
 _DEADLINES = (4.0, 60.0)

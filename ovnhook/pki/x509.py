@@ -31,13 +31,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ovnhook.base.config import SERVER_NAME
 from ovnhook.base.errors import InvalidRequest
 
 CONTROL, NODE, OPERATOR, READER = "control", "node", "operator", "reader"
 ROLES = (CONTROL, NODE, OPERATOR, READER)
-
-SERVER_NAME = "ovnhook-control"
-"""DNS name in every control host's certificate."""
 
 LIFETIME = datetime.timedelta(days=90)
 """Lifetime of a certificate; anchors and the authority's own last as long as the cloud."""

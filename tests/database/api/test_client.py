@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from ovnhook.api import client
+from ovnhook.api import calls, client
 from ovnhook.api.client import Client
 from ovnhook.base.config import Config
 from ovnhook.base.errors import AlreadyExists, InvalidRequest, Unavailable
@@ -55,7 +55,7 @@ class UnavailableService:
 @pytest.fixture
 def failing(cloud: ControlHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[UnavailableService]:
     """One, which is not passed over because the machine is slow."""
-    monkeypatch.setattr(client, "_PROBE", 60.0)
+    monkeypatch.setattr(calls, "_CONNECT", 60.0)
     made = UnavailableService(cloud)
     yield made
     made.stop()
@@ -135,9 +135,10 @@ def test_what_is_not_repeated(
 
 def test_what_is_repeated(cloud: ControlHost, failing: UnavailableService, operator: Callable[..., Client]) -> None:
     """What only looks, and what the proto says is the same twice."""
+    assert operator(failing.where, cloud.api).pages("ListNodes", "nodes") == []
     caller = operator(failing.where, cloud.api)
-    assert caller.pages("ListNodes", "nodes") == []
     assert caller.call("CreateSubnet", subnet={"name": "blue", "cidr": "10.1.0.0/24"})["name"] == "blue"
+    assert caller.pages("ListNodes", "nodes") == []  # of the one that answered
     assert failing.calls == ["ListNodes", "CreateSubnet"]
 
 
@@ -157,6 +158,7 @@ def test_what_the_proto_says() -> None:
     found = {name: names[method.GetOptions().idempotency_level].name for name, method in OWN.items()}
     looking = (roles.READS, roles.READS_AND_WAITS)
     reads = {name for name in OWN if any(RULES[name] is rule for rule in looking)}
+    reads |= {"/ovnhook.v1.Agents/GetDomain", "/ovnhook.v1.Agents/WatchHost"}  # of a node for its own host only
     assert {name for name, level in found.items() if level == "NO_SIDE_EFFECTS"} == reads
     unsafe = {name.rpartition("/")[2] for name, level in found.items() if level == "IDEMPOTENCY_UNKNOWN"}
     assert unsafe >= {"CreateToken", "MoveGateway", "RemoveNode", "Enrol", "RevokeCertificate", "ReleaseLease"}

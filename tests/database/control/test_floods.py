@@ -19,6 +19,7 @@ import pytest
 from lab.waiting import HANG
 from ovnhook.api.client import Client
 from ovnhook.api.v1 import changes_pb2, changes_pb2_grpc, nodes_pb2, nodes_pb2_grpc, subnets_pb2, subnets_pb2_grpc
+from ovnhook.base.config import SERVER_NAME
 from ovnhook.base.errors import Exhausted, NotFound, Unavailable
 from ovnhook.control.listener import STREAMS
 from ovnhook.pki import keyfiles, x509
@@ -177,7 +178,7 @@ def test_many_calls_at_once(cloud: FloodedHost) -> None:
                 else grpc.secure_channel(
                     cloud.api,
                     credentials(shown[number % len(shown)]),
-                    [own, ("grpc.ssl_target_name_override", x509.SERVER_NAME)],
+                    [own, ("grpc.ssl_target_name_override", SERVER_NAME)],
                 )
                 for number in range(60)
             ]
@@ -192,7 +193,7 @@ def test_one_who_watches_a_lot(cloud: FloodedHost) -> None:
     kept: list[Any] = []
 
     def watch(stack: ExitStack, shown: Files) -> bool:
-        options = (("grpc.ssl_target_name_override", x509.SERVER_NAME), ("grpc.use_local_subchannel_pool", 1))
+        options = (("grpc.ssl_target_name_override", SERVER_NAME), ("grpc.use_local_subchannel_pool", 1))
         channel = stack.enter_context(grpc.secure_channel(cloud.api, credentials(shown), options))
         return begin(channel)
 
@@ -229,7 +230,7 @@ def test_messages_of_any_size(cloud: FloodedHost) -> None:
                         connection.send(0, 0, stream, message[place : place + 16384])
         cloud.all_served(ann)
     files = (path.read_bytes() for path in (ann.ca, ann.key, ann.certificate))
-    options = [("grpc.ssl_target_name_override", x509.SERVER_NAME)]
+    options = [("grpc.ssl_target_name_override", SERVER_NAME)]
     with grpc.secure_channel(cloud.api, grpc.ssl_channel_credentials(*files), options) as channel:
         request, stub = nodes_pb2.GetNodeRequest(name="x" * (16 << 20)), nodes_pb2_grpc.NodesStub(channel)
         for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip, grpc.Compression.Deflate):

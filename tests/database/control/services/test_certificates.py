@@ -18,6 +18,7 @@ import pytest
 from lab.waiting import HANG
 from ovnhook.api.client import Client
 from ovnhook.api.v1 import changes_pb2, changes_pb2_grpc
+from ovnhook.base.config import SERVER_NAME
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import (
     AlreadyExists,
@@ -253,7 +254,7 @@ def test_a_stream_ends_with_who_listens(cloud: ControlHost, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     assert cloud.ovnhook("certificate", "create", "bob", "--role", "reader").status == 0
     files = [(tmp_path / name).read_bytes() for name in ("ca.pem", "bob.key", "bob.pem")]
-    options = [("grpc.ssl_target_name_override", x509.SERVER_NAME)]
+    options = [("grpc.ssl_target_name_override", SERVER_NAME)]
     with grpc.secure_channel(cloud.api, grpc.ssl_channel_credentials(*files), options) as channel:
         stream = changes_pb2_grpc.ChangesStub(channel).WatchChanges(
             changes_pb2.WatchChangesRequest(existing=True), timeout=HANG
