@@ -1,4 +1,4 @@
-"""Hypervisors with a northbound database each, and timed commands on them."""
+"""Hypervisors with a northbound database and a control service each, and timed commands on them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from bench.load.population import soon
 from lab import LabCloud, LabHost
 from lab.central import install as install_central
 from lab.domain import domain_xml, interface_xml
-from lab.product import PYTHON, configure
+from lab.product import PYTHON, configure, install_service
 from ovnhook.agent.host import Host as Product
-from ovnhook.base.config import Config
+from ovnhook.api.calls import Calls
+from ovnhook.base.config import CONTROL_SOCKET, Config
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.values import Domain
 from ovnhook.ovsdb.operation import as_set, mutate, select
@@ -46,7 +47,7 @@ class Finished:
 
 
 class Site:
-    """A hypervisor of the lab whose northbound database is its own, at the default place.
+    """A hypervisor of the lab whose northbound database and control service are its own, at the default places.
 
     Args:
         host: the hypervisor.
@@ -59,7 +60,7 @@ class Site:
         self.northbound = Northbound(self.remote)
         self._watch = watch
         vswitch = f"unix:{host.outside_path(VSWITCH)}"
-        self.product = Product(Config(northbound=self.remote, vswitch=vswitch))
+        self.product = Product(Config(vswitch=vswitch), calls_of(host))
 
     def run(self, *commands: Sequence[str], given: str | Sequence[str] = "") -> Finished:
         """Run commands in parallel, with these standard inputs, and wait for all."""
@@ -94,6 +95,11 @@ class Site:
         gone = as_set(row["_uuid"] for row in found)
         switch = ["name", "==", "net0"]
         self.northbound.database.transact([mutate(SWITCH, switch, [["ports", "delete", gone]])], soon())
+
+
+def calls_of(control: LabHost) -> Calls:
+    """Calls of a control host's service."""
+    return Calls([str(control.outside_path(str(CONTROL_SOCKET)))], tuple, persistent=True)
 
 
 def hook_argv(operation: str, name: str = "vm") -> list[str]:
@@ -155,6 +161,8 @@ def sites(count: int) -> Iterator[list[Site]]:
             host.daemons["nb"].start()
             host.run(["ovn-nbctl", "--timeout=20", "init"])
             configure(host, {})
+            install_service(host, "control", {})
+            host.daemons["control"].start()
             host.daemons["agent"].restart()
             argv = [PYTHON, "-I", str(Path(stopwatch.__file__).resolve())]
             watch = host.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -14,7 +14,6 @@ from ovsdbapp.schema.ovn_northbound import impl_idl
 from bench.load import population
 from bench.load.sites import sites
 from bench.report.measurement import Measurement, Target, compare
-from lab.product import install_service
 from ovnhook.api.v1 import ports_pb2, ports_pb2_grpc, subnets_pb2, subnets_pb2_grpc
 from ovnhook.base.config import CONTROL_SOCKET
 from ovnhook.ovsdb.owned import KIND
@@ -30,8 +29,6 @@ def measure() -> Iterator[Measurement]:
     with sites(1) as (site,):
         subnets = population.make_subnets(site.northbound, population.HUNDRED)
         population.attach(site.northbound, subnets, population.domains(population.PORTS), "other{}")
-        install_service(site.host, "control", {})
-        site.host.daemons["control"].start()
         idl = connection.OvsdbIdl.from_server(site.remote, "OVN_Northbound")
         plain = impl_idl.OvnNbApiIdlImpl(connection.Connection(idl, timeout=int(_TIMEOUT)))
         with grpc.insecure_channel(f"unix:{site.host.outside_path(str(CONTROL_SOCKET))}") as channel:

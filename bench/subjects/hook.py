@@ -157,6 +157,7 @@ def _asked(*places: Site) -> Iterator[Measurement]:
         with counted(northbound) as nb, counted(vswitch) as ovs:
             proxy_nb, proxy_ovs = (path.replace(".sock", ".proxy") for path in (NORTHBOUND, VSWITCH))
             configure(site.host, {"northbound": f"unix:{proxy_nb}", "vswitch": f"unix:{proxy_ovs}"})
+            site.host.daemons["control"].restart()
             guest = NewDomain.new()
             site.hook("prepare", guest.xml)
             device = f"vnet{len(found)}"
@@ -166,6 +167,7 @@ def _asked(*places: Site) -> Iterator[Measurement]:
             found.append((nb.writes, ovs.writes, nb.sent))
             site.forget(guest.uuid)
             configure(site.host, {})
+            site.host.daemons["control"].restart()
     (nb_writes, ovs_writes, alone), spread, dense = found
     one = "transactions that write, one start"
     yield measured("hook", f"northbound {one}", [nb_writes], target=Target("=", 1, ""))

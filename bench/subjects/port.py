@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from bench.load import by_hand, guests
 from bench.load.population import soon
-from bench.load.sites import VSWITCH, NewDomain
+from bench.load.sites import VSWITCH, NewDomain, calls_of
 from bench.report.measurement import Measurement, Target, compare
 from lab import LabCloud
 from lab.central import SCHEMA
@@ -55,7 +55,7 @@ class _World:
             for kind, name in (("nb", "OVN_Northbound"), ("sb", "OVN_Southbound"))
         ]
         vswitch = f"unix:{self._host.outside_path(VSWITCH)}"
-        self._product = Product(Config(northbound=self._databases[0].remotes, vswitch=vswitch))
+        self._product = Product(Config(vswitch=vswitch), calls_of(self._control))
 
     def by_ovnhook(self, number: int) -> Counts:
         """Count for a VM's start."""

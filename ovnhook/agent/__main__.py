@@ -36,7 +36,7 @@ def main() -> int:
         domains = DomainLocks()
         liveness = Liveness(("hook", "reconcile", "node"))
         reconciler = Reconciler(config, host, domains, liveness.beat("reconcile"))
-        reporter = HostReporter(host.vswitch, lambda: reconciler.problems, liveness.beat("node"))
+        reporter = HostReporter(host, lambda: reconciler.problems, liveness.beat("node"))
         server = HookServer(
             AGENT_SOCKET, config, host, domains, reconciler.wake, reconciler.check, liveness.beat("hook")
         )
@@ -57,7 +57,7 @@ def main() -> int:
         elif stuck != was_stuck:
             _log.error("loops without heartbeat: %s: systemd will restart the agent", ", ".join(stuck))
         was_stuck = stuck
-        lost = [database.keep_alive() for database in (host.northbound.database, host.vswitch.database)]
+        lost = [database.keep_alive() for database in (reconciler.northbound.database, host.vswitch.database)]
         if any(lost):
             reconciler.wake()
     reporter.stop()

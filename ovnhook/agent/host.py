@@ -6,63 +6,54 @@ Used by hook and agent. Each method is idempotent, and ends by its deadline.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from uuid import UUID
 
-from netaddr import IPNetwork
-
+from ovnhook.agent.control import AttachResult, ControlService
+from ovnhook.api.calls import ApiCalls, Calls
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
-from ovnhook.databases.northbound import Northbound
-from ovnhook.databases.southbound import Southbound
 from ovnhook.databases.vswitch import Binding, Vswitch
-from ovnhook.domains import fitness, plan
 from ovnhook.domains.values import Domain, InterfaceType
-from ovnhook.engine import underlay
-from ovnhook.engine.attach import Attachment
-from ovnhook.engine.planner import Attached
 from ovnhook.ovsdb import tls
-from ovnhook.ovsdb.connection import is_address
 
 
 class Host:
     """Attaches and detaches the domains of this host. Safe to share between threads.
 
-    Every method raises Unavailable if a database does not answer in time.
+    Every method raises Unavailable if the control service or Open vSwitch does not answer in time.
 
     Args:
-        config: addresses of the databases.
+        config: addresses of both.
+        calls: calls of the control service; None for those of the configuration.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, calls: ApiCalls | None = None) -> None:
         tls.configure(config)
-        self.northbound = Northbound(config.northbound)
         self.vswitch = Vswitch(config.vswitch, config.integration_bridge)
-        pool = IPNetwork(config.isolated_pool)
-        measure_underlay = partial(underlay.of_cloud, self._reported_mtus, self.vswitch)
-        self.attachment = Attachment(self.northbound, pool, measure_underlay)
+        self.control = ControlService(calls or Calls.of_host(config))
 
-    def attach(self, domain: Domain, deadline: Deadline, *, running: bool = False) -> Attached:
+    def attach(self, domain: Domain, deadline: Deadline, *, running: bool = False) -> AttachResult:
         """Create ports and leases of all interfaces of a domain, and bind its taps.
 
         Args:
             domain: as in its XML.
             deadline: for the whole operation.
-            running: as of Attachment.attach; taps of removed interfaces are unbound, too.
+            running: False for a domain that is about to start. Of one that runs, an invalid interface does not block
+                the others, and taps of removed interfaces are unbound, too.
 
         Raises:
             InvalidRequest, NotFound, AlreadyExists, Exhausted: the domain's request can't be fulfilled.
         """
         if not (domain.interfaces or domain.unsupported or running):
-            return Attached()
+            return AttachResult()
         try:
             host = self.vswitch.chassis(deadline)
-            attached = self.attachment.attach(domain, host, deadline, running=running)
+            attached = self.control.attach(domain, host, deadline, running=running)
         except Unavailable:
             # It may be an incoming migration, where unsupported settings are accepted; refused, it stays at its source.
             if not running:
-                fitness.refuse_unsupported(domain)
+                domain.refuse_unsupported()
             raise
         if running:
             self.vswitch.unbind_others(domain.uuid, domain.macs, deadline)
@@ -74,54 +65,39 @@ class Host:
 
     def announce(self, domain: Domain, deadline: Deadline) -> None:
         """Prepare an incoming migration."""
-        self.attachment.announce(domain, self.vswitch.chassis(deadline), deadline)
+        self.control.announce(domain, self.vswitch.chassis(deadline), deadline)
 
     def finish_migration(self, uuid: UUID, deadline: Deadline) -> None:
         """Finish an incoming migration, if there is one: bind the domain's ports to this host only."""
-        self.attachment.finish_migration(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
+        self.control.finish_migration(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
 
     def cancel_migration(self, uuid: UUID, deadline: Deadline) -> None:
         """Roll back a cancelled outgoing migration: bind the domain's ports to this host only."""
-        self.attachment.cancel_migration(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
+        self.control.cancel_migration(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
 
     def update_leases(self, domain: Domain, deadline: Deadline) -> None:
         """Update the leases of a stopped domain to its definition: removed interfaces, a new name."""
-        self.attachment.update_leases(domain, self.vswitch.chassis(deadline), deadline)
+        self.control.update_leases(domain, self.vswitch.chassis(deadline), deadline)
 
     def roll_back(self, domain: Domain, deadline: Deadline) -> None:
         """Roll back a failed start: remove the ports and leases that it created."""
         host = self.vswitch.chassis(deadline)
         try:
             self.vswitch.unbind(domain.uuid, deadline.half(deadline.remaining))
-        finally:  # also if the first database fails
-            self.attachment.roll_back(domain, host, deadline)
+        finally:  # also if Open vSwitch fails
+            self.control.roll_back(domain, host, deadline)
 
     def detach(self, domain: Domain, deadline: Deadline) -> None:
         """Remove a domain's ports from this host, or leave them to the other host of a migration. Keeps its leases."""
         host = self.vswitch.chassis(deadline)
         try:
             self.vswitch.unbind(domain.uuid, deadline)
-        finally:  # also if the first database fails
-            self.attachment.detach(domain, host, deadline)
+        finally:  # also if Open vSwitch fails
+            self.control.detach(domain, host, deadline)
 
     def release_leases(self, uuid: UUID, deadline: Deadline) -> None:
         """Release all leases of a domain that does not exist any more, if this host was the last one to attach it."""
-        self.attachment.release_leases(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
-
-    def _reported_mtus(self, deadline: Deadline) -> dict[str, int]:
-        """Read the tunnel MTUs that the agents of all hosts have reported.
-
-        Raises:
-            Unavailable: also if ovn-remote has host names, whose resolution has no deadline.
-        """
-        remotes = self.vswitch.host(deadline).southbound
-        if not all(map(is_address, remotes.split(","))):
-            raise Unavailable(f"external_ids:ovn-remote of Open vSwitch is {remotes!r}: expected addresses with ports")
-        southbound = Southbound.of_host(remotes)
-        try:
-            return southbound.mtus(deadline)
-        finally:
-            southbound.database.close()
+        self.control.release_leases(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)
 
 
 def _bindings(domain: Domain, *, running: bool) -> Iterator[Binding]:
@@ -129,4 +105,4 @@ def _bindings(domain: Domain, *, running: bool) -> Iterator[Binding]:
     for interface in domain.interfaces:
         if interface.device:
             libvirts = not running and interface.kind is InterfaceType.BRIDGE and interface.interface_id != ""
-            yield Binding(interface.device, plan.port_id(domain, interface), interface.mac, domain.uuid, libvirts)
+            yield Binding(interface.device, domain.port_id(interface), interface.mac, domain.uuid, libvirts)

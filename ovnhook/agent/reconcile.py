@@ -30,6 +30,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NewerFormat, OvnhookError, Unavailable
 from ovnhook.base.logonce import LogOnce
 from ovnhook.databases import inventory
+from ovnhook.databases.northbound import Northbound
 from ovnhook.diagnosis.differences import (
     compare,
     consistent_names,
@@ -93,7 +94,8 @@ class Reconciler:
                 transition_ended=domains.end_transition,
             )
         )
-        self._repairer = Repairer(config, host, domains, self._hypervisor)
+        self.northbound = Northbound(config.northbound)
+        self._repairer = Repairer(config, host, self.northbound, domains, self._hypervisor)
         self._scanning = threading.Lock()
         self._first_seen: dict[Difference, float] = {}  # time on the monotonic clock
         self._failures = Failures(time.monotonic)
@@ -265,7 +267,7 @@ class Reconciler:
             if full or time.monotonic() >= self._next_full_resync:
                 self._consistent, self._claims = {}, set()
                 self._next_full_resync = time.monotonic() + random.uniform(0.5, 1.0) * _FULL_RESYNC_INTERVAL
-            northbound, vswitch = self._host.northbound.database, self._host.vswitch
+            northbound, vswitch = self.northbound.database, self._host.vswitch
             host = vswitch.chassis(Deadline.after(_TIMEOUT))
             # The databases first: then a port without a running domain is really left over.
             domain_names = {subnet: named.dns_domain for subnet, named in self._consistent.items()}

@@ -16,6 +16,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.databases import inventory
+from ovnhook.databases.northbound import Northbound
 from ovnhook.diagnosis.differences import (
     compare,
 )
@@ -48,14 +49,18 @@ class Repairer:
 
     Args:
         config: integration bridge and deadline of operations.
-        host: reads and repairs.
+        host: repairs.
+        northbound: rows of the host.
         domains: locks shared with hook calls.
         hypervisor: libvirt's domains.
     """
 
-    def __init__(self, config: Config, host: Host, domains: DomainLocks, hypervisor: Hypervisor) -> None:
+    def __init__(
+        self, config: Config, host: Host, northbound: Northbound, domains: DomainLocks, hypervisor: Hypervisor
+    ) -> None:
         self._config = config
         self._host = host
+        self._northbound = northbound
         self._domains = domains
         self._hypervisor = hypervisor
 
@@ -95,7 +100,7 @@ class Repairer:
 
     def _recheck(self, difference: Difference, domains: Domains, deadline: Deadline) -> Difference | None:
         """Read a difference again, by key; None if it is gone."""
-        northbound, vswitch = self._host.northbound.database, self._host.vswitch
+        northbound, vswitch = self._northbound.database, self._host.vswitch
         host, repair = vswitch.chassis(deadline), difference.repair
         domain = domain_of(repair)
         if isinstance(repair, Rename):
@@ -127,11 +132,9 @@ class Repairer:
             case UpdateLeases(domain):
                 self._host.update_leases(domain, deadline)
             case ReleaseLease(lease):
-                self._host.attachment.commit([Put(LEASE, lease, None)], deadline)
+                self._northbound.commit([Put(LEASE, lease, None)], deadline)
             case Rename(subnet, old, new):
-                self._host.attachment.commit(
-                    [Put(DNS_RECORDS, DnsRecords(subnet, old), DnsRecords(subnet, new))], deadline
-                )
+                self._northbound.commit([Put(DNS_RECORDS, DnsRecords(subnet, old), DnsRecords(subnet, new))], deadline)
             case Unplug(device, tap):
                 self._host.vswitch.unplug(device, tap, deadline)
             case ManualRepair(hint):

@@ -190,6 +190,11 @@ def refusal_message(error: OvnhookError) -> api.Refusal:
     return api.Refusal(error=hints.class_name(error), message=error.message, hint=error.hint)
 
 
+def refusal_of(message: api.Refusal) -> OvnhookError:
+    """Error of an interface of a message."""
+    return hints.error(message.error, OvnhookError, message.message, message.hint)
+
+
 def uuid_of(text: str, field: str) -> UUID:
     """UUID in a field of a request.
 

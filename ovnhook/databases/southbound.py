@@ -18,7 +18,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Row, as_set, delete, includes, map_of, mutate, select, set_keys, set_of
-from ovnhook.resources.chassis import Node
+from ovnhook.resources.chassis import Node, Report
 
 _GATEWAY_PORT = "cr-external:"
 """Prefix of the chassisredirect port of an external gateway port (ovnhook.resources.router.topology)."""
@@ -33,25 +33,6 @@ _MAX_PROBLEMS = 5
 _MAX_LENGTH = 300  # characters
 _MAX_ITEMS = 100  # physical networks or tunnel endpoints of a host
 _MAX_DIGITS = 10  # of a time in seconds
-
-
-@dataclass(frozen=True)
-class Report:
-    """Status of a host, as its agent reports it.
-
-    Attributes:
-        agent: version of the agent.
-        ovs: version of Open vSwitch.
-        uplinks_down: physical networks whose bridge has no uplink with carrier.
-        problems: problems that the agent cannot repair, a sentence each; only the first ones are reported.
-        mtu: MTU available to guests over the host's tunnels, or 0 if unknown.
-    """
-
-    agent: str
-    ovs: str
-    uplinks_down: tuple[str, ...]
-    problems: tuple[str, ...] = ()
-    mtu: int = 0
 
 
 @dataclass(frozen=True)
@@ -172,14 +153,6 @@ class Southbound:
         )
         done = max((row["nb_cfg"] for row in northd), default=0)
         return ConfigProgress(done, {row["name"]: row["nb_cfg"] for row in hosts})
-
-    def is_published(self, host: str, report: Report, deadline: Deadline) -> bool:
-        """Test whether a host's row has this report, whatever its time."""
-        (found,) = self.database.transact([_own(host)], deadline)
-        if not found:
-            return False
-        ids = map_of(found[0]["external_ids"])
-        return _keys(report).items() <= ids.items() and (bool(report.problems) or _PREFIX + _PROBLEMS not in ids)
 
     def publish(self, host: str, report: Report, now: float, deadline: Deadline) -> bool:
         """Write a report to a host's row; return False if ovn-controller has not created the row.

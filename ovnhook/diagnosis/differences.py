@@ -26,7 +26,7 @@ from ovnhook.diagnosis.values import (
     UpdateLeases,
     uuid_of,
 )
-from ovnhook.domains import fitness, plan
+from ovnhook.domains import fitness
 from ovnhook.domains.inventory import ConsistentNames, Inventory, RelatedRows
 from ovnhook.domains.values import Domain, Interface, Tap, Unsupported
 from ovnhook.resources.lease.values import Lease
@@ -254,7 +254,7 @@ def _interface_difference(
     interface: Interface,
 ) -> tuple[str, Repair] | None:
     """The first difference of a running domain's interface, with its repair."""
-    wanted = plan.port_id(domain, interface)
+    wanted = domain.port_id(interface)
     attach = Attach(domain)
     port = inventory.ports.get((domain.uuid, interface.mac))
     if port is None:

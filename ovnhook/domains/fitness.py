@@ -18,14 +18,8 @@ def accepted(domain: Domain, observed: Observed, *, runs: bool) -> Domain:
     """
     if runs:
         return plan.with_current_placement(domain, observed)
-    refuse_unsupported(domain)
+    domain.refuse_unsupported()
     return domain
-
-
-def refuse_unsupported(domain: Domain) -> None:
-    """Raise InvalidRequest if the XML of an interface has settings that OVN ports do not support."""
-    for one in domain.unsupported:
-        raise InvalidRequest(f"domain {domain.name}: interface {one.mac}: {one.what}", one.hint)
 
 
 def unsupported(domain: Domain, interface: Interface, subnet: Subnet) -> tuple[Unsupported, ...]:

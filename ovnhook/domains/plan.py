@@ -76,7 +76,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
                 needs.append(Need(LEASE, found))
         there = observed.ports.get(mac)
         port = Port(
-            id=port_id(domain, placement.interface),
+            id=domain.port_id(placement.interface),
             subnet=subnet.name,
             mac=mac,
             addresses=placement.addresses,
@@ -302,11 +302,6 @@ def release_lease(lease: Lease, observed: Observed) -> tuple[Change, ...]:
 def run_id(domain: Domain, host: str) -> str:
     """Identifier of this run of a domain."""
     return f"{host}/{domain.id}"
-
-
-def port_id(domain: Domain, interface: Interface) -> str:
-    """Port ID of an interface: the interfaceid in the domain's XML, or a derived one."""
-    return interface.interface_id or str(domain.port_uuid(interface.mac))
 
 
 def _claim(port: Port, there: Port | None, observed: Observed) -> list[Change]:

@@ -9,6 +9,7 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook.base import uuids
+from ovnhook.base.errors import InvalidRequest
 from ovnhook.resources.port.values import Owner
 
 
@@ -106,6 +107,15 @@ class Domain:
     def port_uuid(self, mac: str) -> UUID:
         """UUID of the row of an interface's port."""
         return uuids.port(self.uuid, mac)
+
+    def port_id(self, interface: Interface) -> str:
+        """Port ID of an interface: the interfaceid in the domain's XML, or a derived one."""
+        return interface.interface_id or str(self.port_uuid(interface.mac))
+
+    def refuse_unsupported(self) -> None:
+        """Raise InvalidRequest if the XML of an interface has settings that OVN ports do not support."""
+        for one in self.unsupported:
+            raise InvalidRequest(f"domain {self.name}: interface {one.mac}: {one.what}", one.hint)
 
 
 @dataclass(frozen=True)

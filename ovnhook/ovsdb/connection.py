@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import logging
 import os
 import random
@@ -162,17 +161,6 @@ class Database:
                 return ovs.jsonrpc.Connection(stream), False
             failures.append(f"{remote}: {reason(error)}")
         raise Unavailable(f"{self.name}: {'; '.join(failures)}")
-
-
-def is_address(remote: str) -> bool:
-    """Test for a unix socket or an IP address with a port: the resolver ignores deadlines, so names are not allowed."""
-    kind, _, where = remote.strip().partition(":")
-    host, _, port = where.rpartition(":")
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return kind == "unix"
-    return port.isdecimal()
 
 
 def round_trip(

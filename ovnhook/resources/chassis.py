@@ -1,4 +1,4 @@
-"""An OVN chassis as an immutable value."""
+"""An OVN chassis, and what its agent reports, as immutable values."""
 
 from __future__ import annotations
 
@@ -38,5 +38,24 @@ class Node:
     agent_seen: int = 0
     uses_api: bool = False
     ovs: str = ""
+    problems: tuple[str, ...] = ()
+    mtu: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """Status of a host, as its agent reports it.
+
+    Attributes:
+        agent: version of the agent.
+        ovs: version of Open vSwitch.
+        uplinks_down: physical networks whose bridge has no uplink with carrier.
+        problems: problems that the agent cannot repair, a sentence each; only the first ones are reported.
+        mtu: MTU available to guests over the host's tunnels, or 0 if unknown.
+    """
+
+    agent: str
+    ovs: str
+    uplinks_down: tuple[str, ...]
     problems: tuple[str, ...] = ()
     mtu: int = 0

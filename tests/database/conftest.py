@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ovnhook.agent.host import Host
 from tests.database.control_service import Control
+from tests.database.direct_host import DirectHost
 from tests.database.hypervisors import Hypervisors
 from tests.database.openssl import OpensslAuthority
 from tests.database.ovsdb_server import NORTHBOUND_SCHEMA, SOUTHBOUND_SCHEMA, VSWITCH_SCHEMA, Cluster, Server, run
@@ -131,12 +131,12 @@ def world(northbound: Server, make_host: Callable[[str], Server]) -> Hypervisors
 
 
 @pytest.fixture
-def hv1(world: Hypervisors) -> Host:
+def hv1(world: Hypervisors) -> DirectHost:
     """Host hv1."""
     return world.host("hv1")
 
 
 @pytest.fixture
-def hv2(world: Hypervisors) -> Host:
+def hv2(world: Hypervisors) -> DirectHost:
     """Host hv2."""
     return world.host("hv2")

@@ -13,7 +13,6 @@ import pytest
 from netaddr import IPAddress
 
 from lab.waiting import HANG
-from ovnhook.agent.host import Host
 from ovnhook.api.client import Client
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
@@ -21,6 +20,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.cli.main import main
 from ovnhook.control import server
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
+from tests.database.direct_host import DirectHost
 from tests.database.ovsdb_server import Server
 
 MAC = "52:54:00:00:00:01"
@@ -93,12 +93,12 @@ class Control:
         """Start a domain on hv1."""
         request = InterfaceRequest(subnet, addresses=(IPAddress(address),) if address else (), hostname=name)
         domain = Domain(uuids.switch(name), name, 1, (Interface(mac, InterfaceType.BRIDGE, request),), (mac,))
-        Host(self.config).attach(domain, Deadline.after(HANG))
+        DirectHost(self.config).attach(domain, Deadline.after(HANG))
         return domain
 
     def stop(self, domain: Domain) -> None:
         """Stop a domain."""
-        Host(self.config).detach(domain, Deadline.after(HANG))
+        DirectHost(self.config).detach(domain, Deadline.after(HANG))
 
     def clear(self) -> None:
         """Delete everything, as an administrator does, and assert that no row is left."""
@@ -110,7 +110,7 @@ class Control:
             if row["kept_by"] == "client":
                 self.done("port", "delete", row["id"])
         for uuid in {row["domain"] for row in listed("lease")}:
-            Host(self.config).release_leases(UUID(uuid), Deadline.after(HANG))
+            DirectHost(self.config).release_leases(UUID(uuid), Deadline.after(HANG))
         for row in listed("floating-ip"):
             self.done("floating-ip", "delete", row["address"])
         for row in listed("subnet"):

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from netaddr import IPAddress
 
-from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from tests.database.control_service import MAC, Control
+from tests.database.direct_host import DirectHost
 from tests.database.hypervisors import soon
 from tests.database.ovsdb_server import wait_for
 from tests.database.southbound_rows import add_chassis
@@ -46,7 +46,7 @@ def fill(control: Control) -> None:
     control.done("router", "set", "gateway", *OUTSIDE)
     control.done("subnet", "create", "blue", "10.1.0.0/24", "--cidr6", "fd00:1::/64", "--default")
     control.done("subnet", "create", "alone", "10.2.0.0/24", "--isolated")
-    Host(control.config).attach(web(), soon())
+    DirectHost(control.config).attach(web(), soon())
     control.done("floating-ip", "create", "203.0.113.20", "web1")
     wait_for(lambda: gateways(control) == ["gw1"])
 

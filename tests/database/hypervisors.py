@@ -9,7 +9,7 @@ from uuid import UUID
 from netaddr import IPAddress, IPNetwork
 
 from lab.waiting import HANG
-from ovnhook.agent.host import Host
+from ovnhook.agent.control import AttachResult
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases import inventory
@@ -27,7 +27,6 @@ from ovnhook.diagnosis.differences import (
 from ovnhook.diagnosis.values import Domains, Running
 from ovnhook.domains.inventory import ConsistentNames
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
-from ovnhook.engine.planner import Attached
 from ovnhook.resources.kind import Change, Put
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.port.values import Claim, Port
@@ -37,6 +36,7 @@ from ovnhook.resources.router.values import Network, Router
 from ovnhook.resources.state import Registry
 from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet
+from tests.database.direct_host import DirectHost
 from tests.database.ovsdb_server import Dump, Server
 
 DEFAULT = Subnet("default", IPNetwork("10.0.0.0/24"), IPAddress("10.0.0.1"), default=True)
@@ -44,6 +44,8 @@ BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway"
 TINY = Subnet("tiny", IPNetwork("10.2.0.0/29"), IPAddress("10.2.0.1"))
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
 MAIL = UUID("7d1c2a35-86b4-4f10-b1a4-5f8a3c1be5d2")
+IDS = tuple(str(UUID(int=n)) for n in range(1, 4))
+"""Interface IDs."""
 MACS = tuple(f"52:54:00:00:00:{n:02x}" for n in range(1, 9))
 
 
@@ -83,11 +85,11 @@ class Hypervisors:
         """Create the router of subnet blue, which most tests do without."""
         self.northbound.commit([Put(NETWORK, None, Network(Router("gateway"), (BLUE,)))], soon())
 
-    def host(self, name: str) -> Host:
+    def host(self, name: str) -> DirectHost:
         """Return a host, and create its Open vSwitch database if needed."""
         if name not in self.vswitches:
             self.vswitches[name] = self._make_host(name)
-        return Host(Config(northbound=self.server.remote, vswitch=self.vswitches[name].remote))
+        return DirectHost(Config(northbound=self.server.remote, vswitch=self.vswitches[name].remote))
 
     @property
     def leases(self) -> list[Lease]:
@@ -128,14 +130,14 @@ class Overtaken(Northbound):
         super().commit(changes, deadline)
 
 
-def attach(host: Host, wanted: Domain) -> Attached:
+def attach(host: DirectHost, wanted: Domain) -> AttachResult:
     """Attach a domain that runs."""
     return host.attach(wanted, soon(), running=True)
 
 
 def differing(
     world: Hypervisors,
-    host: Host,
+    host: DirectHost,
     *running: Domain,
     well: dict[str, ConsistentNames] | None = None,
     claims: set[Claim] | None = None,

@@ -18,10 +18,11 @@ from ovnhook.control.agentstates import AgentStates
 from ovnhook.control.hostfeed import HostFeed
 from ovnhook.control.roles import CHANGES_OF_A_HOST, WATCHES_A_HOST, Rule, check_host
 from ovnhook.control.service import Dependencies, Service
-from ovnhook.databases.southbound import Report, Southbound
+from ovnhook.databases.southbound import Southbound
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
 from ovnhook.pki.x509 import Subject
+from ovnhook.resources.chassis import Report
 from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Port
 from ovnhook.resources.subnet.values import Subnet

@@ -20,7 +20,6 @@ from ovnhook.domains import clientdomain
 from ovnhook.domains.choice import Placement
 from ovnhook.domains.clientdomain import ClientInterface
 from ovnhook.domains.interfacexml import interface_xml
-from ovnhook.domains.plan import port_id
 from ovnhook.domains.presence import AgentState
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
@@ -98,7 +97,7 @@ class Attachments(Service):
     def message(self, domain: Domain, placement: Placement) -> api.AttachedInterface:
         """Message of an attached interface."""
         interface, subnet = placement.interface, placement.subnet
-        name = port_id(domain, interface)
+        name = domain.port_id(interface)
         return api.AttachedInterface(
             id=name,
             mac=interface.mac,

@@ -15,6 +15,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import FailedPrecondition, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.base.text import quoted
+from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
 from ovnhook.domains.domainxml import DomainXML
 from ovnhook.setup.command import complete
@@ -86,7 +87,7 @@ def drain(options: DrainOptions, config: Config, say: Say) -> None:
     if not _guests():
         say(f"node {here} has no domains")
         return
-    ports = host.northbound.port_counts(deadline)
+    ports = Northbound(config.northbound).port_counts(deadline)
     reached = [name for name in names if _is_reachable(name, options, say)]
     if not reached:
         raise Unavailable(

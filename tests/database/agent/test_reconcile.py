@@ -15,8 +15,8 @@ pytest.importorskip("libvirt")  # which PyPI's newest needs libvirt's headers fo
 
 from lab.waiting import HANG
 from ovnhook.agent import reconcile
+from ovnhook.agent.control import AttachResult
 from ovnhook.agent.hookoperation import HookOperation
-from ovnhook.agent.host import Host
 from ovnhook.agent.hypervisor import DomainState, DomainStates
 from ovnhook.agent.libvirtcalls import NoAnswer
 from ovnhook.agent.locks import DomainLocks
@@ -27,8 +27,8 @@ from ovnhook.base.errors import Conflict, Unavailable
 from ovnhook.databases.vswitch import Binding
 from ovnhook.diagnosis.values import CheckResult, Difference
 from ovnhook.domains.values import Domain
-from ovnhook.engine.planner import Attached
 from ovnhook.ovsdb.operation import Row
+from tests.database.direct_host import DirectHost
 from tests.database.hypervisors import MACS, MAIL, WEB, Hypervisors, domain, interface, soon
 
 ONE = domain(interface(MACS[0], tap="vnet0"))
@@ -94,14 +94,16 @@ class ShiftedClock:
 class ReconcilingAgent:
     """A reconciler with that libvirt."""
 
-    def __init__(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, host: DirectHost, monkeypatch: pytest.MonkeyPatch) -> None:
         self.host = host
         self.libvirt = ListedLibvirt(ONE, TWO)
         self.clock = ShiftedClock()
         self.locks = DomainLocks()
         monkeypatch.setattr(reconcile, "time", self.clock)
         monkeypatch.setattr(reconcile, "Hypervisor", lambda _: self.libvirt)
-        self.reconciler = Reconciler(Config(), host, self.locks, lambda: None)
+        self.reconciler = Reconciler(
+            Config(northbound=host.northbound.database.remotes), host, self.locks, lambda: None
+        )
 
     @property
     def problems(self) -> list[str]:
@@ -123,7 +125,7 @@ class ReconcilingAgent:
 
 
 @pytest.fixture
-def agent(hv1: Host, monkeypatch: pytest.MonkeyPatch) -> ReconcilingAgent:
+def agent(hv1: DirectHost, monkeypatch: pytest.MonkeyPatch) -> ReconcilingAgent:
     """With two domains that run and have all that they should have."""
     hv1.attach(ONE, soon())
     hv1.attach(TWO, soon())
@@ -197,7 +199,7 @@ def test_a_repair_that_repairs_nothing_is_none(
 ) -> None:
     """It is read again after it, and not said to be repaired."""
     lose_port(world, WEB, MACS[0])
-    monkeypatch.setattr(agent.host, "attach", lambda *_, **__: Attached())
+    monkeypatch.setattr(agent.host, "attach", lambda *_, **__: AttachResult())
     (found,) = agent.repair()
     assert (found.repaired, found.error) == (False, "the difference persists after the repair")
 

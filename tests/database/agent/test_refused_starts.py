@@ -9,13 +9,13 @@ from uuid import UUID
 import pytest
 
 from ovnhook.agent.hookoperation import HookOperation
-from ovnhook.agent.host import Host
 from ovnhook.agent.lifecycle import answer, read
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, OvnhookError, Unavailable
 from ovnhook.domains.values import Domain
-from tests.database.hypervisors import MACS, MAIL, Hypervisors, domain, interface, soon
+from tests.database.direct_host import DirectHost
+from tests.database.hypervisors import IDS, MACS, MAIL, Hypervisors, domain, interface, soon
 from tests.database.ovsdb_server import Server
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -23,7 +23,7 @@ XML = (GOLDEN / "address_v4.xml").read_bytes()  # of domain web1, which asks for
 REFUSAL = "address 10.0.0.77 of subnet default is leased to domain mail"
 
 
-class InterruptedHost(Host):
+class InterruptedHost(DirectHost):
     """A host where something happens between the refusal of a start and its roll-back."""
 
     def __init__(self, config: Config, happens: Callable[[], object]) -> None:
@@ -89,12 +89,12 @@ def test_an_open_vswitch_that_is_away_leaves_time_for_the_northbound_database(wo
 def test_a_taken_interfaceid_whose_owner_cannot_be_read(world: Hypervisors, monkeypatch: pytest.MonkeyPatch) -> None:
     """The start is refused, though the message can't say whose the id is."""
     hv1 = world.host("hv1")
-    hv1.attach(domain(interface(id="if-1")), soon())
+    hv1.attach(domain(interface(id=IDS[1])), soon())
 
     def away(_name: str, _deadline: Deadline) -> object:
         raise Unavailable("OVN_Northbound: away")
 
     monkeypatch.setattr(hv1.attachment.northbound, "port_named", away)
     with pytest.raises(AlreadyExists, match=r"^domain clone: ") as caught:
-        hv1.attach(domain(interface(MACS[1], id="if-1"), uuid=UUID(int=7), name="clone"), soon())
+        hv1.attach(domain(interface(MACS[1], id=IDS[1]), uuid=UUID(int=7), name="clone"), soon())
     assert not isinstance(caught.value, Unavailable)

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import pytest
 
-from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.errors import Unavailable
 from ovnhook.control.repairs import Repairs
@@ -16,6 +15,7 @@ from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.resources.state import Observed
 from tests.database.control_service import MAC, Control
+from tests.database.direct_host import DirectHost
 from tests.database.full_cloud import SECOND, fill, gateways, web
 from tests.database.hypervisors import soon
 from tests.database.our_rows import delete, ours, put, state
@@ -62,7 +62,7 @@ def settle(control: Control, repairing: Repairs) -> None:
     """Repair, and let the gateways be set as they are every second."""
     repairing.repair(soon())
     wait_for(lambda: gateways(control) == ["gw1"])
-    Host(control.config).attach(web(), soon(), running=True)
+    DirectHost(control.config).attach(web(), soon(), running=True)
     assert repairing.defects(soon()) == ()
 
 
@@ -213,7 +213,7 @@ def test_a_switch_that_was_deleted(cloud: Control, command: str, restarted: bool
         cloud.service._repairs._step()
         cloud.service._repairs._next_scan = 0.0
         cloud.service._repairs._step()
-    Host(cloud.config).attach(web(), soon(), running=True)
+    DirectHost(cloud.config).attach(web(), soon(), running=True)
     if command != "set":
         assert state(cloud) == before
     assert repairs_of(cloud)
@@ -221,7 +221,7 @@ def test_a_switch_that_was_deleted(cloud: Control, command: str, restarted: bool
 
 def test_a_domain_starts_while_its_switch_is_missing(cloud: Control) -> None:
     """Its network comes with the switch: it is not said that there is no subnet, and it goes to no other one."""
-    repairing, host = repairs_of(cloud), Host(cloud.config)
+    repairing, host = repairs_of(cloud), DirectHost(cloud.config)
     for name in ("blue", "green"):
         delete(cloud, f"Logical_Switch {uuids.switch(name)}")
         interfaces = {
@@ -234,26 +234,28 @@ def test_a_domain_starts_while_its_switch_is_missing(cloud: Control) -> None:
         assert len(host.attach(domain, soon(), running=True).refused) == 1
         repairing.repair(soon())
         host.attach(web(), soon(), running=True)
-        (placement,) = host.attach(domain, soon()).placements
-        assert placement.subnet.name == name
+        host.attach(domain, soon())
+        assert [port.subnet for port in host.northbound.ports(soon(), domain=str(domain.uuid))] == [name]
         host.detach(domain, soon())
         host.release_leases(domain.uuid, soon())
 
 
 def test_a_domain_starts_while_the_switch_of_its_own_subnet_is_missing(cloud: Control) -> None:
     """It is not made a second time."""
-    repairing, host = repairs_of(cloud), Host(cloud.config)
+    repairing, host = repairs_of(cloud), DirectHost(cloud.config)
     domain = Domain(
         UUID(int=7), "www", 1, (Interface(SECOND, InterfaceType.BRIDGE, InterfaceRequest(isolated=True)),), (SECOND,)
     )
-    (before,) = host.attach(domain, soon()).placements
+    host.attach(domain, soon())
+    (before,) = host.northbound.ports(soon(), domain=str(domain.uuid))
     host.detach(domain, soon())
     assert repairing.defects(soon()) == ()
-    delete(cloud, f"Logical_Switch {before.subnet.uuid}")
-    with pytest.raises(Unavailable, match=f"switch of subnet {before.subnet.name} is missing"):
+    delete(cloud, f"Logical_Switch {uuids.switch(before.subnet)}")
+    with pytest.raises(Unavailable, match=f"switch of subnet {before.subnet} is missing"):
         host.attach(domain, soon())
     repairing.repair(soon())
-    assert host.attach(domain, soon()).placements == (before,)
+    host.attach(domain, soon())
+    assert host.northbound.ports(soon(), domain=str(domain.uuid)) == [before]
 
 
 def test_one_switch_that_is_missing_keeps_no_other_interface_from_its_port(cloud: Control) -> None:
@@ -263,8 +265,9 @@ def test_one_switch_that_is_missing_keeps_no_other_interface_from_its_port(cloud
         Interface(MAC, InterfaceType.BRIDGE, InterfaceRequest("green")),
         Interface(SECOND, InterfaceType.BRIDGE, InterfaceRequest("blue")),
     )
-    attached = Host(cloud.config).attach(Domain(UUID(int=7), "www", 1, there, (MAC, SECOND)), soon(), running=True)
-    assert [placement.subnet.name for placement in attached.placements] == ["blue"]
+    host = DirectHost(cloud.config)
+    attached = host.attach(Domain(UUID(int=7), "www", 1, there, (MAC, SECOND)), soon(), running=True)
+    assert [port.subnet for port in host.northbound.ports(soon(), domain=str(UUID(int=7)))] == ["blue"]
     assert ["green" in str(error) for error in attached.refused] == [True]
 
 
@@ -306,9 +309,9 @@ def test_two_services_at_once(cloud: Control) -> None:
 def test_a_floating_ip_goes_with_its_lease(cloud: Control) -> None:
     """It is not taken for one that was deleted by hand."""
     repairing = repairs_of(cloud)
-    Host(cloud.config).release_leases(web().uuid, soon())
+    DirectHost(cloud.config).release_leases(web().uuid, soon())
     assert repairing.defects(soon()) == ()
-    Host(cloud.config).attach(web(), soon())
+    DirectHost(cloud.config).attach(web(), soon())
     assert repairing.defects(soon()) == ()
 
 

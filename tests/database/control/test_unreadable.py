@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 
-from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.errors import Unrepaired
 from ovnhook.databases.defects import Integrity
@@ -14,6 +13,7 @@ from ovnhook.domains.values import Domain, Interface, InterfaceRequest, Interfac
 from ovnhook.resources.router.values import Router
 from ovnhook.resources.subnet.values import isolated_subnet
 from tests.database.control_service import Control
+from tests.database.direct_host import DirectHost
 from tests.database.full_cloud import fill
 from tests.database.hypervisors import soon
 from tests.database.our_rows import delete, ours, put, state
@@ -83,17 +83,17 @@ def test_a_router_that_cannot_be_read(control: Control, router: str, command: st
 def test_a_default_router_that_was_deleted(cloud: Control) -> None:
     """A start with a subnet of the domain's own does not make another one in its place, without its gateway."""
     before = state(cloud)
-    (router,) = Host(cloud.config).attachment.northbound.cloud(soon()).of(Router)
+    (router,) = DirectHost(cloud.config).attachment.northbound.cloud(soon()).of(Router)
     delete(cloud, GATEWAY)
     gone = state(cloud)
     with pytest.raises(Unrepaired, match="domain vm1: interface 52:54:00:00:01:01: router gateway of subnet alone is"):
-        Host(cloud.config).attach(isolated(1), soon())
+        DirectHost(cloud.config).attach(isolated(1), soon())
     assert state(cloud) == gone
     cloud.service._repairs.repair(soon())
-    Host(cloud.config).attach(isolated(1), soon())
-    assert Host(cloud.config).attachment.northbound.cloud(soon()).of(Router) == (router,)
-    Host(cloud.config).detach(isolated(1), soon())
-    Host(cloud.config).release_leases(UUID(int=1), soon())
+    DirectHost(cloud.config).attach(isolated(1), soon())
+    assert DirectHost(cloud.config).attachment.northbound.cloud(soon()).of(Router) == (router,)
+    DirectHost(cloud.config).detach(isolated(1), soon())
+    DirectHost(cloud.config).release_leases(UUID(int=1), soon())
     assert {where for where in ours(cloud.northbound) if not where.startswith(("NAT", "HA_Chassis "))} == {
         f"{table} {uuid}"
         for table, rows in before.items()

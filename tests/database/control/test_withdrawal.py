@@ -9,19 +9,21 @@ from typing import Any
 import pytest
 
 from lab.waiting import HANG
-from ovnhook.api.client import Client
+from ovnhook.api.calls import Calls
+from ovnhook.api.channels import Method
+from ovnhook.api.v1 import enrolment_pb2 as api
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import FailedPrecondition
 from ovnhook.control import withdrawal
 from ovnhook.control.server import ControlServer
-from ovnhook.databases.southbound import Report, Southbound
+from ovnhook.databases.southbound import Southbound
 from ovnhook.ovsdb.operation import key
 from ovnhook.pki import x509
 from ovnhook.pki.keyfiles import Files
 from ovnhook.pki.members import Member, Members
 from ovnhook.pki.x509 import Subject
-from ovnhook.resources.chassis import Node
+from ovnhook.resources.chassis import Node, Report
 from tests.database.control_host import ControlHost, cloud
 from tests.database.ovsdb_server import wait_for
 from tests.database.southbound_rows import add_chassis, set_reports
@@ -89,8 +91,10 @@ def restart(cloud: ControlHost) -> None:
 def earlier(cloud: ControlHost, name: str) -> None:
     """Join as a host does whose version needs the northbound database."""
     token = cloud.create_token(name)
-    fields = {"secret": token.secret, "request": x509.request(x509.new_key()).decode(), "address": "192.0.2.9"}
-    Client(None)._anywhere(token.servers, (cloud.files.own.certificate.read_bytes(),), "", "Enrol", fields)
+    enrol = Method("ovnhook.v1.Enrolment", "Enrol", api.EnrolResponse, is_idempotent=False)
+    request = x509.request(x509.new_key()).decode()
+    calls = Calls(token.servers, lambda: (cloud.files.own.certificate.read_bytes(),))
+    calls.call(enrol, api.EnrolRequest(secret=token.secret, request=request, address="192.0.2.9"), Deadline.after(HANG))
 
 
 def test_a_new_cloud_is_closed(cloud: ControlHost) -> None:

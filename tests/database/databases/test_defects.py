@@ -8,11 +8,11 @@ import subprocess
 import pytest
 
 from lab.waiting import HANG
-from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.databases.defects import Integrity
 from ovnhook.resources.reading import BrokenRow
 from tests.database.control_service import Control
+from tests.database.direct_host import DirectHost
 from tests.database.full_cloud import cloud, web
 from tests.database.hypervisors import soon
 from tests.database.our_rows import delete, ours, state
@@ -59,9 +59,9 @@ def test_rows_that_say_nothing(cloud: Control, kind: str) -> None:
     row = {"external_ids": ["map", []]}
     cloud.northbound.transact({"op": "update", "table": table, "where": [["_uuid", "==", ["uuid", uuid]]], "row": row})
     with pytest.raises(BrokenRow) as caught:
-        Host(cloud.config).attach(web(), soon(), running=True)
+        DirectHost(cloud.config).attach(web(), soon(), running=True)
     obey(cloud, caught.value.hint)
-    Host(cloud.config).attach(web(), soon(), running=True)
+    DirectHost(cloud.config).attach(web(), soon(), running=True)
     if kind == "lease":
         cloud.done("floating-ip", "create", "203.0.113.20", "web1")
     assert state(cloud) | {"NB_Global": {}} == before
@@ -83,7 +83,7 @@ def test_status_names_them(cloud: Control, kind: str) -> None:
     for hint in found.values():
         obey(cloud, hint)
     assert broken(cloud) == {}
-    Host(cloud.config).attach(web(), soon(), running=True)
+    DirectHost(cloud.config).attach(web(), soon(), running=True)
     if kind == "lease":  # floating IPs are bound to one lease, and go with it
         cloud.done("floating-ip", "create", "203.0.113.20", "web1")
     assert state(cloud) | {"NB_Global": {}} == before  # ovn-nbctl makes that row
@@ -110,7 +110,7 @@ def test_a_clients_port_that_was_deleted(cloud: Control, deleted: str) -> None:
     if deleted == "switch":
         delete(cloud, f"Logical_Switch {uuids.switch('blue')}")
         cloud.done("subnet", "create", "blue", "10.1.0.0/24", "--cidr6", "fd00:1::/64")
-        Host(cloud.config).attach(web(), soon(), running=True)
+        DirectHost(cloud.config).attach(web(), soon(), running=True)
     for uuid in boxes if deleted == "port" else ():
         delete(cloud, f"Logical_Switch_Port {uuid}")
     hints = {one["what"]: one["hint"] for one in status(cloud) if " is missing" in one["what"]}
@@ -178,7 +178,7 @@ def test_rows_of_clients(cloud: Control, kind: str) -> None:
 def test_what_a_domain_held_that_is_off(cloud: Control) -> None:
     """Nobody knows any more that the domain has it: its addresses are to be released, as is said, and it starts."""
     before = state(cloud)
-    Host(cloud.config).detach(web(), soon())
+    DirectHost(cloud.config).detach(web(), soon())
     (where,) = ours(cloud.northbound, "domain")
     spoil(cloud, where, "ovnhook:domain")
     (hint,) = broken(cloud).values()
@@ -186,6 +186,6 @@ def test_what_a_domain_held_that_is_off(cloud: Control) -> None:
     *_, release = hint.partition(": ovnhook ")
     for lease in cloud.done("lease", "list", "--domain", "web1", "--format", "json").json:
         cloud.done(*release.replace("ADDRESS", lease["address"]).split())
-    Host(cloud.config).attach(web(), soon())
+    DirectHost(cloud.config).attach(web(), soon())
     cloud.done("floating-ip", "create", "203.0.113.20", "web1")
     assert state(cloud) | {"NB_Global": {}} == before | {"NB_Global": {}}

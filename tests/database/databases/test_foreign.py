@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress
 
-from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.errors import Conflict
 from ovnhook.databases.northbound import Northbound
@@ -17,6 +16,7 @@ from ovnhook.domains.values import Domain, Interface, InterfaceRequest, Interfac
 from ovnhook.resources.kind import Put
 from ovnhook.resources.lease.kind import LEASE_INDEX
 from tests.database.control_service import MAC, Control
+from tests.database.direct_host import DirectHost
 from tests.database.full_cloud import SECOND, cloud, gateways, web
 from tests.database.hypervisors import soon
 from tests.database.our_rows import ours, put
@@ -40,7 +40,7 @@ def test_there_is_a_row_of_each_kind(cloud: Control) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_key_of_somebody_else(cloud: Control, kind: str) -> None:
     """On any row of ours it stops no operation, and stays as long as its row."""
-    server, host = cloud.northbound, Host(cloud.config)
+    server, host = cloud.northbound, DirectHost(cloud.config)
     marked = ours(server, kind)
     assert marked
     for where in marked:
@@ -107,7 +107,7 @@ def test_a_record_that_nobody_accounts_for(cloud: Control, record: str, value: s
     """A name that is left over, or was put there by hand, is no lease's: who is to have it gets it."""
     cloud.done("subnet", "set", "blue", "--domain", "lab.example")
     put(cloud.northbound, f"DNS {uuids.dns_records('blue')}", "records", (record, value))
-    Host(cloud.config).attach(web("10.1.0.21", "www"), soon())
+    DirectHost(cloud.config).attach(web("10.1.0.21", "www"), soon())
     records = dict(cloud.northbound.dump()["DNS"][str(uuids.dns_records("blue"))]["records"][1])
     assert records["www"].split()[0] == "10.1.0.21"
     assert records["www.lab.example"] == records["www"]
@@ -118,7 +118,7 @@ def test_a_record_on_a_holding(cloud: Control) -> None:
     """One that is no interface's is passed over, and no operation is stopped by it."""
     put(cloud.northbound, f"DNS {uuids.domain(web().uuid)}", "records", ("owner", "Anna B."))
     put(cloud.northbound, f"DNS {uuids.lease('blue', '10.1.0.20')}", "records", ("owner", "Anna B."))
-    host = Host(cloud.config)
+    host = DirectHost(cloud.config)
     host.attach(web("10.1.0.20", "web1", "web1", SECOND), soon())
     host.attach(web(), soon())
     host.detach(web(), soon())
@@ -159,7 +159,7 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
 @pytest.mark.parametrize(("kind", "name"), [(kind, key) for kind, keys in OPTIONAL.items() for key in keys])
 def test_a_key_that_an_older_version_did_not_write(cloud: Control, kind: str, name: str) -> None:
     """It has its default, and every operation goes on."""
-    server, host = cloud.northbound, Host(cloud.config)
+    server, host = cloud.northbound, DirectHost(cloud.config)
     where = next(where for where, ids in ours(server, kind).items() if ids.get("ovnhook:subnet", "blue") == "blue")
     table, uuid = where.split()
     mutations = [["external_ids", "delete", ["set", [f"ovnhook:{name}"]]]]
@@ -206,7 +206,7 @@ def test_a_value_that_means_nothing(cloud: Control, kind: str, name: str, value:
     """Its row is passed over, wherever rows are shown; all others are there."""
     cloud.done("subnet", "create", "green", "10.3.0.0/24", "--no-router")
     cloud.done("router", "create", "lab")
-    host = Host(cloud.config)
+    host = DirectHost(cloud.config)
     there = Interface(SECOND, InterfaceType.BRIDGE, InterfaceRequest("green", hostname="mail"))
     host.attach(Domain(UUID(int=7), "mail", 1, (there,), (SECOND,)), soon())
     of = {"ovnhook:router": "gateway"} if kind == "router" else {"ovnhook:subnet": "blue"}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lab.waiting import HANG
 from ovnhook.base.deadline import Deadline
-from ovnhook.databases.southbound import Report, Southbound
+from ovnhook.databases.southbound import Southbound
+from ovnhook.resources.chassis import Report
 from tests.database.ovsdb_server import SOUTHBOUND_SCHEMA, Server
 from tests.database.southbound_rows import add_chassis, set_reports
 

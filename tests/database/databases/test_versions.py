@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from lab.waiting import HANG
-from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.control.gateways import Gateways
@@ -27,6 +26,7 @@ from ovnhook.resources.port.rows import read_claim
 from ovnhook.resources.router.values import Router
 from ovnhook.resources.subnet.values import Subnet
 from tests.database.control_service import Control
+from tests.database.direct_host import DirectHost
 from tests.database.ovsdb_server import Server, wait_for, wait_for_scans
 from tests.database.southbound_rows import add_chassis, start_northd
 from tests.versions import FOLDER, database, expected
@@ -167,7 +167,10 @@ def test_changed_and_deleted(
     start_northd(loaded, southbound)
     before = loaded.dump(versions=True)
     control = Control(directory / "run" / "control.sock", loaded, southbound, make_host, capsys)
-    hosts = {"hv1": Host(control.config), "hv2": Host(replace(control.config, vswitch=make_host("hv2").remote))}
+    hosts = {
+        "hv1": DirectHost(control.config),
+        "hv2": DirectHost(replace(control.config, vswitch=make_host("hv2").remote)),
+    }
     try:
         wait_for_scans(Gateways, "_scan")
         northbound = Northbound(loaded.remote)

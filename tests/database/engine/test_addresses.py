@@ -11,7 +11,6 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound
@@ -22,6 +21,7 @@ from ovnhook.resources.state import Registry
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet, isolated_subnet
+from tests.database.direct_host import DirectHost
 from tests.database.hypervisors import (
     BLUE,
     DEFAULT,
@@ -36,7 +36,7 @@ from tests.database.hypervisors import (
 from tests.database.ovsdb_server import Server
 
 
-def test_an_address_is_chosen(world: Hypervisors, hv1: Host) -> None:
+def test_an_address_is_chosen(world: Hypervisors, hv1: DirectHost) -> None:
     """Different ones for the interfaces of a domain, all in the default subnet and none the gateway."""
     hv1.attach(domain(*map(interface, MACS)), soon())
     chosen = [IPAddress(address) for address in world.addresses.values()]
@@ -45,7 +45,7 @@ def test_an_address_is_chosen(world: Hypervisors, hv1: Host) -> None:
     assert [lease.address for lease in world.leases] == sorted(chosen)
 
 
-def test_a_move_to_another_subnet(world: Hypervisors, hv1: Host) -> None:
+def test_a_move_to_another_subnet(world: Hypervisors, hv1: DirectHost) -> None:
     """One port throughout, an address of the new subnet, and the old lease given back."""
     hv1.attach(domain(interface()), soon())
     (before,) = world.ports
@@ -62,7 +62,7 @@ def test_a_move_to_another_subnet(world: Hypervisors, hv1: Host) -> None:
     assert port["dhcpv4_options"] == ["uuid", str(uuids.dhcp_options("blue"))]
 
 
-def test_another_address(world: Hypervisors, hv1: Host) -> None:
+def test_another_address(world: Hypervisors, hv1: DirectHost) -> None:
     """The metadata's address takes the place of the lease, in the port too."""
     hv1.attach(domain(interface(address="10.0.0.50")), soon())
     hv1.attach(domain(interface(address="10.0.0.60")), soon())
@@ -70,7 +70,7 @@ def test_another_address(world: Hypervisors, hv1: Host) -> None:
     assert [str(lease.address) for lease in world.leases] == ["10.0.0.60"]
 
 
-def test_interfaces_exchange_their_addresses(world: Hypervisors, hv1: Host) -> None:
+def test_interfaces_exchange_their_addresses(world: Hypervisors, hv1: DirectHost) -> None:
     """What one interface of a domain leaves, another one of it may have in the same step."""
     hv1.attach(domain(interface(address="10.0.0.50"), interface(MACS[1], address="10.0.0.60")), soon())
     hv1.attach(domain(interface(address="10.0.0.60"), interface(MACS[1], address="10.0.0.50")), soon())
@@ -78,7 +78,7 @@ def test_interfaces_exchange_their_addresses(world: Hypervisors, hv1: Host) -> N
     assert {str(lease.address): lease.mac for lease in world.leases} == {"10.0.0.60": MACS[0], "10.0.0.50": MACS[1]}
 
 
-def test_an_interface_gives_way_to_one_that_asks(world: Hypervisors, hv1: Host) -> None:
+def test_an_interface_gives_way_to_one_that_asks(world: Hypervisors, hv1: DirectHost) -> None:
     """An address that one interface has just by lease goes to the one whose metadata names it; both have one."""
     hv1.attach(domain(interface(), interface(MACS[1])), soon())
     first = world.addresses[MACS[1]]
@@ -88,7 +88,7 @@ def test_an_interface_gives_way_to_one_that_asks(world: Hypervisors, hv1: Host) 
     assert {lease.mac: str(lease.address) for lease in world.leases} == world.addresses
 
 
-def test_an_address_of_an_interface_that_comes_later(world: Hypervisors, hv1: Host) -> None:
+def test_an_address_of_an_interface_that_comes_later(world: Hypervisors, hv1: DirectHost) -> None:
     """What an interface holds that is not attached yet (a network's, in prepare) is taken, also within its domain."""
     both = domain(interface(), interface(MACS[1], address="10.0.0.50"))
     hv1.attach(both, soon())
@@ -98,7 +98,7 @@ def test_an_address_of_an_interface_that_comes_later(world: Hypervisors, hv1: Ho
     assert world.exact() == before
 
 
-def test_a_lease_that_became_the_gateway(world: Hypervisors, hv1: Host) -> None:
+def test_a_lease_that_became_the_gateway(world: Hypervisors, hv1: DirectHost) -> None:
     """After the subnet's gateway was set to the address of a stopped domain, the domain has another one."""
     hv1.attach(domain(interface(subnet="blue")), soon())
     hv1.detach(domain(interface()), soon())
@@ -109,7 +109,7 @@ def test_a_lease_that_became_the_gateway(world: Hypervisors, hv1: Host) -> None:
     assert [lease.address for lease in world.leases] == list(port.addresses)
 
 
-def test_a_whole_subnet_for_one_domain(world: Hypervisors, hv1: Host) -> None:
+def test_a_whole_subnet_for_one_domain(world: Hypervisors, hv1: DirectHost) -> None:
     """Interfaces of one domain do not choose the same address, however few there are."""
     hv1.attach(domain(*(interface(mac, "tiny") for mac in MACS[:5])), soon())
     assert len(set(world.addresses.values())) == 5
@@ -120,7 +120,7 @@ def test_a_whole_subnet_for_one_domain(world: Hypervisors, hv1: Host) -> None:
 
 
 @pytest.mark.parametrize("address", ["", "10.0.0.50"])
-def test_a_changed_mac(world: Hypervisors, hv1: Host, address: str) -> None:
+def test_a_changed_mac(world: Hypervisors, hv1: DirectHost, address: str) -> None:
     """The old interface's lease goes with it, even when the new one is to have its address."""
     hv1.attach(domain(interface(address=address)), soon())
     hv1.detach(domain(interface(address=address)), soon())
@@ -134,14 +134,14 @@ def test_a_changed_mac(world: Hypervisors, hv1: Host, address: str) -> None:
 
 def test_no_default_subnet(northbound: Server, make_host: Callable[[str], Server]) -> None:
     """An empty cloud: the message says that a subnet is wanted, and how to make one."""
-    hv1 = Host(Config(northbound=northbound.remote, vswitch=make_host("hv1").remote))
+    hv1 = DirectHost(Config(northbound=northbound.remote, vswitch=make_host("hv1").remote))
     with pytest.raises(NotFound, match="no default subnet") as caught:
         hv1.attach(domain(interface()), soon())
     assert "--default" in caught.value.hint
     assert all(rows == {} for rows in northbound.dump().values())
 
 
-def test_a_full_subnet_is_told(world: Hypervisors, hv1: Host) -> None:
+def test_a_full_subnet_is_told(world: Hypervisors, hv1: DirectHost) -> None:
     """Every address can be had, the next one is refused, and one that is given back can be had again."""
     capacity = 5  # of a /29: six hosts, one of them the gateway
     for n in range(capacity):
@@ -157,7 +157,7 @@ def test_a_full_subnet_is_told(world: Hypervisors, hv1: Host) -> None:
     assert world.addresses[MACS[7]] == free
 
 
-def test_the_last_address_of_a_range(world: Hypervisors, hv1: Host) -> None:
+def test_the_last_address_of_a_range(world: Hypervisors, hv1: DirectHost) -> None:
     """With ranges only those are given, to the last one; what is asked for may be beside them."""
     ranges = (Range(IPAddress("10.3.0.1"), IPAddress("10.3.0.2")), Range(IPAddress("10.3.0.9"), IPAddress("10.3.0.9")))
     subnet = Subnet("ranged", IPNetwork("10.3.0.0/24"), IPAddress("10.3.0.1"), ranges=ranges)
@@ -171,7 +171,7 @@ def test_the_last_address_of_a_range(world: Hypervisors, hv1: Host) -> None:
     assert world.addresses[MACS[2]] == "10.3.0.77"
 
 
-def test_another_default_subnet(world: Hypervisors, hv1: Host) -> None:
+def test_another_default_subnet(world: Hypervisors, hv1: DirectHost) -> None:
     """Who named no subnet keeps the address that it has, running or not; who is new goes to the new one."""
     hv1.attach(domain(interface()), soon())
     before = world.addresses
@@ -185,14 +185,14 @@ def test_another_default_subnet(world: Hypervisors, hv1: Host) -> None:
     assert world.addresses[MACS[0]] == before[MACS[0]]
 
 
-def test_a_subnet_that_is_named_no_more(world: Hypervisors, hv1: Host) -> None:
+def test_a_subnet_that_is_named_no_more(world: Hypervisors, hv1: DirectHost) -> None:
     """The interface goes to the default one."""
     hv1.attach(domain(interface(subnet="blue")), soon())
     hv1.attach(domain(interface(), run=2), soon())
     assert world.addresses[MACS[0]].startswith("10.0.0.")
 
 
-def test_another_domains_own_subnet(world: Hypervisors, hv1: Host) -> None:
+def test_another_domains_own_subnet(world: Hypervisors, hv1: DirectHost) -> None:
     """Nobody gets into it by its name."""
     own = Subnet(isolated_subnet(MAIL), IPNetwork("10.224.0.0/28"), IPAddress("10.224.0.1"), isolated=True)
     world.northbound.commit([Put(SUBNET, None, own)], soon())
@@ -200,7 +200,7 @@ def test_another_domains_own_subnet(world: Hypervisors, hv1: Host) -> None:
         hv1.attach(domain(interface(subnet=own.name)), soon())
 
 
-def test_a_start_reads_as_much_however_many_ports_there_are(world: Hypervisors, hv1: Host) -> None:
+def test_a_start_reads_as_much_however_many_ports_there_are(world: Hypervisors, hv1: DirectHost) -> None:
     """What it is told of a subnet does not grow with its ports, nor what it is told of addresses that are taken."""
 
     def read() -> int:

@@ -9,15 +9,16 @@ from uuid import uuid4
 import pytest
 
 from lab.waiting import HANG
-from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.domains.values import Domain
+from tests.database.direct_host import DirectHost
 from tests.database.hypervisors import (
     BLUE,
     DEFAULT,
+    IDS,
     MACS,
     MAIL,
     WEB,
@@ -29,12 +30,12 @@ from tests.database.hypervisors import (
 from tests.database.ovsdb_server import run
 
 
-def test_attach_makes_a_port_with_all_that_it_needs(world: Hypervisors, hv1: Host) -> None:
+def test_attach_makes_a_port_with_all_that_it_needs(world: Hypervisors, hv1: DirectHost) -> None:
     """Name, MAC and address, port security, DHCP and the chassis: the rows as OVN reads them."""
-    hv1.attach(domain(interface(subnet="blue", address="10.1.0.20", id="if-1")), soon())
+    hv1.attach(domain(interface(subnet="blue", address="10.1.0.20", id=IDS[1])), soon())
     rows = world.server.dump()
     (port,) = rows["Logical_Switch_Port"].values()
-    assert port["name"] == "if-1"
+    assert port["name"] == IDS[1]
     assert port["addresses"] == port["port_security"] == f"{MACS[0]} 10.1.0.20"
     assert port["options"] == ["map", [["requested-chassis", "hv1"]]]
     assert port["dhcpv4_options"] == ["uuid", str(uuids.dhcp_options("blue"))]
@@ -55,9 +56,9 @@ def test_dhcp_has_all_without_which_northd_is_silent(world: Hypervisors) -> None
     assert "router" not in dict(options[str(uuids.dhcp_options("default"))]["options"][1])
 
 
-def test_a_repeated_attach_writes_no_row(world: Hypervisors, hv1: Host) -> None:
+def test_a_repeated_attach_writes_no_row(world: Hypervisors, hv1: DirectHost) -> None:
     """Not even with what was there: no row's version changes, so nobody else has work."""
-    wanted = domain(interface(tap="vnet0"), interface(MACS[1], "blue", "10.1.0.20", id="if-2", tap="vnet1"))
+    wanted = domain(interface(tap="vnet0"), interface(MACS[1], "blue", "10.1.0.20", id=IDS[2], tap="vnet1"))
     hv1.attach(wanted, soon())
     before, host_before = world.exact(), world.vswitches["hv1"].dump(versions=True)
     hv1.attach(wanted, soon())
@@ -71,11 +72,11 @@ def test_a_domain_without_interfaces_needs_no_database() -> None:
     """It costs nothing, and starts whatever is away."""
     away = Config(northbound="unix:/nonexistent/nb", vswitch="unix:/nonexistent/vs")
     with pytest.raises(Unavailable):
-        Host(away).attach(domain(interface()), soon())
-    Host(away).attach(domain(), soon())
+        DirectHost(away).attach(domain(interface()), soon())
+    DirectHost(away).attach(domain(), soon())
 
 
-def test_detach_takes_the_port_and_leaves_the_lease(world: Hypervisors, hv1: Host) -> None:
+def test_detach_takes_the_port_and_leaves_the_lease(world: Hypervisors, hv1: DirectHost) -> None:
     """The next start has the same address, although others came meanwhile."""
     hv1.attach(domain(interface(), interface(MACS[1], "blue")), soon())
     before, leases = world.addresses, world.leases
@@ -89,14 +90,14 @@ def test_detach_takes_the_port_and_leaves_the_lease(world: Hypervisors, hv1: Hos
     assert {mac: world.addresses[mac] for mac in before} == before
 
 
-def test_detach_goes_by_what_is_stored(world: Hypervisors, hv1: Host) -> None:
+def test_detach_goes_by_what_is_stored(world: Hypervisors, hv1: DirectHost) -> None:
     """It takes away ports of interfaces that the XML does not have any more, and needs no subnet's name."""
     hv1.attach(domain(interface(), interface(MACS[1])), soon())
     hv1.detach(Domain(WEB, "web1"), soon())
     assert world.ports == []
 
 
-def test_detach_and_forget_may_be_repeated(world: Hypervisors, hv1: Host) -> None:
+def test_detach_and_forget_may_be_repeated(world: Hypervisors, hv1: DirectHost) -> None:
     """The second time there is nothing to do, and nothing is written; so too for a domain that never was."""
     wanted = domain(interface())
     hv1.attach(wanted, soon())
@@ -112,7 +113,7 @@ def test_detach_and_forget_may_be_repeated(world: Hypervisors, hv1: Host) -> Non
     assert world.exact() == before
 
 
-def test_forget_leaves_the_database_as_it_was(world: Hypervisors, hv1: Host) -> None:
+def test_forget_leaves_the_database_as_it_was(world: Hypervisors, hv1: DirectHost) -> None:
     """Ports, leases and the holding: after it no row is left of the domain."""
     before = world.server.dump()
     hv1.attach(domain(interface(), interface(MACS[1], "blue"), interface(MACS[2], "tiny")), soon())
@@ -121,7 +122,7 @@ def test_forget_leaves_the_database_as_it_was(world: Hypervisors, hv1: Host) -> 
     assert world.server.dump() == before
 
 
-def test_a_failed_start_leaves_the_database_as_it_was(world: Hypervisors, hv1: Host) -> None:
+def test_a_failed_start_leaves_the_database_as_it_was(world: Hypervisors, hv1: DirectHost) -> None:
     """What its run was given it gives back."""
     before = world.server.dump()
     wanted = domain(interface(), interface(MACS[1], "blue"))
@@ -130,7 +131,7 @@ def test_a_failed_start_leaves_the_database_as_it_was(world: Hypervisors, hv1: H
     assert world.server.dump() == before
 
 
-def test_a_failed_start_keeps_the_leases_of_earlier_ones(world: Hypervisors, hv1: Host) -> None:
+def test_a_failed_start_keeps_the_leases_of_earlier_ones(world: Hypervisors, hv1: DirectHost) -> None:
     """Only the interface that is new in it loses its address."""
     hv1.attach(domain(interface()), soon())
     hv1.detach(domain(interface()), soon())
@@ -141,23 +142,23 @@ def test_a_failed_start_keeps_the_leases_of_earlier_ones(world: Hypervisors, hv1
     assert world.server.dump() == before
 
 
-def test_an_interface_that_is_gone_takes_its_port_along(world: Hypervisors, hv1: Host) -> None:
+def test_an_interface_that_is_gone_takes_its_port_along(world: Hypervisors, hv1: DirectHost) -> None:
     """Its address is free again, so no port may go on to have it; the domain is attached again without it here."""
     hv1.attach(domain(interface(), interface(MACS[1])), soon())
     hv1.attach(domain(interface()), soon())
     assert [port.mac for port in world.ports] == [lease.mac for lease in world.leases] == [MACS[0]]
 
 
-def test_a_changed_interfaceid(world: Hypervisors, hv1: Host) -> None:
+def test_a_changed_interfaceid(world: Hypervisors, hv1: DirectHost) -> None:
     """The port takes the name that libvirt puts on the tap now, and keeps its row and its address."""
-    hv1.attach(domain(interface(id="old")), soon())
+    hv1.attach(domain(interface(id=IDS[1])), soon())
     (before,) = world.ports
-    hv1.attach(domain(interface(id="new")), soon())
+    hv1.attach(domain(interface(id=IDS[2])), soon())
     (after,) = world.ports
-    assert after == replace(before, id="new")
+    assert after == replace(before, id=IDS[2])
 
 
-def test_a_takeover_and_the_guarded_release(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_a_takeover_and_the_guarded_release(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """The port goes to the host that starts the domain; what the first host does later changes nothing."""
     wanted = domain(interface(subnet="blue"))
     hv1.attach(wanted, soon())
@@ -175,7 +176,7 @@ def test_a_takeover_and_the_guarded_release(world: Hypervisors, hv1: Host, hv2: 
     assert world.ports == []
 
 
-def test_healing_takes_nothing_over(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_healing_takes_nothing_over(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """A host that finds a port missing does not take it from the host where the domain went."""
     hv1.attach(domain(interface()), soon())
     rows = world.exact()
@@ -186,34 +187,34 @@ def test_healing_takes_nothing_over(world: Hypervisors, hv1: Host, hv2: Host) ->
     assert [port.host for port in world.ports] == ["hv2"]
 
 
-def test_a_copied_interfaceid_is_refused(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_a_copied_interfaceid_is_refused(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """virt-clone copies it: the domain that has the port keeps it, the clone is told whose it is and what to do."""
-    hv1.attach(domain(interface(id="if-1")), soon())
+    hv1.attach(domain(interface(id=IDS[1])), soon())
     before = world.exact()
-    clone = domain(interface(MACS[1], id="if-1"), uuid=MAIL, name="clone")
+    clone = domain(interface(MACS[1], id=IDS[1]), uuid=MAIL, name="clone")
     with pytest.raises(AlreadyExists) as caught:
         hv2.attach(clone, soon())
     assert caught.value.message.startswith(f"domain clone: interface {MACS[1]}: ")
-    assert "if-1" in caught.value.message
+    assert IDS[1] in caught.value.message
     assert "domain web1 on hv1" in caught.value.message
     assert "virsh edit clone" in caught.value.hint
     assert world.exact() == before
 
 
-def test_a_foreign_ports_name_is_refused(world: Hypervisors, hv1: Host) -> None:
+def test_a_foreign_ports_name_is_refused(world: Hypervisors, hv1: DirectHost) -> None:
     """An administrator's port of that name is not taken over."""
-    world.server.transact(*_foreign_switch("theirs", "if-1"))
+    world.server.transact(*_foreign_switch("theirs", IDS[1]))
     before = world.exact()
-    with pytest.raises(AlreadyExists, match="if-1 belongs to a port that is not ovnhook's"):
-        hv1.attach(domain(interface(id="if-1")), soon())
+    with pytest.raises(AlreadyExists, match=f"{IDS[1]} belongs to a port that is not ovnhook's"):
+        hv1.attach(domain(interface(id=IDS[1])), soon())
     assert world.exact() == before
 
 
-def test_two_interfaces_with_one_interfaceid(world: Hypervisors, hv1: Host) -> None:
+def test_two_interfaces_with_one_interfaceid(world: Hypervisors, hv1: DirectHost) -> None:
     """Within one domain as well: one port can't have both."""
     before = world.exact()
-    with pytest.raises(AlreadyExists, match="same"):
-        hv1.attach(domain(interface(id="same"), interface(MACS[1], id="same")), soon())
+    with pytest.raises(AlreadyExists, match=IDS[1]):
+        hv1.attach(domain(interface(id=IDS[1]), interface(MACS[1], id=IDS[1])), soon())
     assert world.exact() == before
 
 
@@ -244,7 +245,7 @@ REFUSED: dict[str, tuple[Domain, type[OvnhookError], str]] = {
 
 @pytest.mark.parametrize(("wanted", "error", "said"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_cannot_be_is_refused(
-    world: Hypervisors, hv1: Host, wanted: Domain, error: type[OvnhookError], said: str
+    world: Hypervisors, hv1: DirectHost, wanted: Domain, error: type[OvnhookError], said: str
 ) -> None:
     """With domain, interface and value; and of the domain's other interfaces nothing is left behind."""
     hv1.attach(domain(interface(MACS[7], "blue", "10.1.0.20"), uuid=MAIL, name="mail"), soon())
@@ -256,7 +257,7 @@ def test_what_cannot_be_is_refused(
     assert world.exact() == before
 
 
-def test_foreign_rows_are_left_alone(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_foreign_rows_are_left_alone(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """A whole life of a domain changes no row of anybody else's, not even its version."""
     world.server.transact(
         *_foreign_switch("theirs", "their-port"),
@@ -266,7 +267,7 @@ def test_foreign_rows_are_left_alone(world: Hypervisors, hv1: Host, hv2: Host) -
     )
     hv1.attach(domain(interface(MACS[7], "blue"), uuid=MAIL, name="mail"), soon())
     before = world.exact()
-    wanted = domain(interface(id="if-1", tap="vnet0"), interface(MACS[1], "blue", tap="vnet1"))
+    wanted = domain(interface(id=IDS[1], tap="vnet0"), interface(MACS[1], "blue", tap="vnet1"))
     hv1.attach(wanted, soon())
     hv2.attach(wanted, soon())
     hv1.detach(wanted, soon())
@@ -282,7 +283,7 @@ def test_foreign_rows_are_left_alone(world: Hypervisors, hv1: Host, hv2: Host) -
     assert after == before
 
 
-def test_an_addition_by_others_to_our_port_stays(world: Hypervisors, hv1: Host) -> None:
+def test_an_addition_by_others_to_our_port_stays(world: Hypervisors, hv1: DirectHost) -> None:
     """Keys that others put into shared columns outlive a change of the port."""
     hv1.attach(domain(interface()), soon())
     world.server.transact(
@@ -302,7 +303,7 @@ def test_an_addition_by_others_to_our_port_stays(world: Hypervisors, hv1: Host) 
     assert ["theirs", "yes"] in port["external_ids"][1]
 
 
-def test_the_two_databases_fail_on_their_own(world: Hypervisors, hv1: Host) -> None:
+def test_the_two_databases_fail_on_their_own(world: Hypervisors, hv1: DirectHost) -> None:
     """With Open vSwitch away once it has said who we are, a detach tells it and still removes the port."""
     wanted = domain(interface())
     hv1.attach(wanted, soon())
@@ -313,7 +314,7 @@ def test_the_two_databases_fail_on_their_own(world: Hypervisors, hv1: Host) -> N
 
 
 @pytest.mark.parametrize("verb", ["attach", "detach", "roll_back", "release_leases"])
-def test_a_frozen_database_ends_every_verb_by_its_deadline(world: Hypervisors, hv1: Host, verb: str) -> None:
+def test_a_frozen_database_ends_every_verb_by_its_deadline(world: Hypervisors, hv1: DirectHost, verb: str) -> None:
     """None hangs, and afterwards the same call does what it is for."""
     wanted = domain(interface())
     hv1.attach(wanted, soon())
@@ -328,7 +329,7 @@ def test_a_frozen_database_ends_every_verb_by_its_deadline(world: Hypervisors, h
     assert [port.subnet for port in world.ports] == (["blue"] if verb == "attach" else [])
 
 
-def test_a_host_without_a_name_cannot_attach(world: Hypervisors, hv1: Host) -> None:
+def test_a_host_without_a_name_cannot_attach(world: Hypervisors, hv1: DirectHost) -> None:
     """Without a system-id nothing could be bound; the hint says how to set one."""
     server = world.vswitches["hv1"]
     server.transact({"op": "update", "table": "Open_vSwitch", "where": [], "row": {"external_ids": ["map", []]}})
@@ -345,7 +346,7 @@ def _foreign_switch(name: str, port: str) -> Iterable[dict[str, object]]:
     yield {"op": "insert", "table": "Logical_Switch", "row": {"name": name, "ports": ["named-uuid", tag]}}
 
 
-def test_a_host_that_gets_another_name(world: Hypervisors, hv1: Host) -> None:
+def test_a_host_that_gets_another_name(world: Hypervisors, hv1: DirectHost) -> None:
     """Debian gives it a random one, and whoever sets it up a better one: the agent runs by then."""
     hv1.attach(domain(interface()), soon())
     hv1.detach(domain(interface()), soon())

@@ -16,7 +16,6 @@ from uuid import UUID
 from netaddr import IPAddress, IPNetwork
 
 from lab.waiting import HANG
-from ovnhook.agent.host import Host
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Exhausted
@@ -28,6 +27,7 @@ from ovnhook.resources.state import Registry
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet
+from tests.database.direct_host import DirectHost
 from tests.database.ovsdb_server import Cluster, Server, wait_for
 
 PROCESSES = 8
@@ -165,7 +165,7 @@ def _begin(together: Barrier) -> None:
 
 def _attach(config: Config, domains: Sequence[Domain]) -> int:
     """In a process: attach some domains; how many were refused. Any other error is the test's."""
-    attachment = Host(config)
+    attachment = DirectHost(config)
     refused = 0
     for domain in domains:
         try:

@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook.agent.host import Host
 from ovnhook.base.errors import AlreadyExists
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.resources.kind import Put
@@ -17,6 +16,7 @@ from ovnhook.resources.subnet import dns
 from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
 from ovnhook.resources.subnet.values import DnsRecords, Subnet
 from tests.database.control_service import Control
+from tests.database.direct_host import DirectHost
 from tests.database.hypervisors import MACS, WEB, Hypervisors, attach, differing, soon
 
 LAB = Subnet("lab", IPNetwork("10.6.0.0/24"), IPAddress("10.6.0.1"), dns_domain="lab.example")
@@ -51,7 +51,7 @@ def hostnames(world: Hypervisors) -> dict[str, str]:
         ("x" * 180, "x" * 63),
     ],
 )
-def test_the_name_that_is_derived(world: Hypervisors, hv1: Host, name: str, label: str) -> None:
+def test_the_name_that_is_derived(world: Hypervisors, hv1: DirectHost, name: str, label: str) -> None:
     """The first label where the rest is the subnet's DNS domain, else the whole made into a label."""
     world.northbound.commit([Put(SUBNET, None, LAB)], soon())
     hv1.attach(unnamed(name, subnet="lab"), soon())
@@ -66,7 +66,7 @@ def test_the_name_that_is_derived(world: Hypervisors, hv1: Host, name: str, labe
     [("debian12", "debian12"), ("web-1", "web_1"), ("Übung", "übung"), ("y" * 80, "y" * 90)],
 )
 def test_a_derived_name_that_is_taken(
-    world: Hypervisors, hv1: Host, hv2: Host, caplog: pytest.LogCaptureFixture, first: str, second: str
+    world: Hypervisors, hv1: DirectHost, hv2: DirectHost, caplog: pytest.LogCaptureFixture, first: str, second: str
 ) -> None:
     """The second domain starts with a name of its own, the log says why, and it keeps that name."""
     hv1.attach(unnamed(first, 1), soon())
@@ -86,14 +86,14 @@ def test_a_derived_name_that_is_taken(
     assert differing(world, hv1, unnamed(first, 1))  # it is not attached any more
 
 
-def test_many_of_one_name(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_many_of_one_name(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """As many as there are, with several interfaces each."""
     for number in range(1, 7):
         (hv1 if number % 2 else hv2).attach(unnamed("debian12", number), soon())
     assert len({lease.hostname for lease in world.leases}) == 6
 
 
-def test_only_a_name_that_is_asked_for_refuses(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_only_a_name_that_is_asked_for_refuses(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """It says which domain has it, and where; hot-plug likewise."""
     hv1.attach(unnamed("web1", 1), soon())
     asking = unnamed("other", 2, hostname="web1")
@@ -105,7 +105,7 @@ def test_only_a_name_that_is_asked_for_refuses(world: Hypervisors, hv1: Host, hv
     assert len({lease.hostname for lease in world.leases}) == 2
 
 
-def test_a_name_whose_record_is_wrong(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_a_name_whose_record_is_wrong(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """Somebody has changed the record by hand: of a running domain it refuses the one interface that asks for it."""
     hv1.attach(unnamed("web1", 1), soon())
     right = world.northbound.dns_records("default", soon())["web1"]
@@ -121,7 +121,7 @@ def test_a_name_whose_record_is_wrong(world: Hypervisors, hv1: Host, hv2: Host) 
     assert {port.mac for port in world.ports} == {MACS[1], MACS[3]}
 
 
-def test_two_interfaces_of_one_domain_share_the_name(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_two_interfaces_of_one_domain_share_the_name(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """Also where it is not the preferred one."""
     hv2.attach(unnamed("web1", 1), soon())
     both = Domain(WEB, "web1", 1, (*unnamed("", 2).interfaces, *unnamed("", 3).interfaces), (MACS[2], MACS[3]))
@@ -131,7 +131,7 @@ def test_two_interfaces_of_one_domain_share_the_name(world: Hypervisors, hv1: Ho
     assert len(world.northbound.dns_records("default", soon())[ours.pop()].split()) == 2
 
 
-def test_an_asked_name_that_is_taken_out_of_the_metadata(world: Hypervisors, hv1: Host) -> None:
+def test_an_asked_name_that_is_taken_out_of_the_metadata(world: Hypervisors, hv1: DirectHost) -> None:
     """The derived one comes back, while the domain runs."""
     hv1.attach(unnamed("web1", 1, hostname="front"), soon())
     run = unnamed("web1", 1)
@@ -142,7 +142,7 @@ def test_an_asked_name_that_is_taken_out_of_the_metadata(world: Hypervisors, hv1
 
 
 @pytest.mark.parametrize("asked", ["", "front"])
-def test_a_rename_is_followed(world: Hypervisors, hv1: Host, asked: str) -> None:
+def test_a_rename_is_followed(world: Hypervisors, hv1: DirectHost, asked: str) -> None:
     """While the domain is off, as libvirt has it: lease, holding and names; a name that was asked for stays."""
     hv1.attach(unnamed("web1", 1, hostname=asked), soon())
     hv1.detach(unnamed("web1", 1), soon())
@@ -156,7 +156,7 @@ def test_a_rename_is_followed(world: Hypervisors, hv1: Host, asked: str) -> None
     assert [port.domain_name for port in world.ports] == ["www"]
 
 
-def test_a_rename_to_a_name_that_is_taken(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_a_rename_to_a_name_that_is_taken(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """The other domain keeps it."""
     hv2.attach(unnamed("www", 2), soon())
     hv1.attach(unnamed("web1", 1), soon())
@@ -175,7 +175,7 @@ def test_a_floating_ip_follows(control: Control, *, off: bool) -> None:
     web = control.attach("web1", "blue", "10.1.0.20")
     control.done("floating-ip", "create", "203.0.113.20", "web1")
     control.stop(web)
-    host = Host(control.config)
+    host = DirectHost(control.config)
     if off:
         host.update_leases(replace(web, name="www", interfaces=()), soon())
     else:

@@ -13,7 +13,6 @@ import pytest
 from netaddr import IPNetwork
 
 from lab.waiting import HANG
-from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
@@ -29,6 +28,7 @@ from ovnhook.resources.router.values import Network, Router
 from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet, isolated_subnet
 from tests.database.control_service import Control
+from tests.database.direct_host import DirectHost
 from tests.database.full_cloud import OUTSIDE
 from tests.database.our_rows import delete, state
 from tests.database.ovsdb_server import Dump, Server, wait_for
@@ -48,12 +48,12 @@ def soon() -> Deadline:
 
 
 @pytest.fixture
-def attachment(northbound: Server, vswitch: Server) -> Host:
+def attachment(northbound: Server, vswitch: Server) -> DirectHost:
     """What a host attaches with."""
-    return Host(Config(northbound=northbound.remote, vswitch=vswitch.remote))
+    return DirectHost(Config(northbound=northbound.remote, vswitch=vswitch.remote))
 
 
-def test_a_life_of_an_own_subnet(northbound: Server, attachment: Host) -> None:
+def test_a_life_of_an_own_subnet(northbound: Server, attachment: DirectHost) -> None:
     """All interfaces of the domain are on one; it is there while the domain is defined, then nothing is."""
     before = northbound.dump()
     one = domain(1, interfaces=2)
@@ -77,7 +77,7 @@ def test_a_life_of_an_own_subnet(northbound: Server, attachment: Host) -> None:
     attachment.release_leases(one.uuid, soon())
 
 
-def test_a_start_that_fails_leaves_none(northbound: Server, attachment: Host) -> None:
+def test_a_start_that_fails_leaves_none(northbound: Server, attachment: DirectHost) -> None:
     """What this run was given goes; what an earlier one has stays."""
     attachment.attach(domain(2), soon())
     attachment.roll_back(domain(2), soon())
@@ -89,13 +89,15 @@ def test_a_start_that_fails_leaves_none(northbound: Server, attachment: Host) ->
     assert [one.name for one in attachment.northbound.cloud(soon()).of(Subnet)] == [isolated_subnet(UUID(int=2))]
 
 
-def test_many_at_once_have_their_own(northbound: Server, make_host: Callable[[str], Server], attachment: Host) -> None:
+def test_many_at_once_have_their_own(
+    northbound: Server, make_host: Callable[[str], Server], attachment: DirectHost
+) -> None:
     """Domains that start at once on two hosts: as many networks, none of which overlaps another."""
     hosts = [make_host(name).remote for name in ("hv8", "hv9")]
 
     def start(number: int) -> None:
         config = Config(northbound=northbound.remote, vswitch=hosts[number % 2])
-        Host(config).attach(domain(number), soon())
+        DirectHost(config).attach(domain(number), soon())
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(start, range(1, 17)))
@@ -109,12 +111,12 @@ def test_one_domain_at_once_has_one(northbound: Server, make_host: Callable[[str
     configs = [Config(northbound=northbound.remote, vswitch=make_host("hv8").remote)] * 6
     for turn in range(1, 6):
         with ThreadPoolExecutor(6) as pool:
-            list(pool.map(lambda config: Host(config).attach(domain(turn), soon()), configs))  # noqa: B023
-    cloud = Host(configs[0]).northbound.cloud(soon())
+            list(pool.map(lambda config: DirectHost(config).attach(domain(turn), soon()), configs))  # noqa: B023
+    cloud = DirectHost(configs[0]).northbound.cloud(soon())
     assert sorted(one.name for one in cloud.of(Subnet)) == [isolated_subnet(UUID(int=turn)) for turn in range(1, 6)]
 
 
-def test_a_port_of_somebody_elses_keeps_it(northbound: Server, attachment: Host) -> None:
+def test_a_port_of_somebody_elses_keeps_it(northbound: Server, attachment: DirectHost) -> None:
     """A person may have put a port of their own there: the leases go, the subnet stays."""
     attachment.attach(domain(3), soon())
     northbound.transact(
@@ -135,7 +137,7 @@ def test_a_port_of_somebody_elses_keeps_it(northbound: Server, attachment: Host)
 def test_the_pool_is_used_up(northbound: Server, vswitch: Server) -> None:
     """The refusal names the pool and where it is set; nothing is written."""
     config = Config(northbound=northbound.remote, vswitch=vswitch.remote, isolated_pool="10.9.0.0/27")
-    attachment = Host(config)
+    attachment = DirectHost(config)
     for number in (1, 2):
         attachment.attach(domain(number), soon())
     before = northbound.dump()
@@ -147,7 +149,7 @@ def test_the_pool_is_used_up(northbound: Server, vswitch: Server) -> None:
     assert northbound.dump() == before
 
 
-def fill(attachment: Host, numbers: range) -> None:
+def fill(attachment: DirectHost, numbers: range) -> None:
     """Let there be so many isolated subnets more, by one transaction."""
     cloud = attachment.northbound.cloud(soon())
     there = cloud.network("gateway")
@@ -166,7 +168,7 @@ def fill(attachment: Host, numbers: range) -> None:
     attachment.northbound.commit(changes, soon())
 
 
-def written(northbound: Server, southbound: Server, attachment: Host, number: int) -> dict[str, int]:
+def written(northbound: Server, southbound: Server, attachment: DirectHost, number: int) -> dict[str, int]:
     """What the start and the end of a domain with a subnet of its own write: bytes and rows."""
     found: dict[str, int] = {}
 
@@ -224,7 +226,7 @@ def synced(northbound: Server, southbound: Server) -> None:
 
 
 def test_the_300th_writes_what_the_3rd_does(
-    northbound: Server, southbound: Server, attachment: Host, directory: Path
+    northbound: Server, southbound: Server, attachment: DirectHost, directory: Path
 ) -> None:
     """Rows and bytes of a subnet of a domain's own do not depend on how many there are."""
     with northd(directory, northbound, southbound):
@@ -277,7 +279,7 @@ def test_policies_of_an_earlier_version(control: Control) -> None:
 def test_a_floating_ip_ends_with_it(control: Control, end: str, caplog: pytest.LogCaptureFixture) -> None:
     """It does not keep the subnet, also where its lease is gone already."""
     control.done("router", "set", "gateway", *OUTSIDE)
-    host, one = Host(control.config), domain(1, interfaces=2)
+    host, one = DirectHost(control.config), domain(1, interfaces=2)
     before = state(control)
     host.attach(one, soon())
     (lease, _) = control.done("lease", "list", "--format", "json").json

@@ -7,7 +7,6 @@ from functools import partial
 
 import pytest
 
-from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Conflict
@@ -20,6 +19,7 @@ from ovnhook.resources.port.values import Claim
 from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import server_mac
 from tests.database.control_service import Control
+from tests.database.direct_host import DirectHost
 from tests.database.hypervisors import (
     BLUE,
     DEFAULT,
@@ -77,7 +77,7 @@ def join_foreign(server: Server, switch: str, port: str = "theirs", *addresses: 
     )
 
 
-def test_a_start_looks_at_no_table(world: Hypervisors, hv1: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_looks_at_no_table(world: Hypervisors, hv1: DirectHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that it reads it reads by key: what it costs does not depend on how many ports the cloud has, whoever's."""
     asked: list[Operation] = []
     transact = Database.transact
@@ -98,7 +98,7 @@ def test_a_start_looks_at_no_table(world: Hypervisors, hv1: Host, monkeypatch: p
 
 
 @pytest.mark.parametrize("where", ["hv1", "hv2"])
-def test_the_second_is_refused(world: Hypervisors, hv1: Host, where: str) -> None:
+def test_the_second_is_refused(world: Hypervisors, hv1: DirectHost, where: str) -> None:
     """On another host as on the same one; nothing of it is left, and the first one has lost nothing."""
     hv1.attach(domain(interface()), soon())
     before = world.exact()
@@ -110,7 +110,7 @@ def test_the_second_is_refused(world: Hypervisors, hv1: Host, where: str) -> Non
     assert world.exact() == before
 
 
-def test_not_in_another_subnet(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_not_in_another_subnet(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """One MAC in two subnets is two networks' business."""
     hv1.attach(domain(interface()), soon())
     hv2.attach(twin("blue"), soon())
@@ -118,7 +118,7 @@ def test_not_in_another_subnet(world: Hypervisors, hv1: Host, hv2: Host) -> None
     assert claims(world) == {("default", MAC): str(WEB), ("blue", MAC): str(MAIL)}
 
 
-def test_not_while_the_first_is_off(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_not_while_the_first_is_off(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """They take turns, as two copies of which one runs at a time."""
     for _ in range(2):
         hv1.attach(domain(interface()), soon())
@@ -131,7 +131,7 @@ def test_not_while_the_first_is_off(world: Hypervisors, hv1: Host, hv2: Host) ->
     assert claims(world) == {}
 
 
-def test_hot_plug(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_hot_plug(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """Only the interface with the taken MAC is refused; it has its network when the other one is gone."""
     hv2.attach(twin(), soon())
     hv1.attach(domain(interface(MACS[1])), soon())
@@ -145,7 +145,7 @@ def test_hot_plug(world: Hypervisors, hv1: Host, hv2: Host) -> None:
     assert differing(world, hv1, both) == []
 
 
-def test_a_domain_is_not_in_its_own_way(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_a_domain_is_not_in_its_own_way(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """Started again, on another host after a crash, moved to another subnet, migrated there and back."""
     wanted = domain(interface())
     hv1.attach(wanted, soon())
@@ -167,7 +167,7 @@ def test_a_domain_is_not_in_its_own_way(world: Hypervisors, hv1: Host, hv2: Host
 
 
 @pytest.mark.parametrize("end", ["detach", "release_leases", "roll_back"])
-def test_the_claim_goes_with_the_port(world: Hypervisors, hv1: Host, end: str) -> None:
+def test_the_claim_goes_with_the_port(world: Hypervisors, hv1: DirectHost, end: str) -> None:
     """However the port ends."""
     wanted = domain(interface(), interface(MACS[1], "blue"))
     hv1.attach(wanted, soon())
@@ -176,14 +176,14 @@ def test_the_claim_goes_with_the_port(world: Hypervisors, hv1: Host, end: str) -
     assert claims(world) == {}
 
 
-def test_the_gateways_mac(world: Hypervisors, hv1: Host) -> None:
+def test_the_gateways_mac(world: Hypervisors, hv1: DirectHost) -> None:
     """It answers ARP and DHCP of the subnet."""
     with pytest.raises(AlreadyExists, match="of subnet blue is that of its gateway"):
         hv1.attach(domain(interface(server_mac(BLUE.name), "blue")), soon())
     hv1.attach(domain(interface(server_mac(BLUE.name))), soon())
 
 
-def test_a_claim_without_its_port_keeps_nobody_off(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_a_claim_without_its_port_keeps_nobody_off(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """Somebody has deleted the port by hand: another domain takes the claim over, or the same one has it still."""
     hv1.attach(domain(interface()), soon())
     drop_port(world)
@@ -196,7 +196,7 @@ def test_a_claim_without_its_port_keeps_nobody_off(world: Hypervisors, hv1: Host
         hv1.attach(domain(interface()), soon())
 
 
-def test_a_claim_that_is_taken_over_meanwhile(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_a_claim_that_is_taken_over_meanwhile(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """Two want a void claim at once, and its domain wants it back: one has it in the end."""
     hv1.attach(domain(interface()), soon())
     drop_port(world)
@@ -212,7 +212,7 @@ def test_a_claim_that_is_taken_over_meanwhile(world: Hypervisors, hv1: Host, hv2
         hv2.attach(twin(), soon())
 
 
-def test_a_mac_that_is_taken_meanwhile(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_a_mac_that_is_taken_meanwhile(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """It was free when it was looked up."""
     hv1.attachment.northbound = Overtaken(world.server.remote, lambda: hv2.attach(twin(), soon()))
     with pytest.raises(AlreadyExists, match="domain twin on hv2"):
@@ -220,7 +220,7 @@ def test_a_mac_that_is_taken_meanwhile(world: Hypervisors, hv1: Host, hv2: Host)
     assert [port.domain for port in world.ports] == [MAIL]
 
 
-def test_a_claim_of_one_that_runs_is_not_taken(world: Hypervisors, hv1: Host) -> None:
+def test_a_claim_of_one_that_runs_is_not_taken(world: Hypervisors, hv1: DirectHost) -> None:
     """The transaction itself says so."""
     hv1.attach(domain(interface()), soon())
     old = Claim("default", MAC, WEB)
@@ -230,7 +230,7 @@ def test_a_claim_of_one_that_runs_is_not_taken(world: Hypervisors, hv1: Host) ->
         world.northbound.commit([Put(CLAIM, None, Claim("default", MAC, MAIL))], soon())
 
 
-def test_a_port_of_the_version_before(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_a_port_of_the_version_before(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """It has no claim: the agent makes one, for a domain that runs; and one that stops needs none."""
     hv1.attach(domain(interface()), soon())
     drop_port(world, only_claim=True)
@@ -244,7 +244,7 @@ def test_a_port_of_the_version_before(world: Hypervisors, hv1: Host, hv2: Host) 
     assert (claims(world), world.ports) == ({}, [])
 
 
-def test_two_that_ran_before(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_two_that_ran_before(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """Both go on, the second to be claimed is reported, migrates and stops; its next start is refused."""
     hv1.attach(domain(interface()), soon())
     drop_port(world, only_claim=True)
@@ -261,7 +261,7 @@ def test_two_that_ran_before(world: Hypervisors, hv1: Host, hv2: Host) -> None:
         hv1.attach(run, soon())
 
 
-def test_a_deleted_subnet_keeps_no_claim(world: Hypervisors, hv1: Host) -> None:
+def test_a_deleted_subnet_keeps_no_claim(world: Hypervisors, hv1: DirectHost) -> None:
     """Not even one whose port was deleted by hand."""
     hv1.attach(domain(interface(subnet="blue")), soon())
     leave = mutate("Logical_Switch", key(BLUE.uuid), [["ports", "delete", as_set([ref(uuids.port(WEB, MAC))])]])

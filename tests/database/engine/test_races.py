@@ -9,7 +9,6 @@ from functools import partial
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Conflict, NotFound
@@ -22,8 +21,10 @@ from ovnhook.resources.port.values import Port
 from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.state import Registry
 from ovnhook.resources.subnet.kind import SUBNET
+from tests.database.direct_host import DirectHost
 from tests.database.hypervisors import (
     BLUE,
+    IDS,
     MACS,
     MAIL,
     TINY,
@@ -36,7 +37,7 @@ from tests.database.hypervisors import (
 )
 
 
-def test_a_subnet_that_is_in_use_is_not_removed(world: Hypervisors, hv1: Host) -> None:
+def test_a_subnet_that_is_in_use_is_not_removed(world: Hypervisors, hv1: DirectHost) -> None:
     """A lease is a use; without one it goes, with its DHCP options."""
     hv1.attach(domain(interface(subnet="blue")), soon())
     hv1.detach(domain(interface()), soon())
@@ -51,7 +52,7 @@ def test_a_subnet_that_is_in_use_is_not_removed(world: Hypervisors, hv1: Host) -
     assert str(uuids.dhcp_options("blue")) not in rows["DHCP_Options"]
 
 
-def test_a_subnet_that_is_deleted_meanwhile(world: Hypervisors, hv1: Host) -> None:
+def test_a_subnet_that_is_deleted_meanwhile(world: Hypervisors, hv1: DirectHost) -> None:
     """It was there when it was looked up, and is not when the port is made: there is no such subnet, and no row."""
     hv1.attachment.northbound = Overtaken(
         world.server.remote, lambda: world.northbound.commit([Put(SUBNET, BLUE, None)], soon())
@@ -63,7 +64,7 @@ def test_a_subnet_that_is_deleted_meanwhile(world: Hypervisors, hv1: Host) -> No
     assert str(BLUE.uuid) not in rows["Logical_Switch"]
 
 
-def test_a_subnet_that_is_attached_to_meanwhile(world: Hypervisors, hv1: Host) -> None:
+def test_a_subnet_that_is_attached_to_meanwhile(world: Hypervisors, hv1: DirectHost) -> None:
     """The other way round: the subnet was free when it was looked up, and stays, with its port."""
     overtaken = Overtaken(world.server.remote, lambda: hv1.attach(domain(interface(subnet="blue")), soon()))
     with pytest.raises(Conflict):
@@ -71,7 +72,7 @@ def test_a_subnet_that_is_attached_to_meanwhile(world: Hypervisors, hv1: Host) -
     assert [port.subnet for port in world.ports] == [lease.subnet for lease in world.leases] == ["blue"]
 
 
-def test_a_subnet_that_is_changed_meanwhile(world: Hypervisors, hv1: Host) -> None:
+def test_a_subnet_that_is_changed_meanwhile(world: Hypervisors, hv1: DirectHost) -> None:
     """A domain is never put onto a subnet that is not what was read: here it is made anew, with other addresses."""
     anew = replace(BLUE, cidr=IPNetwork("10.8.0.0/28"), gateway=IPAddress("10.8.0.1"))
     change = partial(world.northbound.commit, [Put(SUBNET, BLUE, anew)], soon())
@@ -81,7 +82,7 @@ def test_a_subnet_that_is_changed_meanwhile(world: Hypervisors, hv1: Host) -> No
     assert port.addresses[0] in anew.cidr
 
 
-def test_an_address_that_is_taken_meanwhile(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_an_address_that_is_taken_meanwhile(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """Where any will do, the next one is given; where it was asked for, the start is refused."""
     hv1.attach(domain(interface()), soon())
     first = world.addresses[MACS[0]]
@@ -97,7 +98,7 @@ def test_an_address_that_is_taken_meanwhile(world: Hypervisors, hv1: Host, hv2: 
         hv1.attach(domain(interface(address=first)), soon())
 
 
-def test_a_domain_that_is_taken_over_meanwhile(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_a_domain_that_is_taken_over_meanwhile(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """The release of the host that it left finds another owner at the last moment, and changes nothing."""
     wanted = domain(interface())
     hv1.attach(wanted, soon())
@@ -106,7 +107,7 @@ def test_a_domain_that_is_taken_over_meanwhile(world: Hypervisors, hv1: Host, hv
     assert [port.host for port in world.ports] == ["hv2"]
 
 
-def test_a_lease_that_is_released_meanwhile(world: Hypervisors, hv1: Host) -> None:
+def test_a_lease_that_is_released_meanwhile(world: Hypervisors, hv1: DirectHost) -> None:
     """An operator drops it while the domain starts: it has one in the end."""
     hv1.attach(domain(interface()), soon())
     hv1.detach(domain(interface()), soon())
@@ -119,7 +120,7 @@ def test_a_lease_that_is_released_meanwhile(world: Hypervisors, hv1: Host) -> No
 
 
 STALE_LEASE = Lease("blue", IPAddress("10.1.0.20"), WEB, "web1", MACS[5], "web1", "hv1", "hv1/1")
-STALE_PORT = Port("if-1", "blue", MACS[0], (IPAddress("10.1.0.20"),), WEB, "web1", "hv9")
+STALE_PORT = Port(IDS[1], "blue", MACS[0], (IPAddress("10.1.0.20"),), WEB, "web1", "hv9")
 STALE_HOLDING = LeaseIndex(WEB, "web1", "hv9", ((MACS[0], "blue", IPAddress("10.1.0.20")),))
 STALE: dict[str, Change] = {
     "need-subnet": Need(SUBNET, replace(BLUE, mtu=9000)),
@@ -142,9 +143,9 @@ STALE: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", STALE.values(), ids=STALE.keys())
-def test_a_change_of_what_is_not_so_any_more(world: Hypervisors, hv1: Host, change: Change) -> None:
+def test_a_change_of_what_is_not_so_any_more(world: Hypervisors, hv1: DirectHost, change: Change) -> None:
     """Each kind of change is guarded: where the rows are others than it was planned on, nothing is written at all."""
-    hv1.attach(domain(interface(subnet="blue", address="10.1.0.20", id="if-1")), soon())
+    hv1.attach(domain(interface(subnet="blue", address="10.1.0.20", id=IDS[1])), soon())
     before = world.exact()
     with pytest.raises(Conflict):
         world.northbound.commit([change, Put(SUBNET, None, replace(BLUE, name="beside"))], soon())
@@ -165,10 +166,10 @@ def test_a_subnet_with_somebody_elses_port_is_not_removed(world: Hypervisors) ->
 
 
 def test_changes_that_were_planned_elsewhere_are_tried_once(
-    world: Hypervisors, hv1: Host, monkeypatch: pytest.MonkeyPatch
+    world: Hypervisors, hv1: DirectHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a conflict they have to be planned again: the same guards would fail until the deadline."""
-    hv1.attach(domain(interface(subnet="blue", address="10.1.0.20", id="if-1")), soon())
+    hv1.attach(domain(interface(subnet="blue", address="10.1.0.20", id=IDS[1])), soon())
     tried = []
     commit = hv1.northbound.commit
 

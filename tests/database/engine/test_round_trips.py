@@ -10,14 +10,14 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists
 from ovnhook.domains.values import Domain, Interface
 from ovnhook.resources.kind import Put
 from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet, isolated_subnet
-from tests.database.hypervisors import MACS, MAIL, WEB, Hypervisors, domain, interface, soon
+from tests.database.direct_host import DirectHost
+from tests.database.hypervisors import IDS, MACS, MAIL, WEB, Hypervisors, domain, interface, soon
 
 DUAL = Subnet(
     "dual",
@@ -48,7 +48,7 @@ Trips = Callable[[Callable[[], object]], int]
 
 
 @pytest.fixture
-def trips(hv1: Host, monkeypatch: pytest.MonkeyPatch) -> Trips:
+def trips(hv1: DirectHost, monkeypatch: pytest.MonkeyPatch) -> Trips:
     """Does something and counts its transactions of hv1 with the northbound database."""
     database = hv1.attachment.northbound.database
     transact, asked = database.transact, []
@@ -66,7 +66,7 @@ def trips(hv1: Host, monkeypatch: pytest.MonkeyPatch) -> Trips:
     return counted
 
 
-def test_an_attach(world: Hypervisors, hv1: Host, trips: Trips) -> None:
+def test_an_attach(world: Hypervisors, hv1: DirectHost, trips: Trips) -> None:
     """Two reads and a commit, one more read where addresses are to be found: for many interfaces as for one."""
     world.northbound.commit([Put(SUBNET, None, DUAL)], soon())
     one = domain(interface())
@@ -80,26 +80,26 @@ def test_an_attach(world: Hypervisors, hv1: Host, trips: Trips) -> None:
     assert trips(lambda: hv1.attach(one, soon(), running=True)) == 3
 
 
-def test_an_address_that_is_asked_for(hv1: Host, trips: Trips) -> None:
+def test_an_address_that_is_asked_for(hv1: DirectHost, trips: Trips) -> None:
     """It is not looked for."""
     assert trips(lambda: hv1.attach(domain(interface(subnet="blue", address="10.1.0.20")), soon())) == 3
 
 
-def test_an_interface_that_is_plugged_in(hv1: Host, trips: Trips) -> None:
+def test_an_interface_that_is_plugged_in(hv1: DirectHost, trips: Trips) -> None:
     """Its host name and its interface id are looked up before."""
     hv1.attach(derived(interface()), soon())
-    more = derived(interface(), named(interface(MACS[1], id="if-9"), "front"))
+    more = derived(interface(), named(interface(MACS[1], id=IDS[2]), "front"))
     assert trips(lambda: hv1.attach(more, soon(), running=True)) == 6
 
 
-def test_a_subnet_of_its_own(world: Hypervisors, hv1: Host, trips: Trips) -> None:
+def test_a_subnet_of_its_own(world: Hypervisors, hv1: DirectHost, trips: Trips) -> None:
     """It takes the whole cloud, and a look at foreign switches, beside."""
     world.create_router()
     assert trips(lambda: hv1.attach(domain(own(MACS[0])), soon())) == 6
 
 
 def test_a_host_name_that_is_taken(
-    world: Hypervisors, hv1: Host, hv2: Host, trips: Trips, monkeypatch: pytest.MonkeyPatch
+    world: Hypervisors, hv1: DirectHost, hv2: DirectHost, trips: Trips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its owner is found by key: nothing is searched for, however many leases there are."""
     hv2.attach(domain(interface(MACS[3]), uuid=UUID(int=9)), soon())
@@ -109,7 +109,7 @@ def test_a_host_name_that_is_taken(
         hv1.attach(domain(interface(MACS[4]), uuid=MAIL), soon())
 
 
-def test_a_record_that_leads_nowhere(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_a_record_that_leads_nowhere(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """A person has changed it: its owner is found nevertheless, and keeps its name."""
     hv2.attach(domain(interface(MACS[3]), uuid=UUID(int=9)), soon())
     records = {"op": "mutate", "table": "DNS", "where": [["_uuid", "==", ["uuid", str(uuids.dns_records("default"))]]]}

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from ovnhook.agent.host import Host
+from ovnhook.agent.control import AttachResult
 from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.domains.inventory import ConsistentNames
 from ovnhook.domains.values import Domain, Interface, InterfaceType, Unsupported
-from ovnhook.engine.planner import Attached
 from ovnhook.resources.kind import Put
 from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.port.values import Claim
 from ovnhook.resources.subnet.values import isolated_subnet
+from tests.database.direct_host import DirectHost
 from tests.database.hypervisors import (
     MACS,
     MAIL,
@@ -32,7 +32,7 @@ from tests.database.hypervisors import (
 )
 
 
-def test_an_interface_is_plugged_in_and_out(world: Hypervisors, hv1: Host) -> None:
+def test_an_interface_is_plugged_in_and_out(world: Hypervisors, hv1: DirectHost) -> None:
     """Out again it has no port; its lease stays as long as the definition has it. The last one takes all with it."""
     first, second = interface(tap="vnet0"), replace(interface(MACS[1], tap="vnet1"), kind=InterfaceType.ETHERNET)
     hv1.attach(domain(first), soon())
@@ -55,7 +55,7 @@ def test_an_interface_is_plugged_in_and_out(world: Hypervisors, hv1: Host) -> No
     attach(hv1, domain())
 
 
-def test_what_runs_stays_where_it_is(world: Hypervisors, hv1: Host) -> None:
+def test_what_runs_stays_where_it_is(world: Hypervisors, hv1: DirectHost) -> None:
     """Another subnet and address wait for the next start; another host name does not."""
     hv1.attach(domain(interface()), soon())
     (port,) = world.ports
@@ -75,7 +75,9 @@ def test_what_runs_stays_where_it_is(world: Hypervisors, hv1: Host) -> None:
     assert world.addresses == {MACS[0]: "10.1.0.20"}
 
 
-def test_one_that_cannot_be_attached_keeps_no_other_from_it(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_one_that_cannot_be_attached_keeps_no_other_from_it(
+    world: Hypervisors, hv1: DirectHost, hv2: DirectHost
+) -> None:
     """It is told why; when that is put right it is attached."""
     hv2.attach(domain(interface(MACS[5], "blue", "10.1.0.20"), uuid=MAIL, name="mail"), soon())
     wanted = domain(interface(MACS[0], "blue", "10.1.0.20"), interface(MACS[1], "nowhere"), interface(MACS[2]))
@@ -90,7 +92,7 @@ def test_one_that_cannot_be_attached_keeps_no_other_from_it(world: Hypervisors, 
     assert world.addresses[MACS[0]] == "10.1.0.20"
 
 
-def test_a_definition_that_changes(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_a_definition_that_changes(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """Leases of interfaces that it has no more are given back, others are known by its name; other hosts do nothing."""
     hv1.attach(domain(interface(), interface(MACS[1], "blue")), soon())
     before = world.exact()
@@ -112,7 +114,7 @@ def test_a_definition_that_changes(world: Hypervisors, hv1: Host, hv2: Host) -> 
     assert (world.leases, world.northbound.lease_indexes(soon())) == ([], [])
 
 
-def test_a_domains_own_subnet_goes_with_its_last_lease(world: Hypervisors, hv1: Host) -> None:
+def test_a_domains_own_subnet_goes_with_its_last_lease(world: Hypervisors, hv1: DirectHost) -> None:
     """Also when it is defined anew without the interface."""
     world.create_router()
     own = replace(interface(), request=replace(interface().request, isolated=True, subnet=isolated_subnet(WEB)))
@@ -136,7 +138,7 @@ def test_a_domains_own_subnet_goes_with_its_last_lease(world: Hypervisors, hv1: 
     ],
     ids=" ".join,
 )
-def test_a_port_that_somebody_changed(world: Hypervisors, hv1: Host, row: dict[str, Any]) -> None:
+def test_a_port_that_somebody_changed(world: Hypervisors, hv1: DirectHost, row: dict[str, Any]) -> None:
     """Whatever it is, it is seen, and mended by attaching the domain as it runs; keys of others' options stay."""
     wanted = domain(interface(tap="vnet0"))
     hv1.attach(wanted, soon())
@@ -151,7 +153,9 @@ def test_a_port_that_somebody_changed(world: Hypervisors, hv1: Host, row: dict[s
     assert differing(world, hv1, wanted) == []
 
 
-def test_a_look_at_a_sound_host_writes_nothing(world: Hypervisors, hv1: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_at_a_sound_host_writes_nothing(
+    world: Hypervisors, hv1: DirectHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And asks no more of the database than one transaction, however many domains there are, if it was so before."""
     hosts = [
         domain(interface(mac, tap=f"vnet{n}"), uuid=uuid, name=f"vm{n}")
@@ -176,7 +180,9 @@ def test_a_look_at_a_sound_host_writes_nothing(world: Hypervisors, hv1: Host, mo
     assert world.exact() == before
 
 
-def test_names_are_looked_at_again_when_something_was_written(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_names_are_looked_at_again_when_something_was_written(
+    world: Hypervisors, hv1: DirectHost, hv2: DirectHost
+) -> None:
     """Names, this host's leases, the subnet's DNS domain: what is wrong is seen, and stays so until it is mended."""
     one = domain(interface(tap="vnet0"))
     hv1.attach(one, soon())
@@ -208,7 +214,7 @@ def test_names_are_looked_at_again_when_something_was_written(world: Hypervisors
     assert found() != []
 
 
-def test_a_migration_that_is_given_up(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_a_migration_that_is_given_up(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """The destination died and says nothing: the source has its ports back; leases follow who has the domain."""
     wanted = domain(interface(tap="vnet0"))
     hv1.attach(wanted, soon())
@@ -223,7 +229,9 @@ def test_a_migration_that_is_given_up(world: Hypervisors, hv1: Host, hv2: Host) 
     assert [lease.host for lease in world.leases] == ["hv2"]
 
 
-def test_rows_that_make_no_sense_are_told_and_keep_no_other_from_being_mended(world: Hypervisors, hv1: Host) -> None:
+def test_rows_that_make_no_sense_are_told_and_keep_no_other_from_being_mended(
+    world: Hypervisors, hv1: DirectHost
+) -> None:
     """Somebody has written them, or another version: a person has to decide."""
     hv1.attach(domain(interface(tap="vnet0")), soon())
     for kind in ("lease", "domain"):
@@ -238,7 +246,9 @@ def test_rows_that_make_no_sense_are_told_and_keep_no_other_from_being_mended(wo
     assert len(said) == 3
 
 
-def test_a_name_or_an_id_that_is_taken_keeps_no_other_interface_from_its_port(world: Hypervisors, hv1: Host) -> None:
+def test_a_name_or_an_id_that_is_taken_keeps_no_other_interface_from_its_port(
+    world: Hypervisors, hv1: DirectHost
+) -> None:
     """Nor the interface itself from the port that it has already."""
     hv1.attach(domain(interface(MACS[3]), uuid=MAIL, name="mail"), soon())
     (theirs,) = world.ports
@@ -248,7 +258,7 @@ def test_a_name_or_an_id_that_is_taken_keeps_no_other_interface_from_its_port(wo
     named = replace(first, request=replace(first.request, hostname="mail"))
     copied, other = interface(MACS[1], id=theirs.id, tap="vnet1"), interface(MACS[2], tap="vnet2")
     attached = attach(hv1, domain(named, copied, other))
-    assert [placement.interface.mac for placement in attached.placements] == [MACS[2]]
+    assert {port.mac for port in world.ports if port.domain == WEB} == {MACS[0], MACS[2]}
     name, id_ = map(str, attached.refused)
     assert f"interface {MACS[0]}: host name 'mail' of subnet default is that of domain mail" in name
     assert f"interface {MACS[1]}: interfaceid {theirs.id} belongs to domain mail on hv1" in id_
@@ -256,7 +266,7 @@ def test_a_name_or_an_id_that_is_taken_keeps_no_other_interface_from_its_port(wo
     assert after == {**before, MACS[2]: after[MACS[2]]}
 
 
-def test_a_tap_is_unplugged_only_as_long_as_it_is_what_was_seen(world: Hypervisors, hv1: Host) -> None:
+def test_a_tap_is_unplugged_only_as_long_as_it_is_what_was_seen(world: Hypervisors, hv1: DirectHost) -> None:
     """Its name may be another guest's by now."""
     hv1.attach(domain(replace(interface(tap="vnet0"), kind=InterfaceType.ETHERNET)), soon())
     (tap,) = hv1.vswitch.taps(soon()).values()
@@ -276,7 +286,7 @@ def unsupported(*interfaces: Interface) -> Domain:
     return replace(domain(replace(first, mtu=1500), *others), unsupported=(TAGGED,))
 
 
-def test_no_start_with_what_no_port_can_give(world: Hypervisors, hv1: Host) -> None:
+def test_no_start_with_what_no_port_can_give(world: Hypervisors, hv1: DirectHost) -> None:
     """Neither the interface with it nor the others are attached, nor where no interface is ours."""
     before = world.exact()
     for one in (unsupported(interface(), interface(MACS[1])), replace(domain(), macs=MACS[:1], unsupported=(TAGGED,))):
@@ -285,7 +295,7 @@ def test_no_start_with_what_no_port_can_give(world: Hypervisors, hv1: Host) -> N
     assert world.exact() == before
 
 
-def test_no_start_with_it_while_the_database_is_away(world: Hypervisors, hv1: Host) -> None:
+def test_no_start_with_it_while_the_database_is_away(world: Hypervisors, hv1: DirectHost) -> None:
     """That it is no migration can't be said then: one that is stays where it is, as a start does that is none."""
     world.server.stop()
     with pytest.raises(InvalidRequest, match="its <vlan>"):
@@ -293,7 +303,7 @@ def test_no_start_with_it_while_the_database_is_away(world: Hypervisors, hv1: Ho
 
 
 def test_what_started_with_it_migrates(
-    world: Hypervisors, hv1: Host, hv2: Host, caplog: pytest.LogCaptureFixture
+    world: Hypervisors, hv1: DirectHost, hv2: DirectHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An earlier version let it start. It arrives, with its port, its addresses and its subnet, and is logged."""
     started = domain(interface(tap="vnet0"), interface(MACS[1], tap="vnet1"))
@@ -314,7 +324,7 @@ def test_what_started_with_it_migrates(
         hv2.attach(comes, soon())
 
 
-def test_a_migration_changes_no_subnet(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_a_migration_changes_no_subnet(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """Metadata, or a default portgroup, that says otherwise by now waits for the next start, here as there."""
     hv1.attach(domain(interface()), soon())
     addresses = world.addresses
@@ -325,7 +335,7 @@ def test_a_migration_changes_no_subnet(world: Hypervisors, hv1: Host, hv2: Host)
         assert world.addresses == addresses
 
 
-def test_what_runs_with_it_is_reported(world: Hypervisors, hv1: Host) -> None:
+def test_what_runs_with_it_is_reported(world: Hypervisors, hv1: DirectHost) -> None:
     """It keeps its network, its port comes back when somebody has deleted it, and the difference says what to do."""
     hv1.attach(domain(interface()), soon())
     runs = unsupported(interface())
@@ -340,7 +350,7 @@ def test_what_runs_with_it_is_reported(world: Hypervisors, hv1: Host) -> None:
     assert differing(world, hv1, fits) == []
 
 
-def test_what_is_plugged_in_with_it_is_refused(world: Hypervisors, hv1: Host) -> None:
+def test_what_is_plugged_in_with_it_is_refused(world: Hypervisors, hv1: DirectHost) -> None:
     """The domain's other interfaces keep their network; this one has none, and the error says why."""
     hv1.attach(domain(interface(MACS[1])), soon())
     (refused,) = attach(hv1, unsupported(interface(), interface(MACS[1]))).refused
@@ -348,9 +358,9 @@ def test_what_is_plugged_in_with_it_is_refused(world: Hypervisors, hv1: Host) ->
     assert [port.mac for port in world.ports] == [MACS[1]]
 
 
-def test_a_domain_that_is_taken_over_while_it_is_attached(world: Hypervisors, hv1: Host, hv2: Host) -> None:
+def test_a_domain_that_is_taken_over_while_it_is_attached(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:
     """It is left alone, and nothing is said to be placed that was not."""
     meanwhile = partial(hv2.attach, domain(interface()), soon())
     hv1.attachment.northbound = Overtaken(world.server.remote, meanwhile)
-    assert attach(hv1, domain(interface(), interface(MACS[1]))) == Attached()
+    assert attach(hv1, domain(interface(), interface(MACS[1]))) == AttachResult()
     assert [port.host for port in world.ports] == ["hv2"]

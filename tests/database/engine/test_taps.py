@@ -9,11 +9,12 @@ from uuid import UUID
 
 import pytest
 
-from ovnhook.agent.host import Host
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases.vswitch import Binding
 from ovnhook.domains.values import Domain, InterfaceType, Tap
+from tests.database.direct_host import DirectHost
 from tests.database.hypervisors import (
+    IDS,
     MACS,
     MAIL,
     WEB,
@@ -25,41 +26,41 @@ from tests.database.hypervisors import (
 from tests.database.ovsdb_server import Server
 
 
-def test_taps_that_libvirt_binds_are_left_to_it(world: Hypervisors, hv1: Host) -> None:
+def test_taps_that_libvirt_binds_are_left_to_it(world: Hypervisors, hv1: DirectHost) -> None:
     """A bridge's interface with an id of its own is libvirt's to plug: it is marked, once, and while it runs mended."""
     vswitch = world.vswitches["hv1"]
     before = vswitch.dump(versions=True)
-    wanted = domain(interface(id="if-1", tap="vnet0"))
+    wanted = domain(interface(id=IDS[1], tap="vnet0"))
     hv1.attach(wanted, soon())
     assert vswitch.dump(versions=True) == before
     hv1.attach(wanted, soon(), running=True)
-    assert hv1.vswitch.taps(soon()) == {"vnet0": Tap("if-1", str(WEB), MACS[0], ours=True)}
+    assert hv1.vswitch.taps(soon()) == {"vnet0": Tap(IDS[1], str(WEB), MACS[0], ours=True)}
     rows = vswitch.dump(versions=True)
     hv1.attach(wanted, soon())
     assert vswitch.dump(versions=True) == rows
 
 
-@pytest.mark.parametrize("end", [Host.detach, Host.roll_back])
+@pytest.mark.parametrize("end", [DirectHost.detach, DirectHost.roll_back])
 def test_a_tap_that_libvirt_gave_up_goes_when_its_domain_does(
-    world: Hypervisors, hv1: Host, end: Callable[[Host, Domain, Deadline], None]
+    world: Hypervisors, hv1: DirectHost, end: Callable[[DirectHost, Domain, Deadline], None]
 ) -> None:
     """It waits 5 seconds for Open vSwitch, and leaves what it asked for behind; another domain's stays."""
     vswitch = world.vswitches["hv1"]
     bridged = vswitch.dump()
-    _plug_as_libvirt(vswitch, "vnet0", "if-0")
-    _plug_as_libvirt(vswitch, "vnet1", "if-1", MAIL)
-    end(hv1, domain(interface(id="if-1")), soon())
+    _plug_as_libvirt(vswitch, "vnet0", IDS[0])
+    _plug_as_libvirt(vswitch, "vnet1", IDS[1], MAIL)
+    end(hv1, domain(interface(id=IDS[1])), soon())
     assert hv1.vswitch.taps(soon()).keys() == {"vnet1"}
-    end(hv1, replace(domain(interface(id="if-1")), uuid=MAIL), soon())
+    end(hv1, replace(domain(interface(id=IDS[1])), uuid=MAIL), soon())
     assert vswitch.dump() == bridged
 
 
 def test_taps_that_somebody_else_binds_at_the_same_time(
-    world: Hypervisors, hv1: Host, monkeypatch: pytest.MonkeyPatch
+    world: Hypervisors, hv1: DirectHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a hook does that has given up waiting for its agent, which works on: again and again, and neither fails."""
     other = world.host("hv1").vswitch
-    binding = Binding("vnet0", "if-1", MACS[0], WEB)
+    binding = Binding("vnet0", IDS[1], MACS[0], WEB)
     transact = hv1.vswitch.database.transact
     raced: list[Any] = []
 
@@ -79,7 +80,7 @@ def test_taps_that_somebody_else_binds_at_the_same_time(
     assert hv1.vswitch.taps(soon()).keys() == {"vnet0"}
 
 
-def test_a_tap_of_type_ethernet_is_plugged_and_unplugged(world: Hypervisors, hv1: Host) -> None:
+def test_a_tap_of_type_ethernet_is_plugged_and_unplugged(world: Hypervisors, hv1: DirectHost) -> None:
     """libvirt attaches it to nothing: we make its port on the bridge, and take it away again."""
     vswitch = world.vswitches["hv1"]
     before = vswitch.dump()
@@ -98,7 +99,9 @@ def test_a_tap_of_type_ethernet_is_plugged_and_unplugged(world: Hypervisors, hv1
 
 
 @pytest.mark.parametrize("kind", [InterfaceType.NETWORK, InterfaceType.BRIDGE])
-def test_a_tap_with_an_id_of_libvirts_making_gets_ours(world: Hypervisors, hv1: Host, kind: InterfaceType) -> None:
+def test_a_tap_with_an_id_of_libvirts_making_gets_ours(
+    world: Hypervisors, hv1: DirectHost, kind: InterfaceType
+) -> None:
     """A network's interface has a new id at each start: the tap is told our port's name."""
     vswitch = world.vswitches["hv1"]
     _plug_as_libvirt(vswitch, "vnet0", "made-up")

@@ -11,15 +11,15 @@ from uuid import UUID
 import pytest
 
 from lab.waiting import HANG
-from ovnhook.agent.host import Host
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
+from ovnhook.databases import underlay
 from ovnhook.databases.vswitch import Vswitch
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
-from ovnhook.engine import underlay
 from ovnhook.resources.subnet.request import Underlay
 from ovnhook.resources.subnet.values import isolated_subnet
 from tests.database.control_service import Control
+from tests.database.direct_host import DirectHost
 from tests.database.ovsdb_server import Server
 from tests.database.southbound_rows import add_chassis, set_reports
 
@@ -140,23 +140,10 @@ def test_a_domains_own_subnet(control: Control) -> None:
         request = InterfaceRequest(isolated_subnet(UUID(int=number)), isolated=True)
         interface = Interface("52:54:00:00:00:01", InterfaceType.BRIDGE, request)
         domain = Domain(UUID(int=number), f"web{number}", 1, (interface,), (interface.mac,))
-        Host(control.config).attach(domain, Deadline.after(HANG))
+        DirectHost(control.config).attach(domain, Deadline.after(HANG))
         name = isolated_subnet(domain.uuid)
         assert control.done("subnet", "show", name, "--format", "json").json["mtu"] == mtu
         control.southbound.stop()
-
-
-@pytest.mark.parametrize("remote", ["ssl:192.0.2.1", "tcp:control.example:6642", "tcp:127.0.0.1:1,tcp:x:1", "x"])
-def test_a_database_that_can_not_be_asked(control: Control, remote: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A name is not looked up, which takes as long as it takes, and a mistake is no reason not to start."""
-
-    configure(control.config.vswitch, {"ovn-remote": remote})
-    request = InterfaceRequest(isolated_subnet(UUID(int=1)), isolated=True)
-    interface = Interface("52:54:00:00:00:01", InterfaceType.BRIDGE, request)
-    Host(control.config).attach(Domain(UUID(int=1), "web1", 1, (interface,), (interface.mac,)), Deadline.after(HANG))
-    name = isolated_subnet(UUID(int=1))
-    assert control.done("subnet", "show", name, "--format", "json").json["mtu"] == 1442
-    assert f"ovn-remote of Open vSwitch is {remote!r}" in caplog.text
 
 
 def read(vswitch: Server, ids: dict[str, str]) -> Underlay:

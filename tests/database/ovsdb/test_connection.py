@@ -16,7 +16,7 @@ from lab.waiting import HANG
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, OvnhookError, Unavailable
 from ovnhook.base.retry import repeat
-from ovnhook.ovsdb.connection import ConstraintViolation, Database, is_address
+from ovnhook.ovsdb.connection import ConstraintViolation, Database
 from ovnhook.ovsdb.operation import Operation, insert, key, mutate, ref, require, update
 from ovnhook.ovsdb.operation import select as read
 from ovnhook.ovsdb.replica import Replica
@@ -41,23 +41,6 @@ def test_remotes_that_are_none(northbound: Server, remote: str) -> None:
     both = Database(f"{remote},{northbound.remote}", "OVN_Northbound")
     both._order = [remote, northbound.remote]
     assert both.transact([read("DNS")], soon()) == [[]]
-
-
-@pytest.mark.parametrize(
-    ("remote", "is_one"),
-    [
-        ("unix:/run/ovn/ovnsb_db.sock", True),
-        (" ssl:192.0.2.1:6642", True),
-        ("tcp:[2001:db8::1]:6642", True),
-        ("ssl:192.0.2.1", False),
-        ("ssl:control.example:6642", False),
-        ("tcp:192.0.2.1:sb", False),
-        ("", False),
-    ],
-)
-def test_what_is_an_address(remote: str, *, is_one: bool) -> None:
-    """Nothing that has to be looked up is."""
-    assert is_address(remote) is is_one
 
 
 @pytest.fixture

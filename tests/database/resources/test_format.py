@@ -11,7 +11,6 @@ import pytest
 from lab.waiting import HANG
 from ovnhook import __version__
 from ovnhook.agent.hookoperation import HookOperation
-from ovnhook.agent.host import Host
 from ovnhook.agent.lifecycle import answer, read
 from ovnhook.api.v1 import changes_pb2, changes_pb2_grpc
 from ovnhook.base import uuids
@@ -22,6 +21,7 @@ from ovnhook.domains.values import Domain
 from ovnhook.pki import keyfiles
 from ovnhook.resources.registry import FORMAT
 from tests.database.control_service import MAC, Control
+from tests.database.direct_host import DirectHost
 from tests.database.ovsdb_server import Server, run
 
 NEWER = FORMAT + 1
@@ -89,7 +89,7 @@ def test_a_host_leaves_all_as_it_is(control: Control, web: Domain) -> None:
     """Starts and migrations are refused, a domain that stops does so, and its agent compares nothing."""
     write(control.northbound, NEWER)
     before = control.northbound.dump(versions=True)
-    host = Host(control.config)
+    host = DirectHost(control.config)
 
     def call(operation: str) -> Any:
         return answer(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from lab.waiting import HANG
-from ovnhook.agent.host import Host
 from ovnhook.base.deadline import Deadline
 from ovnhook.domains.values import Domain
 from ovnhook.ovsdb.operation import map_of, set_of
 from tests.database.control_service import MAC, Control
+from tests.database.direct_host import DirectHost
 from tests.database.our_rows import names
 from tests.database.ovsdb_server import wait_for
 
@@ -37,7 +37,7 @@ def port(control: Control) -> dict[str, Any]:
 def forget(control: Control, domain: Domain) -> None:
     """Let a domain be undefined."""
     control.stop(domain)
-    Host(control.config).release_leases(domain.uuid, Deadline.after(HANG))
+    DirectHost(control.config).release_leases(domain.uuid, Deadline.after(HANG))
 
 
 def test_a_subnet_of_both(control: Control) -> None:

@@ -16,13 +16,13 @@ import pytest
 
 from lab.waiting import HANG
 from ovnhook import __version__
-from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.pki import keyfiles, x509
 from ovnhook.setup import backup
 from tests.database.control_service import Control
+from tests.database.direct_host import DirectHost
 from tests.database.ovsdb_server import NORTHBOUND_SCHEMA, Cluster, Dump, Server, run
 
 WORKS = {"NB_Global", "Connection", "SSL"}
@@ -105,7 +105,7 @@ def test_what_came_later_is_undone(control: Control, file: Path) -> None:
     control.attach("mail", "blue", mac="52:54:00:00:00:03")
     control.done("subnet", "create", "red", "10.3.0.0/24")
     control.done("subnet", "set", "blue", "--mtu", "1300")
-    Host(control.config).release_leases(uuids.switch("db"), Deadline.after(HANG))
+    DirectHost(control.config).release_leases(uuids.switch("db"), Deadline.after(HANG))
     control.done("subnet", "delete", "green")
     nbctl(control.northbound, "lsp-del their-port -- ls-add later -- set-connection punix:/nowhere/x")
     (theirs_too,) = control.northbound.dump()["Load_Balancer"]

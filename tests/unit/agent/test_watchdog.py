@@ -30,7 +30,7 @@ class Loops:
         self.standing: set[str] = set()
         self.looks = threading.Semaphore(0)
         self.end = threading.Event()
-        self.northbound = self.vswitch = self.database = self
+        self.vswitch = self.database = self
 
     def loop(self, name: str, beat: Callable[[], None]) -> Any:
         """One of them."""
@@ -43,6 +43,7 @@ class Loops:
         return SimpleNamespace(
             **dict.fromkeys(("run", "serve_forever"), run),
             **dict.fromkeys(("stop", "shutdown"), self.end.set),
+            northbound=self,
             problems=(),
             wake=None,
             check=None,

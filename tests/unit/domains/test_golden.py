@@ -15,7 +15,7 @@ from lxml import etree
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base.errors import OvnhookError
-from ovnhook.domains import choice, domainxml, fitness, networkxml, plan
+from ovnhook.domains import choice, domainxml, networkxml, plan
 from ovnhook.domains.choice import Placement
 from ovnhook.domains.domainxml import DomainXML
 from ovnhook.domains.values import Domain, Interface
@@ -106,7 +106,7 @@ def _lines(xml: bytes) -> Iterator[str]:
         foreign = [mac for mac in domain.macs if mac not in {interface.mac for interface in domain.interfaces}]
         if foreign:
             yield f"left alone: {' '.join(foreign)}"
-        fitness.refuse_unsupported(domain)
+        domain.refuse_unsupported()
         placements = [_place(domain, interface) for interface in domain.interfaces]
         changes = plan.attach(domain, "hv1", placements, OBSERVED) if placements else ()
         yield from map(_change, changes)

@@ -48,6 +48,12 @@ OWNERS = {
 }
 """Who alone may import a library, as the beginning of the file's path."""
 
+WITHOUT_DATABASES = ("engine", "databases.northbound", "databases.queries", "databases.southbound")
+"""What only the control service uses: a hypervisor has no access to OVN's databases."""
+
+INTERIM = {"agent/reconcile.py", "agent/repair.py"}
+"""Files that read the northbound database until the control service streams their rows."""
+
 MOST_LINES = 400
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
@@ -161,6 +167,13 @@ def test_a_wrong_import_is_told(file: str, source: str, fault: str) -> None:
 def test_a_right_import_is_none_of_its_business(file: str, source: str) -> None:
     """The rules above forbid no more than they say."""
     assert faults(file, source) == []
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.startswith("agent/") and file not in INTERIM])
+def test_the_agent_has_no_database_of_ovn(file: str) -> None:
+    """It asks the control service."""
+    forbidden = tuple(f"ovnhook.{name}" for name in WITHOUT_DATABASES)
+    assert [one for one in imported((PACKAGE / file).read_text()) if one.startswith(forbidden)] == []
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file.startswith("resources/") and file.count("/") == 2])

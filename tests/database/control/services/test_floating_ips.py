@@ -8,10 +8,10 @@ import pytest
 from netaddr import IPAddress
 
 from lab.waiting import HANG
-from ovnhook.agent.host import Host
 from ovnhook.base.deadline import Deadline
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from tests.database.control_service import Control
+from tests.database.direct_host import DirectHost
 
 OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
 SECOND = "52:54:00:00:00:02"
@@ -57,7 +57,7 @@ def test_it_goes_with_the_lease(cloud: Control, caplog: pytest.LogCaptureFixture
         cloud.stop(domain)
         assert len(cloud.northbound.dump()["NAT"]) == 2
         if gone == "agent":
-            Host(cloud.config).release_leases(domain.uuid, Deadline.after(HANG))
+            DirectHost(cloud.config).release_leases(domain.uuid, Deadline.after(HANG))
         else:
             cloud.done("lease", "release", "10.1.0.14")
         assert len(cloud.northbound.dump()["NAT"]) == 1
@@ -92,7 +92,7 @@ def test_what_is_refused(cloud: Control, status: int, arguments: str, error: str
         InterfaceRequest("blue", addresses=(IPAddress(f"10.1.0.{mac[-2:]}"),), hostname=f"h{mac[-2:]}") for mac in macs
     ]
     interfaces = tuple(Interface(mac, InterfaceType.BRIDGE, request) for mac, request in zip(macs, wishes, strict=True))
-    Host(cloud.config).attach(Domain(UUID(int=9), "twice", 1, interfaces, macs), Deadline.after(HANG))
+    DirectHost(cloud.config).attach(Domain(UUID(int=9), "twice", 1, interfaces, macs), Deadline.after(HANG))
     assert error in cloud.refused(status, "floating-ip", *arguments.split())[0]
 
 

@@ -8,10 +8,10 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from lab.waiting import HANG
-from ovnhook.agent.host import Host
 from ovnhook.base.deadline import Deadline
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from tests.database.control_service import MAC, Control
+from tests.database.direct_host import DirectHost
 
 
 def test_leases_and_ports(control: Control) -> None:
@@ -74,7 +74,7 @@ def test_to_release_a_lease(control: Control) -> None:
         Interface(f"52:54:00:00:00:0{n}", InterfaceType.BRIDGE, request) for n, request in enumerate(wishes)
     )
     domain = Domain(UUID(int=7), "web1", 1, interfaces, tuple(one.mac for one in interfaces))
-    attachment = Host(control.config)
+    attachment = DirectHost(control.config)
     attachment.attach(domain, Deadline.after(HANG))
 
     error, _ = control.refused(5, "lease", "release", "10.1.0.20")

@@ -6,23 +6,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from lab.waiting import HANG
 from ovnhook import __version__
-from ovnhook.agent import host as hosts
 from ovnhook.agent import report
 from ovnhook.agent.report import HostReporter
 from ovnhook.api.client import Client
+from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
 from ovnhook.control import calls
 from ovnhook.databases.southbound import Southbound
-from ovnhook.databases.vswitch import Vswitch
 from tests.database.control_service import Control
-from tests.database.ovsdb_server import SOUTHBOUND_SCHEMA, Server, run, wait_for, wait_for_scans
+from tests.database.direct_host import DirectHost
+from tests.database.ovsdb_server import Server, run, wait_for, wait_for_scans
 from tests.database.southbound_rows import add_chassis, reports_of, set_active_gateway, set_reports, start_northd
 
 MADE = {"ovnhook:agent": __version__, "ovnhook:ovs": "3.1.0", "ovnhook:uplinks-down": "", "ovnhook:mtu": ""}
@@ -44,12 +43,11 @@ class HostSwitch:
 
 
 @pytest.fixture
-def host(vswitch: Server, southbound: Server) -> HostSwitch:
+def host(vswitch: Server) -> HostSwitch:
     """A host with a bridge to the outside, whose link is up."""
     made = HostSwitch(vswitch)
     made.vsctl(
         *("set", "Open_vSwitch", ".", "ovs_version=3.1.0", "external_ids:ovn-bridge-mappings=external:br-ex"),
-        f'external_ids:ovn-remote="{southbound.remote}"',
     )
     made.vsctl("add-br", "br-ex", "--", "add-port", "br-ex", "eth1")
     made.link("eth1", "up")
@@ -57,9 +55,9 @@ def host(vswitch: Server, southbound: Server) -> HostSwitch:
 
 
 @pytest.fixture
-def reporter(host: HostSwitch) -> Iterator[HostReporter]:
+def reporter(host: HostSwitch, southbound: Server) -> Iterator[HostReporter]:
     """The agent's part that tells, running."""
-    made = HostReporter(Vswitch(host.vswitch.remote, "br-int"))
+    made = HostReporter(DirectHost(Config(southbound=southbound.remote, vswitch=host.vswitch.remote)))
     thread = threading.Thread(target=made.run)
     thread.start()
     yield made
@@ -91,9 +89,10 @@ class TestHostReporter:
                 raise latest
             return latest
 
-        monkeypatch.setattr("ovnhook.engine.underlay.measure", measure)
+        monkeypatch.setattr("ovnhook.databases.underlay.measure", measure)
         monkeypatch.setattr(report, "BEAT", 0.1)
-        monkeypatch.setattr(report, "_CHECK_INTERVAL", 0.1)
+        monkeypatch.setattr(report, "_POLL_INTERVAL", 0.1)
+        monkeypatch.setattr(report, "_JITTER", 0.1)
         add_chassis(southbound, "hv1")
         wait_for(lambda: reports_of(southbound, "hv1").get("ovnhook:mtu") == "")
         for mtu in (1442, 8942):
@@ -145,8 +144,9 @@ class TestHostReporter:
         wait_for(lambda: down(southbound) == "a b external")
 
     def test_a_row_that_is_made_anew(self, southbound: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-        """ovn-controller was stopped and started: it is told again, long before it would be anyway."""
-        monkeypatch.setattr(report, "BEAT", 1e12)
+        """ovn-controller was stopped and started: it is told again with the next beat."""
+        monkeypatch.setattr(report, "BEAT", 0.1)
+        monkeypatch.setattr(report, "_JITTER", 0.1)
         add_chassis(southbound, "hv1")
         wait_for(lambda: down(southbound) == "")
         southbound.transact(
@@ -169,17 +169,6 @@ class TestHostReporter:
         assert caplog.text.count("cannot publish host status") == 1
         southbound.start()
         wait_for(lambda: down(southbound) == "external")
-
-    def test_the_database_moves(
-        self, host: HostSwitch, southbound: Server, make_server: Callable[[str, Path], Server]
-    ) -> None:
-        """It is told where ovn-controller is told that it is."""
-        add_chassis(southbound, "hv1")
-        wait_for(lambda: down(southbound) == "")
-        other = make_server("sb2", SOUTHBOUND_SCHEMA)
-        add_chassis(other, "hv1")
-        host.vsctl("set", "Open_vSwitch", ".", f'external_ids:ovn-remote="{other.remote}"')
-        wait_for(lambda: down(other) == "")
 
 
 def test_a_node_is_shown(control: Control) -> None:
@@ -262,7 +251,7 @@ class TestRemove:
         domain = cloud.attach("web1", "blue", "10.1.0.9")
         cloud.stop(domain)
         there = replace(cloud.config, vswitch=make_host("hv2").remote)
-        hosts.Host(there).attach(domain, Deadline.after(HANG))
+        DirectHost(there).attach(domain, Deadline.after(HANG))
         cloud.done("node", "remove", "hv1")
         (row,) = cloud.done("port", "list", "--format", "json").json
         assert (row["host"], row["addresses"]) == ("hv2", ["10.1.0.9"])

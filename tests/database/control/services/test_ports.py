@@ -10,7 +10,6 @@ import pytest
 from netaddr import IPAddress
 
 from lab.waiting import HANG
-from ovnhook.agent.host import Host
 from ovnhook.api.v1 import ports_pb2, ports_pb2_grpc
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
@@ -19,6 +18,7 @@ from ovnhook.domains.values import Domain, Interface, InterfaceRequest, Interfac
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import as_set, key, mutate
 from tests.database.control_service import MAC, Control
+from tests.database.direct_host import DirectHost
 from tests.database.southbound_rows import add_chassis
 
 BLUE, GREEN, OTHER = "52:54:00:00:00:0b", "52:54:00:00:00:0a", "52:54:00:00:00:0c"
@@ -28,7 +28,7 @@ TWO = UUID(int=9)
 def start(control: Control, *interfaces: Interface, name: str = "two", uuid: UUID = TWO) -> None:
     """Let a domain start on hv1, whose first interface is not ours."""
     macs = ("52:54:00:00:00:ff", *(one.mac for one in interfaces))
-    Host(control.config).attach(Domain(uuid, name, 1, interfaces, macs), Deadline.after(HANG))
+    DirectHost(control.config).attach(Domain(uuid, name, 1, interfaces, macs), Deadline.after(HANG))
 
 
 def on(subnet: str, mac: str, *addresses: str) -> Interface:

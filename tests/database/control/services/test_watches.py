@@ -11,7 +11,6 @@ import grpc
 import pytest
 
 from lab.waiting import HANG
-from ovnhook.agent.host import Host
 from ovnhook.api.v1 import (
     changes_pb2,
     subnets_pb2,
@@ -22,6 +21,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.control import calls, server
 from tests.database import ovsdb_server as databases
 from tests.database.control_service import MAC, Control
+from tests.database.direct_host import DirectHost
 from tests.database.full_cloud import OUTSIDE
 from tests.database.ovsdb_server import wait_for
 from tests.database.watch import END, Watch, end, idle
@@ -56,7 +56,7 @@ def test_each_change_is_told_once_and_in_order(control: Control, channel: grpc.C
     assert watch.until("UPDATED", "lease", "blue 10.1.0.20") == [
         ("DELETED", "port", port), ("UPDATED", "lease", "blue 10.1.0.20")
     ]  # fmt: skip
-    Host(control.config).release_leases(domain.uuid, Deadline.after(HANG))
+    DirectHost(control.config).release_leases(domain.uuid, Deadline.after(HANG))
     assert watch.until("UPDATED", "subnet", "blue") == [
         ("DELETED", *floating), ("DELETED", "lease", "blue 10.1.0.20"), ("UPDATED", "subnet", "blue")
     ]  # fmt: skip
@@ -139,7 +139,7 @@ def test_a_database_that_was_away(control: Control, channel: grpc.Channel) -> No
         stub.DeleteSubnet(subnets_pb2.DeleteSubnetRequest(name="blue"), timeout=HANG)
         subnet = subnets_pb2.Subnet(name="green", mtu=1400)
         stub.UpdateSubnet(subnets_pb2.UpdateSubnetRequest(subnet=subnet, update_mask={"paths": ["mtu"]}), timeout=HANG)
-        Host(config).detach(domain, Deadline.after(HANG))
+        DirectHost(config).detach(domain, Deadline.after(HANG))
     changed = [
         ("DELETED", "port", str(domain.port_uuid(MAC))),
         ("DELETED", "subnet", "blue"),

@@ -11,12 +11,12 @@ import pytest
 from netaddr import IPAddress
 
 from lab.waiting import HANG
-from ovnhook.agent.host import Host
 from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.ovsdb.operation import map_of, set_of
 from tests.database.control_service import MAC, Control
+from tests.database.direct_host import DirectHost
 from tests.database.hypervisors import soon
 from tests.database.our_rows import names
 
@@ -59,14 +59,14 @@ def test_names_live_as_long_as_leases(control: Control) -> None:
     assert len(names(control, "blue")) == 6
     control.done("lease", "release", "10.1.0.20")
     assert set(names(control, "blue")) == {"mail", "mail.lab.example", "21.0.1.10.in-addr.arpa"}
-    Host(control.config).release_leases(uuids.switch("mail"), soon())
+    DirectHost(control.config).release_leases(uuids.switch("mail"), soon())
     assert names(control, "blue") == {}
 
 
 def test_a_domain_of_several_interfaces(control: Control) -> None:
     """They share the name, which has all addresses; an address given back leaves the others."""
     control.done("subnet", "create", "blue", "10.1.0.0/24")
-    host = Host(control.config)
+    host = DirectHost(control.config)
     both = domain("web1", asking("web1", "10.1.0.20"), asking("web1", "10.1.0.3", OTHER_MAC))
     host.attach(both, soon())
     assert names(control, "blue")["web1"] == "10.1.0.3 10.1.0.20"
@@ -78,7 +78,7 @@ def test_a_domain_of_several_interfaces(control: Control) -> None:
 def test_another_host_name(control: Control) -> None:
     """The old one is free at once."""
     control.done("subnet", "create", "blue", "10.1.0.0/24")
-    host = Host(control.config)
+    host = DirectHost(control.config)
     host.attach(domain("web1", asking("old", "10.1.0.20")), soon())
     host.attach(domain("web1", asking("new", "10.1.0.20")), soon())
     assert names(control, "blue") == {"new": "10.1.0.20", "20.0.1.10.in-addr.arpa": "new"}
@@ -90,7 +90,7 @@ def test_another_subnet(control: Control) -> None:
     """The name goes along."""
     control.done("subnet", "create", "blue", "10.1.0.0/24", "--domain", "blue.example")
     control.done("subnet", "create", "green", "10.2.0.0/24", "--domain", "green.example")
-    host = Host(control.config)
+    host = DirectHost(control.config)
     host.attach(domain("web1", asking("web1", "10.1.0.20")), soon())
     host.attach(domain("web1", asking("web1", "10.2.0.20", subnet="green")), soon())
     assert names(control, "blue") == {}
@@ -101,7 +101,7 @@ def test_a_name_that_is_taken(control: Control) -> None:
     """Refused in its subnet with who has it, also while that one is stopped, and nothing is left; free elsewhere."""
     control.done("subnet", "create", "blue", "10.1.0.0/24")
     control.done("subnet", "create", "green", "10.2.0.0/24")
-    host = Host(control.config)
+    host = DirectHost(control.config)
     web = domain("web1", asking("web1", "10.1.0.20"))
     host.attach(web, soon())
     host.detach(web, soon())
@@ -120,7 +120,7 @@ def test_a_name_that_is_taken(control: Control) -> None:
 def test_a_name_that_many_want_at_once(control: Control) -> None:
     """One has it."""
     control.done("subnet", "create", "blue", "10.1.0.0/24")
-    host, barrier = Host(control.config), Barrier(8)
+    host, barrier = DirectHost(control.config), Barrier(8)
 
     def attach(number: int) -> str:
         request = InterfaceRequest("blue", hostname="web1")
@@ -161,7 +161,7 @@ def test_another_domain_for_a_subnet(control: Control) -> None:
 def test_a_subnet_renamed_while_domains_start(control: Control) -> None:
     """Whoever is first, in the end every name has the last domain."""
     control.done("subnet", "create", "blue", "10.1.0.0/24", "--domain", "d0.example")
-    host = Host(control.config)
+    host = DirectHost(control.config)
 
     def start(number: int) -> None:
         host.attach(

@@ -1,0 +1,112 @@
+"""The control service as this host uses it: values in, values out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ovnhook.api.agentmessages import domain_message, refusal_of
+from ovnhook.api.calls import ApiCalls
+from ovnhook.api.channels import Method, UnknownMethod
+from ovnhook.api.v1 import agents_pb2 as api
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import InvalidConfig, OvnhookError, Unavailable
+from ovnhook.domains.values import Domain
+from ovnhook.resources.chassis import Report
+
+SERVICE = "ovnhook.v1.Agents"
+
+
+@dataclass(frozen=True)
+class AttachResult:
+    """The result of an attach.
+
+    Attributes:
+        arrives: True if the domain is migrating here from another host.
+        refused: errors of interfaces of a running domain that could not be attached.
+        pending_until_restart: messages about requests of its metadata that take effect at the next start.
+    """
+
+    arrives: bool = False
+    refused: tuple[OvnhookError, ...] = ()
+    pending_until_restart: tuple[str, ...] = ()
+
+
+class ControlService:
+    """The service ``Agents`` of the control service. Thread-safe.
+
+    Each method is idempotent, and raises Unavailable if no control service answers in time.
+
+    Args:
+        calls: calls its methods.
+    """
+
+    def __init__(self, calls: ApiCalls) -> None:
+        self._calls = calls
+
+    def attach(self, domain: Domain, host: str, deadline: Deadline, *, running: bool) -> AttachResult:
+        """Create the port and the leases of every interface of a domain.
+
+        Raises:
+            PermissionDenied: another host that is alive has ports of the domain.
+            InvalidRequest, NotFound, AlreadyExists, Exhausted: an interface can't be attached as requested.
+        """
+        request = api.AttachDomainRequest(host=host, domain=domain_message(domain), running=running)
+        found = self._call("AttachDomain", request, deadline, api.AttachDomainResponse)
+        return AttachResult(found.arrives, tuple(map(refusal_of, found.refused)), tuple(found.pending_until_restart))
+
+    def roll_back(self, domain: Domain, host: str, deadline: Deadline) -> None:
+        """Delete the ports and leases that a failed start has created."""
+        self._change("RollBackStart", domain, host, deadline)
+
+    def detach(self, domain: Domain, host: str, deadline: Deadline) -> None:
+        """Delete a domain's ports on the host, or, during a migration, leave them to the other host."""
+        self._change("DetachDomain", domain, host, deadline)
+
+    def update_leases(self, domain: Domain, host: str, deadline: Deadline) -> None:
+        """Update the leases of a stopped domain to its definition."""
+        self._change("UpdateDomainLeases", domain, host, deadline)
+
+    def release_leases(self, domain: Domain, host: str, deadline: Deadline) -> None:
+        """Release all leases of a domain that no longer exists."""
+        self._change("ReleaseDomainLeases", domain, host, deadline)
+
+    def announce(self, domain: Domain, host: str, deadline: Deadline) -> None:
+        """Request, as the destination of a migration, that a domain's ports may be bound here, too."""
+        self._change("AnnounceMigration", domain, host, deadline)
+
+    def finish_migration(self, domain: Domain, host: str, deadline: Deadline) -> None:
+        """Complete a migration to the host."""
+        self._change("FinishMigration", domain, host, deadline)
+
+    def cancel_migration(self, domain: Domain, host: str, deadline: Deadline) -> None:
+        """Cancel a migration from the host."""
+        self._change("CancelMigration", domain, host, deadline)
+
+    def report(self, host: str, report: Report, deadline: Deadline) -> None:
+        """Report the status of the host.
+
+        Raises:
+            NotFound: OVN does not know the host.
+        """
+        request = api.ReportHostRequest(
+            host=host,
+            agent_version=report.agent,
+            ovs_version=report.ovs,
+            uplinks_down=report.uplinks_down,
+            problems=report.problems,
+            mtu=report.mtu,
+        )
+        self._call("ReportHost", request, deadline, api.ReportHostResponse)
+
+    def _change(self, method: str, domain: Domain, host: str, deadline: Deadline) -> None:
+        request = api.DomainRequest(host=host, domain=domain_message(domain))
+        self._call(method, request, deadline, api.DomainResponse)
+
+    def _call(self, method: str, request: Any, deadline: Deadline, response: Any) -> Any:
+        try:
+            return self._calls.call(Method(SERVICE, method, response, is_idempotent=True), request, deadline)
+        except UnknownMethod as error:
+            raise Unavailable(error.message, "upgrade the control hosts first") from error
+        except InvalidConfig as error:  # a certificate that can't be read
+            raise Unavailable(error.message, error.hint) from error
