@@ -1,8 +1,7 @@
 """Scale of one control cluster: 10,000 ports on 200 hosts, simulated by their database sessions.
 
-The databases and northd are real. The agents are the transactions that agents make, one host's after the other's; the
-ovn-controllers are sessions that hear of every port (not of flows: 200 copies of these would be more than the machine
-has).
+The databases and northd are real. The starts are the transactions of the control service; the ovn-controllers are
+sessions that hear of every port (not of flows: 200 copies of these would be more than the machine has).
 """
 
 from __future__ import annotations
@@ -23,11 +22,7 @@ from bench.report.measurement import Measurement, measured
 from bench.subjects.agent import ticks
 from lab import LabCloud, LabHost
 from lab.waiting import until
-from ovnhook.databases import inventory
 from ovnhook.databases.northbound import Northbound
-from ovnhook.diagnosis.differences import compare, consistent_names, subnets_to_check
-from ovnhook.diagnosis.values import Domains
-from ovnhook.domains.inventory import ConsistentNames
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
 from ovnhook.ovsdb.connection import Database
@@ -36,14 +31,13 @@ from ovnhook.resources.subnet.request import Underlay
 
 _HOSTS = 200
 _OF_ONE = population.PORTS // _HOSTS
-_AGENTS = 20  # whose reconcile passes are measured
 _AT_ONCE = 8  # starts at a time on one host
 _TIMEOUT = 120.0
 _DATABASES = {"nb": "the northbound server", "sb": "the southbound server", "northd": "northd"}
 
 
 def measure() -> Iterator[Measurement]:
-    """All VMs of one host stop and start again; all agents reconcile."""
+    """All VMs of one host stop and start again."""
     with LabCloud(f"b{os.getpid()}", hypervisors=1) as cloud:
         control = cloud.control
         for host in (control, *cloud.hypervisors):
@@ -62,7 +56,6 @@ def measure() -> Iterator[Measurement]:
         _carried_out(control)
         with _sessions(southbound):
             yield from _restarted(control, northbound, domains[::_HOSTS])
-            yield from _reconciled(control, northbound)
 
 
 def _restarted(control: LabHost, northbound: Northbound, domains: list[Domain]) -> Iterator[Measurement]:
@@ -81,28 +74,6 @@ def _restarted(control: LabHost, northbound: Northbound, domains: list[Domain]) 
     yield measured("scale", "the same, until SB has it", [1000 * carried_out], "ms")
     for name, after in _took(control).items():
         yield measured("scale", f"the same, processor time of {_DATABASES[name]}", [after - before[name]], "ms")
-
-
-def _reconciled(control: LabHost, northbound: Northbound) -> Iterator[Measurement]:
-    """The first scan of an agent, and one without changes."""
-    well: list[dict[str, ConsistentNames]] = [{} for _ in range(_AGENTS)]
-    for what in ("first reconcile pass", "usual reconcile pass, one a minute"):
-        before = _took(control)["nb"]
-        for number in range(_AGENTS):
-            _pass(northbound, f"other{number}", well[number])
-        took = (_took(control)["nb"] - before) / _AGENTS
-        yield measured("scale", f"an agent's {what}: processor time of {_DATABASES['nb']}", [took], "ms", runs=_AGENTS)
-
-
-def _pass(northbound: Northbound, host: str, well: dict[str, ConsistentNames]) -> None:
-    """Read the northbound database as a scan of an agent does."""
-    domains = {subnet: named.dns_domain for subnet, named in well.items()}
-    there = inventory.read(northbound.database, host, population.soon(), domains)
-    known = inventory.look_up(northbound.database, subnets_to_check(there, well), (), (), (), (), population.soon())
-    found = list(compare(host, there, known, {}, Domains({}, {})))
-    now = consistent_names(there, known, found, well)
-    well.clear()
-    well.update(now)
 
 
 def _ports(southbound: Database) -> int:

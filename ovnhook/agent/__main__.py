@@ -9,11 +9,13 @@ import threading
 
 from sdnotify import SystemdNotifier
 
+from ovnhook.agent.control import HostStream
 from ovnhook.agent.hooks import HookServer
 from ovnhook.agent.host import Host
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.reconcile import Reconciler
 from ovnhook.agent.report import HostReporter
+from ovnhook.api.calls import Calls
 from ovnhook.base import logs
 from ovnhook.base.config import AGENT_SOCKET, load
 from ovnhook.base.errors import OvnhookError
@@ -21,7 +23,7 @@ from ovnhook.base.liveness import Liveness
 
 _log = logging.getLogger("ovnhook.agent")
 
-_KEEP_ALIVE_INTERVAL = 2.0  # seconds between answers to the databases' inactivity probes, which time out after 5
+_KEEP_ALIVE_INTERVAL = 2.0  # seconds between answers to the database's inactivity probes, which time out after 5
 
 
 def main() -> int:
@@ -32,10 +34,11 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         config = load()
-        host = Host(config)
+        calls = Calls.of_host(config)
+        host = Host(config, calls)
         domains = DomainLocks()
         liveness = Liveness(("hook", "reconcile", "node"))
-        reconciler = Reconciler(config, host, domains, liveness.beat("reconcile"))
+        reconciler = Reconciler(config, host, HostStream(calls), domains, liveness.beat("reconcile"))
         reporter = HostReporter(host, lambda: reconciler.problems, liveness.beat("node"))
         server = HookServer(
             AGENT_SOCKET, config, host, domains, reconciler.wake, reconciler.check, liveness.beat("hook")
@@ -44,6 +47,7 @@ def main() -> int:
         _log.error("%s", error)
         return error.exit_code
     threading.Thread(target=server.serve_forever, name="hook", daemon=True).start()
+    threading.Thread(target=reconciler.view.run, name="view", daemon=True).start()
     threading.Thread(target=reconciler.run, name="reconcile", daemon=True).start()
     threading.Thread(target=reporter.run, name="node", daemon=True).start()
     _log.info("serving on %s", AGENT_SOCKET)
@@ -57,10 +61,10 @@ def main() -> int:
         elif stuck != was_stuck:
             _log.error("loops without heartbeat: %s: systemd will restart the agent", ", ".join(stuck))
         was_stuck = stuck
-        lost = [database.keep_alive() for database in (reconciler.northbound.database, host.vswitch.database)]
-        if any(lost):
+        if host.vswitch.database.keep_alive():
             reconciler.wake()
     reporter.stop()
+    reconciler.view.stop()
     systemd.notify("STOPPING=1")
     server.shutdown()
     AGENT_SOCKET.unlink(missing_ok=True)

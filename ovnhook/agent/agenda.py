@@ -15,6 +15,8 @@ from ovnhook.diagnosis.values import Difference
 _MOST_EVENTS = 10_000
 _FIRST_RETRY = 2.0  # seconds
 _LAST_RETRY = 10.0
+_SOON = 2.0  # seconds, maximum until a scan because of a change
+_CHANGE_INTERVAL = 10.0  # seconds between scans because of changes: a scan queries all domains
 
 
 class Event(Enum):
@@ -34,7 +36,7 @@ class Scan:
 class Agenda:
     """Queue of events, without duplicates, and the time of the next scan. Safe to share between threads.
 
-    A due scan precedes all events, and events do not bring it forward.
+    A due scan precedes all events, and events do not bring it forward; changes do, within limits.
 
     Args:
         clock: seconds, as ``time.monotonic()`` counts them.
@@ -45,6 +47,8 @@ class Agenda:
         self._changed = threading.Condition()
         self._events: dict[tuple[Event, UUID], None] = {}
         self._next_scan = clock()
+        self._change_scan = float("inf")  # because of a change
+        self._next_change_scan = 0.0  # the earliest one
 
     def add(self, event: Event, domain: UUID) -> None:
         """Queue an event, unless an equal one is pending."""
@@ -61,14 +65,24 @@ class Agenda:
             self._next_scan = min(self._next_scan, self._clock() + random.uniform(0.5, 1.0) * seconds)
             self._changed.notify()
 
+    def scan_after_change(self) -> None:
+        """Schedule a scan soon, because of a change that was not expected; not many in a row."""
+        with self._changed:
+            soon = self._clock() + random.uniform(0.5, 1.0) * _SOON
+            self._change_scan = min(self._change_scan, max(soon, self._next_change_scan))
+            self._changed.notify()
+
     def next(self, most: float) -> Scan | tuple[Event, UUID] | None:
         """Wait up to `most` seconds for the next scan or event. The caller schedules the scan after this one."""
         end = self._clock() + most
         with self._changed:
             while True:
                 now = self._clock()
-                if now >= self._next_scan:
-                    self._next_scan = float("inf")
+                due = min(self._next_scan, self._change_scan)
+                if now >= due:
+                    if now >= self._change_scan:
+                        self._next_change_scan = now + _CHANGE_INTERVAL
+                    self._next_scan = self._change_scan = float("inf")
                     return Scan()
                 if self._events:
                     key = next(iter(self._events))
@@ -76,7 +90,7 @@ class Agenda:
                     return key
                 if now >= end:
                     return None
-                self._changed.wait(min(end, self._next_scan) - now)
+                self._changed.wait(min(end, due) - now)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
-from ovnhook.api.agentmessages import domain_message, refusal_of
-from ovnhook.api.calls import ApiCalls
+from ovnhook.api.agentmessages import domain_message, object_of, refusal_of
+from ovnhook.api.calls import ApiCalls, Calls
 from ovnhook.api.channels import Method, UnknownMethod
 from ovnhook.api.v1 import agents_pb2 as api
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidConfig, OvnhookError, Unavailable
+from ovnhook.domains.inventory import Inventory
 from ovnhook.domains.values import Domain
 from ovnhook.resources.chassis import Report
 
@@ -75,6 +79,11 @@ class ControlService:
         """Request, as the destination of a migration, that a domain's ports may be bound here, too."""
         self._change("AnnounceMigration", domain, host, deadline)
 
+    def confirm_migration(self, domain: UUID, host: str, destination: str, deadline: Deadline) -> None:
+        """Confirm, as the source, a requested migration of a domain."""
+        request = api.ConfirmMigrationRequest(host=host, domain=str(domain), destination=destination)
+        self._call("ConfirmMigration", request, deadline, api.DomainResponse)
+
     def finish_migration(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Complete a migration to the host."""
         self._change("FinishMigration", domain, host, deadline)
@@ -82,6 +91,12 @@ class ControlService:
     def cancel_migration(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Cancel a migration from the host."""
         self._change("CancelMigration", domain, host, deadline)
+
+    def inventory(self, domain: Domain, host: str, deadline: Deadline) -> Inventory:
+        """Objects of a domain on the host, and its ports on others, as read from the database."""
+        request = api.DomainRequest(host=host, domain=domain_message(domain))
+        found = self._call("GetDomain", request, deadline, api.GetDomainResponse)
+        return Inventory.of(host, filter(None, map(object_of, found.objects)))
 
     def report(self, host: str, report: Report, deadline: Deadline) -> None:
         """Report the status of the host.
@@ -104,9 +119,34 @@ class ControlService:
         self._call(method, request, deadline, api.DomainResponse)
 
     def _call(self, method: str, request: Any, deadline: Deadline, response: Any) -> Any:
-        try:
+        with _translated():
             return self._calls.call(Method(SERVICE, method, response, is_idempotent=True), request, deadline)
-        except UnknownMethod as error:
-            raise Unavailable(error.message, "upgrade the control hosts first") from error
-        except InvalidConfig as error:  # a certificate that can't be read
-            raise Unavailable(error.message, error.hint) from error
+
+
+class HostStream:
+    """Streams of the service ``Agents``: see HostUpdates.
+
+    Args:
+        calls: opens them.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    @contextmanager
+    def watch(self, host: str, revision: str) -> Iterator[Iterator[api.HostUpdate]]:
+        """Open a stream of updates of a host's objects."""
+        method = Method(SERVICE, "WatchHost", api.HostUpdate, is_idempotent=True)
+        with _translated(), self._calls.stream(method, api.WatchHostRequest(host=host, revision=revision)) as updates:
+            yield updates
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raise errors of this kind of client as Unavailable."""
+    try:
+        yield
+    except UnknownMethod as error:
+        raise Unavailable(error.message, "upgrade the control hosts first") from error
+    except InvalidConfig as error:  # a certificate that can't be read
+        raise Unavailable(error.message, error.hint) from error

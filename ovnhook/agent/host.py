@@ -67,6 +67,10 @@ class Host:
         """Prepare an incoming migration."""
         self.control.announce(domain, self.vswitch.chassis(deadline), deadline)
 
+    def confirm_migration(self, uuid: UUID, destination: str, deadline: Deadline) -> None:
+        """Allow the destination of an outgoing migration, which has requested it, to bind the domain's ports, too."""
+        self.control.confirm_migration(uuid, self.vswitch.chassis(deadline), destination, deadline)
+
     def finish_migration(self, uuid: UUID, deadline: Deadline) -> None:
         """Finish an incoming migration, if there is one: bind the domain's ports to this host only."""
         self.control.finish_migration(Domain(uuid, ""), self.vswitch.chassis(deadline), deadline)

@@ -38,7 +38,11 @@ _ARRIVED = (
     (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_BOOTED),
     (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_RESTORED),
 )
-
+_NOT_MIGRATING = (
+    libvirt.VIR_ERR_NO_DOMAIN,
+    libvirt.VIR_ERR_OPERATION_INVALID,  # it is shut off
+    libvirt.VIR_ERR_OPERATION_UNSUPPORTED,  # it is migrating here
+)
 
 T = TypeVar("T")
 
@@ -176,6 +180,17 @@ class Hypervisor:
         self._listen()
         found = self._ask(uuid, partial(_look_up, uuid, is_moving=is_moving))
         return found if found.live or found.definition else None
+
+    def migrates(self, uuid: UUID) -> bool:
+        """Query whether libvirt is migrating a domain from here to another host.
+
+        It is so from before libvirt calls the destination's hook until the migration has ended: the job is kept from
+        the begin phase on, also of peer-to-peer, tunnelled and post-copy migrations (src/qemu/MIGRATION.txt).
+
+        Raises:
+            Unavailable: libvirt is unreachable, or does not respond for this domain.
+        """
+        return self._ask(uuid, partial(_migrates, uuid))
 
     def hanging(self, in_transition: Mapping[UUID, float]) -> frozenset[UUID] | None:
         """Query running domains with a hanging QEMU, or whose start hangs; None if libvirt itself does not respond."""
@@ -328,6 +343,16 @@ def _is_busy(domain: libvirt.virDomain) -> bool:
         if error.get_error_code() in (libvirt.VIR_ERR_OPERATION_UNSUPPORTED, libvirt.VIR_ERR_OPERATION_TIMEOUT):
             return True
         raise
+
+
+def _migrates(uuid: UUID, connection: libvirt.virConnect) -> bool:
+    try:
+        job = connection.lookupByUUID(uuid.bytes).jobStats()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in _NOT_MIGRATING:
+            return False
+        raise
+    return bool(job.get("operation") == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT)
 
 
 def _run_events() -> None:

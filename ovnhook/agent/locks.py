@@ -16,6 +16,7 @@ from ovnhook.base.errors import Unavailable
 _REMEMBERED = 60.0  # seconds; no operation acts on older observations
 _STARTING = 120.0  # seconds from our hook until libvirt's event of the start, for third-party hooks
 _ENDING = 20.0  # the same for a stop, or a migration that does not arrive: there may be no event
+_REPORTED = 5.0  # seconds from an operation until its changes of the domain's objects have been reported
 
 
 class DomainLocks:
@@ -26,6 +27,7 @@ class DomainLocks:
         self._in_transition: dict[UUID, tuple[HookOperation, float]] = {}  # operation and start time
         self._locks: defaultdict[UUID, threading.Lock] = defaultdict(threading.Lock)
         self._users: defaultdict[UUID, int] = defaultdict(int)
+        self._ended: dict[UUID, float] = {}  # end of the last operation
         self._guard = threading.Lock()
 
     @contextlib.contextmanager
@@ -51,10 +53,18 @@ class DomainLocks:
         finally:
             if is_held:
                 lock.release()
+            now = time.monotonic()
             with self._guard:
                 self._users[domain] -= 1
                 if not self._users[domain]:
                     del self._users[domain], self._locks[domain]
+                self._ended = {other: when for other, when in self._ended.items() if now - when < _REPORTED}
+                self._ended[domain] = now
+
+    def explain_changes(self, domain: UUID) -> bool:
+        """Return whether changes of a domain's objects may be those of an operation here, now or just before."""
+        with self._guard:
+            return domain in self._users or time.monotonic() - self._ended.get(domain, float("-inf")) < _REPORTED
 
     def record_request(self, domain: UUID, operation: HookOperation) -> None:
         """Record a hook call: observations of the domain before it are stale."""

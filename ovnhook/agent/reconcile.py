@@ -1,10 +1,11 @@
 """Reconciliation of libvirt, OVN and Open vSwitch on this host.
 
 Starts and stops are handled by the hook. libvirt calls no hook for hotplug or a changed definition: the reconciler
-follows its events. Anything missed (a database outage, a host crash) is found by a scan of all domains: at the agent's
-start, after a lost connection, after a start without network, and every minute. A difference is repaired if two scans
-in a row find it, and is read again by key before and after the repair. Only rows of this host are repaired
-(ovnhook.diagnosis.differences). A failed repair does not block others.
+follows its events. Anything missed (an outage, a host crash) is found by a scan of all domains: at the agent's start,
+after a lost connection, after a start without network, after a change in OVN that no operation here explains, and every
+minute. A scan compares libvirt and Open vSwitch with the view of this host in OVN (ovnhook.agent.hostview). A
+difference is repaired if two scans in a row find it, and is read again by key before and after the repair. Only objects
+of this host are repaired (ovnhook.diagnosis.differences). A failed repair does not block others.
 """
 
 from __future__ import annotations
@@ -20,44 +21,27 @@ from uuid import UUID
 
 from ovnhook.agent import domainstates
 from ovnhook.agent.agenda import Agenda, Event, Failures, Scan
+from ovnhook.agent.consent import MigrationConsent
 from ovnhook.agent.host import Host
+from ovnhook.agent.hostview import HostUpdates, HostView, ViewListeners
 from ovnhook.agent.hypervisor import Hypervisor, Listeners
 from ovnhook.agent.libvirtcalls import NoAnswer
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.repair import Repairer
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import NewerFormat, OvnhookError, Unavailable
+from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.base.logonce import LogOnce
-from ovnhook.databases import inventory
-from ovnhook.databases.northbound import Northbound
-from ovnhook.diagnosis.differences import (
-    compare,
-    consistent_names,
-    foreign_domains,
-    interfaces_without_port,
-    known_domains,
-    outgoing_migrations,
-    required_claims,
-    subnets_to_check,
-    subnets_with_mtu,
-    with_claims,
-)
-from ovnhook.diagnosis.values import (
-    CheckResult,
-    Difference,
-    ManualRepair,
-)
-from ovnhook.domains.inventory import ConsistentNames
-from ovnhook.resources.port.values import Claim
+from ovnhook.diagnosis.differences import compare, domains_without_port, known_domains, outgoing_migrations
+from ovnhook.diagnosis.values import CheckResult, Difference, ManualRepair
 
 _log = logging.getLogger(__name__)
 
 _SCAN_INTERVAL = 60.0  # seconds between scans without differences
 _RESCAN_DELAY = 2.0  # seconds, maximum until the next scan with differences
 _UNREPAIRABLE_INTERVAL = 10.0  # seconds, maximum until the next scan while scans fail
-_TIMEOUT = 10.0  # seconds for one read of a database
-_FULL_RESYNC_INTERVAL = 600.0  # seconds, maximum until unchanged DNS records and claims are read again
+_TIMEOUT = 10.0  # seconds for one read
+_VIEW_TIMEOUT = 1.0  # seconds that a scan waits for the view, for example while the agent starts
 _CHECK_PAUSE = 0.5  # seconds between the two scans of a check
 _CHECK_TIMEOUT = 30.0  # seconds for a check with its repairs
 _FAILURE_BUDGET = 10.0  # seconds that failing repairs of one scan may take
@@ -71,12 +55,15 @@ class Reconciler:
 
     Args:
         config: integration bridge and deadline of operations.
-        host: reads and repairs.
+        host: repairs.
+        updates: of this host's objects in OVN.
         domains: locks shared with hook calls.
         beat: heartbeat of the loop.
     """
 
-    def __init__(self, config: Config, host: Host, domains: DomainLocks, beat: Callable[[], None]) -> None:
+    def __init__(
+        self, config: Config, host: Host, updates: HostUpdates, domains: DomainLocks, beat: Callable[[], None]
+    ) -> None:
         self._config = config
         self._host = host
         self._domains = domains
@@ -94,8 +81,14 @@ class Reconciler:
                 transition_ended=domains.end_transition,
             )
         )
-        self.northbound = Northbound(config.northbound)
-        self._repairer = Repairer(config, host, self.northbound, domains, self._hypervisor)
+        self._repairer = Repairer(config, host, domains, self._hypervisor)
+        self._consent = MigrationConsent(self._migrates, host.confirm_migration, config.call_deadline)
+        self.view = HostView(
+            updates,
+            host.vswitch.chassis,
+            ViewListeners(synced=self.wake, changed=self._changed, requested=self._consent.consider),
+        )
+        """View of this host in OVN. A thread has to call its `run`."""
         self._scanning = threading.Lock()
         self._first_seen: dict[Difference, float] = {}  # time on the monotonic clock
         self._failures = Failures(time.monotonic)
@@ -103,9 +96,6 @@ class Reconciler:
         self._hanging: frozenset[UUID] | None = frozenset()
         self._errors = LogOnce(_log, "scan failed")
         self._failed_scans = 0
-        self._consistent: dict[str, ConsistentNames] = {}  # DNS records by subnet
-        self._claims: set[Claim] = set()  # of this host's ports, as required
-        self._next_full_resync = 0.0
         self.problems: tuple[str, ...] = ()
         """Problems to report: hanging domains, and differences that can't be repaired."""
 
@@ -116,6 +106,15 @@ class Reconciler:
     def _lost(self) -> None:
         self._domains.end_transition()  # their events are lost
         self.wake()
+
+    def _changed(self, domain: UUID) -> None:
+        """Scan soon if somebody else has changed objects of a domain."""
+        if not self._domains.explain_changes(domain):
+            self._agenda.scan_after_change()
+
+    def _migrates(self, domain: UUID) -> bool:
+        """Return whether libvirt is migrating a domain to another host."""
+        return domain not in self._domains.in_transition() and self._hypervisor.migrates(domain)
 
     def run(self) -> None:
         """Run the reconcile loop."""
@@ -150,14 +149,14 @@ class Reconciler:
         """Return the differences that two scans find; with `repair` repair each, or record why that failed.
 
         Raises:
-            Unavailable: libvirt or a database is unreachable, or the agent is busy.
+            Unavailable: libvirt, Open vSwitch or the control service is unreachable, or the agent is busy.
         """
         deadline = Deadline.after(_CHECK_TIMEOUT)
-        found = self._differences(deadline, full=True)
+        found = self._differences(deadline)
         if found:
             time.sleep(_CHECK_PAUSE)
             seen = {*found}
-            found = [difference for difference in self._differences(deadline, full=True) if difference in seen]
+            found = [difference for difference in self._differences(deadline) if difference in seen]
         return [self._repaired(one, deadline) if repair else CheckResult(one) for one in found]
 
     def _handle(self, event: Event, uuid: UUID) -> None:
@@ -215,7 +214,7 @@ class Reconciler:
             self._failed_scans += 1
             self._errors.failed(error)  # a gateway host may have no libvirt
             self._first_seen = {}
-            self.problems = (str(error),) if isinstance(error, NoAnswer | NewerFormat) else ()
+            self.problems = (str(error),) if isinstance(error, NoAnswer) else ()
             return min(_UNREPAIRABLE_INTERVAL, _RESCAN_DELAY * 2.0 ** min(self._failed_scans - 1, 10))
         self._errors.succeeded()
         self._failed_scans = 0
@@ -227,11 +226,7 @@ class Reconciler:
         self.problems = tuple(
             str(one)
             for one in ripe
-            if (
-                not one.repair.of_cloud
-                if isinstance(one.repair, ManualRepair)
-                else self._failures.times(one) >= _REPORT_AFTER
-            )
+            if isinstance(one.repair, ManualRepair) or self._failures.times(one) >= _REPORT_AFTER
         )
         if self._domains.in_transition() or any(not self._failures.times(one) for one in differences):
             return _RESCAN_DELAY
@@ -255,42 +250,27 @@ class Reconciler:
                     level = logging.getLevelName(error.log_level)
                     _log.log(level, "not repaired: %s: %s", difference, error)
 
-    def _differences(self, deadline: Deadline, *, full: bool = False) -> list[Difference]:
-        """Scan for differences.
-
-        DNS records and claims are read if they changed since they were last consistent; with `full`, and every few
-        minutes, all of them.
-        """
+    def _differences(self, deadline: Deadline) -> list[Difference]:
+        """Scan for differences."""
         if not self._scanning.acquire(timeout=deadline.remaining):
             raise Unavailable("another scan of this host is in progress", "journalctl -u ovnhook-agent")
         try:
-            if full or time.monotonic() >= self._next_full_resync:
-                self._consistent, self._claims = {}, set()
-                self._next_full_resync = time.monotonic() + random.uniform(0.5, 1.0) * _FULL_RESYNC_INTERVAL
-            northbound, vswitch = self.northbound.database, self._host.vswitch
-            host = vswitch.chassis(Deadline.after(_TIMEOUT))
-            # The databases first: then a port without a running domain is really left over.
-            domain_names = {subnet: named.dns_domain for subnet, named in self._consistent.items()}
+            vswitch = self._host.vswitch
             # A deadline for each read: a slow one, of libvirt for example, must not fail the next.
-            there = inventory.read(northbound, host, Deadline.after(_TIMEOUT), domain_names)
+            host = vswitch.chassis(Deadline.after(_TIMEOUT))
+            # OVN first: then a port without a running domain is really left over.
+            inventory = self.view.inventory(host, Deadline.after(_VIEW_TIMEOUT))
             taps = vswitch.taps(Deadline.after(_TIMEOUT))
             in_transition = self._domains.in_transition()
-            seen = self._hypervisor.domains(known_domains(there, taps), outgoing_migrations(host, there), in_transition)
+            known, moving = known_domains(inventory, taps), outgoing_migrations(host, inventory)
+            seen = self._hypervisor.domains(known, moving, in_transition)
             domains, invalid = domainstates.domains(seen, self._config.integration_bridge)
             for error in invalid:
                 _log.error("%s", error)
-            claims = required_claims(host, there)
-            wanted = (
-                subnets_to_check(there, self._consistent),
-                foreign_domains(there),
-                interfaces_without_port(there, domains),
-                claims - self._claims,
-            )
-            known = inventory.look_up(northbound, *wanted, subnets_with_mtu(there, domains), Deadline.after(_TIMEOUT))
-            self._claims = with_claims(known, claims, self._claims)
-            found = list(compare(host, there, known, taps, domains))
-            self._consistent = consistent_names(there, known, found, self._consistent)
-            return found
+            reading = Deadline.after(_TIMEOUT)
+            for domain in domains_without_port(inventory, domains):
+                inventory = inventory.updated(self._host.control.inventory(domain, host, reading))
+            return list(compare(host, inventory, taps, domains))
         finally:
             self._scanning.release()
 

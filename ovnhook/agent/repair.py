@@ -15,11 +15,7 @@ from ovnhook.agent.locks import DomainLocks
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
-from ovnhook.databases import inventory
-from ovnhook.databases.northbound import Northbound
-from ovnhook.diagnosis.differences import (
-    compare,
-)
+from ovnhook.diagnosis.differences import compare
 from ovnhook.diagnosis.values import (
     Attach,
     CancelMigration,
@@ -28,20 +24,15 @@ from ovnhook.diagnosis.values import (
     Domains,
     FinishMigration,
     ManualRepair,
-    ReleaseLease,
     ReleaseLeases,
-    Rename,
     Repair,
     Unplug,
     UpdateLeases,
     domain_of,
 )
-from ovnhook.resources.kind import Put
-from ovnhook.resources.lease.kind import LEASE
-from ovnhook.resources.subnet.kind import DNS_RECORDS
-from ovnhook.resources.subnet.values import DnsRecords
+from ovnhook.domains.values import Domain
 
-_TIMEOUT = 10.0  # seconds for one read of a database
+_TIMEOUT = 10.0  # seconds for one read
 
 
 class Repairer:
@@ -49,18 +40,14 @@ class Repairer:
 
     Args:
         config: integration bridge and deadline of operations.
-        host: repairs.
-        northbound: rows of the host.
+        host: reads and repairs.
         domains: locks shared with hook calls.
         hypervisor: libvirt's domains.
     """
 
-    def __init__(
-        self, config: Config, host: Host, northbound: Northbound, domains: DomainLocks, hypervisor: Hypervisor
-    ) -> None:
+    def __init__(self, config: Config, host: Host, domains: DomainLocks, hypervisor: Hypervisor) -> None:
         self._config = config
         self._host = host
-        self._northbound = northbound
         self._domains = domains
         self._hypervisor = hypervisor
 
@@ -68,7 +55,8 @@ class Repairer:
         """Repair a difference if it still exists, and verify the repair.
 
         Raises:
-            Unavailable: a database or libvirt is unreachable, or a hook call for the domain is in progress.
+            Unavailable: the control service, Open vSwitch or libvirt is unreachable, or a hook call for the domain is
+                in progress.
             OvnhookError: the repair failed, or has to be done by the administrator.
         """
         domain = domain_of(difference.repair)
@@ -100,20 +88,16 @@ class Repairer:
 
     def _recheck(self, difference: Difference, domains: Domains, deadline: Deadline) -> Difference | None:
         """Read a difference again, by key; None if it is gone."""
-        northbound, vswitch = self._northbound.database, self._host.vswitch
-        host, repair = vswitch.chassis(deadline), difference.repair
-        domain = domain_of(repair)
-        if isinstance(repair, Rename):
-            there, known = inventory.read_dns_records(northbound, host, repair.subnet, deadline)
-        elif domain:
-            known_to_libvirt = (*(run.domain for run in domains.running.values()), *domains.defined.values())
-            macs = {mac for one in known_to_libvirt for mac in (*one.macs, *one.defined_only_macs)}
-            macs |= {difference.interface} - {""}
-            places = [(repair.lease.subnet, repair.lease.address)] if isinstance(repair, ReleaseLease) else []
-            there, known = inventory.read_domain(northbound, host, domain, macs, places, deadline)
-        else:
+        uuid = domain_of(difference.repair)
+        if uuid is None:
             return difference  # not readable by key; left to the administrator
-        found = compare(host, there, known, vswitch.taps(deadline), domains)
+        known_to_libvirt = (*(run.domain for run in domains.running.values()), *domains.defined.values())
+        macs = {mac for one in known_to_libvirt for mac in (*one.macs, *one.defined_only_macs)}
+        macs |= {difference.interface} - {""}
+        vswitch = self._host.vswitch
+        host = vswitch.chassis(deadline)
+        inventory = self._host.control.inventory(Domain(uuid, str(uuid), macs=tuple(sorted(macs))), host, deadline)
+        found = compare(host, inventory, vswitch.taps(deadline), domains)
         return next((one for one in found if one == difference), None)
 
     def _apply(self, repair: Repair, deadline: Deadline) -> None:
@@ -131,10 +115,6 @@ class Repairer:
                 self._host.release_leases(uuid, deadline)
             case UpdateLeases(domain):
                 self._host.update_leases(domain, deadline)
-            case ReleaseLease(lease):
-                self._northbound.commit([Put(LEASE, lease, None)], deadline)
-            case Rename(subnet, old, new):
-                self._northbound.commit([Put(DNS_RECORDS, DnsRecords(subnet, old), DnsRecords(subnet, new))], deadline)
             case Unplug(device, tap):
                 self._host.vswitch.unplug(device, tap, deadline)
             case ManualRepair(hint):

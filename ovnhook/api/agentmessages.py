@@ -15,6 +15,7 @@ from ovnhook.api import hints
 from ovnhook.api.v1 import agents_pb2 as api
 from ovnhook.base.errors import InvalidRequest, OvnhookError
 from ovnhook.base.labels import HOST_NAME, MAC, SUBNET_NAME
+from ovnhook.domains.inventory import HostObject, SubnetMtu
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType, Unsupported
 from ovnhook.resources import ip
 from ovnhook.resources.lease.values import Lease, LeaseIndex
@@ -183,6 +184,21 @@ def object_message(value: Port | LeaseIndex | Lease | Subnet) -> api.HostObject:
         case Subnet():
             message.subnet.CopyFrom(subnet_message(value))
     return message
+
+
+def object_of(message: api.HostObject) -> HostObject | None:
+    """Object of a message, or None if it no longer concerns the host, or is of a kind that only later versions know."""
+    match message.WhichOneof("object"):
+        case "port":
+            return port_of(message.port)
+        case "leases":
+            return lease_index_of(message.leases)
+        case "lease":
+            return lease_of(message.lease)
+        case "subnet":
+            return SubnetMtu(message.subnet.name, message.subnet.mtu)
+        case _:
+            return None
 
 
 def refusal_message(error: OvnhookError) -> api.Refusal:

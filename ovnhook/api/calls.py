@@ -6,7 +6,8 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -20,6 +21,7 @@ HINT = "on a control host: systemctl status ovnhook-control"
 _STEP = "the control service"  # in messages about deadlines
 _CONNECT = 2.0  # seconds to connect to one of several hosts before the next one is asked
 _PAUSES = (0.05, 0.25)  # seconds, mean pause before the hosts are asked again: the first time, and at most
+_FIRST_RESPONSE = 5.0  # seconds until the first response of a stream
 _MOST_CALLS = 12  # the control service admits 16 of one client: some are left to hooks without an agent
 
 
@@ -83,6 +85,31 @@ class Calls:
         except Unanswered as error:
             spent = deadline.time_spent() if self._persistent else ""
             raise Unavailable(f"{error.message}{spent}", error.hint) from error
+
+    @contextmanager
+    def stream(self, method: Method, request: Any) -> Iterator[Iterator[Any]]:
+        """Open a stream of responses of the first host that answers.
+
+        Raises:
+            OvnhookError: as of `call`; also while responses are read.
+        """
+        credentials = self._credentials()
+        failed = []
+        for server in self._servers:
+            with ExitStack() as stack:
+                opened = self._channels.stream(
+                    server, credentials, method, request, connect=_CONNECT, timeout=_FIRST_RESPONSE
+                )
+                responses = stack.enter_context(opened)
+                try:
+                    first = next(responses, None)
+                except (Unavailable, UnknownMethod, QuotaExceeded) as error:
+                    failed.append(error)
+                    continue
+                self._servers = sorted(self._servers, key=lambda one: one != server)
+                yield chain([first] if first else [], responses)
+                return
+        raise self._combined(failed)
 
     def _call(self, method: Method, request: Any, deadline: Deadline) -> Any:
         credentials, left = self._credentials(), list(self._servers)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import socket as sockets
+import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +79,7 @@ class UnknownMethod(OvnhookError):
 
 @dataclass(frozen=True)
 class Method:
-    """A unary method of the API.
+    """A method of the API.
 
     Attributes:
         service: full name of its service.
@@ -114,15 +117,38 @@ class Channels:
         Raises:
             OvnhookError: error of the service, or one of the classes above.
         """
-        call = self._channel(server, credentials, connect).unary_unary(
-            f"/{method.service}/{method.name}",
-            request_serializer=type(request).SerializeToString,
-            response_deserializer=method.response.FromString,
-        )
+        call = self._channel(server, credentials, connect).unary_unary(*_coding(method, request))
         try:
             return call(request, timeout=timeout)
         except grpc.RpcError as error:
             raise _error(error, server, timeout) from error
+
+    @contextmanager
+    def stream(
+        self, server: str, credentials: Credentials, method: Method, request: Any, *, connect: float, timeout: float
+    ) -> Iterator[Iterator[Any]]:
+        """Open a stream of responses, which ends with the block.
+
+        Args:
+            server: ``HOST:PORT``, or path of a unix socket.
+            credentials: for TLS.
+            method: the method.
+            request: its request.
+            connect: seconds for one attempt to connect.
+            timeout: seconds until the first response.
+
+        Raises:
+            OvnhookError: while a response is read, as of `call`.
+        """
+        call = self._channel(server, credentials, connect).unary_stream(*_coding(method, request))(request)
+        late = threading.Timer(timeout, call.cancel)
+        late.daemon = True
+        late.start()
+        try:
+            yield _responses(call, late, server, timeout)
+        finally:
+            late.cancel()
+            call.cancel()
 
     def _channel(self, server: str, credentials: Credentials, connect: float) -> grpc.Channel:
         """Return the channel to a server. It connects at the first call; a renewed certificate makes a new one."""
@@ -131,6 +157,25 @@ class Channels:
             channel = _open(server, credentials, connect)
             self._channels[server, connect] = credentials, channel
         return channel
+
+
+def _coding(method: Method, request: Any) -> tuple[str, Any, Any]:
+    """Path, serializer and deserializer of a method."""
+    return f"/{method.service}/{method.name}", type(request).SerializeToString, method.response.FromString
+
+
+def _responses(call: Any, late: threading.Timer, server: str, timeout: float) -> Iterator[Any]:
+    """Responses of a stream, of which the first one must not be late."""
+    is_first = True
+    try:
+        for response in call:
+            late.cancel()
+            is_first = False
+            yield response
+    except grpc.RpcError as error:
+        if is_first and error.code() is grpc.StatusCode.CANCELLED:
+            raise Unanswered(f"the control service at {server} did not answer within {timeout:.2g} s") from error
+        raise _error(error, server, timeout) from error
 
 
 def find(socket: Path) -> None:

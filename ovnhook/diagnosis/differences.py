@@ -1,13 +1,13 @@
 """Differences on a host between libvirt, OVN and Open vSwitch, and their repairs. Pure.
 
-Only rows of this host are compared, and none that an API client owns.
+Only objects of this host are compared, and none that an API client owns. What has to agree within the northbound
+database, such as DNS records and leases, is the control service's business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from uuid import UUID
 
 from ovnhook.diagnosis.values import (
@@ -18,98 +18,28 @@ from ovnhook.diagnosis.values import (
     Domains,
     FinishMigration,
     ManualRepair,
-    ReleaseLease,
     ReleaseLeases,
-    Rename,
     Repair,
     Unplug,
     UpdateLeases,
     uuid_of,
 )
 from ovnhook.domains import fitness
-from ovnhook.domains.inventory import ConsistentNames, Inventory, RelatedRows
+from ovnhook.domains.inventory import Inventory
 from ovnhook.domains.values import Domain, Interface, Tap, Unsupported
-from ovnhook.resources.lease.values import Lease
-from ovnhook.resources.port.values import Claim, Owner, Port
+from ovnhook.resources.port.values import Owner
 from ovnhook.resources.subnet import dns
 
 _MIGRATION_GRACE_PERIOD = 10.0  # seconds from the announcement of a migration until libvirt lists the domain
 
 
-def subnets_to_check(inventory: Inventory, well: Mapping[str, ConsistentNames] = MappingProxyType({})) -> set[str]:
-    """Subnets whose DNS records have to be checked: those that changed since they were last consistent."""
-    leases = _leases_by_subnet(inventory)
-    return {
-        subnet
-        for subnet in _subnets_with_leases(inventory)
-        if subnet not in well
-        or inventory.versions.get(subnet) != well[subnet].version
-        or leases.get(subnet, frozenset()) != well[subnet].leases
-    }
-
-
-def consistent_names(
-    inventory: Inventory, known: RelatedRows, found: Iterable[Difference], well: Mapping[str, ConsistentNames]
-) -> dict[str, ConsistentNames]:
-    """Subnets with consistent DNS records: those just checked, and those unchanged since they were."""
-    wrong = {one.repair.subnet for one in found if isinstance(one.repair, Rename)}
-    leases = _leases_by_subnet(inventory)
-    same = _subnets_with_leases(inventory) - subnets_to_check(inventory, well)
-    checked = {
-        subnet: ConsistentNames(version, known.dns_domains[subnet], leases.get(subnet, frozenset()))
-        for subnet, version in known.versions.items()
-        if subnet not in wrong
-    }
-    return {subnet: well[subnet] for subnet in same} | checked
-
-
-def _subnets_with_leases(inventory: Inventory) -> set[str]:
-    """Subnets that this host has leases in."""
-    held = {subnet for lease_index in inventory.lease_indexes.values() for _, subnet, _ in lease_index.leases}
-    return held | {subnet for subnet, _ in inventory.leases}
-
-
-def _leases_by_subnet(inventory: Inventory) -> dict[str, frozenset[Lease]]:
-    found: dict[str, set[Lease]] = {}
-    for (subnet, _), lease in inventory.leases.items():
-        found.setdefault(subnet, set()).add(lease)
-    return {subnet: frozenset(leases) for subnet, leases in found.items()}
-
-
-def foreign_domains(inventory: Inventory) -> set[UUID]:
-    """Domains with leases here but no row of this host: their row is another host's, or missing, and has to be read."""
-    leased = {lease.domain for lease in inventory.leases.values()}
-    return leased - inventory.lease_indexes.keys()
-
-
-def required_claims(host: str, inventory: Inventory) -> set[Claim]:
-    """MAC address claims that have to exist for this host's ports."""
-    ports = (port for port in inventory.ports.values() if port.host == host and port.kept_by is Owner.LIBVIRT)
-    return {Claim(port.subnet, port.mac, port.domain) for port in ports}
-
-
-def with_claims(known: RelatedRows, wanted: set[Claim], there: set[Claim]) -> set[Claim]:
-    """Add claims that were found by an earlier scan to `known`, and return all that are as required.
-
-    Args:
-        known: the related rows, without those claims.
-        wanted: the required claims.
-        there: claims found by an earlier scan. They are deleted only with their ports, which every scan reads.
-    """
-    known.claims.update({(claim.subnet, claim.mac): claim for claim in wanted & there})
-    return wanted & {*known.claims.values()}
-
-
-def interfaces_without_port(inventory: Inventory, domains: Domains) -> set[tuple[UUID, str]]:
-    """Interfaces without a port of this host: their port is another host's, or missing, and has to be read."""
-    running = {(uuid, one.mac) for uuid, run in domains.running.items() for one in run.domain.interfaces}
-    return running - inventory.ports.keys()
-
-
-def subnets_with_mtu(inventory: Inventory, domains: Domains) -> set[str]:
-    """Subnets with an interface whose XML sets an MTU, which has to be compared with the subnet's."""
-    setting = {(uuid, one.mac) for uuid, run in domains.running.items() for one in run.domain.interfaces if one.mtu}
-    return {inventory.ports[interface].subnet for interface in setting & inventory.ports.keys()}
+def domains_without_port(inventory: Inventory, domains: Domains) -> list[Domain]:
+    """Running domains with an interface that has no port here: its port is another host's, or missing."""
+    return [
+        run.domain
+        for uuid, run in domains.running.items()
+        if any((uuid, one.mac) not in inventory.ports for one in run.domain.interfaces)
+    ]
 
 
 def known_domains(inventory: Inventory, taps: Mapping[str, Tap]) -> dict[UUID, str]:
@@ -125,21 +55,16 @@ def outgoing_migrations(host: str, inventory: Inventory) -> set[UUID]:
     return {uuid for uuid, index in inventory.lease_indexes.items() if index.moving_to and index.host == host}
 
 
-def compare(
-    host: str, inventory: Inventory, known: RelatedRows, taps: Mapping[str, Tap], domains: Domains
-) -> Iterator[Difference]:
+def compare(host: str, inventory: Inventory, taps: Mapping[str, Tap], domains: Domains) -> Iterator[Difference]:
     """All differences on a host.
 
     Args:
         host: its chassis.
-        inventory: its rows, read before `domains`: then a port without a running domain is really left over, and not
-            of a domain that started in between.
-        known: related rows (`foreign_domains` and the like).
+        inventory: its objects, as of a time before `domains`: then a port without a running domain is really left
+            over, and not of a domain that started in between. With the ports of `domains_without_port` on other hosts.
         taps: of its Open vSwitch, read before `domains`, too.
         domains: of its libvirt.
     """
-    for error in inventory.broken:
-        yield Difference("", "", error.message, ManualRepair(error.hint, of_cloud=True))
     yield from filter(None, domains.unknown.values())
     for run in domains.running.values():
         if run.hangs:
@@ -152,10 +77,10 @@ def compare(
         lease_index = inventory.lease_indexes.get(uuid)
         if run.is_valid and not (lease_index and lease_index.moving_to):
             for interface in run.domain.interfaces:
-                what = _interface_difference(host, inventory, known, taps, run.domain, interface)
+                what = _interface_difference(inventory, taps, run.domain, interface)
                 if what:
                     yield Difference(run.domain.name, interface.mac, *what)
-            for unsupported in _unsupported(inventory, known, run.domain):
+            for unsupported in _unsupported(inventory, run.domain):
                 hint = f"virsh edit {run.domain.name}: {unsupported.hint}; then shut it down and start it again"
                 yield Difference(run.domain.name, unsupported.mac, unsupported.what, ManualRepair(hint))
     held = {(str(uuid), mac) for uuid, index in inventory.lease_indexes.items() for mac, _, _ in index.leases}
@@ -167,8 +92,6 @@ def compare(
         ):
             what_tap = f"Open vSwitch has port {device}, but domain {tap.domain} has no such device"
             yield Difference("", "", what_tap, Unplug(device, tap))
-    yield from _leases(certain, known, domains)
-    yield from _names(inventory, known)
 
 
 def _without(inventory: Inventory, domains: Container[UUID]) -> Inventory:
@@ -246,19 +169,14 @@ def _moving(host: str, inventory: Inventory, domains: Domains) -> Iterator[Diffe
 
 
 def _interface_difference(
-    host: str,
-    inventory: Inventory,
-    known: RelatedRows,
-    taps: Mapping[str, Tap],
-    domain: Domain,
-    interface: Interface,
+    inventory: Inventory, taps: Mapping[str, Tap], domain: Domain, interface: Interface
 ) -> tuple[str, Repair] | None:
     """The first difference of a running domain's interface, with its repair."""
     wanted = domain.port_id(interface)
     attach = Attach(domain)
     port = inventory.ports.get((domain.uuid, interface.mac))
     if port is None:
-        other = known.ports.get((domain.uuid, interface.mac))
+        other = inventory.ports_elsewhere.get((domain.uuid, interface.mac))
         if other:
             hint = f"destroy it on {other.host} or here"
             return f"it runs here, but its port {other.id} is bound to {other.host}", ManualRepair(hint)
@@ -287,59 +205,13 @@ def _interface_difference(
     if interface.device and (tap is None or tap.iface_id != wanted):
         has = f"is bound to {tap.iface_id}" if tap else "is not a port of Open vSwitch"
         return f"{interface.device} {has} instead of port {wanted}", attach
-    return _mac_difference(known, domain, port, attach)
+    return None
 
 
-def _unsupported(inventory: Inventory, known: RelatedRows, domain: Domain) -> Iterator[Unsupported]:
+def _unsupported(inventory: Inventory, domain: Domain) -> Iterator[Unsupported]:
     """Unsupported settings of a running domain: started by an earlier version, or before the subnet changed."""
     yield from domain.unsupported
     for interface in domain.interfaces:
         port = inventory.ports.get((domain.uuid, interface.mac))
-        if port and port.subnet in known.mtus:
-            yield from filter(None, [fitness.too_large(interface, port.subnet, known.mtus[port.subnet])])
-
-
-def _mac_difference(known: RelatedRows, domain: Domain, port: Port, attach: Attach) -> tuple[str, Repair] | None:
-    """A port whose MAC address is not reserved: created by an earlier version, or in conflict with another port."""
-    place = (port.subnet, port.mac)
-    if rival := known.conflicting_ports.get(place):
-        hint = f"change the MAC address of one of the two: virsh edit {domain.name}, then restart it"
-        owner = f"domain {rival.domain_name} on {rival.host}"
-        return f"its MAC address is also that of {owner} in subnet {port.subnet}", ManualRepair(hint)
-    claim = known.claims.get(place)
-    if claim is None or claim.domain != domain.uuid:
-        return f"its MAC address is not reserved in subnet {port.subnet}", attach
-    return None
-
-
-def _leases(inventory: Inventory, known: RelatedRows, domains: Domains) -> Iterator[Difference]:
-    """Leases that no domain's row lists."""
-    for (subnet, where), lease in inventory.leases.items():
-        lease_index = inventory.lease_indexes.get(lease.domain) or known.lease_indexes.get(lease.domain)
-        held = lease_index and (lease.mac, subnet, where) in lease_index.leases
-        if not held and lease.domain not in domains.running:
-            what = f"{where} of subnet {subnet} is leased, but the domain's row does not list it"
-            yield Difference(lease.domain_name, lease.mac, what, ReleaseLease(lease))
-
-
-def _names(inventory: Inventory, known: RelatedRows) -> Iterator[Difference]:
-    """Missing DNS records of this host's domains, and stale ones."""
-    leases = _leases_by_subnet(inventory)
-    for subnet, there in sorted(known.names.items()):
-        domain, leased = known.dns_domains[subnet], known.leased[subnet]
-        ours = {lease.address: lease for lease in leases.get(subnet, ())}
-        # Records of leases of other hosts' domains are left to the agents there.
-        anothers = leased - {*map(str, ours)}
-        wanted = dns.records(ours.values(), domain)
-        owners = {record: lease for lease in ours.values() for record in dns.records([lease], domain)}
-        for record, value in sorted(wanted.items()):
-            has = there.get(record, "")
-            beside = {*has.split()} - {*value.split()}
-            if not {*value.split()} <= {*has.split()} or not beside <= anothers:
-                what = f"DNS record {record} of subnet {subnet} is " + (f"{has}, not {value}" if has else "missing")
-                rename = Rename(subnet, {record: has} if has else {}, {record: value})
-                yield Difference(owners[record].domain_name, owners[record].mac, what, rename)
-        for record, value in sorted(there.items()):
-            if record not in wanted and anothers.isdisjoint(dns.addresses_of(record, value)):
-                what = f"DNS record {record} of subnet {subnet} is {value}, but no lease has it"
-                yield Difference("", "", what, Rename(subnet, {record: value}, {}))
+        if port and port.subnet in inventory.mtus:
+            yield from filter(None, [fitness.too_large(interface, port.subnet, inventory.mtus[port.subnet])])

@@ -8,7 +8,6 @@ from typing import assert_never
 from uuid import UUID
 
 from ovnhook.domains.values import Domain, Tap
-from ovnhook.resources.lease.values import Lease
 
 
 @dataclass(frozen=True)
@@ -109,16 +108,6 @@ class UpdateLeases:
 
 
 @dataclass(frozen=True)
-class ReleaseLease:
-    """Release one lease."""
-
-    lease: Lease
-
-    def __str__(self) -> str:
-        return f"release the lease of {self.lease.address}"
-
-
-@dataclass(frozen=True)
 class Unplug:
     """Remove a port from the integration bridge, unless it has changed."""
 
@@ -130,45 +119,20 @@ class Unplug:
 
 
 @dataclass(frozen=True)
-class Rename:
-    """Correct DNS records of a subnet."""
-
-    subnet: str
-    old: Mapping[str, str]
-    new: Mapping[str, str]
-
-    def __str__(self) -> str:
-        return "correct the DNS record" if self.new else "remove the DNS record"
-
-
-@dataclass(frozen=True)
 class ManualRepair:
     """Leave a difference to the administrator.
 
     Attributes:
         hint: the action to take.
-        of_cloud: whether the control service reports the difference, too.
     """
 
     hint: str
-    of_cloud: bool = False
 
     def __str__(self) -> str:
         return f"manual: {self.hint}"
 
 
-Repair = (
-    Attach
-    | Detach
-    | FinishMigration
-    | CancelMigration
-    | ReleaseLeases
-    | UpdateLeases
-    | ReleaseLease
-    | Unplug
-    | Rename
-    | ManualRepair
-)
+Repair = Attach | Detach | FinishMigration | CancelMigration | ReleaseLeases | UpdateLeases | Unplug | ManualRepair
 
 
 def domain_of(repair: Repair) -> UUID | None:
@@ -178,11 +142,9 @@ def domain_of(repair: Repair) -> UUID | None:
             return domain.uuid
         case FinishMigration(uuid) | CancelMigration(uuid) | ReleaseLeases(uuid):
             return uuid
-        case ReleaseLease(lease):
-            return lease.domain
         case Unplug(_, tap):
             return uuid_of(tap.domain)
-        case Rename() | ManualRepair():
+        case ManualRepair():
             return None
         case _:
             assert_never(repair)

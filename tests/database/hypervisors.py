@@ -14,22 +14,13 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases import inventory
 from ovnhook.databases.northbound import Northbound
-from ovnhook.diagnosis.differences import (
-    compare,
-    consistent_names,
-    foreign_domains,
-    interfaces_without_port,
-    required_claims,
-    subnets_to_check,
-    subnets_with_mtu,
-    with_claims,
-)
+from ovnhook.diagnosis.differences import compare, domains_without_port
 from ovnhook.diagnosis.values import Domains, Running
-from ovnhook.domains.inventory import ConsistentNames
+from ovnhook.domains.inventory import Inventory
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
 from ovnhook.resources.kind import Change, Put
 from ovnhook.resources.lease.values import Lease
-from ovnhook.resources.port.values import Claim, Port
+from ovnhook.resources.port.values import Port
 from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router.kind import NETWORK
 from ovnhook.resources.router.values import Network, Router
@@ -135,36 +126,14 @@ def attach(host: DirectHost, wanted: Domain) -> AttachResult:
     return host.attach(wanted, soon(), running=True)
 
 
-def differing(
-    world: Hypervisors,
-    host: DirectHost,
-    *running: Domain,
-    well: dict[str, ConsistentNames] | None = None,
-    claims: set[Claim] | None = None,
-) -> list[str]:
-    """Scan hv1 for differences, if these domains run there and are defined so.
-
-    `well` and `claims` are kept from one scan to the next.
-    """
-    database = world.northbound.database
-    well = {} if well is None else well
-    there = inventory.read(database, "hv1", soon(), {subnet: named.dns_domain for subnet, named in well.items()})
+def differing(world: Hypervisors, host: DirectHost, *running: Domain) -> list[str]:
+    """Scan hv1 for differences, if these domains run there and are defined so."""
+    found = inventory.read(world.northbound.database, "hv1", soon())
+    found = found.updated(
+        Inventory(mtus={subnet.name: subnet.mtu for subnet in world.northbound.cloud(soon()).of(Subnet)})
+    )
     taps = frozenset(one.device for each in running for one in each.interfaces)
     domains = Domains({one.uuid: Running(one, taps) for one in running}, {one.uuid: one for one in running})
-    claims = set() if claims is None else claims
-    mine = required_claims("hv1", there)
-    wanted = (
-        subnets_to_check(there, well),
-        foreign_domains(there),
-        interfaces_without_port(there, domains),
-        mine - claims,
-    )
-    known = inventory.look_up(database, *wanted, subnets_with_mtu(there, domains), soon())
-    right = with_claims(known, mine, claims)
-    claims.clear()
-    claims.update(right)
-    found = list(compare("hv1", there, known, host.vswitch.taps(soon()), domains))
-    now = consistent_names(there, known, found, well)
-    well.clear()
-    well.update(now)
-    return [one.what for one in found]
+    for one in domains_without_port(found, domains):
+        found = found.updated(host.control.inventory(one, "hv1", soon()))
+    return [one.what for one in compare("hv1", found, host.vswitch.taps(soon()), domains)]

@@ -3,140 +3,29 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-pytest.importorskip("libvirt")  # which PyPI's newest needs libvirt's headers for
+pytest.importorskip("libvirt")
 
 from lab.waiting import HANG
 from ovnhook.agent import reconcile
 from ovnhook.agent.control import AttachResult
 from ovnhook.agent.hookoperation import HookOperation
-from ovnhook.agent.hypervisor import DomainState, DomainStates
-from ovnhook.agent.libvirtcalls import NoAnswer
-from ovnhook.agent.locks import DomainLocks
-from ovnhook.agent.reconcile import Reconciler
+from ovnhook.agent.hypervisor import DomainState
 from ovnhook.base import uuids
-from ovnhook.base.config import Config
 from ovnhook.base.errors import Conflict, Unavailable
 from ovnhook.databases.vswitch import Binding
-from ovnhook.diagnosis.values import CheckResult, Difference
 from ovnhook.domains.values import Domain
 from ovnhook.ovsdb.operation import Row
-from tests.database.direct_host import DirectHost
-from tests.database.hypervisors import MACS, MAIL, WEB, Hypervisors, domain, interface, soon
+from tests.database.hypervisors import MACS, MAIL, WEB, Hypervisors, domain, soon
+from tests.database.reconciling import ONE, ReconcilingAgent, agent, lose_port, xml
 
-ONE = domain(interface(MACS[0], tap="vnet0"))
-TWO = domain(interface(MACS[1], tap="vnet1"), uuid=MAIL, name="mail")
-
-
-def xml(one: Domain) -> bytes:
-    """The XML of a domain that runs."""
-    interfaces = "".join(
-        f"<interface type='bridge'><mac address='{each.mac}'/><source bridge='br-int'/>"
-        f"<virtualport type='openvswitch'/><target dev='{each.device}'/></interface>"
-        for each in one.interfaces
-    )
-    name = f"<name>{one.name}</name><uuid>{one.uuid}</uuid>"
-    return f"<domain id='{one.id}'>{name}<devices>{interfaces}</devices></domain>".encode()
-
-
-class ListedLibvirt:
-    """What a host's libvirt says."""
-
-    def __init__(self, *running: Domain) -> None:
-        self.seen = {one.uuid: DomainState(live=xml(one), definition=xml(one)) for one in running}
-        self.silent: dict[UUID, str] = {}
-        self.after_list: Callable[[], object] = lambda: None
-
-    def domains(
-        self, known: Mapping[UUID, str], moving: Collection[UUID], in_transition: Mapping[UUID, float]
-    ) -> DomainStates:
-        """All of them."""
-        del known, moving, in_transition
-        seen = DomainStates({uuid: one for uuid, one in self.seen.items() if uuid not in self.silent}, self.silent)
-        self.after_list()
-        return seen
-
-    def domain(self, uuid: UUID, *, is_moving: bool = False) -> DomainState | None:
-        """One of them."""
-        del is_moving
-        if uuid in self.silent:
-            raise NoAnswer("libvirt does not answer")
-        return self.seen.get(uuid)
-
-    def hanging(self, in_transition: Mapping[UUID, float]) -> frozenset[UUID]:
-        """None."""
-        del in_transition
-        return frozenset()
-
-
-class ShiftedClock:
-    """The time, which the test may let pass."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def monotonic(self) -> float:
-        """As time.monotonic()."""
-        return time.monotonic() + self.ahead
-
-    def sleep(self, seconds: float) -> None:
-        """As time.sleep(), at once."""
-        self.ahead += seconds
-
-
-class ReconcilingAgent:
-    """A reconciler with that libvirt."""
-
-    def __init__(self, host: DirectHost, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.host = host
-        self.libvirt = ListedLibvirt(ONE, TWO)
-        self.clock = ShiftedClock()
-        self.locks = DomainLocks()
-        monkeypatch.setattr(reconcile, "time", self.clock)
-        monkeypatch.setattr(reconcile, "Hypervisor", lambda _: self.libvirt)
-        self.reconciler = Reconciler(
-            Config(northbound=host.northbound.database.remotes), host, self.locks, lambda: None
-        )
-
-    @property
-    def problems(self) -> list[str]:
-        """What others are told."""
-        return [*self.reconciler.problems]
-
-    def scan(self) -> None:
-        """Compare, and repair what is seen for the second time."""
-        self.reconciler.scan()
-        self.clock.ahead += 60
-
-    def differences(self) -> list[Difference]:
-        """What a check finds."""
-        return [found.difference for found in self.reconciler.check(repair=False)]
-
-    def repair(self) -> list[CheckResult]:
-        """What a check with repair says."""
-        return self.reconciler.check(repair=True)
-
-
-@pytest.fixture
-def agent(hv1: DirectHost, monkeypatch: pytest.MonkeyPatch) -> ReconcilingAgent:
-    """With two domains that run and have all that they should have."""
-    hv1.attach(ONE, soon())
-    hv1.attach(TWO, soon())
-    return ReconcilingAgent(hv1, monkeypatch)
-
-
-def lose_port(world: Hypervisors, domain: UUID, mac: str) -> None:
-    """Somebody deletes a port."""
-    port = ["uuid", str(uuids.port(domain, mac))]
-    switch = {"op": "mutate", "table": "Logical_Switch", "where": [], "mutations": [["ports", "delete", port]]}
-    world.server.transact(switch)
+__all__ = ["agent"]  # the fixture
 
 
 def macs(world: Hypervisors) -> set[str]:
@@ -303,12 +192,6 @@ def update(table: str, where: Any, **row: Any) -> Row:
     return {"op": "update", "table": table, "where": [where], "row": row}
 
 
-def names(*mutation: Any) -> Row:
-    """An operation that changes the names of the default subnet."""
-    where = ["_uuid", "==", ["uuid", str(uuids.dns_records("default"))]]
-    return {"op": "mutate", "table": "DNS", "where": [where], "mutations": [["records", *mutation]]}
-
-
 def change(world: Hypervisors, *operations: Row) -> None:
     """Change rows of the northbound database."""
     world.server.transact(*operations)
@@ -331,8 +214,6 @@ ACCIDENTS: dict[str, Callable[[Hypervisors, ReconcilingAgent], object]] = {
     "lease renamed": lambda world, _: change(
         world, update("DNS", lease(world), records=["map", [["other", world.addresses[MACS[0]]]]])
     ),
-    "name gone": lambda world, _: change(world, names("delete", ["set", ["web1"]])),
-    "name of nothing": lambda world, _: change(world, names("insert", ["map", [["stray", "10.0.0.99"]]])),
     "domain destroyed": lambda world, agent: agent.libvirt.seen.update({WEB: DomainState(definition=xml(ONE))}),
     "domain undefined": lambda world, agent: agent.libvirt.seen.pop(WEB),
     "domain renamed": lambda world, agent: agent.libvirt.seen.update(

@@ -72,6 +72,48 @@ def test_a_wish_during_a_scan_is_not_lost() -> None:
     assert agenda.next(0) == Scan()
 
 
+def test_a_change_is_followed_by_a_scan() -> None:
+    """Within two seconds; any number of changes by one."""
+    clock = Clock()
+    agenda = started(clock)
+    clock.now += 15
+    for _ in range(100):
+        agenda.scan_after_change()
+        assert agenda.next(0) is None
+    clock.now += 2
+    assert agenda.next(0) == Scan()
+    clock.now += 2
+    assert agenda.next(0) is None
+
+
+def test_changes_do_not_cause_scan_after_scan() -> None:
+    """However many come, a scan follows the last one, and ten seconds are between two of them."""
+    clock = Clock()
+    agenda = started(clock)
+    scans = 0
+    for _ in range(200):  # for twenty seconds
+        agenda.scan_after_change()
+        scans += agenda.next(0) == Scan()
+        clock.now += 0.1
+    assert scans == 2
+    clock.now += 12
+    assert agenda.next(0) == Scan()
+
+
+def test_any_scan_covers_a_change() -> None:
+    """One that was due for another reason; a change after it has one of its own."""
+    clock = Clock()
+    agenda = started(clock)
+    agenda.scan_after_change()
+    agenda.scan_within(0)
+    assert agenda.next(0) == Scan()
+    clock.now += 2
+    assert agenda.next(0) is None
+    agenda.scan_after_change()
+    clock.now += 2
+    assert agenda.next(0) == Scan()
+
+
 def test_more_events_than_are_kept_are_a_scan() -> None:
     """The queue has a limit, and nothing is lost by that."""
     agenda = started(Clock())

@@ -45,6 +45,7 @@ class Loops:
             **dict.fromkeys(("stop", "shutdown"), self.end.set),
             northbound=self,
             problems=(),
+            view=SimpleNamespace(run=self.end.wait, stop=self.end.set),
             wake=None,
             check=None,
         )
@@ -86,7 +87,7 @@ def test_a_loop_that_stands_still_starves_the_watchdog(
     monkeypatch.setattr(agent, "_KEEP_ALIVE_INTERVAL", 0.002)
     monkeypatch.setattr(agent, "AGENT_SOCKET", tmp_path / "s")
     monkeypatch.setattr(agent, "load", Config)
-    monkeypatch.setattr(agent, "Host", lambda _: loops)
+    monkeypatch.setattr(agent, "Host", lambda *_: loops)
     monkeypatch.setattr(agent, "Liveness", lambda names: Liveness(names, loops.clock))
     monkeypatch.setattr(agent, "Reconciler", lambda *given: loops.loop("reconcile", given[-1]))
     monkeypatch.setattr(agent, "HostReporter", lambda *given: loops.loop("node", given[-1]))
@@ -114,7 +115,7 @@ def test_a_loop_that_stands_still_starves_the_watchdog(
     def look(times: int) -> None:
         while loops.looks.acquire(blocking=False):
             pass
-        for _ in range(2 * times):  # of two databases each
+        for _ in range(times):
             assert loops.looks.acquire(timeout=HANG)
 
     player = threading.Thread(target=play)

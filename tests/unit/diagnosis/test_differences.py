@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 import pytest
 from netaddr import IPAddress
 
-from ovnhook.diagnosis.differences import (
-    compare,
-    foreign_domains,
-    interfaces_without_port,
-    required_claims,
-    subnets_to_check,
-)
+from ovnhook.diagnosis.differences import compare, domains_without_port
 from ovnhook.diagnosis.values import (
     Attach,
     CancelMigration,
@@ -24,18 +18,15 @@ from ovnhook.diagnosis.values import (
     Domains,
     FinishMigration,
     ManualRepair,
-    ReleaseLease,
     ReleaseLeases,
-    Rename,
     Running,
     Unplug,
     UpdateLeases,
 )
-from ovnhook.domains.inventory import Inventory, RelatedRows
+from ovnhook.domains.inventory import HostObject, Inventory, SubnetMtu
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType, Tap
 from ovnhook.resources.lease.values import Lease, LeaseIndex
-from ovnhook.resources.port.values import Claim, Owner, Port
-from ovnhook.resources.subnet import dns
+from ovnhook.resources.port.values import Owner, Port
 
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
 GONE = UUID("7d1c2a35-86b4-4f10-b1a4-5f8a3c1be5d2")
@@ -60,16 +51,16 @@ class HostState:
     taps: dict[str, Tap]
     running: dict[UUID, Running]
     defined: dict[UUID, Domain]
-    beside: RelatedRows
+    others: list[HostObject] = field(default_factory=list)
+
+    @property
+    def inventory(self) -> Inventory:
+        """What the control service says of it."""
+        return Inventory.of("hv1", [*self.ports, *self.lease_indexes, *self.leases, *self.others])
 
     def differences(self) -> list[Difference]:
         """What is found."""
-        inventory = Inventory(
-            {(port.domain, port.mac): port for port in self.ports},
-            {lease_index.domain: lease_index for lease_index in self.lease_indexes},
-            {(lease.subnet, lease.address): lease for lease in self.leases},
-        )
-        return [*compare("hv1", inventory, self.beside, self.taps, Domains(self.running, self.defined))]
+        return [*compare("hv1", self.inventory, self.taps, Domains(self.running, self.defined))]
 
     def stop(self) -> None:
         """The domain is off, as after a release."""
@@ -84,14 +75,8 @@ class HostState:
 def host() -> HostState:
     """As it should be."""
     taps = {"vnet0": Tap("if-1", str(WEB), MAC, ours=True), "vnet7": Tap("x", "", "", ours=False)}
-    leased = frozenset({str(LEASE.address), "10.1.0.77"})
-    records = dns.records([LEASE], "example") | {"far": "10.1.0.77", "77.0.1.10.in-addr.arpa": "far.example"}
-    claims = {("blue", MAC): Claim("blue", MAC, WEB)}
-    beside = RelatedRows(
-        names={"blue": records}, dns_domains={"blue": "example"}, leased={"blue": leased}, claims=claims
-    )
     running = {WEB: Running(WEB1, frozenset({"vnet0"}))}
-    return HostState([PORT], [LEASE_INDEX], [LEASE], taps, running, {WEB: WEB1}, beside)
+    return HostState([PORT], [LEASE_INDEX], [LEASE], taps, running, {WEB: WEB1})
 
 
 def only(host: HostState) -> Difference:
@@ -130,47 +115,37 @@ def test_a_port_that_is_missing(host: HostState) -> None:
     """It is asked for wherever it is: another host's is left there."""
     host.ports = []
     assert only(host).repair == Attach(WEB1)
-    host.beside.ports[WEB, MAC] = replace(PORT, host="hv2")
+    host.others = [replace(PORT, host="hv2")]
     found = only(host)
     assert "its port if-1 is bound to hv2" in found.what
     assert isinstance(found.repair, ManualRepair)
 
 
 def test_what_has_to_be_asked_for() -> None:
-    """Only what the inventory does not have."""
-    inventory = Inventory({}, {}, {("blue", ADDRESS): LEASE})
-    domains = Domains({WEB: Running(WEB1)}, {})
-    assert subnets_to_check(inventory) == {"blue"}
-    assert foreign_domains(inventory) == {WEB}
-    assert interfaces_without_port(inventory, domains) == {(WEB, MAC)}
-    whole = Inventory({(WEB, MAC): PORT}, {WEB: LEASE_INDEX}, {})
-    assert subnets_to_check(whole) == {"blue"}
-    assert foreign_domains(whole) == set()
-    assert interfaces_without_port(whole, domains) == set()
-    assert required_claims("hv1", whole) == {Claim("blue", MAC, WEB)}
-    assert required_claims("hv2", whole) == set()
+    """Domains that run here, of which an interface has no port here: it may have one elsewhere."""
+    domains = Domains({WEB: Running(WEB1), GONE: Running(Domain(GONE, "bare"))}, {GONE: Domain(GONE, "bare")})
+    assert domains_without_port(Inventory(), domains) == [WEB1]
+    assert domains_without_port(Inventory.of("hv1", [replace(PORT, host="hv2")]), domains) == [WEB1]
+    assert domains_without_port(Inventory.of("hv1", [PORT]), domains) == []
 
 
-@pytest.mark.parametrize("claims", [{}, {("blue", MAC): Claim("blue", MAC, GONE)}])
-def test_a_mac_address_that_is_not_reserved(host: HostState, claims: dict[tuple[str, str], Claim]) -> None:
-    """A version before has made the port, or a claim is left that no port has."""
-    host.beside.claims.clear()
-    host.beside.claims.update(claims)
-    found = only(host)
-    assert found.what == "its MAC address is not reserved in subnet blue"
-    assert (found.domain, found.interface, found.repair) == ("web1", MAC, Attach(WEB1))
+def test_what_is_read_anew_counts() -> None:
+    """Instead of what was known before; the rest stays."""
+    before = Inventory.of("hv1", [PORT, LEASE, SubnetMtu("blue", 1442)])
+    port = replace(PORT, addresses=(FREE,))
+    now = before.updated(Inventory.of("hv1", [port, replace(PORT, mac=OTHER, host="hv2"), LEASE_INDEX]))
+    assert now.ports == {(WEB, MAC): port}
+    assert now.ports_elsewhere.keys() == {(WEB, OTHER)}
+    assert (now.lease_indexes, now.leases, now.mtus) == ({WEB: LEASE_INDEX}, before.leases, {"blue": 1442})
 
 
-def test_a_mac_address_of_two_domains(host: HostState) -> None:
-    """Both run since before: the one without the claim is reported, after all that can be repaired."""
-    host.beside.claims["blue", MAC] = Claim("blue", MAC, GONE)
-    host.beside.conflicting_ports["blue", MAC] = replace(PORT, domain=GONE, domain_name="twin", host="hv2")
-    found = only(host)
-    assert found.what == "its MAC address is also that of domain twin on hv2 in subnet blue"
-    assert isinstance(found.repair, ManualRepair)
-    assert "virsh edit web1" in found.repair.hint
-    host.taps = {}
-    assert isinstance(only(host).repair, Attach)
+def test_an_mtu_above_the_subnets(host: HostState) -> None:
+    """The domain was started before the subnet's became smaller."""
+    host.running = {WEB: Running(replace(WEB1, interfaces=(replace(INTERFACE, mtu=1500),)), frozenset({"vnet0"}))}
+    host.others = [SubnetMtu("blue", 1500)]
+    assert host.differences() == []
+    host.others = [SubnetMtu("blue", 1442)]
+    assert isinstance(only(host).repair, ManualRepair)
 
 
 @pytest.mark.parametrize("taps", [{}, {"vnet0": Tap("if-2", str(WEB), MAC, ours=True)}])
@@ -184,7 +159,6 @@ def test_a_tap_that_is_not_bound(host: HostState, taps: dict[str, Tap]) -> None:
 def test_a_lease_of_a_running_domain(host: HostState, leases: list[Lease]) -> None:
     """It is missing, or somebody else's, or has another host name."""
     host.leases = leases
-    host.beside.names.clear()
     assert Attach(WEB1) in [found.repair for found in host.differences()]
 
 
@@ -245,7 +219,6 @@ def test_migrations_that_nobody_finished(host: HostState) -> None:
     run = host.running[WEB]
     moving = {"holdings": [replace(LEASE_INDEX, host="hv2", moving_to="hv1")]}
     host.lease_indexes, host.ports, host.leases = moving["holdings"], [replace(PORT, host="hv2", moving_to="hv1")], []
-    host.beside.names.clear()
     assert only(host).repair == FinishMigration(WEB)
     host.running = {WEB: replace(run, paused=True)}
     assert host.differences() == []
@@ -271,45 +244,3 @@ def test_what_a_crash_left_in_open_vswitch(host: HostState) -> None:
     assert host.differences() == []
     host.taps["vnet1"] = Tap("if-9", str(WEB), MAC, ours=False)
     assert only(host).repair == Unplug("vnet1", host.taps["vnet1"])
-
-
-def test_a_lease_that_nobody_holds(host: HostState) -> None:
-    """It is given back, unless another host's domain holds it."""
-    stray = replace(LEASE, domain=GONE, address=FREE, hostname="gone")
-    host.leases.append(stray)
-    host.beside.names.clear()
-    assert only(host).repair == ReleaseLease(stray)
-    host.beside.lease_indexes[GONE] = LeaseIndex(GONE, "gone", "hv2", ((MAC, "blue", FREE),))
-    assert host.differences() == []
-
-
-def test_names(host: HostState) -> None:
-    """Missing ones, wrong ones, those of nothing; not those of other hosts' domains."""
-    records = host.beside.names["blue"]
-    del records["web1"]
-    assert only(host).repair == Rename("blue", {}, {"web1": "10.1.0.5"})
-    records["web1"] = "10.1.0.5 10.1.0.9"
-    assert only(host).repair == Rename("blue", {"web1": "10.1.0.5 10.1.0.9"}, {"web1": "10.1.0.5"})
-    records["web1"] = "10.1.0.5 10.1.0.77"  # an interface that another host attached
-    assert host.differences() == []
-    records["old"] = "10.1.0.5"
-    assert only(host).repair == Rename("blue", {"old": "10.1.0.5"}, {})
-    del records["old"]
-    records["9.0.1.10.in-addr.arpa"] = "nobody.example"
-    assert only(host).repair == Rename("blue", {"9.0.1.10.in-addr.arpa": "nobody.example"}, {})
-
-
-@pytest.mark.parametrize(
-    ("record", "value", "there"),
-    [
-        ("web1", "10.1.0.5 fd00::5", ["10.1.0.5", "fd00::5"]),
-        ("5.0.1.10.in-addr.arpa", "web1", ["10.1.0.5"]),
-        (IPAddress("fd00::5").reverse_dns.rstrip("."), "web1", ["fd00::5"]),
-        ("web1", "nonsense", ["nonsense"]),
-        ("x.in-addr.arpa", "web1", ["x"]),
-        ("x.ip6.arpa", "web1", []),
-    ],
-)
-def test_the_places_of_a_record(record: str, value: str, there: list[str]) -> None:
-    """Forwards and back."""
-    assert list(dns.addresses_of(record, value)) == there

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import pytest
 from netaddr import IPAddress
 
 from ovnhook.resources.lease.values import Lease
@@ -42,3 +43,19 @@ def test_a_host_with_several_addresses() -> None:
 def test_nobody() -> None:
     """No lease, no name."""
     assert dns.records([], "lab.example") == {}
+
+
+@pytest.mark.parametrize(
+    ("record", "value", "there"),
+    [
+        ("web1", "10.1.0.5 fd00::5", ["10.1.0.5", "fd00::5"]),
+        ("5.0.1.10.in-addr.arpa", "web1", ["10.1.0.5"]),
+        (IPAddress("fd00::5").reverse_dns.rstrip("."), "web1", ["fd00::5"]),
+        ("web1", "nonsense", ["nonsense"]),
+        ("x.in-addr.arpa", "web1", ["x"]),
+        ("x.ip6.arpa", "web1", []),
+    ],
+)
+def test_the_places_of_a_record(record: str, value: str, there: list[str]) -> None:
+    """Forwards and back."""
+    assert list(dns.addresses_of(record, value)) == there
