@@ -303,7 +303,8 @@ def remove(socket: Path | None, name: str, force: bool) -> None:
     metavar="SECONDS",
     help="Timeout of one domain's migration, which is then cancelled.",
 )
-def drain(*, name: str, to: tuple[str, ...], uri: str, timeout: float) -> None:
+@click.pass_obj
+def drain(socket: Path | None, *, name: str, to: tuple[str, ...], uri: str, timeout: float) -> None:
     """Migrate all domains off this host.
 
     As root, on the node NAME itself. Running domains are migrated live, then the others offline, one at a time, to the
@@ -319,7 +320,7 @@ def drain(*, name: str, to: tuple[str, ...], uri: str, timeout: float) -> None:
     from ovnhook.setup.drain import drain as draining
 
     _check_root("ovnhook node drain …")
-    draining.drain(draining.DrainOptions(name, to, uri, timeout), load(), say)
+    draining.drain(draining.DrainOptions(name, to, uri, timeout), load(), Client(socket), say)
 
 
 def _apply(steps: Iterable[Step]) -> None:

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ovnhook.agent.host import Host
+from ovnhook.api.client import Client
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import FailedPrecondition, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.base.text import quoted
-from ovnhook.databases.northbound import Northbound
-from ovnhook.databases.southbound import Southbound
 from ovnhook.domains.domainxml import DomainXML
 from ovnhook.setup.command import complete
 from ovnhook.setup.drain import placement
@@ -25,7 +24,7 @@ PLACE = "{node}"
 """Placeholder for the name of a node in a URI."""
 
 _HERE = "qemu:///system"
-_TIMEOUT = 10.0  # seconds to read a database, or to connect to another host's libvirt
+_TIMEOUT = 10.0  # seconds to read Open vSwitch, or to connect to another host's libvirt
 _LIBVIRT_TIMEOUT = 30.0  # seconds for a call of libvirt, which waits for a hook of the same domain
 _CANCEL_TIMEOUT = 30.0  # seconds for a migration to be cancelled
 _POLL_INTERVAL = 0.5  # seconds
@@ -60,46 +59,44 @@ class _Guest:
     is_saved: bool
 
 
-def drain(options: DrainOptions, config: Config, say: Say) -> None:
+def drain(options: DrainOptions, config: Config, client: Client, say: Say) -> None:
     """Migrate all domains away. Idempotent.
 
     Args:
         options: options of the command.
         config: configuration of this host.
+        client: client of the control service.
         say: receives progress messages.
 
     Raises:
         FailedPrecondition: some domains could not be migrated; the message has the reasons.
-        OvnhookError: an option is invalid, or a database or libvirt does not answer; no domain was touched.
+        OvnhookError: an option is invalid, or the control service, Open vSwitch or libvirt does not answer; no
+            domain was touched.
     """
     if PLACE not in options.uri:
         raise InvalidRequest(f"--uri {options.uri}: expected {PLACE} in place of the target node's name")
-    host = Host(config)
-    deadline = Deadline.after(_TIMEOUT)
-    here = _name(host, options.node, deadline)
-    southbound = Southbound.of_host(host.vswitch.host(deadline).southbound)
-    nodes = southbound.nodes(deadline)
+    here = _name(config, options.node)
+    nodes = {node["name"]: node for node in client.pages("ListNodes", "nodes")}
     if options.node != here:
-        if options.node not in {node.name for node in nodes}:
+        if options.node not in nodes:
             raise NotFound(f"there is no node '{options.node}'", "ovnhook node list, on the control host")
         raise InvalidRequest(f"this host is node {here}, not {options.node}", _there(options.node))
-    names = placement.targets(nodes, here, options.to, time.time())
+    names = placement.targets({name: node["agent_seen"] for name, node in nodes.items()}, here, options.to)
     if not _guests():
         say(f"node {here} has no domains")
         return
-    ports = Northbound(config.northbound).port_counts(deadline)
     reached = [name for name in names if _is_reachable(name, options, say)]
     if not reached:
         raise Unavailable(
             f"no other node can take the domains of node {here}",
             "a target needs a running agent, and a libvirt that this host can connect to with --uri",
         )
-    _Drain(options, {name: ports[name] for name in reached}, say).run()
+    _Drain(options, {name: nodes[name]["ports"] or 0 for name in reached}, say).run()
 
 
-def _name(host: Host, asked: str, deadline: Deadline) -> str:
+def _name(config: Config, asked: str) -> str:
     try:
-        return host.vswitch.chassis(deadline)
+        return Host(config).vswitch.chassis(Deadline.after(_TIMEOUT))
     except Unavailable as error:
         raise Unavailable(error.message, f"is this host node {asked}? If not: {_there(asked)}") from error
 

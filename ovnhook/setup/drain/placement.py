@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from ovnhook.base.errors import InvalidRequest, NotFound, Unavailable
 from ovnhook.diagnosis.problems import STALE, span
-from ovnhook.resources.chassis import Node
 
 _SHARED = {
     *("nfs", "nfs4", "cifs", "smb3", "afs", "ceph", "gfs2", "ocfs2", "gpfs", "lustre", "beegfs", "pvfs2"),
@@ -14,35 +13,32 @@ _SHARED = {
 }
 
 
-def targets(nodes: Sequence[Node], here: str, wanted: Sequence[str], now: float) -> tuple[str, ...]:
+def targets(seen: Mapping[str, int | None], here: str, wanted: Sequence[str]) -> tuple[str, ...]:
     """Nodes that are ready, except the drained one; only the requested ones, if any.
 
     Args:
-        nodes: nodes of the cloud.
+        seen: seconds since the last report of each node's agent, or None without one.
         here: node to drain.
         wanted: names of the requested nodes, empty for any.
-        now: seconds since 1970.
 
     Raises:
         InvalidRequest: the drained node itself is requested.
         NotFound: a requested node does not exist.
         Unavailable: a requested node's agent does not report.
     """
-    known = {node.name: node for node in nodes}
     for name in wanted:
         if name == here:
             raise InvalidRequest(f"--to {here}: cannot be the drained node itself")
-        if name not in known:
+        if name not in seen:
             raise NotFound(f"there is no node '{name}'", "ovnhook node list, on the control host")
-        if not _is_ready(known[name], now):
-            seen = known[name].agent_seen
-            when = f"last reported {span(now - seen)} ago" if seen else "has never reported"
+        if not _is_ready(age := seen[name]):
+            when = "has never reported" if age is None else f"last reported {span(age)} ago"
             raise Unavailable(
                 f"node {name} is not ready: its agent {when}", f"on {name}: systemctl status ovnhook-agent"
             )
     if wanted:
         return tuple(dict.fromkeys(wanted))
-    return tuple(node.name for node in nodes if node.name != here and _is_ready(node, now))
+    return tuple(name for name, age in seen.items() if name != here and _is_ready(age))
 
 
 def emptiest_first(interfaces: Mapping[str, int]) -> tuple[str, ...]:
@@ -59,5 +55,5 @@ def is_shared(filesystem: str) -> bool:
     return filesystem in _SHARED
 
 
-def _is_ready(node: Node, now: float) -> bool:
-    return abs(now - node.agent_seen) < STALE
+def _is_ready(age: int | None) -> bool:
+    return age is not None and age < STALE
