@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from ovnhook.api import hints, messages
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import InvalidRequest, OvnhookError
+from ovnhook.base.errors import InvalidRequest, OvnhookError, PermissionDenied, Unavailable
 from ovnhook.control.admission import SEND_TIMEOUT, Admission, Call, CallKind
 from ovnhook.control.roles import NOBODY, Identify, Rule, counted_as
 from ovnhook.pki.x509 import Subject
@@ -59,6 +59,18 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         self._rules = rules
         self._identify = identify
         self._admission = admission
+        self._streams: dict[int, tuple[grpc.ServicerContext, Rule, str]] = {}
+
+    def end_revoked(self) -> None:
+        """End the open streams of clients that may no longer have them."""
+        for context, rule, name in self._streams.copy().values():
+            try:
+                rule.check(self._identify(context), name)
+            except PermissionDenied:
+                with suppress(ValueError):  # it has ended in the meantime
+                    context.cancel()
+            except Unavailable:  # nobody is known yet
+                continue
 
     def intercept_service(
         self, continuation: Callable[[Any], Any], handler_call_details: grpc.HandlerCallDetails
@@ -112,11 +124,15 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
             if request is None:
                 raise InvalidRequest("the request has no message")
             passed = (caller,) if rule.passes_caller else ()
-            for message in stream(request, context, *passed):
-                rule.check(self._identify(context), name)  # the certificate may have been revoked meanwhile
-                self._admission.proceed(call, SEND_TIMEOUT)
-                yield message
-                self._admission.proceed(call, None)
+            self._streams[id(call)] = context, rule, name
+            try:
+                for message in stream(request, context, *passed):
+                    rule.check(self._identify(context), name)  # the certificate may have been revoked meanwhile
+                    self._admission.proceed(call, SEND_TIMEOUT)
+                    yield message
+                    self._admission.proceed(call, None)
+            finally:
+                del self._streams[id(call)]
 
     @contextmanager
     def _admitted(

@@ -92,9 +92,10 @@ class Listener:
         self._threads = ThreadPoolExecutor(
             HALF_OPEN + WAITING + STREAMS + AGENTS + _SHORT, thread_name_prefix=f"serve {address.rpartition('/')[2]}"
         )
+        self._interceptor = CallInterceptor(rules(services), identify, self.admission)
         self._server = grpc.server(
             self._threads,
-            interceptors=[CallInterceptor(rules(services), identify, self.admission)],
+            interceptors=[self._interceptor],
             options=[*_OPTIONS, *options],
             maximum_concurrent_rpcs=_QUEUE,
         )
@@ -117,6 +118,10 @@ class Listener:
         """Probe the server: True if a new connection is answered."""
         tls = self._tls() if self._tls else None
         return probe.answers(self.address, self._probed, Deadline.after(_PROBE_TIMEOUT), tls)
+
+    def end_revoked(self) -> None:
+        """End the open streams of clients whose certificate was revoked."""
+        self._interceptor.end_revoked()
 
     def stop(self) -> None:
         """Stop gracefully: open RPCs have some seconds to end."""

@@ -33,6 +33,7 @@ from ovnhook.databases.vswitch import Vswitch
 from ovnhook.engine import underlay
 from ovnhook.engine.attach import Attachment
 from ovnhook.ovsdb import tls
+from ovnhook.pki.members import Members
 
 _PROBE_INTERVAL = 5.0  # seconds between two probes of the listeners
 _SWEEP_INTERVAL = 1.0  # seconds between two checks for RPCs that exceed their timeout
@@ -91,6 +92,7 @@ class ControlServer:
         for loop in self._loops:
             loop.beat = self.liveness.beat(loop.name)
         self._prober = Loop("prober", self._probe, _PROBE_INTERVAL)
+        self._trusted: Members | None = None
         self._started = ExitStack()
 
     def _dependencies(self) -> Dependencies:
@@ -151,8 +153,11 @@ class ControlServer:
         self._started.close()
 
     def _sweep(self) -> None:
+        trusted, self._trusted = self._trusted, self._trust.members if self._trust else None
         for one in self._listeners:
             one.admission.sweep()
+            if self._trusted is not trusted:
+                one.end_revoked()
 
     def _probe(self) -> None:
         for one in self._listeners:

@@ -103,8 +103,8 @@ class Southbound:
         (found,) = self.database.transact([_own(host)], deadline)
         for row in found:
             ids = _our_ids(row)
-            if (seen := ids.get(_SEEN, "")).isdecimal():
-                return ReportTime(int(seen), uses_api=ids.get(_API) == seen)
+            if seen := _seen(ids):
+                return ReportTime(seen, uses_api=ids.get(_API) == ids[_SEEN])
         return None
 
     def uplinks_down(self, deadline: Deadline) -> dict[str, str]:
@@ -207,6 +207,12 @@ def _our_ids(row: Row) -> dict[str, str]:
     return {key.removeprefix(_PREFIX): value for key, value in ids.items() if key.startswith(_PREFIX)}
 
 
+def _seen(ids: dict[str, str]) -> int:
+    """Time of a report, or 0 if missing or malformed."""
+    text = ids.get(_SEEN, "")
+    return int(text) if text.isdecimal() and len(text) <= _MAX_DIGITS else 0
+
+
 def _mtu(ids: dict[str, str]) -> int:
     """Reported MTU, or 0 if missing or out of range."""
     text = ids.get(_MTU, "")
@@ -233,7 +239,7 @@ def _node(row: Row, tunnels: dict[str, tuple[str, str]], private: Row | None) ->
     config = map_of(row["other_config"])
     mappings = config.get("ovn-bridge-mappings", "").split(",")
     ids = _our_ids(private) if private else {}
-    seen = ids.get(_SEEN, "")
+    seen = _seen(ids)
     return Node(
         name=row["name"],
         hostname=row["hostname"][:_MAX_LENGTH],
@@ -246,8 +252,8 @@ def _node(row: Row, tunnels: dict[str, tuple[str, str]], private: Row | None) ->
         nb_cfg=max(0, private["nb_cfg"]) if private else 0,
         nb_cfg_at=max(0, private["nb_cfg_timestamp"]) / 1000 if private else 0.0,
         agent=ids.get(_AGENT, "")[:_MAX_LENGTH],
-        agent_seen=int(seen) if seen.isdecimal() and len(seen) <= _MAX_DIGITS else 0,
-        uses_api=bool(seen) and ids.get(_API) == seen,
+        agent_seen=seen,
+        uses_api=bool(seen) and ids.get(_API) == ids[_SEEN],
         ovs=ids.get(_OVS, "")[:_MAX_LENGTH],
         mtu=_mtu(ids),
         problems=_problems(ids.get(_PROBLEMS, ""))[: _MAX_PROBLEMS + 1],

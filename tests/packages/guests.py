@@ -85,3 +85,9 @@ def hear(machine: Machine) -> None:
     """Wait until ovn-controller hears what guests ask: to a bridge that is new it connects some seconds later."""
     connected = "grep 'pinctrl.*: connected' /var/log/ovn/ovn-controller.log"
     machine.wait_for(lambda: machine.run(connected, check=False), "ovn-controller to hear guests")
+
+
+def reaches(machine: Machine, name: str, target: str) -> None:
+    """A guest reaches an address: the first packet may be lost while a switch in userspace asks for the other host."""
+    ping = f"ping -c 1 -W 2 {target} || true"
+    machine.wait_for(lambda: " 0% packet loss" in guest(machine, ping, name), f"{name} to reach {target}")

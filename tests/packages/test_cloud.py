@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from ovnhook.pki import keyfiles, x509
-from tests.packages.guests import address, guest, lost, start
+from tests.packages.guests import address, guest, lost, reaches, start
 from tests.packages.hosts import CONTROL, OUTSIDE, prepare
 from tests.packages.machine import Machine
 
@@ -265,9 +265,3 @@ def removed(control: Machine, node: Machine, used: str) -> None:
     token = control.run("ovnhook node token hv2").strip()
     node.run(f"echo {token} | ovnhook node join {GATEWAY}")
     assert "hv2" in control.run("ovnhook node list")
-
-
-def reaches(machine: Machine, name: str, target: str) -> None:
-    """A guest reaches an address: the first packet may be lost while a switch in userspace asks for the other host."""
-    ping = f"ping -c 1 -W 2 {target} || true"
-    machine.wait_for(lambda: " 0% packet loss" in guest(machine, ping, name), f"{name} to reach {target}")

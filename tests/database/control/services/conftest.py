@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import grpc
 import pytest
 
+from ovnhook.control import agentstates
 from tests.database.clients import Clients
 from tests.database.control_service import Control
 from tests.database.nodes import NodeClient
@@ -43,3 +44,9 @@ def node1(make_node: Callable[[str], NodeClient]) -> NodeClient:
 def node2(make_node: Callable[[str], NodeClient]) -> NodeClient:
     """Another one."""
     return make_node("hv2")
+
+
+@pytest.fixture
+def _long_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A control service that has run for some time."""
+    monkeypatch.setattr(agentstates, "GRACE", 0.0)

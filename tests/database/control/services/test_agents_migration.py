@@ -148,6 +148,7 @@ def test_a_request_that_a_crash_has_left(clients: Clients, source: NodeClient, n
     assert index not in clients.control.northbound.dump()["DNS"]
 
 
+@pytest.mark.usefixtures("_long_up")
 @pytest.mark.parametrize("reported", ["of an earlier version", "dead", "shut off"])
 def test_without_a_source_that_could_confirm(
     clients: Clients, source: NodeClient, node2: NodeClient, reported: str

@@ -33,9 +33,9 @@ def running(clients: Clients, node1: NodeClient) -> NodeClient:
     return node1
 
 
-def stale(clients: Clients, host: str) -> None:
+def stale(clients: Clients, host: str, seen: str = "") -> None:
     """Make a host's last report old."""
-    old = str(int(time.time()) - 100)
+    old = seen or str(int(time.time()) - 100)
     set_reports(clients.control.southbound, host, seen=old, api=old)
 
 
@@ -74,6 +74,7 @@ def test_a_domain_that_does_not_run(clients: Clients, running: NodeClient, node2
     assert leases(clients) == [("web1", "hv2")]
 
 
+@pytest.mark.usefixtures("_long_up")
 @pytest.mark.parametrize("gone", ["silent", "removed"])
 def test_a_domain_of_a_dead_host(clients: Clients, running: NodeClient, node2: NodeClient, gone: str) -> None:
     """Another one may start it: its ports and leases follow."""
@@ -91,6 +92,24 @@ def test_a_domain_of_a_dead_host(clients: Clients, running: NodeClient, node2: N
     assert ports(clients) == [("hv2", "")]
 
 
+def test_hosts_after_an_outage(clients: Clients, running: NodeClient, node2: NodeClient) -> None:
+    """While no control service ran, nobody could report: the first one that is back takes nothing from the others."""
+    stale(clients, "hv1")
+    assert error_of(node2.attach)[:2] == ("PermissionDenied", ELSEWHERE)
+    running.report(agent_version="1")
+    assert error_of(node2.attach)[:2] == ("PermissionDenied", ELSEWHERE)
+
+
+@pytest.mark.usefixtures("_long_up")
+@pytest.mark.parametrize("seen", ["9" * 5_000, "9" * 400, "9" * 10, "-1", "²", "x"], ids=lambda seen: seen[:3])
+def test_a_report_that_is_nonsense(clients: Clients, running: NodeClient, node2: NodeClient, seen: str) -> None:
+    """A node that writes one keeps no domain by that: neither for ever, nor by an error of whoever reads it."""
+    stale(clients, "hv1", seen)
+    node2.attach()
+    assert ports(clients) == [("hv2", "")]
+
+
+@pytest.mark.usefixtures("_long_up")
 def test_a_host_whose_agent_watches(clients: Clients, running: NodeClient, node2: NodeClient) -> None:
     """It is alive, whatever its last report says, until its stream ends."""
     stale(clients, "hv1")

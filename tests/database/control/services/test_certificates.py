@@ -35,6 +35,7 @@ from ovnhook.pki.keyfiles import Files
 from ovnhook.setup import authority as setup
 from ovnhook.setup.step import apply_steps
 from tests.database.control_host import ControlHost, cloud
+from tests.database.hostwatch import HostWatch
 from tests.database.ovsdb_server import wait_for
 from tests.database.southbound_rows import add_chassis
 
@@ -264,4 +265,21 @@ def test_a_stream_ends_with_who_listens(cloud: ControlHost, monkeypatch: pytest.
         assert cloud.ovnhook("subnet", "create", "secret", "10.9.0.0/24").status == 0
         with pytest.raises(grpc.RpcError) as ended:
             next(stream)
-        assert ended.value.code() == grpc.StatusCode.PERMISSION_DENIED
+        assert ended.value.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.CANCELLED)
+
+
+def test_an_idle_stream_ends_with_who_listens(cloud: ControlHost) -> None:
+    """Also without a change: a revoked node does not count as alive, and keeps no domain by that."""
+    add_chassis(cloud.control.southbound, "hv1", options="")
+    shown = cloud.enrol(cloud.create_token("hv1"))
+    files = [path.read_bytes() for path in (shown.ca, shown.key, shown.certificate)]
+    options = [("grpc.ssl_target_name_override", SERVER_NAME)]
+    with grpc.secure_channel(cloud.api, grpc.ssl_channel_credentials(*files), options) as channel:
+        watch = HostWatch(channel, "hv1")
+        assert watch.next().full
+        assert cloud.service.hosts.hosts() == {"hv1"}
+        cloud.client.call("RevokeCertificate", name="hv1", role="node")
+        with pytest.raises(grpc.RpcError) as ended:
+            watch.next()
+        assert ended.value.code() == grpc.StatusCode.CANCELLED
+        wait_for(lambda: cloud.service.hosts.hosts() == set())
