@@ -17,6 +17,7 @@ from ovnhook.base.errors import OvnhookError
 from ovnhook.base.liveness import Liveness
 from ovnhook.control import listener, roles
 from ovnhook.control.agentstates import AgentStates
+from ovnhook.control.bindings import BindingsGuard
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.guard import RemotesGuard
 from ovnhook.control.hostfeed import HostFeed
@@ -71,6 +72,7 @@ class ControlServer:
         databases = self._northbound.database, self._southbound.database
         folder = Path(config.authority)
         self._remotes = RemotesGuard(*databases, self._trust, folder) if self._trust and is_own else None
+        self._bindings = BindingsGuard(self._southbound.database)
         self._withdrawal = Withdrawal(self._trust, self._southbound) if self._trust else None
         found = self._dependencies()
         self._services = [one.of(found) for one in SERVICES]
@@ -81,7 +83,7 @@ class ControlServer:
         if self._trust and config.enrolment:
             self._listeners.append(listener.of_joining_hosts(config, [JOINING.of(found)], roles.anybody))
         self._loops = [
-            *(self._gateways.loop, self._repairs.loop, self.hosts.loop),
+            *(self._gateways.loop, self._repairs.loop, self.hosts.loop, self._bindings.loop),
             Loop("sweeper", self._sweep, _SWEEP_INTERVAL),
         ]
         self._loops += [one.loop for one in (self._trust, self._remotes, self._withdrawal) if one]
@@ -109,6 +111,7 @@ class ControlServer:
             hosts=self.hosts,
             trust=self._trust,
             remotes=self._remotes,
+            bindings=self._bindings,
             names=tuple(one.NAME for one in SERVICES),
             shows=shows(SERVICES),
         )

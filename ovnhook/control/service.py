@@ -12,6 +12,7 @@ import grpc
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.control.agentstates import AgentStates
+from ovnhook.control.bindings import BindingsGuard
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.guard import RemotesGuard
 from ovnhook.control.hostfeed import HostFeed
@@ -43,6 +44,7 @@ class Dependencies:
         hosts: streams what concerns each host.
         trust: trusted clients, or None without a certificate authority.
         remotes: guard of the databases' remotes, or None if the database servers are not on this host.
+        bindings: guard of port bindings.
         names: full names of all services for clients.
         shows: functions that make the messages of watches, by the field of a Change.
     """
@@ -58,6 +60,7 @@ class Dependencies:
     hosts: HostFeed
     trust: Trust | None
     remotes: RemotesGuard | None
+    bindings: BindingsGuard
     names: tuple[str, ...]
     shows: Mapping[str, Show]
 

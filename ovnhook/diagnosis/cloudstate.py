@@ -118,6 +118,23 @@ class Foreign:
 
 
 @dataclass(frozen=True)
+class Eavesdropper:
+    """A host that was sent copies of a guest's packets, because it had bound the guest's port in addition.
+
+    Attributes:
+        host: its chassis.
+        port: name of the port.
+        domain: name of the guest's domain.
+        seen: time at which the binding was removed last, in seconds since 1970.
+    """
+
+    host: str
+    port: str
+    domain: str
+    seen: float
+
+
+@dataclass(frozen=True)
 class CloudState:
     """Observed state of a cloud. What could not be read is empty, and its database has an error.
 
@@ -132,6 +149,7 @@ class CloudState:
         defects: ovnhook's rows that somebody has deleted or modified.
         certificates: of all hosts that have joined.
         foreign: recently removed rows.
+        eavesdroppers: hosts whose bindings of others' ports were removed recently.
         follows_rows: whether this control host's northbound server takes its listening addresses from rows.
         accepts_nodes: whether an earlier version has set up this control host's northbound server, for nodes to use.
         pending: nodes that may still use the northbound database, which keeps it open to all nodes.
@@ -150,6 +168,7 @@ class CloudState:
     defects: tuple[RowProblem, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     foreign: tuple[Foreign, ...] = ()
+    eavesdroppers: tuple[Eavesdropper, ...] = ()
     follows_rows: bool = False
     accepts_nodes: bool = False
     pending: tuple[str, ...] = ()

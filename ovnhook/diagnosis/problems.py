@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ovnhook.base.text import quoted
 from ovnhook.diagnosis.cloudstate import (
     Certificate,
     CloudState,
     DatabaseState,
+    Eavesdropper,
     Pace,
     RouterGateway,
     RowProblem,
@@ -57,6 +59,7 @@ def problems(seen: CloudState) -> tuple[Problem, ...]:
         *_unread(seen.databases),
         *_northd(seen.pace),
         *_listening(seen),
+        *map(partial(_eavesdropper, seen.now), seen.eavesdroppers),
         *_defects(seen.defects),
         *(
             problem
@@ -138,6 +141,15 @@ def _listening(seen: CloudState) -> Iterator[Problem]:
             f"control host {name} does not authenticate its packets: its address alone opens the cluster's ports",
             f"on {name}: journalctl -u ovnhook-fence; is its ovnhook-control an earlier version?",
         )
+
+
+def _eavesdropper(now: float, one: Eavesdropper) -> Problem:
+    return Problem(
+        f"host {one.host} was sent copies of the packets of domain {one.domain}, whose port it had bound, too; removed"
+        f" {span(now - one.seen)} ago",
+        f"{one.host} is compromised, or its ovn-controller is wrong: ovnhook certificate revoke {quoted(one.host)}"
+        " --role node; ovn-sbctl list Port_Binding " + one.port,
+    )
 
 
 def _northd(pace: Pace | None) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NewerFormat, OvnhookError, Unavailable
 from ovnhook.base.text import quoted
 from ovnhook.control import withdrawal
+from ovnhook.control.bindings import BindingsGuard
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.guard import RemotesGuard
 from ovnhook.control.packets import Packets
@@ -96,6 +97,7 @@ class Status(Service):
         members: returns the trusted clients.
         packets: packet authentication, or None without a certificate authority.
         remotes: guard of the databases' remotes, or None if the database servers are not on this host.
+        bindings: guard of port bindings.
         gateways: scheduler of gateways, with its failures.
         repairs: repair of ovnhook's rows, with their defects.
     """
@@ -112,6 +114,7 @@ class Status(Service):
         members: Callable[[], Members],
         packets: Packets | None,
         remotes: RemotesGuard | None,
+        bindings: BindingsGuard,
         gateways: Gateways,
         repairs: Repairs,
     ) -> None:
@@ -122,6 +125,7 @@ class Status(Service):
         self._measuring = threading.Lock()
         self._measured = _Measurement(-MAX_AGE)
         self._remotes = remotes
+        self._bindings = bindings
         self._gateways = gateways
         self._repairs = repairs
 
@@ -134,6 +138,7 @@ class Status(Service):
             found.members,
             found.trust.packets if found.trust else None,
             found.remotes,
+            found.bindings,
             found.gateways,
             found.repairs,
         )
@@ -182,6 +187,7 @@ class Status(Service):
                 if one.expires and one.subject.role in (CONTROL, NODE)
             ),
             foreign=self._remotes.foreign if self._remotes else (),
+            eavesdroppers=self._bindings.eavesdroppers,
             follows_rows=self._remotes.follows_rows if self._remotes else False,
             accepts_nodes=self._remotes.accepts_nodes if self._remotes else False,
             pending=withdrawal.pending(hosts.nodes, self._members(), time.time()) if hosts else (),
