@@ -210,8 +210,7 @@ def _requests_of(host: str, domain: Fields, victims: Victims) -> Iterator[tuple[
     for name in (ATTACHED, DETACHED):
         yield "Detach", {"host": host, "domain": victims.uuid(name)}
         yield "Detach", {"host": host, "domain": victims.uuid(name), "forget": True}
-    if "WatchHost" in _METHODS:
-        yield "WatchHost", {"host": host}
+    yield "WatchHost", {"host": host}
 
 
 def _domains_by_uuid(own: str, victims: Victims) -> Iterator[ApiAttempt]:

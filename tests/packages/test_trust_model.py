@@ -24,7 +24,7 @@ from ovnhook.pki.keyfiles import Files
 from tests.attacks.api import ATTACHED, DETACHED, RUNNING, SECLUDED, STOPPED
 from tests.attacks.floods import OF_API, OF_SOUTHBOUND, SILENT, Flood, FloodTarget, flooded
 from tests.attacks.southbound import PERMISSION, SouthboundClient, attempts
-from tests.packages.guests import address, reaches, start
+from tests.packages.guests import address, guest, reaches, start
 from tests.packages.hosts import CONTROL, prepare
 from tests.packages.machine import Machine
 from tests.packages.network import MachineNetwork
@@ -33,7 +33,7 @@ ATTACKER, VICTIM = "192.0.2.2", "192.0.2.3"
 ISOLATED = "<ovn:domain xmlns:ovn='urn:ovnhook:domain:1'><ovn:interface isolated='yes'/></ovn:domain>"
 KEPT = ("Logical_Switch", "Logical_Switch_Port", "Logical_Router", "Logical_Router_Port", "DHCP_Options", "DNS", "NAT")
 API, ENROLMENT, SOUTHBOUND = (f"{CONTROL}:{port}" for port in (6645, 6646, 6642))
-GATEWAY = "10.128.0.1"
+GATEWAY, ROGUE = "10.128.0.1", "rogue"
 
 
 @dataclass
@@ -155,8 +155,52 @@ def test_a_node_in_the_southbound_database(cloud: BootedCloud) -> None:
     assert errors == {one.what: "" if one.passes else PERMISSION for one in tried}
     cloud.goes_on()
     bound = f"ovn-sbctl --bare --columns=additional_chassis find Port_Binding logical_port={port}"
-    assert cloud.control.run(bound).strip()  # hv1 is sent copies of the guest's packets, until somebody notices
-    cloud.control.run(f"ovn-sbctl clear Port_Binding {port} additional_chassis")
+    cloud.control.wait_for(lambda: not cloud.control.run(bound).strip(), "hv1 to be sent no more copies of packets")
+    said = "host hv1 was sent copies of the packets of domain web1"
+    assert said in cloud.control.run("ovnhook status", check=False)
+
+
+def test_a_node_that_forges_packets(cloud: BootedCloud) -> None:
+    """Its tunnels reach every guest, with any sender: port security is enforced by the host of the sender."""
+    shown = cloud.shown
+    client = SouthboundClient(f"ssl:{SOUTHBOUND}", shown.certificate, shown.key, shown.ca, cloud.prefix)
+    by_name = {row["logical_port"]: row for row in client.rows("Port_Binding")}
+    (switch,) = (row for row in client.rows("Datapath_Binding") if ["name", "default"] in row["external_ids"][1])
+    listed = {port["domain_name"]: port for port in json.loads(cloud.control.run("ovnhook port list --format json"))}
+    ingress, egress = (by_name[listed[name]["id"]]["tunnel_key"] for name in (ATTACHED, RUNNING))
+    places = [word for name in (ATTACHED, RUNNING) for word in (listed[name]["mac"], *listed[name]["addresses"][:1])]
+    received = "awk '/^Icmp:/ {print $10}' /proc/net/snmp | tail -1"
+    before = int(guest(cloud.victim, received, RUNNING))
+    keys = map(str, (switch["tunnel_key"], ingress, egress))
+    cloud.python("tests.attacks.tunnels", VICTIM, *keys, *places)
+    cloud.victim.wait_for(lambda: int(guest(cloud.victim, received, RUNNING)) > before, "a forged packet to arrive")
+
+
+def test_a_guest(cloud: BootedCloud) -> None:
+    """It sends with no other MAC or IP address, answers no ARP or DHCP request for others, and steals no address."""
+    start(cloud.attacker, ROGUE)
+    own, other = address(cloud.attacker, ROGUE), address(cloud.victim, RUNNING)
+    reaches(cloud.attacker, ROGUE, other)
+
+    def lost(command: str) -> bool:
+        return " 100% packet loss" in guest(cloud.attacker, f"{command} || true", ROGUE)
+
+    false = "10.128.0.250"
+    guest(cloud.attacker, f"ip address add {false}/24 dev eth0", ROGUE)
+    assert lost(f"ping -c 3 -W 1 -I {false} {other}")
+    neighbours = "ping -c 1 10.128.0.1 >/dev/null; ip neigh show 10.128.0.1"
+    before = guest(cloud.victim, neighbours, RUNNING)
+    guest(cloud.attacker, "ip address add 10.128.0.1/24 dev eth0; arping -U -c 3 -I eth0 10.128.0.1; true", ROGUE)
+    assert guest(cloud.victim, neighbours, RUNNING).split()[:5] == before.split()[:5]
+    guest(cloud.attacker, "ip address delete 10.128.0.1/24 dev eth0", ROGUE)
+    offers = "start 10.128.0.240\\nend 10.128.0.249\\ninterface eth0\\nlease_file /run/udhcpd\\n"
+    guest(cloud.attacker, f"printf '{offers}' >/run/udhcpd.conf; touch /run/udhcpd; udhcpd /run/udhcpd.conf", ROGUE)
+    guest(cloud.victim, "udhcpc -i eth0 -s /lab/lease -q -n", RUNNING)
+    assert address(cloud.victim, RUNNING) == other
+    change = "ip link set eth0 down; ip link set eth0 address 02:00:00:00:00:66; ip link set eth0 up"
+    guest(cloud.attacker, f"ip address flush dev eth0; {change}; ip address add {own}/24 dev eth0", ROGUE)
+    assert lost(f"ping -c 3 -W 1 {other}")
+    cloud.attacker.run(f"virsh destroy {ROGUE}")
 
 
 def test_a_node_that_is_revoked(cloud: BootedCloud) -> None:

@@ -118,6 +118,18 @@ def test_files_that_are_named_are_there(document: str) -> None:
         assert (REPO / name.replace("test_X.py", "")).exists(), name
 
 
+def test_each_line_of_the_trust_model_has_its_test() -> None:
+    """What a role can't do is tried; what it can is, unless it is a matter of the network or of load."""
+    page = (REPO / "docs" / "explanation" / "security.md").read_text()
+    tables = [part.splitlines() for part in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)]
+    tables = [rows for rows in tables if rows[0].endswith("| test |")]
+    assert len(tables) > 10
+    for heading, _, *rows in tables:
+        for row in rows:
+            last = row.rstrip("| ").rpartition("|")[2]
+            assert re.search(r"\(\.\./\.\./tests/\w+/[\w/]+\.py\)|booted", last) or "can't" not in heading, row
+
+
 def test_the_index_has_every_page() -> None:
     """No page of the documentation is found only by its file name; decisions have a list of their own."""
     docs = REPO / "docs"
