@@ -117,11 +117,11 @@ class Channels:
         Raises:
             OvnhookError: error of the service, or one of the classes above.
         """
-        call = self._channel(server, credentials, connect).unary_unary(*_coding(method, request))
-        try:
-            return call(request, timeout=timeout)
-        except grpc.RpcError as error:
-            raise _error(error, server, timeout) from error
+        with self._channel(server, credentials, connect) as channel:
+            try:
+                return channel.unary_unary(*_coding(method, request))(request, timeout=timeout)
+            except grpc.RpcError as error:
+                raise _error(error, server, timeout) from error
 
     @contextmanager
     def stream(
@@ -140,23 +140,36 @@ class Channels:
         Raises:
             OvnhookError: while a response is read, as of `call`.
         """
-        call = self._channel(server, credentials, connect).unary_stream(*_coding(method, request))(request)
-        late = threading.Timer(timeout, call.cancel)
-        late.daemon = True
-        late.start()
-        try:
-            yield _responses(call, late, server, timeout)
-        finally:
-            late.cancel()
-            call.cancel()
+        with self._channel(server, credentials, connect) as channel:
+            call = channel.unary_stream(*_coding(method, request))(request)
+            late = threading.Timer(timeout, call.cancel)
+            late.daemon = True
+            late.start()
+            try:
+                yield _responses(call, late, server, timeout)
+            finally:
+                late.cancel()
+                call.cancel()
 
-    def _channel(self, server: str, credentials: Credentials, connect: float) -> grpc.Channel:
-        """Return the channel to a server. It connects at the first call; a renewed certificate makes a new one."""
-        known, channel = self._channels.get((server, connect), ((), None))
+    @contextmanager
+    def _channel(self, server: str, credentials: Credentials, connect: float) -> Iterator[grpc.Channel]:
+        """Return the channel to a server. It connects at the first call; a renewed certificate makes a new one.
+
+        So does a failure to connect. Until it is connected, a channel that has failed once refuses calls instead of
+        letting them wait, and gRPC's backup poller looks at a connection that no call waits for every 5 s only: a TLS
+        handshake would time out again and again.
+        """
+        where = server, connect
+        known, channel = self._channels.get(where, ((), None))
         if channel is None or known != credentials:
             channel = _open(server, credentials, connect)
-            self._channels[server, connect] = credentials, channel
-        return channel
+            self._channels[where] = credentials, channel
+        try:
+            yield channel
+        except NotSent:
+            if self._channels.get(where) == (credentials, channel):
+                self._channels.pop(where, None)
+            raise
 
 
 def _coding(method: Method, request: Any) -> tuple[str, Any, Any]:
