@@ -13,12 +13,12 @@ NORTHBOUND = 6641
 SOUTHBOUND = 6642
 
 
-def install(host: LabHost, address: str) -> None:
-    """Give the host the daemons nb, sb and northd; the databases also listen on ``address``."""
+def install(host: LabHost, address: str, *, northbound: bool) -> None:
+    """Give the host the daemons nb, sb and northd; the databases also listen on ``address``, nb only if needed."""
     folder = host.folder / "ovn"
-    for name, schema, database, port in (
-        ("nb", "nb", "OVN_Northbound", NORTHBOUND),
-        ("sb", "sb", "OVN_Southbound", SOUTHBOUND),
+    for name, schema, database, remotes in (
+        ("nb", "nb", "OVN_Northbound", [f"--remote=ptcp:{NORTHBOUND}:{address}"] if northbound else []),
+        ("sb", "sb", "OVN_Southbound", [f"--remote=ptcp:{SOUTHBOUND}:{address}"]),
     ):
         table = f"{schema.upper()}_Global"
         host.daemons[name] = Daemon(
@@ -28,7 +28,7 @@ def install(host: LabHost, address: str) -> None:
                 "ovsdb-server",
                 "-vsyslog:off",
                 f"--remote=punix:/run/ovn/ovn{schema}_db.sock",
-                f"--remote=ptcp:{port}:{address}",
+                *remotes,
                 f"--remote=db:{database},{table},connections",
                 f"--unixctl=/run/ovn/ovn{schema}_db.ctl",
                 f"--pidfile=/run/ovn/ovn{schema}_db.pid",

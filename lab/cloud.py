@@ -236,7 +236,8 @@ class LabCloud:
                 settings |= {"northbound": self.northbound, "southbound": self.southbound}
         else:
             settings |= {"control": ",".join(map(self._api, self.plan.controls)), **certificates.NODE_SETTINGS}
-            settings |= {"northbound": self.northbound}
+            if host.name in self.plan.trees:  # earlier versions write to the database themselves
+                settings |= {"northbound": self.northbound}
         product.configure(host, settings | dict(changes or {}))
 
     def add_hypervisor(self) -> LabHost:
@@ -294,7 +295,7 @@ class LabCloud:
             if name == OUTSIDE:
                 continue
             if name == CONTROL:
-                central.install(host, self.management_address(name))
+                central.install(host, self.management_address(name), northbound=self._need_northbound)
             chassis.install(host)
             if name != CONTROL:
                 hypervisor.install(host)
@@ -305,6 +306,11 @@ class LabCloud:
     def _api(self, name: str) -> str:
         """Address of a host's control service."""
         return f"{self.management_address(name)}:{API}"
+
+    @property
+    def _need_northbound(self) -> bool:
+        """Other hosts use the northbound database: control services, and agents of earlier versions."""
+        return bool({*self.plan.controls, *self.plan.trees} - {CONTROL})
 
     @property
     def _authority(self) -> Path:

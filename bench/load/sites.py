@@ -153,7 +153,7 @@ def sites(count: int) -> Iterator[list[Site]]:
     with LabCloud(f"b{os.getpid()}", hypervisors=count) as cloud, ExitStack() as stack:
         found = []
         for host in cloud.hypervisors:
-            install_central(host, "127.0.0.1")
+            install_central(host, "127.0.0.1", northbound=False)
             (host.folder / "ovn").mkdir()
             host.run(
                 ["ovsdb-tool", "create", str(host.folder / "ovn" / "ovnnb_db.db"), "/usr/share/ovn/ovn-nb.ovsschema"]
