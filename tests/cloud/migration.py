@@ -7,7 +7,7 @@ from typing import Any
 from lab import LabHost
 from tests.cloud.world import World
 
-DIRTY = "while :; do head -c 16M /dev/zero >/run/dirty; done & echo $! >/run/dirty.pid"
+DIRTY = "while :; do head -c 16M /dev/zero >/run/dirty; done >/dev/null 2>&1 & echo $! >/run/dirty.pid"
 
 
 def copying(world: World, name: str) -> bool:
