@@ -17,7 +17,7 @@ from ovnhook.control.backlog import Backlog
 from ovnhook.control.calls import INTERNAL_ERROR, timeout
 from ovnhook.control.hostindex import EVERYWHERE, HostIndex
 from ovnhook.control.loop import Loop
-from ovnhook.control.rowvalues import RowValues, tables
+from ovnhook.control.rowvalues import RowValues, selections
 from ovnhook.ovsdb.replica import Replica, RowDifference
 from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
 from ovnhook.resources.port.kind import PORT
@@ -196,7 +196,7 @@ class _State:
     """
 
     def __init__(self, remotes: str) -> None:
-        self.replica = Replica(remotes, "OVN_Northbound", tables(_COLUMNS))
+        self.replica = Replica(remotes, "OVN_Northbound", selections(_COLUMNS))
         self.values = RowValues(_COLUMNS)
         self.index = HostIndex(secrets.token_hex(8))
         self.is_synced = False

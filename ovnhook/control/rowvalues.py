@@ -12,8 +12,9 @@ from ovnhook.base import uuids
 from ovnhook.base.errors import NewerFormat
 from ovnhook.base.logonce import LogOnce
 from ovnhook.ovsdb import owned
-from ovnhook.ovsdb.operation import Row
+from ovnhook.ovsdb.operation import Condition, Row, includes
 from ovnhook.ovsdb.replica import RowDifference
+from ovnhook.ovsdb.rowchanges import Selection
 from ovnhook.resources.kind import Kind
 from ovnhook.resources.reading import BrokenRow
 
@@ -81,9 +82,15 @@ class RowValues:
         return value
 
 
-def tables(columns: Sequence[tuple[Kind[Any], Sequence[str]]]) -> dict[str, tuple[str, ...]]:
-    """Columns to monitor, by table."""
-    found: defaultdict[str, dict[str, None]] = defaultdict(dict)
+def selections(columns: Iterable[tuple[Kind[Any], Sequence[str]]]) -> dict[str, Selection]:
+    """Rows and columns to monitor, by table.
+
+    Args:
+        columns: columns of each kind.
+    """
+    names: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    where: defaultdict[str, list[Condition]] = defaultdict(list)
     for kind, some in columns:
-        found[kind.table].update(dict.fromkeys(some))
-    return {table: tuple(names) for table, names in found.items()}
+        names[kind.table].update(dict.fromkeys(some))
+        where[kind.table].append(includes("external_ids", owned.kind(kind.name)))
+    return {table: Selection(tuple(names[table]), tuple(where[table])) for table in names}

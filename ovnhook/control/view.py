@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ovnhook.api.v1 import changes_pb2 as api
+from ovnhook.control.rowvalues import selections
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Row
 from ovnhook.ovsdb.replica import RowDifference
+from ovnhook.ovsdb.rowchanges import Selection
 from ovnhook.resources.kind import Key, Kind
 from ovnhook.resources.kinds import KINDS
 from ovnhook.resources.reading import BrokenRow
@@ -33,12 +35,9 @@ _Place = tuple[str, str]
 """Table and UUID of a row."""
 
 
-def tables() -> dict[str, tuple[str, ...]]:
-    """Columns that objects depend on, by table."""
-    found: defaultdict[str, dict[str, None]] = defaultdict(dict)
-    for kind in _WATCHED.values():
-        found[kind.table].update(dict.fromkeys(kind.columns))
-    return {table: tuple(columns) for table, columns in found.items()}
+def selected() -> dict[str, Selection]:
+    """Rows and columns that objects depend on, by table."""
+    return selections((kind, kind.columns) for kind in _WATCHED.values())
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,16 @@
-"""Replica of tables that reports their changes, by a monitor (RFC 7047, section 4.1.5)."""
+"""Replica of tables that reports their changes, by a monitor with conditions (ovsdb-server(7), section 4.1.12).
+
+Of a changed row the server sends only the differences: a start that adds a name to 10,000 DNS records costs as much as
+the first one.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +19,7 @@ import ovs.poller
 
 from ovnhook.ovsdb import poll  # noqa: F401  # replaces select(2)
 from ovnhook.ovsdb.operation import Row
+from ovnhook.ovsdb.rowchanges import Columns, Selection
 
 _log = logging.getLogger(__name__)
 _SILENT = logging.Logger("silent", logging.CRITICAL)
@@ -36,28 +40,27 @@ class RowDifference:
 
 
 class Replica:
-    """Replica of some columns of a database, to be followed once.
+    """Replica of some rows and columns of a database, to be followed once.
 
-    It keeps only a digest of each row, to find what has changed during an outage: its followers keep what they need.
+    It keeps rows as text, which takes a fraction of the memory.
 
     Args:
         remotes: remotes of the servers, separated by commas, as for `Database`.
         name: name of the database.
-        tables: columns to monitor, by table.
+        tables: rows and columns to monitor, by table.
         is_silent: log nothing; for a replica beside another one of the same database.
     """
 
-    def __init__(
-        self, remotes: str, name: str, tables: Mapping[str, Sequence[str]], *, is_silent: bool = False
-    ) -> None:
+    def __init__(self, remotes: str, name: str, tables: Mapping[str, Selection], *, is_silent: bool = False) -> None:
         self._log = _SILENT if is_silent else _log
         self._where = f"{name} at {remotes}"
         self._name = name
-        self._tables = {table: {"columns": list(columns)} for table, columns in tables.items()}
+        self._tables = tables
+        self._columns: dict[str, Columns] = {}
         self._session = ovs.jsonrpc.Session.open_multiple([remote.strip() for remote in remotes.split(",")])
         self._session.reconnect.set_backoff(*_BACKOFF)
-        self._digests: dict[tuple[str, str], bytes] = {}
-        self._requests: dict[str, Any] = {_SERVER: None, name: None}
+        self._rows: dict[tuple[str, str], str] = {}
+        self._requests: dict[str, Any] = dict.fromkeys(("monitor", "get_schema", "monitor_cond"))
         self._index = 0
         self._last_synced = time.monotonic()
         self._synced = False
@@ -69,7 +72,8 @@ class Replica:
 
         Example::
 
-            for changes in Replica("unix:/run/ovn/ovnnb_db.sock", "OVN_Northbound", {"DNS": ["records"]}).follow(stop):
+            tables = {"DNS": Selection(("records",))}
+            for changes in Replica("unix:/run/ovn/ovnnb_db.sock", "OVN_Northbound", tables).follow(stop):
                 handle(changes)
 
         Args:
@@ -83,7 +87,8 @@ class Replica:
                 self._session.run()
                 if self._session.is_connected() and connection != self._session.get_seqno():
                     connection = self._session.get_seqno()
-                    self._monitor(_SERVER, {"Database": {"columns": ["name", "connected", "index"]}})
+                    status = {"Database": {"columns": ["name", "connected", "index"]}}
+                    self._request("monitor", _SERVER, _SERVER, status)
                 elif self._synced and not self._session.is_connected():
                     self._synced, self._last_synced = False, time.monotonic()
                     self._log.warning("%s is unreachable: its changes are reported after reconnecting", self._where)
@@ -102,10 +107,9 @@ class Replica:
         """Seconds for which the database has been unreachable; 0 while it is reachable."""
         return 0.0 if self._synced else time.monotonic() - self._last_synced
 
-    def _monitor(self, database: str, tables: Mapping[str, Any]) -> None:
-        """Request a monitor of tables."""
-        request = ovs.jsonrpc.Message.create_request("monitor", [database, database, tables])
-        self._requests[database] = request.id
+    def _request(self, method: str, *params: Any) -> None:
+        request = ovs.jsonrpc.Message.create_request(method, [*params])
+        self._requests[method] = request.id
         self._session.send(request)
 
     def _wait(self) -> None:
@@ -117,44 +121,62 @@ class Replica:
 
     def _process(self, message: ovs.jsonrpc.Message) -> list[RowDifference] | None:
         """Changes in a message; None if it is not about the tables."""
-        if message.type == ovs.jsonrpc.Message.T_NOTIFY and message.method == "update":
-            database, updates = message.params
-            if database == self._name:
+        if message.type == ovs.jsonrpc.Message.T_NOTIFY:
+            if message.method == "update2":
                 return [
-                    self._set(table, uuid, row := update.get("new"), _digest(row))
-                    for table, changed in updates.items()
+                    self._update(table, uuid, *update.popitem())
+                    for table, changed in message.params[1].items()
                     for uuid, update in changed.items()
                 ]
-            self._check(updates)
-        elif message.id == self._requests[_SERVER]:
+            if message.method == "update":
+                self._check(message.params[1])
+        elif message.id == self._requests["monitor"]:
             # An error reply, from a server without the table, is accepted as well.
             if self._check(message.result or {}):
-                self._monitor(self._name, self._tables)
-        elif message.id == self._requests[self._name]:
-            if message.type == ovs.jsonrpc.Message.T_REPLY:
-                if self._digests:
+                self._request("get_schema", self._name)
+        elif message.id in (self._requests["get_schema"], self._requests["monitor_cond"]):
+            if message.type != ovs.jsonrpc.Message.T_REPLY:
+                self._log.warning("%s cannot be monitored: %s", self._where, message.error)
+                self._session.force_reconnect()
+            elif message.id == self._requests["monitor_cond"]:
+                if self._rows:
                     self._log.info("%s is reachable again", self._where)
                 self._synced = True
                 return self._replace(message.result)
-            self._log.warning("%s cannot be monitored: %s", self._where, message.error)
-            self._session.force_reconnect()
+            else:
+                schema = message.result["tables"]
+                self._columns = {
+                    table: Columns(schema[table]["columns"], selected.columns)
+                    for table, selected in self._tables.items()
+                }
+                requests = {table: selected.request for table, selected in self._tables.items()}
+                self._request("monitor_cond", self._name, self._name, requests)
         return None
 
     def _replace(self, initial: Mapping[str, Any]) -> list[RowDifference]:
         """Replace all rows; return the differences."""
-        rows = {(table, uuid): row["new"] for table, found in initial.items() for uuid, row in found.items()}
-        gone = [self._set(*key, None, None) for key in [*self._digests] if key not in rows]
-        found = ((key, row, _digest(row)) for key, row in rows.items())
-        return [
-            *gone,
-            *(self._set(*key, row, digest) for key, row, digest in found if self._digests.get(key) != digest),
-        ]
+        rows = {
+            (table, uuid): self._columns[table].complete(update["initial"])
+            for table, found in initial.items()
+            for uuid, update in found.items()
+        }
+        gone = [self._set(*key, None) for key in [*self._rows] if key not in rows]
+        return [*gone, *(self._set(*key, row) for key, row in rows.items() if self._rows.get(key) != _text(row))]
 
-    def _set(self, table: str, uuid: str, new: Row | None, digest: bytes | None) -> RowDifference:
-        if digest is None:
-            self._digests.pop((table, uuid), None)
+    def _update(self, table: str, uuid: str, how: str, row: Row) -> RowDifference:
+        """Apply an update of a row."""
+        if how == "delete":
+            return self._set(table, uuid, None)
+        columns = self._columns[table]
+        if how == "modify":
+            return self._set(table, uuid, columns.updated(json.loads(self._rows[table, uuid]), row))
+        return self._set(table, uuid, columns.complete(row))
+
+    def _set(self, table: str, uuid: str, new: Row | None) -> RowDifference:
+        if new is None:
+            self._rows.pop((table, uuid), None)
         else:
-            self._digests[table, uuid] = digest
+            self._rows[table, uuid] = _text(new)
         return RowDifference(table, uuid, new)
 
     def _check(self, databases: Mapping[str, Any]) -> bool:
@@ -176,8 +198,5 @@ class Replica:
         return True
 
 
-def _digest(row: Row | None) -> bytes | None:
-    """Digest of a row; None if it was deleted."""
-    if row is None:
-        return None
-    return hashlib.blake2b(json.dumps(row, sort_keys=True).encode(), digest_size=16).digest()
+def _text(row: Row) -> str:
+    return json.dumps(row, sort_keys=True, separators=(",", ":"))

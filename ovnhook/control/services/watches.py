@@ -18,7 +18,7 @@ from ovnhook.control.backlog import Backlog
 from ovnhook.control.calls import INTERNAL_ERROR, timeout
 from ovnhook.control.roles import READS, Rule
 from ovnhook.control.service import Dependencies, Service
-from ovnhook.control.view import FIELDS, Show, View, tables
+from ovnhook.control.view import FIELDS, Show, View, selected
 from ovnhook.ovsdb.replica import Replica
 
 _log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Changes(Service):
                 raise Unavailable("the control service is stopping", "watch again")
             if self._feed is None or not self._feed.add(watcher):
                 # The replica of the hosts' streams logs outages.
-                replica = Replica(self._remotes, "OVN_Northbound", tables(), is_silent=True)
+                replica = Replica(self._remotes, "OVN_Northbound", selected(), is_silent=True)
                 self._feed = _Feed(replica, View(self._shows), watcher)
             return self._feed
 

@@ -20,6 +20,7 @@ from ovnhook.ovsdb.connection import ConstraintViolation, Database
 from ovnhook.ovsdb.operation import Operation, insert, key, mutate, ref, require, update
 from ovnhook.ovsdb.operation import select as read
 from ovnhook.ovsdb.replica import Replica
+from ovnhook.ovsdb.rowchanges import Selection
 from tests.database.hypervisors import soon
 from tests.database.ovsdb.switches import ROW, database_of, make_switch, names_of
 from tests.database.ovsdb_server import Cluster, Server, wait_for
@@ -65,7 +66,7 @@ def test_many_open_files(northbound: Server) -> None:
     database.transact([make_switch(ROW)], soon())
     assert names_of(database) == ["blue"]
     stop = threading.Event()
-    (found,) = next(Replica(northbound.remote, "OVN_Northbound", {"Logical_Switch": ["name"]}).follow(stop))
+    (found,) = next(Replica(northbound.remote, "OVN_Northbound", {"Logical_Switch": Selection(("name",))}).follow(stop))
     assert found.new == {"name": "blue"}
 
 
