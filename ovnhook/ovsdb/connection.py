@@ -16,7 +16,7 @@ import ovs.stream
 
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, Conflict, OvnhookError, Unavailable
-from ovnhook.ovsdb import poll  # noqa: F401  # replaces select(2)
+from ovnhook.ovsdb import characters, poll  # noqa: F401  # both change the library
 from ovnhook.ovsdb.operation import Operation, Row
 from ovnhook.ovsdb.tls import REFUSED
 

@@ -17,7 +17,7 @@ from typing import Any
 import ovs.jsonrpc
 import ovs.poller
 
-from ovnhook.ovsdb import poll  # noqa: F401  # replaces select(2)
+from ovnhook.ovsdb import characters, poll  # noqa: F401  # both change the library
 from ovnhook.ovsdb.operation import Row
 from ovnhook.ovsdb.rowchanges import Columns, Selection
 

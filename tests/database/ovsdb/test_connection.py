@@ -34,6 +34,18 @@ def test_rows_come_back_by_operation(northbound: Server) -> None:
     assert found == [[], [{"name": "blue"}], []]
 
 
+@pytest.mark.parametrize("shift", range(4))
+def test_characters_that_arrive_in_parts(northbound: Server, shift: int) -> None:
+    """However a long reply is cut, its text is what was written."""
+    text = "x" * shift + "\U0001f98a" * 200_000
+    row = insert("DNS", uuid4(), {"external_ids": ["map", [["a", text]]]})
+    database_of(northbound).transact([row], soon())
+    for _ in range(5):
+        assert database_of(northbound).transact([read("DNS", columns=["external_ids"])], soon()) == [
+            [{"external_ids": ["map", [["a", text]]]}]
+        ]
+
+
 @pytest.mark.parametrize("remote", ["ssl:192.0.2.1", "tcp:192.0.2.1:sb", "tcp::1", "tcp:192.0.2.1:66420", "nonsense"])
 def test_remotes_that_are_none(northbound: Server, remote: str) -> None:
     """They are named, and keep nobody from those that are some."""
