@@ -14,9 +14,10 @@ from ovnhook.api.v1 import agents_pb2 as api
 from ovnhook.api.v1 import agents_pb2_grpc
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, NotFound
+from ovnhook.base.text import visible
 from ovnhook.control.agentstates import AgentStates
 from ovnhook.control.hostfeed import HostFeed
-from ovnhook.control.roles import CHANGES_OF_A_HOST, WATCHES_A_HOST, Rule, check_host
+from ovnhook.control.roles import CHANGES_OF_A_HOST, MIGRATES_TO_A_HOST, WATCHES_A_HOST, Rule, check_host
 from ovnhook.control.service import Dependencies, Service
 from ovnhook.databases.southbound import Southbound
 from ovnhook.domains.values import Domain
@@ -27,7 +28,7 @@ from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Port
 from ovnhook.resources.subnet.values import Subnet
 
-_MAX_VERSION = 100  # characters
+_MAX_WORD = 100  # characters of a version, or of the name of a physical network
 _MAX_NETWORKS = 100
 
 Operation = Callable[[Domain, str, Deadline], None]
@@ -52,7 +53,7 @@ class Agents(Service):
         "DetachDomain": CHANGES_OF_A_HOST,
         "UpdateDomainLeases": CHANGES_OF_A_HOST,
         "ReleaseDomainLeases": CHANGES_OF_A_HOST,
-        "AnnounceMigration": CHANGES_OF_A_HOST,
+        "AnnounceMigration": MIGRATES_TO_A_HOST,
         "ConfirmMigration": CHANGES_OF_A_HOST,
         "FinishMigration": CHANGES_OF_A_HOST,
         "CancelMigration": CHANGES_OF_A_HOST,
@@ -191,15 +192,19 @@ def _report(request: api.ReportHostRequest) -> Report:
     Raises:
         InvalidRequest: invalid value.
     """
-    for field, text in (("agent_version", request.agent_version), ("ovs_version", request.ovs_version)):
-        if len(text) > _MAX_VERSION:
-            raise InvalidRequest(f"{field} has {len(text)} characters: expected at most {_MAX_VERSION}")
+    for field, text in (
+        ("agent_version", request.agent_version),
+        ("ovs_version", request.ovs_version),
+        *(("uplinks_down", network) for network in request.uplinks_down),
+    ):
+        if len(text) > _MAX_WORD or not text.isprintable() or " " in text:
+            raise InvalidRequest(f"{field} {text[:_MAX_WORD]!r}: expected at most {_MAX_WORD} printable characters")
     if len(request.uplinks_down) > _MAX_NETWORKS:
         raise InvalidRequest(f"{len(request.uplinks_down)} uplinks_down: expected at most {_MAX_NETWORKS}")
     return Report(
         request.agent_version,
         request.ovs_version,
         tuple(request.uplinks_down),
-        tuple(request.problems),
+        tuple(map(visible, request.problems)),
         request.mtu,
     )

@@ -83,6 +83,11 @@ def is_repeated(field: FieldDescriptor) -> bool:
     return isinstance(field.default_value, list)
 
 
+def is_map(field: FieldDescriptor) -> bool:
+    """Whether a field is a map."""
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
+
+
 def values(field: Any, *, tame: bool) -> st.SearchStrategy[Any]:
     """Values of a field: likely ones, and if it isn't tame any that can be written."""
     if field.type == FieldDescriptor.TYPE_MESSAGE:
@@ -92,8 +97,10 @@ def values(field: Any, *, tame: bool) -> st.SearchStrategy[Any]:
     if field.type == FieldDescriptor.TYPE_ENUM:
         known = st.sampled_from([value.number for value in field.enum_type.values])
         return known if tame else st.one_of(known, INTEGERS)
-    likely = LIKELY.get(field.name, [0] if field.cpp_type in (1, 2, 3, 4) else [""])
-    wild = INTEGERS if field.cpp_type in (1, 2, 3, 4) else HOSTILE
+    is_number = field.cpp_type in (1, 2, 3, 4)
+    named = [one for one in LIKELY.get(field.name, ()) if isinstance(one, int) == is_number]
+    likely = named or [0 if is_number else ""]
+    wild = INTEGERS if is_number else HOSTILE
     return st.sampled_from(likely) if tame else st.one_of(st.sampled_from(likely), wild)
 
 
@@ -102,7 +109,11 @@ def messages(kind: Any, *, tame: bool) -> st.SearchStrategy[dict[str, Any]]:
     fields = {}
     for field in kind.fields:
         one = values(field, tame=tame)
-        if is_repeated(field):
+        if is_map(field):
+            one = st.lists(one, max_size=3).map(
+                lambda pairs: {pair.get("key", ""): pair.get("value", "") for pair in pairs}
+            )
+        elif is_repeated(field):
             many = values(field, tame=True).map(lambda one: [one] * 300)  # many and long at once would be gigabytes
             one = st.lists(one, max_size=3) if tame else st.one_of(st.lists(one, max_size=5), many)
         fields[field.name] = one
@@ -226,6 +237,21 @@ def places(kind: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
             yield (*path, field.name)
 
 
+def put(message: Any, path: tuple[str, ...], text: str) -> None:
+    """Put a text into a field of a message."""
+    name, *rest = path
+    field, there = message.DESCRIPTOR.fields_by_name[name], getattr(message, name)
+    if is_map(field):
+        there.clear()
+        there[text if rest == ["key"] else LIKELY["mac"][1]] = text if rest == ["value"] else ""
+    elif rest:
+        put(there[0] if is_repeated(field) else there, tuple(rest), text)
+    elif is_repeated(field):
+        there[:] = [text]
+    else:
+        setattr(message, name, text)
+
+
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_each_text(world: WatchedService, method: MethodDescriptor) -> None:
     """In a request that is likely but for it."""
@@ -236,14 +262,7 @@ def test_each_text(world: WatchedService, method: MethodDescriptor) -> None:
             likely(request)
             if "update_mask" in request.DESCRIPTOR.fields_by_name and path[0] != "update_mask":
                 request.update_mask.paths[:] = [path[-1]]
-            one: Any = request
-            for name in path[:-1]:
-                repeated = is_repeated(one.DESCRIPTOR.fields_by_name[name])
-                one = getattr(one, name)[0] if repeated else getattr(one, name)
-            if is_repeated(one.DESCRIPTOR.fields_by_name[path[-1]]):
-                getattr(one, path[-1])[:] = [text]
-            else:
-                setattr(one, path[-1], text)
+            put(request, path, text)
             world.send(method, request.SerializeToString())
     assert world.faults == []
     assert world.answers["OK"] < sum(world.answers.values()) / 2 or not world.answers
@@ -260,6 +279,8 @@ def test_what_is_no_message(world: WatchedService, method: MethodDescriptor, req
 def likely(message: Any) -> None:
     """Fill a request with what goes through."""
     for field in message.DESCRIPTOR.fields:
+        if is_map(field):
+            continue
         if field.type == FieldDescriptor.TYPE_MESSAGE:
             inner = getattr(message, field.name)
             likely(inner.add() if is_repeated(field) else inner)

@@ -33,7 +33,8 @@ METHODS = [
     for method in (*OWN.values(), *STANDARD.values())
     if method.containing_service.name != "Enrolment"  # where hosts join without a certificate: test_certificates.py
 ]
-OF_A_HOST = {"Attach", "Detach", "CreatePort", "DeletePort"}
+OF_AGENTS = {method.name for method in METHODS if method.containing_service.name == "Agents"}
+OF_A_HOST = {"Attach", "Detach", "CreatePort", "DeletePort", *OF_AGENTS}
 
 
 def call(channel: grpc.Channel, method: MethodDescriptor) -> str:
@@ -72,6 +73,7 @@ def test_each_role_and_each_method(clients: Clients) -> None:
     names = {method.name for method in METHODS}
     changing = {method.name for method in METHODS if not READING.fullmatch(f"/{method.full_name.replace('.', '/')}")}
     changing.remove("RenewCertificate")  # one's own
+    changing |= OF_AGENTS  # what these read is a host's
     assert len(names) == len(RULES) - 1
     assert denied(clients.channel("nobody", "")) == names
     assert denied(clients.channel("ann", "admin")) == names
