@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ovnhook.control.roles import CHANGES_OF_A_HOST, OWN, WATCHES_A_HOST, Rule
+from ovnhook.control.roles import CHANGES_OF_A_HOST, MIGRATES_TO_A_HOST, OWN, WATCHES_A_HOST, Rule
 from ovnhook.control.services import JOINING, SERVICES
 from ovnhook.pki.x509 import CONTROL, NODE, OPERATOR, READER
 from reference.part import table
@@ -27,4 +27,4 @@ def _allowed(role: str, rule: Rule) -> str:
         return ""
     if rule is OWN:
         return "its own"
-    return "its own host" if rule in (CHANGES_OF_A_HOST, WATCHES_A_HOST) and role == NODE else "yes"
+    return "its own host" if rule in (CHANGES_OF_A_HOST, WATCHES_A_HOST, MIGRATES_TO_A_HOST) and role == NODE else "yes"

@@ -27,7 +27,7 @@ MESSAGE_TIMEOUT = 10.0
 SEND_TIMEOUT = 60.0
 """Seconds that a client has to read a response."""
 
-HALF_OPEN = 64
+HALF_OPEN = 128
 """Maximum number of half-open RPCs of a server, which wait for their request; beyond that, some are cancelled.
 
 An RPC also counts as half-open while its request has arrived but its thread has not run yet, so that many concurrent
@@ -47,6 +47,7 @@ class CallKind(Enum):
     WAITING = "waiting RPCs"
     STREAM = "streams"
     AGENT = "streams of agents"
+    MIGRATION = "announced migrations"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, OvnhookError, PermissionDenied, Unavailable
 from ovnhook.control.admission import SEND_TIMEOUT, Admission, Call, CallKind
 from ovnhook.control.roles import NOBODY, Identify, Rule, counted_as
+from ovnhook.control.turns import Turns
 from ovnhook.pki.x509 import Subject
 
 _log = logging.getLogger(__name__)
@@ -53,12 +54,14 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         rules: access rules by full method name.
         identify: returns the caller of an RPC.
         admission: admission control.
+        turns: turns of short RPCs.
     """
 
-    def __init__(self, rules: Mapping[str, Rule], identify: Identify, admission: Admission) -> None:
+    def __init__(self, rules: Mapping[str, Rule], identify: Identify, admission: Admission, turns: Turns) -> None:
         self._rules = rules
         self._identify = identify
         self._admission = admission
+        self._turns = turns
         self._streams: dict[int, tuple[grpc.ServicerContext, Rule, str]] = {}
 
     def end_revoked(self) -> None:
@@ -98,7 +101,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         context: grpc.ServicerContext,
     ) -> Any:
         answer: Answer = handler.unary_unary
-        with _statuses(name, context), self._admitted(name, rule, context) as (caller, call):
+        with _statuses(name, context), self._admitted(name, rule, context, rule.kind) as (caller, call):
             request = self._next(call, requests)
             if request is None:
                 raise InvalidRequest("the request has no message")
@@ -106,8 +109,13 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
             self._admission.proceed(call, seconds + SEND_TIMEOUT)
             if not _is_ours(name):
                 return answer(request, context)
-            passed = (caller,) if rule.passes_caller else ()
-            return answer(request, Deadline.after(seconds), *passed)
+            passed, deadline = (caller,) if rule.passes_caller else (), Deadline.after(seconds)
+            if rule.kind is not CallKind.SHORT:
+                return answer(request, deadline, *passed)
+            with self._turns.turn(call.caller, deadline):
+                if not context.is_active():
+                    raise Unavailable(f"{name}: the client has cancelled it")
+                return answer(request, deadline, *passed)
 
     def _stream(
         self,
@@ -118,7 +126,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         context: grpc.ServicerContext,
     ) -> Iterator[Any]:
         stream: Stream = handler.stream_stream or handler.unary_stream
-        kind = CallKind.AGENT if rule.of_agents else CallKind.STREAM
+        kind = CallKind.STREAM if rule.kind is CallKind.SHORT else rule.kind
         with _statuses(name, context), self._admitted(name, rule, context, kind) as (caller, call):
             request = self._all(call, requests) if handler.request_streaming else self._next(call, requests)
             if request is None:
@@ -136,12 +144,11 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
 
     @contextmanager
     def _admitted(
-        self, name: str, rule: Rule, context: grpc.ServicerContext, kind: CallKind | None = None
+        self, name: str, rule: Rule, context: grpc.ServicerContext, kind: CallKind
     ) -> Iterator[tuple[Subject, Call]]:
         """Authorize and admit an RPC for the duration of the block."""
         caller = self._identify(context)
         rule.check(caller, name)
-        kind = kind or (CallKind.WAITING if rule.waits else CallKind.SHORT)
         call = self._admission.admit(counted_as(caller, context), kind, context)
         try:
             yield caller, call

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,6 +20,7 @@ from ovnhook.control.admission import HALF_OPEN, Admission, CallKind, Limit
 from ovnhook.control.calls import CallInterceptor
 from ovnhook.control.roles import Identify
 from ovnhook.control.service import Service, rules
+from ovnhook.control.turns import Turns
 
 WAITING = 8
 """Maximum number of concurrent waiting RPCs of a listener."""
@@ -29,16 +31,30 @@ STREAMS = 32
 AGENTS = 512
 """Maximum number of concurrent streams of agents of a listener. Threads are created on demand."""
 
-PER_CLIENT = {CallKind.SHORT: 16, CallKind.WAITING: 2, CallKind.STREAM: 8, CallKind.AGENT: 2}
+PER_CLIENT = {
+    CallKind.SHORT: 64,
+    CallKind.WAITING: 2,
+    CallKind.STREAM: 8,
+    CallKind.AGENT: 2,
+    CallKind.MIGRATION: 16,
+}
 """Maximum number of concurrent RPCs of a client over TCP, or of a host without a certificate.
 
-Root, on the unix socket, has no such limit.
+A host that starts 50 domains at once, without an agent, has so many short RPCs open. Root, on the unix socket, has no
+such limit.
 """
 
+AT_ONCE = 8
+"""Short RPCs of a client over TCP that are processed at once; further ones wait for their turn."""
+
+_JOINING = 16  # RPCs of one host without a certificate
+
 _TOTALS = {CallKind.WAITING: WAITING, CallKind.STREAM: STREAMS, CallKind.AGENT: AGENTS}
-_SHORT = 24  # threads for short RPCs, in addition to those for waiting, streaming and half-open ones
+_SHORT = (
+    256  # threads for short RPCs of several clients, in addition to those for waiting, streaming and half-open ones
+)
 _QUEUE = 1000  # RPCs that may wait for a thread
-_GRACE = 5.0  # seconds for open RPCs to end when the service stops
+_GRACE = 0.5  # seconds for open RPCs to end when the service stops: clients repeat what takes longer
 _ENROL = "/ovnhook.v1.Enrolment/Enrol"
 _PROBE_TIMEOUT = 10.0  # seconds
 _IDENTITY = 1  # gRPC's bit for uncompressed messages: a few compressed KiB could become gigabytes
@@ -73,6 +89,7 @@ class Listener:
         options: channel arguments of gRPC.
         probed: method that the probe calls.
         half_open: maximum number of half-open RPCs, or None for any number.
+        at_once: short RPCs of a client that are processed at once, or None for any number.
     """
 
     def __init__(
@@ -86,13 +103,14 @@ class Listener:
         options: Sequence[tuple[str, int]] = (),
         probed: str = "/grpc.health.v1.Health/Check",
         half_open: int | None = HALF_OPEN,
+        at_once: int | None = AT_ONCE,
     ) -> None:
         self.address = address
         self.admission = Admission(limits, half_open)
         self._threads = ThreadPoolExecutor(
             HALF_OPEN + WAITING + STREAMS + AGENTS + _SHORT, thread_name_prefix=f"serve {address.rpartition('/')[2]}"
         )
-        self._interceptor = CallInterceptor(rules(services), identify, self.admission)
+        self._interceptor = CallInterceptor(rules(services), identify, self.admission, Turns(at_once))
         self._server = grpc.server(
             self._threads,
             interceptors=[self._interceptor],
@@ -104,6 +122,7 @@ class Listener:
         self._bind = bind
         self._tls = tls
         self._probed = probed
+        self._stopped = threading.Event()
 
     def start(self) -> None:
         """Listen and serve.
@@ -124,8 +143,12 @@ class Listener:
         self._interceptor.end_revoked()
 
     def stop(self) -> None:
-        """Stop gracefully: open RPCs have some seconds to end."""
-        self._server.stop(_GRACE).wait(2 * _GRACE)  # it never ends if gRPC's own thread has died
+        """Stop listening; open RPCs have a moment to end."""
+        self._stopped = self._server.stop(_GRACE)
+
+    def wait(self) -> None:
+        """Wait until it has stopped. Threads of RPCs that did not end in time may go on."""
+        self._stopped.wait(2 * _GRACE)  # it never ends if gRPC's own thread has died
         self._threads.shutdown(wait=False)
 
 
@@ -151,7 +174,7 @@ def of_root(path: Path, services: Sequence[Service], identify: Identify) -> List
             raise OvnhookError(f"can't serve on {path}")
 
     limits = {kind: Limit(total=number) for kind, number in _TOTALS.items()}
-    return Listener(str(path), services, identify, limits, bind, half_open=None)
+    return Listener(str(path), services, identify, limits, bind, half_open=None, at_once=None)
 
 
 def of_clients(config: Config, services: Sequence[Service], identify: Identify) -> Listener:
@@ -186,5 +209,5 @@ def of_joining_hosts(config: Config, services: Sequence[Service], identify: Iden
         tcp.listen(server, config.enrolment, config, mutual=False)
 
     options = [*_OPTIONS_OF_TCP, ("grpc.max_connection_idle_ms", 10_000)]
-    limits, tls = {CallKind.SHORT: Limit(PER_CLIENT[CallKind.SHORT])}, partial(probe.context, None)
+    limits, tls = {CallKind.SHORT: Limit(_JOINING)}, partial(probe.context, None)
     return Listener(config.enrolment, services, identify, limits, bind, tls, options, _ENROL)

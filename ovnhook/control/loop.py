@@ -6,11 +6,10 @@ import logging
 import threading
 from collections.abc import Callable
 
+from ovnhook.base.deadline import Deadline
 from ovnhook.base.logonce import LogOnce
 
 _log = logging.getLogger(__name__)
-
-_JOIN_TIMEOUT = 10.0  # seconds for a step to end when the loop is stopped
 
 
 class Loop:
@@ -39,11 +38,15 @@ class Loop:
         """Start the thread."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Stop the thread, if it runs, after the current step."""
+    def end(self) -> None:
+        """Begin no further step."""
         self._stop.set()
+
+    def stop(self, deadline: Deadline) -> None:
+        """Begin no further step, and wait for the end of the current one; after the deadline it may go on."""
+        self.end()
         if self._thread.is_alive():
-            self._thread.join(_JOIN_TIMEOUT)
+            self._thread.join(deadline.remaining)
 
     def take_step(self) -> None:
         """Run one step, and log any error, since the loop must go on."""

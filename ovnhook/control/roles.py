@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import grpc
 
 from ovnhook.base.errors import InvalidRequest, PermissionDenied, Unavailable
+from ovnhook.control.admission import CallKind
 from ovnhook.pki.members import Members
 from ovnhook.pki.x509 import CONTROL, NODE, OPERATOR, READER, ROLES, Subject, subject_of
 
@@ -28,19 +29,17 @@ class Rule:
 
     Example::
 
-        RULES = {"ListPorts": READS, "RemoveNode": Rule(frozenset({OPERATOR}), waits=True)}
+        RULES = {"ListPorts": READS, "RemoveNode": Rule(frozenset({OPERATOR}), kind=CallKind.WAITING)}
 
     Attributes:
         roles: roles that may call the method.
         passes_caller: True to pass the caller's Subject as the third argument of the method.
-        waits: True if the method may wait up to 30 seconds; the quota of such RPCs is small.
-        of_agents: True if each agent has a stream of the method; such streams have a quota of their own.
+        kind: kind of its RPCs, each with a quota of its own; streams are `CallKind.STREAM` instead of SHORT.
     """
 
     roles: frozenset[str]
     passes_caller: bool = False
-    waits: bool = False
-    of_agents: bool = False
+    kind: CallKind = CallKind.SHORT
 
     def check(self, caller: Subject, method: str) -> None:
         """Check the caller's role.
@@ -58,14 +57,17 @@ class Rule:
 
 
 READS = Rule(frozenset({READER, NODE, OPERATOR, CONTROL}))
-READS_AND_WAITS = replace(READS, passes_caller=True, waits=True)
+READS_AND_WAITS = replace(READS, passes_caller=True, kind=CallKind.WAITING)
 CHANGES = Rule(frozenset({OPERATOR, CONTROL}))
-CHANGES_AND_WAITS = replace(CHANGES, waits=True)
+CHANGES_AND_WAITS = replace(CHANGES, kind=CallKind.WAITING)
 CHANGES_OF_A_HOST = Rule(frozenset({NODE, OPERATOR, CONTROL}), passes_caller=True)
 """A node may change only its own host, which the method checks: `check_host`."""
 
-WATCHES_A_HOST = replace(CHANGES_OF_A_HOST, of_agents=True)
+WATCHES_A_HOST = replace(CHANGES_OF_A_HOST, kind=CallKind.AGENT)
 """A node may watch only what concerns its own host, likewise."""
+
+MIGRATES_TO_A_HOST = replace(CHANGES_OF_A_HOST, kind=CallKind.MIGRATION)
+"""A node may announce migrations to its own host only, likewise; the RPC waits for the other host."""
 
 OWN = Rule(frozenset(ROLES), passes_caller=True)
 """Every role may change what belongs to the caller."""

@@ -13,6 +13,7 @@ from typing import TextIO
 from netaddr import IPNetwork
 
 from ovnhook.base.config import Config
+from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
 from ovnhook.base.liveness import Liveness
 from ovnhook.control import listener, roles
@@ -38,6 +39,7 @@ from ovnhook.pki.members import Members
 
 _PROBE_INTERVAL = 5.0  # seconds between two probes of the listeners
 _SWEEP_INTERVAL = 1.0  # seconds between two checks for RPCs that exceed their timeout
+_STEP_TIMEOUT = 0.5  # seconds for the steps of loops to end when the service stops
 
 
 class ControlServer:
@@ -131,18 +133,18 @@ class ControlServer:
                 self._trust.begin()
             if self._withdrawal:  # before hosts can join, so that a new cloud never opens its northbound database
                 self._withdrawal.loop.take_step()
+            started.callback(self._stop_loops)
             for loop in self._loops:
-                started.callback(loop.stop)
                 loop.start()
+            started.callback(self._stop_listeners)
             for one in self._listeners:
                 one.start()
-                started.callback(one.stop)
             started.callback(self.hosts.stop)
             self.hosts.start()
             for service in self._services:
                 started.callback(service.stop)
-            started.callback(self._prober.stop)
             self._prober.start()
+            started.callback(self._end_loops)
             self._started = started.pop_all()
 
     def keep_alive(self) -> None:
@@ -154,6 +156,23 @@ class ControlServer:
     def stop(self) -> None:
         """Stop gracefully."""
         self._started.close()
+
+    def _stop_listeners(self) -> None:
+        """Stop all listeners at the same time."""
+        for one in self._listeners:
+            one.stop()
+        for one in self._listeners:
+            one.wait()
+
+    def _end_loops(self) -> None:
+        for loop in (self._prober, *self._loops):
+            loop.end()
+
+    def _stop_loops(self) -> None:
+        """Stop the loops. Their steps, which may wait for a database, have a moment to end."""
+        deadline = Deadline.after(_STEP_TIMEOUT)
+        for loop in (self._prober, *self._loops):
+            loop.stop(deadline)
 
     def _sweep(self) -> None:
         trusted, self._trusted = self._trusted, self._trust.members if self._trust else None

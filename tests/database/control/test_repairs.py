@@ -45,7 +45,7 @@ CHANGED: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def cloud(control: Control) -> Control:
     """A row of each kind, and a control service that repairs when it is told to."""
-    control.service._repairs.loop.stop()
+    control.service._repairs.loop.stop(soon())
     control.done("subnet", "create", "green", "10.3.0.0/24", "--domain", "lab.example")
     fill(control)
     return control

@@ -24,7 +24,7 @@ GATEWAY = f"Logical_Router {uuids.router('gateway')}"
 @pytest.fixture
 def cloud(control: Control) -> Control:
     """A row of each kind, and a control service that repairs before changes, and not by itself."""
-    control.service._repairs.loop.stop()
+    control.service._repairs.loop.stop(soon())
     fill(control)
     return control
 
@@ -65,7 +65,7 @@ def isolated(number: int) -> Domain:
 )
 def test_a_router_that_cannot_be_read(control: Control, router: str, command: str) -> None:
     """Whatever changes the rows between it and its subnets is refused at once: these rows are not known."""
-    control.service._repairs.loop.stop()
+    control.service._repairs.loop.stop(soon())
     for name in ("inner", "other"):
         control.done("router", "create", name)
     control.done("subnet", "create", "lost", "10.1.0.0/24", "--router", router)

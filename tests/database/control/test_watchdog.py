@@ -19,6 +19,7 @@ from ovnhook.pki.keyfiles import AuthorityFiles
 from tests.clock import Clock
 from tests.database.control_host import with_authority
 from tests.database.control_service import Control
+from tests.database.hypervisors import soon
 from tests.database.ovsdb_server import wait_for
 
 
@@ -74,7 +75,7 @@ def test_a_listener_that_answers_nobody(service: ControlServer, clock: Clock, wh
 
 def test_a_loop_that_stands_still(service: ControlServer, clock: Clock) -> None:
     """Is named, whatever the others do."""
-    next(loop for loop in service._loops if loop.name == "sweeper").stop()
+    next(loop for loop in service._loops if loop.name == "sweeper").stop(soon())
     clock.now += 61
     wait_for(lambda: service.liveness.stuck() == ["sweeper"])
 
@@ -86,7 +87,7 @@ def test_a_step_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     loop.beat = lambda: beats.append(None)
     loop.start()
     wait_for(lambda: len(beats) > 1)
-    loop.stop()
+    loop.stop(soon())
     assert "failing: a step failed: unexpected error" in caplog.text
 
 
