@@ -77,7 +77,7 @@ class ControlService:
 
     def announce(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Request, as the destination of a migration, that a domain's ports may be bound here, too."""
-        self._change("AnnounceMigration", domain, host, deadline)
+        self._change("AnnounceMigration", domain, host, deadline, waits=True)
 
     def confirm_migration(self, domain: UUID, host: str, destination: str, deadline: Deadline) -> None:
         """Confirm, as the source, a requested migration of a domain."""
@@ -114,13 +114,14 @@ class ControlService:
         )
         self._call("ReportHost", request, deadline, api.ReportHostResponse)
 
-    def _change(self, method: str, domain: Domain, host: str, deadline: Deadline) -> None:
+    def _change(self, method: str, domain: Domain, host: str, deadline: Deadline, *, waits: bool = False) -> None:
         request = api.DomainRequest(host=host, domain=domain_message(domain))
-        self._call(method, request, deadline, api.DomainResponse)
+        self._call(method, request, deadline, api.DomainResponse, waits=waits)
 
-    def _call(self, method: str, request: Any, deadline: Deadline, response: Any) -> Any:
+    def _call(self, method: str, request: Any, deadline: Deadline, response: Any, *, waits: bool = False) -> Any:
         with _translated():
-            return self._calls.call(Method(SERVICE, method, response, is_idempotent=True), request, deadline)
+            called = Method(SERVICE, method, response, is_idempotent=True, waits=waits)
+            return self._calls.call(called, request, deadline)
 
 
 class HostStream:

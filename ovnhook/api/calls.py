@@ -23,6 +23,7 @@ _CONNECT = 2.0  # seconds to connect to one of several hosts before the next one
 _PAUSES = (0.05, 0.25)  # seconds, mean pause before the hosts are asked again: the first time, and at most
 _FIRST_RESPONSE = 5.0  # seconds until the first response of a stream
 _MOST_CALLS = 12  # the control service admits 16 of one client: some are left to hooks without an agent
+_MOST_WAITING = 6  # of these calls, those that wait for another host, which may wait for a call of this one
 
 
 class ApiCalls(Protocol):
@@ -63,6 +64,7 @@ class Calls:
         self._persistent = persistent
         self._channels = Channels()
         self._slots = threading.BoundedSemaphore(_MOST_CALLS)
+        self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
 
     @classmethod
     def of_host(cls, config: Config) -> Self:
@@ -80,7 +82,7 @@ class Calls:
             UnknownMethod: every service is of another version.
         """
         try:
-            with deadline.waiting(_STEP), self._slot(deadline):
+            with deadline.waiting(_STEP), self._slot(method, deadline):
                 return self._call(method, request, deadline)
         except Unanswered as error:
             spent = deadline.time_spent() if self._persistent else ""
@@ -176,14 +178,14 @@ class Calls:
         return kind(message, hint)
 
     @contextmanager
-    def _slot(self, deadline: Deadline) -> Iterator[None]:
+    def _slot(self, method: Method, deadline: Deadline) -> Iterator[None]:
         """Limit the number of concurrent calls."""
-        if not self._slots.acquire(timeout=deadline.remaining):
-            raise Unanswered(f"{_MOST_CALLS} calls of the control service are in progress")
-        try:
+        with ExitStack() as held:
+            for slots in (self._waiting, self._slots) if method.waits else (self._slots,):
+                if not slots.acquire(timeout=deadline.remaining):
+                    raise Unanswered("too many calls of the control service are in progress")
+                held.callback(slots.release)
             yield
-        finally:
-            self._slots.release()
 
 
 def credentials_of(config: Config) -> Credentials:

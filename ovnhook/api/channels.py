@@ -86,12 +86,14 @@ class Method:
         name: its name.
         response: class of the response.
         is_idempotent: whether the proto declares it so: a call may be repeated.
+        waits: whether it waits for another host.
     """
 
     service: str
     name: str
     response: Any
     is_idempotent: bool
+    waits: bool = False
 
 
 class Channels:

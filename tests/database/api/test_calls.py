@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -322,11 +323,29 @@ def test_many_calls_at_once(script: Script, of: Callable[..., Calls]) -> None:
         called = [pool.submit(detach, calls) for _ in range(30)]
         for _ in range(module._MOST_CALLS):
             assert running.acquire(timeout=HANG)
-        with pytest.raises(Unavailable, match="12 calls of the control service are in progress: the control service"):
+        with pytest.raises(Unavailable, match="too many calls of the control service are in progress: the control"):
             detach(calls, Deadline.after(0.2))
         end.set()
         assert [one.result(HANG) for one in called] == [api.DomainResponse()] * 30
     assert most[0] == module._MOST_CALLS
+
+
+def test_calls_that_wait_for_another_host(script: Script, of: Callable[..., Calls]) -> None:
+    """Leave a part of the calls to those that others wait for: two hosts would block each other."""
+    waits, running, end = replace(DETACH, waits=True), threading.Semaphore(0), threading.Event()
+
+    def hang() -> None:
+        running.release()
+        end.wait(HANG)
+
+    calls = of(script(hang).where)
+    with ThreadPoolExecutor(30) as pool:
+        called = [pool.submit(calls.call, waits, REQUEST, soon()) for _ in range(20)]
+        called += [pool.submit(detach, calls) for _ in range(module._MOST_CALLS - module._MOST_WAITING)]
+        for _ in range(module._MOST_CALLS):
+            assert running.acquire(timeout=HANG)
+        end.set()
+        assert [one.result(HANG) for one in called] == [api.DomainResponse()] * len(called)
 
 
 def test_a_renewed_certificate(cloud: ControlHost, files: Files, of: Callable[..., Calls]) -> None:
