@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
-from google.protobuf.message import Message
 from netaddr import IPAddress
 
-from ovnhook.api import hints
+from ovnhook.api import hints, messages
 from ovnhook.api.v1 import agents_pb2 as api
 from ovnhook.base.errors import InvalidRequest, OvnhookError
 from ovnhook.base.labels import HOST_NAME, MAC, SUBNET_NAME
@@ -52,7 +51,9 @@ def domain_of(message: api.LibvirtDomain) -> Domain:
     Raises:
         InvalidRequest: invalid value.
     """
-    _check_texts(message, "domain")
+    for field, text in messages.texts(message):
+        if len(text) > _MAX_TEXT:
+            raise InvalidRequest(f"domain.{field}: more than {_MAX_TEXT} characters")
     uuid = uuid_of(message.uuid, "domain.uuid")
     if message.id not in _IDS:
         raise InvalidRequest(f"domain.id {message.id}: expected -1 or a positive number")
@@ -298,14 +299,3 @@ def _label(text: str) -> str:
     if text and not HOST_NAME.fullmatch(text):
         raise InvalidRequest(f"host name {text[:80]!r} is not a DNS label")
     return text
-
-
-def _check_texts(message: Message, name: str) -> None:
-    """Refuse long texts."""
-    for field, value in message.ListFields():
-        several = value if field.label == field.LABEL_REPEATED else [value]
-        for one in several:
-            if isinstance(one, Message):
-                _check_texts(one, f"{name}.{field.name}")
-            elif isinstance(one, str) and len(one) > _MAX_TEXT:
-                raise InvalidRequest(f"{name}.{field.name}: more than {_MAX_TEXT} characters")

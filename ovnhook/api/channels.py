@@ -46,6 +46,7 @@ _OPTIONS = [
 _NOT_SENT = (
     "failed to connect to all addresses",
     "DNS resolution failed",
+    "errors resolving ",
 )  # gRPC's errors for a request that was not sent
 _LOST = ("UNAVAILABLE", "CANCELLED", "UNKNOWN")  # statuses of a connection that broke
 _RESET = "Received RST_STREAM"  # the same, with status INTERNAL

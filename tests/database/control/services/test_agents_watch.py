@@ -11,7 +11,6 @@ import grpc
 import pytest
 
 from lab.waiting import HANG
-from ovnhook.agent.host import Host
 from ovnhook.api.v1 import agents_pb2 as api
 from ovnhook.base import uuids
 from ovnhook.control import backlog, calls, hostfeed, hostindex, listener, server
@@ -20,6 +19,7 @@ from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import key, mutate, set_keys
 from tests.database.clients import Clients, refusal
 from tests.database.control_service import MAC, Control
+from tests.database.direct_host import DirectHost
 from tests.database.hostwatch import HostWatch, name
 from tests.database.hypervisors import soon
 from tests.database.ovsdb_server import wait_for
@@ -76,7 +76,7 @@ def test_a_transaction_is_an_update(cloud: Control, channel: grpc.Channel, watch
     assert watch.shown == [*WEB1[:2], SUBNET]
     cloud.done("subnet", "set", "blue", "--mtu", "1400")
     assert shown(watch.next()) == ["subnet blue 1400"]
-    Host(cloud.config).release_leases(domain.uuid, soon())
+    DirectHost(cloud.config).release_leases(domain.uuid, soon())
     assert shown(watch.next()) == ["gone", "gone"]
     end(cloud, watch, other)
     assert (watch.updates, other.updates) == (6, 3)
