@@ -1,4 +1,4 @@
-"""Streams of what concerns a host, from one replica of the northbound database."""
+"""Streams of what concerns a host, and the consistency of all rows, from one replica of the northbound database."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import random
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import grpc
 
@@ -18,17 +18,19 @@ from ovnhook.control.calls import INTERNAL_ERROR, timeout
 from ovnhook.control.hostindex import EVERYWHERE, HostIndex
 from ovnhook.control.loop import Loop
 from ovnhook.control.rowvalues import RowValues, selections
+from ovnhook.diagnosis.consistency import Consistency, Inconsistency, Key
 from ovnhook.ovsdb.replica import Replica, RowDifference
+from ovnhook.resources.kind import Change
 from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
-from ovnhook.resources.port.kind import PORT
+from ovnhook.resources.port.kind import CLAIM, PORT
 from ovnhook.resources.registry import REGISTRY
-from ovnhook.resources.subnet.kind import SUBNET
+from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
 
 _log = logging.getLogger(__name__)
 
 _COLUMNS = (
     (PORT, (*PORT.columns, "port_security", "dhcpv4_options", "dhcpv6_options", "options")),
-    *((kind, kind.columns) for kind in (LEASE_INDEX, LEASE, SUBNET, REGISTRY)),
+    *((kind, kind.columns) for kind in (LEASE_INDEX, LEASE, CLAIM, DNS_RECORDS, SUBNET, REGISTRY)),
 )
 """Kinds of rows in the replica, with the columns that are compared with their value."""
 
@@ -44,6 +46,8 @@ _CHECK_INTERVAL = 1.0  # seconds
 _RESTART_DELAY = 2.0  # seconds, maximum
 
 _AGAIN = "watch again"
+
+_BATCH = 500  # checks of consistency for which changes wait
 
 Stream = Backlog[api.HostUpdate]
 
@@ -115,6 +119,26 @@ class HostFeed:
         finally:
             self._unsubscribe(host, stream)
 
+    def inconsistencies(self) -> dict[Key, Inconsistency] | None:
+        """Inconsistencies of the rows, or None while they are not known."""
+        while True:
+            with self._lock:
+                state = self._state
+                if not state.is_usable:
+                    return None
+                if not state.consistency.recheck(_BATCH):
+                    return dict(state.consistency.found)
+
+    def repairs(self, some: Iterable[Key]) -> tuple[list[Key], tuple[Change, ...]]:
+        """Inconsistencies that still exist, of some, and the changes that repair them."""
+        with self._lock:
+            return self._state.consistency.repairs(some)
+
+    def check_all(self) -> None:
+        """Check the consistency of all rows again, by the next `inconsistencies`."""
+        with self._lock:
+            self._state.consistency.check_all()
+
     def _subscribe(self, host: str, revision: str, stream: Stream) -> None:
         with self._lock:
             if self._stop.is_set():
@@ -164,6 +188,8 @@ class HostFeed:
         state, streams = self._state, self._streams
         changes = state.values.apply(differences)
         with self._lock:
+            for change in changes:
+                state.consistency.apply(change.old, change.new)
             if not state.is_synced:
                 state.index.load(changes)
                 state.is_synced = True
@@ -192,6 +218,7 @@ class _State:
         replica: its replica.
         values: values of the rows.
         index: objects of each host.
+        consistency: consistency of the rows.
         is_synced: whether all rows have been read once.
     """
 
@@ -199,12 +226,18 @@ class _State:
         self.replica = Replica(remotes, "OVN_Northbound", selections(_COLUMNS))
         self.values = RowValues(_COLUMNS)
         self.index = HostIndex(secrets.token_hex(8))
+        self.consistency = Consistency(self.values.unreadable)
         self.is_synced = False
 
     @property
     def is_lost(self) -> bool:
         """The database has been unreachable for some time."""
         return self.replica.lost_for > _LOST_AFTER
+
+    @property
+    def is_usable(self) -> bool:
+        """The rows are known, and this version supports them."""
+        return self.is_synced and not self.replica.lost_for and not self.values.newer
 
 
 def _stopping() -> Unavailable:

@@ -19,6 +19,7 @@ from ovnhook.base.liveness import Liveness
 from ovnhook.control import listener, roles
 from ovnhook.control.agentstates import AgentStates
 from ovnhook.control.bindings import BindingsGuard
+from ovnhook.control.consistency import ConsistencyRepairs
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.guard import RemotesGuard
 from ovnhook.control.hostfeed import HostFeed
@@ -68,6 +69,7 @@ class ControlServer:
         self._gateways = Gateways(self._northbound, self._southbound)
         self._repairs = Repairs(self._northbound)
         self.hosts = HostFeed(config.northbound)
+        self._consistency = ConsistencyRepairs(self._northbound, self.hosts)
         row = TrustRow(self._northbound.database)
         self._trust = Trust(row, Path(config.authority)) if config.authority else None
         is_own = (config.northbound, config.southbound) == (Config.northbound, Config.southbound)
@@ -85,7 +87,7 @@ class ControlServer:
         if self._trust and config.enrolment:
             self._listeners.append(listener.of_joining_hosts(config, [JOINING.of(found)], roles.anybody))
         self._loops = [
-            *(self._gateways.loop, self._repairs.loop, self.hosts.loop, self._bindings.loop),
+            *(self._gateways.loop, self._repairs.loop, self.hosts.loop, self._bindings.loop, self._consistency.loop),
             Loop("sweeper", self._sweep, _SWEEP_INTERVAL),
         ]
         self._loops += [one.loop for one in (self._trust, self._remotes, self._withdrawal) if one]
@@ -110,6 +112,7 @@ class ControlServer:
             states=AgentStates(self._southbound, lambda host: host in self.hosts.hosts()),
             gateways=self._gateways,
             repairs=self._repairs,
+            consistency=self._consistency,
             hosts=self.hosts,
             trust=self._trust,
             remotes=self._remotes,

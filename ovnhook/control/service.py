@@ -13,6 +13,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.control.agentstates import AgentStates
 from ovnhook.control.bindings import BindingsGuard
+from ovnhook.control.consistency import ConsistencyRepairs
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.guard import RemotesGuard
 from ovnhook.control.hostfeed import HostFeed
@@ -41,6 +42,7 @@ class Dependencies:
         states: states of the hosts' agents.
         gateways: schedules gateways.
         repairs: repairs ovnhook's rows.
+        consistency: repairs rows of domains that contradict each other.
         hosts: streams what concerns each host.
         trust: trusted clients, or None without a certificate authority.
         remotes: guard of the databases' remotes, or None if the database servers are not on this host.
@@ -57,6 +59,7 @@ class Dependencies:
     states: AgentStates
     gateways: Gateways
     repairs: Repairs
+    consistency: ConsistencyRepairs
     hosts: HostFeed
     trust: Trust | None
     remotes: RemotesGuard | None

@@ -20,6 +20,7 @@ from ovnhook.base.errors import NewerFormat, OvnhookError, Unavailable
 from ovnhook.base.text import quoted
 from ovnhook.control import withdrawal
 from ovnhook.control.bindings import BindingsGuard
+from ovnhook.control.consistency import ConsistencyRepairs
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.guard import RemotesGuard
 from ovnhook.control.packets import Packets
@@ -100,6 +101,7 @@ class Status(Service):
         bindings: guard of port bindings.
         gateways: scheduler of gateways, with its failures.
         repairs: repair of ovnhook's rows, with their defects.
+        consistency: repair of rows of domains that contradict each other, with those that can't be repaired.
     """
 
     NAME = "ovnhook.v1.Status"
@@ -117,6 +119,7 @@ class Status(Service):
         bindings: BindingsGuard,
         gateways: Gateways,
         repairs: Repairs,
+        consistency: ConsistencyRepairs,
     ) -> None:
         self._northbound = northbound
         self._southbound = southbound
@@ -128,6 +131,7 @@ class Status(Service):
         self._bindings = bindings
         self._gateways = gateways
         self._repairs = repairs
+        self._consistency = consistency
 
     @classmethod
     def of(cls, found: Dependencies) -> Self:
@@ -141,6 +145,7 @@ class Status(Service):
             found.bindings,
             found.gateways,
             found.repairs,
+            found.consistency,
         )
 
     def add_to(self, server: grpc.Server) -> None:
@@ -217,6 +222,7 @@ class Status(Service):
         foreign = self._northbound.foreign_macs({port.mac for port in stored.ports}, deadline)
         defects = [(one.what, one.hint) for one in self._repairs.defects(deadline)]
         defects += [(one.message, one.hint) for one in stored.broken]
+        defects += [(str(one), "") for one in self._consistency.unrepaired]
         defects += [_lost(port) for port in stored.lost]
         return _NorthboundState(
             cloud=cloud,
