@@ -90,6 +90,8 @@ class HostView:
             try:
                 self._follow()
             except Exception as error:  # the thread must go on
+                if self._stop.is_set():
+                    return
                 if not isinstance(error, OvnhookError):
                     self._revision = ""  # what was received can't be relied on
                 self._lose(error)

@@ -6,6 +6,7 @@ import pytest
 
 from lab import Guest
 from lab.domain import domain_xml, interface_xml
+from lab.hypervisor import HOOK
 from lab.pings import RATE, Pings
 from tests.cloud.external import FLOATING, OUTSIDE, set_external_gateway
 from tests.cloud.interfaces import MACS, NETWORK
@@ -92,20 +93,49 @@ def test_a_migration_that_does_not_end_well(world: World, fault: str) -> None:
     assert world.domain_state(world.hv1, "stays") == "running"
 
 
-@pytest.mark.parametrize("dead", [("hv1",), ("hv2",), ("hv1", "hv2")], ids=["source", "destination", "both"])
-def test_without_an_agent(world: World, dead: tuple[str, ...]) -> None:
+def test_without_the_destinations_agent(world: World) -> None:
     """The hooks do the work themselves."""
     guest = world.boot(world.hv1, "moves", interface_xml())
     watches = world.boot(world.hv2, "watches", interface_xml())
     address = guest.wait_address()
     watches.wait_address()
     pings = Pings(watches, address)
-    for name in dead:
-        world.cloud.host(name).daemon("agent").kill()
+    world.hv2.daemon("agent").kill()
     migrate(world, "moves", world.hv1, world.hv2)
     _, doubled = pings.settle()
     assert doubled <= IN_FLIGHT
     settled(world, "moves", world.hv2)
+
+
+def test_without_the_sources_agent(world: World) -> None:
+    """Nobody confirms it: it is refused, and the guest keeps its network. When the agent is back it is carried out."""
+    guest = world.boot(world.hv1, "moves", interface_xml())
+    watches = world.boot(world.hv2, "watches", interface_xml())
+    address = guest.wait_address()
+    watches.wait_address()
+    world.hv1.daemon("agent").kill()
+    done = migrate(world, "moves", world.hv1, world.hv2, check=False)
+    assert done.returncode != 0
+    assert "domain moves: host hv1 has not confirmed" in done.stderr
+    assert "it stays where it is" in done.stderr
+    watches.reach(address)
+    settled(world, "moves", world.hv1)
+    world.hv1.daemon("agent").start()
+    migrate(world, "moves", world.hv1, world.hv2)
+    settled(world, "moves", world.hv2)
+
+
+def test_a_host_requests_what_is_not_on_its_way(world: World) -> None:
+    """It gets nothing, whatever it says: libvirt does not migrate the domain."""
+    world.boot(world.hv1, "stays", interface_xml(), dhcp="none")
+    before = world.rows()
+    xml = world.hv1.run(["virsh", "dumpxml", "stays"]).stdout
+    done = world.hv2.run([HOOK, "stays", "migrate", "begin", "-"], input=xml, check=False)
+    assert done.returncode != 0
+    assert "host hv1 has not confirmed" in done.stderr
+    assert world.rows() == before
+    log = world.hv1.daemon("agent").log.read_text(encoding="utf-8")
+    assert "domain stays: hv2 requests it, but libvirt is not migrating it" in log
 
 
 def test_northbound_away(world: World) -> None:

@@ -24,6 +24,7 @@ from ovnhook.api.agentmessages import object_message, object_of
 from ovnhook.api.calls import Calls
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
+from ovnhook.base.errors import Unavailable
 from ovnhook.control.server import ControlServer
 from ovnhook.databases import inventory
 from ovnhook.diagnosis.values import CheckResult, Difference
@@ -142,6 +143,15 @@ class ReconcilingAgent:
         """What a check with repair says."""
         self.catch_up()
         return self.reconciler.check(repair=True)
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether its view is away."""
+        try:
+            self.reconciler.view.inventory("hv1", soon().within(0))
+        except Unavailable:
+            return True
+        return False
 
     def catch_up(self) -> None:
         """Wait until the view has what the database has."""

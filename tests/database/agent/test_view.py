@@ -9,10 +9,8 @@ from uuid import UUID
 
 import pytest
 
-pytest.importorskip("libvirt")
-
 from lab.waiting import HANG, until
-from ovnhook.agent import hostview, reconcile
+from ovnhook.agent import hostview
 from ovnhook.agent.control import HostStream
 from ovnhook.agent.hostview import HostView, ViewListeners
 from ovnhook.api import calls
@@ -23,9 +21,8 @@ from ovnhook.control.server import ControlServer
 from tests.database.direct_host import DirectHost
 from tests.database.hypervisors import DEFAULT, MACS, MAIL, WEB, Hypervisors, domain, interface, soon
 from tests.database.ovsdb_server import Server
-from tests.database.reconciling import ONE, TWO, ReconcilingAgent, agent, lose_port
 
-__all__ = ["agent"]  # the fixture
+ONE, TWO = domain(interface(MACS[0])), domain(interface(MACS[1]), uuid=MAIL, name="mail")
 
 Serve = Callable[[str], ControlServer]
 
@@ -131,51 +128,3 @@ def test_a_control_service_that_has_no_answer(
         until(lambda: not is_away(view), HANG, "the other one")
     finally:
         lonely.stop()
-
-
-@pytest.fixture
-def running(agent: ReconcilingAgent, monkeypatch: pytest.MonkeyPatch) -> ReconcilingAgent:
-    """An agent whose reconciler is at work, and scans for a reason only."""
-    monkeypatch.setattr(reconcile, "_SCAN_INTERVAL", float("inf"))
-    scanned = threading.Event()
-    agent.libvirt.after_list = scanned.set
-    threading.Thread(target=agent.reconciler.run, daemon=True).start()
-    agent.catch_up()
-    assert scanned.wait(HANG)
-    return agent
-
-
-def test_a_port_that_somebody_deletes(world: Hypervisors, running: ReconcilingAgent) -> None:
-    """It is seen in the stream, and repaired without waiting for the next scan."""
-    lose_port(world, WEB, MACS[0])
-    until(lambda: MACS[0] in world.addresses, HANG, "the port to be there again")
-
-
-def test_what_the_agent_does_needs_no_scan(running: ReconcilingAgent, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However busy it is: its own starts and stops are no news to it."""
-    asked: list[str] = []
-    monkeypatch.setattr(running.reconciler._agenda, "scan_after_change", lambda: asked.append("own"))
-    for number in range(10):
-        other = domain(interface(MACS[2]), uuid=UUID(int=number + 1), name=f"vm{number}")
-        with running.locks.hold(other.uuid, soon()):
-            running.host.attach(other, soon())
-        running.catch_up()
-        with running.locks.hold(other.uuid, soon()):
-            running.host.detach(other, soon())
-            running.host.release_leases(other.uuid, soon())
-        running.catch_up()
-    assert asked == []
-
-
-def test_a_scan_while_the_control_service_is_away(agent: ReconcilingAgent) -> None:
-    """Fails and says why; nothing is touched."""
-    agent.service.stop()
-    taps = agent.host.vswitch.taps(soon())
-    agent.libvirt.seen.clear()
-    until(lambda: bool(is_away(agent.reconciler.view)), HANG, "the view to be away")
-    for _ in range(3):
-        assert agent.reconciler.scan() <= 10
-    with pytest.raises(Unavailable, match="the control service is not running at "):
-        agent.reconciler.check(repair=True)
-    assert agent.host.vswitch.taps(soon()) == taps
-    assert agent.problems == []
