@@ -15,12 +15,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
+from uuid import UUID
 
 from lab.waiting import HANG
-from tests.attacks.api import ApiClient
+from ovnhook.pki import x509
+from tests.attacks.api import OK, ApiClient, libvirt_domain
 from tests.database.raw_clients import CLIENT_HELLO, Http2
 
-CALLS, CONNECTIONS, LARGE = 10_000, 1_000, 16 << 20
+CALLS, CHANGES, CONNECTIONS, LARGE = 10_000, 300, 1_000, 16 << 20
 ANSWERS = frozenset({"OK", "RESOURCE_EXHAUSTED"})
 """Statuses of calls beyond a quota, and within."""
 
@@ -87,6 +89,27 @@ def calls(target: FloodTarget, stack: ExitStack, stopped: threading.Event) -> No
                 one.result()
     if unknown := statuses.keys() - ANSWERS:
         raise AssertionError(f"calls ended with {unknown}")
+
+
+def changes(target: FloodTarget, stack: ExitStack, stopped: threading.Event) -> None:
+    """Starts of the node's own domains, and their ends, without end; returns after 300."""
+    own = x509.subject_of(target.pair[0].read_bytes()).name if target.pair else ""
+    left, enough = Counter({"calls": CHANGES}), threading.Event()
+
+    def change(number: int) -> None:
+        client = ApiClient(target.address, target.ca, target.pair)
+        domain = libvirt_domain(str(UUID(int=number)), f"mine{number}", f"52:54:00:aa:01:{number:02x}")
+        while not stopped.is_set():
+            for method in ("AttachDomain", "DetachDomain", "ReleaseDomainLeases"):
+                left["calls"] -= client.status(method, host=own, domain=domain) == OK
+            if left["calls"] < 0:
+                enough.set()
+
+    pool = stack.enter_context(ThreadPoolExecutor(16))
+    for number in range(16):
+        pool.submit(change, number)
+    stack.callback(stopped.set)
+    assert enough.wait(HANG)
 
 
 def connections(target: FloodTarget, stack: ExitStack, _: threading.Event) -> None:
@@ -161,6 +184,26 @@ def unread_rows(target: FloodTarget, stack: ExitStack, _: threading.Event) -> No
         stack.enter_context(target.session()).sendall(json.dumps(request).encode())
 
 
+def own_rows(target: FloodTarget, stack: ExitStack, stopped: threading.Event) -> None:
+    """Changes of the node's own row, which RBAC allows, and northd and the control service read."""
+    own = x509.subject_of(target.pair[0].read_bytes()).name if target.pair else ""
+
+    def write() -> None:
+        with target.session() as connection:
+            number = 0
+            while not stopped.is_set():
+                number += 1
+                ids = ["external_ids", "insert", ["map", [[f"attack{number % 100}", str(number)]]]]
+                where = [["name", "==", own]]
+                operation = {"op": "mutate", "table": "Chassis_Private", "where": where, "mutations": [ids]}
+                request = {"method": "transact", "params": ["OVN_Southbound", operation], "id": number}
+                connection.sendall(json.dumps(request).encode())
+                if not connection.recv(1 << 16):
+                    return
+
+    _repeat(write, stack, stopped)
+
+
 def large_rows(target: FloodTarget, stack: ExitStack, stopped: threading.Event) -> None:
     """Transactions of 16 MB on the southbound database that RBAC refuses."""
     operation = {"op": "insert", "table": "DNS", "row": {"external_ids": ["map", [["attack", "x" * LARGE]]]}}
@@ -186,8 +229,8 @@ def _repeat(send: Callable[[], None], stack: ExitStack, stopped: threading.Event
 SILENT: tuple[Flood, ...] = (connections, handshakes)
 """Floods that need no certificate."""
 
-OF_API: tuple[Flood, ...] = (*SILENT, sessions, calls, half_open_calls, large_messages, unread_answers)
-OF_SOUTHBOUND: tuple[Flood, ...] = (*SILENT, sessions, unread_rows, large_rows)
+OF_API: tuple[Flood, ...] = (*SILENT, sessions, calls, changes, half_open_calls, large_messages, unread_answers)
+OF_SOUTHBOUND: tuple[Flood, ...] = (*SILENT, sessions, unread_rows, own_rows, large_rows)
 
 
 @contextmanager
