@@ -1,8 +1,8 @@
 """OVN southbound database (ovn-sb(5)): hosts, their agents' reports, active gateways, progress of northd and hosts.
 
-An agent reports its host's status in external_ids of the host's Chassis_Private row, under keys with our prefix. OVN's
-RBAC allows every host to write that column of its own row (ovn-architecture(7), "Role-Based Access Controls for the
-Southbound DB").
+What an agent reports of its host is in external_ids of the host's Chassis_Private row, under keys with our prefix. The
+control service writes it; agents of earlier versions do so themselves, which OVN's RBAC allows (ovn-architecture(7),
+"Role-Based Access Controls for the Southbound DB").
 """
 
 from __future__ import annotations
