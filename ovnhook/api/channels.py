@@ -23,6 +23,7 @@ from ovnhook.base.errors import (
     NotFound,
     OvnhookError,
     PermissionDenied,
+    QuotaExceeded,
     Unavailable,
 )
 
@@ -49,6 +50,7 @@ _NOT_SENT = (
     "errors resolving ",
 )  # gRPC's errors for a request that was not sent
 _LOST = ("UNAVAILABLE", "CANCELLED", "UNKNOWN")  # statuses of a connection that broke
+_FULL = "Concurrent RPC limit exceeded"  # of a gRPC server whose queue is full
 _RESET = "Received RST_STREAM"  # the same, with status INTERNAL
 _ERRORS: tuple[type[OvnhookError], ...] = (
     InvalidRequest,
@@ -238,6 +240,8 @@ def _error(error: grpc.RpcError, server: str, timeout: float) -> OvnhookError:
         )
     if status == "UNAVAILABLE" and words.startswith(_NOT_SENT):
         return _not_sent(server, words.rpartition("last error: ")[2])
+    if words.startswith(_FULL):
+        return QuotaExceeded(f"the control service at {server} is overloaded: {words}")
     if status in _LOST or words.startswith(_RESET):
         return Unanswered(f"the control service at {server}: {words}", hints.hint(metadata))
     return _kind(status)(words, hints.hint(metadata))

@@ -54,12 +54,13 @@ class ScriptedControl:
     Args:
         cloud: has its certificate.
         answer: raises an error of the service, or returns; None to not know the method.
+        most: number of calls at a time.
     """
 
-    def __init__(self, cloud: ControlHost, answer: Callable[[], object] | None) -> None:
+    def __init__(self, cloud: ControlHost, answer: Callable[[], object] | None, most: int | None) -> None:
         self.calls = 0
         self._answer = answer
-        self._server = grpc.server(ThreadPoolExecutor(32))
+        self._server = grpc.server(ThreadPoolExecutor(32), maximum_concurrent_rpcs=most)
         files = cloud.files.api
         shown = grpc.ssl_server_credentials([(files.key.read_bytes(), files.certificate.read_bytes())])
         self.where = f"127.0.0.1:{self._server.add_secure_port('127.0.0.1:0', shown)}"
@@ -85,7 +86,7 @@ class ScriptedControl:
         self._server.stop(None).wait()
 
 
-Script = Callable[[Callable[[], object] | None], ScriptedControl]
+Script = Callable[..., ScriptedControl]
 
 
 @pytest.fixture
@@ -93,8 +94,8 @@ def script(cloud: ControlHost) -> Iterator[Script]:
     """Function that starts scripted control hosts."""
     made: list[ScriptedControl] = []
 
-    def start(answer: Callable[[], object] | None) -> ScriptedControl:
-        made.append(ScriptedControl(cloud, answer))
+    def start(answer: Callable[[], object] | None, most: int | None = None) -> ScriptedControl:
+        made.append(ScriptedControl(cloud, answer, most))
         return made[-1]
 
     yield start
@@ -293,6 +294,25 @@ def test_a_quota(script: Script, of: Callable[..., Calls]) -> None:
     assert busy.calls == 3
     with pytest.raises(Unavailable, match="quota exceeded: node hv1 has 16"):
         detach(of(script(raising(*[error] * 1000)).where), Deadline.after(0.3))
+
+
+def test_a_service_whose_queue_is_full(script: Script, of: Callable[..., Calls]) -> None:
+    """Is asked again, as with any quota."""
+    running, end = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        running.set()
+        end.wait(HANG)
+
+    calls = of(script(hang, 1).where)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(detach, calls)
+        assert running.wait(HANG)
+        with pytest.raises(Unavailable, match="is overloaded: Concurrent RPC limit exceeded"):
+            detach(calls, Deadline.after(0.5))
+        end.set()
+        assert first.result(HANG) == api.DomainResponse()
+    assert detach(calls) == api.DomainResponse()
 
 
 def test_a_service_of_an_earlier_version(script: Script, of: Callable[..., Calls]) -> None:
