@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from ovnhook.control.server import ControlServer
 
 _log = logging.getLogger("ovnhook.control")
 
+_SWITCH_INTERVAL = 0.0005  # seconds, of Python's 0.005: one that waits for a database is not behind all that compute
 _KEEPALIVE_INTERVAL = 2.0  # seconds between answers to the databases' inactivity probes, which time out after 5
 
 
@@ -34,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--socket", type=Path, default=CONTROL_SOCKET, help="unix socket of the API (default: %(default)s)"
     )
     given = parser.parse_args(arguments)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     logs.to_stderr()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

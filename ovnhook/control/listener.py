@@ -44,8 +44,11 @@ A host that starts 50 domains at once, without an agent, has so many short RPCs 
 such limit.
 """
 
-AT_ONCE = 8
-"""Short RPCs of a client over TCP that are processed at once; further ones wait for their turn."""
+AT_ONCE = 4
+"""Short RPCs of a client over TCP that are processed at once; further ones wait for their turn.
+
+More would not make them faster, but those of other clients slower, since one thread at a time computes.
+"""
 
 _JOINING = 16  # RPCs of one host without a certificate
 

@@ -6,28 +6,43 @@ import gzip
 import random
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import grpc
 import pytest
 
 from lab.waiting import HANG
+from ovnhook.api.agentmessages import MAX_INTERFACES, domain_message
 from ovnhook.api.client import Client
-from ovnhook.api.v1 import changes_pb2, changes_pb2_grpc, nodes_pb2, nodes_pb2_grpc, subnets_pb2, subnets_pb2_grpc
+from ovnhook.api.v1 import (
+    agents_pb2,
+    agents_pb2_grpc,
+    changes_pb2,
+    changes_pb2_grpc,
+    nodes_pb2,
+    nodes_pb2_grpc,
+    subnets_pb2,
+    subnets_pb2_grpc,
+)
 from ovnhook.base.config import SERVER_NAME
 from ovnhook.base.errors import Exhausted, NotFound, Unavailable
 from ovnhook.control.listener import STREAMS
+from ovnhook.domains.values import Domain
 from ovnhook.pki import keyfiles, x509
 from ovnhook.pki import token as tokens
 from ovnhook.pki.keyfiles import AuthorityFiles, Files
 from tests.database.control_host import with_authority
 from tests.database.control_process import ControlProcess
 from tests.database.control_service import Control
+from tests.database.hypervisors import interface
+from tests.database.nodes import NodeClient
 from tests.database.ovsdb_server import wait_for
 from tests.database.raw_clients import CLIENT_HELLO, CONTINUATION, PING, RST_STREAM, SETTINGS, Connections, Http2
 
@@ -37,6 +52,7 @@ THREADS = 250
 """Far more than a service has, and far less than the floods would make."""
 
 WATCH = "/ovnhook.v1.Changes/WatchChanges"
+ATTACH, WATCH_HOST = "/ovnhook.v1.Agents/AttachDomain", "/ovnhook.v1.Agents/WatchHost"
 
 
 @dataclass
@@ -75,13 +91,26 @@ class FloodedHost:
     def join(self) -> bool:
         """Join another host; False if the RPC fails."""
         self.joined += 1
-        token = tokens.parse(self.root().call("CreateToken", name=f"hv{self.joined}")["token"])
-        request = x509.request(x509.new_key())
         try:
-            answer = Client(None).enrol(token, self.files.own.certificate.read_bytes(), request, "192.0.2.9")
+            self.node(f"new{self.joined}")
         except (Unavailable, Exhausted):
             return False
-        return bool(answer["certificate"])
+        return True
+
+    def node(self, name: str) -> Files:
+        """Join a host, and return its files."""
+        made, ca = keyfiles.node(self.folder / name), self.files.own.certificate.read_bytes()
+        token = tokens.parse(self.root().call("CreateToken", name=name)["token"])
+        keyfiles.write(made.key, x509.new_key(), keyfiles.SECRET)
+        answer = Client(None).enrol(token, ca, x509.request(made.key.read_bytes()), "192.0.2.9")
+        keyfiles.write(made.certificate, answer["certificate"].encode(), keyfiles.PUBLIC)
+        keyfiles.write(made.ca, ca, keyfiles.PUBLIC)
+        return made
+
+    def channel(self, shown: Files) -> grpc.Channel:
+        """Channel with a client certificate, of a connection of its own."""
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.ssl_target_name_override", SERVER_NAME)]
+        return grpc.secure_channel(self.api, credentials(shown), options)
 
     def trusts(self, shown: Files) -> bool:
         """True if a client with this certificate is served over TCP."""
@@ -93,7 +122,7 @@ class FloodedHost:
 
     def all_served(self, shown: Files) -> None:
         """Assert that root is served at once, and trusted clients and joining hosts eventually."""
-        assert self.root().call("ListSubnets")["subnets"] == []
+        assert len(self.root().call("ListSubnets")["subnets"]) < 2
         wait_for(lambda: self.trusts(shown))
         wait_for(self.join)
 
@@ -213,6 +242,77 @@ def test_one_who_watches_a_lot(cloud: FloodedHost) -> None:
             assert all(begin(channel) for _ in range(STREAMS))
 
 
+def start_at_once(cloud: FloodedHost, shown: Files, count: int = 50) -> None:
+    """Start so many domains on host good at once, each by a process of its own, as hooks without an agent do."""
+    ready = threading.Barrier(count)
+
+    def start(number: int) -> None:
+        with cloud.channel(shown) as channel:
+            ready.wait(HANG)
+            NodeClient(channel, "good").attach(numbered(number))
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(start, range(count)))
+
+
+def flood(stack: ExitStack, cloud: FloodedHost, shown: Files, count: int) -> list[Any]:
+    """Begin calls of host evil, by some connections; each wants many interfaces for its domain."""
+    stubs = [agents_pb2_grpc.AgentsStub(stack.enter_context(cloud.channel(shown))) for _ in range(8)]
+    domain = numbered(999)
+    nics = tuple(interface(f"52:54:00:00:ff:{number:02x}") for number in range(MAX_INTERFACES))
+    wanted = domain_message(replace(domain, interfaces=nics, macs=tuple(one.mac for one in nics)))
+    request = agents_pb2.AttachDomainRequest(host="evil", domain=wanted)
+    return [stubs[number % 8].AttachDomain.future(request, timeout=HANG) for number in range(count)]
+
+
+def test_a_node_that_asks_for_much(cloud: FloodedHost, control: Control) -> None:
+    """10,000 calls at once by 8 connections: another node starts 50 domains at once meanwhile, and none is refused.
+
+    The calls are answered, or refused for a quota; and the other one has what it had.
+    """
+    control.done("subnet", "create", "blue", "10.1.0.0/16", "--default")
+    good, evil = cloud.node("good"), cloud.node("evil")
+    with ExitStack() as stack:
+        calls = flood(stack, cloud, evil, 10_000)
+        start_at_once(cloud, good)
+        start_at_once(cloud, good)
+        cloud.all_served(good)
+        done = Counter(one.code().name for one in calls if one.done())
+        assert {*done} <= {"OK", "RESOURCE_EXHAUSTED"}
+        for one in calls:
+            one.cancel()
+    hosts = Counter(port["host"] for port in control.done("port", "list", "--format", "json").json)
+    assert hosts == {"good": 50, "evil": MAX_INTERFACES}
+    cloud.all_served(evil)
+
+
+def test_nodes_that_connect_and_wait(cloud: FloodedHost, control: Control) -> None:
+    """1,000 connections of a node, each with a call that is half-open or a stream that is not read; others start."""
+    control.done("subnet", "create", "blue", "10.1.0.0/16", "--default")
+    good, evil = cloud.node("good"), cloud.node("evil")
+    before = cloud.service.memory
+    watch = agents_pb2.WatchHostRequest(host="evil").SerializeToString()
+    with ExitStack() as stack:
+        for number in range(1000):
+            connection = stack.enter_context(cloud.connect(evil, settings={4: 0}))
+            if number % 2:
+                connection.call(ATTACH)
+            else:
+                stream = connection.call(WATCH_HOST)
+                connection.send(0, 1, stream, b"\0" + struct.pack(">I", len(watch)) + watch)
+        start_at_once(cloud, good)
+        cloud.all_served(good)
+        assert cloud.service.threads < THREADS
+        assert cloud.service.memory < before + 200
+    cloud.all_served(evil)
+
+
+def numbered(number: int) -> Domain:
+    """One of many domains."""
+    mac = f"52:54:00:00:{number >> 8:02x}:{number & 255:02x}"
+    return Domain(UUID(int=number + 1), f"web{number}", 1, (interface(mac),), (mac,))
+
+
 def test_messages_of_any_size(cloud: FloodedHost) -> None:
     """What is too large, or is when it is decompressed, is refused before it costs anything; by anybody."""
     ann = cloud.issue("ann", "operator")
@@ -233,6 +333,12 @@ def test_messages_of_any_size(cloud: FloodedHost) -> None:
     options = [("grpc.ssl_target_name_override", SERVER_NAME)]
     with grpc.secure_channel(cloud.api, grpc.ssl_channel_credentials(*files), options) as channel:
         request, stub = nodes_pb2.GetNodeRequest(name="x" * (16 << 20)), nodes_pb2_grpc.NodesStub(channel)
+        wanted = agents_pb2.LibvirtDomain(uuid=str(UUID(int=1)), macs=["52:54:00:00:00:01"] * (1 << 20))
+        with pytest.raises(grpc.RpcError) as caught, cloud.channel(cloud.node("evil")) as channel_of_node:
+            agents_pb2_grpc.AgentsStub(channel_of_node).AttachDomain(
+                agents_pb2.AttachDomainRequest(host="evil", domain=wanted), timeout=HANG
+            )
+        assert caught.value.code().name == "RESOURCE_EXHAUSTED"
         for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip, grpc.Compression.Deflate):
             with pytest.raises(grpc.RpcError) as caught:
                 stub.GetNode(request, compression=compression, timeout=HANG)
