@@ -82,10 +82,11 @@ def with_request(new: LeaseIndex, old: LeaseIndex | None) -> LeaseIndex:
     return replace(new, requested_by=old.requested_by, requested_until=old.requested_until)
 
 
-def confirm(observed: Observed, host: str, destination: str, now: int) -> tuple[Change, ...]:
+def confirm(domain: Domain, observed: Observed, host: str, destination: str, now: int) -> tuple[Change, ...]:
     """Allow the destination that has requested it to bind a domain's ports, as the source, this host.
 
     Args:
+        domain: the domain.
         observed: current state of the domain.
         host: the source.
         destination: the destination.
@@ -96,7 +97,7 @@ def confirm(observed: Observed, host: str, destination: str, now: int) -> tuple[
     """
     lease_index = observed.lease_index
     if lease_index is None or {lease_index.host, *(port.host for port in observed.ports.values())} != {host}:
-        raise FailedPrecondition(f"the domain is not on {host}, which cannot confirm its migration")
+        raise FailedPrecondition(f"domain {domain.name} is not on {host}, which can't confirm its migration")
     if destination == lease_index.moving_to:
         return ()
     if lease_index.moving_to:

@@ -133,7 +133,9 @@ class Attachment:
         Raises:
             FailedPrecondition: the domain is on another host, or the destination does not request it.
         """
-        self._commit(lambda: migration.confirm(self._observe(domain, deadline), host, destination, now()), deadline)
+        self._commit(
+            lambda: migration.confirm(domain, self._observe(domain, deadline), host, destination, now()), deadline
+        )
 
     def finish_migration(self, domain: Domain, host: str, deadline: Deadline) -> None:
         """Complete a migration: make the destination the only requested chassis of the domain's ports."""

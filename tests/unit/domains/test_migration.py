@@ -94,11 +94,12 @@ def test_a_migration_whose_destination_fails_to_start(places: Places) -> None:
 
 
 NOW, UNTIL = 1000, 1020
+DOMAIN = Domain(WEB, "web1")
 
 
 def request(store: Store, host: str, find_state: FindState, now: int = NOW, until: int = UNTIL) -> str:
     """Request a migration, and return who has to confirm it."""
-    changes, source = migration.request(Domain(WEB, "web1"), store.observe(WEB), host, now, until, find_state)
+    changes, source = migration.request(DOMAIN, store.observe(WEB), host, now, until, find_state)
     store.commit(changes)
     return source
 
@@ -116,8 +117,8 @@ def test_a_requested_migration(places: Places) -> None:
     assert request(store, "hv2", alive) == "hv1"
     assert store.of(WEB)[:2] == before[:2]
     assert attach(store, make_domain(places), places, "hv1") == ()
-    store.commit(migration.confirm(store.observe(WEB), "hv1", "hv2", UNTIL))
-    assert migration.confirm(store.observe(WEB), "hv1", "hv2", UNTIL) == ()
+    store.commit(migration.confirm(DOMAIN, store.observe(WEB), "hv1", "hv2", UNTIL))
+    assert migration.confirm(DOMAIN, store.observe(WEB), "hv1", "hv2", UNTIL) == ()
     announced = Store()
     attach(announced, make_domain(places), places, "hv1")
     announced.commit(migration.announce(announced.observe(WEB), "hv2"))
@@ -138,7 +139,7 @@ def test_a_request_that_is_withdrawn(places: Places) -> None:
     store.commit(migration.withdraw(store.observe(WEB), "hv2", UNTIL + 1))
     assert store.of(WEB) == before
     with pytest.raises(FailedPrecondition, match="hv2 does not request its migration"):
-        migration.confirm(store.observe(WEB), "hv1", "hv2", NOW)
+        migration.confirm(DOMAIN, store.observe(WEB), "hv1", "hv2", NOW)
 
 
 def test_a_request_that_is_void() -> None:
@@ -149,10 +150,10 @@ def test_a_request_that_is_void() -> None:
     with pytest.raises(FailedPrecondition, match="hv2 requests its migration at the same time"):
         request(store, "hv3", alive, now=UNTIL)
     with pytest.raises(FailedPrecondition, match="no longer"):
-        migration.confirm(store.observe(WEB), "hv1", "hv2", UNTIL + 1)
+        migration.confirm(DOMAIN, store.observe(WEB), "hv1", "hv2", UNTIL + 1)
     assert request(store, "hv3", alive, now=UNTIL + 1) == "hv1"
-    with pytest.raises(FailedPrecondition, match="the domain is not on hv3"):
-        migration.confirm(store.observe(WEB), "hv3", "hv3", NOW)
+    with pytest.raises(FailedPrecondition, match="domain web1 is not on hv3"):
+        migration.confirm(DOMAIN, store.observe(WEB), "hv3", "hv3", NOW)
 
 
 @pytest.mark.parametrize("state", [AgentState.DEAD, AgentState.EARLIER])
@@ -183,4 +184,4 @@ def test_a_third_host(dead: Sequence[str], source: str | None) -> None:
     assert request(store, "hv3", find_state) == source
     if source:
         with pytest.raises(FailedPrecondition, match="is migrating to hv2"):
-            migration.confirm(store.observe(WEB), "hv1", "hv3", NOW)
+            migration.confirm(DOMAIN, store.observe(WEB), "hv1", "hv3", NOW)

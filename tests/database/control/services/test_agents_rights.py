@@ -56,7 +56,7 @@ def test_a_domain_that_runs_on_another_host(
     ):
         node2.call(method, wanted)
     kind, said, _ = error_of(partial(node2.confirm, "hv2"))
-    assert (kind, said) == ("FailedPrecondition", "the domain is not on hv2, which cannot confirm its migration")
+    assert (kind, said) == ("FailedPrecondition", f"domain {WEB} is not on hv2, which can't confirm its migration")
     assert clients.control.northbound.dump(versions=True) == before
 
 
