@@ -80,10 +80,14 @@ class HostFeed:
         """Start to follow the database."""
         self._thread.start()
 
-    def stop(self) -> None:
+    def end(self) -> None:
         """End all streams, and refuse new ones."""
         self._stop.set()
         self._end(_stopping())
+
+    def stop(self) -> None:
+        """Stop to follow the database."""
+        self.end()
         if self._thread.is_alive():
             self._thread.join()
 

@@ -57,6 +57,7 @@ _SHORT = (
     256  # threads for short RPCs of several clients, in addition to those for waiting, streaming and half-open ones
 )
 _QUEUE = 1000  # RPCs that may wait for a thread
+_STOP_INTERVAL = 0.02  # seconds between looks whether all RPCs have ended
 _GRACE = 0.5  # seconds for open RPCs to end when the service stops: clients repeat what takes longer
 _ENROL = "/ovnhook.v1.Enrolment/Enrol"
 _PROBE_TIMEOUT = 10.0  # seconds
@@ -151,8 +152,13 @@ class Listener:
         self._stopped = self._server.stop(_GRACE)
 
     def wait(self) -> None:
-        """Wait until it has stopped. Threads of RPCs that did not end in time may go on."""
-        self._stopped.wait(2 * _GRACE)  # it never ends if gRPC's own thread has died
+        """Wait until no RPC is open. Threads of RPCs that did not end in time may go on.
+
+        gRPC itself waits for its connections, too, and an idle client does not notice that the service stops.
+        """
+        deadline = Deadline.after(2 * _GRACE)  # gRPC never ends if its own thread has died
+        while not self._stopped.wait(_STOP_INTERVAL) and self.admission.open and deadline.remaining:
+            pass
         self._threads.shutdown(wait=False)
 
 

@@ -139,10 +139,11 @@ class ControlServer:
             started.callback(self._stop_loops)
             for loop in self._loops:
                 loop.start()
+            started.callback(self.hosts.stop)
             started.callback(self._stop_listeners)
             for one in self._listeners:
                 one.start()
-            started.callback(self.hosts.stop)
+            started.callback(self.hosts.end)
             self.hosts.start()
             for service in self._services:
                 started.callback(service.stop)
