@@ -17,7 +17,7 @@ from ovnhook.control.backlog import Backlog
 from ovnhook.control.calls import INTERNAL_ERROR, timeout
 from ovnhook.control.hostindex import EVERYWHERE, HostIndex
 from ovnhook.control.loop import Loop
-from ovnhook.control.rowvalues import RowValues, selections
+from ovnhook.control.rowvalues import RowValues, is_partial, selections
 from ovnhook.diagnosis.consistency import Consistency, Inconsistency, Key
 from ovnhook.ovsdb.replica import Replica, RowDifference
 from ovnhook.resources.kind import Change
@@ -227,7 +227,7 @@ class _State:
     """
 
     def __init__(self, remotes: str) -> None:
-        self.replica = Replica(remotes, "OVN_Northbound", selections(_COLUMNS))
+        self.replica = Replica(remotes, "OVN_Northbound", selections(_COLUMNS), is_partial=is_partial)
         self.values = RowValues(_COLUMNS)
         self.index = HostIndex(secrets.token_hex(8))
         self.consistency = Consistency(self.values.unreadable)

@@ -6,24 +6,29 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from ovnhook.base import uuids
 from ovnhook.base.errors import NewerFormat
 from ovnhook.base.logonce import LogOnce
 from ovnhook.ovsdb import owned
-from ovnhook.ovsdb.operation import Condition, Row, includes
+from ovnhook.ovsdb.operation import Condition, Row, as_map, includes, map_of
 from ovnhook.ovsdb.replica import RowDifference
 from ovnhook.ovsdb.rowchanges import Selection
 from ovnhook.resources.kind import Kind
 from ovnhook.resources.reading import BrokenRow
+from ovnhook.resources.subnet.kind import DNS_RECORDS
+from ovnhook.resources.subnet.values import DnsRecords
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ValueChange:
-    """Change of a row's value: `old` is None if there was none that could be read, `new` if there is none now."""
+    """Change of a row's value: `old` is None if there was none that could be read, `new` if there is none now.
+
+    Of DNS records, if there are both, they have only those that have changed.
+    """
 
     uuid: str
     old: Any
@@ -53,12 +58,27 @@ class RowValues:
         found = []
         for difference in differences:
             uuid = difference.uuid
+            if difference.is_partial:
+                found.append(self._changed_records(uuid, difference.new or {}))
+                continue
             old, new = self._values.pop(uuid, None), self._value(uuid, difference.new)
             if new is not None:
                 self._values[uuid] = new
             if old is not None or new is not None:
                 found.append(ValueChange(uuid, old, new))
         return found
+
+    def _changed_records(self, uuid: str, difference: Row) -> ValueChange:
+        """Apply a difference of DNS records."""
+        value: DnsRecords = self._values[uuid]
+        records = cast(dict[str, str], value.records)  # nobody else has it: 20,000 records are not copied
+        changed = map_of(difference.get("records", as_map({})))
+        before = {name: records[name] for name in changed if name in records}
+        after = {name: record for name, record in changed.items() if before.get(name) != record}
+        for name in before:
+            del records[name]
+        records.update(after)
+        return ValueChange(uuid, DnsRecords(value.subnet, before), DnsRecords(value.subnet, after))
 
     def _value(self, uuid: str, row: Row | None) -> Any:
         """Value of a row; None if it is not one of these kinds, or broken."""
@@ -80,6 +100,11 @@ class RowValues:
             return None
         self._broken.succeeded(about=uuid)
         return value
+
+
+def is_partial(row: Row) -> bool:
+    """Return whether differences of a row are enough: DNS records of a subnet, unless their row is broken."""
+    return owned.own(row).get("kind") == DNS_RECORDS.name and "subnet" in owned.own(row)
 
 
 def selections(columns: Iterable[tuple[Kind[Any], Sequence[str]]]) -> dict[str, Selection]:

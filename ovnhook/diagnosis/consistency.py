@@ -7,7 +7,7 @@ them inconsistent.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar, assert_never
 from uuid import UUID
@@ -83,7 +83,7 @@ class Consistency:
         self._unreadable = unreadable
         self._due: dict[Key, None] = {}
         self._subnets: dict[str, Subnet] = {}
-        self._records: dict[str, Mapping[str, str]] = {}
+        self._records: dict[str, dict[str, str]] = {}
         self._leases: dict[str, dict[str, Lease]] = {}  # by subnet and address
         self._named: dict[tuple[str, str], tuple[Lease, ...]] = {}  # by subnet and host name
         self._leased: dict[UUID, tuple[Lease, ...]] = {}  # by domain
@@ -93,9 +93,18 @@ class Consistency:
         self._claims: dict[tuple[str, str], Claim] = {}
 
     def apply(self, old: Any, new: Any) -> None:
-        """Replace the value of a row; None stands for no row, or a broken one."""
-        self._remove(old)
-        self._add(new)
+        """Replace the value of a row; None stands for no row, or a broken one.
+
+        Of DNS records, if there are both, those that have changed are enough.
+        """
+        match old, new:
+            case DnsRecords(subnet=subnet), DnsRecords():
+                for name in old.records:
+                    del self._records[subnet][name]
+                self._records[subnet].update(new.records)
+            case _:
+                self._remove(old)
+                self._add(new)
         self._due.update(dict.fromkeys(self._dependent(old, new)))
 
     def check_all(self) -> None:
@@ -309,7 +318,7 @@ class Consistency:
             case Claim(subnet=subnet, mac=mac):
                 self._claims[subnet, mac] = value
             case DnsRecords(subnet=subnet, records=records):
-                self._records[subnet] = records
+                self._records[subnet] = dict(records)
             case Subnet(name=name):
                 self._subnets[name] = value
 

@@ -32,11 +32,19 @@ _SERVER = "_Server"  # ovsdb-server(7), "Server Database"
 
 @dataclass(frozen=True)
 class RowDifference:
-    """Change of a row: its monitored columns, or None if it was deleted."""
+    """Change of a row.
+
+    Attributes:
+        table: its table.
+        uuid: its UUID.
+        new: its monitored columns, or None if it was deleted.
+        is_partial: `new` has only columns that have changed, as differences (ovsdb-server(7), section 4.1.14).
+    """
 
     table: str
     uuid: str
     new: Row | None
+    is_partial: bool = False
 
 
 class Replica:
@@ -49,13 +57,24 @@ class Replica:
         name: name of the database.
         tables: rows and columns to monitor, by table.
         is_silent: log nothing; for a replica beside another one of the same database.
+        is_partial: whether the follower applies differences of a row itself, since it is large. The replica does not
+            keep it, and yields it after each outage.
     """
 
-    def __init__(self, remotes: str, name: str, tables: Mapping[str, Selection], *, is_silent: bool = False) -> None:
+    def __init__(
+        self,
+        remotes: str,
+        name: str,
+        tables: Mapping[str, Selection],
+        *,
+        is_silent: bool = False,
+        is_partial: Callable[[Row], bool] = lambda _: False,
+    ) -> None:
         self._log = _SILENT if is_silent else _log
         self._where = f"{name} at {remotes}"
         self._name = name
         self._tables = tables
+        self._is_partial = is_partial
         self._columns: dict[str, Columns] = {}
         self._session = ovs.jsonrpc.Session.open_multiple([remote.strip() for remote in remotes.split(",")])
         self._session.reconnect.set_backoff(*_BACKOFF)
@@ -169,6 +188,8 @@ class Replica:
             return self._set(table, uuid, None)
         columns = self._columns[table]
         if how == "modify":
+            if not self._rows[table, uuid]:
+                return RowDifference(table, uuid, row, is_partial=True)
             return self._set(table, uuid, columns.updated(json.loads(self._rows[table, uuid]), row))
         return self._set(table, uuid, columns.complete(row))
 
@@ -176,7 +197,7 @@ class Replica:
         if new is None:
             self._rows.pop((table, uuid), None)
         else:
-            self._rows[table, uuid] = _text(new)
+            self._rows[table, uuid] = "" if self._is_partial(new) else _text(new)
         return RowDifference(table, uuid, new)
 
     def _check(self, databases: Mapping[str, Any]) -> bool:

@@ -103,3 +103,34 @@ def test_changes_during_an_outage(northbound: Server, differences: Differences) 
     assert next(differences) == []
     database.transact([mutate("DNS", key(NAMES), [["records", "insert", as_map({"c": "3"})]])], soon())
     assert changed(differences)["records"] == as_map({"a": "2", "b": "1", "c": "3"})
+
+
+def test_a_large_row(northbound: Server) -> None:
+    """Its follower receives it once, then differences, and all of it after an outage and when it is not large."""
+    stop, ours = threading.Event(), {"external_ids": as_map({"kind": "a"})}
+    replica = Replica(
+        northbound.remote, "OVN_Northbound", {"DNS": OURS}, is_partial=lambda row: row["records"] != as_map({})
+    )
+    found = replica.follow(stop)
+    assert next(found) == []
+    database, names = database_of(northbound), key(NAMES)
+
+    def difference() -> tuple[Any, bool]:
+        (one,) = next(found)
+        return one.new, one.is_partial
+
+    database.transact([insert("DNS", NAMES, {**ours, "records": as_map({"a": "1", "b": "2"})})], soon())
+    assert difference() == ({**ours, "records": as_map({"a": "1", "b": "2"})}, False)
+    changes = [["records", "delete", as_set(["a"])], ["records", "insert", as_map({"c": "3"})]]
+    database.transact([mutate("DNS", names, changes)], soon())
+    assert difference() == ({"records": as_map({"a": "1", "c": "3"})}, True)
+    northbound.stop()
+    northbound.start()
+    assert difference() == ({**ours, "records": as_map({"b": "2", "c": "3"})}, False)
+    database.transact([delete("DNS", names)], soon())
+    assert difference() == (None, False)
+    database.transact([insert("DNS", NAMES, ours)], soon())
+    assert difference() == ({**ours, "records": as_map({})}, False)
+    database.transact([mutate("DNS", names, [["records", "insert", as_map({"a": "1"})]])], soon())
+    assert difference() == ({**ours, "records": as_map({"a": "1"})}, False)
+    stop.set()
