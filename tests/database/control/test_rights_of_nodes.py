@@ -127,6 +127,16 @@ def test_what_it_says_of_itself(attacked: AttackedCloud) -> None:
     assert "\x1b" not in said
 
 
+def test_names_with_control_characters(attacked: AttackedCloud) -> None:
+    """They reach neither a terminal nor the next line of the log as what they are."""
+    name = "web1\n\x1b]0;pwned\x07\u202e"
+    attacked.attacker.ask("AttachDomain", host="hv1", domain=libvirt_domain(OWN_UUID, name, "52:54:00:aa:00:01"))
+    for noun in ("port", "lease"):
+        said = attacked.host.ovnhook(noun, "list").out
+        assert "web1\\n\\x1b]0;pwned\\x07\\u202e" in said
+        assert not {"\x1b", "\x07", "\u202e"} & set(said)
+
+
 def test_a_node_that_makes_itself_a_gateway(attacked: AttackedCloud) -> None:
     """By its chassis' own options, as every gateway host does: it may get the external traffic of routers."""
     external = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
