@@ -22,7 +22,7 @@ _STEP = "the control service"  # in messages about deadlines
 _CONNECT = 2.0  # seconds to connect to one of several hosts before the next one is asked
 _PAUSES = (0.05, 0.25)  # seconds, mean pause before the hosts are asked again: the first time, and at most
 _FIRST_RESPONSE = 5.0  # seconds until the first response of a stream
-_MOST_CALLS = 12  # the control service admits 16 of one client: some are left to hooks without an agent
+_MOST_CALLS = 12  # the control service processes 4 of one client at a time, and queues 64: most are left to hooks
 _MOST_WAITING = 6  # of these calls, those that wait for another host, which may wait for a call of this one
 
 
