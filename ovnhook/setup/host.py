@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ovnhook.base.config import Config
 from ovnhook.setup import central, chassis, cloud, switch, underlay
 from ovnhook.setup.command import run
-from ovnhook.setup.services import enabled
+from ovnhook.setup.services import enabled, restarted
 from ovnhook.setup.step import Step
 
 
@@ -67,5 +67,6 @@ def all_in_one(options: HostOptions, config: Config, api: cloud.Api) -> Iterator
         hint="see /var/log/ovn/ovn-controller.log",
     )
     yield enabled("ovnhook-agent", "ovnhook-hypervisor")
+    yield restarted("ovnhook-agent", switch.SYSTEM_ID)  # it follows the chassis of the name that it started with
     yield enabled("ovnhook-control", "ovnhook-control")
     yield from cloud.steps(api, options.subnet, options.external)

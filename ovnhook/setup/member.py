@@ -65,8 +65,9 @@ def join(token: Token, options: MemberOptions, config: Config, client: ControlCl
     yield switch.setting(own, ids.get(own) or socket.gethostname())
     yield from chassis.steps(name, config, remote, address, options.interface, gateway=options.gateway)
     yield enabled("ovnhook-agent", "ovnhook-hypervisor")
-    if PATH.exists():
-        yield restarted("ovnhook-agent", PATH)
+    for file in (switch.SYSTEM_ID, PATH):  # it follows the chassis of the name that it started with
+        if file.exists():
+            yield restarted("ovnhook-agent", file)
     yield enabled(RENEWAL, "python3-ovnhook")
     yield Step(
         f"node {name} is registered in the cloud",

@@ -10,7 +10,8 @@ from ovnhook.base.errors import FailedPrecondition
 from ovnhook.setup.command import run
 from ovnhook.setup.step import Step
 
-_SYSTEM_ID = Path("/etc/openvswitch/system-id.conf")  # Debian's service sets the system-id from it at each start
+SYSTEM_ID = Path("/etc/openvswitch/system-id.conf")
+"""File from which Debian's service sets the system-id at each start."""
 
 
 def settings() -> dict[str, str]:
@@ -43,11 +44,11 @@ def system_id(name: str) -> Step:
     """Set the system-id persistently."""
 
     def is_done() -> bool:
-        stored = _SYSTEM_ID.read_text(encoding="utf-8").strip() if _SYSTEM_ID.exists() else ""
+        stored = SYSTEM_ID.read_text(encoding="utf-8").strip() if SYSTEM_ID.exists() else ""
         return stored == name == settings().get("system-id")
 
     def apply() -> None:
-        _SYSTEM_ID.write_text(f"{name}\n", encoding="utf-8")
+        SYSTEM_ID.write_text(f"{name}\n", encoding="utf-8")
         _set("system-id", name)
 
     return Step(f"the system-id is {name}", is_done, apply)
