@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from lab import LabHost
 from lab.waiting import until
 
@@ -37,14 +35,13 @@ class HookBarrier:
         host.write(f"/etc/libvirt/hooks/qemu.d/{hook}", _SCRIPT % (most / 0.05), 0o755)
         (self._folder / hook).write_text(f"{domain} {operation}", encoding="utf-8")
 
-    def wait_reached(self, timeout: float, has_ended: Callable[[], bool] = lambda: False) -> None:
-        """Wait until libvirt is there, or its operation has ended before.
+    def wait_reached(self, timeout: float) -> None:
+        """Wait until libvirt is there.
 
         Raises:
-            WaitError: neither came about.
+            WaitError: it did not come.
         """
-        reached = self._folder / f"{self._hook}.reached"
-        until(lambda: reached.exists() or has_ended(), timeout, "libvirt to come to the step")
+        until((self._folder / f"{self._hook}.reached").exists, timeout, "libvirt to come to the step")
 
     def open(self) -> None:
         """Let libvirt go on."""

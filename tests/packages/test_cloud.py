@@ -11,10 +11,12 @@ from ovnhook.pki import keyfiles, x509
 from tests.packages.guests import address, guest, lost, reaches, start
 from tests.packages.hosts import CONTROL, OUTSIDE, prepare
 from tests.packages.machine import Machine
+from tests.packages.northbound import ways
 
 INIT = "ovnhook node init --control --external-cidr 203.0.113.10/24 --next-hop 203.0.113.254"
 GATEWAY = "--gateway --external-interface eth1"
-DATABASES = {6641: "OVN_Northbound", 6642: "OVN_Southbound"}
+SOUTHBOUND = 6642
+LOCAL = "unix:/run/ovn/ovnnb_db.sock"
 
 
 def changed(said: str) -> list[str]:
@@ -22,11 +24,11 @@ def changed(said: str) -> list[str]:
     return [line for line in said.splitlines() if not line.startswith("unchanged  ")]
 
 
-def serves(machine: Machine, port: int, shown: str) -> bool:
-    """Whether a database on the control host serves who shows files of this name."""
+def serves(machine: Machine, shown: str) -> bool:
+    """Whether the southbound database on the control host serves who shows files of this name."""
     files = f"--private-key={shown}.key --certificate={shown}.pem --ca-cert=/etc/ovnhook/certificates/ca.pem"
-    said = machine.run(f"ovsdb-client --timeout=5 {files} list-dbs ssl:{CONTROL}:{port} 2>&1", check=False)
-    return DATABASES[port] in said
+    said = machine.run(f"ovsdb-client --timeout=5 {files} list-dbs ssl:{CONTROL}:{SOUTHBOUND} 2>&1", check=False)
+    return "OVN_Southbound" in said
 
 
 def test_three_hosts(machines: Callable[[str], Machine], tmp_path: Path) -> None:
@@ -60,6 +62,10 @@ def test_three_hosts(machines: Callable[[str], Machine], tmp_path: Path) -> None
     assert re.findall(r"^hv\d", one.run("ovnhook node list"), re.MULTILINE) == ["hv1", "hv2"]  # by its certificate
     assert "error: node hv1 may not call" in one.run("ovnhook subnet create other 10.9.0.0/24 || true")
 
+    for node in (one, two):
+        assert ways(node, [CONTROL]) == set()
+        assert "northbound" not in node.path("/etc/ovnhook/ovnhook.toml").read_text()
+    assert ways(control, [CONTROL]) == {LOCAL}
     nobody_else(control, one, tmp_path)
     listens_nowhere_else(control, one)
     renewed(control, one)
@@ -103,10 +109,13 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
     assert everywhere in node.run("ovs-vsctl get open . external_ids:ovn-remote")
     second.wait_for(lambda: "ok" in second.run("ovnhook status", check=False).split(), "all to be well")
     own = "/etc/ovnhook/certificates/node"
-    for port in (6643, 6644, 16642):
+    for port in (6641, 6643, 6644, 16642):
         asked = f"timeout 5 openssl s_client -connect 192.0.2.1:{port} -cert {own}.pem -key {own}.key </dev/null 2>&1"
         assert "BEGIN CERTIFICATE" not in node.run(asked, check=False)
         assert "BEGIN CERTIFICATE" in second.run(asked.replace(own, "/var/lib/ovnhook/ca/control"), check=False)
+
+    assert ways(node, [*addresses.values()]) == set()
+    assert ways(second, [*addresses.values()]) == {LOCAL, *(f"ssl:{own}:6641" for own in addresses.values())}
 
     assert "control host c1 is running" in second.run("ovnhook node remove c1 2>&1 || true")
     assert lost(node) == 0
@@ -128,7 +137,7 @@ def nobody_else(control: Machine, node: Machine, tmp_path: Path) -> None:
     """Beyond loopback all that listens wants a certificate: a good one, of this authority."""
     listening = {line.split()[3] for line in control.run("ss -Htln").splitlines()}
     ports = {int(one.rpartition(":")[2]) for one in listening if not one.startswith(("127.", "[::1]"))}
-    assert ports == {*DATABASES, 6645, 6646}
+    assert ports == {SOUTHBOUND, 6645, 6646}
     assert {line.split()[3] for line in node.run("ss -Htln").splitlines() if "127." not in line} == set()
     files = keyfiles.AuthorityFiles(control.path("/var/lib/ovnhook/ca"))
     authority = files.load()
@@ -146,24 +155,21 @@ def nobody_else(control: Machine, node: Machine, tmp_path: Path) -> None:
     for name, certificate in shown.items():
         node.path(f"/root/{name}.pem").write_bytes(certificate)
         node.path(f"/root/{name}.key").write_bytes(key)
-    for port, database in DATABASES.items():
-        assert {name: serves(node, port, f"/root/{name}") for name in shown} == {name: name == "good" for name in shown}
-        assert database not in node.run(f"ovsdb-client --timeout=5 list-dbs tcp:{CONTROL}:{port}", check=False)
+    assert {name: serves(node, f"/root/{name}") for name in shown} == {name: name == "good" for name in shown}
+    assert "OVN" not in node.run(f"ovsdb-client --timeout=5 list-dbs tcp:{CONTROL}:{SOUTHBOUND}", check=False)
     for path, mode in (("/var/lib/ovnhook/ca/ca.key", "600"), ("/var/lib/ovnhook/ca/control.key", "600")):
         assert control.run(f"stat -c '%a %U' {path}") == f"{mode} root\n"
     assert node.run("stat -c '%a %U' /etc/ovnhook/certificates/node.key") == "600 root\n"
 
 
 def listens_nowhere_else(control: Machine, node: Machine) -> None:
-    """Rows that a node writes with its key make no server of the control host listen, connect or unlink.
+    """Rows of the northbound database make no server of the control host listen, connect or unlink.
 
-    They are taken out, and the status tells of them.
+    They are taken out, and the status tells of them. A node can't write such rows of the southbound database.
     """
     own = "/etc/ovnhook/certificates"
     shown = f"-p {own}/node.key -c {own}/node.pem -C {own}/ca.pem --timeout=10 --no-leader-only"
-    north, south = (
-        f"{tool} {shown} --db=ssl:{CONTROL}:{port}" for tool, port in (("ovn-nbctl", 6641), ("ovn-sbctl", 6642))
-    )
+    north, south = "ovn-nbctl --timeout=10", f"ovn-sbctl {shown} --db=ssl:{CONTROL}:{SOUTHBOUND}"
     victims = ("/var/lib/ovnhook/ca/ca.key", "/var/lib/ovnhook/ca/ledger.json", "/root/victim")
     control.run("touch /root/victim")
     before = control.run(f"sha256sum {' '.join(victims)}")
@@ -173,10 +179,10 @@ def listens_nowhere_else(control: Machine, node: Machine) -> None:
     accepting.write_text("import socket\ns = socket.create_server(('', 7777))\ns.accept()\nopen('/root/called', 'w')\n")
     node.run("systemd-run --unit=accept python3 /root/accept.py")
     for target in targets:
-        node.run(f"""{north} -- --id=@c create connection target='"{target}"' -- add NB_Global . connections @c""")
+        control.run(f"""{north} -- --id=@c create connection target='"{target}"' -- add NB_Global . connections @c""")
         refused = f"""{south} -- --id=@c create connection target='"{target}"' -- add SB_Global . connections @c"""
         assert "permission error" in node.run(f"{refused} 2>&1 || true")
-    node.run(f"{north} set-ssl /a /b /c; {north} set ssl . ssl_ciphers=none ssl_protocols=TLSv1")
+    control.run(f"{north} set-ssl /a /b /c; {north} set ssl . ssl_ciphers=none ssl_protocols=TLSv1")
     gone = "ovn-nbctl get-connection; ovn-nbctl get-ssl"
     control.wait_for(lambda: "/" not in control.run(gone) and "16641" not in control.run(gone), "the rows to be gone")
     said = control.run("ovnhook status", check=False)
@@ -185,9 +191,9 @@ def listens_nowhere_else(control: Machine, node: Machine) -> None:
     assert control.run(f"sha256sum {' '.join(victims)}") == before
     assert sorted(line.split()[3] for line in control.run("ss -Htln").splitlines()) == listening
     assert not node.path("/root/called").exists()
-    assert node.run(f"{north} ls-list")
+    assert control.run(f"{north} ls-list")
     control.run("systemctl restart ovn-ovsdb-server-nb")  # also a server that starts with such rows
-    node.wait_for(lambda: "default" in node.run(f"{north} ls-list", check=False), "the database to be back")
+    control.wait_for(lambda: "default" in control.run(f"{north} ls-list", check=False), "the database to be back")
     assert sorted(line.split()[3] for line in control.run("ss -Htln").splitlines()) == listening
     control.run("systemctl restart ovnhook-control")  # and what was told is told no more
 
@@ -212,7 +218,7 @@ def renewed(control: Machine, node: Machine) -> None:
     request = x509.request(files.databases.key.read_bytes())
     keyfiles.replace_certificate(files.databases, authority.issue_server(request, "c1", [CONTROL], soon))
     reconnect(control)
-    ports = (*DATABASES, 6645)
+    ports = (SOUTHBOUND, 6645)
     old = {x509.fingerprint(files.databases.certificate.read_bytes())}
     control.wait_for(lambda: {shown(control, port) for port in ports} == old, "the short certificate to be shown")
     for machine in (control, node):
@@ -257,8 +263,7 @@ def removed(control: Machine, node: Machine, used: str) -> None:
     assert "hv2" not in control.run("ovnhook node list; ovnhook certificate list; ovnhook lease list")
     node.boot()
     node.run(OUTSIDE)
-    for port in DATABASES:
-        assert not serves(node, port, "/etc/ovnhook/certificates/node")
+    assert not serves(node, "/etc/ovnhook/certificates/node")
     assert "error: " in node.run("ovnhook node list || true")
     assert "invalid, used or expired join token" in node.run(f"echo {used} | ovnhook node join {GATEWAY} || true")
     assert "hv2" not in control.run("ovn-sbctl --bare --columns=name list Chassis")

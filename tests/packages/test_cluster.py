@@ -20,14 +20,23 @@ from ovnhook.pki.keyfiles import Files
 from ovnhook.setup import cluster
 from ovnhook.setup.step import apply_steps
 own, joins, members = sys.argv[1:]
-files = Files(*(Path("{FILES}", name) for name in ("control.pem", "control.key", "ca.pem")))
+north, south = (
+    Files(*(Path("{FILES}", name) for name in ("control.pem", "control.key", ca))) for ca in ("authority.pem", "ca.pem")
+)
 try:
-    apply_steps(cluster.steps(cluster.ClusterMember(own, joins, tuple(members.split(",")), files)), print)
+    apply_steps(cluster.steps(cluster.ClusterMember(own, joins, tuple(members.split(",")), north, south)), print)
 except OvnhookError as error:
     print("error:", error)
 """
+SERVICE = f"""
+listen = "0.0.0.0:6645"
+certificate = "{FILES}/control.pem"
+private_key = "{FILES}/control.key"
+ca = "{FILES}/ca.pem"
+"""
 CONFIGURATION = f"""
-northbound = "{",".join(f"ssl:{one}:6641" for one in ADDRESSES)}"
+{SERVICE}
+control = "{",".join(f"{one}:6645" for one in ADDRESSES)}"
 database_certificate = "{FILES}/node.pem"
 database_private_key = "{FILES}/node.key"
 database_ca = "{FILES}/authority.pem"
@@ -84,7 +93,9 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
     states = [host.run("ovn-appctl -t ovn-northd status").split()[-1] for host in hosts]
     assert sorted(states) == ["active", "standby", "standby"]
 
-    first.path("/etc/ovnhook/ovnhook.toml").write_text(CONFIGURATION)
+    for host in hosts:
+        host.path("/etc/ovnhook/ovnhook.toml").write_text(CONFIGURATION if host is first else SERVICE)
+        host.run("systemctl restart ovnhook-control")
     first.run(NODE)
     settled(first)
     assert lost(first) == 0
@@ -122,9 +133,9 @@ def certify(hosts: Sequence[Machine]) -> None:
     for number, host in enumerate(hosts, 1):
         own = x509.new_key()
         made = authority.issue_server(x509.request(own), f"c{number}", [ADDRESSES[number - 1]])
-        put(host, {"control.key": own, "control.pem": made, "ca.pem": authority.certificate + anchor})
-    shown = authority.issue(x509.request(key), node, anchor)
-    put(hosts[0], {"node.key": key, "node.pem": shown, "authority.pem": authority.certificate})
+        trusted = {"authority.pem": authority.certificate, "ca.pem": authority.certificate + anchor}
+        put(host, {"control.key": own, "control.pem": made, **trusted})
+    put(hosts[0], {"node.key": key, "node.pem": authority.issue(x509.request(key), node, anchor)})
 
 
 def put(host: Machine, files: dict[str, bytes]) -> None:

@@ -80,7 +80,7 @@ def test_a_control_host_that_is_purged(machine: Machine, tmp_path: Path) -> None
 
     said = machine.run("apt-get -qy remove ovnhook-control python3-ovnhook")
     assert "including the certificate authority in /var/lib/ovnhook" in said
-    assert ":6641" in machine.run("ss -Htln")  # nodes go on
+    assert ":6642" in machine.run("ss -Htln")  # nodes go on
     assert machine.run("find /etc/systemd -name 'ovnhook-*'; ls /run | grep ovnhook || true") == ""
     install(machine, [deb for deb in packages() if "hypervisor" not in deb.name])
     machine.wait_for(lambda: "ok" in machine.run("ovnhook status", check=False).split(), "all to be well")
