@@ -222,6 +222,23 @@ def test_a_transient_domain(world: World) -> None:
     world.wait_for(lambda: not world.leases(), "the lease to be gone", world.leases)
 
 
+def test_every_kind_of_migration(world: World) -> None:
+    """libvirt's job, which the source's agent looks for, is there whoever carries the data."""
+    world.boot(world.hv1, "moves", interface_xml(), dhcp="none")
+    kinds = (("--p2p",), ("--p2p", "--tunnelled"), ("--persistent", "--undefinesource"), ("--suspend",))
+    hosts = [world.hv1, world.hv2]
+    for kind in kinds:
+        source, target = hosts
+        argv = world.cloud.migrate_argv("moves", target.name, *kind)
+        if "--tunnelled" in kind:  # through the connection to libvirt
+            where_to = argv.index("--migrateuri")
+            del argv[where_to : where_to + 2]
+        source.run(argv)
+        target.run(["virsh", "resume", "moves"], check=False)
+        settled(world, "moves", target)
+        hosts.reverse()
+
+
 def test_post_copy(world: World) -> None:
     """The guest runs at the destination while most of its memory is still at the source."""
     guest = world.boot(world.hv1, "moves", interface_xml())
