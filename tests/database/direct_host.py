@@ -36,16 +36,22 @@ class DeadAgents(AgentStates):
 
 
 class DirectCalls:
-    """Calls of the service ``Agents`` by the host that each request names."""
+    """Calls of the service ``Agents`` by the host that each request names.
+
+    Attributes:
+        made: names of the methods that were called.
+    """
 
     def __init__(self, config: Config) -> None:
         southbound, vswitch = Southbound(config.southbound), Vswitch(config.vswitch, config.integration_bridge)
         measure_underlay = partial(underlay.of_cloud, southbound.mtus, vswitch)
         self.attachment = Attachment(Northbound(config.northbound), IPNetwork(config.isolated_pool), measure_underlay)
+        self.made: list[str] = []
         self._service = Agents(self.attachment, southbound, DeadAgents(southbound), HostFeed(config.northbound))
 
     def call(self, method: Method, request: Any, deadline: Deadline) -> Any:
         """See ApiCalls."""
+        self.made.append(method.name)
         return getattr(self._service, method.name)(request, deadline, Subject(request.host, NODE))
 
 
@@ -54,12 +60,13 @@ class DirectHost(Host):
 
     Attributes:
         attachment: what the service attaches its domains with.
+        calls: its calls.
     """
 
     def __init__(self, config: Config) -> None:
-        calls = DirectCalls(config)
-        super().__init__(config, calls)
-        self.attachment = calls.attachment
+        self.calls = DirectCalls(config)
+        super().__init__(config, self.calls)
+        self.attachment = self.calls.attachment
 
     @property
     def northbound(self) -> Northbound:

@@ -16,6 +16,7 @@ from ovnhook.agent.control import ControlService
 from ovnhook.api.calls import Calls
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
+from tests.database.direct_host import DirectHost
 from tests.database.hypervisors import MACS, WEB, Hypervisors, domain, interface, soon
 from tests.database.reconciling import ONE, ReconcilingAgent, agent, lose_port
 
@@ -54,6 +55,20 @@ def test_what_the_agent_does_needs_no_scan(running: ReconcilingAgent, monkeypatc
             running.host.release_leases(other.uuid, soon())
         running.catch_up()
     assert asked == []
+
+
+def test_a_scan_without_differences(agent: ReconcilingAgent, hv2: DirectHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Costs the control service no call and its database no transaction, also while other hosts' domains start."""
+    before = [*agent.host.calls.made]
+    agent.catch_up()
+    asked: list[object] = []
+    hv2.attach(domain(interface(MACS[2]), uuid=UUID(int=1), name="other"), soon())
+    monkeypatch.setattr(agent.host.northbound.database, "transact", lambda *_: asked.append("transaction"))
+    for _ in range(3):
+        agent.reconciler.scan()
+        agent.clock.ahead += 60
+    assert agent.reconciler.check(repair=True) == []
+    assert (agent.host.calls.made, asked) == (before, [])
 
 
 def test_a_scan_while_the_control_service_is_away(agent: ReconcilingAgent) -> None:

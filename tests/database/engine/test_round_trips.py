@@ -80,6 +80,21 @@ def test_an_attach(world: Hypervisors, hv1: DirectHost, trips: Trips) -> None:
     assert trips(lambda: hv1.attach(one, soon(), running=True)) == 3
 
 
+def test_each_operation_is_one_call(hv1: DirectHost) -> None:
+    """Of the control service, each of which would be a round trip to another host."""
+    one = domain(interface())
+    hv1.attach(one, soon())
+    hv1.attach(one, soon())
+    hv1.attach(one, soon(), running=True)
+    hv1.detach(one, soon())
+    hv1.update_leases(one, soon())
+    hv1.roll_back(one, soon())
+    hv1.release_leases(one.uuid, soon())
+    assert hv1.calls.made == [
+        *["AttachDomain"] * 3, "DetachDomain", "UpdateDomainLeases", "RollBackStart", "ReleaseDomainLeases",
+    ]  # fmt: skip
+
+
 def test_an_address_that_is_asked_for(hv1: DirectHost, trips: Trips) -> None:
     """It is not looked for."""
     assert trips(lambda: hv1.attach(domain(interface(subnet="blue", address="10.1.0.20")), soon())) == 3
