@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench.report import results, table
 from bench.report.measurement import Measurement
-from bench.subjects import agent, control, hook, hotplug, migration, port, scale, start
+from bench.subjects import agent, control, fleet, hook, hotplug, migration, port, scale, start
 
 SUBJECTS: Mapping[str, Callable[[], Iterator[Measurement]]] = {
     "hook": hook.measure,
     "agent": agent.measure,
     "control": control.measure,
+    "fleet": fleet.measure,
     "port": port.measure,
     "start": start.measure,
     "scale": scale.measure,

@@ -48,6 +48,13 @@ def issue_node(host: LabHost, folder: Path) -> None:
     _write(host, _NODE, key, certificate, authority)
 
 
+def node_credentials(folder: Path, name: str) -> tuple[bytes, bytes, bytes]:
+    """CA certificate, and key and certificate of a node that has no host in the lab."""
+    authority, key = AuthorityFiles(folder).load(), x509.new_key()
+    certificate = authority.issue(x509.request(key), Subject(name, NODE), authority.certificate)
+    return authority.certificate, key, certificate
+
+
 def _write(host: LabHost, files: Files, key: bytes, certificate: bytes, authority: Authority) -> None:
     for path, text, mode in (
         (files.certificate, certificate, PUBLIC),

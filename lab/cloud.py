@@ -127,6 +127,11 @@ class LabCloud:
         """Remote of the southbound database, for the other hosts."""
         return f"tcp:{address(MANAGEMENT, self.index(CONTROL))}:{central.SOUTHBOUND}"
 
+    @property
+    def authority(self) -> Path:
+        """Folder of the certificate authority."""
+        return self.folder / "ca"
+
     def host(self, name: str) -> LabHost:
         """A host by its name."""
         if name not in self.hosts:
@@ -148,6 +153,10 @@ class LabCloud:
     def management_address(self, name: str) -> str:
         """A host's address on the management network."""
         return str(address(MANAGEMENT, self.index(name)))
+
+    def api(self, name: str) -> str:
+        """Address of a host's control service."""
+        return f"{self.management_address(name)}:{API}"
 
     def tunnel_address(self, name: str) -> str:
         """A host's tunnel endpoint address."""
@@ -205,7 +214,7 @@ class LabCloud:
         state.make_private(self.folder / "ns")
         state.make_mount_points([*map(Path, OWN.values()), product.site_folder()])
         self._write_hosts()
-        certificates.create_authority(self._authority)
+        certificates.create_authority(self.authority)
         self.fabric.create()
         self._create(self.control)
         central.start(self.control)
@@ -231,11 +240,11 @@ class LabCloud:
         """Write a host's ovnhook.toml, with other settings where ``changes`` has some."""
         settings: dict[str, str | float] = {}
         if host.name in self.plan.controls:
-            settings |= {"listen": self._api(host.name), **certificates.CONTROL_SETTINGS}
+            settings |= {"listen": self.api(host.name), **certificates.CONTROL_SETTINGS}
             if host.name != CONTROL:
                 settings |= {"northbound": self.northbound, "southbound": self.southbound}
         else:
-            settings |= {"control": ",".join(map(self._api, self.plan.controls)), **certificates.NODE_SETTINGS}
+            settings |= {"control": ",".join(map(self.api, self.plan.controls)), **certificates.NODE_SETTINGS}
             if host.name in self.plan.trees:  # earlier versions write to the database themselves
                 settings |= {"northbound": self.northbound}
         product.configure(host, settings | dict(changes or {}))
@@ -303,18 +312,10 @@ class LabCloud:
                 product.install_service(host, "control", self.plan.environment)
             product.install_service(host, "agent", self.plan.environment)
 
-    def _api(self, name: str) -> str:
-        """Address of a host's control service."""
-        return f"{self.management_address(name)}:{API}"
-
     @property
     def _need_northbound(self) -> bool:
         """Other hosts use the northbound database: control services, and agents of earlier versions."""
         return bool({*self.plan.controls, *self.plan.trees} - {CONTROL})
-
-    @property
-    def _authority(self) -> Path:
-        return self.folder / "ca"
 
     @property
     def _saved(self) -> Path:
@@ -351,9 +352,9 @@ class LabCloud:
         if host.name == OUTSIDE:
             return
         if host.name in self.plan.controls:
-            certificates.issue_control(host, self._authority, self.management_address(host.name))
+            certificates.issue_control(host, self.authority, self.management_address(host.name))
         else:
-            certificates.issue_node(host, self._authority)
+            certificates.issue_node(host, self.authority)
         self.configure(host)
         chassis.start(
             host,

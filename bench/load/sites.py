@@ -47,20 +47,21 @@ class Finished:
 
 
 class Site:
-    """A hypervisor of the lab whose northbound database and control service are its own, at the default places.
+    """A hypervisor of the lab, with a northbound database and a control service at the default places.
 
     Args:
         host: the hypervisor.
-        watch: a process of bench/load/stopwatch.py on it.
+        control: host of its control service, usually itself.
+        watch: a process of bench/load/stopwatch.py on the hypervisor.
     """
 
-    def __init__(self, host: LabHost, watch: subprocess.Popen[bytes]) -> None:
+    def __init__(self, host: LabHost, control: LabHost, watch: subprocess.Popen[bytes]) -> None:
         self.host = host
-        self.remote = f"unix:{host.outside_path(NORTHBOUND)}"
+        self.remote = f"unix:{control.outside_path(NORTHBOUND)}"
         self.northbound = Northbound(self.remote)
         self._watch = watch
         vswitch = f"unix:{host.outside_path(VSWITCH)}"
-        self.product = Product(Config(vswitch=vswitch), calls_of(host))
+        self.product = Product(Config(vswitch=vswitch), calls_of(control))
 
     def run(self, *commands: Sequence[str], given: str | Sequence[str] = "") -> Finished:
         """Run commands in parallel, with these standard inputs, and wait for all."""
@@ -148,27 +149,37 @@ class NewDomain:
 
 
 @contextmanager
-def sites(count: int) -> Iterator[list[Site]]:
-    """A lab whose hypervisors are independent clouds of ovnhook, with agents."""
-    with LabCloud(f"b{os.getpid()}", hypervisors=count) as cloud, ExitStack() as stack:
+def sites(count: int, *, remote: bool = False) -> Iterator[list[Site]]:
+    """A lab whose hypervisors are independent clouds of ovnhook, with agents.
+
+    Args:
+        count: number of hypervisors.
+        remote: add one whose control service is on another host, by mutual TLS, as in every other lab.
+    """
+    with LabCloud(f"b{os.getpid()}", hypervisors=count + remote) as cloud, ExitStack() as stack:
+        cloud.control.daemons["northd"].stop()
         found = []
-        for host in cloud.hypervisors:
-            install_central(host, "127.0.0.1", northbound=False)
-            (host.folder / "ovn").mkdir()
-            host.run(
-                ["ovsdb-tool", "create", str(host.folder / "ovn" / "ovnnb_db.db"), "/usr/share/ovn/ovn-nb.ovsschema"]
-            )
-            host.daemons["nb"].start()
-            host.run(["ovn-nbctl", "--timeout=20", "init"])
-            configure(host, {})
-            install_service(host, "control", {})
-            host.daemons["control"].start()
-            host.daemons["agent"].restart()
+        for number, host in enumerate(cloud.hypervisors):
+            if number < count:
+                _make_cloud(host)
             argv = [PYTHON, "-I", str(Path(stopwatch.__file__).resolve())]
             watch = host.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             stack.callback(_end, watch)
-            found.append(Site(host, watch))
+            found.append(Site(host, host if number < count else cloud.control, watch))
         yield found
+
+
+def _make_cloud(host: LabHost) -> None:
+    """Give a hypervisor a northbound database and a control service of its own."""
+    install_central(host, "127.0.0.1", northbound=False)
+    (host.folder / "ovn").mkdir()
+    host.run(["ovsdb-tool", "create", str(host.folder / "ovn" / "ovnnb_db.db"), "/usr/share/ovn/ovn-nb.ovsschema"])
+    host.daemons["nb"].start()
+    host.run(["ovn-nbctl", "--timeout=20", "init"])
+    configure(host, {})
+    install_service(host, "control", {})
+    host.daemons["control"].start()
+    host.daemons["agent"].restart()
 
 
 def _end(watch: subprocess.Popen[bytes]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
@@ -10,11 +9,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from uuid import UUID
 
-from bench.load import guests, population
-from bench.load.proxy import CountingProxy, counted
+from bench.load import population, usage
 from bench.load.sites import NORTHBOUND, Site, sites
 from bench.report.measurement import Measurement, Target, compare, measured
 from lab import LabHost
@@ -23,7 +20,7 @@ from lab.domain import domain_xml, interface_xml
 from lab.hypervisor import remove_hook
 from lab.process import Process
 from lab.product import PYTHON, configure
-from lab.waiting import accepts, until
+from lab.waiting import accepts
 from ovnhook.agent import libvirtfiles
 from ovnhook.base.config import AGENT_SOCKET
 from ovnhook.databases.northbound import Northbound
@@ -52,28 +49,22 @@ def measure() -> Iterator[Measurement]:
             subnets = population.make_subnets(northbound, population.HUNDRED)
             population.attach(northbound, subnets, domains, site.host.name)
         population.attach(site.northbound, subnets, population.domains(population.PORTS - _OWN), "other{}")
-        with counted(site.host.outside_path(NORTHBOUND)) as proxy:
-            yield from _compared(site, proxy)
+        yield from _compared(site)
 
 
-def _compared(site: Site, proxy: CountingProxy) -> Iterator[Measurement]:
+def _compared(site: Site) -> Iterator[Measurement]:
     ready: dict[str, list[float]] = {_FEW: [], NORTHBOUND: []}
     memory: dict[str, list[float]] = {_FEW: [], NORTHBOUND: []}
     passes: dict[str, list[float]] = {_FEW: [], NORTHBOUND: []}
-    asked: list[tuple[int, int]] = []
     for _ in range(_TIMES):
         for path in (_FEW, NORTHBOUND):
-            configure(
-                site.host, {"northbound": f"unix:{path.replace('.sock', '.proxy') if path == NORTHBOUND else path}"}
-            )
+            configure(site.host, {"northbound": f"unix:{path}"})
+            site.host.daemons["control"].restart()
             with _agent(site.host) as (agent, seconds):
                 ready[path].append(1000 * seconds)
-                _check(site.host)  # the second pass is of an agent that knows the rows
-                proxy.reset()
+                _check(site.host)  # the second pass is of an agent that has the stream
                 passes[path].append(1000 * _check(site.host))
-                if path == NORTHBOUND:
-                    asked.append((proxy.transactions, proxy.writes))
-                memory[path].append(_memory(agent))
+                memory[path].append(usage.memory(agent))
     with_none = "the same with 0 others"
     for what, found, limit, unit in (
         ("memory", memory, 1.1, "MB"),
@@ -85,21 +76,14 @@ def _compared(site: Site, proxy: CountingProxy) -> Iterator[Measurement]:
         )  # fmt: skip
     one = f"a full reconcile of {_OWN} domains, 10,000 ports"
     yield measured("agent", one, passes[NORTHBOUND], "ms", Target("≤", 1000, "ms"))
-    configure(site.host, {"northbound": f"unix:{NORTHBOUND.replace('.sock', '.proxy')}"})
     with _agent(site.host) as (agent, _):
         _check(site.host)
-        proxy.reset()
-        proxy.cut()  # an agent reconciles when a connection was lost
-        until(lambda: proxy.transactions > 0, guests.TIMEOUT, "a reconcile pass of the agent")
         time.sleep(_SETTLED)
-        usual = "northbound transactions of an agent's usual reconcile pass"
-        yield measured("agent", usual, [proxy.transactions], target=Target("=", 1, ""))
-        yield measured("agent", f"{usual}, that write", [proxy.writes], target=Target("=", 0, ""))
         idle, changed = [], []
         for number in range(_TIMES_CHANGED):
-            idle.append(_processor(agent))
+            idle.append(usage.load(agent, _WINDOW))
             with _changes(site.northbound, number):
-                changed.append(_processor(agent))
+                changed.append(usage.load(agent, _WINDOW))
     yield compare(
         "agent", f"agent, processor time while {_RATE} ports a second of others change", "idle", changed, idle,
         target=Target("≤", 1.0, "%"), unit="%",
@@ -171,26 +155,6 @@ def _check(host: LabHost) -> float:
     if code != b"0" or message != b"[]":
         raise RuntimeError(f"a check says {message.decode()}")
     return took
-
-
-def _memory(process: Process) -> float:
-    """Memory of a process, in megabytes."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
-    return int(line.split()[1]) / 1024
-
-
-def _processor(process: Process) -> float:
-    """CPU usage of a process, in per cent of a core."""
-    before = ticks(process)
-    time.sleep(_WINDOW)
-    return 100 * (ticks(process) - before) / os.sysconf("SC_CLK_TCK") / _WINDOW
-
-
-def ticks(process: Process) -> int:
-    """CPU time of a process, in clock ticks."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])  # proc(5): utime, stime
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
 
 from bench.load import population
-from bench.load.proxy import counted
+from bench.load.proxy import CountingProxy, counted
 from bench.load.sites import NORTHBOUND, VSWITCH, NewDomain, Site, hook_argv, sites
 from bench.report.measurement import Measurement, Target, compare, measured
 from lab.product import PYTHON, configure
@@ -23,6 +24,8 @@ _TIMES_ALONE = 15
 _AT_ONCE = 50
 _TIMES_AT_ONCE = 5
 
+_QUIET = 1.0  # seconds without data after which the control service is idle
+
 _LARGE = "10.9.0.0/18"
 
 Ways = Mapping[str, tuple[Callable[[], float], int]]
@@ -31,17 +34,18 @@ Ways = Mapping[str, tuple[Callable[[], float], int]]
 
 def measure() -> Iterator[Measurement]:
     """The rows of the hook's processes."""
-    with sites(3) as (empty, spread, dense):
-        population.make_subnets(empty.northbound, [_LARGE])
+    with sites(3, remote=True) as (empty, spread, dense, remote):
+        for site in (empty, remote):
+            population.make_subnets(site.northbound, [_LARGE])
         for site, cidrs in ((spread, population.HUNDRED), (dense, [_LARGE])):
             subnets = population.make_subnets(site.northbound, cidrs)
             population.attach(site.northbound, subnets, population.domains(population.PORTS), "other{}")
-        for site in (empty, spread, dense):
+        for site in (empty, spread, dense, remote):
             # Its libvirt knows none of the domains: an agent that could ask would take their ports away again.
             site.host.daemons["agent"].stop()
             site.host.daemons["libvirtd"].pause()
             site.host.daemons["agent"].start()
-        yield from _with_agent(empty, spread, dense)
+        yield from _with_agent(empty, spread, dense, remote)
         yield from _at_once(empty)
         for site in (empty, spread, dense):
             site.host.daemons["agent"].stop()
@@ -62,7 +66,7 @@ def in_turn(ways: Ways) -> dict[str, list[float]]:
     return found
 
 
-def _with_agent(empty: Site, spread: Site, dense: Site) -> Iterator[Measurement]:
+def _with_agent(empty: Site, spread: Site, dense: Site, remote: Site) -> Iterator[Measurement]:
     found = in_turn(
         {
             "bare": (lambda: 1000 * empty.run(_BARE, given=NewDomain.new().xml).seconds, _TIMES),
@@ -70,6 +74,7 @@ def _with_agent(empty: Site, spread: Site, dense: Site) -> Iterator[Measurement]
             "empty": (lambda: _prepare(empty), _TIMES),
             "spread": (lambda: _prepare(spread), _TIMES),
             "dense": (lambda: _prepare(dense), _TIMES),
+            "remote": (lambda: _prepare(remote), _TIMES),
             "nbctl": (lambda: _other(spread, "nbctl"), _TIMES_NBCTL),
             "ovsdbapp": (lambda: _other(spread, "ovsdbapp"), _TIMES_OVSDBAPP),
         }
@@ -81,6 +86,10 @@ def _with_agent(empty: Site, spread: Site, dense: Site) -> Iterator[Measurement]
     yield compare(
         "hook", "hook, prepare, agent up, 0 ports", bare, found["empty"], found["bare"], target=Target("≤", 2.0)
     )
+    yield compare(
+        "hook", "hook, prepare, agent up, control service on another host, by TLS", "on the same host, by its socket",
+        found["remote"], found["empty"], target=None,
+    )  # fmt: skip
     for name, what in (("spread", "10,000 ports in 100 subnets"), ("dense", "10,000 leases in one subnet")):
         yield compare(
             "hook", f"hook, prepare, agent up, {what}", "with 0 ports", found[name], found["empty"], target=at_most
@@ -158,6 +167,9 @@ def _asked(*places: Site) -> Iterator[Measurement]:
             proxy_nb, proxy_ovs = (path.replace(".sock", ".proxy") for path in (NORTHBOUND, VSWITCH))
             configure(site.host, {"northbound": f"unix:{proxy_nb}", "vswitch": f"unix:{proxy_ovs}"})
             site.host.daemons["control"].restart()
+            _settle(nb)
+            nb.reset()
+            ovs.reset()
             guest = NewDomain.new()
             site.hook("prepare", guest.xml)
             device = f"vnet{len(found)}"
@@ -177,6 +189,14 @@ def _asked(*places: Site) -> Iterator[Measurement]:
             "hook", f"bytes on the northbound connection, one start, {what}", "with 0 ports", [sent], [alone],
             target=Target("≤", 1.1), unit="B",
         )  # fmt: skip
+
+
+def _settle(proxy: CountingProxy) -> None:
+    """Wait until the control service has read all rows."""
+    before = -1
+    while proxy.sent != before:
+        before = proxy.sent
+        time.sleep(_QUIET)
 
 
 def _prepare(site: Site) -> float:

@@ -17,9 +17,8 @@ from pathlib import Path
 
 from netaddr import IPNetwork
 
-from bench.load import population, southbound_sessions
+from bench.load import population, southbound_sessions, usage
 from bench.report.measurement import Measurement, measured
-from bench.subjects.agent import ticks
 from lab import LabCloud, LabHost
 from lab.waiting import until
 from ovnhook.databases.northbound import Northbound
@@ -93,7 +92,7 @@ def _took(control: LabHost) -> dict[str, float]:
     for name in _DATABASES:
         process = control.daemons[name].process
         assert process is not None
-        found[name] = 1000 * ticks(process) / os.sysconf("SC_CLK_TCK")
+        found[name] = usage.processor_time(process)
     return found
 
 
