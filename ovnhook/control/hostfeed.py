@@ -187,7 +187,7 @@ class HostFeed:
                     self._state = _State(self._remotes)
                 self._stop.wait(random.uniform(0.5, 1.0) * _RESTART_DELAY)
 
-    def _apply(self, differences: list[RowDifference]) -> None:
+    def _apply(self, differences: Iterable[RowDifference]) -> None:
         """Apply the changes of a transaction, and pass them to the streams that they concern."""
         state, streams = self._state, self._streams
         changes = state.values.apply(differences)

@@ -10,13 +10,15 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import ovs.jsonrpc
 import ovs.poller
 
+from ovnhook.base import memory
 from ovnhook.ovsdb import characters, poll  # noqa: F401  # both change the library
 from ovnhook.ovsdb.operation import Row
 from ovnhook.ovsdb.rowchanges import Columns, Selection
@@ -27,6 +29,7 @@ _SILENT = logging.Logger("silent", logging.CRITICAL)
 _STOP_INTERVAL = 200  # ms between checks of the stop event
 _BACKOFF = (1000, 2000)  # ms between connection attempts; the minimum is that of ovs
 _STALE_TIMEOUT = 10.0  # seconds to avoid a stale server; afterwards the cluster was replaced, as by a restore
+_LINES = 1000  # rows that are processed together
 _SERVER = "_Server"  # ovsdb-server(7), "Server Database"
 
 
@@ -84,8 +87,10 @@ class Replica:
         self._last_synced = time.monotonic()
         self._synced = False
 
-    def follow(self, stop: threading.Event, beat: Callable[[], None] = lambda: None) -> Iterator[list[RowDifference]]:
-        """Yield changes: first all rows, then one list per transaction.
+    def follow(
+        self, stop: threading.Event, beat: Callable[[], None] = lambda: None
+    ) -> Iterator[Iterable[RowDifference]]:
+        """Yield changes: first all rows, then those of each transaction. They have to be iterated before the next ones.
 
         After an outage the missed changes are yielded, computed from the new initial rows.
 
@@ -138,7 +143,7 @@ class Replica:
         poller.timer_wait(_STOP_INTERVAL)
         poller.block()
 
-    def _process(self, message: ovs.jsonrpc.Message) -> list[RowDifference] | None:
+    def _process(self, message: ovs.jsonrpc.Message) -> Iterable[RowDifference] | None:
         """Changes in a message; None if it is not about the tables."""
         if message.type == ovs.jsonrpc.Message.T_NOTIFY:
             if message.method == "update2":
@@ -161,7 +166,9 @@ class Replica:
                 if self._rows:
                     self._log.info("%s is reachable again", self._where)
                 self._synced = True
-                return self._replace(message.result)
+                lines = self._lines(message.result)
+                message.result = None
+                return self._replace(lines)
             else:
                 schema = message.result["tables"]
                 self._columns = {
@@ -172,15 +179,31 @@ class Replica:
                 self._request("monitor_cond", self._name, self._name, requests)
         return None
 
-    def _replace(self, initial: Mapping[str, Any]) -> list[RowDifference]:
-        """Replace all rows; return the differences."""
-        rows = {
-            (table, uuid): self._columns[table].complete(update["initial"])
+    def _lines(self, initial: Mapping[str, Any]) -> list[str]:
+        """Table, UUID and text of all rows, in lines, of which many are together.
+
+        So the message is deleted before followers keep parts of rows: these would lie between parts of the message,
+        so that Python could not return its memory.
+        """
+        lines = (
+            f"{table} {uuid} {_text(self._columns[table].complete(update['initial']))}"
             for table, found in initial.items()
             for uuid, update in found.items()
-        }
-        gone = [self._set(*key, None) for key in [*self._rows] if key not in rows]
-        return [*gone, *(self._set(*key, row) for key, row in rows.items() if self._rows.get(key) != _text(row))]
+        )
+        return ["\n".join(some) for some in iter(lambda: list(islice(lines, _LINES)), [])]
+
+    def _replace(self, lines: Iterable[str]) -> Iterator[RowDifference]:
+        """Replace all rows; yield the differences."""
+        before, self._rows = self._rows, {}
+        for some in lines:
+            for line in some.split("\n"):
+                table, uuid, text = line.split(" ", 2)
+                if before.pop((table, uuid), None) == text:
+                    self._rows[table, uuid] = text
+                else:
+                    yield self._set(table, uuid, json.loads(text))
+        yield from (RowDifference(*key, None) for key in before)
+        memory.release_free()
 
     def _update(self, table: str, uuid: str, how: str, row: Row) -> RowDifference:
         """Apply an update of a row."""
