@@ -147,7 +147,5 @@ def _translated() -> Iterator[None]:
     """Raise errors of this kind of client as Unavailable."""
     try:
         yield
-    except UnknownMethod as error:
-        raise Unavailable(error.message, "upgrade the control hosts first") from error
-    except InvalidConfig as error:  # a certificate that can't be read
+    except (UnknownMethod, InvalidConfig) as error:  # an earlier version; a certificate that can't be read
         raise Unavailable(error.message, error.hint) from error

@@ -18,6 +18,7 @@ from ovnhook.base.errors import InvalidConfig, OvnhookError, QuotaExceeded, Unav
 
 HINT = "on a control host: systemctl status ovnhook-control"
 
+_UPGRADE = "upgrade the control hosts first"
 _STEP = "the control service"  # in messages about deadlines
 _CONNECT = 2.0  # seconds to connect to one of several hosts before the next one is asked
 _PAUSES = (0.05, 0.25)  # seconds, mean pause before the hosts are asked again: the first time, and at most
@@ -106,7 +107,7 @@ class Calls:
                 try:
                     first = next(responses, None)
                 except (Unavailable, UnknownMethod, QuotaExceeded) as error:
-                    failed.append(error)
+                    failed.append(self._failure(method, error))
                     continue
                 self._servers = sorted(self._servers, key=lambda one: one != server)
                 yield chain([first] if first else [], responses)
@@ -155,6 +156,8 @@ class Calls:
         Raises:
             OvnhookError: they may not.
         """
+        if self._persistent and isinstance(error, UnknownMethod):
+            return UnknownMethod(error.message, _UPGRADE)
         if isinstance(error, NotSent | UnknownMethod):
             return error
         if self._persistent and isinstance(error, QuotaExceeded):

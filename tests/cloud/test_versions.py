@@ -38,6 +38,7 @@ def world(mixed: World, request: pytest.FixtureRequest) -> Iterator[World]:
     yield mixed
     if request.session.testsfailed:
         print(mixed.cloud.logs())
+    mixed.make_whole()
     mixed.remove_domains()
     mixed.wait_for(lambda: not mixed.left_over(), "nothing to be left over", mixed.left_over)
     assert_well(mixed)

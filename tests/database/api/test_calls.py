@@ -315,13 +315,16 @@ def test_a_service_whose_queue_is_full(script: Script, of: Callable[..., Calls])
     assert detach(calls) == api.DomainResponse()
 
 
-def test_a_service_of_an_earlier_version(script: Script, of: Callable[..., Calls]) -> None:
+def test_a_service_of_an_earlier_version(
+    script: Script, of: Callable[..., Calls], make_port: Callable[[], int]
+) -> None:
     """Another one is asked; if there is none, what to do is said."""
     old = script(None)
     assert detach(of(old.where, script(raising()).where)) == api.DomainResponse()
-    with pytest.raises(Unavailable, match="does not implement this method: it is another version") as caught:
-        ControlService(of(old.where)).detach(Domain(WEB, ""), "hv1", soon())
-    assert caught.value.hint == "upgrade the control hosts first"
+    for hosts in ([old.where], [f"127.0.0.1:{make_port()}", old.where]):
+        with pytest.raises(Unavailable, match="does not implement this method: it is another version") as caught:
+            ControlService(of(*hosts)).detach(Domain(WEB, ""), "hv1", Deadline.after(1))
+        assert caught.value.hint == "upgrade the control hosts first"
 
 
 def test_many_calls_at_once(script: Script, of: Callable[..., Calls]) -> None:
