@@ -21,7 +21,7 @@ from typing import Any
 
 from ovnhook.agent.hookoperation import HookOperation
 from ovnhook.agent.host import Host
-from ovnhook.agent.lifecycle import AGENT_SHARE, Answer, answer, read, refusal
+from ovnhook.agent.lifecycle import AGENT_SHARE, Answer, answer, read, refusal, time_limit
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
@@ -141,12 +141,12 @@ class _Request(socketserver.BaseRequestHandler):
         if uid != 0:
             _log.warning("permission denied: request of user %d, only root may connect", uid)
             return
-        share = config.call_deadline * AGENT_SHARE
-        self.request.settimeout(share)
+        self.request.settimeout(config.call_deadline * AGENT_SHARE)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.request.sendall(b"%f\n" % share)
             line, _, xml = self._read_all().partition(b"\n")
             name, started = line.decode().split()
+            share = time_limit(HookOperation(name), config) * AGENT_SHARE
+            self.request.sendall(b"%f\n" % share)
             if name in _CHECKS:
                 result = self._check(repair=name == "repair")
             else:

@@ -67,6 +67,15 @@ class HookRequest:
     failure: Exception | None = None
 
 
+def time_limit(operation: HookOperation, config: Config) -> float:
+    """Seconds that one call may take.
+
+    A start has two that may wait, so each has half of the deadline. A migration has one, before anything else happens:
+    it waits for the source host, while the guest runs there.
+    """
+    return config.deadline if operation is HookOperation.MIGRATE else config.call_deadline
+
+
 def read(operation: HookOperation, xml: bytes, bridge: str, deadline: Deadline) -> HookRequest:
     """Parse a hook call.
 
@@ -142,7 +151,8 @@ def answer_alone(operation: str, xml: bytes, started: float, loading: float) -> 
     try:
         config = load()
         spent = {"ovnhook-agent": asking, "loading ovnhook": loading}
-        deadline = Deadline(started + loading + config.call_deadline - _MARGIN, started, spent)
+        limit = time_limit(HookOperation(operation), config)
+        deadline = Deadline(started + loading + limit - _MARGIN, started, spent)
         request = read(HookOperation(operation), xml, config.integration_bridge, deadline)
     except InvalidRequest as error:
         return refusal(HookOperation(operation), error)
