@@ -33,7 +33,7 @@ _STARTS = 50
 _TIMES = 5
 _REPORTS = 3  # times
 _WINDOW = 20.0  # seconds in which processor time is counted
-_SETTLED = 8.0  # seconds after which the control service has repaired and scheduled what it starts with
+_SETTLED = 30.0  # seconds after which the control service has checked, repaired and scheduled what it starts with
 _RESTARTS = 7
 _CHECK = Method("grpc.health.v1.Health", "Check", health_pb2.HealthCheckResponse, is_idempotent=True)
 
