@@ -29,7 +29,8 @@ from ovnhook.resources.port.values import Owner, Port
 _log = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 0.2  # seconds until the stream is opened again
-_LAST_PAUSE = 5.0  # seconds, the same after several failures
+_LAST_PAUSE = 1.0  # seconds, the same after several failures: a migration from here waits for the stream
+_STABLE = 5.0  # seconds that a stream lasts whose end is not a failure
 _TIMEOUT = 5.0  # seconds for one read of Open vSwitch
 _INTERNAL = "internal error while following the control service: see journalctl -u ovnhook-agent"
 
@@ -95,7 +96,7 @@ class HostView:
                 if not isinstance(error, OvnhookError):
                     self._revision = ""  # what was received can't be relied on
                 self._lose(error)
-            failures = 1 if time.monotonic() - began > _LAST_PAUSE else failures + 1
+            failures = 1 if time.monotonic() - began > _STABLE else failures + 1
             pause = min(_LAST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures - 1, 10))
 
     def stop(self) -> None:

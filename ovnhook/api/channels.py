@@ -43,6 +43,8 @@ _OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", _RECONNECT),
     ("grpc.keepalive_time_ms", _KEEPALIVE),
     ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT),
+    ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT),  # the same, for later versions of gRPC
+    ("grpc.http2.max_pings_without_data", 0),  # a stream may be idle for long
 ]
 _NOT_SENT = (
     "failed to connect to all addresses",

@@ -69,6 +69,7 @@ _OPTIONS = [
     # Detect within half a minute clients that are gone, and allow watching clients to detect that the service is.
     ("grpc.keepalive_time_ms", 15_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # the same, for later versions of gRPC
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.compression_enabled_algorithms_bitset", _IDENTITY),

@@ -299,10 +299,10 @@ def _requested(text: bytes) -> ec.EllipticCurvePublicKey:
     """Public key of a signing request, verified by the request's signature."""
     try:
         found = x509.load_pem_x509_csr(text)
-    except ValueError as error:
+        key, is_valid = found.public_key(), found.is_signature_valid
+    except Exception as error:  # of many classes: what is wrong with a key is found late, some of it by OpenSSL only
         raise InvalidRequest("not a signing request in PEM") from error
-    key = found.public_key()
-    if not found.is_signature_valid or not isinstance(key, ec.EllipticCurvePublicKey):
+    if not is_valid or not isinstance(key, ec.EllipticCurvePublicKey):
         raise InvalidRequest("the signing request is not signed with a key of an elliptic curve")
     return key
 

@@ -14,9 +14,11 @@ from lab.hypervisor import HOOK, install_hook
 from tests.cloud.external import ADDRESS, FLOATING, OUTSIDE
 from tests.cloud.interfaces import MACS, address, device
 from tests.cloud.migration import migrate, settled
+from tests.cloud.settings import REFUSING, SHORT, changed_settings
 from tests.cloud.world import World
 from tests.versions import PREVIOUS, unpack
 
+EARLIER = "host hv1: its agent, 0.1.0, is an earlier version, which does not use the API"
 SUBNETS = {"default": "10.10.0.0/24", "green": "10.20.0.0/24"}
 
 
@@ -45,15 +47,22 @@ def world(mixed: World, request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 def assert_well(world: World) -> None:
-    """Wait until both control services say that all is well, and then hear the same from both agents."""
-    for host in (world.control, world.hv1):
+    """Wait until the control services find nothing wrong but the earlier version, and the agents nothing at all."""
+    for host, known in ((world.control, [EARLIER]), (world.hv1, [])):
         world.wait_for(
-            lambda: host.run(["ovnhook", "status"], check=False).returncode == 0,  # noqa: B023
+            lambda: problems(host) == known,  # noqa: B023
             f"all to be well for {host.name}",
             lambda: host.run(["ovnhook", "status"], check=False).stdout,  # noqa: B023
         )
     for host in (world.hv1, world.hv2):
         assert host.run(["ovnhook", "check"]).stdout == "nothing differs\n"
+
+
+def problems(host: LabHost) -> list[str] | None:
+    """What a host's control service finds wrong; None if it does not answer."""
+    said = host.run(["ovnhook", "status"], check=False).stdout
+    found = [line.removeprefix("problem: ") for line in said.splitlines() if line.startswith("problem: ")]
+    return found if "DATABASE" in said else None
 
 
 def listed(host: LabHost, noun: str, key: str) -> list[str]:
@@ -151,6 +160,22 @@ def test_a_hook_of_the_previous_version(world: World, agent: str) -> None:
     finally:
         install_hook(hv2, world.cloud.tree("hv2") / "hooks" / "qemu")
         hv2.daemon("agent").start()
+
+
+def test_an_agent_with_control_services_of_the_previous_version_only(world: World) -> None:
+    """It says what to upgrade; the domain gets its network once there is one of the present version."""
+    world.define(world.hv2, "early", interface_xml())
+    with changed_settings(world.hv2, deadline=SHORT, more=REFUSING):
+        world.control.daemon("control").stop()
+        line = world.refused(world.hv2, "early")
+        assert "172.31.0.11:6645 does not implement this method: it is another version" in line
+        assert "upgrade the control hosts first" in line
+    with changed_settings(world.hv2, deadline=SHORT):
+        world.start(world.hv2, "early")
+        assert not world.ports()
+        world.control.daemon("control").start()
+        world.wait_for(world.ports, "the port to be made")
+        assert [*world.leases().values()] == [world.cloud.guest("early").wait_address()]
 
 
 def test_an_address_outside(world: World) -> None:

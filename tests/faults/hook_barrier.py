@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lab import LabHost
 from lab.waiting import until
 
@@ -35,13 +37,14 @@ class HookBarrier:
         host.write(f"/etc/libvirt/hooks/qemu.d/{hook}", _SCRIPT % (most / 0.05), 0o755)
         (self._folder / hook).write_text(f"{domain} {operation}", encoding="utf-8")
 
-    def wait_reached(self, timeout: float) -> None:
-        """Wait until libvirt is there.
+    def wait_reached(self, timeout: float, has_ended: Callable[[], bool] = lambda: False) -> None:
+        """Wait until libvirt is there, or its operation has ended before.
 
         Raises:
-            WaitError: it did not come.
+            WaitError: neither came about.
         """
-        until((self._folder / f"{self._hook}.reached").exists, timeout, "libvirt to come to the step")
+        reached = self._folder / f"{self._hook}.reached"
+        until(lambda: reached.exists() or has_ended(), timeout, "libvirt to come to the step")
 
     def open(self) -> None:
         """Let libvirt go on."""

@@ -148,7 +148,7 @@ class CellRunner:
             Situation.MIGRATION: (hv2, self.world.cloud.migrate_argv(SUBJECT, hv1.name)),
         }[cell.situation.operation]
         operation = pool.submit(_call, host, command)
-        barrier.wait_reached(HANG)
+        barrier.wait_reached(HANG, operation.done)
         return operation, barrier
 
     # -- afterwards

@@ -172,8 +172,13 @@ def test_a_node_that_forges_packets(cloud: BootedCloud) -> None:
     received = "awk '/^Icmp:/ {print $10}' /proc/net/snmp | tail -1"
     before = int(guest(cloud.victim, received, RUNNING))
     keys = map(str, (switch["tunnel_key"], ingress, egress))
-    cloud.python("tests.attacks.tunnels", VICTIM, *keys, *places)
-    cloud.victim.wait_for(lambda: int(guest(cloud.victim, received, RUNNING)) > before, "a forged packet to arrive")
+    arguments = (VICTIM, *keys, *places)
+
+    def arrived() -> bool:
+        cloud.python("tests.attacks.tunnels", *arguments)
+        return int(guest(cloud.victim, received, RUNNING)) > before
+
+    cloud.victim.wait_for(arrived, "a forged packet to arrive")  # the tunnel is new after the test before
 
 
 def test_a_guest(cloud: BootedCloud) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
+import random
 import subprocess
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -124,6 +127,24 @@ def test_what_is_refused(authority: Authority, what: object, words: str) -> None
     """What is not what it is to be is told as such."""
     with pytest.raises(InvalidRequest, match=words):
         what(authority)  # type: ignore[operator]
+
+
+def test_signing_requests_that_are_damaged(authority: Authority) -> None:
+    """Whatever byte is another one: each is refused, or is still a request; no error of the library comes through."""
+    chance = random.Random(1)
+    anchor = authority.anchor(HV1)
+    good = base64.b64decode(b"".join(x509.request(x509.new_key()).splitlines()[1:-1]))
+    refused = 0
+    for _ in range(2_000):
+        wrong = bytearray(good)
+        wrong[chance.randrange(len(wrong))] = chance.randrange(256)
+        text = base64.encodebytes(bytes(wrong)).decode()
+        request = f"-----BEGIN CERTIFICATE REQUEST-----\n{text}-----END CERTIFICATE REQUEST-----\n"
+        with suppress(InvalidRequest):
+            authority.issue(request.encode(), HV1, anchor)
+            continue
+        refused += 1
+    assert refused > 1_000
 
 
 def test_a_token_is_read_as_it_was_written() -> None:
