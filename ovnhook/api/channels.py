@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket as sockets
 import threading
 import weakref
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ovnhook.api import hints
+from ovnhook.api import hints, sockets
 from ovnhook.base.config import SERVER_NAME
 from ovnhook.base.errors import (
     AlreadyExists,
@@ -31,7 +30,6 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # to the hook's stderr, which v
 
 import grpc
 
-_SOCKET_TIMEOUT = 2.0  # seconds to connect to a unix socket
 _RECONNECT = 100  # milliseconds between attempts to connect: gRPC's minimum
 _KEEPALIVE = 10_000  # milliseconds: the control service accepts no shorter interval
 _KEEPALIVE_TIMEOUT = 5_000  # milliseconds; also of data that TCP could not deliver (TCP_USER_TIMEOUT)
@@ -198,28 +196,6 @@ def _responses(call: Any, late: threading.Timer, server: str, timeout: float) ->
         raise _error(error, server, timeout) from error
 
 
-def find(socket: Path) -> None:
-    """Connect to a unix socket once, without gRPC, whose errors are less clear.
-
-    Raises:
-        Unavailable: it can't be reached.
-    """
-    try:
-        with sockets.socket(sockets.AF_UNIX) as probe:
-            probe.settimeout(_SOCKET_TIMEOUT)
-            probe.connect(str(socket))
-    except PermissionError as error:
-        raise Unavailable(f"only root may use the control service at {socket}", "sudo ovnhook …") from error
-    except (FileNotFoundError, ConnectionRefusedError) as error:
-        hint = "systemctl start ovnhook-control"
-        raise Unavailable(f"the control service is not running at {socket}", hint) from error
-    except (BlockingIOError, TimeoutError):
-        return  # its backlog is full: gRPC waits
-    except OSError as error:
-        why = error.strerror or error
-        raise Unavailable(f"the control service at {socket} can't be reached: {why}") from error
-
-
 def _open(server: str, credentials: Credentials, connect: float) -> grpc.Channel:
     options: list[tuple[str, str | int]] = [*_OPTIONS, ("grpc.min_reconnect_backoff_ms", int(connect * 1000))]
     if server.startswith("/"):
@@ -252,7 +228,7 @@ def _error(error: grpc.RpcError, server: str, timeout: float) -> OvnhookError:
 def _not_sent(server: str, words: str) -> NotSent:
     try:
         if server.startswith("/"):
-            find(Path(server))
+            sockets.find(Path(server))
     except Unavailable as error:
         return NotSent(error.message, error.hint)
     return NotSent(f"the control service at {server} can't be reached: {words}")

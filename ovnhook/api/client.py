@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ovnhook.api.sockets import find
 from ovnhook.base.config import CONTROL_SOCKET, Config, load
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, PermissionDenied, Unavailable
@@ -112,13 +113,16 @@ class Client:
     @cached_property
     def _calls(self) -> Calls:
         """Calls of the service in ``ovnhook.toml``, or of the given socket."""
+        config = load() if self._socket is None else Config()
+        socket = (self._socket or CONTROL_SOCKET).absolute()
+        if not config.control:
+            find(socket)
         from ovnhook.api.calls import Calls, credentials_of
 
-        config = load() if self._socket is None else Config()
         if config.control:
             hint = f"openssl x509 -noout -subject -enddate -in {config.database_certificate}; ovnhook status there"
             return Calls(config.control.split(","), lambda: credentials_of(config), hint, connect=self._timeout)
-        return Calls([str((self._socket or CONTROL_SOCKET).absolute())], tuple, connect=self._timeout)
+        return Calls([str(socket)], tuple, connect=self._timeout)
 
     def _call(self, calls: Calls, method: str, fields: Mapping[str, Any]) -> Object:
         from ovnhook.api import messages

@@ -17,6 +17,7 @@ from ovnhook.api.client import Client
 from ovnhook.base import uuids
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import FailedPrecondition
 from ovnhook.cli.main import main
 from ovnhook.control import server
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
@@ -109,8 +110,11 @@ class Control:
         for row in listed("port"):
             if row["kept_by"] == "client":
                 self.done("port", "delete", row["id"])
-        for uuid in {row["domain"] for row in listed("lease")}:
-            DirectHost(self.config).release_leases(UUID(uuid), Deadline.after(HANG))
+        for uuid, host in {(row["domain"], row["host"]) for row in listed("lease")}:
+            try:
+                DirectHost(self.config).release_leases(UUID(uuid), Deadline.after(HANG))
+            except FailedPrecondition:  # an API client's, which detached it and kept its leases
+                self.client().call("Detach", domain=uuid, host=host, forget=True)
         for row in listed("floating-ip"):
             self.done("floating-ip", "delete", row["address"])
         for row in listed("subnet"):

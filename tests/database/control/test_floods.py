@@ -278,7 +278,8 @@ def test_a_node_that_asks_for_much(cloud: FloodedHost, control: Control) -> None
         start_at_once(cloud, good)
         cloud.all_served(good)
         done = Counter(one.code().name for one in calls if one.done())
-        assert {*done} <= {"OK", "RESOURCE_EXHAUSTED"}
+        # UNAVAILABLE: newer versions of gRPC close a connection with so many calls.
+        assert {*done} <= {"OK", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
         for one in calls:
             one.cancel()
     hosts = Counter(port["host"] for port in control.done("port", "list", "--format", "json").json)

@@ -181,6 +181,7 @@ def test_changes_beside_a_request(
     called.result(HANG)
     source.call("CancelMigration")
     assert ports(clients) == [("hv1", "")]
+    agent.wait("")
     called = pool.submit(announce, node2, HANG)
     agent.wait("hv2")
     source.call("DetachDomain")
