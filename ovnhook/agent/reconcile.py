@@ -22,10 +22,12 @@ from uuid import UUID
 from ovnhook.agent import domainstates
 from ovnhook.agent.agenda import Agenda, Event, Failures, Scan
 from ovnhook.agent.consent import MigrationConsent
+from ovnhook.agent.hookoperation import HookOperation
 from ovnhook.agent.host import Host
 from ovnhook.agent.hostview import HostUpdates, HostView, ViewListeners
 from ovnhook.agent.hypervisor import Hypervisor, Listeners
 from ovnhook.agent.libvirtcalls import NoAnswer
+from ovnhook.agent.lifecycle import time_limit
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.repair import Repairer
 from ovnhook.base.config import Config
@@ -82,7 +84,9 @@ class Reconciler:
             )
         )
         self._repairer = Repairer(config, host, domains, self._hypervisor)
-        self._consent = MigrationConsent(self._migrates, host.confirm_migration, config.call_deadline)
+        self._consent = MigrationConsent(
+            self._migrates, host.confirm_migration, time_limit(HookOperation.MIGRATE, config)
+        )
         self.view = HostView(
             updates,
             host.vswitch.chassis,
