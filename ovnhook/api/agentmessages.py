@@ -6,6 +6,7 @@ A domain in a request is checked: the host that sent it may be compromised. What
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import assert_never
 from uuid import UUID
 
 from netaddr import IPAddress
@@ -174,17 +175,18 @@ def subnet_message(subnet: Subnet) -> api.HostSubnet:
 
 def object_message(value: Port | LeaseIndex | Lease | Subnet) -> api.HostObject:
     """Message of an object that concerns a host."""
-    message = api.HostObject(id=str(value.uuid))
+    id = str(value.uuid)
     match value:
         case Port():
-            message.port.CopyFrom(port_message(value))
+            return api.HostObject(id=id, port=port_message(value))
         case LeaseIndex():
-            message.leases.CopyFrom(leases_message(value))
+            return api.HostObject(id=id, leases=leases_message(value))
         case Lease():
-            message.lease.CopyFrom(lease_message(value))
+            return api.HostObject(id=id, lease=lease_message(value))
         case Subnet():
-            message.subnet.CopyFrom(subnet_message(value))
-    return message
+            return api.HostObject(id=id, subnet=subnet_message(value))
+        case _:
+            assert_never(value)
 
 
 def object_of(message: api.HostObject) -> HostObject | None:
