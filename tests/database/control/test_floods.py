@@ -265,6 +265,11 @@ def flood(stack: ExitStack, cloud: FloodedHost, shown: Files, count: int) -> lis
     return [stubs[number % 8].AttachDomain.future(request, timeout=HANG) for number in range(count)]
 
 
+def is_refused_stream(call: Any) -> bool:
+    """Whether gRPC itself has refused a call, as newer versions do with many: REFUSED_STREAM (RFC 9113, section 7)."""
+    return bool(call.code().name == "UNAVAILABLE" and "RST_STREAM with error code 7" in call.details())
+
+
 def test_a_node_that_asks_for_much(cloud: FloodedHost, control: Control) -> None:
     """10,000 calls at once by 8 connections: another node starts 50 domains at once meanwhile, and none is refused.
 
@@ -277,9 +282,8 @@ def test_a_node_that_asks_for_much(cloud: FloodedHost, control: Control) -> None
         start_at_once(cloud, good)
         start_at_once(cloud, good)
         cloud.all_served(good)
-        done = Counter(one.code().name for one in calls if one.done())
-        # UNAVAILABLE: newer versions of gRPC close a connection with so many calls.
-        assert {*done} <= {"OK", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
+        done = Counter(one.code().name for one in calls if one.done() and not is_refused_stream(one))
+        assert {*done} <= {"OK", "RESOURCE_EXHAUSTED"}
         for one in calls:
             one.cancel()
     hosts = Counter(port["host"] for port in control.done("port", "list", "--format", "json").json)
