@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
@@ -34,6 +35,18 @@ def argv(world: World, node: str, *more: str) -> Sequence[str]:
 
 def drain(world: World, host: LabHost, *more: str, node: str = "") -> subprocess.CompletedProcess[str]:
     return host.run(argv(world, node or host.name, *more), check=False, timeout=10 * HANG)  # many migrations
+
+
+@contextmanager
+def virsh_after(world: World, command: str) -> Iterator[None]:
+    """Let hv1 run a shell command before each virsh, whose arguments it has."""
+    virsh = world.hv1.folder / "bin" / "virsh"
+    virsh.write_text(f'#!/bin/sh\n{command}\nexec /usr/bin/virsh "$@"\n')
+    virsh.chmod(0o755)
+    try:
+        yield
+    finally:
+        virsh.unlink()
 
 
 def names(host: LabHost, *which: str) -> list[str]:
@@ -155,7 +168,11 @@ def test_killed_half_way(world: World) -> None:
     world.wait_for(lambda: copying(world, "early"), "the copy to begin")
     draining.kill()
     draining.wait(HANG)
-    again = world.hv1.popen(argv(world, "hv1"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    waits, uuid = world.hv1.outside_path("/run/waits"), world.hv1.run(["virsh", "domuuid", "early"]).stdout.strip()
+    waits.unlink(missing_ok=True)
+    with virsh_after(world, f'case "$*" in *"domjobinfo {uuid}"*) touch /run/waits ;; esac'):
+        again = world.hv1.popen(argv(world, "hv1"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        world.wait_for(waits.exists, "the next one to ask for the job")
     assert copying(world, "early")
     guests["early"].console("kill $(cat /run/dirty.pid)")
     world.hv1.run(["virsh", "migrate-setspeed", "early", "1000"])
@@ -189,14 +206,8 @@ def test_one_that_takes_too_long(world: World) -> None:
 def test_one_that_is_started_at_the_last_moment(world: World) -> None:
     """libvirt copies the definition of one that runs as if it were off; it is moved for all that."""
     world.define(world.hv1, "asleep", interface_xml())
-    virsh = world.hv1.folder / "bin" / "virsh"
-    started = 'case "$*" in *--offline*) /usr/bin/virsh start asleep ;; esac'
-    virsh.write_text(f'#!/bin/sh\n{started}\nexec /usr/bin/virsh "$@"\n')
-    virsh.chmod(0o755)
-    try:
+    with virsh_after(world, 'case "$*" in *--offline*) /usr/bin/virsh start asleep ;; esac'):
         done = drain(world, world.hv1)
-    finally:
-        virsh.unlink()
     assert done.returncode == 0, done.stderr
     assert (names(world.hv1), names(world.hv2, "--state-running")) == ([], ["asleep"])
     settled(world, "asleep", world.hv2)
