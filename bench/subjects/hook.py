@@ -24,7 +24,9 @@ _TIMES_ALONE = 15
 _AT_ONCE = 50
 _TIMES_AT_ONCE = 5
 
-_QUIET = 1.0  # seconds without data after which the control service is idle
+_QUIET = 1.0  # seconds
+_IDLE = 5000  # bytes that the loops of an idle control service read in that time, at most
+_TIMES_ASKED = 5
 
 _LARGE = "10.9.0.0/18"
 
@@ -159,25 +161,33 @@ def _at_once(site: Site) -> Iterator[Measurement]:
 
 
 def _asked(*places: Site) -> Iterator[Measurement]:
-    """Transactions and bytes of one start. The hook without agent does the same work as with it."""
-    found: list[tuple[int, int, int]] = []
+    """Transactions and bytes of one start. The hook without agent does the same work as with it.
+
+    The median of several: a loop of the control service may read something meanwhile.
+    """
+    found: list[tuple[int, int, float]] = []
     for site in places:
+        starts: list[tuple[int, int, int]] = []
         northbound, vswitch = (site.host.outside_path(path) for path in (NORTHBOUND, VSWITCH))
         with counted(northbound) as nb, counted(vswitch) as ovs:
             proxy_nb, proxy_ovs = (path.replace(".sock", ".proxy") for path in (NORTHBOUND, VSWITCH))
             configure(site.host, {"northbound": f"unix:{proxy_nb}", "vswitch": f"unix:{proxy_ovs}"})
             site.host.daemons["control"].restart()
-            _settle(nb)
-            nb.reset()
-            ovs.reset()
-            guest = NewDomain.new()
-            site.hook("prepare", guest.xml)
-            device = f"vnet{len(found)}"
-            site.host.run(guest.plug_argv(device))
-            for operation in ("start", "started"):
-                site.hook(operation, guest.plugged(device))
-            found.append((nb.writes, ovs.writes, nb.sent))
-            site.forget(guest.uuid)
+            for number in range(_TIMES_ASKED):
+                _settle(nb)
+                nb.reset()
+                ovs.reset()
+                guest = NewDomain.new()
+                site.hook("prepare", guest.xml)
+                device = f"vnet{len(found)}{number}"
+                site.host.run(guest.plug_argv(device))
+                for operation in ("start", "started"):
+                    site.hook(operation, guest.plugged(device))
+                starts.append((nb.writes, ovs.writes, nb.sent))
+                site.forget(guest.uuid)
+            found.append(
+                (max(one[0] for one in starts), max(one[1] for one in starts), median(one[2] for one in starts))
+            )
             configure(site.host, {})
             site.host.daemons["control"].restart()
     (nb_writes, ovs_writes, alone), spread, dense = found
@@ -193,8 +203,8 @@ def _asked(*places: Site) -> Iterator[Measurement]:
 
 def _settle(proxy: CountingProxy) -> None:
     """Wait until the control service has read all rows."""
-    before = -1
-    while proxy.sent != before:
+    before = -_IDLE - 1
+    while proxy.sent > before + _IDLE:
         before = proxy.sent
         time.sleep(_QUIET)
 

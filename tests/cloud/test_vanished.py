@@ -84,8 +84,8 @@ def test_a_host_that_vanishes_and_comes_back(world: World) -> None:
         lambda: "nothing differs" in hv1.run(["ovnhook", "check"], check=False).stdout, "nothing to differ there"
     )
     assert world.domain_state(hv1, "lost") == "shut off"
-    lost, doubled = pings.settle()
-    print(f"lost at {RATE} a second: {lost}")  # while the hosts learn of each other again: a matter of speed
+    missed, doubled = pings.settle()
+    print(f"lost at {RATE} a second: {missed}")  # while the hosts learn of each other again: a matter of speed
     assert doubled == 0
     assert world.rows() == before
     hv1.run(["virsh", "undefine", "lost"])
