@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ovnhook import __version__
 from ovnhook.base import uuids
+from ovnhook.base.command import run
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import AlreadyExists, InvalidRequest, NotFound, OvnhookError, Unavailable
@@ -32,7 +33,6 @@ from ovnhook.pki import keyfiles, x509
 from ovnhook.resources.reading import BrokenRow
 from ovnhook.resources.registry import read_registry
 from ovnhook.resources.tables import DNS
-from ovnhook.setup.command import run
 from ovnhook.setup.step import Step
 
 _FORMAT = 1

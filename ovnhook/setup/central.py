@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
+from ovnhook.base.command import run, succeeds
 from ovnhook.base.config import Config
 from ovnhook.base.errors import FailedPrecondition, OvnhookError
-from ovnhook.setup.command import run, succeeds
 from ovnhook.setup.services import enabled, started
 from ovnhook.setup.step import Step
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ovnhook.base.command import run, succeeds
 from ovnhook.base.errors import FailedPrecondition, InvalidConfig, OvnhookError
 from ovnhook.pki import keyfiles
 from ovnhook.pki.fence import NORTHBOUND, NORTHBOUND_RAFT, SOUTHBOUND_NORTHD, SOUTHBOUND_RAFT
@@ -24,7 +25,6 @@ from ovnhook.pki.members import bracketed
 from ovnhook.pki.remotes import ROLE
 from ovnhook.pki.token import SOUTHBOUND
 from ovnhook.setup import central
-from ovnhook.setup.command import run, succeeds
 from ovnhook.setup.listening import Listening
 from ovnhook.setup.services import enabled, runs_with
 from ovnhook.setup.step import Step

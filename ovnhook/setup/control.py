@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ovnhook.base.command import run
 from ovnhook.base.config import PATH, Config
 from ovnhook.base.errors import FailedPrecondition, InvalidRequest, Unavailable
 from ovnhook.pki import keyfiles, remotes
@@ -15,7 +16,6 @@ from ovnhook.pki.keyfiles import AuthorityFiles
 from ovnhook.pki.members import bracketed
 from ovnhook.pki.token import API, ENROLMENT, SOUTHBOUND, Token
 from ovnhook.setup import authority, central, cloud, cluster, configuration, enrolment, fence, underlay
-from ovnhook.setup.command import run
 from ovnhook.setup.enrolment import ControlClient
 from ovnhook.setup.listening import Listening
 from ovnhook.setup.services import enabled, restarted

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from ovnhook.base.command import run
 from ovnhook.base.errors import NotFound, OvnhookError
 from ovnhook.pki import x509
 from ovnhook.pki.keyfiles import Files
 from ovnhook.pki.token import Token
-from ovnhook.setup.command import run
 
 
 class ControlClient(Protocol):

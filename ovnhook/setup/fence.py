@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ovnhook.base.command import run, succeeds
 from ovnhook.pki.fence import PORTS, TABLE
 from ovnhook.pki.keyfiles import AuthorityFiles
-from ovnhook.setup.command import run, succeeds
 from ovnhook.setup.services import enabled
 from ovnhook.setup.step import Step
 

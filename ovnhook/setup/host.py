@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ovnhook.base.command import run
 from ovnhook.base.config import Config
 from ovnhook.setup import central, chassis, cloud, switch, underlay
-from ovnhook.setup.command import run
 from ovnhook.setup.services import enabled, restarted
 from ovnhook.setup.step import Step
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ovnhook.base.command import run
 from ovnhook.pki import keyfiles
 from ovnhook.pki.keyfiles import Files
-from ovnhook.setup.command import run
 from ovnhook.setup.services import runs_with
 from ovnhook.setup.step import Step
 

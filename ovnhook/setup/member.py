@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ovnhook.base.command import run
 from ovnhook.base.config import PATH, Config
 from ovnhook.base.errors import InvalidConfig, InvalidRequest, NotFound
 from ovnhook.pki import keyfiles, x509
@@ -14,7 +15,6 @@ from ovnhook.pki.members import bracketed
 from ovnhook.pki.token import API, SOUTHBOUND, Token
 from ovnhook.pki.x509 import Subject
 from ovnhook.setup import chassis, configuration, enrolment, switch, underlay
-from ovnhook.setup.command import run
 from ovnhook.setup.control import RENEWAL
 from ovnhook.setup.enrolment import ControlClient, enrol
 from ovnhook.setup.services import enabled, restarted

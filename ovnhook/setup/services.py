@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from ovnhook.base.command import run, succeeds
 from ovnhook.base.errors import NotFound
 from ovnhook.pki import keyfiles
-from ovnhook.setup.command import run, succeeds
 from ovnhook.setup.step import Step
 
 _RESOLUTION = 1.0  # seconds, of systemd's timestamps

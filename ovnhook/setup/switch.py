@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ovnhook.base.command import run
 from ovnhook.base.errors import FailedPrecondition
-from ovnhook.setup.command import run
 from ovnhook.setup.step import Step
 
 SYSTEM_ID = Path("/etc/openvswitch/system-id.conf")

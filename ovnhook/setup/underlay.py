@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 import json
 
+from ovnhook.base.command import run, succeeds
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.setup.command import run, succeeds
 
 LOOPBACK = "127.0.0.1"
 _DOCUMENTATION = "192.0.2.1"  # unused (RFC 5737): selects the default route, and nothing is sent

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ovnhook.base.command import run, succeeds
 from ovnhook.base.errors import FailedPrecondition, NotFound
 from ovnhook.setup import switch
-from ovnhook.setup.command import run, succeeds
 from ovnhook.setup.services import enabled
 from ovnhook.setup.step import Step
 

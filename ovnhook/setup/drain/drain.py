@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from ovnhook.agent.host import Host
 from ovnhook.api.client import Client
+from ovnhook.base.command import complete
 from ovnhook.base.config import Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import FailedPrecondition, InvalidRequest, NotFound, OvnhookError, Unavailable
 from ovnhook.base.text import quoted
 from ovnhook.domains.domainxml import DomainXML
-from ovnhook.setup.command import complete
 from ovnhook.setup.drain import placement
 
 PLACE = "{node}"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ovnhook.base import command
 from ovnhook.base.errors import InvalidConfig, OvnhookError
 from ovnhook.pki import keyfiles
-from ovnhook.setup import cluster, command
+from ovnhook.setup import cluster
 from ovnhook.setup.step import apply_steps
 
 

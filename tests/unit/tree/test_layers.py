@@ -20,6 +20,7 @@ LAYERS = (
     {"databases"},
     {"engine"},
     {"api"},
+    {"hostnetwork"},
     {"agent", "control"},
     {"lifecycle"},
     {"setup"},

@@ -1,16 +1,18 @@
-"""Commands that a set-up runs: their errors, and what is no answer."""
+"""Commands of the host: their errors, and what is no answer."""
 
 from __future__ import annotations
 
 import pytest
 
+from ovnhook.base import command
+from ovnhook.base.command import run, succeeds
 from ovnhook.base.errors import OvnhookError
-from ovnhook.setup import command
-from ovnhook.setup.command import run, succeeds
 
 
 def test_a_command_that_fails_is_told() -> None:
     assert run("echo", "yes") == "yes\n"
+    assert run("cat", stdin="input") == "input"
+    assert run("cat") == ""
     with pytest.raises(OvnhookError, match="sh -c echo no >&2; exit 3: no"):
         run("sh", "-c", "echo no >&2; exit 3")
     with pytest.raises(OvnhookError, match="command not found: nonesuch"):

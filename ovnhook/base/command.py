@@ -10,14 +10,20 @@ from ovnhook.base.errors import OvnhookError, Unavailable
 _TIMEOUT = 60.0  # seconds: a service may be slow to start
 
 
-def run(*argv: str, hint: str = "") -> str:
+def run(*argv: str, hint: str = "", stdin: str = "", timeout: float = _TIMEOUT) -> str:
     """Run a command; return its output.
+
+    Args:
+        argv: the command.
+        hint: hint of an error.
+        stdin: its standard input.
+        timeout: in seconds.
 
     Raises:
         OvnhookError: no such command, or it failed; the message has its stderr.
         Unavailable: it timed out.
     """
-    done = complete(*argv, timeout=_TIMEOUT, hint=hint)
+    done = complete(*argv, timeout=timeout, hint=hint, stdin=stdin)
     if done.returncode:
         raise _failed(done, hint)
     return done.stdout
@@ -39,7 +45,9 @@ def succeeds(*argv: str, no: int | None = None) -> bool:
     return not done.returncode
 
 
-def complete(*argv: str, timeout: float, hint: str = "", package: str = "") -> subprocess.CompletedProcess[str]:
+def complete(
+    *argv: str, timeout: float, hint: str = "", package: str = "", stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, whatever its exit status is.
 
     Args:
@@ -47,6 +55,7 @@ def complete(*argv: str, timeout: float, hint: str = "", package: str = "") -> s
         timeout: in seconds.
         hint: hint of an error.
         package: package with the command, if it may not be installed.
+        stdin: its standard input.
 
     Raises:
         OvnhookError: no such command.
@@ -56,7 +65,7 @@ def complete(*argv: str, timeout: float, hint: str = "", package: str = "") -> s
         return subprocess.run(
             argv,
             check=False,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             text=True,
             errors="replace",
