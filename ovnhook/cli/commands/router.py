@@ -28,7 +28,7 @@ def _external_options(command: Command) -> Command:
     """Add the options of the external gateway, which ``create`` and ``set`` share."""
     for option in reversed(
         (
-            click.option("--physical-network", metavar="N", help="External network, as in ovn-bridge-mappings."),
+            click.option("--physical-network", metavar="N", help="As in ovn-bridge-mappings; host: NAT by the host."),
             click.option("--address", metavar="CIDR", help="External IPv4 address, with prefix length."),
             click.option("--next-hop", metavar="ADDR", help="IPv4 default gateway on the external network."),
             click.option("--address6", metavar="CIDR", help="External IPv6 address, with prefix length."),
@@ -60,11 +60,15 @@ def create(socket: Path | None, name: str, format_: str, **external: Any) -> Non
 
     The default router, gateway, is created with the first subnet or by "ovnhook router set gateway".
 
+    With the physical network host, gateway hosts masquerade the guests' traffic and route it to their own default
+    gateway. The addresses between router and host are chosen.
+
     Idempotent: succeeds if an identical router exists.
 
     \b
     Examples:
       ovnhook router create lab
+      ovnhook router create lab --physical-network host
       ovnhook router create lab --physical-network external --address 203.0.113.11/24 --next-hop 203.0.113.1
     """
     given = {setting: value for setting, value in external.items() if value}
@@ -130,6 +134,7 @@ def set_(
       ovnhook router set gateway --physical-network external --address 203.0.113.10/24 --next-hop 203.0.113.1
       ovnhook router set gateway --address6 2001:db8::10/64 --next-hop6 2001:db8::1
       ovnhook router set gateway --vlan 42
+      ovnhook router set gateway --physical-network host
       ovnhook router set gateway --no-external
     """
     values = {setting: value for setting, value in external.items() if value is not None and value is not False}

@@ -28,6 +28,7 @@ from ovnhook.resources.kind import Change
 from ovnhook.resources.kinds import complete
 from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.router.kind import GATEWAYS, ROUTER
+from ovnhook.resources.router.request import SETTINGS, ExternalGatewayRequest, parse, request_of
 from ovnhook.resources.router.values import Network, Router
 from ovnhook.resources.subnet.kind import SUBNET
 
@@ -93,9 +94,9 @@ class Routers(Service):
     def CreateRouter(self, request: api.CreateRouterRequest, deadline: Deadline) -> api.Router:
         """Create a router. Idempotent."""
         requested = request.router
-        wanted = router_rules.parse(
+        wanted = parse(
             requested.name,
-            router_rules.ExternalGatewayRequest(**{name: getattr(requested, name) for name in router_rules.SETTINGS}),
+            ExternalGatewayRequest(**{name: getattr(requested, name) for name in SETTINGS}),
         )
 
         def plan() -> tuple[Change, ...]:
@@ -122,7 +123,7 @@ class Routers(Service):
         """Change the settings that the mask names."""
         requested, paths = request.router, list(request.update_mask.paths)
         if not paths:
-            raise InvalidRequest("empty update_mask", f"valid paths: {', '.join(router_rules.SETTINGS)}")
+            raise InvalidRequest("empty update_mask", f"valid paths: {', '.join(SETTINGS)}")
         changes = {path: getattr(requested, path, None) for path in paths}
 
         def plan() -> tuple[Change, ...]:
@@ -221,10 +222,10 @@ class Routers(Service):
 
 def message(network: Network, gateways: Sequence[str], active: str) -> api.Router:
     """Message of a router, with its gateways by priority and the active one."""
-    one, written = network.router, router_rules.request_of(network.router)
+    one, written = network.router, request_of(network.router)
     return api.Router(
         name=one.name,
-        **{name: getattr(written, name) for name in router_rules.SETTINGS},
+        **{name: getattr(written, name) for name in SETTINGS},
         subnets=[subnet.name for subnet in network.subnets],
         gateways=gateways,
         active_gateway=active if one.external and gateways else "",

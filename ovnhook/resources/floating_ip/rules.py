@@ -96,6 +96,11 @@ def _external(lease: Lease, cloud: Cloud) -> tuple[str, IPNetwork]:
         )
     if network.router.external is None or network.router.external.address is None:
         raise InvalidRequest(f"router {name} has no IPv4 external gateway", f"ovnhook router set {name} --help")
+    if network.router.external.is_host:
+        raise InvalidRequest(
+            f"router {name} reaches the outside through its host, which has no floating IPs",
+            f"they need an external network of its own: ovnhook router set {name} --help",
+        )
     return name, network.router.external.address.cidr
 
 

@@ -1,95 +1,25 @@
-"""Validation of routers, the changes that create, update and delete them, and the choice of their gateways. Pure."""
+"""Changes that create, update and delete routers, and the choice of their gateways. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from netaddr import IPAddress
-
 from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists, FailedPrecondition, InvalidRequest, NotFound, Unavailable
-from ovnhook.base.labels import SUBNET_NAME
-from ovnhook.resources import ip
 from ovnhook.resources.chassis import Node
 from ovnhook.resources.kind import Change, Put
 from ovnhook.resources.registry import increment_serial
+from ovnhook.resources.router import hostlink
 from ovnhook.resources.router.kind import GATEWAYS, ROUTER
-from ovnhook.resources.router.values import DEFAULT_ROUTER, External, GatewayHosts, InterfaceAddress, Network, Router
+from ovnhook.resources.router.request import SETTINGS, ExternalGatewayRequest, parse, request_of
+from ovnhook.resources.router.values import DEFAULT_ROUTER, HOST, GatewayHosts, Network, Router
 from ovnhook.resources.state import Cloud
 
-_PHYSICAL_NETWORK = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-_LAST_VLAN = 4094  # IEEE 802.1Q
-_SMALLEST = {4: 30, 6: 127}  # prefix lengths of networks with a router and a next hop (RFC 6164)
-_IS = {4: ip.is_ipv4, 6: ip.is_ipv6}
-_LIKE = {4: "203.0.113.10/24", 6: "2001:db8::10/64"}
-
-
-@dataclass(frozen=True)
-class ExternalGatewayRequest:
-    """A router's external gateway as requested; all attributes are empty for none.
-
-    Attributes:
-        physical_network: a name in the gateway hosts' ``ovn-bridge-mappings``.
-        address: ``203.0.113.10/24``, or "" without IPv4.
-        next_hop: an address in that network.
-        vlan: 1 to 4094, or 0.
-        no_snat: guests keep their own IPv4 addresses externally.
-        address6: ``2001:db8::10/64``, or "" without IPv6.
-        next_hop6: an address in that network.
-        snat6: guests use the router's IPv6 address externally.
-    """
-
-    physical_network: str = ""
-    address: str = ""
-    next_hop: str = ""
-    vlan: int = 0
-    no_snat: bool = False
-    address6: str = ""
-    next_hop6: str = ""
-    snat6: bool = False
-
-
-SETTINGS = tuple(field.name for field in fields(ExternalGatewayRequest))
-
-
-def request_of(router: Router) -> ExternalGatewayRequest:
-    """The request that results in a router's external gateway."""
-    external = router.external
-    if external is None:
-        return ExternalGatewayRequest()
-    return ExternalGatewayRequest(
-        physical_network=external.physical_network,
-        address=str(external.address or ""),
-        next_hop=str(external.next_hop or ""),
-        vlan=external.vlan,
-        no_snat=not external.snat,
-        address6=str(external.address6 or ""),
-        next_hop6=str(external.next_hop6 or ""),
-        snat6=external.snat6,
-    )
-
-
-def parse(name: str, request: ExternalGatewayRequest) -> Router:
-    """Validate a request.
-
-    Args:
-        name: of the router.
-        request: its external gateway.
-
-    Raises:
-        InvalidRequest: a value is invalid.
-    """
-    if not SUBNET_NAME.fullmatch(name):
-        raise InvalidRequest(
-            f"invalid router name '{name}'",
-            "letters, digits and, in between, dots, hyphens and underscores, 63 at most",
-        )
-    return Router(name, _external(name, request))
+_NO_GATEWAY = ExternalGatewayRequest()
 
 
 def create(requested: Router, new_id: UUID, cloud: Cloud, *, name_is_foreign: bool = False) -> tuple[Change, ...]:
@@ -104,6 +34,7 @@ def create(requested: Router, new_id: UUID, cloud: Cloud, *, name_is_foreign: bo
     Raises:
         AlreadyExists: another router has the name or the external address.
     """
+    requested = _on_link(requested, cloud)
     name = requested.name
     existing = cloud.network(name)
     if existing is not None:
@@ -141,9 +72,10 @@ def update(
         if setting not in SETTINGS:
             raise InvalidRequest(f"'{setting}' of a router can't be set", f"these can: {', '.join(SETTINGS)}")
     if cloud.network(name) is None and name == DEFAULT_ROUTER:
-        return create(parse(name, ExternalGatewayRequest(**changes)), new_id, cloud, name_is_foreign=name_is_foreign)
+        requested = replace(_kept(_NO_GATEWAY, changes), **changes)
+        return create(parse(name, requested), new_id, cloud, name_is_foreign=name_is_foreign)
     old = find(name, cloud).router
-    router = parse(name, replace(request_of(old), **changes))
+    router = _on_link(parse(name, replace(_kept(request_of(old), changes), **changes)), cloud)
     if request_of(router) == request_of(old):
         return ()
     _check_overlap(cloud, router)
@@ -267,71 +199,48 @@ def put_gateways(router: str, before: Sequence[str], after: Sequence[str]) -> Pu
     return Put(GATEWAYS, GatewayHosts(router, tuple(before)), GatewayHosts(router, tuple(after)))
 
 
+def _kept(old: ExternalGatewayRequest, changes: Mapping[str, Any]) -> ExternalGatewayRequest:
+    """Settings that a change keeps: none between the hosts' own network and others, which have other addresses.
+
+    Raises:
+        InvalidRequest: SNAT in OVN on the hosts' own network.
+    """
+    network = changes.get("physical_network", old.physical_network)
+    if network == HOST and not changes.get("no_snat", True):
+        raise InvalidRequest(f"physical network {network} has no SNAT in OVN", "the host masquerades")
+    return old if (network == HOST) == (old.physical_network == HOST) else _NO_GATEWAY
+
+
+def _on_link(router: Router, cloud: Cloud) -> Router:
+    """Give a router on the hosts' own network the addresses that it lacks.
+
+    Raises:
+        Exhausted: there is none.
+    """
+    external = router.external
+    if external is None or not external.is_host:
+        return router
+    others = {one.name: one.external for one in cloud.of(Router) if one.external}
+    own = others.pop(router.name, None)
+    if own is None or not own.is_host:
+        taken = [address.ip for one in others.values() for address in one.addresses]
+        own = hostlink.external_gateway(taken)
+    return replace(
+        router,
+        external=replace(
+            external,
+            address=external.address or own.address,
+            next_hop=external.next_hop or own.next_hop,
+            address6=external.address6 or own.address6,
+            next_hop6=external.next_hop6 or own.next_hop6,
+        ),
+    )
+
+
 def _with_mac(router: Router, cloud: UUID) -> Router:
     if router.external is None:
         return router
     return replace(router, external=replace(router.external, mac=uuids.external_mac(cloud, router.name)))
-
-
-def _external(name: str, request: ExternalGatewayRequest) -> External | None:
-    if not request.physical_network:
-        if request != ExternalGatewayRequest():
-            raise InvalidRequest(
-                f"router {name}: an external gateway needs a physical network",
-                "--physical-network NAME, a name in the ovn-bridge-mappings of the gateway hosts",
-            )
-        return None
-    if not _PHYSICAL_NETWORK.fullmatch(request.physical_network):
-        raise InvalidRequest(f"invalid physical network '{request.physical_network}'")
-    address4, hop4 = _external_address(request.address, request.next_hop, 4)
-    address6, hop6 = _external_address(request.address6, request.next_hop6, 6)
-    if not (address4 or address6):
-        raise InvalidRequest(
-            f"router {name}: an external gateway needs an address", "--address CIDR --next-hop ADDRESS"
-        )
-    if not 0 <= request.vlan <= _LAST_VLAN:
-        raise InvalidRequest(f"invalid VLAN {request.vlan}", f"expected 1 to {_LAST_VLAN}, or 0 for none")
-    return External(
-        physical_network=request.physical_network,
-        address=address4,
-        next_hop=hop4,
-        vlan=request.vlan,
-        snat=not request.no_snat,
-        address6=address6,
-        next_hop6=hop6,
-        snat6=request.snat6,
-    )
-
-
-def _external_address(text: str, hop: str, version: int) -> tuple[InterfaceAddress | None, IPAddress | None]:
-    """Parse the router's address and the next hop of an IP version."""
-    if not (text or hop):
-        return None, None
-    own = _address(text, version)
-    if not _IS[version](hop):
-        raise InvalidRequest(f"next hop '{hop}' is not an IPv{version} address")
-    allowed = ip.usable(own.cidr)
-    if not allowed.first <= IPAddress(hop) <= allowed.last:
-        raise InvalidRequest(f"next hop {hop} is not a host address of {own.cidr}", f"those are {allowed}")
-    if IPAddress(hop) == own.ip:
-        raise InvalidRequest(f"next hop {hop} is the router's own address")
-    return own, IPAddress(hop)
-
-
-def _address(text: str, version: int) -> InterfaceAddress:
-    host, _, length = text.partition("/")
-    if not (_IS[version](host) and re.fullmatch("[0-9]{1,3}", length)):
-        raise InvalidRequest(f"address '{text}' is not of the form ADDRESS/LENGTH, like {_LIKE[version]}")
-    if not 1 <= int(length) <= _SMALLEST[version]:
-        raise InvalidRequest(
-            f"address {text}: the network is too small for a router and a next hop",
-            f"expected /1 to /{_SMALLEST[version]}",
-        )
-    own = InterfaceAddress(IPAddress(host), int(length))
-    allowed = ip.usable(own.cidr)
-    if not allowed.first <= own.ip <= allowed.last:
-        raise InvalidRequest(f"address {text} is not a host address of {own.cidr}", f"those are {allowed}")
-    return own
 
 
 def _check_overlap(cloud: Cloud, new: Router) -> None:

@@ -64,6 +64,11 @@ class External:
     mac: str = ""
 
     @property
+    def is_host(self) -> bool:
+        """Check for an external gateway that is the gateway host itself (ovnhook.resources.router.hostlink)."""
+        return self.physical_network == HOST
+
+    @property
     def addresses(self) -> tuple[InterfaceAddress, ...]:
         """External addresses, one of each IP version that has an external gateway."""
         return tuple(filter(None, (self.address, self.address6)))
@@ -118,6 +123,9 @@ class GatewayHosts:
     hosts: tuple[str, ...]
     priority: int = field(default=0, compare=False)
 
+
+HOST = "host"
+"""Physical network of routers whose external gateway is the gateway host."""
 
 DEFAULT_ROUTER = "gateway"
 """Router of subnets that do not name another one, or none."""

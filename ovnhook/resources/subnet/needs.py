@@ -1,4 +1,4 @@
-"""Requirements of a subnet to other kinds: its router. Pure."""
+"""Requirements of a subnet to other kinds: its router, and routes of gateway hosts to it. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ovnhook.resources.subnet.values import Subnet
 
 
 def needs(subnets: Iterable[Subnet], cloud: Cloud) -> Iterator[OvnhookError]:
-    """Refusals if the router of a subnet does not exist, or its external network overlaps with the subnet.
+    """Refusals if the router of a subnet does not exist, or the subnet overlaps with its external network.
 
     Args:
         subnets: some subnets.
@@ -31,3 +31,17 @@ def _of_router(subnet: Subnet, cloud: Cloud) -> Iterator[OvnhookError]:
             f"network {pair[0]} of subnet {subnet.name} overlaps with the external network {pair[1]}"
             f" of router {subnet.router}"
         )
+    if external and external.is_host:
+        yield from _of_hosts(subnet, cloud)
+
+
+def _of_hosts(subnet: Subnet, cloud: Cloud) -> Iterator[OvnhookError]:
+    """Refusals if a subnet that gateway hosts have routes to overlaps with one of another router."""
+    for other in cloud.of(Subnet):
+        network = None if other.router == subnet.router else cloud.network(other.router)
+        external = network.router.external if network else None
+        if external and external.is_host and (pair := ip.overlap(subnet.gateways, other.gateways)):
+            yield AlreadyExists(
+                f"network {pair[0]} of subnet {subnet.name} overlaps with subnet {other.name} ({pair[1]}) of router"
+                f" {other.router}: hosts have routes to both on physical network {external.physical_network}"
+            )

@@ -17,7 +17,7 @@ from ovnhook.api.protos import message_class
 from ovnhook.base.deadline import Deadline
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import select
-from ovnhook.resources.router import rules as router_rules
+from ovnhook.resources.router import request as router_request
 from ovnhook.resources.subnet.request import SETTINGS
 from tests.database.control_service import Control
 from tests.database.southbound_rows import add_chassis
@@ -72,7 +72,7 @@ LIKELY: dict[str, list[Any]] = {
     "mtu": [0, 0, 1400],
     "page_size": [0, 1, 1000],
     "page_token": ["", "WyJibHVlIl0="],
-    "paths": [*SETTINGS, *router_rules.SETTINGS],
+    "paths": [*SETTINGS, *router_request.SETTINGS],
 }
 """What goes through, by the name of the field."""
 

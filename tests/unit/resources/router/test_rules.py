@@ -21,7 +21,7 @@ from ovnhook.resources.kinds import complete
 from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.router.kind import GATEWAYS, NETWORK, ROUTER
-from ovnhook.resources.router.rules import ExternalGatewayRequest
+from ovnhook.resources.router.request import ExternalGatewayRequest, parse, request_of
 from ovnhook.resources.router.values import External, GatewayHosts, InterfaceAddress, Network, Router
 from ovnhook.resources.state import Cloud, Registry
 from ovnhook.resources.subnet.values import Subnet
@@ -39,23 +39,23 @@ COUNTED = Put(REGISTRY, SEVEN, Registry(8, "blue", ID))
 
 def test_make() -> None:
     """A router without a leg, with one, with one on a VLAN and without SNAT; and back to what was written."""
-    assert router_rules.parse("lab", ExternalGatewayRequest()) == Router("lab")
-    assert router_rules.parse("gateway", LEG) == Router("gateway", BARE)
+    assert parse("lab", ExternalGatewayRequest()) == Router("lab")
+    assert parse("gateway", LEG) == Router("gateway", BARE)
     special = replace(LEG, vlan=42, no_snat=True)
-    made = router_rules.parse("gateway", special)
+    made = parse("gateway", special)
     assert made.external == replace(BARE, vlan=42, snat=False)
-    assert [router_rules.request_of(one) for one in (Router("lab"), GATEWAY, made)] == [
+    assert [request_of(one) for one in (Router("lab"), GATEWAY, made)] == [
         ExternalGatewayRequest(),
         LEG,
         special,
     ]
     six = ExternalGatewayRequest("external", address6="2001:db8::10/64", next_hop6="2001:db8::1", snat6=True)
-    made = router_rules.parse("gateway", six)
+    made = parse("gateway", six)
     assert made.external
     assert made.external.addresses == (InterfaceAddress(IPAddress("2001:db8::10"), 64),)
     assert made.external.next_hops == (IPAddress("2001:db8::1"),)
     assert (made.external.has_snat(4), made.external.has_snat(6)) == (True, True)
-    assert router_rules.request_of(made) == six
+    assert request_of(made) == six
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_make() -> None:
 def test_what_is_refused(settings: dict[str, Any], message: str) -> None:
     """When the router is made, and in the same words when it is set."""
     with pytest.raises(InvalidRequest) as caught:
-        router_rules.parse("gateway", replace(LEG, **settings))
+        parse("gateway", replace(LEG, **settings))
     assert message in caught.value.message
     with pytest.raises(InvalidRequest) as caught:
         router_rules.update("gateway", settings, ID, CLOUD)
@@ -95,7 +95,7 @@ def test_what_is_refused(settings: dict[str, Any], message: str) -> None:
 def test_names_that_are_refused(name: str) -> None:
     """They are subnets' rules: a colon is for our own rows."""
     with pytest.raises(InvalidRequest):
-        router_rules.parse(name, ExternalGatewayRequest())
+        parse(name, ExternalGatewayRequest())
 
 
 def test_create() -> None:
@@ -220,7 +220,7 @@ def test_an_uplink_that_is_down() -> None:
 def test_anything_is_taken_or_refused(name: str, settings: dict[str, Any]) -> None:
     """Whatever is written, what is raised is for the person who wrote it."""
     with suppress(InvalidRequest):
-        router_rules.parse(name, ExternalGatewayRequest(**settings))
+        parse(name, ExternalGatewayRequest(**settings))
     for setting, value in settings.items():
         with suppress(InvalidRequest, AlreadyExists):
             router_rules.update("gateway", {setting: value}, ID, CLOUD)
