@@ -143,7 +143,10 @@ class _Request(socketserver.BaseRequestHandler):
             return
         self.request.settimeout(config.call_deadline * AGENT_SHARE)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            line, _, xml = self._read_all().partition(b"\n")
+            data = self._read_all()
+            if not data:  # another agent that starts looks whether this one serves
+                return
+            line, _, xml = data.partition(b"\n")
             name, started = line.decode().split()
             share = time_limit(HookOperation(name), config) * AGENT_SHARE
             self.request.sendall(b"%f\n" % share)

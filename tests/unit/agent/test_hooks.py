@@ -92,6 +92,12 @@ def test_connections_have_a_limit(agent: CheckingAgent) -> None:
             answer = agent.ask(b"release 1 nonsense")
 
 
+def test_a_connection_without_a_request(agent: CheckingAgent, caplog: pytest.LogCaptureFixture) -> None:
+    """It is no error: an agent that starts looks in this way whether another one serves."""
+    assert agent.ask(b"") == b""
+    assert not caplog.records
+
+
 def test_checks_have_a_limit(agent: CheckingAgent) -> None:
     """However long those take that are at work, and the hook is served meanwhile."""
     checks = [threading.Thread(target=agent.ask, args=(b"check 1\n",)) for _ in range(2)]
