@@ -22,7 +22,8 @@ from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.base.logonce import LogOnce
-from ovnhook.domains.inventory import HostObject, Inventory
+from ovnhook.domains.inventory import HostNetworks, HostObject, Inventory
+from ovnhook.resources.hostvalues import HostName, HostRouter, HostSubnet
 from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Owner, Port
 
@@ -62,6 +63,20 @@ class ViewListeners:
     requested: Callable[[LeaseIndex], None]
 
 
+@dataclass(frozen=True)
+class NetworkListeners:
+    """Callbacks for parts of the host's own network, called by the same thread: they must not wait.
+
+    Attributes:
+        networks_changed: subnets or routers have changed, and with them maybe name scopes; or the view has become
+            current, so that anything may have changed.
+        names_changed: names of a scope have changed, or ports of this host in it.
+    """
+
+    networks_changed: Callable[[], None]
+    names_changed: Callable[[str], None]
+
+
 class HostView:
     """Follows the stream. Safe to share between threads.
 
@@ -75,10 +90,12 @@ class HostView:
         self._updates = updates
         self._chassis = chassis
         self._listeners = listeners
+        self._network_listeners: list[NetworkListeners] = []
         self._stop = threading.Event()
         self._changed = threading.Condition()
         self._host = self._revision = ""
         self._objects: dict[str, HostObject] = {}
+        self._is_known = False
         self._inventory: Inventory | None = None
         self._lost: OvnhookError | None = Unavailable("the control service has not answered yet")
         self._errors = _errors()
@@ -94,7 +111,7 @@ class HostView:
                 if self._stop.is_set():
                     return
                 if not isinstance(error, OvnhookError):
-                    self._revision = ""  # what was received can't be relied on
+                    self._revision, self._is_known = "", False  # what was received can't be relied on
                 self._lose(error)
             failures = 1 if time.monotonic() - began > _STABLE else failures + 1
             pause = min(_LAST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures - 1, 10))
@@ -102,6 +119,24 @@ class HostView:
     def stop(self) -> None:
         """Do not open the stream again."""
         self._stop.set()
+
+    def listen(self, listeners: NetworkListeners) -> None:
+        """Add callbacks, before `run` is called."""
+        self._network_listeners.append(listeners)
+
+    def networks(self) -> HostNetworks | None:
+        """Subnets and routers, as received last; None while they are not known, which is no reason to remove any."""
+        with self._changed:
+            found = HostNetworks.of(self._host, self._objects.values())
+            # A control service of an earlier version sends nothing of a subnet but its name and MTU.
+            return found if self._is_known and all(one.networks for one in found.subnets.values()) else None
+
+    def names(self, scope: str) -> tuple[HostName, ...]:
+        """Host names of a scope: all of them if it is one of `HostNetworks.scopes`."""
+        with self._changed:
+            every = [one for one in self._objects.values() if isinstance(one, HostName | Lease)]
+            inside = {subnet for subnet in {one.subnet for one in every} if self._scope(subnet) == scope}
+            return tuple(HostName.of(one) if isinstance(one, Lease) else one for one in every if one.subnet in inside)
 
     def inventory(self, host: str, deadline: Deadline) -> Inventory:
         """Objects of the host.
@@ -142,13 +177,15 @@ class HostView:
         """Apply an update, which may have come in several messages."""
         received = {one.id: object_of(one) for update in updates for one in update.objects}
         with self._changed:
-            was_lost, self._lost = self._lost is not None, None
+            was_lost, self._lost, self._is_known = self._lost is not None, None, True
             affected = {*received, *(self._objects if updates[0].full else ())}
             pairs = [(self._objects.get(uuid), received.get(uuid)) for uuid in affected]
             for uuid in affected:
                 self._objects.pop(uuid, None)
             self._objects |= {uuid: one for uuid, one in received.items() if one}
-            if any(old != new for old, new in pairs):
+            changed = [(old, new) for old, new in pairs if old != new]
+            values = [one for pair in changed for one in pair if one]
+            if not all(isinstance(one, HostName | HostRouter) for one in values):  # which it does not contain
                 self._inventory = None
             self._changed.notify_all()
         if was_lost:
@@ -156,13 +193,34 @@ class HostView:
             _log.info("following the control service")
             self._listeners.synced()  # also of what has changed meanwhile
         else:
-            for domain in self._domains(old_or_new for pair in pairs if pair[0] != pair[1] for old_or_new in pair):
+            for domain in self._domains(values):
                 self._listeners.changed(domain)
+        networks_changed = was_lost or any(isinstance(one, HostSubnet | HostRouter) for one in values)
+        scopes = () if was_lost else self._scopes(changed)
+        for listeners in self._network_listeners:
+            if networks_changed:
+                listeners.networks_changed()
+            for scope in scopes:
+                listeners.names_changed(scope)
         for _, new in pairs:
             if isinstance(new, LeaseIndex) and new.requested_by and new.host == self._host:
                 self._listeners.requested(new)
 
-    def _domains(self, objects: Iterable[HostObject | None]) -> set[UUID]:
+    def _scope(self, subnet: str) -> str:
+        """Name scope of a subnet, or "" if the subnet is not known."""
+        found = self._objects.get(str(uuids.switch(subnet)))
+        return found.scope if isinstance(found, HostSubnet) else ""
+
+    def _scopes(self, changed: Iterable[tuple[HostObject | None, HostObject | None]]) -> set[str]:
+        """Name scopes in which names, or ports of this host, have changed."""
+        subnets: set[str] = set()
+        for old, new in changed:
+            if isinstance(old, Port) and isinstance(new, Port) and old.subnet == new.subnet:
+                continue
+            subnets.update(one.subnet for one in (old, new) if isinstance(one, Port | Lease | HostName))
+        return {*filter(None, map(self._scope, subnets))}
+
+    def _domains(self, objects: Iterable[HostObject]) -> set[UUID]:
         """Domains that objects belong to, without those of API clients."""
         owned = [one for one in objects if isinstance(one, Port | LeaseIndex | Lease)]
         domains = {one.domain for one in owned}

@@ -9,18 +9,20 @@ from collections.abc import Iterable
 from typing import assert_never
 from uuid import UUID
 
-from netaddr import IPAddress
+from netaddr import IPAddress, IPNetwork
 
 from ovnhook.api import hints, messages
 from ovnhook.api.v1 import agents_pb2 as api
 from ovnhook.base.errors import InvalidRequest, OvnhookError
 from ovnhook.base.labels import HOST_NAME, MAC, SUBNET_NAME
-from ovnhook.domains.inventory import HostObject, SubnetMtu
+from ovnhook.domains.inventory import HostObject
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType, Unsupported
 from ovnhook.resources import ip
+from ovnhook.resources.hostvalues import HostName, HostResolver, HostRouter, HostSubnet
 from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Owner, Port
-from ovnhook.resources.subnet.values import Subnet, isolated_subnet
+from ovnhook.resources.router.values import InterfaceAddress
+from ovnhook.resources.subnet.values import isolated_subnet
 
 MAX_INTERFACES = 64
 """Interfaces of one domain in OVN."""
@@ -168,12 +170,77 @@ def lease_of(message: api.HostLease) -> Lease:
     )
 
 
-def subnet_message(subnet: Subnet) -> api.HostSubnet:
+def subnet_message(subnet: HostSubnet) -> api.HostSubnet:
     """Message of a subnet."""
-    return api.HostSubnet(name=subnet.name, mtu=subnet.mtu)
+    resolver = subnet.resolver
+    return api.HostSubnet(
+        name=subnet.name,
+        mtu=subnet.mtu,
+        networks=map(str, subnet.networks),
+        gateways=map(str, subnet.gateways),
+        router=subnet.router,
+        dns_domain=subnet.dns_domain,
+        isolated=subnet.isolated,
+        default=subnet.default,
+        dns=map(str, subnet.dns),
+        resolver=resolver
+        and api.HostResolver(port=resolver.port, mac=resolver.mac, addresses=map(str, resolver.addresses)),
+    )
 
 
-def object_message(value: Port | LeaseIndex | Lease | Subnet) -> api.HostObject:
+def subnet_of(message: api.HostSubnet) -> HostSubnet:
+    """Subnet of a message."""
+    resolver = message.resolver
+    return HostSubnet(
+        name=message.name,
+        mtu=message.mtu,
+        networks=tuple(map(IPNetwork, message.networks)),
+        gateways=tuple(map(IPAddress, message.gateways)),
+        router=message.router,
+        dns_domain=message.dns_domain,
+        isolated=message.isolated,
+        default=message.default,
+        dns=tuple(map(IPAddress, message.dns)),
+        resolver=HostResolver(resolver.port, resolver.mac, tuple(map(IPAddress, resolver.addresses)))
+        if message.HasField("resolver")
+        else None,
+    )
+
+
+def name_message(name: HostName) -> api.HostName:
+    """Message of a host name."""
+    return api.HostName(subnet=name.subnet, hostname=name.hostname, address=str(name.address))
+
+
+def name_of(message: api.HostName) -> HostName:
+    """Host name of a message."""
+    return HostName(message.subnet, message.hostname, IPAddress(message.address))
+
+
+def router_message(router: HostRouter) -> api.HostRouter:
+    """Message of a router."""
+    return api.HostRouter(
+        name=router.name,
+        physical_network=router.physical_network,
+        vlan=router.vlan,
+        addresses=map(str, router.addresses),
+        next_hops=map(str, router.next_hops),
+    )
+
+
+def router_of(message: api.HostRouter) -> HostRouter:
+    """Router of a message."""
+    networks = map(IPNetwork, message.addresses)
+    return HostRouter(
+        name=message.name,
+        physical_network=message.physical_network,
+        vlan=message.vlan,
+        addresses=tuple(InterfaceAddress(network.ip, network.prefixlen) for network in networks),
+        next_hops=tuple(map(IPAddress, message.next_hops)),
+    )
+
+
+def object_message(value: HostObject) -> api.HostObject:
     """Message of an object that concerns a host."""
     id = str(value.uuid)
     match value:
@@ -183,8 +250,12 @@ def object_message(value: Port | LeaseIndex | Lease | Subnet) -> api.HostObject:
             return api.HostObject(id=id, leases=leases_message(value))
         case Lease():
             return api.HostObject(id=id, lease=lease_message(value))
-        case Subnet():
+        case HostSubnet():
             return api.HostObject(id=id, subnet=subnet_message(value))
+        case HostName():
+            return api.HostObject(id=id, name=name_message(value))
+        case HostRouter():
+            return api.HostObject(id=id, router=router_message(value))
         case _:
             assert_never(value)
 
@@ -199,7 +270,11 @@ def object_of(message: api.HostObject) -> HostObject | None:
         case "lease":
             return lease_of(message.lease)
         case "subnet":
-            return SubnetMtu(message.subnet.name, message.subnet.mtu)
+            return subnet_of(message.subnet)
+        case "name":
+            return name_of(message.name)
+        case "router":
+            return router_of(message.router)
         case _:
             return None
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ovnhook.api.agentmessages import object_message
 from ovnhook.api.v1 import agents_pb2 as api
+from ovnhook.base import uuids
 from ovnhook.control.rowvalues import ValueChange
+from ovnhook.resources.hostvalues import HostRouter, HostSubnet
 from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Port
+from ovnhook.resources.router.values import Router
+from ovnhook.resources.state import Registry
 from ovnhook.resources.subnet.values import Subnet
 
 EVERYWHERE = ""
@@ -38,6 +43,7 @@ class HostIndex:
         self._recent: deque[tuple[int, str, tuple[api.HostObject, ...]]] = deque()
         self._size = 0
         self._forgotten: dict[str, int] = {}
+        self._default = ""  # name of the default subnet
 
     @property
     def revision(self) -> str:
@@ -48,15 +54,15 @@ class HostIndex:
         """Number of a host's ports, leases and lease indexes."""
         return len(self._objects.get(host, ()))
 
-    def load(self, changes: Iterable[ValueChange]) -> None:
+    def load(self, changes: Sequence[ValueChange]) -> None:
         """Load the first state."""
-        for change in changes:
+        for change in self._known(changes):
             self._move(change)
 
-    def apply(self, changes: Iterable[ValueChange]) -> HostObjects:
+    def apply(self, changes: Sequence[ValueChange]) -> HostObjects:
         """Apply the changes of a transaction, and return the objects that have changed, by host."""
         found: defaultdict[str, list[Any]] = defaultdict(list)
-        for change in changes:
+        for change in self._known(changes):
             before, after = self._move(change)
             old = object_message(change.old) if before else None
             new = object_message(change.new) if after else None
@@ -84,6 +90,30 @@ class HostIndex:
         else:
             objects = recent
         return _parts(objects, self.revision, full=recent is None)
+
+    def _known(self, changes: Sequence[ValueChange]) -> Iterator[ValueChange]:
+        """Changes of what hosts know. Which subnet is the default is in the registry."""
+        defaults = {self._default}
+        for change in changes:
+            if isinstance(change.old or change.new, Registry):
+                self._default = change.new.default_subnet if change.new else ""
+        defaults ^= {self._default}
+        shared = self._objects.get(EVERYWHERE, {})
+        for change in changes:
+            match change.new or change.old:
+                case Subnet(name=name):
+                    defaults.discard(name)
+                    default = name == self._default
+                    new = HostSubnet.of(replace(change.new, default=default)) if change.new else None
+                    yield ValueChange(change.uuid, shared.get(change.uuid), new)
+                case Router():
+                    router = HostRouter.of(change.new) if change.new else None
+                    yield ValueChange(change.uuid, shared.get(change.uuid), router)
+                case _:
+                    yield change
+        for name in defaults:
+            if subnet := shared.get(uuid := str(uuids.switch(name))):
+                yield ValueChange(uuid, subnet, replace(subnet, default=name == self._default))
 
     def _move(self, change: ValueChange) -> tuple[frozenset[str], frozenset[str]]:
         """Assign a value to its hosts; return those that had it and those that have it."""
@@ -136,7 +166,7 @@ def _hosts(value: Any) -> frozenset[str]:
                 found.add(value.requested_by)
         case Lease():
             found = {value.host}
-        case Subnet():
+        case HostSubnet() | HostRouter():
             return frozenset({EVERYWHERE})
         case _:
             return frozenset()

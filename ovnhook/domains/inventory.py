@@ -8,24 +8,11 @@ from uuid import UUID
 
 from netaddr import IPAddress
 
+from ovnhook.resources.hostvalues import HostName, HostRouter, HostSubnet
 from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Port
 
-
-@dataclass(frozen=True)
-class SubnetMtu:
-    """MTU of a subnet: all that a host knows of one.
-
-    Attributes:
-        name: name of the subnet.
-        mtu: in bytes.
-    """
-
-    name: str
-    mtu: int
-
-
-HostObject = Port | LeaseIndex | Lease | SubnetMtu
+HostObject = Port | LeaseIndex | Lease | HostSubnet | HostName | HostRouter
 """An object that concerns a host."""
 
 
@@ -68,7 +55,7 @@ class Inventory:
                     lease_indexes[one.domain] = one
                 case Lease() if one.host == host:
                     leases[one.subnet, one.address] = one
-                case SubnetMtu():
+                case HostSubnet():
                     mtus[one.name] = one.mtu
         return cls(ports, lease_indexes, leases, mtus, elsewhere)
 
@@ -81,3 +68,39 @@ class Inventory:
             {**self.mtus, **newer.mtus},
             {**self.ports_elsewhere, **newer.ports_elsewhere},
         )
+
+
+@dataclass(frozen=True)
+class HostNetworks:
+    """Subnets and routers of the cloud, as one host knows them.
+
+    Attributes:
+        subnets: by name.
+        routers: by name.
+        scopes: name scopes in which the host has ports, or is about to get one by a migration.
+    """
+
+    subnets: Mapping[str, HostSubnet] = field(default_factory=dict)
+    routers: Mapping[str, HostRouter] = field(default_factory=dict)
+    scopes: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, host: str, objects: Iterable[HostObject]) -> HostNetworks:
+        """Networks of a host.
+
+        Args:
+            host: name of its chassis.
+            objects: all objects that it received.
+        """
+        subnets: dict[str, HostSubnet] = {}
+        routers: dict[str, HostRouter] = {}
+        used: set[str] = set()
+        for one in objects:
+            match one:
+                case HostSubnet():
+                    subnets[one.name] = one
+                case HostRouter():
+                    routers[one.name] = one
+                case Port() if host in (one.host, one.moving_to):
+                    used.add(one.subnet)
+        return cls(subnets, routers, frozenset(subnets[name].scope for name in used if name in subnets))

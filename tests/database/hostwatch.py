@@ -68,4 +68,8 @@ def name(one: api.HostObject) -> str:
             return f"lease {one.lease.hostname} {one.lease.address}"
         case "subnet":
             return f"subnet {one.subnet.name} {one.subnet.mtu}"
+        case "name":
+            return f"name {one.name.hostname} {one.name.address}"
+        case "router":
+            return f"router {one.router.name}"
     return "gone"

@@ -20,13 +20,12 @@ from ovnhook.control.hostfeed import HostFeed
 from ovnhook.control.roles import CHANGES_OF_A_HOST, MIGRATES_TO_A_HOST, WATCHES_A_HOST, Rule, check_host
 from ovnhook.control.service import Dependencies, Service
 from ovnhook.databases.southbound import Southbound
+from ovnhook.domains.inventory import HostObject
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
 from ovnhook.pki.x509 import Subject
 from ovnhook.resources.chassis import Report
-from ovnhook.resources.lease.values import Lease, LeaseIndex
-from ovnhook.resources.port.values import Port
-from ovnhook.resources.subnet.values import Subnet
+from ovnhook.resources.hostvalues import HostSubnet
 
 _MAX_WORD = 100  # characters of a version, or of the name of a physical network
 _MAX_NETWORKS = 100
@@ -148,8 +147,8 @@ class Agents(Service):
         _host(request.host, caller)
         domain = domain_of(request.domain)
         found = self._attachment.domain(domain, deadline)
-        objects: list[Port | LeaseIndex | Lease | Subnet] = [found.lease_index] if found.lease_index else []
-        objects += [*found.ports.values(), *found.subnets.values()]
+        objects: list[HostObject] = [found.lease_index] if found.lease_index else []
+        objects += [*found.ports.values(), *map(HostSubnet.of, found.subnets.values())]
         objects += [lease for lease in found.leases.values() if lease.domain == domain.uuid]
         return api.GetDomainResponse(objects=map(object_message, objects))
 

@@ -10,18 +10,20 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from netaddr import IPAddress
+from netaddr import IPAddress, IPNetwork
 
 from lab.waiting import HANG
 from ovnhook.agent import hostview
-from ovnhook.agent.hostview import HostView, ViewListeners
-from ovnhook.api.agentmessages import lease_message, leases_message, port_message
+from ovnhook.agent.hostview import HostView, NetworkListeners, ViewListeners
+from ovnhook.api.agentmessages import object_message as message
 from ovnhook.api.v1 import agents_pb2 as api
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
-from ovnhook.domains.inventory import Inventory
+from ovnhook.domains.inventory import HostNetworks, HostObject, Inventory
+from ovnhook.resources.hostvalues import HostName, HostResolver, HostRouter, HostSubnet
 from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Owner, Port
+from ovnhook.resources.router.values import InterfaceAddress
 
 WEB = UUID("b0b760f6-c243-4921-961b-fb38061dec03")
 MAC = "52:54:00:00:00:01"
@@ -29,21 +31,30 @@ ADDRESS = IPAddress("10.1.0.5")
 PORT = Port("if-1", "blue", MAC, (ADDRESS,), WEB, "web1", "hv1")
 LEASE = Lease("blue", ADDRESS, WEB, "web1", MAC, "web1", "hv1", "")
 INDEX = LeaseIndex(WEB, "web1", "hv1", ((MAC, "blue", ADDRESS),))
-SUBNET = api.HostObject(id="blue", subnet=api.HostSubnet(name="blue", mtu=1442))
 
 
-def message(one: Port | LeaseIndex | Lease) -> api.HostObject:
-    """An object as it is streamed."""
-    match one:
-        case Port():
-            return api.HostObject(id=str(one.uuid), port=port_message(one))
-        case LeaseIndex():
-            return api.HostObject(id=str(one.uuid), leases=leases_message(one))
-        case Lease():
-            return api.HostObject(id=str(one.uuid), lease=lease_message(one))
+BLUE = HostSubnet(
+    "blue",
+    1442,
+    (IPNetwork("10.1.0.0/24"), IPNetwork("fd00:1::/64")),
+    (IPAddress("10.1.0.1"), IPAddress("fd00:1::1")),
+    "gateway",
+    "blue.example",
+    default=True,
+    dns=(IPAddress("10.9.0.53"),),
+    resolver=HostResolver("dns:blue", "0a:00:00:00:00:02", (IPAddress("10.1.0.2"), IPAddress("fd00:1::2"))),
+)
+RED = HostSubnet("red", 1442, (IPNetwork("10.2.0.0/24"),), (IPAddress("10.2.0.1"),), "gateway")
+ALONE = replace(RED, name="alone", isolated=True)
+GATEWAY = HostRouter(
+    "gateway", "host", 7, (InterfaceAddress(IPAddress("169.254.9.2"), 30),), (IPAddress("169.254.9.1"),)
+)
+SCOPE = "router/gateway"
+WEB1 = HostName("blue", "web1", ADDRESS)
+WEB2 = HostName("red", "web2", IPAddress("10.2.0.6"))
 
 
-def gone(one: Port | LeaseIndex | Lease) -> api.HostObject:
+def gone(one: HostObject) -> api.HostObject:
     """An object that is no more."""
     return api.HostObject(id=str(one.uuid))
 
@@ -59,7 +70,9 @@ class StreamedView:
         listeners = ViewListeners(
             synced=lambda: self.told.put("synced"), changed=self.told.put, requested=self.told.put
         )
+        self.network_changes: queue.SimpleQueue[str] = queue.SimpleQueue()  # "networks", or a name scope
         self.view = HostView(self, lambda _: self.chassis, listeners)
+        self.view.listen(NetworkListeners(lambda: self.network_changes.put("networks"), self.network_changes.put))
         self.thread = threading.Thread(target=self.view.run, daemon=True)
         self.thread.start()
 
@@ -113,7 +126,7 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> Iterable[StreamedView]:
 @pytest.fixture
 def current(stream: StreamedView) -> StreamedView:
     """One that has a domain's objects."""
-    stream.send("r1", message(PORT), message(INDEX), message(LEASE), SUBNET, full=True)
+    stream.send("r1", message(PORT), message(INDEX), message(LEASE), message(HostSubnet("blue", 1442)), full=True)
     assert stream.heard(1) == ["synced"]
     assert stream.asked.get(timeout=HANG) == ("hv1", "")
     return stream
@@ -145,7 +158,7 @@ def test_it_follows_changes(current: StreamedView) -> None:
 
 def test_only_changes_are_told(current: StreamedView) -> None:
     """Neither what is as it was, nor subnets, nor what API clients own, nor kinds of objects that nobody knows."""
-    current.send("r2", message(PORT), api.HostObject(id="blue", subnet=api.HostSubnet(name="blue", mtu=1400)))
+    current.send("r2", message(PORT), message(HostSubnet("blue", 1400)))
     client = UUID(int=1)
     owned: list[Port | LeaseIndex | Lease] = [
         replace(PORT, domain=client, kept_by=Owner.CLIENT),
@@ -216,3 +229,61 @@ def test_a_requested_migration(current: StreamedView) -> None:
     current.send("s2", message(INDEX))
     assert current.heard(1) == [WEB]
     assert current.silent
+
+
+def test_networks(current: StreamedView) -> None:
+    """They are as received last, also while the stream is away; not known from an earlier control service."""
+    view = current.view
+    assert current.network_changes.get(timeout=HANG) == "networks"
+    assert view.networks() is None
+    objects: tuple[HostObject, ...] = (BLUE, RED, ALONE, GATEWAY)
+    current.send("r2", *map(message, objects))
+    assert current.network_changes.get(timeout=HANG) == "networks"
+    expected = HostNetworks({one.name: one for one in (BLUE, RED, ALONE)}, {"gateway": GATEWAY}, frozenset({SCOPE}))
+    assert view.networks() == expected
+    current.end(Unavailable("no"))
+    assert current.asked.get(timeout=HANG) == ("hv1", "r2")
+    assert view.networks() == expected
+    current.send("r3", gone(RED), gone(PORT))
+    assert current.network_changes.get(timeout=HANG) == "networks"  # it is current again
+    assert view.networks() == HostNetworks({"blue": BLUE, "alone": ALONE}, {"gateway": GATEWAY})
+    current.send("r4", message(replace(GATEWAY, addresses=(), next_hops=())))
+    assert current.network_changes.get(timeout=HANG) == "networks"
+    current.send("r5", api.HostObject(id="x", port=api.HostPort(id="x", domain="no UUID")))
+    assert current.asked.get(timeout=HANG) == ("hv1", "")
+    assert view.networks() is None
+    assert current.network_changes.empty()
+
+
+def test_names(current: StreamedView) -> None:
+    """They are those of a scope's subnets, of this host's leases, too; who listens learns which scope has changed."""
+    view, changes = current.view, current.network_changes
+    current.send("r2", *map(message, (BLUE, RED, ALONE)))
+    assert [changes.get(timeout=HANG) for _ in range(2)] == ["networks", "networks"]
+    assert view.names(SCOPE) == (WEB1,)
+    inventory = current.inventory()
+    current.send("r3", message(WEB2), message(replace(WEB2, subnet="alone")))
+    assert {changes.get(timeout=HANG) for _ in range(2)} == {SCOPE, "subnet/alone"}
+    assert {*view.names(SCOPE)} == {WEB1, WEB2}
+    assert view.names("subnet/alone") == (replace(WEB2, subnet="alone"),)
+    assert current.inventory() is inventory  # names are no part of it
+    current.send("r4", message(replace(PORT, intact=False)))  # concerns no name
+    current.send("r5", message(replace(WEB2, hostname="web3")))
+    assert changes.get(timeout=HANG) == SCOPE
+    assert {*view.names(SCOPE)} == {WEB1, replace(WEB2, hostname="web3")}
+    current.send("r6", gone(WEB2), gone(LEASE))
+    assert changes.get(timeout=HANG) == SCOPE
+    assert view.names(SCOPE) == ()
+    current.send("r7", gone(PORT))
+    assert changes.get(timeout=HANG) == SCOPE
+    assert current.heard(3) == [WEB] * 3
+    assert current.silent
+    assert changes.empty()
+
+
+def test_a_lease_that_moves_to_another_host(current: StreamedView) -> None:
+    """Only its name is left: the object has the same ID."""
+    current.send("r2", message(BLUE), message(HostName.of(LEASE)))
+    assert current.heard(1) == [WEB]
+    assert current.inventory().leases == {}
+    assert current.view.names(SCOPE) == (WEB1,)

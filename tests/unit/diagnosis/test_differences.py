@@ -23,8 +23,9 @@ from ovnhook.diagnosis.values import (
     Unplug,
     UpdateLeases,
 )
-from ovnhook.domains.inventory import HostObject, Inventory, SubnetMtu
+from ovnhook.domains.inventory import HostObject, Inventory
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType, Tap
+from ovnhook.resources.hostvalues import HostSubnet
 from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Owner, Port
 
@@ -131,7 +132,7 @@ def test_what_has_to_be_asked_for() -> None:
 
 def test_what_is_read_anew_counts() -> None:
     """Instead of what was known before; the rest stays."""
-    before = Inventory.of("hv1", [PORT, LEASE, SubnetMtu("blue", 1442)])
+    before = Inventory.of("hv1", [PORT, LEASE, HostSubnet("blue", 1442)])
     port = replace(PORT, addresses=(FREE,))
     now = before.updated(Inventory.of("hv1", [port, replace(PORT, mac=OTHER, host="hv2"), LEASE_INDEX]))
     assert now.ports == {(WEB, MAC): port}
@@ -142,9 +143,9 @@ def test_what_is_read_anew_counts() -> None:
 def test_an_mtu_above_the_subnets(host: HostState) -> None:
     """The domain was started before the subnet's became smaller."""
     host.running = {WEB: Running(replace(WEB1, interfaces=(replace(INTERFACE, mtu=1500),)), frozenset({"vnet0"}))}
-    host.others = [SubnetMtu("blue", 1500)]
+    host.others = [HostSubnet("blue", 1500)]
     assert host.differences() == []
-    host.others = [SubnetMtu("blue", 1442)]
+    host.others = [HostSubnet("blue", 1442)]
     assert isinstance(only(host).repair, ManualRepair)
 
 

@@ -25,7 +25,8 @@ from tests.database.hypervisors import soon
 from tests.database.ovsdb_server import wait_for
 
 SUBNET = "subnet blue 1442"
-WEB1 = ["lease web1 10.1.0.20", "leases web1 1", "port web1 hv1", SUBNET]
+SHARED = ["router gateway", SUBNET]
+WEB1 = ["lease web1 10.1.0.20", "leases web1 1", "port web1 hv1", *SHARED]
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def watch(cloud: Control, channel: grpc.Channel) -> HostWatch:
     found = HostWatch(channel, "hv1")
     update = found.next()
     assert update.full
-    assert found.shown == [SUBNET]
+    assert found.shown == SHARED
     return found
 
 
@@ -69,11 +70,10 @@ def test_a_transaction_is_an_update(cloud: Control, channel: grpc.Channel, watch
     cloud.northbound.transact(
         {"op": "update", "table": "Logical_Switch_Port", "where": [["name", "!=", ""]], "row": {"up": True}}
     )
-    cloud.done("subnet", "set", "blue", "--dns", "10.1.0.53")  # of which no agent needs to know
     cloud.stop(domain)
     update = watch.next()
     assert shown(update) == ["gone"]
-    assert watch.shown == [*WEB1[:2], SUBNET]
+    assert watch.shown == [*WEB1[:2], *SHARED]
     cloud.done("subnet", "set", "blue", "--mtu", "1400")
     assert shown(watch.next()) == ["subnet blue 1400"]
     DirectHost(cloud.config).release_leases(domain.uuid, soon())
@@ -85,24 +85,50 @@ def test_a_transaction_is_an_update(cloud: Control, channel: grpc.Channel, watch
     assert fresh.known == watch.known
 
 
+def test_subnets_and_routers(cloud: Control, watch: HostWatch) -> None:
+    """Every host has them, with what its own network needs; which subnet is the default, too."""
+    blue = watch.known[str(uuids.switch("blue"))].subnet
+    assert [*blue.networks, *blue.gateways, blue.router] == ["10.1.0.0/24", "10.1.0.1", "gateway"]
+    assert blue.default
+    cloud.done("subnet", "set", "blue", "--dns", "10.1.0.53", "--domain", "blue.example")
+    (changed,) = watch.next().objects
+    assert [*changed.subnet.dns, changed.subnet.dns_domain] == ["10.1.0.53", "blue.example"]
+    cloud.done("subnet", "create", "red", "10.2.0.0/24", "--no-router")
+    assert shown(watch.next()) == ["subnet red 1442"]
+    cloud.done("subnet", "set", "red", "--default")
+    update = watch.next()
+    assert {one.subnet.name: one.subnet.default for one in update.objects} == {"red": True, "blue": False}
+    external = ("--physical-network", "outside", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.1")
+    assert cloud.ovnhook("router", "set", "gateway", *external).status == 0  # with a warning: there is no gateway host
+    (changed,) = watch.next().objects
+    router = changed.router
+    assert [router.physical_network, *router.addresses, *router.next_hops] == [external[place] for place in (1, 3, 5)]
+    cloud.done("subnet", "delete", "red")
+    assert shown(watch.next()) == ["gone"]
+    with cloud.channel() as channel:
+        fresh = HostWatch(channel, "hv1")
+        fresh.next()
+        assert fresh.known == watch.known
+
+
 def test_both_hosts_of_a_migration(cloud: Control, channel: grpc.Channel, watch: HostWatch) -> None:
     """Have the port and the lease index from its request until it ends; leases stay with the source."""
     domain = cloud.attach("web1", "blue", "10.1.0.20")
     watch.next()
     other = HostWatch(channel, "hv2")
     other.next()
-    assert other.shown == [SUBNET]
+    assert other.shown == SHARED
     row = {"op": "mutate", "table": "DNS", "where": [["_uuid", "==", ["uuid", str(uuids.domain(domain.uuid))]]]}
     requested = ["map", [["ovnhook:requested-by", "hv2"]]]
     cloud.northbound.transact({**row, "mutations": [["external_ids", "insert", requested]]})
     for each in (watch, other):
         (one,) = each.next().objects
         assert (one.leases.host, one.leases.requested_by) == ("hv1", "hv2")
-    assert other.shown == ["leases web1 1", SUBNET]
+    assert other.shown == ["leases web1 1", *SHARED]
     gone = ["set", ["ovnhook:requested-by"]]
     cloud.northbound.transact({**row, "mutations": [["external_ids", "delete", gone]]})
     assert shown(other.next()) == ["gone"]
-    assert other.shown == [SUBNET]
+    assert other.shown == SHARED
     assert not watch.next().objects[0].leases.requested_by
     port = str(uuids.port(domain.uuid, MAC))
     where = [["_uuid", "==", ["uuid", port]]]
@@ -166,7 +192,7 @@ def test_many_objects(cloud: Control, watch: HostWatch, channel: grpc.Channel, m
     again = HostWatch(channel, "hv1")
     first, second = again.next(), again.next()
     assert (first.full, first.revision, len(first.objects)) == (True, "", 3)
-    assert (second.full, second.revision, len(second.objects)) == (False, watch.revision, 1)
+    assert (second.full, second.revision, len(second.objects)) == (False, watch.revision, 2)
     assert again.known == watch.known
 
 
@@ -218,7 +244,7 @@ def test_a_database_that_is_not_there(cloud: Control, directory: Path, monkeypat
             wait_for(lambda: service.hosts.hosts() == {"hv1"})
             cloud.northbound.start()
             assert watch.next().full
-            assert watch.shown == [SUBNET]
+            assert watch.shown == SHARED
     finally:
         service.stop()
 
