@@ -10,6 +10,7 @@ import threading
 from sdnotify import SystemdNotifier
 
 from ovnhook.agent.control import HostStream
+from ovnhook.agent.firewallwatch import FirewallWatch
 from ovnhook.agent.hooks import HookServer
 from ovnhook.agent.host import Host
 from ovnhook.agent.locks import DomainLocks
@@ -20,6 +21,7 @@ from ovnhook.base import logs
 from ovnhook.base.config import AGENT_SOCKET, load
 from ovnhook.base.errors import OvnhookError
 from ovnhook.base.liveness import Liveness
+from ovnhook.diagnosis.values import CheckResult
 
 _log = logging.getLogger("ovnhook.agent")
 
@@ -37,12 +39,15 @@ def main() -> int:
         calls = Calls.of_host(config)
         host = Host(config, calls)
         domains = DomainLocks()
-        liveness = Liveness(("hook", "reconcile", "node"))
+        liveness = Liveness(("hook", "reconcile", "node", "firewall"))
         reconciler = Reconciler(config, host, HostStream(calls), domains, liveness.beat("reconcile"))
-        reporter = HostReporter(host, lambda: reconciler.problems, liveness.beat("node"))
-        server = HookServer(
-            AGENT_SOCKET, config, host, domains, reconciler.wake, reconciler.check, liveness.beat("hook")
-        )
+        firewall = FirewallWatch(liveness.beat("firewall"))
+        reporter = HostReporter(host, lambda: (*reconciler.problems, *firewall.problems), liveness.beat("node"))
+
+        def check(*, repair: bool) -> list[CheckResult]:
+            return [*reconciler.check(repair=repair), *firewall.check()]
+
+        server = HookServer(AGENT_SOCKET, config, host, domains, reconciler.wake, check, liveness.beat("hook"))
     except OvnhookError as error:
         _log.error("%s", error)
         return error.exit_code
@@ -50,6 +55,7 @@ def main() -> int:
     threading.Thread(target=reconciler.view.run, name="view", daemon=True).start()
     threading.Thread(target=reconciler.run, name="reconcile", daemon=True).start()
     threading.Thread(target=reporter.run, name="node", daemon=True).start()
+    threading.Thread(target=firewall.run, name="firewall", daemon=True).start()
     _log.info("serving on %s", AGENT_SOCKET)
     systemd = SystemdNotifier()  # sd_notify(3); no-op without systemd
     systemd.notify("READY=1")
@@ -64,6 +70,7 @@ def main() -> int:
         if host.vswitch.database.keep_alive():
             reconciler.wake()
     reporter.stop()
+    firewall.stop()
     reconciler.view.stop()
     systemd.notify("STOPPING=1")
     server.shutdown()

@@ -33,8 +33,8 @@ _DONE = {**_COLUMNS, "RESULT": lambda row: row["repair"] if row["repaired"] else
 def check(*, repair: bool, format_: str) -> int:
     """Compare libvirt, OVN and Open vSwitch on this host.
 
-    Lists the differences; read-only without --repair. The agent also compares every minute and after failures, and
-    repairs a difference that two scans in a row have found.
+    Lists the differences, and rules of other firewalls that drop guests' packets; read-only without --repair. The agent
+    also compares every minute and after failures, and repairs a difference that two scans in a row have found.
 
     Exit status: 0 (no differences, or all repaired), 8 (differences).
 
