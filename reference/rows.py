@@ -42,6 +42,7 @@ _SUBNET = Subnet(
     isolated=True,
     cidr6=IPNetwork("fd00:1::/64"),
     gateway6=IPAddress("fd00:1::1"),
+    resolvers=(IPAddress("10.1.0.2"), IPAddress("fd00:1::2")),
 )
 _EXTERNAL = External(
     physical_network="external",
@@ -91,6 +92,7 @@ _ABOUT = {
     ("subnet", tables.SWITCH): ("a subnet", "subnet"),
     ("dhcp", tables.DHCP_OPTIONS): ("DHCP options of a subnet, one row per IP version", "subnet"),
     ("names", tables.DNS): ("DNS records of a subnet's guests, and a copy of the subnet's settings", "subnet"),
+    ("resolver", tables.PORT): ("the localport of a subnet's DNS resolver", "subnet"),
     ("router", tables.ROUTER): ("a router with its external gateway; `mtu` is for earlier versions", "router"),
     ("router-port", tables.ROUTER_PORT): ("the router's port on a subnet", "router, subnet"),
     ("router-peer", tables.PORT): ("the switch's port to a router", "router, subnet"),

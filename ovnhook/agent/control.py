@@ -112,6 +112,8 @@ class ControlService:
             problems=report.problems,
             mtu=report.mtu,
         )
+        if report.serves_dns is not None:
+            request.serves_dns = report.serves_dns
         self._call("ReportHost", request, deadline, api.ReportHostResponse)
 
     def _change(self, method: str, domain: Domain, host: str, deadline: Deadline, *, waits: bool = False) -> None:

@@ -48,7 +48,18 @@ from ovnhook.resources.subnet.values import Subnet
 
 T = TypeVar("T")
 
-_DERIVED = ("names", "dhcp", "router-port", "router-peer", "external", "isolated", "isolation", "snat", "gateway")
+_DERIVED = (
+    "names",
+    "dhcp",
+    "resolver",
+    "router-port",
+    "router-peer",
+    "external",
+    "isolated",
+    "isolation",
+    "snat",
+    "gateway",
+)
 """Kinds of rows that are derived from subnets and routers. Earlier versions wrote ``isolation``."""
 
 _PARENTS = (
@@ -277,7 +288,7 @@ class Comparison:
                     yield update(tables.PORT, key(port.uuid), {column: columns[column]})
 
     def _compare_dns_records(self, cloud: Cloud) -> Iterator[Defect]:
-        """Switches that do not refer to the DNS rows of the subnets on their router."""
+        """Switches that do not refer to the DNS rows of the subnets on their router, or that still do."""
         own = {subnet.name: str(uuids.dns_records(subnet.name)) for subnet in cloud.of(Subnet)}
         shared: dict[str, set[str]] = {}
         for subnet in cloud.of(Subnet):
@@ -285,7 +296,8 @@ class Comparison:
                 shared.setdefault(subnet.router, set()).add(own[subnet.name])
         ours = {row["_uuid"][1] for row in self._of(tables.DNS, "names")}
         for subnet in cloud.of(Subnet):
-            desired = {own[subnet.name]} | (set() if subnet.isolated else shared.get(subnet.router, set()))
+            others = set() if subnet.isolated else shared.get(subnet.router, set())
+            desired = {own[subnet.name], *others} if subnet.has_records else set()
             row = self._rows[tables.SWITCH].get(subnet.uuid)
             present = {one[1] for one in set_of(row["dns_records"])} if row else set()
             missing, more = desired - present, (present & ours) - desired

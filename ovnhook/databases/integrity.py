@@ -40,7 +40,7 @@ _OF_NETWORKS = (
 _WHOLE = tuple(dict.fromkeys((*_OF_NETWORKS, *(kind.table for kind in SHARED if kind.table != tables.SWITCH))))
 """Tables that are read as a whole. Those below also have rows of domains, and are read in part."""
 
-_OF_PORTS = ("router-peer", "external")
+_OF_PORTS = ("router-peer", "external", "resolver")
 
 _PARTS: tuple[Operation, ...] = (
     select(tables.SWITCH, columns=["_uuid", "name", "dns_records", "external_ids"]),

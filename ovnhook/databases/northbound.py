@@ -45,6 +45,7 @@ from ovnhook.resources.registry import read_registry
 from ovnhook.resources.router.kind import GATEWAYS
 from ovnhook.resources.router.rows import router_peer
 from ovnhook.resources.state import Cloud, Observed, cloud_of
+from ovnhook.resources.subnet.values import resolver_port
 
 _log = logging.getLogger(__name__)
 
@@ -116,9 +117,9 @@ class Northbound:
         results = self.database.transact(selects, deadline) if selects else []
         return {UUID(row["_uuid"][1]) for result in results for row in result}
 
-    def lease_uuids(self, subnet: str, deadline: Deadline) -> set[UUID]:
-        """Row UUIDs of all leases of a subnet. Slow: the server scans the table."""
-        match = includes("external_ids", owned.kind("lease", subnet=subnet))
+    def lease_uuids(self, deadline: Deadline, **ids: str) -> set[UUID]:
+        """Row UUIDs of all leases with these external_ids (``subnet=``). Slow: the server scans the table."""
+        match = includes("external_ids", owned.kind("lease", **ids))
         (found,) = self.database.transact([select(tables.DNS, match, columns=["_uuid"])], deadline)
         return {UUID(row["_uuid"][1]) for row in found}
 
@@ -270,13 +271,14 @@ class Northbound:
         return bool(found), read_port(ours[0]) if ours else None
 
     def port_names(self, subnet: str, deadline: Deadline) -> list[str]:
-        """Names of all ports on a subnet's switch, including foreign ones, except the router's."""
+        """Names of all ports on a subnet's switch, including foreign ones, except the router's and the resolver's."""
         uuid = key(uuids.switch(subnet))
         (found,) = self.database.transact([select(tables.SWITCH, uuid, columns=["ports"])], deadline)
         ports = [UUID(port[1]) for row in found for port in set_of(row["ports"])]
         results = self.database.transact([select(tables.PORT, key(port), columns=["name"]) for port in ports], deadline)
         names = (row["name"] for result in results for row in result)
-        return sorted(name for name in names if not name.startswith(router_peer("", subnet)))
+        own = resolver_port(subnet)
+        return sorted(name for name in names if name != own and not name.startswith(router_peer("", subnet)))
 
     def dns_records(self, subnet: str, deadline: Deadline) -> dict[str, str]:
         """All DNS records of a subnet."""

@@ -25,9 +25,11 @@ _GATEWAY_PORT = "cr-external:"
 
 _PREFIX = "ovnhook:"
 _AGENT, _SEEN, _OVS, _DOWN, _PROBLEMS, _MTU = "agent", "seen", "ovs", "uplinks-down", "problems", "mtu"
+_DNS = "dns"
 _API = "api"
 """Copy of the time in `_SEEN`. Agents of earlier versions write the row themselves, and leave this key as it is."""
 
+_SERVES = {"": None, "no": False, "yes": True}
 _MTUS = range(576, 65536)  # bytes: minimum of IPv4 (RFC 791), maximum of an IP packet
 _MAX_PROBLEMS = 5
 _MAX_LENGTH = 300  # characters
@@ -193,6 +195,7 @@ def _keys(report: Report) -> dict[str, str]:
         _OVS: report.ovs,
         _DOWN: " ".join(report.uplinks_down),
         _MTU: str(report.mtu or ""),
+        _DNS: next(text for text, value in _SERVES.items() if value is report.serves_dns),
     }
     if report.problems:
         some = [one[:_MAX_LENGTH] for one in report.problems[:_MAX_PROBLEMS]]
@@ -256,5 +259,6 @@ def _node(row: Row, tunnels: dict[str, tuple[str, str]], private: Row | None) ->
         uses_api=bool(seen) and ids.get(_API) == ids[_SEEN],
         ovs=ids.get(_OVS, "")[:_MAX_LENGTH],
         mtu=_mtu(ids),
+        serves_dns=_SERVES.get(ids.get(_DNS, "")),
         problems=_problems(ids.get(_PROBLEMS, ""))[: _MAX_PROBLEMS + 1],
     )

@@ -7,7 +7,7 @@ from ovnhook.domains import plan
 from ovnhook.domains.values import Domain, Interface, Unsupported
 from ovnhook.resources.port.values import Owner
 from ovnhook.resources.state import Observed
-from ovnhook.resources.subnet.values import Subnet, is_isolated_subnet, isolated_subnet, server_mac
+from ovnhook.resources.subnet.values import Subnet, is_isolated_subnet, isolated_subnet, resolver_mac, server_mac
 
 
 def accepted(domain: Domain, observed: Observed, *, runs: bool) -> Domain:
@@ -58,6 +58,8 @@ def check_mac(domain: Domain, interface: Interface, subnet: Subnet, observed: Ob
         owner = f"domain {rival.domain_name} on {rival.host}"
     elif mac == server_mac(subnet.name):
         owner = "its gateway"
+    elif mac == resolver_mac(subnet.name):
+        owner = "its DNS resolver"
     else:
         return
     another = "omit it, or choose another one"

@@ -119,7 +119,7 @@ def _known(
     for mac, name, held in observed.lease_index.leases if observed.lease_index else ():
         there = observed.leases.get((name, held))
         ours = there is None or there.belongs_to(domain.uuid, mac)
-        free = held not in given and held not in subnet.gateways.values()
+        free = held not in given and held not in subnet.reserved
         if (mac, name) == (interface.mac, subnet.name) and ours and free:
             known.append(held)
     fitting = (next((one for one in known if one in network), None) for network in subnet.gateways)

@@ -59,7 +59,7 @@ def allocate(northbound: Northbound, domain: Domain, placed: Placed, deadline: D
             one.take(window, leased, taken)
     for one in searches:
         if one.found is None:
-            leased = northbound.lease_uuids(one.subnet.name, deadline)
+            leased = northbound.lease_uuids(deadline, subnet=one.subnet.name)
             one.take(_checked(one.candidates, one.subnet, deadline), leased, taken)
     return _filled(domain, placed, searches)
 

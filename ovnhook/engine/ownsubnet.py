@@ -10,13 +10,14 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
 from ovnhook.databases.northbound import Northbound
 from ovnhook.domains.values import Domain
-from ovnhook.resources.kind import Change, Put, deleted
+from ovnhook.resources.kind import Change, Put, deleted, puts
 from ovnhook.resources.kinds import SHARED, complete
 from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import rules as subnets
-from ovnhook.resources.subnet.request import SubnetRequest, Underlay, parse
+from ovnhook.resources.subnet.kind import SUBNET
+from ovnhook.resources.subnet.request import SubnetRequest, Underlay
 from ovnhook.resources.subnet.values import isolated_subnet
 
 
@@ -54,7 +55,8 @@ class OwnSubnets:
             changes = complete(subnets.create(wanted, underlay, cloud, name_is_foreign=foreign), cloud)
         except OvnhookError as error:
             raise error.within(f"domain {domain.name}: interface {requested_by[0]}") from error
-        return changes, observed.having(subnets={**observed.subnets, name: parse(wanted, underlay)})
+        created = {put.new.name: put.new for put in puts(SUBNET, changes) if put.new}
+        return changes, observed.having(subnets={**observed.subnets, **created})
 
     def delete_empty(self, domain: Domain, before: Sequence[Change], deadline: Deadline) -> tuple[Change, ...]:
         """Plan the deletion of the subnet if the changes `before` leave no lease and no port in it."""
@@ -63,7 +65,7 @@ class OwnSubnets:
             return ()
         dropped = {lease.uuid for lease in deleted(LEASE, before)}
         removed = {port.id for port in deleted(PORT, before)}
-        used = self._northbound.lease_uuids(name, deadline) - dropped
+        used = self._northbound.lease_uuids(deadline, subnet=name) - dropped
         if used or {*self._northbound.port_names(name, deadline)} - removed:
             return ()
         cloud = self._northbound.cloud(deadline)

@@ -24,6 +24,7 @@ class Node:
         ovs: version of its Open vSwitch, or "".
         problems: problems that its agent can't repair, a sentence each.
         mtu: size in bytes of the largest guest IP packet that fits its tunnels, or 0 if unknown.
+        serves_dns: the resolvers of its guests' subnets run; None: its agent is of a version without resolvers.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Node:
     ovs: str = ""
     problems: tuple[str, ...] = ()
     mtu: int = 0
+    serves_dns: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Report:
         uplinks_down: physical networks whose bridge has no uplink with carrier.
         problems: problems that the agent cannot repair, a sentence each; only the first ones are reported.
         mtu: MTU available to guests over the host's tunnels, or 0 if unknown.
+        serves_dns: the resolvers of the guests' subnets run.
     """
 
     agent: str
@@ -59,3 +62,4 @@ class Report:
     uplinks_down: tuple[str, ...]
     problems: tuple[str, ...] = ()
     mtu: int = 0
+    serves_dns: bool | None = None

@@ -10,7 +10,7 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook.base import uuids
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.router.values import InterfaceAddress, Router
-from ovnhook.resources.subnet.values import Subnet
+from ovnhook.resources.subnet.values import Subnet, resolver_mac, resolver_port
 
 
 def name_scope(subnet: str, router: str, *, isolated: bool) -> str:
@@ -40,6 +40,13 @@ class HostResolver:
     port: str
     mac: str
     addresses: tuple[IPAddress, ...]
+
+    @classmethod
+    def of(cls, subnet: Subnet) -> HostResolver | None:
+        """The resolver of a subnet, if it has one."""
+        if not subnet.resolvers:
+            return None
+        return cls(resolver_port(subnet.name), resolver_mac(subnet.name), subnet.resolvers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,7 @@ class HostSubnet:
             isolated=subnet.isolated,
             default=subnet.default,
             dns=subnet.dns,
+            resolver=HostResolver.of(subnet),
         )
 
     @property

@@ -17,8 +17,11 @@ from ovnhook.resources.tables import DNS
 
 _CLOUD = "cloud"  # key of the cloud ID in the registry's records
 _FORMAT = "format"  # key of the rows' format there
-FORMAT = 1
-"""Format of the rows that this version reads and writes. Decision 16 defines when it is incremented."""
+FORMAT = 2
+"""Format of the rows that this version reads and writes. Decision 16 defines when it is incremented.
+
+In format 1 OVN answers the guests' DNS queries, in format 2 resolvers do (decision 19).
+"""
 
 _LARGEST_FORMAT = 1_000_000
 
@@ -30,7 +33,7 @@ def registry_ids(registry: Registry) -> dict[str, str]:
 
 def registry_records(registry: Registry) -> dict[str, str]:
     """Records of the registry's DNS row."""
-    return {_FORMAT: str(FORMAT), **({_CLOUD: str(registry.cloud)} if registry.cloud else {})}
+    return {_FORMAT: str(registry.format), **({_CLOUD: str(registry.cloud)} if registry.cloud else {})}
 
 
 def registry_columns(registry: Registry) -> Row:
@@ -57,20 +60,24 @@ def read_registry(row: Row) -> Registry:
         )
     cloud = records.get(_CLOUD)
     serial, default = int(ids.get("serial", "0")), ids.get("default-subnet", "")
-    return Registry(serial, default, UUID(cloud) if cloud else None)
+    return Registry(serial, default, UUID(cloud) if cloud else None, found)
 
 
-def increment_serial(cloud: Cloud, default_subnet: str | None = None, new_id: UUID | None = None) -> Put[Registry]:
+def increment_serial(
+    cloud: Cloud, default_subnet: str | None = None, new_id: UUID | None = None, new_format: int = 0
+) -> Put[Registry]:
     """Increment the serial number, so that of two concurrent changes of shared resources one fails.
 
     Args:
         cloud: current state, as it was read.
         default_subnet: name of the new default subnet, "" for none; None keeps it.
         new_id: cloud ID for a cloud without one.
+        new_format: format of the rows from now on; 0 keeps it.
     """
     before = cloud.registry or Registry()
     default = before.default_subnet if default_subnet is None else default_subnet
-    return Put(REGISTRY, cloud.registry, Registry(before.serial + 1, default, before.cloud or new_id))
+    new = Registry(before.serial + 1, default, before.cloud or new_id, new_format or before.format)
+    return Put(REGISTRY, cloud.registry, new)
 
 
 def _operations(old: Registry | None, new: Registry | None) -> list[Operation]:

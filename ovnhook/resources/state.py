@@ -30,11 +30,13 @@ class Registry:
         serial: number of changes of shared resources; each change increments it, so that concurrent ones conflict.
         default_subnet: name of the default subnet, or "".
         cloud: random cloud ID, from which external MAC addresses are derived; None until it is needed.
+        format: format of the rows (ovnhook.resources.registry).
     """
 
     serial: int = 0
     default_subnet: str = ""
     cloud: UUID | None = None
+    format: int = 1
 
 
 @dataclass(frozen=True)

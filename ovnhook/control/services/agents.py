@@ -206,4 +206,5 @@ def _report(request: api.ReportHostRequest) -> Report:
         tuple(request.uplinks_down),
         tuple(map(visible, request.problems)),
         request.mtu,
+        request.serves_dns if request.HasField("serves_dns") else None,
     )

@@ -107,17 +107,14 @@ class Subnets(Service):
             cidr6=requested.cidr6,
         )
         underlay = self._measure_underlay(deadline)
-        # An invalid request is refused even if the database is unreachable.
-        made = parse(wanted, underlay)
+        parse(wanted, underlay)  # an invalid request is refused even if the database is unreachable
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
             foreign = self._northbound.is_foreign_switch(wanted.name, deadline)
             return complete(subnet_rules.create(wanted, underlay, cloud, name_is_foreign=foreign), cloud)
 
-        if self._repairs.carry_out(plan, f"subnet {wanted.name} ({wanted.cidr}) is created", deadline):
-            ids = self._network_ids(deadline, logical_switch=str(made.uuid))
-            return message(made, 0, ids.get(made.uuid, 0))
+        self._repairs.carry_out(plan, f"subnet {wanted.name} ({wanted.cidr}) is created", deadline)
         return self._get(wanted.name, deadline)
 
     def GetSubnet(self, request: api.GetSubnetRequest, deadline: Deadline) -> api.Subnet:
@@ -219,5 +216,6 @@ def message(one: Subnet, used: int, network_id: int) -> api.Subnet:
         dhcp_options=[str(uuid) for uuid in dhcp_options(one)],
         cidr6=str(one.cidr6 or ""),
         gateway6=str(one.gateway6 or ""),
+        resolvers=map(str, one.resolvers),
         names=str(uuids.dns_records(one.name)),
     )

@@ -104,21 +104,26 @@ def priorities(chassis: Sequence[str]) -> dict[int, str]:
 
 
 def _dns_records(old: Network | None, new: Network | None) -> list[Operation]:
-    """Operations that let guests resolve names of the router's other subnets, except isolated ones.
+    """Operations that let guests without a resolver resolve names of the router's other subnets, except isolated ones.
 
     References of switches to their own subnets' DNS rows are not included (ovn-nb(5), Logical_Switch, dns_records).
     """
-    before, after = (
-        {one.name: one.uuid for one in network.subnets if not one.isolated} if network else {} for network in (old, new)
-    )
+    before, after = map(_known, (old, new))
     found = []
-    for some, others, what in ((before, after, "delete"), (after, before, "insert")):
-        alone = some.keys() - others.keys()
-        for name, switch in sorted(some.items()):
-            if names := (some.keys() if name in alone else alone) - {name}:
+    for name in sorted({*before, *after}):
+        had, has = (known.get(name, frozenset()) for known in (before, after))
+        for names, what in ((had - has, "delete"), (has - had, "insert")):
+            if names:
                 members = as_set(ref(uuids.dns_records(other)) for other in sorted(names))
-                found.append(mutate(tables.SWITCH, key(switch), [["dns_records", what, members]]))
+                found.append(mutate(tables.SWITCH, key(uuids.switch(name)), [["dns_records", what, members]]))
     return found
+
+
+def _known(network: Network | None) -> dict[str, frozenset[str]]:
+    """Other subnets whose names OVN resolves in a subnet, for each subnet where it does."""
+    subnets = [one for one in network.subnets if not one.isolated] if network else []
+    names = frozenset(one.name for one in subnets)
+    return {one.name: names - {one.name} for one in subnets if one.has_records}
 
 
 def _connected(router: Router, subnet: Subnet) -> dict[UUID, OwnedRow]:
@@ -143,12 +148,15 @@ def _connected(router: Router, subnet: Subnet) -> dict[UUID, OwnedRow]:
 
 
 def _advertisement(subnet: Subnet) -> dict[str, str]:
-    """Router advertisements of a subnet (RFC 4861, section 6.2.1): managed addresses, MTU and interval.
+    """Router advertisements of a subnet (RFC 4861, section 6.2.1): managed addresses, MTU, interval and DNS server.
 
     A guest sends solicitations for a few seconds only; on a host that boots many guests its flows may be installed
-    later. With OVN's default interval of up to ten minutes it would have no IPv6 until then.
+    later. With OVN's default interval of up to ten minutes it would have no IPv6 until then. DHCPv6 also has the DNS
+    servers, but OVN's DHCPv6 leases do not end, so that running guests hear of the resolver by advertisements only.
     """
-    return {"address_mode": "dhcpv6_stateful", "mtu": str(subnet.mtu), "send_periodic": "true", **_ADVERTISED}
+    known = {"address_mode": "dhcpv6_stateful", "mtu": str(subnet.mtu), "send_periodic": "true", **_ADVERTISED}
+    servers = () if subnet.records_until is None else subnet.servers(6)
+    return known | ({"rdnss": str(servers[0])} if servers else {})  # OVN advertises one server
 
 
 def _isolated(router: Router, subnet: Subnet) -> dict[UUID, OwnedRow]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ovnhook.base import uuids
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Operation, as_map, delete, includes, key, mutate, require
@@ -16,11 +18,21 @@ from ovnhook.resources.tables import DHCP_OPTIONS, DNS, SWITCH
 def _operations(old: Subnet | None, new: Subnet | None) -> list[Operation]:
     if old and new is None:
         return _deleted(old)
-    guards = _unchanged(old) if old else []
+    guards = [*(_unchanged(old) if old else ()), *(_unleased(old, new) if new else ())]
     found = difference(subnet_rows(old) if old else {}, subnet_rows(new) if new else {})
-    if new and old is None:
-        found.append(refer((SWITCH, new.uuid, "dns_records"), "insert", uuids.dns_records(new.name)))
+    subnet = new or old
+    had, has = (one is not None and one.has_records for one in (old, new))
+    if subnet and had != has:
+        own = (SWITCH, subnet.uuid, "dns_records")
+        found.append(refer(own, "insert" if has else "delete", uuids.dns_records(subnet.name)))
     return [*guards, *found]
+
+
+def _unleased(old: Subnet | None, new: Subnet) -> Iterator[Operation]:
+    """New addresses of the resolver are not leased."""
+    for address in new.resolvers:
+        if old is None or address not in old.resolvers:
+            yield require(DNS, [key(uuids.lease(new.name, str(address)))], [], ["_uuid"])
 
 
 def _deleted(subnet: Subnet) -> list[Operation]:
@@ -28,6 +40,7 @@ def _deleted(subnet: Subnet) -> list[Operation]:
     return [
         *_unchanged(subnet),
         require(DNS, [leased], [], ["_uuid"]),
+        refer((SWITCH, subnet.uuid, "ports"), "delete", uuids.part("resolver", subnet.name)),
         require(SWITCH, [key(subnet.uuid)], [{"ports": ["set", []]}], ["ports"]),
         delete(SWITCH, key(subnet.uuid)),
         delete(DNS, key(uuids.dns_records(subnet.name))),

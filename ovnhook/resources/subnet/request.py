@@ -109,7 +109,8 @@ def parse(request: SubnetRequest, underlay: Underlay) -> Subnet:
         )
     cidr = _network(request.cidr, "10.1.0.0/24")
     bare = Subnet(request.name, cidr, gateway=_first(cidr))
-    return with_changes(bare, {name: getattr(request, name) for name in SETTINGS}, underlay)
+    new = with_changes(bare, {name: getattr(request, name) for name in SETTINGS}, underlay)
+    return replace(new, resolvers=address.resolvers(new), records_until=0)
 
 
 def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay) -> Subnet:
@@ -251,7 +252,6 @@ def _checked(subnet: Subnet) -> Subnet:
         if int(pool.last) - int(pool.first) >= address.MAX_ADDRESSES:
             raise InvalidRequest(f"range {pool} is too large", f"the maximum is {address.MAX_ADDRESSES} addresses")
     if not address.capacity(subnet):
-        raise InvalidRequest(
-            f"subnet {subnet.name} has no address for a guest: its gateway {subnet.gateway} is the only one"
-        )
+        reserved = " and ".join(map(str, sorted(subnet.reserved)))
+        raise InvalidRequest(f"subnet {subnet.name} has no address for a guest: {reserved} is reserved")
     return subnet

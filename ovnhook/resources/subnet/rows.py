@@ -14,11 +14,21 @@ from ovnhook.resources import ip
 from ovnhook.resources.ip import Range
 from ovnhook.resources.operations import OwnedRow
 from ovnhook.resources.reading import member_of, network_of, number_of, reader
-from ovnhook.resources.subnet.values import DnsRecords, Subnet, dhcp_uuid, server_mac
-from ovnhook.resources.tables import DHCP_OPTIONS, DNS, SWITCH
+from ovnhook.resources.subnet.values import (
+    DnsRecords,
+    Subnet,
+    dhcp_uuid,
+    resolver_mac,
+    resolver_port,
+    server_mac,
+)
+from ovnhook.resources.tables import DHCP_OPTIONS, DNS, PORT, SWITCH
 
 _LARGEST_MTU = 65_535  # bytes: that of an IP packet
-_DHCP_LEASE_TIME = 3600  # seconds; guests renew after half of it, and get changed settings then
+_LATER = ("ovnhook:resolvers", "ovnhook:records-until")  # keys that earlier versions do not write
+_LATEST = 1 << 40  # seconds since 1970
+DHCP_LEASE_TIME = 3600
+"""Seconds. Guests renew after half of it, and get changed settings then; after all of it every guest has them."""
 
 
 def _pool(text: str, networks: Iterable[IPNetwork | None]) -> Range:
@@ -44,6 +54,8 @@ def subnet_ids(subnet: Subnet) -> dict[str, str]:
         isolated="yes" if subnet.isolated else "no",
         cidr6=str(subnet.cidr6 or ""),
         gateway6=str(subnet.gateway6 or ""),
+        resolvers=" ".join(map(str, subnet.resolvers)),
+        records_until="" if subnet.records_until is None else str(subnet.records_until),
     )
 
 
@@ -67,11 +79,21 @@ def read_subnet(row: Row) -> Subnet:
         isolated=ids.get("isolated") == "yes",
         cidr6=cidr6,
         gateway6=_gateway(ids.get("gateway6"), cidr6) if cidr6 else None,
+        resolvers=tuple(_resolver(one, (cidr, cidr6)) for one in ids.get("resolvers", "").split()),
+        records_until=number_of(ids["records-until"], _LATEST) if ids.get("records-until") else None,
     )
 
 
 def _gateway(text: str | None, network: IPNetwork) -> IPAddress:
     return member_of(text, network) if text else ip.usable(network).first
+
+
+def _resolver(text: str, networks: Iterable[IPNetwork | None]) -> IPAddress:
+    """Parse an address of the resolver, in one of some networks."""
+    address = IPAddress(text)
+    if not any(network and address in network for network in networks):
+        raise ValueError(f"resolver {text} is in no network of the subnet")
+    return address
 
 
 def dhcp_options(subnet: Subnet) -> dict[UUID, Row]:
@@ -91,7 +113,7 @@ def _dhcpv4(subnet: Subnet, gateway: IPAddress) -> dict[str, str]:
     options = {
         "server_id": str(gateway),
         "server_mac": server_mac(subnet.name),
-        "lease_time": str(_DHCP_LEASE_TIME),
+        "lease_time": str(DHCP_LEASE_TIME),
         "mtu": str(subnet.mtu),
     }
     if subnet.router:
@@ -118,16 +140,32 @@ def _listed(servers: Iterable[IPAddress]) -> str:
 
 
 def dns_records_row(subnet: Subnet) -> Row:
-    """DNS row of a subnet, without records. It has a copy of the subnet's settings (ovnhook.databases.integrity)."""
-    return {"external_ids": as_map(subnet_ids(subnet) | kind("names", subnet=subnet.name))}
+    """DNS row of a subnet, without records. It has a copy of the subnet's settings (ovnhook.databases.integrity).
+
+    Rows of earlier versions lack some keys, and are complete without them.
+    """
+    ids = subnet_ids(subnet) | kind("names", subnet=subnet.name)
+    return {"external_ids": as_map({key: value for key, value in ids.items() if value or key not in _LATER})}
+
+
+def _resolver_port(subnet: Subnet) -> Row:
+    """The resolver's port: a localport, which each hypervisor has for its own guests (ovn-architecture(7))."""
+    return {
+        "name": resolver_port(subnet.name),
+        "type": "localport",
+        "addresses": " ".join((resolver_mac(subnet.name), *map(str, subnet.resolvers))),
+        "external_ids": as_map(kind("resolver", subnet=subnet.name)),
+    }
 
 
 def subnet_rows(subnet: Subnet) -> dict[UUID, OwnedRow]:
     """All rows of a subnet, by UUID. References of its switch to DNS rows depend on the router."""
+    port = OwnedRow(PORT, _resolver_port(subnet), (SWITCH, subnet.uuid, "ports"))
     return {
         uuids.dns_records(subnet.name): OwnedRow(DNS, dns_records_row(subnet)),
         subnet.uuid: OwnedRow(SWITCH, {"name": subnet.name, "external_ids": as_map(subnet_ids(subnet))}),
         **{uuid: OwnedRow(DHCP_OPTIONS, row) for uuid, row in dhcp_options(subnet).items()},
+        **({uuids.part("resolver", subnet.name): port} if subnet.resolvers else {}),
     }
 
 

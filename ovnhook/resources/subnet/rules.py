@@ -11,10 +11,10 @@ from ovnhook.base.errors import AlreadyExists, Exhausted, FailedPrecondition, In
 from ovnhook.resources import ip
 from ovnhook.resources.kind import Change, Need, Put
 from ovnhook.resources.lease.values import Lease
-from ovnhook.resources.registry import increment_serial
+from ovnhook.resources.registry import FORMAT, increment_serial
 from ovnhook.resources.router.values import DEFAULT_ROUTER
 from ovnhook.resources.state import Cloud
-from ovnhook.resources.subnet import dns
+from ovnhook.resources.subnet import address, dns
 from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
 from ovnhook.resources.subnet.request import MAX_LISTED, SubnetRequest, Underlay, parse
 from ovnhook.resources.subnet.values import DnsRecords, Subnet
@@ -27,7 +27,7 @@ def create(
 ) -> tuple[Change, ...]:
     """Create a subnet and connect it to its router; no changes if it exists.
 
-    An existing subnet is compared without the MTU, if none is requested, and without being the default.
+    An existing subnet is compared without the MTU, if none is requested, its resolver, and without being the default.
 
     Args:
         request: the requested subnet.
@@ -41,10 +41,14 @@ def create(
         AlreadyExists: another subnet has the name, overlaps on the same router, or is the default.
     """
     new = parse(request, underlay)
+    if cloud.registry is None or cloud.registry.format < FORMAT:  # there may be agents without resolvers
+        new = replace(new, records_until=None)
     for other in cloud.of(Subnet):
         if other.name == new.name:
             mtu = new.mtu if request.mtu else other.mtu
-            requested = replace(new, mtu=mtu, default=new.default or other.default)
+            default = new.default or other.default
+            requested = replace(new, mtu=mtu, default=default)
+            requested = replace(requested, resolvers=other.resolvers, records_until=other.records_until)
             if other == requested:
                 return ()
             raise AlreadyExists(
@@ -68,7 +72,7 @@ def update(
 ) -> tuple[Change, ...]:
     """Update a subnet's settings; no changes if it has them.
 
-    Leases outside new ranges are kept.
+    Leases outside new ranges are kept. The resolver gets another address if it has that of the new gateway.
 
     Args:
         old: current value.
@@ -99,6 +103,8 @@ def update(
                 f"gateway {new.gateway} is leased to domain {lease.domain_name} ({lease.mac})",
                 f"choose another one, or, while the domain is shut off: ovnhook lease release {lease.address}",
             )
+    if old.resolvers or not old.has_records:
+        new = replace(new, resolvers=address.resolvers(new, {lease.address for lease in leases}))
     counted = increment_serial(cloud, new.name if new.default and not old.default else None)
     if replace(new, default=old.default) == old:
         return (counted,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -38,6 +38,9 @@ class Subnet:
         gateway: address of the router and of the DHCP server, reserved even without a router. Default: the first one.
         cidr6: IPv6 network in addition to an IPv4 one, or None.
         gateway6: address of the router in cidr6, the first one.
+        resolvers: addresses of its DNS resolver, one for each network that has room for it.
+        records_until: seconds since 1970 until which OVN answers from DNS records, since guests may not know the
+            resolver yet; 0 for not at all; None: no guest knows it, as in subnets of earlier versions.
         router: name of its router, or "". With a router, guests get a default route.
         ranges: ranges of dynamic addresses; empty: all of cidr.
         dns: DNS servers for guests.
@@ -62,6 +65,8 @@ class Subnet:
     isolated: bool = False
     cidr6: IPNetwork | None = None
     gateway6: IPAddress | None = None
+    resolvers: tuple[IPAddress, ...] = ()
+    records_until: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse host bits, which IPNetwork ignores in comparisons."""
@@ -80,19 +85,30 @@ class Subnet:
         second = {self.cidr6: self.gateway6} if self.cidr6 else {}
         return {self.cidr: self.gateway, **second}
 
+    @property
+    def reserved(self) -> frozenset[IPAddress]:
+        """Addresses that no guest gets: those of the router and of the resolver."""
+        return frozenset((*self.gateways.values(), *self.resolvers))
+
     def network(self, version: int) -> IPNetwork | None:
         """The network of an IP version, or None."""
         return next((network for network in self.gateways if network.version == version), None)
 
-    def servers(self, version: int) -> tuple[IPAddress, ...]:
-        """DNS servers of an IP version for guests. The default is the router's address.
+    @property
+    def has_records(self) -> bool:
+        """Its switch refers to DNS records, from which OVN answers queries to whatever server they are sent."""
+        return self.records_until != 0
 
-        OVN answers queries for host names itself, to whatever server they are sent; guests send none without a server.
+    def servers(self, version: int) -> tuple[IPAddress, ...]:
+        """DNS servers of an IP version for guests: the chosen ones, or the resolver.
+
+        Before guests know the resolver, it is the router's address: OVN answers, and guests need a server to query.
         """
+        default: Iterable[IPAddress] = () if self.dns else self.resolvers
+        if self.records_until is None:
+            default = self.gateways.values() if self.router else ()
         chosen = tuple(server for server in self.dns if server.version == version)
-        return chosen or tuple(
-            gateway for gateway in self.gateways.values() if self.router and gateway.version == version
-        )
+        return chosen or tuple(server for server in default if server.version == version)
 
 
 @dataclass(frozen=True)
@@ -120,4 +136,18 @@ def dhcp_uuid(subnet: str, version: int) -> UUID:
 
 def server_mac(subnet: str) -> str:
     """MAC address of the DHCP server and router of a subnet: locally administered, derived from the name."""
-    return ":".join(f"{octet:02x}" for octet in (0x0A, *uuids.switch(subnet).bytes[:5]))
+    return _mac(uuids.switch(subnet))
+
+
+def resolver_mac(subnet: str) -> str:
+    """MAC address of the resolver of a subnet: locally administered, derived from the name."""
+    return _mac(uuids.part("resolver", subnet))
+
+
+def resolver_port(subnet: str) -> str:
+    """Name of the resolver's Logical_Switch_Port, and iface-id of its interface on each host."""
+    return f"dns:{subnet}"
+
+
+def _mac(uuid: UUID) -> str:
+    return ":".join(f"{octet:02x}" for octet in (0x0A, *uuid.bytes[:5]))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from lab.waiting import HANG
 from ovnhook.base.deadline import Deadline
@@ -13,6 +16,22 @@ from tests.database.ovsdb_server import SOUTHBOUND_SCHEMA, Server
 from tests.database.southbound_rows import add_chassis, set_reports
 
 REPORT = Report("1.0", "3.1.0", ())
+
+
+@pytest.mark.parametrize("serves_dns", [None, False, True])
+def test_a_report_of_resolvers(make_server: Callable[[str, Path], Server], serves_dns: bool | None) -> None:
+    """Whether they run; what an agent of an earlier version reports later says nothing of them."""
+    server = make_server("sb", SOUTHBOUND_SCHEMA)
+    southbound = Southbound(server.remote)
+    add_chassis(server, "hv1")
+    for report, expected in ((replace(REPORT, serves_dns=serves_dns), serves_dns), (REPORT, None)):
+        assert southbound.publish("hv1", report, 1030.5, Deadline.after(HANG))
+        (node,) = southbound.nodes(Deadline.after(HANG))
+        assert node.serves_dns is expected
+    set_reports(server, "hv1", dns="perhaps")
+    (node,) = southbound.nodes(Deadline.after(HANG))
+    assert node.serves_dns is None
+    southbound.database.close()
 
 
 def test_who_wrote_a_report(make_server: Callable[[str, Path], Server]) -> None:

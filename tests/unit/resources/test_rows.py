@@ -62,6 +62,7 @@ def _is_possible(subnet: Subnet) -> bool:
         all(gateway in network for network, gateway in subnet.gateways.items())
         and all(pool.first <= pool.last for pool in subnet.ranges)
         and all(pool.first in subnet.cidr and pool.last in subnet.cidr for pool in subnet.ranges)
+        and all(any(one in network for network in subnet.gateways) for one in subnet.resolvers)
     )
 
 
@@ -77,6 +78,7 @@ SUBNETS = st.builds(
     dns_domain=NAMES,
     mtu=st.sampled_from([1400, 1442]),
     isolated=FLAGS,
+    resolvers=st.lists(EITHER, max_size=2).map(tuple),
 ).filter(_is_possible)
 LEASES = st.builds(
     Lease,

@@ -27,7 +27,12 @@ def named(rows: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]
 def test_the_default_router_comes_and_goes_with_its_subnets(control: Control) -> None:
     """With the first subnet and the last one; a subnet without a router has none of it."""
     control.done("subnet", "create", "alone", "10.9.0.0/24", "--no-router")
-    assert count(control.northbound.dump()) == {"Logical_Switch": 1, "DHCP_Options": 1, "DNS": 1}
+    assert count(control.northbound.dump()) == {
+        "Logical_Switch": 1,
+        "Logical_Switch_Port": 1,
+        "DHCP_Options": 1,
+        "DNS": 1,
+    }
     control.done("subnet", "create", "blue", "10.1.0.0/24")
     control.done("subnet", "create", "green", "10.2.0.0/24", "--gateway", "10.2.0.254")
     rows = control.northbound.dump()
@@ -37,7 +42,7 @@ def test_the_default_router_comes_and_goes_with_its_subnets(control: Control) ->
         "DNS": 3,
         "Logical_Router": 1,
         "Logical_Router_Port": 2,
-        "Logical_Switch_Port": 2,
+        "Logical_Switch_Port": 5,
     }
     assert named(rows["Logical_Router_Port"], "subnet:green:gateway")["networks"] == "10.2.0.254/24"
     assert dict(named(rows["Logical_Switch_Port"], "router:green:gateway")["options"][1]) == {

@@ -31,6 +31,7 @@ def test_a_life_of_a_subnet(control: Control) -> None:
         "router": "gateway",
         "ranges": ["10.1.0.10-10.1.0.19"],
         "dns": ["10.1.0.53", "192.0.2.53"],
+        "resolvers": ["10.1.0.1"],
         "dns_domain": "lab.example",
         "mtu": 1400,
         "default": True,
@@ -62,7 +63,7 @@ def test_a_life_of_a_subnet(control: Control) -> None:
     after = control.done("subnet", "show", "blue", "--format", "json").json
     assert after == {
         **made, "gateway": "10.1.0.1", "router": "", "ranges": [], "dns": ["10.1.0.1"], "dns_domain": "",
-        "capacity": 253,
+        "resolvers": ["10.1.0.2"], "capacity": 252,
     }  # fmt: skip
     assert "router" not in dict(control.northbound.dump()["DHCP_Options"][uuid]["options"][1])
 
@@ -79,7 +80,7 @@ def test_tables(control: Control) -> None:
     listed = control.done("subnet", "list")
     assert listed.table == [
         ["NAME", "CIDR", "GATEWAY", "ROUTER", "DNS", "DOMAIN", "MTU", "USED", "DEFAULT", "ISOLATED"],
-        ["blue", "10.1.0.0/24", "10.1.0.1", "gateway", "10.1.0.53", "-", "1442", "0/253", "yes", "no"],
+        ["blue", "10.1.0.0/24", "10.1.0.1", "gateway", "10.1.0.53", "-", "1442", "0/252", "yes", "no"],
     ]
     assert "\x1b" not in listed.out
     assert all(line == line.rstrip() for line in listed.out.splitlines())

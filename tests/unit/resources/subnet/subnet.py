@@ -12,7 +12,14 @@ from ovnhook.resources.subnet.request import Underlay
 from ovnhook.resources.subnet.values import Subnet
 
 KNOWN = Underlay(1442, known=True)
-BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway", default=True)
+BLUE = Subnet(
+    "blue",
+    IPNetwork("10.1.0.0/24"),
+    IPAddress("10.1.0.1"),
+    "gateway",
+    default=True,
+    resolvers=(IPAddress("10.1.0.2"),),
+)
 
 
 def refused(kind: type[OvnhookError], action: Any, *arguments: Any, **more: Any) -> tuple[str, str]:

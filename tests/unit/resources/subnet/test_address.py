@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -13,6 +14,7 @@ from ovnhook.base.errors import InvalidRequest
 from ovnhook.resources import ip
 from ovnhook.resources.ip import Range
 from ovnhook.resources.subnet import address
+from ovnhook.resources.subnet.request import SubnetRequest, Underlay, parse
 from ovnhook.resources.subnet.values import Subnet
 
 BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"))
@@ -25,17 +27,18 @@ def subnets(draw: st.DrawFn) -> Subnet:
     hosts = st.integers(cidr.first + 1, cidr.last - 1)
     ends = sorted(draw(st.sets(hosts, max_size=6)))
     ranges = tuple(Range(IPAddress(a), IPAddress(b)) for a, b in zip(ends[::2], ends[1::2], strict=False))
-    return Subnet("blue", cidr, IPAddress(draw(hosts)), ranges=ranges)
+    subnet = Subnet("blue", cidr, IPAddress(draw(hosts)), ranges=ranges)
+    return replace(subnet, resolvers=address.resolvers(subnet)) if draw(st.booleans()) else subnet
 
 
 @given(subnets(), st.text())
 def test_each_address_is_a_candidate_once(subnet: Subnet, seed: str) -> None:
-    """All that the ranges hold and no other, none twice, and never the gateway."""
+    """All that the ranges hold and no other, none twice, and never the gateway or the resolver."""
     pools = subnet.ranges or (Range(subnet.cidr[1], subnet.cidr[-2]),)
     expected = {IPAddress(n) for pool in pools for n in range(int(pool.first), int(pool.last) + 1)}
     found = list(address.candidates(subnet, subnet.cidr, seed))
     assert len(found) == len(set(found))
-    assert set(found) == expected - {subnet.gateway}
+    assert set(found) == expected - subnet.reserved
 
 
 @given(subnets(), st.text())
@@ -65,9 +68,9 @@ def test_interfaces_begin_at_different_places() -> None:
 
 @given(subnets(), st.integers(0, 2**32 - 1))
 def test_the_check_is_of_host_addresses(subnet: Subnet, number: int) -> None:
-    """The network's own address, the broadcast address, the gateway and all that is outside are refused by name."""
+    """The network's own address, the broadcast address, gateway, resolver and all that is outside are refused."""
     asked = IPAddress(number)
-    assume(not subnet.cidr.first < number < subnet.cidr.last or asked == subnet.gateway)
+    assume(not subnet.cidr.first < number < subnet.cidr.last or asked in subnet.reserved)
     with pytest.raises(InvalidRequest) as caught:
         address.check(subnet, asked)
     assert str(asked) in caught.value.message
@@ -117,6 +120,54 @@ def test_ipv6() -> None:
     assert set(address.candidates(ranged, both.cidr6, "any")) == {IPAddress("fd00::a0"), IPAddress("fd00::a1")}
     assert address.capacity(ranged) == 2
     assert set(address.candidates(ranged, both.cidr, "any")) == set(address.candidates(BLUE, BLUE.cidr, "any"))
+
+
+@given(subnets())
+def test_a_resolver(subnet: Subnet) -> None:
+    """It has an address of its own that no range needs, if there is one, and leaves one for a guest; it keeps it."""
+    bare = replace(subnet, resolvers=())
+    found = address.resolvers(bare)
+    made = replace(bare, resolvers=found)
+    assert address.resolvers(made) == found
+    hosts = {IPAddress(number) for number in range(subnet.cidr.first + 1, subnet.cidr.last)}
+    ranges = {IPAddress(number) for pool in subnet.ranges for number in range(int(pool.first), int(pool.last) + 1)}
+    beside = hosts - ranges - {subnet.gateway}
+    if not found:
+        assert address.capacity(bare) <= 1
+        assert not (subnet.ranges and beside)
+        return
+    assert address.capacity(made) >= min(1, address.capacity(bare))
+    assert found[0] in (beside or hosts) - {subnet.gateway}
+    if beside:
+        assert found[0] == min((one for one in beside if one > subnet.gateway), default=min(beside))
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "settings", "expected"),
+    [
+        ("10.1.0.0/24", {}, "10.1.0.2"),
+        ("10.1.0.0/24", {"gateway": "10.1.0.254"}, "10.1.0.1"),
+        ("10.1.0.0/24", {"ranges": ("10.1.0.2-10.1.0.99",)}, "10.1.0.100"),
+        ("10.1.0.0/24", {"ranges": ("10.1.0.2-10.1.0.254",)}, "10.1.0.2"),
+        ("10.1.0.0/29", {}, "10.1.0.2"),
+        ("10.1.0.0/30", {}, ""),
+        ("10.1.0.0/30 fd00:1::/64", {}, "fd00:1::2"),
+        ("fd00:1::/126", {}, "fd00:1::2"),
+        ("10.1.0.0/24 fd00:1::/64", {"ranges": ("fd00:1::2-fd00:1::ffff",)}, "10.1.0.2 fd00:1::1:0"),
+    ],
+)
+def test_where_the_resolver_is(cidrs: str, settings: dict[str, Any], expected: str) -> None:
+    """After the gateway, outside of the ranges; in a network of one guest it is not."""
+    cidr, _, cidr6 = cidrs.partition(" ")
+    made = parse(SubnetRequest("blue", cidr, cidr6=cidr6, **settings), Underlay())
+    assert " ".join(map(str, made.resolvers)) == expected
+
+
+def test_a_resolver_beside_leases() -> None:
+    """It has the first address that nobody has; where all are leased it has none."""
+    taken = {IPAddress(f"10.1.0.{number}") for number in (2, 3, 5)}
+    assert address.resolvers(BLUE, taken) == (IPAddress("10.1.0.4"),)
+    assert address.resolvers(BLUE, {*map(IPAddress, BLUE.cidr)}) == ()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from tests.unit.resources.subnet.subnet import BLUE, KNOWN, refused
 def test_what_is_not_said() -> None:
     """It is on the default router at its first address, addresses come from everywhere, the MTU from the underlay."""
     made = parse(SubnetRequest("blue", "10.1.0.0/24"), KNOWN)
-    assert made == Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), "gateway", mtu=1442)
+    assert made == replace(BLUE, default=False, mtu=1442, records_until=0)
 
 
 def test_what_is_said() -> None:
@@ -52,6 +53,8 @@ def test_what_is_said() -> None:
         dns_domain="lab.example",
         mtu=1400,
         default=True,
+        resolvers=(IPAddress("10.1.0.1"),),
+        records_until=0,
     )
 
 
@@ -181,7 +184,8 @@ def test_empty_settings_go_back() -> None:
         KNOWN,
     )
     empty = {"gateway": "", "ranges": (), "dns": (), "dns_domain": "", "mtu": 0}
-    assert with_changes(full, empty, KNOWN) == parse(SubnetRequest("blue", "10.1.0.0/24"), KNOWN)
+    bare = parse(SubnetRequest("blue", "10.1.0.0/24"), KNOWN)
+    assert with_changes(full, empty, KNOWN) == replace(bare, resolvers=full.resolvers)
     assert with_changes(full, {}, KNOWN) == full
 
 
@@ -194,7 +198,11 @@ def test_ipv6() -> None:
     }
     assert [both.servers(version) for version in (4, 6)] == [(IPAddress("10.1.0.53"),), (IPAddress("fd00:1::53"),)]
     bare = with_changes(both, {"dns": ()}, KNOWN)
-    assert [bare.servers(version) for version in (4, 6)] == [(IPAddress("10.1.0.1"),), (IPAddress("fd00:1::1"),)]
+    assert [bare.servers(version) for version in (4, 6)] == [(IPAddress("10.1.0.2"),), (IPAddress("fd00:1::2"),)]
+    earlier = replace(bare, records_until=None)
+    assert [earlier.servers(version) for version in (4, 6)] == [(IPAddress("10.1.0.1"),), (IPAddress("fd00:1::1"),)]
+    four = with_changes(both, {"dns": ("192.0.2.53",)}, KNOWN)
+    assert [four.servers(version) for version in (4, 6)] == [(IPAddress("192.0.2.53"),), ()]
     alone = parse(SubnetRequest("six", "fd00:6::/64", gateway="fd00:6::ff"), KNOWN)
     assert alone.gateways == {IPNetwork("fd00:6::/64"): IPAddress("fd00:6::ff")}
     assert alone.servers(4) == ()

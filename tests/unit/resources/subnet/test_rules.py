@@ -24,7 +24,7 @@ from ovnhook.resources.subnet.request import SubnetRequest, Underlay, with_chang
 from ovnhook.resources.subnet.values import DnsRecords, Subnet
 from tests.unit.resources.subnet.subnet import BLUE, KNOWN, refused
 
-GREEN = Subnet("green", IPNetwork("10.2.0.0/24"), IPAddress("10.2.0.1"), "gateway")
+GREEN = Subnet("green", IPNetwork("10.2.0.0/24"), IPAddress("10.2.0.1"), "gateway", resolvers=(IPAddress("10.2.0.2"),))
 SEVEN = Registry(7, "blue")
 GATEWAY = Router("gateway")
 CLOUD = Cloud(SEVEN, (GATEWAY, BLUE, GREEN))
@@ -53,6 +53,24 @@ def delete(subnet: Subnet, cloud: Cloud, leases: Sequence[Lease], ports: Sequenc
 def lease(address: str, name: str = "web1") -> Lease:
     """A lease in blue."""
     return Lease("blue", IPAddress(address), UUID(int=1), name, "52:54:00:00:00:01", name, "hv1", "hv1/1")
+
+
+def test_the_resolver_makes_way_for_the_gateway() -> None:
+    """It takes the next address that is not leased; also in a new network."""
+    asked = with_changes(BLUE, {"gateway": "10.1.0.2", "cidr6": "fd00:1::/64"}, KNOWN)
+    moved = replace(asked, resolvers=(IPAddress("10.1.0.4"), IPAddress("fd00:1::2")))
+    changes = update(BLUE, asked, CLOUD_OF_BLUE, {}, [lease("10.1.0.3")])
+    assert Put(SUBNET, BLUE, moved) in changes
+    back = with_changes(moved, {"gateway": "", "cidr6": ""}, KNOWN)
+    changes = update(moved, back, Cloud(SEVEN, (GATEWAY, moved)), {}, [])
+    assert Put(SUBNET, moved, replace(BLUE, resolvers=(IPAddress("10.1.0.4"),))) in changes
+
+
+def test_a_subnet_of_an_earlier_version_is_the_same() -> None:
+    """Creating it again changes nothing, whatever address its resolver has, or none yet."""
+    for resolvers in ((), (IPAddress("10.1.0.77"),)):
+        cloud = Cloud(SEVEN, (GATEWAY, replace(BLUE, resolvers=resolvers)))
+        assert create(SubnetRequest("blue", "10.1.0.0/24"), KNOWN, cloud) == ()
 
 
 def test_create_counts() -> None:
@@ -156,8 +174,9 @@ def test_update() -> None:
 
 def test_ipv6_that_comes_and_goes() -> None:
     """It may come to a subnet that is in use; to go, no guest may have an address of it."""
-    both = with_changes(BLUE, {"cidr6": "fd00:1::/64"}, KNOWN)
-    assert Put(SUBNET, BLUE, both) in update(BLUE, both, CLOUD, {}, [lease("10.1.0.8")])
+    asked = with_changes(BLUE, {"cidr6": "fd00:1::/64"}, KNOWN)
+    both = replace(asked, resolvers=(*BLUE.resolvers, IPAddress("fd00:1::2")))
+    assert Put(SUBNET, BLUE, both) in update(BLUE, asked, CLOUD, {}, [lease("10.1.0.8")])
     with_it = Cloud(SEVEN, (GATEWAY, both, GREEN))
     said, _ = refused(
         FailedPrecondition, update, both, BLUE, with_it, {}, [lease("10.1.0.8"), lease("fd00:1::8", "mail")]
