@@ -13,7 +13,7 @@ from ovnhook.api.calls import ApiCalls, Calls
 from ovnhook.api.channels import Method, UnknownMethod
 from ovnhook.api.v1 import agents_pb2 as api
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import InvalidConfig, OvnhookError, Unavailable
+from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.domains.inventory import Inventory
 from ovnhook.domains.values import Domain
 from ovnhook.resources.chassis import Report
@@ -146,8 +146,8 @@ class HostStream:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Raise errors of this kind of client as Unavailable."""
+    """Raise errors of services of an earlier version as Unavailable."""
     try:
         yield
-    except (UnknownMethod, InvalidConfig) as error:  # an earlier version; a certificate that can't be read
+    except UnknownMethod as error:
         raise Unavailable(error.message, error.hint) from error

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from ovnhook.api.channels import Channels, Credentials, Method, NotSent, Unanswered, UnknownMethod
+from ovnhook.api.channels import Channels, Credentials, Method, NotSent, Unanswered, UnknownMethod, is_socket
 from ovnhook.base.config import CONTROL_SOCKET, Config
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidConfig, OvnhookError, QuotaExceeded, Unavailable
@@ -42,7 +42,7 @@ class Calls:
 
     Args:
         servers: each ``HOST:PORT``, or the path of a unix socket.
-        credentials: returns the credentials of new connections.
+        credentials: returns the credentials of new connections to ``HOST:PORT``.
         hint: for the error if no host can be reached.
         connect: seconds to connect to the only host, or to each of several if a shorter time was not enough.
         persistent: whether hosts are asked until the deadline, each for half of the time that is left: for short,
@@ -69,10 +69,10 @@ class Calls:
 
     @classmethod
     def of_host(cls, config: Config) -> Self:
-        """Calls of this host's agent and hook."""
-        if config.control:
-            return cls(config.control.split(","), lambda: credentials_of(config), persistent=True)
-        return cls([str(CONTROL_SOCKET)], tuple, persistent=True)
+        """Calls of this host's agent and hook: of its own control service first, if it has one."""
+        own = [str(CONTROL_SOCKET)] if config.has_own_control else []
+        others = config.control.split(",") if config.control else []
+        return cls([*own, *others], lambda: credentials_of(config), persistent=True)
 
     def call(self, method: Method, request: Any, deadline: Deadline) -> Any:
         """Call a method; return its response.
@@ -96,15 +96,15 @@ class Calls:
         Raises:
             OvnhookError: as of `call`; also while responses are read.
         """
-        credentials = self._credentials()
         failed = []
         for server in self._servers:
             with ExitStack() as stack:
-                opened = self._channels.stream(
-                    server, credentials, method, request, connect=_CONNECT, timeout=_FIRST_RESPONSE
-                )
-                responses = stack.enter_context(opened)
                 try:
+                    credentials = self._credentials_for(server)
+                    opened = self._channels.stream(
+                        server, credentials, method, request, connect=_CONNECT, timeout=_FIRST_RESPONSE
+                    )
+                    responses = stack.enter_context(opened)
                     first = next(responses, None)
                 except (Unavailable, UnknownMethod, QuotaExceeded) as error:
                     failed.append(self._failure(method, error))
@@ -115,7 +115,7 @@ class Calls:
         raise self._combined(failed)
 
     def _call(self, method: Method, request: Any, deadline: Deadline) -> Any:
-        credentials, left = self._credentials(), list(self._servers)
+        left = list(self._servers)
         failed: dict[str, OvnhookError] = {}
         for connect in self._rounds(deadline):
             for number, server in enumerate(tuple(left), 1):
@@ -124,6 +124,7 @@ class Calls:
                 # A silent host must leave time for the others.
                 timeout = deadline.remaining / (2 if self._persistent and number < len(left) else 1)
                 try:
+                    credentials = self._credentials_for(server)
                     found = self._channels.call(server, credentials, method, request, connect=connect, timeout=timeout)
                 except OvnhookError as error:
                     failed[server] = self._failure(method, error)
@@ -135,6 +136,21 @@ class Calls:
             if not left:
                 break
         raise self._combined([*failed.values()])
+
+    def _credentials_for(self, server: str) -> Credentials:
+        """Credentials for a server; a unix socket needs none.
+
+        Raises:
+            OvnhookError: they can't be read.
+        """
+        if is_socket(server):
+            return ()
+        try:
+            return self._credentials()
+        except InvalidConfig as error:
+            if self._persistent:  # no reason to refuse a start, nor to ask no other server
+                raise Unavailable(error.message, error.hint) from error
+            raise
 
     def _rounds(self, deadline: Deadline) -> Iterator[float]:
         """Seconds to connect to each host, for each time that the hosts are asked."""

@@ -177,6 +177,11 @@ class Channels:
             raise
 
 
+def is_socket(server: str) -> bool:
+    """Test for the path of a unix socket."""
+    return server.startswith("/")
+
+
 def _coding(method: Method, request: Any) -> tuple[str, Any, Any]:
     """Path, serializer and deserializer of a method."""
     return f"/{method.service}/{method.name}", type(request).SerializeToString, method.response.FromString
@@ -198,7 +203,7 @@ def _responses(call: Any, late: threading.Timer, server: str, timeout: float) ->
 
 def _open(server: str, credentials: Credentials, connect: float) -> grpc.Channel:
     options: list[tuple[str, str | int]] = [*_OPTIONS, ("grpc.min_reconnect_backoff_ms", int(connect * 1000))]
-    if server.startswith("/"):
+    if is_socket(server):
         return grpc.insecure_channel(f"unix:{server}", options=options)
     options.append(("grpc.ssl_target_name_override", SERVER_NAME))
     return grpc.secure_channel(server, grpc.ssl_channel_credentials(*credentials), options=options)
@@ -227,7 +232,7 @@ def _error(error: grpc.RpcError, server: str, timeout: float) -> OvnhookError:
 
 def _not_sent(server: str, words: str) -> NotSent:
     try:
-        if server.startswith("/"):
+        if is_socket(server):
             sockets.find(Path(server))
     except Unavailable as error:
         return NotSent(error.message, error.hint)

@@ -115,14 +115,14 @@ class Client:
         """Calls of the service in ``ovnhook.toml``, or of the given socket."""
         config = load() if self._socket is None else Config()
         socket = (self._socket or CONTROL_SOCKET).absolute()
-        if not config.control:
+        if config.has_own_control:
             find(socket)
         from ovnhook.api.calls import Calls, credentials_of
 
-        if config.control:
-            hint = f"openssl x509 -noout -subject -enddate -in {config.database_certificate}; ovnhook status there"
-            return Calls(config.control.split(","), lambda: credentials_of(config), hint, connect=self._timeout)
-        return Calls([str(socket)], tuple, connect=self._timeout)
+        if config.has_own_control:
+            return Calls([str(socket)], tuple, connect=self._timeout)
+        hint = f"openssl x509 -noout -subject -enddate -in {config.database_certificate}; ovnhook status there"
+        return Calls(config.control.split(","), lambda: credentials_of(config), hint, connect=self._timeout)
 
     def _call(self, calls: Calls, method: str, fields: Mapping[str, Any]) -> Object:
         from ovnhook.api import messages

@@ -45,7 +45,8 @@ class Config:
         ca: path of the CA certificates for client authentication.
         authority: directory of the certificate authority.
         enrolment: listener for hosts that join with a token, ``HOST:PORT``.
-        control: addresses of remote control services, ``HOST:PORT`` separated by commas; "": the local unix socket.
+        control: addresses of control services on other hosts, ``HOST:PORT`` separated by commas; on a control host the
+            agent and the hook ask them after its own one.
         database_certificate: path of the client certificate for databases at ``ssl:``.
         database_private_key: path of its private key.
         database_ca: path of the CA certificates for the databases' server certificates.
@@ -68,6 +69,11 @@ class Config:
     database_certificate: str = ""
     database_private_key: str = ""
     database_ca: str = ""
+
+    @property
+    def has_own_control(self) -> bool:
+        """True if this host's own control service is asked, by its unix socket: on control hosts and all-in-one."""
+        return bool(self.authority) or not self.control
 
     @property
     def call_deadline(self) -> float:

@@ -15,14 +15,11 @@ from ovnhook.pki.fence import NORTHBOUND
 from ovnhook.pki.keyfiles import AuthorityFiles
 from ovnhook.pki.members import bracketed
 from ovnhook.pki.token import API, ENROLMENT, SOUTHBOUND, Token
-from ovnhook.setup import authority, central, cloud, cluster, configuration, enrolment, fence, underlay
-from ovnhook.setup.enrolment import ControlClient
+from ovnhook.setup import authority, central, cloud, cluster, configuration, enrolment, fence, member, underlay
+from ovnhook.setup.enrolment import RENEWAL, ControlClient
 from ovnhook.setup.listening import Listening
 from ovnhook.setup.services import enabled, restarted
 from ovnhook.setup.step import Step
-
-RENEWAL = "ovnhook-renew.timer"
-"""Timer that renews certificates."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +80,8 @@ def steps(options: ControlOptions, config: Config, api: ControlClient, client: C
         yield from _southbound(files, address)
     yield enabled(RENEWAL, "python3-ovnhook")
     yield from cloud.steps(api, options.subnet, options.external)
+    if options.cluster:
+        yield from member.enrol_control_host(address, api)
 
 
 def _member(options: ControlOptions, address: str, files: AuthorityFiles, api: ControlClient) -> Iterator[Step]:

@@ -11,6 +11,9 @@ from ovnhook.pki import x509
 from ovnhook.pki.keyfiles import Files
 from ovnhook.pki.token import Token
 
+RENEWAL = "ovnhook-renew.timer"
+"""Timer that renews certificates."""
+
 
 class ControlClient(Protocol):
     """Client of the control service, with or without a certificate."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ovnhook.base.command import run
 from ovnhook.base.config import PATH, Config
 from ovnhook.base.errors import InvalidConfig, InvalidRequest, NotFound
 from ovnhook.pki import keyfiles, x509
-from ovnhook.pki.keyfiles import PUBLIC, SECRET, Files
+from ovnhook.pki import token as tokens
+from ovnhook.pki.keyfiles import PUBLIC, SECRET, AuthorityFiles, Files
 from ovnhook.pki.members import bracketed
 from ovnhook.pki.token import API, SOUTHBOUND, Token
 from ovnhook.pki.x509 import Subject
-from ovnhook.setup import chassis, configuration, enrolment, switch, underlay
-from ovnhook.setup.control import RENEWAL
-from ovnhook.setup.enrolment import ControlClient, enrol
+from ovnhook.setup import chassis, cluster, configuration, enrolment, switch, underlay
+from ovnhook.setup.enrolment import RENEWAL, ControlClient, enrol
 from ovnhook.setup.services import enabled, restarted
 from ovnhook.setup.step import Step
 
@@ -51,14 +52,15 @@ def join(token: Token, options: MemberOptions, config: Config, client: ControlCl
         )
     yield enabled("openvswitch-switch", "openvswitch-switch")
     hosts = enrolment.hosts(token)
-    # A control host uses its own databases.
-    remote = Config.southbound if config.authority else _remotes("ssl:", hosts, SOUTHBOUND)
+    control = own_address(config)
+    remote = _southbound(hosts, control)
     chassis.check(remote, options.interface)
     ids = switch.settings()
     name = switch.name_for(token.name, token.name, ids)
     address = underlay.parse(options.address) or ids.get("ovn-encap-ip") or underlay.address(hosts[0])
-    if not config.authority:
+    if not control or cluster.is_member():
         yield from _certificate(token, name, address, hosts, client)
+        yield from _configuration(hosts, control)
     # Debian sets the hostname at each boot, with its domain if that resolves just then. RBAC forbids a host to change
     # it in the southbound database, so all updates of ovn-controller would be refused. This key overrides it.
     own = f"hostname-{name}"
@@ -78,7 +80,7 @@ def join(token: Token, options: MemberOptions, config: Config, client: ControlCl
 
 
 def _certificate(token: Token, name: str, address: str, hosts: Sequence[str], client: ControlClient) -> Iterator[Step]:
-    """Obtain a certificate, and configure Open vSwitch and ovnhook to use it."""
+    """Obtain a certificate."""
     files, subject = keyfiles.node(), Subject(name, x509.NODE)
     yield Step("this host has a private key", lambda: keyfiles.is_key(files.key), lambda: _new_key(files))
     yield Step(
@@ -86,6 +88,16 @@ def _certificate(token: Token, name: str, address: str, hosts: Sequence[str], cl
         lambda: _has_joined(files, subject, token) and client.is_trusted(_remotes("", hosts, API).split(","), files),
         lambda: _enrol(files, token, address, client),
     )
+
+
+def _configuration(hosts: Sequence[str], own: str) -> Iterator[Step]:
+    """Let Open vSwitch and ovnhook use the node's certificate, and all control hosts.
+
+    Args:
+        hosts: addresses of all control hosts.
+        own: address of this one, or "".
+    """
+    files = keyfiles.node()
     paths = (str(files.key), str(files.certificate), str(files.ca))
     yield Step(
         "Open vSwitch uses this host's certificate",
@@ -97,19 +109,20 @@ def _certificate(token: Token, name: str, address: str, hosts: Sequence[str], cl
             "database_certificate": str(files.certificate),
             "database_private_key": str(files.key),
             "database_ca": str(files.ca),
-            **_servers(hosts),
+            "control": _remotes("", [host for host in hosts if host != own], API),
         },
-        removed=_REMOVED,
+        removed=() if own else _REMOVED,
     )
 
 
-def renew(files: Files, client: ControlClient) -> Iterator[Step]:
+def renew(config: Config, client: ControlClient) -> Iterator[Step]:
     """Renew a node's certificate if needed, and update its configuration: it needs the control hosts' addresses only.
 
     Args:
-        files: TLS files of the node.
+        config: configuration of this host.
         client: client of the control service.
     """
+    files, own = keyfiles.node(), own_address(config)
     try:
         subject = x509.subject_of(keyfiles.read(files.certificate))
     except InvalidRequest as error:
@@ -117,18 +130,52 @@ def renew(files: Files, client: ControlClient) -> Iterator[Step]:
     yield Step(
         f"the certificate of {subject} is up to date",
         lambda: not x509.needs_renewal(files.certificate.read_bytes()),
-        lambda: _renew(files, client),
+        lambda: _issue(subject.name, own, client) if own else _renew(files, client),
     )
+    yield from _addresses(own, client)
+
+
+def enrol_control_host(own: str, client: ControlClient) -> Iterator[Step]:
+    """Give a hypervisor that is a control host of a cluster a node's certificate, for calls of the other members.
+
+    Args:
+        own: address of this control host.
+        client: client of its control service.
+    """
+    ids, files = switch.settings(), keyfiles.node()
+    if "ovn-remote" not in ids:
+        return
+    name = ids["system-id"]
+    yield Step(
+        f"this host has a certificate for {Subject(name, x509.NODE)}",
+        files.certificate.exists,
+        lambda: _issue(name, own, client),
+    )
+    yield from _addresses(own, client)
+
+
+def _addresses(own: str, client: ControlClient) -> Iterator[Step]:
+    """Update the addresses of control hosts."""
     found = client.pages("ListCertificates", "certificates")
     hosts = [one["address"] for one in found if one["address"]]
-    yield from configuration.steps(_servers(hosts), removed=_REMOVED)
-    yield switch.setting("ovn-remote", _remotes("ssl:", hosts, SOUTHBOUND))
+    yield from _configuration(hosts, own)
+    yield switch.setting("ovn-remote", _southbound(hosts, own))
     yield restarted("ovnhook-agent", PATH)
 
 
-def _servers(hosts: Sequence[str]) -> dict[str, str]:
-    """Settings of ``ovnhook.toml`` with the addresses of the control hosts."""
-    return {"control": _remotes("", hosts, API)}
+def own_address(config: Config) -> str:
+    """Address of this control host, or "" on other hosts."""
+    if not config.authority:
+        return ""
+    return x509.addresses_of(keyfiles.read(AuthorityFiles(Path(config.authority)).databases.certificate))[0]
+
+
+def _southbound(hosts: Sequence[str], own: str) -> str:
+    """Remotes of the southbound database: a control host's own server, and those of its cluster's other members."""
+    others = _remotes("ssl:", [host for host in hosts if host != own], SOUTHBOUND)
+    if not own:
+        return others
+    return f"{Config.southbound},{others}" if others and cluster.is_member() else Config.southbound
 
 
 def _remotes(scheme: str, hosts: Sequence[str], port: int) -> str:
@@ -157,6 +204,14 @@ def _enrol(files: Files, token: Token, address: str, client: ControlClient) -> N
     ca, made = enrol(token, files.key.read_bytes(), address, client)
     keyfiles.write(files.ca, ca, PUBLIC)
     keyfiles.replace_certificate(files, made["certificate"].encode())
+
+
+def _issue(name: str, address: str, client: ControlClient) -> None:
+    """Enrol this control host as a node: by its unix socket it can't renew a node's certificate, only issue a token."""
+    files = keyfiles.node()
+    if not keyfiles.is_key(files.key):
+        _new_key(files)
+    _enrol(files, tokens.parse(client.call("CreateToken", name=name)["token"]), address, client)
 
 
 def _set_ssl(paths: tuple[str, ...]) -> None:

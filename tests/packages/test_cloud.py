@@ -8,9 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from ovnhook.pki import keyfiles, x509
-from tests.packages.guests import address, guest, lost, reaches, start
+from tests.packages.guests import address, guest, install, lost, reaches, start
 from tests.packages.hosts import CONTROL, OUTSIDE, prepare
-from tests.packages.machine import Machine
+from tests.packages.machine import Machine, packages
 from tests.packages.northbound import ways
 
 INIT = "ovnhook node init --control --external-cidr 203.0.113.10/24 --next-hop 203.0.113.254"
@@ -108,6 +108,7 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
     everywhere = ",".join(f"ssl:{own}:6642" for own in addresses.values())
     assert everywhere in node.run("ovs-vsctl get open . external_ids:ovn-remote")
     second.wait_for(lambda: "ok" in second.run("ovnhook status", check=False).split(), "all to be well")
+    fails_over(second)
     own = "/etc/ovnhook/certificates/node"
     for port in (6641, 6643, 6644, 16642):
         asked = f"timeout 5 openssl s_client -connect 192.0.2.1:{port} -cert {own}.pem -key {own}.key </dev/null 2>&1"
@@ -131,6 +132,23 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
     assert "c1" not in third.run("ovnhook certificate list")
     assert "192.0.2.1" not in third.run("ovn-appctl -t /run/ovn/ovnnb_db.ctl cluster/status OVN_Northbound")
     assert "blue" in node.run("ovnhook subnet list")
+
+
+def fails_over(host: Machine) -> None:
+    """A control host that becomes a hypervisor uses the other members while its own services are away."""
+    hypervisor = [deb for deb in packages() if deb.name.startswith("ovnhook-hypervisor")]
+    install(host, hypervisor)
+    join = f"echo {host.run('ovnhook node token c2').strip()} | ovnhook node join"
+    host.run(join)
+    assert changed(host.run(join)) == []
+    assert changed(host.run("ovnhook node renew")) == []
+    assert 'control = "192.0.2.1:6645,192.0.2.3:6645"' in host.run("cat /etc/ovnhook/ovnhook.toml")
+    host.run("systemctl stop ovnhook-control ovn-ovsdb-server-sb")
+    start(host, "web2")
+    assert address(host, "web2")
+    host.run("systemctl start ovn-central ovn-ovsdb-server-sb ovn-northd ovnhook-control")
+    host.run("virsh destroy web2; virsh undefine web2")
+    host.wait_for(lambda: "ok" in host.run("ovnhook status", check=False).split(), "all to be well")
 
 
 def nobody_else(control: Machine, node: Machine, tmp_path: Path) -> None:

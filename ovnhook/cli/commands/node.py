@@ -233,7 +233,7 @@ def renew(socket: Path | None) -> None:
       ovnhook node renew
     """
     from ovnhook.pki import keyfiles
-    from ovnhook.setup import authority, member
+    from ovnhook.setup import authority, cluster, member
     from ovnhook.setup.step import apply_steps
 
     _check_root("ovnhook node renew")
@@ -244,7 +244,9 @@ def renew(socket: Path | None) -> None:
     if is_control:
         apply_steps([authority.renew(own)], say)
     if is_node:
-        apply_steps(member.renew(files, Client(socket)), say)
+        apply_steps(member.renew(load(), Client(socket)), say)
+    elif cluster.is_member():
+        apply_steps(member.enrol_control_host(member.own_address(load()), Client(socket)), say)
 
 
 @node.command()

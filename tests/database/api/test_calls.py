@@ -229,6 +229,38 @@ def test_a_service_that_is_not_running(cloud: ControlHost, monkeypatch: pytest.M
     assert caught.value.hint == "systemctl start ovnhook-control"
 
 
+def test_a_control_host_of_a_cluster(
+    cloud: ControlHost, script: Script, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hypervisor calls its own service; while that is away, or its database, the other members, as a node."""
+    monkeypatch.setattr(module, "CONTROL_SOCKET", cloud.path)
+    other = script(raising())
+    config = Config(
+        authority=str(cloud.files.folder),
+        control=other.where,
+        database_certificate=str(files.certificate),
+        database_private_key=str(files.key),
+        database_ca=str(files.ca),
+    )
+    calls = Calls.of_host(config)
+    detach(calls)
+    assert other.calls == 0
+    cloud.service.stop()
+    detach(calls)
+    detach(Calls.of_host(config))
+    assert other.calls == 2
+    other.stop()
+    cloud.service = ControlServer(cloud.path, cloud.config)
+    cloud.service.start()
+    detach(calls)
+    files.certificate.unlink()  # of no use to the unix socket
+    detach(calls)
+    detach(Calls.of_host(config))
+    cloud.service.stop()
+    with pytest.raises(Unavailable, match=f"is not running at .*; {files.certificate}: No such file"):
+        detach(Calls.of_host(config), Deadline.after(0.5))
+
+
 def test_a_restart(cloud: ControlHost, of: Callable[..., Calls], monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls wait for the service, on kept connections and on new ones, by TCP and by the unix socket."""
     monkeypatch.setattr(module, "CONTROL_SOCKET", cloud.path)
