@@ -1,4 +1,4 @@
-"""Escaping of text for terminals and shells. Pure.
+"""Escaping of text for terminals and shells, and lists in messages. Pure.
 
 Names come from domain XML and databases that others write: a terminal must not interpret them.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
+from collections.abc import Sequence
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 """Unicode categories of control, format and other characters that a terminal interprets."""
 
+_MAX_LISTED = 5  # names in a message
 _PLAIN = re.compile(r"[\w@%+=:,./][\w@%+=:,./-]*")  # as in shlex, and letters of all languages
 
 
@@ -30,3 +32,9 @@ def is_hidden(text: str) -> bool:
 def quoted(word: str) -> str:
     """Word quoted for a shell where needed."""
     return word if _PLAIN.fullmatch(word) else shlex.quote(word)
+
+
+def few(what: str, names: Sequence[str]) -> str:
+    """Abbreviate a list: ``domains a, b, c, d, e and 3 more``."""
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return f"{what}{'s' if len(names) > 1 else ''} {', '.join(names[:_MAX_LISTED])}{more}"

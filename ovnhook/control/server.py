@@ -20,6 +20,7 @@ from ovnhook.control import listener, roles
 from ovnhook.control.agentstates import AgentStates
 from ovnhook.control.bindings import BindingsGuard
 from ovnhook.control.consistency import ConsistencyRepairs
+from ovnhook.control.dnsupgrade import DnsUpgrade
 from ovnhook.control.gateways import Gateways
 from ovnhook.control.guard import RemotesGuard
 from ovnhook.control.hostfeed import HostFeed
@@ -88,6 +89,7 @@ class ControlServer:
             self._listeners.append(listener.of_joining_hosts(config, [JOINING.of(found)], roles.anybody))
         self._loops = [
             *(self._gateways.loop, self._repairs.loop, self.hosts.loop, self._bindings.loop, self._consistency.loop),
+            DnsUpgrade(self._northbound, self._southbound).loop,
             Loop("sweeper", self._sweep, _SWEEP_INTERVAL),
         ]
         self._loops += [one.loop for one in (self._trust, self._remotes, self._withdrawal) if one]

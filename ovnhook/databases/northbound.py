@@ -297,6 +297,11 @@ class Northbound:
         (found,) = self.database.transact([select(table, ["name", "==", name], columns=["external_ids"])], deadline)
         return any(not owned.own(row) for row in found)
 
+    def northd_version(self, deadline: Deadline) -> str:
+        """Version of the running ovn-northd, or "" if none has ever run."""
+        (found,) = self.database.transact([select("NB_Global", columns=["options"])], deadline)
+        return next((map_of(row["options"]).get("northd_internal_version", "") for row in found), "")
+
     def increment_nb_cfg(self, deadline: Deadline) -> int:
         """Increment NB_Global.nb_cfg, as ``ovn-nbctl sync`` does, and return it.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ovnhook.ovsdb.serverstate import ServerStatus
 from ovnhook.resources.chassis import Node
 from ovnhook.resources.router.values import Router
+from ovnhook.resources.subnet.values import Subnet
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,8 @@ class CloudState:
         nodes: all hosts.
         router_gateways: of all routers with an external gateway.
         uses: of all subnets.
+        recorded: subnets in which OVN answers DNS queries.
+        northd_version: version of ovn-northd, or "" if it is not known.
         shared_macs: of all subnets.
         defects: ovnhook's rows that somebody has deleted or modified.
         certificates: of all hosts that have joined.
@@ -164,6 +167,8 @@ class CloudState:
     nodes: tuple[Node, ...] = ()
     router_gateways: tuple[RouterGateway, ...] = ()
     uses: tuple[SubnetUse, ...] = ()
+    recorded: tuple[Subnet, ...] = ()
+    northd_version: str = ""
     shared_macs: tuple[SharedMac, ...] = ()
     defects: tuple[RowProblem, ...] = ()
     certificates: tuple[Certificate, ...] = ()

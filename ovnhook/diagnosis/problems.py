@@ -5,12 +5,13 @@ A problem names the object and the evidence; its hint says where to look, or wha
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ovnhook.base.text import quoted
+from ovnhook.base.text import few, quoted
 from ovnhook.diagnosis.cloudstate import (
     Certificate,
     CloudState,
@@ -25,6 +26,7 @@ from ovnhook.diagnosis.cloudstate import (
 from ovnhook.resources.chassis import Node
 from ovnhook.resources.port.values import Port
 from ovnhook.resources.router import rules as router_rules
+from ovnhook.resources.subnet import resolvers
 
 BEAT = 30.0
 """Heartbeat interval of an agent, in seconds: a report without changes."""
@@ -69,6 +71,7 @@ def problems(seen: CloudState) -> tuple[Problem, ...]:
         ),
         *(problem for node in seen.nodes for problem in _host(node, seen)),
         *map(_pending, seen.pending),
+        *_records(seen),
         *map(_shared_mac, seen.shared_macs),
         *(problem for one in seen.certificates for problem in _certificate(one, seen.now)),
         *_servers(seen.databases),
@@ -247,6 +250,32 @@ def _pending(name: str) -> Problem:
         f"host {name} does not use the API yet: the northbound database stays open to all nodes",
         f"on {name}: upgrade ovnhook, then ovnhook node renew. Gone for good: ovnhook node remove {quoted(name)}",
     )
+
+
+def _records(seen: CloudState) -> Iterator[Problem]:
+    """OVN's DNS records of subnets that are not upgraded yet, if they open a hole in ACLs."""
+    version = re.match(r"([0-9]+)\.([0-9]+)\.([0-9]+)", seen.northd_version)
+    if not seen.recorded or not version or not _has_cve_2025_0650(tuple(map(int, version.groups()))):
+        return
+    alive = [node for node in seen.nodes if node.agent and seen.now - node.agent_seen <= STALE]
+    earlier = [node.name for node in alive if node.serves_dns is None]
+    failing = [node.name for node in alive if node.serves_dns is False]
+    full = [one.name for one in seen.recorded if one.records_until is None and resolvers.lacks_resolver(one)]
+    if earlier:
+        hint = f"their subnets get resolvers instead once ovnhook is upgraded on {', '.join(earlier)}"
+    elif failing:
+        hint = f"resolvers are to take over, but do not run on {', '.join(failing)}: ovnhook check there"
+    elif full:
+        hint = f"no address is free for the resolver in {', '.join(full)}: ovnhook lease list; ovnhook lease release"
+    else:
+        left = max(0.0, max(one.records_until or 0 for one in seen.recorded) - seen.now)
+        hint = f"it ends by itself in {span(left)}, when guests have renewed their DHCP leases and know the resolvers"
+    subnets = few("subnet", [one.name for one in seen.recorded])
+    yield Problem(f"OVN {version[0]} has CVE-2025-0650 in {subnets}: packets from UDP port 53 pass all ACLs", hint)
+
+
+def _has_cve_2025_0650(version: tuple[int, ...]) -> bool:
+    return version < (24, 3, 5) or (24, 9) <= version < (24, 9, 2)
 
 
 def shared_macs(ports: Iterable[Port], foreign: Iterable[tuple[str, str, str]]) -> tuple[SharedMac, ...]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from lab.waiting import HANG
+from ovnhook.ovsdb.operation import Operation, as_map
 
 FOLDER = Path(__file__).parent
 PREVIOUS = "4dbeaa1"
@@ -23,6 +26,15 @@ def archive(version: str) -> Path:
 def database(version: str) -> Path:
     """The file with the northbound database that a version has written."""
     return FOLDER / f"{version}.json"
+
+
+def inserts(version: str) -> Iterator[Operation]:
+    """Operations that fill a northbound database with the rows that a version has written."""
+    tables = json.loads(database(version).read_text())["rows"]
+    for table, rows in tables.items():
+        for uuid, row in rows.items():
+            columns = {name: as_map(value) if isinstance(value, dict) else value for name, value in row.items()}
+            yield {"op": "insert", "table": table, "uuid": uuid, "row": columns}
 
 
 def unpack(version: str, folder: Path) -> Path:

@@ -58,6 +58,7 @@ class _NorthboundState:
 
     cloud: Cloud = field(default_factory=Cloud)
     gateways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    northd_version: str = ""
     uses: tuple[cloudstate.SubnetUse, ...] = ()
     shared_macs: tuple[cloudstate.SharedMac, ...] = ()
     ports: Counter[str] | None = None
@@ -184,6 +185,8 @@ class Status(Service):
             nodes=hosts.nodes if hosts else (),
             router_gateways=_router_gateways(stored, hosts, self._gateways.failures) if stored else (),
             uses=stored.uses if stored else (),
+            recorded=tuple(one for one in stored.cloud.of(Subnet) if one.has_records) if stored else (),
+            northd_version=stored.northd_version if stored else "",
             shared_macs=stored.shared_macs if stored else (),
             defects=stored.defects if stored else (),
             certificates=tuple(
@@ -227,6 +230,7 @@ class Status(Service):
         return _NorthboundState(
             cloud=cloud,
             gateways=self._northbound.gateways(deadline),
+            northd_version=self._northbound.northd_version(deadline),
             uses=tuple(
                 cloudstate.SubnetUse(one.name, used[one.name], address.capacity(one)) for one in cloud.of(Subnet)
             ),

@@ -25,7 +25,6 @@ _SMALLEST = {4: 30, 6: 126}  # prefix lengths: a gateway and a guest
 _SMALLEST_MTU = {4: 576, 6: 1280}  # bytes that every host accepts (RFC 791; RFC 8200, section 5)
 _BITS = {4: 32, 6: 128}  # of an address
 _LARGEST_MTU = 9000  # bytes: the largest that switches and NICs commonly agree on
-MAX_LISTED = 5  # how many users of a subnet a refusal names
 _NOT_FOR_HOSTS = {
     "0.0.0.0/8": "is 'this network' (RFC 1122)",
     "127.0.0.0/8": "is loopback",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from netaddr import IPNetwork
 
 from ovnhook.base.errors import AlreadyExists, Exhausted, FailedPrecondition, InvalidRequest, NotFound
+from ovnhook.base.text import few
 from ovnhook.resources import ip
 from ovnhook.resources.kind import Change, Need, Put
 from ovnhook.resources.lease.values import Lease
@@ -16,7 +17,7 @@ from ovnhook.resources.router.values import DEFAULT_ROUTER
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet import address, dns
 from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
-from ovnhook.resources.subnet.request import MAX_LISTED, SubnetRequest, Underlay, parse
+from ovnhook.resources.subnet.request import SubnetRequest, Underlay, parse
 from ovnhook.resources.subnet.values import DnsRecords, Subnet
 
 _ISOLATED = 28  # prefix length of a domain's isolated subnet: 13 interfaces
@@ -126,12 +127,12 @@ def delete(subnet: Subnet, cloud: Cloud, leases: Iterable[Lease], ports: Iterabl
     """
     if domains := sorted({lease.domain_name for lease in leases}):
         raise FailedPrecondition(
-            f"subnet {subnet.name} is in use by {_few('domain', domains)}",
+            f"subnet {subnet.name} is in use by {few('domain', domains)}",
             f"ovnhook lease list --subnet {subnet.name}; virsh undefine releases the leases of a domain",
         )
     if names := sorted(ports):
         raise FailedPrecondition(
-            f"subnet {subnet.name} is in use by {_few('port', names)}, without a lease",
+            f"subnet {subnet.name} is in use by {few('port', names)}, without a lease",
             f"ovn-nbctl lsp-list {subnet.name}",
         )
     return (increment_serial(cloud, "" if subnet.default else None), Put(SUBNET, subnet, None))
@@ -188,12 +189,6 @@ def find(name: str, cloud: Cloud) -> Subnet:
     if subnet := cloud.subnet(name):
         return subnet
     raise NotFound(f"there is no subnet '{name}'", "ovnhook subnet list")
-
-
-def _few(what: str, names: Sequence[str]) -> str:
-    """Abbreviate a list: ``domains a, b, c, d, e and 3 more``."""
-    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return f"{what}{'s' if len(names) > 1 else ''} {', '.join(names[:MAX_LISTED])}{more}"
 
 
 def _differences(existing: Subnet, requested: Subnet) -> str:

@@ -29,7 +29,7 @@ from tests.database.control_service import Control
 from tests.database.direct_host import DirectHost
 from tests.database.ovsdb_server import Server, wait_for, wait_for_scans
 from tests.database.southbound_rows import add_chassis, start_northd
-from tests.versions import FOLDER, database, expected
+from tests.versions import FOLDER, database, expected, inserts
 
 VERSIONS = sorted(path.stem for path in FOLDER.glob("*.json"))
 FIRST = "df05cd8"
@@ -47,18 +47,7 @@ def deadline() -> Deadline:
 @pytest.fixture
 def loaded(northbound: Server, version: str) -> Server:
     """A database with the rows of a version."""
-
-    def wire(value: object) -> object:
-        return ["map", [[*pair] for pair in value.items()]] if isinstance(value, dict) else value
-
-    tables = json.loads(database(version).read_text())["rows"]
-    northbound.transact(
-        *(
-            {"op": "insert", "table": table, "uuid": uuid, "row": {name: wire(value) for name, value in row.items()}}
-            for table, rows in tables.items()
-            for uuid, row in rows.items()
-        )
-    )
+    northbound.transact(*inserts(version))
     return northbound
 
 

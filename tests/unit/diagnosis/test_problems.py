@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from netaddr import IPAddress
+from netaddr import IPAddress, IPNetwork
 
 from ovnhook.diagnosis.cloudstate import Certificate, CloudState, DatabaseState, Foreign, Pace, RouterGateway, SubnetUse
 from ovnhook.diagnosis.problems import Problem, problems, span
 from ovnhook.ovsdb.serverstate import ServerStatus
 from ovnhook.resources.chassis import Node
 from ovnhook.resources.router.values import External, InterfaceAddress, Router
+from ovnhook.resources.subnet.values import Subnet
 
 NOW = 1_000_000.0
 DAY = 86_400
@@ -49,6 +50,45 @@ def told(seen: CloudState) -> list[str]:
     found = problems(seen)
     assert all(one.hint and "\n" not in one.what + one.hint for one in found)
     return [one.what for one in found]
+
+
+BLUE = Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"))
+RESOLVED = replace(BLUE, resolvers=(IPAddress("10.1.0.2"),))
+SERVING = tuple(replace(one, serves_dns=True) for one in (GW1, GW2, HV1))
+
+
+@pytest.mark.parametrize(
+    ("version", "is_vulnerable"),
+    [
+        *(("23.03.1-20.27.0-70.6", True), ("24.03.4-20.33.0-72.6", True), ("24.09.1-20.37.0-77.0", True)),
+        *(("24.03.5-20.33.0-72.6", False), ("24.09.2-20.37.0-77.0", False), ("25.03.0-20.41.0-80.0", False)),
+        *(("", False), ("unknown", False)),
+    ],
+)
+def test_records_in_a_vulnerable_ovn(version: str, is_vulnerable: bool) -> None:
+    """They are named while there are any; others are nobody's problem."""
+    seen = replace(WELL, recorded=(BLUE,), northd_version=version)
+    words = f"OVN {version.partition('-')[0]} has CVE-2025-0650 in subnet blue: packets from UDP port 53 pass all ACLs"
+    assert told(seen) == ([words] if is_vulnerable else [])
+    assert told(replace(seen, recorded=())) == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "subnet", "hint"),
+    [
+        ((GW1, *SERVING[1:]), BLUE, "once ovnhook is upgraded on gw1"),
+        ((replace(GW1, serves_dns=False), *SERVING[1:]), BLUE, "do not run on gw1: ovnhook check there"),
+        ((replace(GW1, agent_seen=0), *SERVING[1:]), BLUE, "no address is free for the resolver in blue"),
+        (SERVING, BLUE, "no address is free for the resolver in blue"),
+        (SERVING, RESOLVED, "it ends by itself in 0 s"),
+        (SERVING, replace(RESOLVED, records_until=int(NOW) + 1800), "it ends by itself in 30 min"),
+    ],
+)
+def test_why_there_are_records(nodes: tuple[Node, ...], subnet: Subnet, hint: str) -> None:
+    """Hosts that are not upgraded, or fail, but no dead ones; a full subnet; or time that has to pass."""
+    seen = replace(WELL, nodes=nodes, recorded=(subnet,), northd_version="23.03.1")
+    (found,) = (one for one in problems(seen) if "CVE-2025-0650" in one.what)
+    assert hint in found.hint
 
 
 def test_all_is_well() -> None:
