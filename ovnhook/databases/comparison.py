@@ -72,6 +72,9 @@ _PARENTS = (
 )
 """References: table and column, and the table that they refer to."""
 
+_WITHDRAWN = {tables.DHCP_OPTIONS: ("options", "domain_search")}
+"""By table, a map and its key that earlier versions wrote: foreign keys of maps are kept, but not this one."""
+
 
 class Comparison:
     """One comparison of current and desired rows.
@@ -254,6 +257,10 @@ class Comparison:
         if changed:
             operations = rewrite(node.table, uuid, {}, changed)
             yield Defect(f"{name} was changed: {', '.join(sorted(changed))}", operations=tuple(operations))
+        column, withdrawn = _WITHDRAWN.get(node.table, ("", ""))
+        if column and withdrawn in map_of(row[column]):
+            operations = [mutate(node.table, key(uuid), [[column, "delete", as_set([withdrawn])]])]
+            yield Defect(f"{name} has {withdrawn} of an earlier version", operations=tuple(operations))
         if node.parent:
             table, owner, column = node.parent
             parent = self._rows[table].get(owner, {})

@@ -148,15 +148,22 @@ def _connected(router: Router, subnet: Subnet) -> dict[UUID, OwnedRow]:
 
 
 def _advertisement(subnet: Subnet) -> dict[str, str]:
-    """Router advertisements of a subnet (RFC 4861, section 6.2.1): managed addresses, MTU, interval and DNS server.
+    """Router advertisements of a subnet (RFC 4861, section 6.2.1): managed addresses, MTU, interval and DNS.
 
     A guest sends solicitations for a few seconds only; on a host that boots many guests its flows may be installed
     later. With OVN's default interval of up to ten minutes it would have no IPv6 until then. DHCPv6 also has the DNS
     servers, but OVN's DHCPv6 leases do not end, so that running guests hear of the resolver by advertisements only.
+
+    The search domain is here only (RFC 8106, section 5.2), since OVN's DHCPv6 option of it is malformed: it has the
+    domain as a single label.
     """
     known = {"address_mode": "dhcpv6_stateful", "mtu": str(subnet.mtu), "send_periodic": "true", **_ADVERTISED}
     servers = () if subnet.records_until is None else subnet.servers(6)
-    return known | ({"rdnss": str(servers[0])} if servers else {})  # OVN advertises one server
+    if servers:
+        known["rdnss"] = str(servers[0])  # OVN advertises one server
+    if subnet.dns_domain:
+        known["dnssl"] = subnet.dns_domain
+    return known
 
 
 def _isolated(router: Router, subnet: Subnet) -> dict[UUID, OwnedRow]:

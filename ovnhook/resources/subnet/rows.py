@@ -126,12 +126,10 @@ def _dhcpv4(subnet: Subnet, gateway: IPAddress) -> dict[str, str]:
 
 
 def _dhcpv6(subnet: Subnet) -> dict[str, str]:
-    """DHCPv6 options. Default route and MTU are in router advertisements (RFC 4861): resources/router/topology.py."""
+    """DHCPv6 options. The rest is in router advertisements (RFC 4861): resources/router/topology.py."""
     options = {"server_id": server_mac(subnet.name)}
     if servers := subnet.servers(6):
         options["dns_server"] = _listed(servers)
-    if subnet.dns_domain:
-        options["domain_search"] = f'"{subnet.dns_domain}"'
     return options
 
 

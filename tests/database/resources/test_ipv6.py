@@ -52,7 +52,6 @@ def test_a_subnet_of_both(control: Control) -> None:
     assert dhcp(control)["fd00:1::/64"] == {
         "server_id": router_port(control)["mac"],
         "dns_server": "{fd00:1::53}",
-        "domain_search": '"lab.example"',
     }
     assert set_of(router_port(control)["networks"]) == ["10.1.0.1/24", "fd00:1::1/64"]
     assert map_of(router_port(control)["ipv6_ra_configs"]) == {
@@ -61,6 +60,7 @@ def test_a_subnet_of_both(control: Control) -> None:
         "send_periodic": "true",
         "max_interval": "10",
         "min_interval": "3",
+        "dnssl": "lab.example",
     }
     web = control.attach("web1", "blue", "10.1.0.20")
     (four, six) = control.done("lease", "list", "--format", "json").json
@@ -114,14 +114,32 @@ def test_ipv6_that_comes_later(control: Control) -> None:
 
 
 def test_a_subnet_of_an_earlier_version(control: Control) -> None:
-    """Whose router advertised minutes apart: the control service sets it as that of a new one."""
-    control.done("subnet", "create", "six", "fd00:6::/64")
-    new = map_of(router_port(control)["ipv6_ra_configs"])
-    old = {key: value for key, value in new.items() if "interval" not in key}
-    assert len(old) == len(new) - 2
-    row = {"ipv6_ra_configs": ["map", [*map(list, old.items())]]}
-    control.northbound.transact({"op": "update", "table": "Logical_Router_Port", "where": [], "row": row})
-    wait_for(lambda: map_of(router_port(control)["ipv6_ra_configs"]) == new)
+    """Whose router advertised minutes apart, and no domain: the control service sets it as that of a new one."""
+    control.done("subnet", "create", "six", "fd00:6::/64", "--domain", "lab.example")
+    new, options = map_of(router_port(control)["ipv6_ra_configs"]), dhcp(control)["fd00:6::/64"]
+    old = {key: value for key, value in new.items() if "interval" not in key and key != "dnssl"}
+    assert len(old) == len(new) - 3
+    searched = options | {"domain_search": '"lab.example"'}
+    control.northbound.transact(
+        *(
+            {"op": "update", "table": table, "where": [], "row": {column: ["map", [*map(list, values.items())]]}}
+            for table, column, values in (
+                ("Logical_Router_Port", "ipv6_ra_configs", old),
+                ("DHCP_Options", "options", searched),
+            )
+        )
+    )
+    wait_for(lambda: (map_of(router_port(control)["ipv6_ra_configs"]), dhcp(control)["fd00:6::/64"]) == (new, options))
+
+
+def test_another_search_domain(control: Control) -> None:
+    """The router advertises it, with the DHCP options of IPv4; none if it is removed."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24", "--cidr6", "fd00:1::/64", "--domain", "lab.example")
+    control.done("subnet", "set", "blue", "--domain", "other.example")
+    assert map_of(router_port(control)["ipv6_ra_configs"])["dnssl"] == "other.example"
+    assert dhcp(control)["10.1.0.0/24"]["domain_name"] == '"other.example"'
+    control.done("subnet", "set", "blue", "--no-domain")
+    assert "dnssl" not in map_of(router_port(control)["ipv6_ra_configs"])
 
 
 def test_the_way_outside(control: Control) -> None:
