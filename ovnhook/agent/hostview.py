@@ -132,11 +132,11 @@ class HostView:
             return found if self._is_known and all(one.networks for one in found.subnets.values()) else None
 
     def names(self, scope: str) -> tuple[HostName, ...]:
-        """Host names of a scope: all of them if it is one of `HostNetworks.scopes`."""
+        """Host names of a scope, if it is one of `HostNetworks.scopes`."""
         with self._changed:
-            every = [one for one in self._objects.values() if isinstance(one, HostName | Lease)]
+            every = [one for one in self._objects.values() if isinstance(one, HostName)]
             inside = {subnet for subnet in {one.subnet for one in every} if self._scope(subnet) == scope}
-            return tuple(HostName.of(one) if isinstance(one, Lease) else one for one in every if one.subnet in inside)
+            return tuple(one for one in every if one.subnet in inside)
 
     def inventory(self, host: str, deadline: Deadline) -> Inventory:
         """Objects of the host.
@@ -217,7 +217,7 @@ class HostView:
         for old, new in changed:
             if isinstance(old, Port) and isinstance(new, Port) and old.subnet == new.subnet:
                 continue
-            subnets.update(one.subnet for one in (old, new) if isinstance(one, Port | Lease | HostName))
+            subnets.update(one.subnet for one in (old, new) if isinstance(one, Port | HostName))
         return {*filter(None, map(self._scope, subnets))}
 
     def _domains(self, objects: Iterable[HostObject]) -> set[UUID]:

@@ -240,6 +240,15 @@ def router_of(message: api.HostRouter) -> HostRouter:
     )
 
 
+def name_id(lease: str) -> str:
+    """ID of the host name of a lease in streams: a host that has the lease, too, has both.
+
+    Args:
+        lease: UUID of its row.
+    """
+    return f"name/{lease}"
+
+
 def object_message(value: HostObject) -> api.HostObject:
     """Message of an object that concerns a host."""
     id = str(value.uuid)
@@ -253,7 +262,7 @@ def object_message(value: HostObject) -> api.HostObject:
         case HostSubnet():
             return api.HostObject(id=id, subnet=subnet_message(value))
         case HostName():
-            return api.HostObject(id=id, name=name_message(value))
+            return api.HostObject(id=name_id(id), name=name_message(value))
         case HostRouter():
             return api.HostObject(id=id, router=router_message(value))
         case _:

@@ -15,7 +15,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.control.backlog import Backlog
 from ovnhook.control.calls import INTERNAL_ERROR, timeout
-from ovnhook.control.hostindex import EVERYWHERE, HostIndex
+from ovnhook.control.hostindex import HostIndex
 from ovnhook.control.loop import Loop
 from ovnhook.control.rowvalues import RowValues, is_partial, selections
 from ovnhook.diagnosis.consistency import Consistency, Inconsistency, Key
@@ -202,13 +202,9 @@ class HostFeed:
                     for stream, revision in some.items():
                         stream.begin(state.index.updates(host, revision))
             else:
-                told = state.index.apply(changes)
-                everywhere = told.get(EVERYWHERE, ())
-                for host in streams if everywhere else told.keys() & streams.keys():
-                    objects = (*told.get(host, ()), *everywhere)
-                    update = api.HostUpdate(objects=objects, revision=state.index.revision)
+                for host, updates in state.index.apply(changes, streams.keys()).items():
                     for stream in streams[host]:
-                        stream.put([update])
+                        stream.put(updates)
         if state.values.newer:
             self._end(state.values.newer)
 

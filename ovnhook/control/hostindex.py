@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ovnhook.api.agentmessages import object_message
 from ovnhook.api.v1 import agents_pb2 as api
 from ovnhook.base import uuids
+from ovnhook.control.namescopes import Hosts, NameScopes
 from ovnhook.control.rowvalues import ValueChange
 from ovnhook.resources.hostvalues import HostRouter, HostSubnet
 from ovnhook.resources.lease.values import Lease, LeaseIndex
@@ -21,12 +22,10 @@ from ovnhook.resources.subnet.values import Subnet
 EVERYWHERE = ""
 """Stands for all hosts."""
 
+_EVERYONE: Hosts = frozenset({EVERYWHERE})
 _RECENT = 4096  # objects in recent changes, with which streams are resumed
 _DIGITS = 20  # of a revision's serial number
 _PART = 2000  # objects of one update: gRPC clients accept 4 MB
-
-HostObjects = Mapping[str, tuple[api.HostObject, ...]]
-"""Changed objects by host, or EVERYWHERE."""
 
 
 class HostIndex:
@@ -40,7 +39,8 @@ class HostIndex:
         self._id = id
         self._serial = 0
         self._objects: defaultdict[str, dict[str, Any]] = defaultdict(dict)
-        self._recent: deque[tuple[int, str, tuple[api.HostObject, ...]]] = deque()
+        self._names = NameScopes()
+        self._recent: deque[tuple[int, Hosts, list[api.HostObject]]] = deque()
         self._size = 0
         self._forgotten: dict[str, int] = {}
         self._default = ""  # name of the default subnet
@@ -56,24 +56,41 @@ class HostIndex:
 
     def load(self, changes: Sequence[ValueChange]) -> None:
         """Load the first state."""
-        for change in self._known(changes):
+        known = [*self._known(changes)]
+        self._names.load(known)
+        for change in known:
             self._move(change)
 
-    def apply(self, changes: Sequence[ValueChange]) -> HostObjects:
-        """Apply the changes of a transaction, and return the objects that have changed, by host."""
-        found: defaultdict[str, list[Any]] = defaultdict(list)
-        for change in self._known(changes):
+    def apply(self, changes: Sequence[ValueChange], watching: Collection[str]) -> dict[str, list[api.HostUpdate]]:
+        """Apply the changes of a transaction.
+
+        Args:
+            changes: the changes.
+            watching: hosts with a stream.
+
+        Returns:
+            The updates for those of them that the changes concern.
+        """
+        known = [*self._known(changes)]
+        found: defaultdict[Hosts, list[api.HostObject]] = defaultdict(list)
+        for hosts, name in self._names.apply(known):
+            found[hosts].append(name)
+        for change in known:
             before, after = self._move(change)
             old = object_message(change.old) if before else None
             new = object_message(change.new) if after else None
-            for host in after if new != old else after - before:
-                found[host].append(new)
-            for host in before - after:
-                found[host].append(api.HostObject(id=change.uuid))
+            if new:
+                found[after if new != old else after - before].append(new)
+            found[before - after].append(api.HostObject(id=change.uuid))
         self._serial += 1
-        told = {host: tuple(objects) for host, objects in found.items()}
-        for host, objects in told.items():
-            self._remember(host, objects)
+        groups = [(hosts, objects) for hosts, objects in found.items() if hosts]
+        for group in groups:
+            self._remember(*group)
+        concerned = frozenset().union(*found)
+        told = {}
+        for host in watching if EVERYWHERE in concerned else concerned.intersection(watching):
+            objects = [one for hosts, some in groups if host in hosts or EVERYWHERE in hosts for one in some]
+            told[host] = [*_parts(objects, self.revision, full=False)]
         return told
 
     def updates(self, host: str, revision: str) -> Iterator[api.HostUpdate]:
@@ -86,7 +103,7 @@ class HostIndex:
         recent = self._since(host, revision)
         if recent is None:
             values = (one for of in (EVERYWHERE, host) for one in self._objects.get(of, {}).values())
-            objects = [object_message(value) for value in values]
+            objects = [*map(object_message, values), *self._names.names(host)]
         else:
             objects = recent
         return _parts(objects, self.revision, full=recent is None)
@@ -115,7 +132,7 @@ class HostIndex:
             if subnet := shared.get(uuid := str(uuids.switch(name))):
                 yield ValueChange(uuid, subnet, replace(subnet, default=name == self._default))
 
-    def _move(self, change: ValueChange) -> tuple[frozenset[str], frozenset[str]]:
+    def _move(self, change: ValueChange) -> tuple[Hosts, Hosts]:
         """Assign a value to its hosts; return those that had it and those that have it."""
         before, after = _hosts(change.old), _hosts(change.new)
         for host in before - after:
@@ -126,23 +143,30 @@ class HostIndex:
             self._objects[host][change.uuid] = change.new
         return before, after
 
-    def _remember(self, host: str, objects: tuple[api.HostObject, ...]) -> None:
-        self._recent.append((self._serial, host, objects))
+    def _remember(self, hosts: Hosts, objects: list[api.HostObject]) -> None:
+        if len(objects) > _PART:  # a host has come to know many names: others are not to forget their changes for that
+            self._forget(hosts, self._serial)
+            return
+        self._recent.append((self._serial, hosts, objects))
         self._size += len(objects)
         while self._size > _RECENT:
             serial, forgotten, gone = self._recent.popleft()
             self._size -= len(gone)
-            self._forgotten[forgotten] = serial
+            self._forget(forgotten, serial)
+
+    def _forget(self, hosts: Hosts, serial: int) -> None:
+        for host in hosts:
+            self._forgotten[host] = max(serial, self._forgotten.get(host, 0))
 
     def _since(self, host: str, revision: str) -> list[api.HostObject] | None:
         """The objects of a host that have changed since a revision, or None if that is not known."""
         id, _, number = revision.rpartition("-")
         known = int(number) if id == self._id and number.isdecimal() and len(number) < _DIGITS else -1
-        hosts = (EVERYWHERE, host)
-        if not max(self._forgotten.get(one, 0) for one in hosts) <= known <= self._serial:
+        concerned = {EVERYWHERE, host}
+        if not max(self._forgotten.get(one, 0) for one in concerned) <= known <= self._serial:
             return None
         # The last change of an object counts.
-        changed = (objects for serial, one, objects in self._recent if one in hosts and serial > known)
+        changed = (objects for serial, hosts, objects in self._recent if serial > known and hosts & concerned)
         return [*{one.id: one for objects in changed for one in objects}.values()]
 
 
@@ -157,7 +181,7 @@ def _parts(objects: list[api.HostObject], revision: str, *, full: bool) -> Itera
         )
 
 
-def _hosts(value: Any) -> frozenset[str]:
+def _hosts(value: Any) -> Hosts:
     """The hosts that a value concerns."""
     match value:
         case Port() | LeaseIndex():
@@ -167,7 +191,7 @@ def _hosts(value: Any) -> frozenset[str]:
         case Lease():
             found = {value.host}
         case HostSubnet() | HostRouter():
-            return frozenset({EVERYWHERE})
+            return _EVERYONE
         case _:
             return frozenset()
     return frozenset(found - {""})

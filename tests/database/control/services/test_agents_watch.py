@@ -26,7 +26,7 @@ from tests.database.ovsdb_server import wait_for
 
 SUBNET = "subnet blue 1442"
 SHARED = ["router gateway", SUBNET]
-WEB1 = ["lease web1 10.1.0.20", "leases web1 1", "port web1 hv1", *SHARED]
+WEB1 = ["lease web1 10.1.0.20", "leases web1 1", "name web1 10.1.0.20", "port web1 hv1", *SHARED]
 
 
 @pytest.fixture
@@ -66,13 +66,13 @@ def test_a_transaction_is_an_update(cloud: Control, channel: grpc.Channel, watch
     update = watch.next()
     assert not update.full
     assert watch.shown == WEB1
-    assert len(update.objects) == 3
+    assert len(update.objects) == 4
     cloud.northbound.transact(
         {"op": "update", "table": "Logical_Switch_Port", "where": [["name", "!=", ""]], "row": {"up": True}}
     )
     cloud.stop(domain)
     update = watch.next()
-    assert shown(update) == ["gone"]
+    assert shown(update) == ["gone", "gone"]
     assert watch.shown == [*WEB1[:2], *SHARED]
     cloud.done("subnet", "set", "blue", "--mtu", "1400")
     assert shown(watch.next()) == ["subnet blue 1400"]
@@ -111,6 +111,28 @@ def test_subnets_and_routers(cloud: Control, watch: HostWatch) -> None:
         assert fresh.known == watch.known
 
 
+def test_names(cloud: Control, channel: grpc.Channel, watch: HostWatch) -> None:
+    """A host knows those of the subnets that its guests reach, within the transaction; others receive nothing."""
+    cloud.done("subnet", "create", "red", "10.2.0.0/24")
+    other = HostWatch(channel, "hv2")
+    other.next()
+    watch.next()
+    cloud.attach("mail", "red", "10.2.0.20", "52:54:00:00:00:02")
+    assert "name mail 10.2.0.20" in shown(watch.next())
+    domain = cloud.attach("web1", "blue", "10.1.0.20")
+    assert "name web1 10.1.0.20" in shown(watch.next())
+    cloud.done("subnet", "set", "red", "--isolated")
+    assert shown(watch.next()) == ["subnet red 1442"]  # the host has a port in both scopes
+    cloud.stop(domain)
+    assert shown(watch.next()) == ["gone", "gone"]
+    cloud.done("subnet", "set", "red", "--no-isolated")
+    assert shown(watch.next()) == ["name web1 10.1.0.20", "subnet red 1442"]
+    DirectHost(cloud.config).release_leases(domain.uuid, soon())
+    assert shown(watch.next()) == ["gone", "gone", "gone"]
+    end(cloud, watch, other)
+    assert other.updates == 4  # of subnets
+
+
 def test_both_hosts_of_a_migration(cloud: Control, channel: grpc.Channel, watch: HostWatch) -> None:
     """Have the port and the lease index from its request until it ends; leases stay with the source."""
     domain = cloud.attach("web1", "blue", "10.1.0.20")
@@ -135,8 +157,8 @@ def test_both_hosts_of_a_migration(cloud: Control, channel: grpc.Channel, watch:
     moved = ["map", [["ovnhook:moving-to", "hv2"]]]
     mutations = [["external_ids", "delete", ["set", ["ovnhook:moving-to"]]], ["external_ids", "insert", moved]]
     cloud.northbound.transact({"op": "mutate", "table": "Logical_Switch_Port", "where": where, "mutations": mutations})
-    for each in (watch, other):
-        assert shown(each.next()) == ["port web1 hv1 to hv2"]
+    assert shown(watch.next()) == ["port web1 hv1 to hv2"]
+    assert shown(other.next()) == ["name web1 10.1.0.20", "port web1 hv1 to hv2"]
 
 
 def test_a_stream_is_resumed(cloud: Control, channel: grpc.Channel, watch: HostWatch) -> None:
@@ -155,7 +177,7 @@ def test_a_stream_is_resumed(cloud: Control, channel: grpc.Channel, watch: HostW
     third = HostWatch(channel, "hv1", again.revision)
     update = third.next()
     assert not update.full
-    assert len(update.objects) == len({one.id for one in update.objects}) == 6
+    assert len(update.objects) == len({one.id for one in update.objects}) == 8
     fresh = HostWatch(channel, "hv1")
     assert fresh.next().full
     assert {**watch.known, **third.known} == fresh.known
@@ -188,11 +210,11 @@ def test_many_objects(cloud: Control, watch: HostWatch, channel: grpc.Channel, m
     """Are sent in parts, of which the last one has the revision."""
     monkeypatch.setattr(hostindex, "_PART", 3)
     cloud.attach("web1", "blue", "10.1.0.20")
-    watch.next()
+    assert [len(watch.next().objects) for _ in range(2)] == [3, 1]
     again = HostWatch(channel, "hv1")
     first, second = again.next(), again.next()
     assert (first.full, first.revision, len(first.objects)) == (True, "", 3)
-    assert (second.full, second.revision, len(second.objects)) == (False, watch.revision, 2)
+    assert (second.full, second.revision, len(second.objects)) == (False, watch.revision, 3)
     assert again.known == watch.known
 
 
@@ -297,13 +319,13 @@ def test_rows_changed_by_hand(cloud: Control, watch: HostWatch, caplog: pytest.L
     (one,) = watch.next().objects
     assert one.port.changed
     cloud.northbound.transact({**port, "row": {"addresses": f"{MAC} nonsense"}})
-    assert shown(watch.next()) == ["gone"]
+    assert shown(watch.next()) == ["gone", "gone"]  # and the name, of a scope without ports
     for row in ({"enabled": False}, {"up": True}):
         cloud.northbound.transact({**port, "row": row})
     assert caplog.text.count("skipped: row") == 1
     cloud.northbound.transact({**port, "row": {"addresses": f"{MAC} 10.1.0.20", "port_security": f"{MAC} 10.1.0.20"}})
-    (one,) = watch.next().objects
-    assert not one.port.changed
+    assert shown(watch.next()) == ["name web1 10.1.0.20", "port web1 hv1"]
+    assert not watch.known[str(uuids.port(domain.uuid, MAC))].port.changed
 
 
 def test_a_node_watches_its_own_host(clients: Clients) -> None:
