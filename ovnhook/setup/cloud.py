@@ -12,7 +12,7 @@ from ovnhook.setup.step import Step
 from ovnhook.setup.uplink import PHYSICAL_NETWORK
 
 _ROUTER = "gateway"
-_SUBNET = "default"
+_SUBNET = "main"  # libvirt has a network "default" of its own nearly everywhere
 
 
 class Api(Protocol):

@@ -211,7 +211,7 @@ def listens_nowhere_else(control: Machine, node: Machine) -> None:
     assert not node.path("/root/called").exists()
     assert control.run(f"{north} ls-list")
     control.run("systemctl restart ovn-ovsdb-server-nb")  # also a server that starts with such rows
-    control.wait_for(lambda: "default" in control.run(f"{north} ls-list", check=False), "the database to be back")
+    control.wait_for(lambda: "main" in control.run(f"{north} ls-list", check=False), "the database to be back")
     assert sorted(line.split()[3] for line in control.run("ss -Htln").splitlines()) == listening
     control.run("systemctl restart ovnhook-control")  # and what was told is told no more
 

@@ -38,7 +38,7 @@ def test_all_in_one(machine: Machine) -> None:
 
     said = machine.run(f"{INIT} {EXTERNAL}")
     assert "unchanged  Open vSwitch has ovn-remote=unix:/run/ovn/ovnsb_db.sock" in said  # done before it failed
-    assert "changed    the default subnet is default, 10.128.0.0/24" in said
+    assert "changed    the default subnet is main, 10.128.0.0/24" in said
     assert "changed    router gateway has the external address 203.0.113.10/24 and next hop 203.0.113.254" in said
     again = machine.run(f"{INIT} {EXTERNAL}")
     assert [line for line in again.splitlines() if not line.startswith("unchanged  ")] == []

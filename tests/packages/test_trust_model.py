@@ -165,7 +165,7 @@ def test_a_node_that_forges_packets(cloud: BootedCloud) -> None:
     shown = cloud.shown
     client = SouthboundClient(f"ssl:{SOUTHBOUND}", shown.certificate, shown.key, shown.ca, cloud.prefix)
     by_name = {row["logical_port"]: row for row in client.rows("Port_Binding")}
-    (switch,) = (row for row in client.rows("Datapath_Binding") if ["name", "default"] in row["external_ids"][1])
+    (switch,) = (row for row in client.rows("Datapath_Binding") if ["name", "main"] in row["external_ids"][1])
     listed = {port["domain_name"]: port for port in json.loads(cloud.control.run("ovnhook port list --format json"))}
     ingress, egress = (by_name[listed[name]["id"]]["tunnel_key"] for name in (ATTACHED, RUNNING))
     places = [word for name in (ATTACHED, RUNNING) for word in (listed[name]["mac"], *listed[name]["addresses"][:1])]
