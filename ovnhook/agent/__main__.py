@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+from functools import partial
 
 from sdnotify import SystemdNotifier
 
@@ -13,18 +14,24 @@ from ovnhook.agent.control import HostStream
 from ovnhook.agent.firewallwatch import FirewallWatch
 from ovnhook.agent.hooks import HookServer
 from ovnhook.agent.host import Host
+from ovnhook.agent.hostview import HostView, NetworkListeners
+from ovnhook.agent.leasefile import LeaseFile
+from ovnhook.agent.libvirtnetworks import LibvirtNetworks
 from ovnhook.agent.locks import DomainLocks
 from ovnhook.agent.reconcile import Reconciler
 from ovnhook.agent.report import HostReporter
 from ovnhook.api.calls import Calls
 from ovnhook.base import logs
 from ovnhook.base.config import AGENT_SOCKET, load
+from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
 from ovnhook.base.liveness import Liveness
 from ovnhook.diagnosis.values import CheckResult
+from ovnhook.domains.inventory import Inventory
 
 _log = logging.getLogger("ovnhook.agent")
 
+_TIMEOUT = 5.0  # seconds for one read of Open vSwitch
 _KEEP_ALIVE_INTERVAL = 2.0  # seconds between answers to the database's inactivity probes, which time out after 5
 
 
@@ -39,13 +46,22 @@ def main() -> int:
         calls = Calls.of_host(config)
         host = Host(config, calls)
         domains = DomainLocks()
-        liveness = Liveness(("hook", "reconcile", "node", "firewall"))
+        liveness = Liveness(("hook", "reconcile", "node", "firewall", "networks", "leases"))
         reconciler = Reconciler(config, host, HostStream(calls), domains, liveness.beat("reconcile"))
         firewall = FirewallWatch(liveness.beat("firewall"))
-        reporter = HostReporter(host, lambda: (*reconciler.problems, *firewall.problems), liveness.beat("node"))
+        networks = LibvirtNetworks(config, reconciler.view.networks, liveness.beat("networks"))
+        leases = LeaseFile(config, partial(_inventory, host, reconciler.view), liveness.beat("leases"))
+        reporter = HostReporter(
+            host,
+            lambda: (*reconciler.problems, *firewall.problems, *networks.problems),
+            liveness.beat("node"),
+        )
+        networks.on_scan(reporter.wake)
+        networks.on_scan(leases.wake)  # libvirt removes the file with a network
+        reconciler.view.listen(NetworkListeners(networks.wake, lambda _: leases.wake()))
 
         def check(*, repair: bool) -> list[CheckResult]:
-            return [*reconciler.check(repair=repair), *firewall.check()]
+            return [*reconciler.check(repair=repair), *firewall.check(), *networks.check()]
 
         server = HookServer(AGENT_SOCKET, config, host, domains, reconciler.wake, check, liveness.beat("hook"))
     except OvnhookError as error:
@@ -56,6 +72,8 @@ def main() -> int:
     threading.Thread(target=reconciler.run, name="reconcile", daemon=True).start()
     threading.Thread(target=reporter.run, name="node", daemon=True).start()
     threading.Thread(target=firewall.run, name="firewall", daemon=True).start()
+    threading.Thread(target=networks.run, name="networks", daemon=True).start()
+    threading.Thread(target=leases.run, name="leases", daemon=True).start()
     _log.info("serving on %s", AGENT_SOCKET)
     systemd = SystemdNotifier()  # sd_notify(3); no-op without systemd
     systemd.notify("READY=1")
@@ -71,11 +89,18 @@ def main() -> int:
             reconciler.wake()
     reporter.stop()
     firewall.stop()
+    networks.stop()
+    leases.stop()
     reconciler.view.stop()
     systemd.notify("STOPPING=1")
     server.shutdown()
     AGENT_SOCKET.unlink(missing_ok=True)
     return 0
+
+
+def _inventory(host: Host, view: HostView) -> Inventory:
+    """Objects of this host, as they are known now."""
+    return view.inventory(host.vswitch.chassis(Deadline.after(_TIMEOUT)), Deadline.after(0.0))
 
 
 if __name__ == "__main__":

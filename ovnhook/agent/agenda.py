@@ -5,18 +5,19 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Generic, TypeVar
 from uuid import UUID
-
-from ovnhook.diagnosis.values import Difference
 
 _MOST_EVENTS = 10_000
 _FIRST_RETRY = 2.0  # seconds
 _LAST_RETRY = 10.0
 _SOON = 2.0  # seconds, maximum until a scan because of a change
 _CHANGE_INTERVAL = 10.0  # seconds between scans because of changes: a scan queries all domains
+
+T = TypeVar("T", bound=Hashable)
 
 
 class Event(Enum):
@@ -100,8 +101,8 @@ class _Failure:
     error: str
 
 
-class Failures:
-    """Differences whose repair failed, each with an exponential backoff of its own.
+class Failures(Generic[T]):
+    """Repairs that failed, for example of differences, each with an exponential backoff of its own.
 
     Args:
         clock: seconds, as ``time.monotonic()`` counts them.
@@ -109,32 +110,35 @@ class Failures:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._known: dict[Difference, _Failure] = {}
+        self._known: dict[T, _Failure] = {}
 
-    def keep(self, differences: list[Difference]) -> None:
-        """Drop all but these differences."""
-        self._known = {one: failure for one, failure in self._known.items() if one in differences}
+    def keep(self, repairs: Collection[T]) -> None:
+        """Drop all but these."""
+        self._known = {one: failure for one, failure in self._known.items() if one in repairs}
 
-    def due(self, differences: list[Difference]) -> list[Difference]:
-        """Differences to repair now: first those that have not failed, then the longest waiting ones."""
+    def due(self, repairs: Collection[T]) -> list[T]:
+        """Repairs to try now: first those that have not failed, then the longest waiting ones."""
         now = self._clock()
         waiting = {one: failure.next_try for one, failure in self._known.items()}
-        return sorted(
-            (one for one in differences if waiting.get(one, 0.0) <= now), key=lambda one: waiting.get(one, 0.0)
-        )
+        return sorted((one for one in repairs if waiting.get(one, 0.0) <= now), key=lambda one: waiting.get(one, 0.0))
 
-    def add(self, difference: Difference, error: str) -> bool:
+    def add(self, repair: T, error: str) -> bool:
         """Record a failure; return whether its error differs from the previous one."""
-        before = self._known.get(difference)
+        before = self._known.get(repair)
         times = before.times + 1 if before else 1
         pause = min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(times - 1, 10)) * random.uniform(0.5, 1.0)
-        self._known[difference] = _Failure(times, self._clock() + pause, error)
+        self._known[repair] = _Failure(times, self._clock() + pause, error)
         return before is None or before.error != error
 
-    def times(self, difference: Difference) -> int:
-        """Number of failed repairs of a difference."""
-        failure = self._known.get(difference)
+    def times(self, repair: T) -> int:
+        """Number of failed attempts."""
+        failure = self._known.get(repair)
         return failure.times if failure else 0
+
+    def error(self, repair: T) -> str:
+        """The last error, or ""."""
+        failure = self._known.get(repair)
+        return failure.error if failure else ""
 
     def wait(self) -> float:
         """Seconds until the next retry; infinite without failures."""

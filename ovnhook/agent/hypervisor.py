@@ -6,11 +6,8 @@ A domain for which libvirt does not respond does not delay calls for others (ovn
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
-import threading
-import time
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -19,14 +16,12 @@ from uuid import UUID
 import libvirt
 
 from ovnhook.agent.libvirtcalls import LibvirtCalls, NoAnswer
+from ovnhook.agent.libvirtevents import Deregister, LibvirtEvents, connect, unavailable
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
 
 _log = logging.getLogger(__name__)
 
-_URI = "qemu:///system"
-_NOBODY = (errno.ENOENT, errno.ECONNREFUSED)  # errors of connect(2) without a listener
-_PAUSE = 1.0  # seconds after an error that may recur at once
 _ALL = 20.0  # seconds to query all domains
 _LONG = 15.0  # seconds after which a start or stop counts as unresponsive; a slow host takes some to start QEMU
 _HANGS = 3000  # milliseconds that a QEMU monitor command may take
@@ -117,15 +112,10 @@ class Hypervisor:
 
     def __init__(self, listeners: Listeners) -> None:
         self._listeners = listeners
-        self._connection: libvirt.virConnect | None = None
-        self._listening: list[int] = []  # libvirt's callback IDs
-        self._lock = threading.Lock()
-        self._calls: LibvirtCalls[libvirt.virConnect] = LibvirtCalls(_connect, listeners.responsive)
+        self._events = LibvirtEvents(self._register, self._lost)
+        self._calls: LibvirtCalls[libvirt.virConnect] = LibvirtCalls(connect, listeners.responsive)
         self._names: dict[UUID, str] = {}
         self._order: dict[UUID, int] = {}
-        libvirt.registerErrorHandler(lambda _context, _error: None, None)  # errors are raised, too: print none
-        libvirt.virEventRegisterDefaultImpl()
-        threading.Thread(target=_run_events, name="libvirt-events", daemon=True).start()
 
     def domains(
         self, known: Mapping[UUID, str], moving: Collection[UUID], in_transition: Mapping[UUID, float]
@@ -205,50 +195,30 @@ class Hypervisor:
         try:
             return self._calls.call(subject, function)
         except libvirt.libvirtError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     def _listen(self) -> None:
         """Subscribe to libvirt's events, if not connected."""
-        connection = self._connection
-        if connection is None or not connection.isAlive():
+        if not self._events.is_open:
             self._ask("events", lambda _: self._subscribe())
 
     def _subscribe(self) -> None:
-        with self._lock:
-            if self._connection is not None and self._connection.isAlive():
-                return
-            self._drop()
-            connection = _connect()
-            connection.registerCloseCallback(self._closed, None)
-            self._listening = [
-                connection.domainEventRegisterAny(None, kind, listener, None)
-                for kind, listener in (
-                    (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle),
-                    (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, self._device),
-                    (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._device),
-                    (libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, self._metadata),
-                )
-            ]
-            self._connection = connection
-        self._listeners.connected()
-        _log.info("connected to libvirt")
+        if self._events.open():
+            self._listeners.connected()
+            _log.info("connected to libvirt")
 
-    def _drop(self) -> None:
-        """Close a dead connection. Event callbacks would keep its socket open forever."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        for listening in self._listening:
-            with contextlib.suppress(
-                libvirt.libvirtError
-            ):  # libvirt is unreachable, but the callback is removed locally
-                connection.domainEventDeregisterAny(listening)
-        with contextlib.suppress(libvirt.libvirtError):
-            connection.unregisterCloseCallback()
-        with contextlib.suppress(libvirt.libvirtError):
-            connection.close()
+    def _register(self, connection: libvirt.virConnect) -> Sequence[Deregister]:
+        return [
+            partial(connection.domainEventDeregisterAny, connection.domainEventRegisterAny(None, kind, listener, None))
+            for kind, listener in (
+                (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle),
+                (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, self._device),
+                (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._device),
+                (libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, self._metadata),
+            )
+        ]
 
-    def _closed(self, _connection: libvirt.virConnect, _reason: int, _opaque: None) -> None:
+    def _lost(self) -> None:
         _log.warning("connection to libvirt lost")
         self._listeners.disconnected()
 
@@ -272,22 +242,6 @@ class Hypervisor:
         self, _connection: libvirt.virConnect, domain: libvirt.virDomain, _type: int, _uri: str, _opaque: None
     ) -> None:
         self._listeners.metadata_changed(UUID(bytes=domain.UUID()))
-
-
-def _unavailable(error: libvirt.libvirtError) -> Unavailable:
-    """Convert an error of libvirt, with a hint for hosts without libvirt."""
-    if error.get_error_code() == libvirt.VIR_ERR_SYSTEM_ERROR and error.get_int1() in _NOBODY:
-        return Unavailable(
-            "libvirt is not running on this host: nothing to compare",
-            "on a hypervisor: systemctl start libvirtd; on a control or gateway host: ovnhook status",
-        )
-    return Unavailable(f"libvirt: {error}")
-
-
-def _connect() -> libvirt.virConnect:
-    connection = libvirt.open(_URI)
-    connection.setKeepAlive(5, 3)
-    return connection
 
 
 def _names(connection: libvirt.virConnect) -> dict[UUID, str]:
@@ -353,12 +307,3 @@ def _migrates(uuid: UUID, connection: libvirt.virConnect) -> bool:
             return False
         raise
     return bool(job.get("operation") == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT)
-
-
-def _run_events() -> None:
-    while True:
-        try:
-            libvirt.virEventRunDefaultImpl()
-        except libvirt.libvirtError as error:
-            _log.error("libvirt event loop: %s", error)
-            time.sleep(_PAUSE)

@@ -95,7 +95,7 @@ class Reconciler:
         """View of this host in OVN. A thread has to call its `run`."""
         self._scanning = threading.Lock()
         self._first_seen: dict[Difference, float] = {}  # time on the monotonic clock
-        self._failures = Failures(time.monotonic)
+        self._failures: Failures[Difference] = Failures(time.monotonic)
         self._next_probe = 0.0
         self._hanging: frozenset[UUID] | None = frozenset()
         self._errors = LogOnce(_log, "scan failed")

@@ -49,7 +49,8 @@ class HostReporter:
         self._control = host.control
         self._problems = problems
         self._beat = beat
-        self._stop = threading.Event()
+        self._woken = threading.Event()
+        self._is_stopped = False
         self._published: Report | None = None
         self._next_beat = self._next_measure = 0.0
         self._mtu = 0
@@ -57,16 +58,22 @@ class HostReporter:
 
     def run(self) -> None:
         """Run the report loop."""
-        wait = 0.0
-        while not self._stop.wait(wait):
+        while not self._is_stopped:
             self._beat()
             wait = random.uniform(0.5, 1.0) * _RETRY_INTERVAL
             with self._errors.logged():
                 wait = self._poll(Deadline.after(_TIMEOUT))
+            self._woken.wait(wait)
+            self._woken.clear()
+
+    def wake(self) -> None:
+        """Poll now: problems may have changed."""
+        self._woken.set()
 
     def stop(self) -> None:
         """Stop the loop."""
-        self._stop.set()
+        self._is_stopped = True
+        self._woken.set()
 
     def _poll(self, deadline: Deadline) -> float:
         """Poll the host and publish changes; return the seconds until the next poll."""

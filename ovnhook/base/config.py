@@ -17,7 +17,7 @@ CONTROL_SOCKET = Path("/run/ovnhook/control.sock")
 SERVER_NAME = "ovnhook-control"
 """DNS name in every control host's certificate."""
 
-_TYPES = {str: "string", float: "number"}
+_TYPES = {str: "a string", float: "a number", bool: "true or false"}
 _DEADLINES = (4.0, 60.0)
 _POOLS = (8, 28)  # prefix lengths
 _PORTS = 65536
@@ -39,6 +39,8 @@ class Config:
         on_unavailable: ``start`` a domain while the database is unavailable and repair its network later, or
             ``refuse`` the start.
         deadline: longest total delay of a start, in seconds.
+        libvirt_networks: make every subnet a network of this host's libvirt.
+        libvirt_leases: give libvirt the addresses of this host's guests, for ``virsh domifaddr``.
         listen: TCP listener of the control service, ``HOST:PORT``.
         certificate: path of the listener's certificate; without it only a loopback address is allowed, in plaintext.
         private_key: path of the certificate's private key.
@@ -59,6 +61,8 @@ class Config:
     isolated_pool: str = "10.224.0.0/12"
     on_unavailable: str = "start"
     deadline: float = 5.0
+    libvirt_networks: bool = True
+    libvirt_leases: bool = True
     listen: str = ""
     certificate: str = ""
     private_key: str = ""
@@ -109,7 +113,7 @@ def load(path: Path = PATH) -> Config:
         if types[name] is float and type(value) is int:
             values[name] = float(value)
         elif type(value) is not types[name]:
-            raise InvalidConfig(f"{path}: {name} = {value!r}: expected a {_TYPES[types[name]]}")
+            raise InvalidConfig(f"{path}: {name} = {value!r}: expected {_TYPES[types[name]]}")
     config = Config(**values)
     if config.on_unavailable not in ("start", "refuse"):
         raise InvalidConfig(f"{path}: on_unavailable = {config.on_unavailable!r}: expected 'start' or 'refuse'")

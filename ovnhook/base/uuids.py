@@ -69,6 +69,11 @@ def claim(subnet: str, mac: str) -> UUID:
     return uuid5(_NAMESPACE, f"mac/{subnet}/{mac}")
 
 
+def network(subnet: str) -> UUID:
+    """Network of a subnet in libvirt, the same on all hosts."""
+    return uuid5(_NAMESPACE, f"network/{subnet}")
+
+
 def router(name: str) -> UUID:
     """Logical_Router row of a router."""
     return uuid5(_NAMESPACE, f"router/{name}")

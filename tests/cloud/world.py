@@ -14,6 +14,8 @@ Row = dict[str, Any]
 
 TABLES = ("Logical_Switch", "Logical_Switch_Port", "DHCP_Options", "DNS", "Logical_Router", "NAT", "Address_Set")
 _VOLATILE = {"_version", "up"}
+SUBNET_NETWORK = """<ovn:subnet xmlns:ovn="urn:ovnhook:network:1" name="{0}"/>"""
+"""What stands in a network that the agent maintains."""
 
 
 CONFIG = "/etc/ovnhook/ovnhook.toml"
@@ -87,9 +89,10 @@ class World:
                 host.run(["virsh", "destroy", name], check=False)
             for name in host.run(["virsh", "list", "--all", "--name"]).stdout.split():
                 host.run(["virsh", "undefine", name, "--managed-save"])
-            for name in host.run(["virsh", "net-list", "--all", "--name"]).stdout.split():
-                host.run(["virsh", "net-destroy", name], check=False)
-                host.run(["virsh", "net-undefine", name])
+            for file in host.outside_path("/etc/libvirt/qemu/networks").glob("*.xml"):
+                if SUBNET_NETWORK.format(file.stem) not in file.read_text():
+                    host.run(["virsh", "net-destroy", file.stem], check=False)
+                    host.run(["virsh", "net-undefine", file.stem])
 
     def make_foreign_rows(self) -> None:
         """What another tool, or a person, keeps in the same database."""

@@ -125,7 +125,7 @@ def test_more_events_than_are_kept_are_a_scan() -> None:
 def test_a_failure_waits_for_itself_alone() -> None:
     """Others are tried meanwhile, and first."""
     clock = Clock()
-    failures = Failures(clock)
+    failures: Failures[Difference] = Failures(clock)
     assert failures.add(ONE, "no")
     assert failures.due([ONE, TWO]) == [TWO]
     clock.now += 2
@@ -138,7 +138,7 @@ def test_a_failure_waits_for_itself_alone() -> None:
 def test_it_waits_longer_each_time_up_to_a_bound() -> None:
     """And never for ever, however often it fails."""
     clock = Clock()
-    failures = Failures(clock)
+    failures: Failures[Difference] = Failures(clock)
     waits = []
     for _ in range(2000):
         failures.add(ONE, "no")

@@ -13,7 +13,7 @@ pytest.importorskip("libvirt")  # which PyPI's newest needs libvirt's headers fo
 
 import libvirt
 
-from ovnhook.agent import hypervisor
+from ovnhook.agent import hypervisor, libvirtevents
 
 
 @pytest.mark.parametrize("dead", [False, True])
@@ -25,7 +25,7 @@ def test_a_host_without_libvirt(tmp_path: Path, *, dead: bool) -> None:
             gone.bind(str(path))
     with pytest.raises(libvirt.libvirtError) as caught:
         libvirt.open(f"qemu+unix:///system?socket={path}")
-    error = hypervisor._unavailable(caught.value)
+    error = libvirtevents.unavailable(caught.value)
     assert error.message == "libvirt is not running on this host: nothing to compare"
     assert "systemctl start libvirtd" in error.hint
     assert "ovnhook status" in error.hint
@@ -35,12 +35,12 @@ def test_another_error_of_libvirts() -> None:
     """Is told in libvirt's words."""
     with pytest.raises(libvirt.libvirtError) as caught:
         libvirt.open("test:///default").lookupByName("nobody")
-    assert hypervisor._unavailable(caught.value).message.startswith("libvirt: ")
+    assert libvirtevents.unavailable(caught.value).message.startswith("libvirt: ")
 
 
 def test_who_connects_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """What libvirt has begun before that, nobody says the end of."""
-    monkeypatch.setattr(hypervisor, "_URI", "test:///default")
+    monkeypatch.setattr(libvirtevents, "_URI", "test:///default")
     for missing in ("setKeepAlive", "registerCloseCallback"):  # in libvirt's test driver
         monkeypatch.setattr(libvirt.virConnect, missing, lambda *_: 0)
     told: list[str] = []

@@ -23,7 +23,7 @@ from tests.clock import Clock
 
 
 class Loops:
-    """The three loops of an agent, of which each can be stopped; and how often the process looked at them."""
+    """The loops of an agent, of which each can be stopped; and how often the process looked at them."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -45,9 +45,10 @@ class Loops:
             **dict.fromkeys(("stop", "shutdown"), self.end.set),
             northbound=self,
             problems=(),
-            view=SimpleNamespace(run=self.end.wait, stop=self.end.set),
+            view=SimpleNamespace(run=self.end.wait, stop=self.end.set, networks=None, listen=lambda _: None),
             wake=None,
             check=None,
+            on_scan=lambda _: None,
         )
 
     def keep_alive(self) -> bool:
@@ -78,7 +79,7 @@ def heard(systemd: socket.socket) -> list[bytes]:
     return found
 
 
-@pytest.mark.parametrize("name", ["hook", "reconcile", "node"])
+@pytest.mark.parametrize("name", ["hook", "reconcile", "node", "firewall", "networks", "leases"])
 def test_a_loop_that_stands_still_starves_the_watchdog(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, systemd: socket.socket, name: str
 ) -> None:
@@ -92,6 +93,9 @@ def test_a_loop_that_stands_still_starves_the_watchdog(
     monkeypatch.setattr(agent, "Reconciler", lambda *given: loops.loop("reconcile", given[-1]))
     monkeypatch.setattr(agent, "HostReporter", lambda *given: loops.loop("node", given[-1]))
     monkeypatch.setattr(agent, "HookServer", lambda *given: loops.loop("hook", given[-1]))
+    monkeypatch.setattr(agent, "FirewallWatch", lambda *given: loops.loop("firewall", given[-1]))
+    monkeypatch.setattr(agent, "LibvirtNetworks", lambda *given: loops.loop("networks", given[-1]))
+    monkeypatch.setattr(agent, "LeaseFile", lambda *given: loops.loop("leases", given[-1]))
     seen: list[str] = []
 
     def play() -> None:

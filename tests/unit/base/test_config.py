@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
 
 def test_the_defaults_pass_their_own_check(tmp_path: Path) -> None:
     """Written out, they are accepted and mean the same."""
-    lines = (f"{name} = {value!r}\n" for name, value in dataclasses.asdict(Config()).items())
+    lines = (f"{name} = {json.dumps(value)}\n" for name, value in dataclasses.asdict(Config()).items())
     assert load(_written(tmp_path, "".join(lines))) == Config()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +56,7 @@ def test_every_setting_is_described() -> None:
     page = (REFERENCE / "configuration.md").read_text()
     described = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", page, re.MULTILINE))
     defaults = {field.name: field.default for field in dataclasses.fields(Config)}
-    assert {key: value.strip('"') for key, value in described.items()} == {k: str(v) for k, v in defaults.items()}
+    assert described == {name: json.dumps(default) for name, default in defaults.items()}
 
 
 def test_every_attribute_is_described() -> None:
