@@ -113,3 +113,4 @@ install-hypervisor: ## the hook, and the unit of the agent
 	install -D -m 755 hooks/qemu $(DESTDIR)/etc/libvirt/hooks/qemu.d/ovnhook
 	install -D -m 644 packaging/debian/ovnhook-hypervisor.ovnhook-agent.service $(DESTDIR)/etc/systemd/system/ovnhook-agent.service
 	install -D -m 644 packaging/debian/ovnhook-hypervisor.ovnhook-uplink@.service $(DESTDIR)/etc/systemd/system/ovnhook-uplink@.service
+	install -D -m 644 packaging/debian/ovnhook-hypervisor.ovnhook-gateway.service $(DESTDIR)/etc/systemd/system/ovnhook-gateway.service

@@ -6,12 +6,14 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 
 from sdnotify import SystemdNotifier
 
 from ovnhook.agent.control import HostStream
 from ovnhook.agent.firewallwatch import FirewallWatch
+from ovnhook.agent.gatewayhost import GatewayHost
 from ovnhook.agent.hooks import HookServer
 from ovnhook.agent.host import Host
 from ovnhook.agent.hostview import HostView, NetworkListeners
@@ -28,6 +30,7 @@ from ovnhook.base.errors import OvnhookError
 from ovnhook.base.liveness import Liveness
 from ovnhook.diagnosis.values import CheckResult
 from ovnhook.domains.inventory import Inventory
+from ovnhook.hostnetwork.gatewaylink import GatewayLink
 
 _log = logging.getLogger("ovnhook.agent")
 
@@ -46,14 +49,16 @@ def main() -> int:
         calls = Calls.of_host(config)
         host = Host(config, calls)
         domains = DomainLocks()
-        liveness = Liveness(("hook", "reconcile", "node", "firewall", "networks", "leases"))
+        liveness = Liveness(("hook", "reconcile", "node", "firewall", "networks", "leases", "gateway"))
         reconciler = Reconciler(config, host, HostStream(calls), domains, liveness.beat("reconcile"))
         firewall = FirewallWatch(liveness.beat("firewall"))
+        gateway = GatewayHost(reconciler.view, GatewayLink(), liveness.beat("gateway"))
         networks = LibvirtNetworks(config, reconciler.view.networks, liveness.beat("networks"))
         leases = LeaseFile(config, partial(_inventory, host, reconciler.view), liveness.beat("leases"))
         reporter = HostReporter(
             host,
-            lambda: (*reconciler.problems, *firewall.problems, *networks.problems),
+            lambda: (*reconciler.problems, *gateway.problems, *firewall.problems, *networks.problems),
+            lambda: gateway.state,
             liveness.beat("node"),
         )
         networks.on_scan(reporter.wake)
@@ -61,19 +66,24 @@ def main() -> int:
         reconciler.view.listen(NetworkListeners(networks.wake, lambda _: leases.wake()))
 
         def check(*, repair: bool) -> list[CheckResult]:
-            return [*reconciler.check(repair=repair), *firewall.check(), *networks.check()]
+            return [*reconciler.check(repair=repair), *gateway.check(), *firewall.check(), *networks.check()]
 
         server = HookServer(AGENT_SOCKET, config, host, domains, reconciler.wake, check, liveness.beat("hook"))
     except OvnhookError as error:
         _log.error("%s", error)
         return error.exit_code
-    threading.Thread(target=server.serve_forever, name="hook", daemon=True).start()
-    threading.Thread(target=reconciler.view.run, name="view", daemon=True).start()
-    threading.Thread(target=reconciler.run, name="reconcile", daemon=True).start()
-    threading.Thread(target=reporter.run, name="node", daemon=True).start()
-    threading.Thread(target=firewall.run, name="firewall", daemon=True).start()
-    threading.Thread(target=networks.run, name="networks", daemon=True).start()
-    threading.Thread(target=leases.run, name="leases", daemon=True).start()
+    loops: dict[str, Callable[[], None]] = {
+        "hook": server.serve_forever,
+        "view": reconciler.view.run,
+        "reconcile": reconciler.run,
+        "node": reporter.run,
+        "firewall": firewall.run,
+        "gateway": gateway.run,
+        "networks": networks.run,
+        "leases": leases.run,
+    }
+    for name, run in loops.items():
+        threading.Thread(target=run, name=name, daemon=True).start()
     _log.info("serving on %s", AGENT_SOCKET)
     systemd = SystemdNotifier()  # sd_notify(3); no-op without systemd
     systemd.notify("READY=1")
@@ -87,11 +97,8 @@ def main() -> int:
         was_stuck = stuck
         if host.vswitch.database.keep_alive():
             reconciler.wake()
-    reporter.stop()
-    firewall.stop()
-    networks.stop()
-    leases.stop()
-    reconciler.view.stop()
+    for part in (reporter, firewall, gateway, networks, leases, reconciler.view):
+        part.stop()
     systemd.notify("STOPPING=1")
     server.shutdown()
     AGENT_SOCKET.unlink(missing_ok=True)

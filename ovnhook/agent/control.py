@@ -111,6 +111,7 @@ class ControlService:
             uplinks_down=report.uplinks_down,
             problems=report.problems,
             mtu=report.mtu,
+            networks=report.networks,
         )
         if report.serves_dns is not None:
             request.serves_dns = report.serves_dns

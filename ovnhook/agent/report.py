@@ -19,7 +19,9 @@ from ovnhook.base.errors import NotFound, Unavailable
 from ovnhook.base.logonce import LogOnce
 from ovnhook.databases import underlay
 from ovnhook.diagnosis.problems import BEAT
+from ovnhook.hostnetwork.gatewaylink import LinkState
 from ovnhook.resources.chassis import Report
+from ovnhook.resources.router.values import HOST
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ class HostReporter:
     Args:
         host: this host.
         problems: returns the problems to report.
+        link: returns the state of the link to routers.
         beat: heartbeat of the loop.
     """
 
@@ -43,11 +46,13 @@ class HostReporter:
         self,
         host: Host,
         problems: Callable[[], tuple[str, ...]] = tuple,
+        link: Callable[[], LinkState] = LinkState,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._vswitch = host.vswitch
         self._control = host.control
         self._problems = problems
+        self._link = link
         self._beat = beat
         self._woken = threading.Event()
         self._is_stopped = False
@@ -79,11 +84,13 @@ class HostReporter:
         """Poll the host and publish changes; return the seconds until the next poll."""
         local = self._vswitch.host(deadline)
         host = self._vswitch.chassis(deadline)
-        down = tuple(sorted(network for network, is_up in local.uplinks.items() if not is_up))
+        link = self._link()
+        cut_off = {HOST} if link.is_present and not link.uplinks else set()
+        down = tuple(sorted(name for name, is_up in local.uplinks.items() if not is_up or name in cut_off))
         now = time.monotonic()
         if now >= self._next_measure:
             self._measure(deadline.half(_TIMEOUT))
-        report = Report(__version__, local.version, down, self._problems(), self._mtu)
+        report = Report(__version__, local.version, down, self._problems(), self._mtu, networks=link.networks)
         if report != self._published or now >= self._next_beat:
             try:
                 self._control.report(host, report, deadline)

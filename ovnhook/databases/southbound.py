@@ -18,6 +18,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Unavailable
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Row, as_set, delete, includes, map_of, mutate, select, set_keys, set_of
+from ovnhook.resources import ip
 from ovnhook.resources.chassis import Node, Report
 
 _GATEWAY_PORT = "cr-external:"
@@ -26,6 +27,7 @@ _GATEWAY_PORT = "cr-external:"
 _PREFIX = "ovnhook:"
 _AGENT, _SEEN, _OVS, _DOWN, _PROBLEMS, _MTU = "agent", "seen", "ovs", "uplinks-down", "problems", "mtu"
 _DNS = "dns"
+_NETWORKS = "networks"
 _API = "api"
 """Copy of the time in `_SEEN`. Agents of earlier versions write the row themselves, and leave this key as it is."""
 
@@ -196,6 +198,7 @@ def _keys(report: Report) -> dict[str, str]:
         _DOWN: " ".join(report.uplinks_down),
         _MTU: str(report.mtu or ""),
         _DNS: next(text for text, value in _SERVES.items() if value is report.serves_dns),
+        _NETWORKS: " ".join(report.networks),
     }
     if report.problems:
         some = [one[:_MAX_LENGTH] for one in report.problems[:_MAX_PROBLEMS]]
@@ -260,5 +263,6 @@ def _node(row: Row, tunnels: dict[str, tuple[str, str]], private: Row | None) ->
         ovs=ids.get(_OVS, "")[:_MAX_LENGTH],
         mtu=_mtu(ids),
         serves_dns=_SERVES.get(ids.get(_DNS, "")),
+        networks=tuple(islice(filter(ip.is_network, ids.get(_NETWORKS, "").split()), _MAX_ITEMS)),
         problems=_problems(ids.get(_PROBLEMS, ""))[: _MAX_PROBLEMS + 1],
     )

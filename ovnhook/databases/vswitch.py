@@ -70,7 +70,8 @@ class OvsHost:
     Attributes:
         southbound: remotes of the southbound database (``ovn-remote``), or "".
         version: version of Open vSwitch, or "".
-        uplinks: state by physical network: True if its bridge has an uplink with carrier.
+        uplinks: state by physical network: True if its bridge has an uplink with carrier, or is an interface of the
+            host that is up.
     """
 
     southbound: str
@@ -226,16 +227,18 @@ class Vswitch:
         return {name: _tap(values) for name, values in ids.items() if "iface-id" in values}
 
     def _has_uplink(self, bridge: str, deadline: Deadline) -> bool:
-        """Test for a bridge with an uplink that has carrier; a guest's tap is no uplink."""
+        """Test for a bridge with an uplink that has carrier; a guest's tap is no uplink.
+
+        Without any uplink, the host itself is at the other end: the bridge's own interface counts.
+        """
         (bridges,) = self.database.transact([select("Bridge", ["name", "==", bridge], columns=["ports"])], deadline)
         ports = self._follow(bridges, "ports", "Port", ["interfaces"], deadline)
-        columns = ["type", "link_state", "external_ids"]
-        return any(
-            row["type"] not in _NO_UPLINKS
-            and row["link_state"] == "up"
-            and "attached-mac" not in map_of(row["external_ids"])
-            for row in self._follow(ports, "interfaces", "Interface", columns, deadline)
-        )
+        columns = ["name", "type", "link_state", "external_ids"]
+        rows = self._follow(ports, "interfaces", "Interface", columns, deadline)
+        uplinks = [
+            row for row in rows if row["type"] not in _NO_UPLINKS and "attached-mac" not in map_of(row["external_ids"])
+        ] or [row for row in rows if row["name"] == bridge]
+        return any(row["link_state"] == "up" for row in uplinks)
 
     def _follow(
         self, rows: Sequence[Row], column: str, table: str, columns: Sequence[str], deadline: Deadline

@@ -25,6 +25,7 @@ class Node:
         problems: problems that its agent can't repair, a sentence each.
         mtu: size in bytes of the largest guest IP packet that fits its tunnels, or 0 if unknown.
         serves_dns: the resolvers of its guests' subnets run; None: its agent is of a version without resolvers.
+        networks: networks that it reaches by itself, if it is the external gateway of routers.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Node:
     problems: tuple[str, ...] = ()
     mtu: int = 0
     serves_dns: bool | None = None
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Report:
         problems: problems that the agent cannot repair, a sentence each; only the first ones are reported.
         mtu: MTU available to guests over the host's tunnels, or 0 if unknown.
         serves_dns: the resolvers of the guests' subnets run.
+        networks: networks that the host reaches by itself, if it is the external gateway of routers; only the first
+            ones are reported.
     """
 
     agent: str
@@ -63,3 +67,4 @@ class Report:
     problems: tuple[str, ...] = ()
     mtu: int = 0
     serves_dns: bool | None = None
+    networks: tuple[str, ...] = ()

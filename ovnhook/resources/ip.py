@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from netaddr import INET_PTON, IPAddress, IPNetwork, valid_ipv4, valid_ipv6
+
+_BITS = {4: 32, 6: 128}  # of an address
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,15 @@ def is_ipv6(text: str) -> bool:
 def is_ip(text: str) -> bool:
     """Check for an IPv4 or IPv6 address."""
     return is_ipv4(text) or is_ipv6(text)
+
+
+def is_network(text: str) -> bool:
+    """Check for a network without host bits, as in ``10.1.0.0/24``."""
+    host, _, length = text.partition("/")
+    if not (is_ip(host) and re.fullmatch("[0-9]{1,3}", length) and int(length) <= _BITS[IPAddress(host).version]):
+        return False
+    network = IPNetwork(text)
+    return bool(network.ip == network.network)
 
 
 def usable(cidr: IPNetwork) -> Range:

@@ -24,6 +24,7 @@ from ovnhook.domains.inventory import HostObject
 from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
 from ovnhook.pki.x509 import Subject
+from ovnhook.resources import ip
 from ovnhook.resources.chassis import Report
 from ovnhook.resources.hostvalues import HostSubnet
 
@@ -198,6 +199,9 @@ def _report(request: api.ReportHostRequest) -> Report:
     ):
         if len(text) > _MAX_WORD or not text.isprintable() or " " in text:
             raise InvalidRequest(f"{field} {text[:_MAX_WORD]!r}: expected at most {_MAX_WORD} printable characters")
+    for network in request.networks:
+        if not ip.is_network(network):
+            raise InvalidRequest(f"networks {network[:_MAX_WORD]!r}: expected ADDRESS/LENGTH")
     if len(request.uplinks_down) > _MAX_NETWORKS:
         raise InvalidRequest(f"{len(request.uplinks_down)} uplinks_down: expected at most {_MAX_NETWORKS}")
     return Report(
@@ -207,4 +211,5 @@ def _report(request: api.ReportHostRequest) -> Report:
         tuple(map(visible, request.problems)),
         request.mtu,
         request.serves_dns if request.HasField("serves_dns") else None,
+        tuple(request.networks[:_MAX_NETWORKS]),
     )

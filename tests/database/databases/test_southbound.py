@@ -34,6 +34,21 @@ def test_a_report_of_resolvers(make_server: Callable[[str, Path], Server], serve
     southbound.database.close()
 
 
+def test_a_report_of_networks(make_server: Callable[[str, Path], Server]) -> None:
+    """As they were reported; what a host writes itself that is no network is ignored."""
+    server = make_server("sb", SOUTHBOUND_SCHEMA)
+    southbound = Southbound(server.remote)
+    add_chassis(server, "hv1")
+    there = ("198.51.100.0/24", "2001:db8::/64")
+    assert southbound.publish("hv1", replace(REPORT, networks=there), 1030.5, Deadline.after(HANG))
+    (node,) = southbound.nodes(Deadline.after(HANG))
+    assert node.networks == there
+    set_reports(server, "hv1", networks="198.51.100.1/24 10.0.0.0/8 x ::/129 10.0.0.0")
+    (node,) = southbound.nodes(Deadline.after(HANG))
+    assert node.networks == ("10.0.0.0/8",)
+    southbound.database.close()
+
+
 def test_who_wrote_a_report(make_server: Callable[[str, Path], Server]) -> None:
     """The control service or, before an upgrade and after a downgrade, an agent of an earlier version."""
     server = make_server("sb", SOUTHBOUND_SCHEMA)

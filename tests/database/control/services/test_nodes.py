@@ -24,7 +24,14 @@ from tests.database.direct_host import DirectHost
 from tests.database.ovsdb_server import Server, run, wait_for, wait_for_scans
 from tests.database.southbound_rows import add_chassis, reports_of, set_active_gateway, set_reports, start_northd
 
-MADE = {"ovnhook:agent": __version__, "ovnhook:ovs": "3.1.0", "ovnhook:uplinks-down": "", "ovnhook:mtu": ""}
+MADE = {
+    "ovnhook:networks": "",
+    "ovnhook:dns": "",
+    "ovnhook:agent": __version__,
+    "ovnhook:ovs": "3.1.0",
+    "ovnhook:uplinks-down": "",
+    "ovnhook:mtu": "",
+}
 
 
 class HostSwitch:
@@ -140,8 +147,11 @@ class TestHostReporter:
         wait_for(lambda: down(southbound) == "")
         host.vsctl("set", "Open_vSwitch", ".", 'external_ids:ovn-bridge-mappings="external:br-ex,b:br-b,a:br-a"')
         wait_for(lambda: down(southbound) == "a b")
+        host.vsctl("add-br", "br-a")
+        host.link("br-a", "up")
+        wait_for(lambda: down(southbound) == "b")  # the host itself is at the end of br-a
         host.vsctl("del-br", "br-ex")
-        wait_for(lambda: down(southbound) == "a b external")
+        wait_for(lambda: down(southbound) == "b external")
 
     def test_a_row_that_is_made_anew(self, southbound: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         """ovn-controller was stopped and started: it is told again with the next beat."""
