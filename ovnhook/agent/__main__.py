@@ -59,6 +59,7 @@ def main() -> int:
             host,
             lambda: (*reconciler.problems, *gateway.problems, *firewall.problems, *networks.problems),
             lambda: gateway.state,
+            lambda: networks.foreign,
             liveness.beat("node"),
         )
         networks.on_scan(reporter.wake)

@@ -112,6 +112,7 @@ class ControlService:
             problems=report.problems,
             mtu=report.mtu,
             networks=report.networks,
+            foreign_networks=report.foreign_networks,
         )
         if report.serves_dns is not None:
             request.serves_dns = report.serves_dns

@@ -21,6 +21,7 @@ from ovnhook.agent.libvirtcalls import LibvirtCalls
 from ovnhook.agent.libvirtevents import Deregister, LibvirtEvents, connect, unavailable
 from ovnhook.base.config import Config
 from ovnhook.base.errors import OvnhookError, Unavailable
+from ovnhook.base.labels import SUBNET_NAME
 from ovnhook.base.logonce import LogOnce
 from ovnhook.diagnosis.values import CheckResult, Difference, ManualRepair
 from ovnhook.domains import networkxml
@@ -35,6 +36,7 @@ _RETRY_INTERVAL = 10.0  # seconds, maximum until the next scan after one that fa
 _BATCH = 0.2  # seconds in which events are collected before a scan: each change of a network is an event, too
 _IDLE_TIMEOUT = 5.0  # seconds, maximum between two heartbeats
 _TIMEOUT = 5.0  # seconds for one call: a list of a hundred networks, or one change
+_MOST_FOREIGN = 100  # networks that are reported
 _REPORT_AFTER = 3  # failed changes in a row, after which the error is reported
 _FOREIGN = "libvirt network '{0}' is not subnet {0}"
 
@@ -63,6 +65,8 @@ class LibvirtNetworks:
         self._failures: Failures[NetworkChange] = Failures()
         self._errors = LogOnce(_log, "libvirt networks are not maintained")
         self._found: tuple[tuple[str, str], ...] = ()  # what, and a hint
+        self.foreign: tuple[str, ...] = ()
+        """Networks that lead elsewhere, as far as a subnet can have their name."""
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -120,9 +124,10 @@ class LibvirtNetworks:
         self._applied = frozenset(change for change in due if self._change(change))
         failing = [one for one in planned.changes if self._failures.times(one) >= _REPORT_AFTER]
         self._found = (
-            *((_FOREIGN.format(name), f"rename it, or 'virsh net-undefine {name}'") for name in planned.foreign),
+            *((_FOREIGN.format(name), f"rename it, or 'virsh net-undefine {name}'") for name in planned.clashes),
             *((f"libvirt network '{one.name}' can't be changed", self._failures.error(one)) for one in failing),
         )
+        self.foreign = tuple(name for name in planned.foreign if SUBNET_NAME.fullmatch(name))[:_MOST_FOREIGN]
         for callback in self._after_scan:
             callback()
         return min(_SCAN_INTERVAL, self._failures.wait())

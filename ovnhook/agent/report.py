@@ -39,6 +39,7 @@ class HostReporter:
         host: this host.
         problems: returns the problems to report.
         link: returns the state of the link to routers.
+        foreign_networks: returns the names of libvirt networks that lead elsewhere.
         beat: heartbeat of the loop.
     """
 
@@ -47,12 +48,14 @@ class HostReporter:
         host: Host,
         problems: Callable[[], tuple[str, ...]] = tuple,
         link: Callable[[], LinkState] = LinkState,
+        foreign_networks: Callable[[], tuple[str, ...]] = tuple,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._vswitch = host.vswitch
         self._control = host.control
         self._problems = problems
         self._link = link
+        self._foreign_networks = foreign_networks
         self._beat = beat
         self._woken = threading.Event()
         self._is_stopped = False
@@ -90,7 +93,15 @@ class HostReporter:
         now = time.monotonic()
         if now >= self._next_measure:
             self._measure(deadline.half(_TIMEOUT))
-        report = Report(__version__, local.version, down, self._problems(), self._mtu, networks=link.networks)
+        report = Report(
+            __version__,
+            local.version,
+            down,
+            self._problems(),
+            self._mtu,
+            networks=link.networks,
+            foreign_networks=self._foreign_networks(),
+        )
         if report != self._published or now >= self._next_beat:
             try:
                 self._control.report(host, report, deadline)

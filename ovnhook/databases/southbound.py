@@ -28,6 +28,7 @@ _PREFIX = "ovnhook:"
 _AGENT, _SEEN, _OVS, _DOWN, _PROBLEMS, _MTU = "agent", "seen", "ovs", "uplinks-down", "problems", "mtu"
 _DNS = "dns"
 _NETWORKS = "networks"
+_FOREIGN = "foreign-networks"
 _API = "api"
 """Copy of the time in `_SEEN`. Agents of earlier versions write the row themselves, and leave this key as it is."""
 
@@ -170,7 +171,7 @@ class Southbound:
         seen = str(int(now))
         keys = {**_keys(report), _PREFIX + _SEEN: seen, _PREFIX + _API: seen}
         row = ["name", "==", host]
-        solved = [["external_ids", "delete", as_set([_PREFIX + _PROBLEMS])]]
+        solved = [["external_ids", "delete", as_set([_PREFIX + _PROBLEMS, _PREFIX + _FOREIGN])]]
         change = mutate("Chassis_Private", row, [*solved, *set_keys("external_ids", keys)])
         _, found = self.database.transact([change, _own(host)], deadline)
         return bool(found)
@@ -200,6 +201,8 @@ def _keys(report: Report) -> dict[str, str]:
         _DNS: next(text for text, value in _SERVES.items() if value is report.serves_dns),
         _NETWORKS: " ".join(report.networks),
     }
+    if report.foreign_networks:
+        values[_FOREIGN] = " ".join(report.foreign_networks[:_MAX_ITEMS])
     if report.problems:
         some = [one[:_MAX_LENGTH] for one in report.problems[:_MAX_PROBLEMS]]
         more = len(report.problems) - len(some)
@@ -236,7 +239,7 @@ def _problems(text: str) -> tuple[str, ...]:
 
 
 def _names(found: Iterable[str]) -> frozenset[str]:
-    """The first ones of a host's names of physical networks."""
+    """The first ones of a host's names of networks."""
     return frozenset(one[:_MAX_LENGTH] for one in islice(filter(None, found), _MAX_ITEMS))
 
 
@@ -264,5 +267,6 @@ def _node(row: Row, tunnels: dict[str, tuple[str, str]], private: Row | None) ->
         mtu=_mtu(ids),
         serves_dns=_SERVES.get(ids.get(_DNS, "")),
         networks=tuple(islice(filter(ip.is_network, ids.get(_NETWORKS, "").split()), _MAX_ITEMS)),
+        foreign_networks=_names(ids.get(_FOREIGN, "").split()),
         problems=_problems(ids.get(_PROBLEMS, ""))[: _MAX_PROBLEMS + 1],
     )

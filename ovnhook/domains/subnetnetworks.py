@@ -56,11 +56,13 @@ class NetworkPlan:
 
     Attributes:
         changes: changes of networks.
-        foreign: subnets whose name somebody else's network has, which leads elsewhere.
+        foreign: other networks, which lead elsewhere than to the integration bridge.
+        clashes: those that have the name of a subnet.
     """
 
     changes: tuple[NetworkChange, ...] = ()
     foreign: tuple[str, ...] = ()
+    clashes: tuple[str, ...] = ()
 
 
 def plan(subnets: Collection[str], present: Iterable[PresentNetwork], bridge: str) -> NetworkPlan:
@@ -73,16 +75,16 @@ def plan(subnets: Collection[str], present: Iterable[PresentNetwork], bridge: st
     """
     known = {one.stored.name: one for one in present}
     own = {name: one for name, one in known.items() if one.stored.is_of(name)}
-    clashing = sorted(name for name in subnets if name in known and name not in own)
+    others = known.keys() - own.keys()
     removals = (_removal(name, one) for name, one in sorted(own.items()) if name not in subnets)
     repairs = (
         change
         for name in sorted(subnets)
-        if name not in clashing
+        if name not in others
         for change in _repair(subnet_network(name, bridge), own.get(name))
     )
-    foreign = tuple(name for name in clashing if not known[name].stored.leads_to(bridge))
-    return NetworkPlan((*removals, *repairs), foreign)
+    foreign = tuple(sorted(name for name in others if not known[name].stored.leads_to(bridge)))
+    return NetworkPlan((*removals, *repairs), foreign, tuple(name for name in foreign if name in subnets))
 
 
 def _removal(name: str, one: PresentNetwork) -> NetworkChange:

@@ -26,6 +26,7 @@ class Node:
         mtu: size in bytes of the largest guest IP packet that fits its tunnels, or 0 if unknown.
         serves_dns: the resolvers of its guests' subnets run; None: its agent is of a version without resolvers.
         networks: networks that it reaches by itself, if it is the external gateway of routers.
+        foreign_networks: libvirt networks that lead elsewhere than to the integration bridge.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Node:
     mtu: int = 0
     serves_dns: bool | None = None
     networks: tuple[str, ...] = ()
+    foreign_networks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Report:
         serves_dns: the resolvers of the guests' subnets run.
         networks: networks that the host reaches by itself, if it is the external gateway of routers; only the first
             ones are reported.
+        foreign_networks: libvirt networks that lead elsewhere than to the integration bridge; only the first ones are
+            reported.
     """
 
     agent: str
@@ -68,3 +72,4 @@ class Report:
     mtu: int = 0
     serves_dns: bool | None = None
     networks: tuple[str, ...] = ()
+    foreign_networks: tuple[str, ...] = ()

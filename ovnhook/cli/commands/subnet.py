@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from ovnhook.api.client import Client
+from ovnhook.base.errors import OvnhookError
+from ovnhook.base.text import visible
 from ovnhook.cli import complete
 from ovnhook.cli.output import format_option, show_list, show_one, text
 
@@ -91,7 +94,18 @@ def create(socket: Path | None, name: str, cidr: str, format_: str, **settings: 
       ovnhook subnet create red 10.3.0.0/16 --range 10.3.1.0-10.3.1.255 --gateway 10.3.255.254
     """
     given = {setting: value for setting, value in _without_router(settings).items() if value or setting == "router"}
-    show_one(Client(socket).call("CreateSubnet", subnet={"name": name, "cidr": cidr, **given}), format_)
+    client = Client(socket)
+    show_one(client.call("CreateSubnet", subnet={"name": name, "cidr": cidr, **given}), format_)
+    with suppress(OvnhookError):  # the subnet has been created
+        _warn_of_foreign_networks(name, client.pages("ListNodes", "nodes"))
+
+
+def _warn_of_foreign_networks(name: str, nodes: Iterable[dict[str, Any]]) -> None:
+    """Warn if a libvirt network of another origin has the name of a new subnet."""
+    hosts = [visible(node["name"]) for node in nodes if name in node["foreign_networks"]]
+    if hosts:
+        click.echo(f"warning: libvirt network '{name}' is not subnet {name} on {', '.join(hosts)}", err=True)
+        click.echo(f"hint: rename one of them, or 'virsh net-undefine {name}'", err=True)
 
 
 @subnet.command("list")

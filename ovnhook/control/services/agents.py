@@ -196,14 +196,19 @@ def _report(request: api.ReportHostRequest) -> Report:
         ("agent_version", request.agent_version),
         ("ovs_version", request.ovs_version),
         *(("uplinks_down", network) for network in request.uplinks_down),
+        *(("foreign_networks", network) for network in request.foreign_networks),
     ):
         if len(text) > _MAX_WORD or not text.isprintable() or " " in text:
             raise InvalidRequest(f"{field} {text[:_MAX_WORD]!r}: expected at most {_MAX_WORD} printable characters")
     for network in request.networks:
         if not ip.is_network(network):
             raise InvalidRequest(f"networks {network[:_MAX_WORD]!r}: expected ADDRESS/LENGTH")
-    if len(request.uplinks_down) > _MAX_NETWORKS:
-        raise InvalidRequest(f"{len(request.uplinks_down)} uplinks_down: expected at most {_MAX_NETWORKS}")
+    for field, networks in (
+        ("uplinks_down", request.uplinks_down),
+        ("foreign_networks", request.foreign_networks),
+    ):
+        if len(networks) > _MAX_NETWORKS:
+            raise InvalidRequest(f"{len(networks)} {field}: expected at most {_MAX_NETWORKS}")
     return Report(
         request.agent_version,
         request.ovs_version,
@@ -212,4 +217,5 @@ def _report(request: api.ReportHostRequest) -> Report:
         request.mtu,
         request.serves_dns if request.HasField("serves_dns") else None,
         tuple(request.networks[:_MAX_NETWORKS]),
+        tuple(request.foreign_networks),
     )

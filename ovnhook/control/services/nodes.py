@@ -181,6 +181,7 @@ def message(node: Node, context: NodeContext) -> api.Node:
         ovn_behind=None if context.nb_cfg is None else max(0, context.nb_cfg - node.nb_cfg),
         ovn_seen=_ago(node.nb_cfg_at),
         ports=None if context.ports is None else context.ports.get(node.name, 0),
+        foreign_networks=sorted(node.foreign_networks),
         active_for=sorted(name for name, host in context.active.items() if host == node.name),
     )
 

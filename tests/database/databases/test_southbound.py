@@ -49,6 +49,18 @@ def test_a_report_of_networks(make_server: Callable[[str, Path], Server]) -> Non
     southbound.database.close()
 
 
+def test_a_report_of_foreign_networks(make_server: Callable[[str, Path], Server]) -> None:
+    """One that is gone is not reported any more."""
+    server = make_server("sb", SOUTHBOUND_SCHEMA)
+    southbound = Southbound(server.remote)
+    add_chassis(server, "hv1")
+    for names in (("default", "red"), ("red",), ()):
+        assert southbound.publish("hv1", replace(REPORT, foreign_networks=names), 1030.5, Deadline.after(HANG))
+        (node,) = southbound.nodes(Deadline.after(HANG))
+        assert node.foreign_networks == {*names}
+    southbound.database.close()
+
+
 def test_who_wrote_a_report(make_server: Callable[[str, Path], Server]) -> None:
     """The control service or, before an upgrade and after a downgrade, an agent of an earlier version."""
     server = make_server("sb", SOUTHBOUND_SCHEMA)

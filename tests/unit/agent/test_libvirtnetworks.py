@@ -120,6 +120,7 @@ def test_a_foreign_network_is_reported(host: NetworkHost) -> None:
     host.subnets = {"green"}
     host.scan()
     assert host.states == {"green": "persistent"}
+    assert host.networks.foreign == ("default", "green")  # the driver has a NAT network default, as libvirt has
     (problem,) = host.networks.problems
     assert problem == "libvirt network 'green' is not subnet green: rename it, or 'virsh net-undefine green'"
     assert [str(one.difference) for one in host.networks.check()] == ["libvirt network 'green' is not subnet green"]

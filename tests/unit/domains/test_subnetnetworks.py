@@ -53,7 +53,7 @@ def test_a_definition_is_what_it_defines() -> None:
 def test_each_subnet_is_a_network(present: tuple[PresentNetwork, ...], expected: list[str]) -> None:
     planned = plan({"blue"}, present, "br-int")
     assert steps(planned) == expected
-    assert planned.foreign == ()
+    assert planned.clashes == ()
 
 
 def test_removed_with_the_subnet() -> None:
@@ -65,8 +65,8 @@ def test_removed_with_the_subnet() -> None:
 
 @pytest.mark.parametrize("live", [NAT, None])
 def test_a_foreign_network_is_left_alone(live: LibvirtNetwork | None) -> None:
-    assert plan({"blue"}, [PresentNetwork(NAT, live)], "br-int") == NetworkPlan((), ("blue",))
-    assert plan((), [PresentNetwork(NAT, live)], "br-int") == NetworkPlan()
+    assert plan({"blue"}, [PresentNetwork(NAT, live)], "br-int") == NetworkPlan((), ("blue",), ("blue",))
+    assert plan((), [PresentNetwork(NAT, live)], "br-int") == NetworkPlan((), ("blue",))
 
 
 def test_a_foreign_network_on_the_integration_bridge_is_as_good() -> None:

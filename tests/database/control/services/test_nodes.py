@@ -210,6 +210,7 @@ def test_a_node_is_shown(control: Control) -> None:
         "ports": 1,
         "active_for": ["gateway"],
         "mtu": 1442,
+        "foreign_networks": [],
     }
     assert control.done("node", "show", "hv2", "--format", "json").json == second
     assert (second["is_gateway"], second["agent_version"], second["agent_seen"]) == (False, "", None)

@@ -13,6 +13,7 @@ from ovnhook.api.client import Client
 from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists, OvnhookError
 from tests.database.control_service import Control
+from tests.database.southbound_rows import add_chassis
 
 
 def test_a_life_of_a_subnet(control: Control) -> None:
@@ -229,3 +230,16 @@ def test_masks_that_are_refused(control: Control, paths: list[str]) -> None:
     assert (paths or ["update_mask"])[-1] in caught.value.message
     assert "gateway" in caught.value.hint
     assert control.northbound.dump(versions=True) == before
+
+
+def test_a_foreign_network_of_the_name(control: Control) -> None:
+    """Hosts have reported it: who creates the subnet is warned."""
+    for host, networks in (("hv1", "default"), ("hv2", "default other"), ("hv3", "")):
+        add_chassis(control.southbound, host, reports={"foreign-networks": networks})
+    done = control.ovnhook("subnet", "create", "default", "10.1.0.0/24")
+    assert done.status == 0
+    assert done.error == (
+        "warning: libvirt network 'default' is not subnet default on hv1, hv2\n"
+        "hint: rename one of them, or 'virsh net-undefine default'\n"
+    )
+    control.done("subnet", "create", "main", "10.2.0.0/24")
