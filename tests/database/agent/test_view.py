@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -12,7 +14,7 @@ import pytest
 from lab.waiting import HANG, until
 from ovnhook.agent import hostview
 from ovnhook.agent.control import HostStream
-from ovnhook.agent.hostview import HostView, ViewListeners
+from ovnhook.agent.hostview import HostView, NetworkListeners, ViewListeners
 from ovnhook.api import calls
 from ovnhook.api.calls import Calls
 from ovnhook.base.config import Config
@@ -45,12 +47,19 @@ def serve(world: Hypervisors, southbound: Server, directory: Path) -> Iterator[S
 
 
 @pytest.fixture
-def view(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostView]:
+def scopes() -> queue.SimpleQueue[str]:
+    """Name scopes that have changed, as the view has told its listeners."""
+    return queue.SimpleQueue()
+
+
+@pytest.fixture
+def view(directory: Path, scopes: queue.SimpleQueue[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[HostView]:
     """The view of hv1, that asks the control services `one` and `two`."""
     monkeypatch.setattr(hostview, "_LAST_PAUSE", 0.2)
     servers = [str(directory / name / "control.sock") for name in ("one", "two")]
     listeners = ViewListeners(synced=lambda: None, changed=lambda _: None, requested=lambda _: None)
     made = HostView(HostStream(Calls(servers, tuple)), lambda _: "hv1", listeners)
+    made.listen(NetworkListeners(networks_changed=lambda: None, names_changed=scopes.put))
     threading.Thread(target=made.run, daemon=True).start()
     yield made
     made.stop()
@@ -85,6 +94,34 @@ def test_it_follows_the_database(
     hv1.detach(ONE, soon())
     until(lambda: domains(view) == set(), HANG, "the port to be gone")
     assert view.inventory("hv1", soon()).lease_indexes.keys() == {WEB}
+
+
+def test_names_follow_leases(
+    hv1: DirectHost, hv2: DirectHost, serve: Serve, view: HostView, scopes: queue.SimpleQueue[str]
+) -> None:
+    """Listeners are told of each change of a scope in which the host has ports, and have its names then."""
+    serve("one")
+    until(lambda: view.networks() is not None, HANG, "the view")
+
+    def changed() -> list[str]:
+        """Host names after the next change."""
+        scope = scopes.get(timeout=HANG)
+        return sorted(one.hostname for one in view.names(scope))
+
+    hv2.attach(TWO, soon())
+    hv1.attach(ONE, soon())
+    assert changed() == ["mail", "web1"]
+    hv2.detach(TWO, soon())  # which keeps the lease
+    hv2.update_leases(replace(TWO, name="post", id=-1), soon())
+    assert changed() == ["post", "web1"]
+    hv2.release_leases(MAIL, soon())
+    assert changed() == ["web1"]
+    networks = view.networks()
+    assert networks
+    assert networks.scopes == {networks.subnets[DEFAULT.name].scope}
+    hv1.detach(ONE, soon())
+    assert changed() == []
+    assert scopes.empty()
 
 
 def test_a_control_service_that_is_restarted(hv1: DirectHost, serve: Serve, view: HostView) -> None:
