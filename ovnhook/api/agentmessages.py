@@ -14,15 +14,14 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook.api import hints, messages
 from ovnhook.api.v1 import agents_pb2 as api
 from ovnhook.base.errors import InvalidRequest, OvnhookError
-from ovnhook.base.labels import HOST_NAME, MAC, SUBNET_NAME
+from ovnhook.base.labels import HOST_NAME, MAC
 from ovnhook.domains.inventory import HostObject
-from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType, Unsupported
-from ovnhook.resources import ip
+from ovnhook.domains.requests import check_unique, interface_request
+from ovnhook.domains.values import Domain, Interface, InterfaceType, Unsupported
 from ovnhook.resources.hostvalues import HostName, HostResolver, HostRouter, HostSubnet
 from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Owner, Port
 from ovnhook.resources.router.values import InterfaceAddress
-from ovnhook.resources.subnet.values import isolated_subnet
 
 MAX_INTERFACES = 64
 """Interfaces of one domain in OVN."""
@@ -64,10 +63,10 @@ def domain_of(message: api.LibvirtDomain) -> Domain:
         raise InvalidRequest(
             f"domain {message.name}: {len(message.interfaces)} interfaces: expected at most {MAX_INTERFACES}"
         )
-    interfaces = tuple(_interface_of(one, uuid) for one in message.interfaces)
+    interfaces = tuple(_interface_of(one, uuid, message.name) for one in message.interfaces)
     hostnames = tuple((_mac(mac), _label(name)) for mac, name in sorted(message.hostnames.items()))
     macs = _macs(message.macs)
-    _check_unique([one.mac for one in interfaces])
+    check_unique(message.name, (one.mac for one in interfaces))
     if missing := {one.mac for one in interfaces} - {*macs}:
         raise InvalidRequest(f"domain.macs: {', '.join(sorted(missing))} of its interfaces is missing")
     return Domain(
@@ -329,31 +328,22 @@ def _interface_message(interface: Interface) -> api.LibvirtInterface:
     )
 
 
-def _interface_of(message: api.LibvirtInterface, domain: UUID) -> Interface:
+def _interface_of(message: api.LibvirtInterface, domain: UUID, name: str) -> Interface:
     mac = _mac(message.mac)
+    where = f"domain {name}: interface {mac}"
     try:
         kind = InterfaceType(message.type)
     except ValueError as error:
-        raise InvalidRequest(f"interface {mac}: type {message.type!r} is not a type of interface") from error
-    if message.subnet and (message.isolated or not SUBNET_NAME.fullmatch(message.subnet)):
-        raise InvalidRequest(f"interface {mac}: subnet {message.subnet!r} is not a valid subnet name")
-    if not all(map(ip.is_ip, message.addresses)):
-        raise InvalidRequest(f"interface {mac}: {' '.join(message.addresses)!r} are not IP addresses")
-    addresses = tuple(map(IPAddress, message.addresses))
-    if len({one.version for one in addresses}) < len(addresses):
-        raise InvalidRequest(f"interface {mac}: more than one address of an IP version")
+        raise InvalidRequest(f"{where}: type {message.type!r} is not a type of interface") from error
     if message.mtu < 0:
-        raise InvalidRequest(f"interface {mac}: mtu {message.mtu} is negative")
+        raise InvalidRequest(f"{where}: mtu {message.mtu} is negative")
     if message.interface_id:
-        uuid_of(message.interface_id, f"interface {mac}: interface_id")
+        uuid_of(message.interface_id, f"{where}: interface_id")
     return Interface(
         mac=mac,
         kind=kind,
-        request=InterfaceRequest(
-            subnet=isolated_subnet(domain) if message.isolated else message.subnet,
-            isolated=message.isolated,
-            addresses=addresses,
-            hostname=_label(message.hostname),
+        request=interface_request(
+            where, domain, message.subnet, message.addresses, message.hostname, isolated=message.isolated
         ),
         interface_id=message.interface_id,
         network=message.network,
@@ -367,12 +357,6 @@ def _macs(texts: Iterable[str]) -> tuple[str, ...]:
     if len(macs) > MAX_MACS:
         raise InvalidRequest(f"{len(macs)} MAC addresses: expected at most {MAX_MACS}")
     return macs
-
-
-def _check_unique(macs: list[str]) -> None:
-    for mac in macs:
-        if macs.count(mac) > 1:
-            raise InvalidRequest(f"interface {mac}: two interfaces have this MAC address")
 
 
 def _mac(text: str) -> str:

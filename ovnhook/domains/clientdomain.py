@@ -7,16 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from netaddr import IPAddress
-
 from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
-from ovnhook.base.labels import HOST_NAME, HOST_NAMES, MAC, SUBNET_NAME, SUBNET_NAMES
+from ovnhook.base.labels import MAC
 from ovnhook.base.text import is_hidden
-from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType
-from ovnhook.resources import ip
+from ovnhook.domains.requests import check_unique, interface_request
+from ovnhook.domains.values import Domain, Interface, InterfaceType
 from ovnhook.resources.port.values import Owner
-from ovnhook.resources.subnet.values import isolated_subnet
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,255}")  # libvirt's limits: domain names become file names
 _MOST = 32  # interfaces of a domain
@@ -78,9 +75,7 @@ def make(uuid: str, name: str, interfaces: Iterable[ClientInterface]) -> Domain:
     if not 1 <= len(made) <= _MOST:
         raise InvalidRequest(f"domain {name}: {len(made)} interfaces: expected 1 to {_MOST}")
     macs = tuple(interface.mac for interface in made)
-    for mac in macs:
-        if macs.count(mac) > 1:
-            raise InvalidRequest(f"domain {name}: interface {mac}: two interfaces have this MAC address")
+    check_unique(name, macs)
     return Domain(domain.uuid, name, interfaces=tuple(made), macs=macs, kept_by=Owner.CLIENT)
 
 
@@ -89,27 +84,11 @@ def _interface(asked: ClientInterface, number: int, domain: Domain) -> Interface
     where = f"domain {domain.name}: interface {asked.mac or number}"
     if not MAC.fullmatch(mac) or int(mac[:2], 16) & _GROUP or mac == _NOBODY:
         raise InvalidRequest(f"{where}: not a MAC address like 52:54:00:aa:bb:01")
-    if asked.subnet and not SUBNET_NAME.fullmatch(asked.subnet):
-        raise InvalidRequest(f"{where}: '{asked.subnet}' is not a valid subnet name", SUBNET_NAMES)
-    if asked.subnet and asked.isolated:
-        raise InvalidRequest(f"{where}: subnet '{asked.subnet}' and isolated are mutually exclusive")
-    label = asked.hostname.lower()
-    if label and not HOST_NAME.fullmatch(label):
-        raise InvalidRequest(f"{where}: host name '{asked.hostname}' is not a DNS label", HOST_NAMES)
-    for text in asked.addresses:
-        if not ip.is_ip(text):
-            raise InvalidRequest(f"{where}: '{text}' is not an IP address")
-    addresses = tuple(map(IPAddress, asked.addresses))
-    if len({one.version for one in addresses}) < len(addresses):
-        raise InvalidRequest(f"{where}: {' '.join(asked.addresses)}: one IPv4 and one IPv6 address at most")
     return Interface(
         mac=mac,
         kind=InterfaceType.BRIDGE,
-        request=InterfaceRequest(
-            subnet=isolated_subnet(domain.uuid) if asked.isolated else asked.subnet,
-            isolated=asked.isolated,
-            addresses=addresses,
-            hostname=label,
+        request=interface_request(
+            where, domain.uuid, asked.subnet, asked.addresses, asked.hostname, isolated=asked.isolated
         ),
         interface_id=str(_uuid(asked.id, f"{where}: id")) if asked.id else "",
     )

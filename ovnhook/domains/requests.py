@@ -1,0 +1,57 @@
+"""Checks of what API clients and hosts request for an interface. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from netaddr import IPAddress
+
+from ovnhook.base.errors import InvalidRequest
+from ovnhook.base.labels import HOST_NAME, HOST_NAMES, SUBNET_NAME, SUBNET_NAMES
+from ovnhook.domains.values import InterfaceRequest
+from ovnhook.resources import ip
+from ovnhook.resources.subnet.values import isolated_subnet
+
+
+def interface_request(
+    where: str, domain: UUID, subnet: str, addresses: Sequence[str], hostname: str, *, isolated: bool
+) -> InterfaceRequest:
+    """Requested subnet, addresses and host name of an interface.
+
+    Args:
+        where: domain and interface, for errors.
+        domain: UUID of the domain.
+        subnet: name of the subnet, or "".
+        addresses: one for each IP version at most.
+        hostname: a DNS label, or "".
+        isolated: it is on an isolated subnet of the domain's own.
+
+    Raises:
+        InvalidRequest: a value is invalid.
+    """
+    if subnet and not SUBNET_NAME.fullmatch(subnet):
+        raise InvalidRequest(f"{where}: '{subnet[:80]}' is not a valid subnet name", SUBNET_NAMES)
+    if subnet and isolated:
+        raise InvalidRequest(f"{where}: subnet '{subnet}' and isolated are mutually exclusive")
+    if hostname and not HOST_NAME.fullmatch(hostname.lower()):
+        raise InvalidRequest(f"{where}: host name '{hostname[:80]}' is not a DNS label", HOST_NAMES)
+    for text in addresses:
+        if not ip.is_ip(text):
+            raise InvalidRequest(f"{where}: '{text[:80]}' is not an IP address")
+    found = tuple(map(IPAddress, addresses))
+    if len({one.version for one in found}) < len(found):
+        raise InvalidRequest(f"{where}: {' '.join(addresses)[:200]}: one IPv4 and one IPv6 address at most")
+    return InterfaceRequest(isolated_subnet(domain) if isolated else subnet, isolated, found, hostname.lower())
+
+
+def check_unique(domain: str, macs: Iterable[str]) -> None:
+    """Check that no two interfaces of a domain have the same MAC address.
+
+    Raises:
+        InvalidRequest: two of them have.
+    """
+    for mac, number in Counter(macs).items():
+        if number > 1:
+            raise InvalidRequest(f"domain {domain}: interface {mac}: two interfaces have this MAC address")
