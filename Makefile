@@ -83,6 +83,15 @@ test-packages: deps ## the Debian packages, on machines of Debian 12 and 13 that
 	rm -rf dist
 	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/packages
 
+# Words of pytest's -k.
+RELEASE = test
+CASE = test
+
+.PHONY: test-machines
+test-machines: deps ## whole Debian machines in QEMU, with its own kernel (RELEASE=bookworm CASE=migration)
+	rm -rf dist
+	$(PYTHON) -m pytest --evidence -k '$(RELEASE) and $(CASE)' tests/machines
+
 .PHONY: packages
 packages: ## the Debian packages, in dist/
 	@packaging/build

@@ -16,14 +16,21 @@ KNOCK = 0.2
 """Seconds after which a guest that did not say hello is asked again: one that boots does not hear it."""
 
 
-def execute(path: Path, command: str, timeout: float) -> tuple[int, str]:
-    """Run shell commands in the guest that has this port; returns the exit status and the output."""
+def execute(path: Path, command: str, timeout: float, *, knock: float = KNOCK) -> tuple[int, str]:
+    """Run shell commands in the guest that has this port; returns the exit status and the output.
+
+    Args:
+        path: the port's socket.
+        command: for its shell.
+        timeout: seconds for all of it.
+        knock: seconds after which the guest is asked again whether it listens; slow guests need more.
+    """
     deadline = time.monotonic() + timeout
     while True:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as port:
                 port.connect(str(path))
-                return _Port(port, deadline).execute(command)
+                return _Port(port, deadline, knock).execute(command)
         except (BrokenPipeError, ConnectionError, FileNotFoundError) as error:
             if time.monotonic() >= deadline:
                 raise WaitError(f"no answer in {timeout:g} s ({error})") from None
@@ -33,9 +40,10 @@ def execute(path: Path, command: str, timeout: float) -> tuple[int, str]:
 
 
 class _Port:
-    def __init__(self, port: socket.socket, deadline: float) -> None:
+    def __init__(self, port: socket.socket, deadline: float, knock: float) -> None:
         self.port = port
         self.deadline = deadline
+        self.knock = knock
         self.data = b""
 
     def execute(self, command: str) -> tuple[int, str]:
@@ -55,7 +63,7 @@ class _Port:
             self.port.settimeout(max(0.01, self.deadline - time.monotonic()))
             self.port.sendall(f"\nhello {identity}\n".encode())
             try:
-                self._read(rf"ready {identity}\s", min(self.deadline, time.monotonic() + KNOCK))
+                self._read(rf"ready {identity}\s", min(self.deadline, time.monotonic() + self.knock))
             except TimeoutError:
                 if time.monotonic() >= self.deadline:
                     raise

@@ -1,0 +1,113 @@
+"""One host with one network interface, set up over ssh. The cases follow one another on one machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.machines import installation
+from tests.machines.nested_guest import NestedGuest
+from tests.machines.virtual_machine import VirtualMachine
+from tests.packages.machine import packages
+
+INIT = "ovnhook node init --all-in-one"
+MONITOR = "ip -o monitor address route >/run/monitor 2>&1 &"
+
+
+@pytest.fixture(scope="module")
+def host(machines: Callable[..., list[VirtualMachine]]) -> VirtualMachine:
+    """A host that is set up; since before its first command it notes what changes of addresses and routes."""
+    (machine,) = machines("hv1")
+    machine.run(MONITOR)
+    installation.install(machine, packages())
+    installation.init(machine, INIT)
+    return machine
+
+
+@pytest.fixture(scope="module")
+def guest(host: VirtualMachine) -> NestedGuest:
+    """A guest that runs."""
+    made = NestedGuest("web1", host)
+    made.define()
+    made.start()
+    return made
+
+
+def test_network_of_the_host(host: VirtualMachine) -> None:
+    """Installation and set-up over ssh leave the host's address, default route and the connection as they were."""
+    lost = re.findall(r"^Deleted .*\beth0\b.*$", host.run("cat /run/monitor"), re.MULTILINE)
+    assert lost == []
+    assert host.is_connected()
+    assert f"inet {host.address}/24" in host.run("ip address show dev eth0")
+    assert "inet6 2001:db8:1:" in host.run("ip address show dev eth0")
+    for family in ("-4", "-6"):
+        assert "dev eth0" in host.run(f"ip {family} route show default")
+
+
+def test_kernel(host: VirtualMachine, guest: NestedGuest) -> None:
+    """Open vSwitch forwards in Debian's kernel module, and AppArmor confines libvirt's guests."""
+    assert "system@ovs-system" in host.run("ovs-dpctl show")
+    confined = f"libvirt-{host.run('virsh domuuid web1').strip()} (enforce)"
+    assert confined in host.run("cat /proc/$(pidof qemu-system-x86_64)/attr/current")
+    assert installation.denied(host) == []
+
+
+def test_second_set_up(host: VirtualMachine) -> None:
+    """A second ``node init`` changes nothing."""
+    assert installation.init(host, INIT) == []
+    installation.settle(host)
+
+
+def test_start(host: VirtualMachine, guest: NestedGuest) -> None:
+    """``virsh start`` gives a guest its leased address by DHCP, and its gateway answers."""
+    assert guest.address() in host.run("ovnhook lease list --domain web1")
+    guest.reaches("10.128.0.1")
+
+
+def test_modular_daemons(host: VirtualMachine, guest: NestedGuest) -> None:
+    """libvirt's modular daemons call the hook as the one daemon does."""
+    before = guest.address()
+    host.run(f"virsh destroy {guest.name}; systemctl stop 'libvirtd*.socket' libvirtd.service")
+    host.run("systemctl start virtqemud.socket virtnetworkd.socket virtlogd.socket")
+    guest.start()
+    assert "virtqemud" in host.run("systemctl list-units --no-legend --state=running 'virtqemud*' 'libvirtd*'")
+    assert guest.address() == before
+    assert installation.denied(host) == []
+    host.run("systemctl stop 'virtqemud*.socket' 'virtnetworkd*.socket' virtqemud.service virtnetworkd.service")
+    host.run("systemctl start libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirtd.service")
+    installation.settle(host)
+
+
+def test_start_without_agent(host: VirtualMachine, guest: NestedGuest) -> None:
+    """``virsh start`` works while the agent is stopped; AppArmor denies neither the hook nor libvirt anything."""
+    before = guest.address()
+    host.run("echo 'deadline = 40.0' >>/etc/ovnhook/ovnhook.toml")  # an emulated processor takes longer than 5 s
+    host.run("virsh destroy web1; systemctl stop ovnhook-agent.service")
+    guest.start()
+    assert guest.address() == before
+    assert installation.denied(host) == []
+    host.run("systemctl start ovnhook-agent.service")
+    installation.settle(host)
+
+
+def test_reboot(host: VirtualMachine, guest: NestedGuest) -> None:
+    """After a reboot an autostarted guest has its address again, and all is well."""
+    before = guest.address()
+    host.run(f"virsh autostart {guest.name}; rm -f /run/monitor")
+    host.reboot()
+    host.wait_for(lambda: guest.address() == before, "the guest to have its address")
+    guest.reaches("10.128.0.1")
+    installation.settle(host)
+    assert installation.denied(host) == []
+
+
+def test_purge(host: VirtualMachine) -> None:
+    """``apt purge`` leaves the host's network, libvirt and OVN, and nothing of ovnhook."""
+    host.run("virsh destroy web1; virsh undefine web1")
+    host.run("DEBIAN_FRONTEND=noninteractive apt-get -qy purge 'ovnhook-*' python3-ovnhook")
+    files = "find / -xdev -name '*ovnhook*' -not -path '/root/*' -not -path '/proc/*' -not -path '/var/log/*'"
+    assert "ovnhook" not in host.run(f"{files}; systemctl list-units --all; ovs-vsctl show; ip link; nft list ruleset")
+    assert "dev eth0" in host.run("ip route show default")
+    assert host.is_connected()
