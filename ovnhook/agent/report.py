@@ -88,7 +88,7 @@ class HostReporter:
         local = self._vswitch.host(deadline)
         host = self._vswitch.chassis(deadline)
         link = self._link()
-        cut_off = {HOST} if link.is_present and not link.uplinks else set()
+        cut_off = {HOST} if link.is_cut_off else set()
         down = tuple(sorted(name for name, is_up in local.uplinks.items() if not is_up or name in cut_off))
         now = time.monotonic()
         if now >= self._next_measure:

@@ -26,6 +26,7 @@ from ovnhook.diagnosis.cloudstate import (
 from ovnhook.resources.chassis import Node
 from ovnhook.resources.port.values import Port
 from ovnhook.resources.router import rules as router_rules
+from ovnhook.resources.router.values import HOST
 from ovnhook.resources.subnet import resolvers
 
 BEAT = 30.0
@@ -38,6 +39,9 @@ _SKEW = 60.0  # seconds of clock skew that are tolerated
 _SHOWN = 20  # rows that are listed one by one
 _NEARLY = 0.9  # share of a subnet's addresses
 _SOON = 15 * 86_400.0  # seconds before a certificate expires; it is renewed at twice that
+_JOIN = "ovnhook node join --gateway; with its own control service: ovnhook node init --all-in-one"
+_BRIDGE = {False: "ovs-vsctl set open . external_ids:ovn-bridge-mappings={network}:br-ex", True: _JOIN}
+_ENABLE = {False: "ovs-vsctl set open . external_ids:ovn-cms-options=enable-chassis-as-gw", True: _JOIN}
 _INIT = "ovnhook node init --control (with --cluster where the databases are a cluster)"
 
 
@@ -175,22 +179,25 @@ def _router_gateway(gateway: RouterGateway, nodes: Sequence[Node]) -> Iterator[P
     name, external = gateway.router.name, gateway.router.external
     network = external.physical_network if external else ""
     cut_off = f"router {name} has no external connectivity"
+    is_host = external is not None and external.is_host
     if gateway.error:
         yield Problem(
             f"router {name}: its gateways can't be set: {gateway.error}",
             f"on the control host: journalctl -u ovnhook-control; ovn-nbctl list HA_Chassis_Group ovnhook:{name}",
         )
     eligible_hosts = [node.name for node in router_rules.eligible_hosts(gateway.router, nodes)]
+    if not eligible_hosts and is_host and not nodes:
+        return  # a new control host
     if not eligible_hosts:
         if any(node.is_gateway for node in nodes):
             yield Problem(
                 f"{cut_off}: no gateway host has a bridge for physical network {network}",
-                f"on a gateway host: ovs-vsctl set open . external_ids:ovn-bridge-mappings={network}:br-ex",
+                f"on a gateway host: {_BRIDGE[is_host].format(network=network)}",
             )
         else:
             yield Problem(
                 f"{cut_off}: no host is enabled as a gateway",
-                "on the gateway host: ovs-vsctl set open . external_ids:ovn-cms-options=enable-chassis-as-gw",
+                f"on the gateway host: {_ENABLE[is_host]}",
             )
     elif len(router_rules.with_uplink_down(gateway.router, nodes)) == len(eligible_hosts):
         yield Problem(
@@ -220,9 +227,10 @@ def _host(node: Node, seen: CloudState) -> Iterator[Problem]:
             f"on {name}: systemctl status ovn-controller openvswitch-switch",
         )
     for network in sorted(node.uplinks_down & node.physical_networks):
+        bridge = f"ovs-vsctl show (is an interface in the bridge for {network}?); ip link (is it up?)"
         yield Problem(
             f"host {name} has no link to the physical network {network} that is up",
-            f"on {name}: ovs-vsctl show (is an interface in the bridge for {network}?); ip link (is it up?)",
+            f"on {name}: {'ip route (is there a default route?)' if network == HOST else bridge}",
         )
     for one in node.problems if age <= STALE else ():
         yield Problem(f"host {name}: {one}", f"on {name}: ovnhook check; journalctl -u ovnhook-agent")

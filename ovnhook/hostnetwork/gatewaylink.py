@@ -57,12 +57,14 @@ class LinkState:
     Attributes:
         is_present: this host has the bridge.
         uplinks: interfaces of the host's default routes.
+        is_cut_off: the host has no default route for guests; if they use IPv4, none for that.
         networks: networks that the host reaches by itself.
         problems: what keeps guests from the outside, or the host from guests, a sentence each.
     """
 
     is_present: bool = False
     uplinks: tuple[str, ...] = ()
+    is_cut_off: bool = False
     networks: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -104,11 +106,13 @@ class GatewayLink:
             overlaps = dict(_overlaps(subnets or (), found))
             if subnets is not None:
                 _set_routes([one for one in subnets if one not in overlaps], found, deadline)
+        version = 6 if subnets and all(one.network.version == 6 for one in subnets) else 4
         return LinkState(
             is_present=True,
             uplinks=uplinks,
+            is_cut_off=not found.uplinks[version],
             networks=tuple(map(str, sorted(found.networks))),
-            problems=tuple(_problems(found, overlaps)),
+            problems=tuple(_problems(found, version, overlaps)),
         )
 
     def _forwards_ipv6(self, subnets: Collection[RoutedNetwork] | None) -> bool:
@@ -203,9 +207,9 @@ def _overlaps(subnets: Collection[RoutedNetwork], found: HostRoutes) -> Iterator
             yield one, pair[1]
 
 
-def _problems(found: HostRoutes, overlaps: dict[RoutedNetwork, IPNetwork]) -> Iterator[str]:
-    if not found.uplinks[4]:
-        yield "it has no IPv4 default route: guests do not reach the outside through it"
+def _problems(found: HostRoutes, version: int, overlaps: dict[RoutedNetwork, IPNetwork]) -> Iterator[str]:
+    if not found.uplinks[version]:
+        yield f"it has no IPv{version} default route: guests do not reach the outside through it"
     for one, network in overlaps.items():
         yield (
             f"subnet {one.subnet} ({one.network}) overlaps with network {network} of its interface"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ovnhook.base.config import Config
 from ovnhook.base.errors import FailedPrecondition
-from ovnhook.setup import switch, uplink
+from ovnhook.setup import hostgateway, switch, uplink
 from ovnhook.setup.services import enabled, started
 from ovnhook.setup.step import Step
 
@@ -31,7 +31,9 @@ def check(remote: str, interface: str) -> None:
         uplink.check_free(interface)
 
 
-def steps(name: str, config: Config, remote: str, address: str, interface: str, *, gateway: bool) -> Iterator[Step]:
+def steps(
+    name: str, config: Config, remote: str, address: str, interface: str, *, gateway: bool, through_host: bool
+) -> Iterator[Step]:
     """Steps of a chassis.
 
     Args:
@@ -41,6 +43,7 @@ def steps(name: str, config: Config, remote: str, address: str, interface: str, 
         address: tunnel endpoint IP.
         interface: interface for the external network, or "".
         gateway: the host may be a gateway of routers.
+        through_host: routers may reach the outside through this host.
     """
     ids = switch.settings()
     yield switch.system_id(name)
@@ -52,6 +55,8 @@ def steps(name: str, config: Config, remote: str, address: str, interface: str, 
     yield started("ovn-controller")
     if interface:
         yield from uplink.steps(interface)
+    if through_host:
+        yield from hostgateway.steps()
     if gateway:
         yield switch.list_setting("ovn-cms-options", "enable-chassis-as-gw")
     yield switch.integration_bridge(config.integration_bridge)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ovnhook.base.errors import AlreadyExists, InvalidRequest, NotFound, Unavailable
+from netaddr import AddrFormatError, IPNetwork
+
+from ovnhook.base.errors import AlreadyExists, FailedPrecondition, InvalidRequest, NotFound, Unavailable
+from ovnhook.resources import ip
+from ovnhook.resources.router.values import HOST
 from ovnhook.setup.step import Step
 from ovnhook.setup.uplink import PHYSICAL_NETWORK
 
@@ -30,16 +34,23 @@ class ExternalGateway:
     """External gateway of the router.
 
     Attributes:
-        address: external address of the router, with its prefix length.
+        address: external address of the router, with its prefix length; "": the gateway host itself.
         next_hop: next hop of the default route.
     """
 
-    address: str
-    next_hop: str
+    address: str = ""
+    next_hop: str = ""
+
+    @property
+    def is_host(self) -> bool:
+        """Check for the default: the gateway host itself. Another external gateway that is there is kept."""
+        return not self.address
 
     @property
     def fields(self) -> dict[str, str]:
         """Fields of the API's Router message."""
+        if self.is_host:
+            return {"physical_network": HOST}
         six = "6" if ipaddress.ip_interface(self.address).version == 6 else ""
         return {
             "physical_network": PHYSICAL_NETWORK,
@@ -68,13 +79,20 @@ def external_gateway(cidr: str, next_hop: str) -> ExternalGateway:
     return ExternalGateway(cidr, next_hop)
 
 
-def steps(api: Api, subnet: str, external: ExternalGateway | None) -> Iterator[Step]:
-    """Create the default subnet, and configure the external gateway.
+def steps(
+    api: Api,
+    subnet: str,
+    external: ExternalGateway | None,
+    networks: Callable[[], Iterable[IPNetwork]] | None = None,
+) -> Iterator[Step]:
+    """Configure the external gateway, and create the default subnet.
 
     Args:
         api: client of the control service.
         subnet: CIDR of the default subnet, if there is none yet.
         external: external gateway of the router, or None.
+        networks: returns the networks of this host, if it is the gateway host; None: only a new cloud gets the default
+            external gateway.
     """
     yield Step(
         "the control service answers",
@@ -83,18 +101,21 @@ def steps(api: Api, subnet: str, external: ExternalGateway | None) -> Iterator[S
         hint="systemctl status ovnhook-control; journalctl -u ovnhook-control",
     )
     there = _default(api)
+    if not there and networks:
+        _check_networks(subnet, networks())
+    if external and not _keeps(api, external, is_new=bool(networks) or not there):
+        _check_external(api, external)
+        address = f"has the external address {external.address} and next hop {external.next_hop}"
+        yield Step(
+            f"router {_ROUTER} {'reaches the outside through its gateway host' if external.is_host else address}",
+            lambda: external.fields.items() <= _router(api).items(),
+            lambda: _set_external(api, external),
+        )
     yield Step(
         f"the default subnet is {there or f'{_SUBNET}, {subnet}'}",
         lambda: bool(_default(api)),
         lambda: _create(api, subnet),
     )
-    if external:
-        _check_external(api, external)
-        yield Step(
-            f"router {_ROUTER} has the external address {external.address} and next hop {external.next_hop}",
-            lambda: external.fields.items() <= _router(api).items(),
-            lambda: _set_external(api, external),
-        )
 
 
 def _answers(api: Api) -> bool:
@@ -121,9 +142,27 @@ def _router(api: Api) -> dict[str, Any]:
         return {}
 
 
+def _keeps(api: Api, external: ExternalGateway, *, is_new: bool) -> bool:
+    """Test whether the cloud keeps its external gateway, or keeps having none."""
+    present = _router(api).get("physical_network", "")
+    return external.is_host and (present not in ("", HOST) or (not present and not is_new))
+
+
+def _check_networks(subnet: str, networks: Iterable[IPNetwork]) -> None:
+    """Refuse a default subnet that is a network of this host: the host would not reach it any more."""
+    try:
+        own = IPNetwork(subnet)
+    except (AddrFormatError, ValueError):
+        return  # the control service says what is wrong
+    if pair := ip.overlap([own], networks):
+        raise FailedPrecondition(
+            f"subnet {own} overlaps with network {pair[1]} of this host", "choose another one: --subnet CIDR"
+        )
+
+
 def _check_external(api: Api, external: ExternalGateway) -> None:
     present = _router(api)
-    if present.get("physical_network") and not external.fields.items() <= present.items():
+    if present.get("physical_network", "") not in ("", HOST) and not external.fields.items() <= present.items():
         address = present["address"] or present["address6"]
         raise AlreadyExists(
             f"router {_ROUTER} already has the external address {address}",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ovnhook.base.command import run
 from ovnhook.base.config import Config
-from ovnhook.setup import central, chassis, cloud, switch, underlay
+from ovnhook.setup import central, chassis, cloud, hostgateway, switch, underlay
 from ovnhook.setup.services import enabled, restarted
 from ovnhook.setup.step import Step
 
@@ -46,8 +46,15 @@ def all_in_one(options: HostOptions, config: Config, api: cloud.Api) -> Iterator
     ids = switch.settings()
     name = switch.name_for(options.name, options.hostname, ids)
     address = underlay.parse(options.address) or ids.get("ovn-encap-ip") or underlay.address()
+    is_gateway = bool(options.external and options.external.is_host and hostgateway.is_free(ids))
     yield from chassis.steps(
-        name, config, Config.southbound, address, options.interface, gateway=bool(options.interface)
+        name,
+        config,
+        Config.southbound,
+        address,
+        options.interface,
+        gateway=bool(options.interface) or is_gateway,
+        through_host=is_gateway,
     )
     yield Step(
         f"chassis {name} is registered in OVN",
@@ -69,4 +76,5 @@ def all_in_one(options: HostOptions, config: Config, api: cloud.Api) -> Iterator
     yield enabled("ovnhook-agent", "ovnhook-hypervisor")
     yield restarted("ovnhook-agent", switch.SYSTEM_ID)  # it follows the chassis of the name that it started with
     yield enabled("ovnhook-control", "ovnhook-control")
-    yield from cloud.steps(api, options.subnet, options.external)
+    external = options.external if is_gateway or options.interface else None
+    yield from cloud.steps(api, options.subnet, external, hostgateway.networks if is_gateway else None)

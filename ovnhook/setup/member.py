@@ -16,7 +16,7 @@ from ovnhook.pki.keyfiles import PUBLIC, SECRET, AuthorityFiles, Files
 from ovnhook.pki.members import bracketed
 from ovnhook.pki.token import API, SOUTHBOUND, Token
 from ovnhook.pki.x509 import Subject
-from ovnhook.setup import chassis, cluster, configuration, enrolment, switch, underlay
+from ovnhook.setup import chassis, cluster, configuration, enrolment, hostgateway, switch, underlay
 from ovnhook.setup.enrolment import RENEWAL, ControlClient, enrol
 from ovnhook.setup.services import enabled, restarted
 from ovnhook.setup.step import Step
@@ -65,7 +65,10 @@ def join(token: Token, options: MemberOptions, config: Config, client: ControlCl
     # it in the southbound database, so all updates of ovn-controller would be refused. This key overrides it.
     own = f"hostname-{name}"
     yield switch.setting(own, ids.get(own) or socket.gethostname())
-    yield from chassis.steps(name, config, remote, address, options.interface, gateway=options.gateway)
+    through_host = options.gateway and not options.interface and hostgateway.is_free(ids)
+    yield from chassis.steps(
+        name, config, remote, address, options.interface, gateway=options.gateway, through_host=through_host
+    )
     yield enabled("ovnhook-agent", "ovnhook-hypervisor")
     for file in (switch.SYSTEM_ID, PATH):  # it follows the chassis of the name that it started with
         if file.exists():

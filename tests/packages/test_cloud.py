@@ -86,7 +86,7 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
     hosts = {name: prepare(machines(f"{own}/24"), name, own, ["ovnhook-control"]) for name, own in addresses.items()}
     first, second, third = hosts.values()
     node = prepare(machines("192.0.2.4/24"), "hv1", "192.0.2.4", ["ovnhook-hypervisor"])
-    first.run("ovnhook node init --control")
+    first.run("ovnhook node init --control --no-external")
     node.run(f"echo {first.run('ovnhook node token hv1').strip()} | ovnhook node join")
     start(node)
     there = address(node)

@@ -59,7 +59,7 @@ def test_three_control_hosts(machines: Callable[[str], Machine]) -> None:
     first.path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
     first.run("systemctl restart libvirtd")
     first.run("ovs-vsctl set open . external-ids:ovn-bridge-datapath-type=netdev")  # it has no kernel module
-    first.run("ovnhook node init --all-in-one")
+    first.run("ovnhook node init --all-in-one --no-external")
     hear(first)
     start(first)
     there, kept = address(first), rows(first)

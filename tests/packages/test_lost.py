@@ -9,7 +9,7 @@ from tests.packages.guests import address, goes_on, guest, hear, start
 from tests.packages.hosts import CONTROL, prepare
 from tests.packages.machine import Machine
 
-INIT = "ovnhook node init --control"
+INIT = "ovnhook node init --control --no-external"
 
 
 def test_another_control_host(machines: Callable[[str], Machine], tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ database_ca = "/etc/ovnhook/ca.pem"
 def test_all_by_certificate(machine: Machine) -> None:
     """A guest has its network, and the agent is heard; without a certificate nobody is served."""
     set_up(machine, "hv1", packages())
-    machine.run("ovnhook node init --all-in-one")
+    machine.run("ovnhook node init --all-in-one --no-external")
     machine.run("ovn-nbctl set-connection ptcp:6641:127.0.0.1")  # as an existing OVN may have it
     machine.run(CERTIFICATES)
     machine.path("/etc/ovnhook/ovnhook.toml").write_text(CONFIGURATION)

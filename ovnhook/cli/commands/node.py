@@ -104,6 +104,7 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 @click.option("--external-interface", default="", metavar="IF", help="Interface for the external network (uplink).")
 @click.option("--external-cidr", default="", metavar="CIDR", help="External address of the router: 203.0.113.10/24.")
 @click.option("--next-hop", default="", metavar="ADDR", help="Next hop of the router's default route.")
+@click.option("--no-external", is_flag=True, help="No external connectivity. Default: through the gateway host.")
 @click.pass_obj
 def init(
     socket: Path | None,
@@ -118,13 +119,18 @@ def init(
     external_interface: str,
     external_cidr: str,
     next_hop: str,
+    no_external: bool,
 ) -> None:
     """Set up this host.
 
     As root, either as a complete cloud, or as a control host for others to join.
 
     Idempotent: each step prints "unchanged" or "changed", and the command can be repeated after an error. An existing
-    default subnet and settings of Open vSwitch are kept.
+    default subnet, external gateway and settings of Open vSwitch are kept.
+
+    Guests reach the outside through this host, with --control through the gateway hosts of a new cloud. They masquerade
+    (NAT) to their own default gateway, reach the guests, and keep their addresses and routes. An external network of
+    the router's own needs --external-interface, --external-cidr and --next-hop.
 
     The external interface is added to a bridge of Open vSwitch; one with IP addresses is refused. With --control, use
     "ovnhook node join --gateway" on gateway hosts instead.
@@ -132,6 +138,7 @@ def init(
     \b
     Examples:
       ovnhook node init --all-in-one
+      ovnhook node init --all-in-one --no-external
       ovnhook node init --all-in-one --external-interface eth1 --external-cidr 203.0.113.10/24 --next-hop 203.0.113.1
       ovnhook node init --control --external-cidr 203.0.113.10/24 --next-hop 203.0.113.1
       ovnhook node init --control --cluster
@@ -152,7 +159,10 @@ def init(
         raise click.UsageError(
             f"{'' if control else '--external-interface, '}--external-cidr and --next-hop must be used together"
         )
-    external = cloud.external_gateway(external_cidr, next_hop) if external_cidr else None
+    if no_external and any((external_interface, *together)):
+        raise click.UsageError("--no-external and the other external options are mutually exclusive")
+    uplink = cloud.external_gateway(external_cidr, next_hop) if external_cidr else cloud.ExternalGateway()
+    external = None if no_external else uplink
     _check_root("ovnhook node init …")
     own = sockets.gethostname()
     if control:
@@ -185,7 +195,7 @@ def token(socket: Path | None, *, name: str, control: bool) -> None:
 
 @node.command()
 @click.argument("token", default="-", metavar="[-|FILE]")
-@click.option("--gateway", is_flag=True, help="Make the host a gateway host: routers may use its uplink.")
+@click.option("--gateway", is_flag=True, help="Make the host a gateway host of routers.")
 @click.option(
     "--external-interface", default="", metavar="IF", help="With --gateway: interface for the external network."
 )
@@ -200,12 +210,16 @@ def join(socket: Path | None, *, token: str, gateway: bool, external_interface: 
     prompt on a terminal, or from FILE. On the command line all users of this host could read it, and the shell's
     history would keep it.
 
+    A gateway host without --external-interface masquerades (NAT) for guests to its own default gateway, unless
+    ovn-bridge-mappings has another physical network.
+
     Idempotent: each step prints "unchanged" or "changed", and the command can be repeated with the same token after an
     error, since a host with a certificate needs no new one.
 
     \b
     Examples:
       ovnhook node join
+      ovnhook node join --gateway
       ovnhook node join --gateway --external-interface eth1
       ovnhook node join - </root/token
     """

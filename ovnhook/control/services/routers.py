@@ -16,6 +16,7 @@ from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, Unavailable
 from ovnhook.base.text import quoted
+from ovnhook.control.hostroutes import refuse_host_networks
 from ovnhook.control.interruptions import refuse_interruptions
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
@@ -131,6 +132,7 @@ class Routers(Service):
             cloud = self._northbound.cloud(deadline)
             changed = router_rules.update(requested.name, changes, uuid4(), cloud, name_is_foreign=foreign)
             planned = complete(changed, cloud)
+            refuse_host_networks(planned, self._southbound, deadline)
             if not request.force:
                 refuse_interruptions(planned, cloud, self._northbound, self._southbound, deadline)
             return planned

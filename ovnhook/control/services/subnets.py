@@ -15,6 +15,7 @@ from ovnhook.api.v1 import subnets_pb2_grpc
 from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import InvalidRequest, Unavailable
+from ovnhook.control.hostroutes import refuse_host_networks
 from ovnhook.control.interruptions import refuse_interruptions
 from ovnhook.control.pages import page
 from ovnhook.control.repairs import Repairs
@@ -112,7 +113,9 @@ class Subnets(Service):
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
             foreign = self._northbound.is_foreign_switch(wanted.name, deadline)
-            return complete(subnet_rules.create(wanted, underlay, cloud, name_is_foreign=foreign), cloud)
+            planned = complete(subnet_rules.create(wanted, underlay, cloud, name_is_foreign=foreign), cloud)
+            refuse_host_networks(planned, self._southbound, deadline)
+            return planned
 
         self._repairs.carry_out(plan, f"subnet {wanted.name} ({wanted.cidr}) is created", deadline)
         return self._get(wanted.name, deadline)
@@ -156,6 +159,7 @@ class Subnets(Service):
             named = self._northbound.dns_records(old.name, deadline)
             leases = self._northbound.leases(deadline, subnet=old.name)
             planned = complete(subnet_rules.update(old, new, cloud, named, leases), cloud)
+            refuse_host_networks(planned, self._southbound, deadline)
             if not request.force:
                 refuse_interruptions(planned, cloud, self._northbound, self._southbound, deadline)
             return planned

@@ -96,7 +96,7 @@ def is_refused(client: Place, server: socket.socket, source: str = "") -> bool:
 def test_guests_reach_the_outside_and_the_host_reaches_guests(scene: Scene) -> None:
     """The outside sees the host's address; guests and the host see each other's own; the host is no other's router."""
     state = scene.converge()
-    assert state == LinkState(True, ("up0",), ("198.51.100.0/24", "203.0.113.0/24", "2001:db8::/64"))
+    assert state == LinkState(True, ("up0",), False, ("198.51.100.0/24", "203.0.113.0/24", "2001:db8::/64"))
     with scene.outside.listen(OUTSIDE) as outside, scene.lan.listen("198.51.100.254") as lan:
         assert scene.router.connect(outside, GUEST) == (OWN, GUEST)
         assert is_refused(scene.router, lan, GUEST)  # no default route leads there
@@ -181,10 +181,12 @@ def test_another_address_and_another_uplink(scene: Scene) -> None:
     assert [scene.host.setting(f"ipv4/conf/{name}/forwarding") for name in ("up0", "lan0")] == ["0", "1"]
     scene.host.ip("route", "del", "default")
     state = scene.converge()
-    assert state.uplinks == ("up0",)  # of IPv6
+    assert (state.uplinks, state.is_cut_off) == (("up0",), True)  # an uplink of IPv6
     assert "no IPv4 default route" in state.problems[0]
     with scene.router.listen(GUEST) as guest:
         assert scene.host.connect(guest)[0] in ("203.0.113.11", "198.51.100.1")
+    state = scene.converge(BLUE6)
+    assert (state.problems, state.is_cut_off) == ((), False)
 
 
 def test_somebody_else_enables_forwarding(scene: Scene) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from netaddr import IPNetwork
 
-from ovnhook.base.errors import AlreadyExists, InvalidRequest, NotFound
-from ovnhook.setup import cloud
+from ovnhook.base.errors import AlreadyExists, FailedPrecondition, InvalidRequest, NotFound
+from ovnhook.setup import cloud, hostgateway
 from ovnhook.setup.step import apply_steps
 
 
@@ -37,7 +39,7 @@ class ServiceStub:
         if method == "CreateSubnet":
             self.subnets.append({"cidr6": "", **fields["subnet"]})
         elif method == "UpdateRouter":
-            self.router.update(fields["router"])
+            self.router.update({"address": "", "address6": "", **fields["router"]})
         elif not self.router:
             raise NotFound("there is no router 'gateway'")
         return self.router
@@ -73,5 +75,59 @@ def test_what_a_cloud_has_stays() -> None:
         apply_steps(
             cloud.steps(service, "10.128.0.0/24", cloud.external_gateway("203.0.113.10/24", "203.0.113.1")), said.append
         )
-    assert said[1:] == ["unchanged  the default subnet is blue, 10.1.0.0/24"]
+    assert len(said) == 1
     assert service.subnets == [blue]
+
+
+HOST = cloud.ExternalGateway()
+BLUE = {"name": "blue", "cidr": "10.1.0.0/24", "cidr6": "", "default": True}
+OUTSIDE = {"name": "gateway", "physical_network": "external", "address": "203.0.113.9/24", "address6": ""}
+
+
+@pytest.mark.parametrize("networks", [None, lambda: [IPNetwork("198.51.100.0/24")]])
+def test_a_cloud_that_reaches_the_outside_through_its_hosts(networks: Callable[[], list[IPNetwork]] | None) -> None:
+    """A second time changes nothing."""
+    service, said = ServiceStub([], {}), list[str]()
+    for first in (True, False):
+        said.clear()
+        apply_steps(cloud.steps(service, "10.128.0.0/24", HOST, networks), said.append)
+        assert service.router["physical_network"] == "host"
+        assert {line.split()[0] for line in said[1:]} == {"changed" if first else "unchanged"}
+    external = cloud.external_gateway("203.0.113.10/24", "203.0.113.1")
+    apply_steps(cloud.steps(service, "10.128.0.0/24", external, networks), said.append)  # an uplink that is added later
+    assert service.router["address"] == "203.0.113.10/24"
+
+
+@pytest.mark.parametrize(
+    ("router", "is_gateway", "then"),
+    [
+        (OUTSIDE, True, "external"),
+        (OUTSIDE, False, "external"),
+        ({"name": "gateway", "physical_network": ""}, True, "host"),
+        ({"name": "gateway", "physical_network": ""}, False, ""),
+    ],
+)
+def test_an_existing_cloud_keeps_its_way_outside(router: dict[str, Any], is_gateway: bool, then: str) -> None:
+    """Also none, unless this very host is to be the gateway."""
+    service = ServiceStub([BLUE], dict(router))
+    apply_steps(cloud.steps(service, "10.128.0.0/24", HOST, list if is_gateway else None), list[str]().append)
+    assert service.router["physical_network"] == then
+
+
+def test_a_subnet_that_is_the_hosts_network() -> None:
+    """Refused before it is made, with the option to choose another one."""
+    service = ServiceStub([], {})
+    steps = cloud.steps(service, "10.128.0.0/24", HOST, lambda: [IPNetwork("10.0.0.0/8")])
+    with pytest.raises(FailedPrecondition, match=r"10\.128\.0\.0/24 overlaps with network 10\.0\.0\.0/8") as caught:
+        apply_steps(steps, list[str]().append)
+    assert "--subnet" in caught.value.hint
+    assert service.subnets == []
+
+
+@pytest.mark.parametrize(
+    ("mappings", "free"),
+    [("", True), ("host:br-host", True), ("external:br-ex", False), ("host:br-host,external:br-ex", False)],
+)
+def test_a_host_with_an_uplink_of_its_own(mappings: str, free: bool) -> None:
+    assert hostgateway.is_free({"ovn-bridge-mappings": mappings}) is free
+    assert hostgateway.is_free({})

@@ -57,6 +57,35 @@ def test_the_default_router_comes_and_goes_with_its_subnets(control: Control) ->
     assert control.done("router", "list", "--format", "json").json == []
 
 
+def test_a_router_that_reaches_the_outside_through_its_host(control: Control) -> None:
+    """Addresses are chosen; a subnet that is a network of the host is refused, whichever comes first."""
+    reports = {"agent": "1", "networks": "198.51.100.0/24 2001:db8::/64"}
+    add_chassis(control.southbound, "gw1", mappings="host:br-host", reports=reports)
+    add_chassis(control.southbound, "gw2", mappings="external:br-ex", reports={"networks": "10.9.0.0/16"})
+    made = control.done("router", "set", "gateway", "--physical-network", "host", "--format", "json").json
+    assert (made["address"], made["next_hop"]) == ("169.254.186.2/24", "169.254.186.1")
+    assert (made["address6"], made["next_hop6"], made["no_snat"]) == (
+        "fd6f:766e:686b::2/64",
+        "fd6f:766e:686b::1",
+        True,
+    )
+    control.done("subnet", "create", "blue", "10.9.0.0/24")
+    shown = ("router", "show", "gateway", "--format", "json")
+    wait_for(lambda: control.done(*shown).json["gateways"] == ["gw1"])
+    for networks in (["198.51.0.0/16"], ["10.2.0.0/24", "--cidr6", "2001:db8::/64"]):
+        why, _ = control.refused(5, "subnet", "create", "red", *networks)
+        assert "of host gw1, through which router gateway reaches the outside" in why
+    control.done("subnet", "create", "red", "198.51.100.128/25", "--no-router")
+    why, _ = control.refused(5, "subnet", "set", "red", "--router", "gateway")
+    assert "overlaps with network 198.51.100.0/24 of host gw1" in why
+    control.done("router", "create", "lab")
+    control.done("subnet", "set", "red", "--router", "lab")
+    why, _ = control.refused(5, "router", "set", "lab", "--physical-network", "host")
+    assert "of host gw1" in why
+    other = control.done("router", "create", "lab2", "--physical-network", "host", "--format", "json").json
+    assert other["address"] == "169.254.186.3/24"
+
+
 def test_a_life_of_a_router(control: Control) -> None:
     """Make, set, show, list, delete; whatever is set, afterwards there are just the rows of it."""
     add_chassis(control.southbound, "gw1")
