@@ -123,3 +123,4 @@ install-hypervisor: ## the hook, and the unit of the agent
 	install -D -m 644 packaging/debian/ovnhook-hypervisor.ovnhook-agent.service $(DESTDIR)/etc/systemd/system/ovnhook-agent.service
 	install -D -m 644 packaging/debian/ovnhook-hypervisor.ovnhook-uplink@.service $(DESTDIR)/etc/systemd/system/ovnhook-uplink@.service
 	install -D -m 644 packaging/debian/ovnhook-hypervisor.ovnhook-gateway.service $(DESTDIR)/etc/systemd/system/ovnhook-gateway.service
+	install -D -m 644 packaging/debian/ovnhook-hypervisor.ovnhook-macvlan@.service $(DESTDIR)/etc/systemd/system/ovnhook-macvlan@.service

@@ -20,8 +20,10 @@ from ovnhook.agent.hostview import HostView, NetworkListeners
 from ovnhook.agent.leasefile import LeaseFile
 from ovnhook.agent.libvirtnetworks import LibvirtNetworks
 from ovnhook.agent.locks import DomainLocks
+from ovnhook.agent.nexthops import NextHops
 from ovnhook.agent.reconcile import Reconciler
 from ovnhook.agent.report import HostReporter
+from ovnhook.agent.uplinkwatch import UplinkWatch
 from ovnhook.api.calls import Calls
 from ovnhook.base import logs
 from ovnhook.base.config import AGENT_SOCKET, load
@@ -49,15 +51,19 @@ def main() -> int:
         calls = Calls.of_host(config)
         host = Host(config, calls)
         domains = DomainLocks()
-        liveness = Liveness(("hook", "reconcile", "node", "firewall", "networks", "leases", "gateway"))
+        liveness = Liveness(("hook", "reconcile", "node", "firewall", "networks", "leases", "gateway", "uplink"))
         reconciler = Reconciler(config, host, HostStream(calls), domains, liveness.beat("reconcile"))
         firewall = FirewallWatch(liveness.beat("firewall"))
         gateway = GatewayHost(reconciler.view, GatewayLink(), liveness.beat("gateway"))
         networks = LibvirtNetworks(config, reconciler.view.networks, liveness.beat("networks"))
         leases = LeaseFile(config, partial(_inventory, host, reconciler.view), liveness.beat("leases"))
+        uplink = UplinkWatch(reconciler.view.networks, liveness.beat("uplink"))
+        next_hops = NextHops(reconciler.view.networks, config.integration_bridge)
+        parts = (reconciler, gateway, uplink, next_hops, firewall, networks)
         reporter = HostReporter(
             host,
-            lambda: (*reconciler.problems, *gateway.problems, *firewall.problems, *networks.problems),
+            next_hops,
+            lambda: tuple(problem for part in parts for problem in part.problems),
             lambda: gateway.state,
             lambda: networks.foreign,
             liveness.beat("node"),
@@ -65,6 +71,7 @@ def main() -> int:
         networks.on_scan(reporter.wake)
         networks.on_scan(leases.wake)  # libvirt removes the file with a network
         reconciler.view.listen(NetworkListeners(networks.wake, lambda _: leases.wake()))
+        reconciler.view.listen(NetworkListeners(uplink.wake, lambda _: None))
 
         def check(*, repair: bool) -> list[CheckResult]:
             return [*reconciler.check(repair=repair), *gateway.check(), *firewall.check(), *networks.check()]
@@ -80,6 +87,7 @@ def main() -> int:
         "node": reporter.run,
         "firewall": firewall.run,
         "gateway": gateway.run,
+        "uplink": uplink.run,
         "networks": networks.run,
         "leases": leases.run,
     }
@@ -98,7 +106,7 @@ def main() -> int:
         was_stuck = stuck
         if host.vswitch.database.keep_alive():
             reconciler.wake()
-    for part in (reporter, firewall, gateway, networks, leases, reconciler.view):
+    for part in (reporter, firewall, gateway, uplink, networks, leases, reconciler.view):
         part.stop()
     systemd.notify("STOPPING=1")
     server.shutdown()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.domains.inventory import Inventory
 from ovnhook.domains.values import Domain
-from ovnhook.resources.chassis import Report
+from ovnhook.resources.chassis import NextHop, Report
 
 SERVICE = "ovnhook.v1.Agents"
 
@@ -98,8 +98,10 @@ class ControlService:
         found = self._call("GetDomain", request, deadline, api.GetDomainResponse)
         return Inventory.of(host, filter(None, map(object_of, found.objects)))
 
-    def report(self, host: str, report: Report, deadline: Deadline) -> None:
-        """Report the status of the host.
+    def report(
+        self, host: str, report: Report, deadline: Deadline, next_hops: Collection[NextHop] = ()
+    ) -> list[NextHop]:
+        """Report the status of the host; return those of some next hops that have never answered a router here.
 
         Raises:
             NotFound: OVN does not know the host.
@@ -116,7 +118,9 @@ class ControlService:
         )
         if report.serves_dns is not None:
             request.serves_dns = report.serves_dns
-        self._call("ReportHost", request, deadline, api.ReportHostResponse)
+        request.next_hops.extend(api.NextHop(router=one.router, address=one.address) for one in next_hops)
+        response = self._call("ReportHost", request, deadline, api.ReportHostResponse)
+        return [NextHop(one.router, one.address) for one in response.silent_next_hops]
 
     def _change(self, method: str, domain: Domain, host: str, deadline: Deadline, *, waits: bool = False) -> None:
         request = api.DomainRequest(host=host, domain=domain_message(domain))

@@ -14,13 +14,14 @@ from collections.abc import Callable
 
 from ovnhook import __version__
 from ovnhook.agent.host import Host
+from ovnhook.agent.nexthops import NextHops
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NotFound, Unavailable
 from ovnhook.base.logonce import LogOnce
 from ovnhook.databases import underlay
 from ovnhook.diagnosis.problems import BEAT
 from ovnhook.hostnetwork.gatewaylink import LinkState
-from ovnhook.resources.chassis import Report
+from ovnhook.resources.chassis import NextHop, Report
 from ovnhook.resources.router.values import HOST
 
 _log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class HostReporter:
 
     Args:
         host: this host.
+        next_hops: next hops of routers that use this host.
         problems: returns the problems to report.
         link: returns the state of the link to routers.
         foreign_networks: returns the names of libvirt networks that lead elsewhere.
@@ -46,6 +48,7 @@ class HostReporter:
     def __init__(
         self,
         host: Host,
+        next_hops: NextHops,
         problems: Callable[[], tuple[str, ...]] = tuple,
         link: Callable[[], LinkState] = LinkState,
         foreign_networks: Callable[[], tuple[str, ...]] = tuple,
@@ -53,6 +56,7 @@ class HostReporter:
     ) -> None:
         self._vswitch = host.vswitch
         self._control = host.control
+        self._next_hops = next_hops
         self._problems = problems
         self._link = link
         self._foreign_networks = foreign_networks
@@ -60,6 +64,7 @@ class HostReporter:
         self._woken = threading.Event()
         self._is_stopped = False
         self._published: Report | None = None
+        self._hops: list[NextHop] = []
         self._next_beat = self._next_measure = 0.0
         self._mtu = 0
         self._errors = LogOnce(_log, "cannot publish host status")
@@ -102,14 +107,16 @@ class HostReporter:
             networks=link.networks,
             foreign_networks=self._foreign_networks(),
         )
-        if report != self._published or now >= self._next_beat:
+        hops = self._next_hops.of(local.bridges)
+        if report != self._published or hops != self._hops or now >= self._next_beat:
             try:
-                self._control.report(host, report, deadline)
+                silent = self._control.report(host, report, deadline, hops)
             except NotFound as error:  # ovn-controller may be starting
                 raise Unavailable(error.message, error.hint) from error
             if self._published is None or down != self._published.uplinks_down:
                 _log.info("reported uplinks down: %s", ", ".join(down) or "none")
-            self._published = report
+            self._next_hops.ask(silent, local.bridges)
+            self._published, self._hops = report, hops
             # All hosts in the same two seconds: northd 23.03 recomputes everything for a change of such a row, and so
             # does it once for many hosts.
             self._next_beat = now + BEAT - time.time() % BEAT + random.uniform(0, _JITTER)

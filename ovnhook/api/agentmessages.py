@@ -224,6 +224,7 @@ def router_message(router: HostRouter) -> api.HostRouter:
         vlan=router.vlan,
         addresses=map(str, router.addresses),
         next_hops=map(str, router.next_hops),
+        mac=router.mac,
     )
 
 
@@ -236,6 +237,7 @@ def router_of(message: api.HostRouter) -> HostRouter:
         vlan=message.vlan,
         addresses=tuple(InterfaceAddress(network.ip, network.prefixlen) for network in networks),
         next_hops=tuple(map(IPAddress, message.next_hops)),
+        mac=message.mac,
     )
 
 

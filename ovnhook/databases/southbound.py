@@ -8,7 +8,7 @@ control service writes it; agents of earlier versions do so themselves, which OV
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Self
@@ -19,10 +19,13 @@ from ovnhook.base.errors import Unavailable
 from ovnhook.ovsdb.connection import Database
 from ovnhook.ovsdb.operation import Row, as_set, delete, includes, map_of, mutate, select, set_keys, set_of
 from ovnhook.resources import ip
-from ovnhook.resources.chassis import Node, Report
+from ovnhook.resources.chassis import NextHop, Node, Report
 
-_GATEWAY_PORT = "cr-external:"
-"""Prefix of the chassisredirect port of an external gateway port (ovnhook.resources.router.topology)."""
+_EXTERNAL_PORT = "external:"
+"""Prefix of an external gateway port (ovnhook.resources.router.topology)."""
+
+_GATEWAY_PORT = f"cr-{_EXTERNAL_PORT}"
+"""Prefix of its chassisredirect port."""
 
 _PREFIX = "ovnhook:"
 _AGENT, _SEEN, _OVS, _DOWN, _PROBLEMS, _MTU = "agent", "seen", "ovs", "uplinks-down", "problems", "mtu"
@@ -150,6 +153,25 @@ class Southbound:
             for chassis in set_of(row["chassis"])
             if row["logical_port"].startswith(_GATEWAY_PORT)
         }
+
+    def silent_next_hops(self, host: str, hops: Collection[NextHop], deadline: Deadline) -> list[NextHop]:
+        """Next hops of routers that OVN has no MAC address of, with their active gateway on a host."""
+        bindings, hosts, *known = self.database.transact(
+            [
+                select("Port_Binding", ["type", "==", "chassisredirect"], columns=["logical_port", "chassis"]),
+                select("Chassis", ["name", "==", host], columns=["_uuid"]),
+                *(select("MAC_Binding", ["ip", "==", hop.address], columns=["logical_port"]) for hop in hops),
+            ],
+            deadline,
+        )
+        own = [row["_uuid"] for row in hosts]
+        active = {row["logical_port"].removeprefix("cr-") for row in bindings if row["chassis"] in own}
+        return [
+            hop
+            for hop, found in zip(hops, known, strict=True)
+            if (port := f"{_EXTERNAL_PORT}{hop.router}") in active
+            and not any(row["logical_port"] == port for row in found)
+        ]
 
     def config_progress(self, deadline: Deadline) -> ConfigProgress:
         """Sequence numbers that northd and the hosts have processed."""

@@ -72,11 +72,13 @@ class OvsHost:
         version: version of Open vSwitch, or "".
         uplinks: state by physical network: True if its bridge has an uplink with carrier, or is an interface of the
             host that is up.
+        bridges: bridge by physical network.
     """
 
     southbound: str
     version: str
     uplinks: dict[str, bool]
+    bridges: dict[str, str]
 
 
 class Vswitch:
@@ -128,6 +130,7 @@ class Vswitch:
             southbound=ids.get("ovn-remote", ""),
             version="".join(set_of(row["ovs_version"])),
             uplinks={network: up[bridge] for network, bridge in bridges.items()},
+            bridges=bridges,
         )
 
     def bind(self, bindings: Sequence[Binding], deadline: Deadline) -> None:

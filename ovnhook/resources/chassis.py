@@ -49,6 +49,19 @@ class Node:
 
 
 @dataclass(frozen=True)
+class NextHop:
+    """Next hop of a router's IPv4 default route.
+
+    Attributes:
+        router: name of the router.
+        address: address of the next hop.
+    """
+
+    router: str
+    address: str
+
+
+@dataclass(frozen=True)
 class Report:
     """Status of a host, as its agent reports it.
 

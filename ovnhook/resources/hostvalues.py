@@ -139,6 +139,7 @@ class HostRouter:
         vlan: VLAN ID on the physical network, or 0.
         addresses: external addresses, of each IP version one at most.
         next_hops: default gateway for each of them.
+        mac: MAC address of its external gateway port, or "".
     """
 
     name: str
@@ -146,6 +147,7 @@ class HostRouter:
     vlan: int = 0
     addresses: tuple[InterfaceAddress, ...] = ()
     next_hops: tuple[IPAddress, ...] = ()
+    mac: str = ""
 
     @classmethod
     def of(cls, router: Router) -> HostRouter:
@@ -153,7 +155,14 @@ class HostRouter:
         external = router.external
         if external is None:
             return cls(router.name)
-        return cls(router.name, external.physical_network, external.vlan, external.addresses, external.next_hops)
+        return cls(
+            router.name,
+            external.physical_network,
+            external.vlan,
+            external.addresses,
+            external.next_hops,
+            external.mac,
+        )
 
     @property
     def uuid(self) -> UUID:

@@ -1,4 +1,7 @@
-"""Uplink of a gateway host: its interface for the external network, in a bridge of Open vSwitch."""
+"""Uplink of a gateway host: its interface for the external network, in a bridge of Open vSwitch.
+
+An interface with the host's own addresses keeps them: a macvlan interface on it is put into the bridge instead.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from ovnhook.base.command import run, succeeds
+from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import FailedPrecondition, NotFound
+from ovnhook.hostnetwork import sharedinterface
 from ovnhook.setup import switch
 from ovnhook.setup.services import enabled
 from ovnhook.setup.step import Step
 
-PHYSICAL_NETWORK = "external"
+PHYSICAL_NETWORK = sharedinterface.NETWORK
 
 _BRIDGE = "br-ex"
 _OVS_MASTER = "ovs-system"  # master of interfaces in bridges of Open vSwitch
 _MAPPINGS = "ovn-bridge-mappings"
+_MACVLAN = "ovnhook-macvlan"
+_TIMEOUT = 10.0  # seconds to look at an interface
 
 
 @dataclass(frozen=True)
@@ -62,18 +69,12 @@ def check(link: Link, bridge: str, present: str) -> None:
         present: bridge of Open vSwitch that it is in, or "".
 
     Raises:
-        FailedPrecondition: a loopback interface, or one that is in use.
+        FailedPrecondition: a loopback interface, or one that is part of something else.
     """
     if present == bridge:
         return
     if link.is_loopback:
         raise FailedPrecondition(f"interface {link.name} is a loopback interface", "ip -brief link")
-    if link.addresses:
-        # The administrator may be connected through these addresses, and the host's configuration would set them again.
-        raise FailedPrecondition(
-            f"interface {link.name} has this host's addresses {', '.join(link.addresses)}, which would stop working",
-            "use another interface, or first remove the addresses from the host's network configuration",
-        )
     if present or link.master not in ("", _OVS_MASTER):
         raise FailedPrecondition(
             f"interface {link.name} is already in {present or link.master}", "use another one, or remove it from there"
@@ -98,20 +99,55 @@ def check_free(interface: str) -> None:
 
 
 def steps(interface: str) -> Iterator[Step]:
-    """Add the interface to a bridge, and map the external network to that."""
+    """Add the interface, or a macvlan interface on it, to a bridge, and map the external network to that."""
     ids = switch.settings()
     bridge = bridge_of(ids.get(_MAPPINGS, ""))
-    unit = run("systemd-escape", "--template=ovnhook-uplink@.service", interface).strip()
     kind = ids.get("ovn-bridge-datapath-type", "")
+    is_shared = bool(_link(interface).addresses) and _present_bridge(interface) != bridge
+    if is_shared:
+        # The administrator may be connected through the interface: it stays as it is.
+        yield from _macvlan(interface)
+    port = sharedinterface.DEVICE if is_shared else interface
     yield Step(f"bridge {bridge} exists", lambda: bridge in switch.bridges(), lambda: _add_bridge(bridge, kind))
     yield Step(
-        f"interface {interface} is in bridge {bridge}",
-        lambda: _present_bridge(interface) == bridge,
-        lambda: _add_port(bridge, interface),
+        f"interface {port} is in bridge {bridge}",
+        lambda: _present_bridge(port) == bridge,
+        lambda: _add_port(bridge, port),
+    )
+    if not is_shared:
+        yield enabled(_unit("ovnhook-uplink", interface), "ovnhook-hypervisor")
+        yield Step(f"interface {interface} is up", lambda: _link(interface).is_up, lambda: _set_up(interface))
+    yield switch.list_setting(_MAPPINGS, f"{PHYSICAL_NETWORK}:{bridge}")
+
+
+def _macvlan(interface: str) -> Iterator[Step]:
+    """Create the macvlan interface, now and at boot."""
+
+    def is_done() -> bool:
+        found = sharedinterface.lower(Deadline.after(_TIMEOUT))
+        if found not in ("", interface):
+            raise FailedPrecondition(
+                f"interface {sharedinterface.DEVICE} is on {found}, not on {interface}",
+                f"systemctl disable {_unit(_MACVLAN, found)}; ip link delete {sharedinterface.DEVICE}; then repeat",
+            )
+        return bool(found)
+
+    unit = _unit(_MACVLAN, interface)
+    yield Step(
+        f"interface {sharedinterface.DEVICE} exists on {interface}, which has this host's addresses",
+        is_done,
+        lambda: _start(unit),
+        hint=f"systemctl status {unit}",
     )
     yield enabled(unit, "ovnhook-hypervisor")
-    yield Step(f"interface {interface} is up", lambda: _link(interface).is_up, lambda: _set_up(interface))
-    yield switch.list_setting(_MAPPINGS, f"{PHYSICAL_NETWORK}:{bridge}")
+
+
+def _start(unit: str) -> None:
+    run("systemctl", "restart", unit, hint=f"systemctl status {unit}; journalctl -u {unit}")
+
+
+def _unit(template: str, interface: str) -> str:
+    return run("systemd-escape", f"--template={template}@.service", interface).strip()
 
 
 def _link(interface: str) -> Link:

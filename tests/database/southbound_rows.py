@@ -37,6 +37,29 @@ def add_chassis(
     )
 
 
+def add_active_gateway(southbound: Server, router: str, host: str, key: int) -> None:
+    """Create the rows of a router, with a number of its own, whose external gateway port a chassis has bound."""
+    (found,) = southbound.transact({"op": "select", "table": "Chassis", "where": [["name", "==", host]]})
+    (chassis,) = found["rows"]
+    port = {"logical_port": f"cr-external:{router}", "type": "chassisredirect", "chassis": chassis["_uuid"]}
+    southbound.transact(
+        {"op": "insert", "table": "Datapath_Binding", "uuid-name": "d", "row": {"tunnel_key": key}},
+        {
+            "op": "insert",
+            "table": "Port_Binding",
+            "row": {**port, "datapath": ["named-uuid", "d"], "tunnel_key": 1},
+        },
+    )
+
+
+def add_mac_binding(southbound: Server, router: str, address: str, key: int) -> None:
+    """Create the row of a MAC address that a router, by its number, has learned on its external gateway port."""
+    (found,) = southbound.transact({"op": "select", "table": "Datapath_Binding", "where": [["tunnel_key", "==", key]]})
+    (datapath,) = found["rows"]
+    row = {"logical_port": f"external:{router}", "ip": address, "mac": "02:00:00:00:00:01"}
+    southbound.transact({"op": "insert", "table": "MAC_Binding", "row": {**row, "datapath": datapath["_uuid"]}})
+
+
 def _reported(reports: dict[str, str]) -> dict[str, str]:
     """Add the control service's mark."""
     return {"api": reports["seen"], **reports} if "seen" in reports else reports

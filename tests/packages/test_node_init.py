@@ -9,21 +9,25 @@ from tests.packages.hosts import OUTSIDE, set_up
 from tests.packages.machine import Machine, packages
 
 INIT = "ovnhook node init --all-in-one"
+OWN = "ip address add 203.0.113.5/24 dev eth1; ip link set eth1 up"
+NETWORK = "ip address show dev eth1 scope global; ip route"
 EXTERNAL = "--external-interface eth1 --external-cidr 203.0.113.10/24 --next-hop 203.0.113.254"
 
 
 def test_all_in_one(machine: Machine) -> None:
-    """What can't be is refused, a failure half way is gone on from, and then all works, also after a reboot."""
+    """What can't be is refused, a failure half way is gone on from, and then all works, also after a reboot.
+
+    The interface for the external network has the host's own address, which stays there.
+    """
     set_up(machine, "hv1.example", packages())
     machine.run(OUTSIDE)
 
-    machine.run("ip address add 198.51.100.5/24 dev eth1")
-    before = settings(machine)
-    said = machine.run(f"{INIT} {EXTERNAL}; echo status $?")
-    assert "error: interface eth1 has this host's addresses 198.51.100.5/24, which would stop working" in said
+    machine.run(OWN)
+    before, network = settings(machine), machine.run(NETWORK)
+    said = machine.run(f"{INIT} {EXTERNAL.replace('eth1', 'lo')}; echo status $?")
+    assert "error: interface lo is a loopback interface" in said
     assert "status 5" in said
     assert settings(machine) == before
-    machine.run("ip address flush dev eth1")
 
     machine.run("ovn-nbctl set-connection ptcp:6641")
     said = machine.run(f"{INIT} {EXTERNAL}; echo status $?")
@@ -40,8 +44,10 @@ def test_all_in_one(machine: Machine) -> None:
     assert "unchanged  Open vSwitch has ovn-remote=unix:/run/ovn/ovnsb_db.sock" in said  # done before it failed
     assert "changed    the default subnet is main, 10.128.0.0/24" in said
     assert "changed    router gateway has the external address 203.0.113.10/24 and next hop 203.0.113.254" in said
+    assert "changed    interface ovnhook-ex exists on eth1, which has this host's addresses" in said
     again = machine.run(f"{INIT} {EXTERNAL}")
     assert [line for line in again.splitlines() if not line.startswith("unchanged  ")] == []
+    assert machine.run(NETWORK) == network
     assert len(again.splitlines()) >= len(said.splitlines())
 
     start(machine)
@@ -54,7 +60,7 @@ def test_all_in_one(machine: Machine) -> None:
 
     machine.power_off()
     machine.boot()
-    machine.run(OUTSIDE)  # after the boot, as a slow card
+    machine.run(f"{OUTSIDE}; {OWN}")  # after the boot, as a slow card
     assert address(machine) == first
     machine.wait_for(lambda: " 0% packet loss" in outside(machine), "the way outside after the reboot")
     again = machine.run(f"{INIT} {EXTERNAL}")

@@ -132,8 +132,8 @@ def init(
     (NAT) to their own default gateway, reach the guests, and keep their addresses and routes. An external network of
     the router's own needs --external-interface, --external-cidr and --next-hop.
 
-    The external interface is added to a bridge of Open vSwitch; one with IP addresses is refused. With --control, use
-    "ovnhook node join --gateway" on gateway hosts instead.
+    The external interface is added to a bridge of Open vSwitch. If it has IP addresses of this host, they stay there,
+    and a macvlan interface on it is added instead. With --control, use "ovnhook node join --gateway" on gateway hosts.
 
     \b
     Examples:

@@ -25,11 +25,12 @@ from ovnhook.domains.values import Domain
 from ovnhook.engine.attach import Attachment
 from ovnhook.pki.x509 import Subject
 from ovnhook.resources import ip
-from ovnhook.resources.chassis import Report
+from ovnhook.resources.chassis import NextHop, Report
 from ovnhook.resources.hostvalues import HostSubnet
 
 _MAX_WORD = 100  # characters of a version, or of the name of a physical network
 _MAX_NETWORKS = 100
+_MAX_NEXT_HOPS = 100
 
 Operation = Callable[[Domain, str, Deadline], None]
 """Method of Attachment for a domain on a host."""
@@ -164,7 +165,11 @@ class Agents(Service):
         host = _host(request.host, caller)
         if not self._southbound.publish(host, _report(request), self._clock(), deadline):
             raise NotFound(f"the southbound database does not know host {host}", "is ovn-controller running there?")
-        return api.ReportHostResponse()
+        asked = _next_hops(request)
+        silent = self._southbound.silent_next_hops(host, asked, deadline) if asked else []
+        return api.ReportHostResponse(
+            silent_next_hops=[api.NextHop(router=one.router, address=one.address) for one in silent]
+        )
 
 
 def _done(operation: Operation, request: api.DomainRequest, deadline: Deadline, caller: Subject) -> api.DomainResponse:
@@ -184,6 +189,20 @@ def _host(name: str, caller: Subject) -> str:
     if not name:
         raise InvalidRequest("host is missing")
     return name
+
+
+def _next_hops(request: api.ReportHostRequest) -> list[NextHop]:
+    """The next hops in a request.
+
+    Raises:
+        InvalidRequest: invalid address, or too many.
+    """
+    if len(request.next_hops) > _MAX_NEXT_HOPS:
+        raise InvalidRequest(f"{len(request.next_hops)} next_hops: expected at most {_MAX_NEXT_HOPS}")
+    for one in request.next_hops:
+        if not ip.is_ipv4(one.address):
+            raise InvalidRequest(f"next_hops {one.address[:_MAX_WORD]!r}: expected an IPv4 address")
+    return [NextHop(one.router, one.address) for one in request.next_hops]
 
 
 def _report(request: api.ReportHostRequest) -> Report:

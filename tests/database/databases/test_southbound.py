@@ -11,9 +11,9 @@ import pytest
 from lab.waiting import HANG
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases.southbound import Southbound
-from ovnhook.resources.chassis import Report
+from ovnhook.resources.chassis import NextHop, Report
 from tests.database.ovsdb_server import SOUTHBOUND_SCHEMA, Server
-from tests.database.southbound_rows import add_chassis, set_reports
+from tests.database.southbound_rows import add_active_gateway, add_chassis, add_mac_binding, set_reports
 
 REPORT = Report("1.0", "3.1.0", ())
 
@@ -78,4 +78,24 @@ def test_who_wrote_a_report(make_server: Callable[[str, Path], Server]) -> None:
     assert uses_api()
     set_reports(server, "hv1", agent="0.9", seen="1060", api="1030")
     assert not uses_api()
+    southbound.database.close()
+
+
+def test_next_hops_that_never_answered(make_server: Callable[[str, Path], Server]) -> None:
+    """Of routers whose active gateway is the host, those that OVN has no MAC address of."""
+    server = make_server("sb", SOUTHBOUND_SCHEMA)
+    southbound = Southbound(server.remote)
+    for name in ("gw1", "gw2"):
+        add_chassis(server, name)
+    for number, (router, host) in enumerate((("one", "gw1"), ("two", "gw1"), ("three", "gw2")), 1):
+        add_active_gateway(server, router, host, number)
+    hops = [NextHop(router, f"192.0.2.{number}") for number, router in enumerate(("one", "two", "three", "none"))]
+
+    def silent(host: str) -> list[NextHop]:
+        return southbound.silent_next_hops(host, hops, Deadline.after(HANG))
+
+    assert (silent("gw1"), silent("gw2"), silent("hv1")) == (hops[:2], hops[2:3], [])
+    add_mac_binding(server, "one", "192.0.2.0", 1)
+    add_mac_binding(server, "three", "192.0.2.1", 3)
+    assert (silent("gw1"), silent("gw2")) == (hops[1:2], hops[2:3])
     southbound.database.close()

@@ -79,7 +79,7 @@ def heard(systemd: socket.socket) -> list[bytes]:
     return found
 
 
-@pytest.mark.parametrize("name", ["hook", "reconcile", "node", "firewall", "networks", "leases"])
+@pytest.mark.parametrize("name", ["hook", "reconcile", "node", "firewall", "gateway", "uplink", "networks", "leases"])
 def test_a_loop_that_stands_still_starves_the_watchdog(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, systemd: socket.socket, name: str
 ) -> None:
@@ -94,6 +94,8 @@ def test_a_loop_that_stands_still_starves_the_watchdog(
     monkeypatch.setattr(agent, "HostReporter", lambda *given: loops.loop("node", given[-1]))
     monkeypatch.setattr(agent, "HookServer", lambda *given: loops.loop("hook", given[-1]))
     monkeypatch.setattr(agent, "FirewallWatch", lambda *given: loops.loop("firewall", given[-1]))
+    monkeypatch.setattr(agent, "GatewayHost", lambda *given: loops.loop("gateway", given[-1]))
+    monkeypatch.setattr(agent, "UplinkWatch", lambda *given: loops.loop("uplink", given[-1]))
     monkeypatch.setattr(agent, "LibvirtNetworks", lambda *given: loops.loop("networks", given[-1]))
     monkeypatch.setattr(agent, "LeaseFile", lambda *given: loops.loop("leases", given[-1]))
     seen: list[str] = []

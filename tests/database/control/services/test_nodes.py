@@ -12,6 +12,7 @@ import pytest
 from lab.waiting import HANG
 from ovnhook import __version__
 from ovnhook.agent import report
+from ovnhook.agent.nexthops import NextHops
 from ovnhook.agent.report import HostReporter
 from ovnhook.api.client import Client
 from ovnhook.base.config import Config
@@ -64,7 +65,8 @@ def host(vswitch: Server) -> HostSwitch:
 @pytest.fixture
 def reporter(host: HostSwitch, southbound: Server) -> Iterator[HostReporter]:
     """The agent's part that tells, running."""
-    made = HostReporter(DirectHost(Config(southbound=southbound.remote, vswitch=host.vswitch.remote)))
+    direct = DirectHost(Config(southbound=southbound.remote, vswitch=host.vswitch.remote))
+    made = HostReporter(direct, NextHops(lambda: None, "br-int"))
     thread = threading.Thread(target=made.run)
     thread.start()
     yield made
