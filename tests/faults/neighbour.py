@@ -22,7 +22,7 @@ class Neighbour(Disturbance):
     Args:
         world: the lab.
         part: QEMU or HOOK.
-        repaired: the host name of a guest of which something is broken, and has to be repaired, meanwhile.
+        repaired: a domain of the same host of which something is broken, and has to be repaired, meanwhile.
     """
 
     def __init__(self, world: World, part: Component, repaired: str) -> None:
@@ -46,17 +46,16 @@ class Neighbour(Disturbance):
             self._gate.wait_reached(HANG)
 
     def hold(self) -> None:
-        """Break something of a guest of the same host, and wait until it is repaired."""
-        control, world = self._world.control, self._world
-        find = ["ovn-nbctl", "--bare", "--columns=_uuid", "find", "DNS", "external_ids:ovnhook\\:kind=names"]
-        row = control.run([*find, "external_ids:ovnhook\\:subnet=default"]).stdout.strip()
-        control.run(["ovn-nbctl", "remove", "DNS", row, "records", self._repaired])
-        get = ["ovn-nbctl", "--if-exists", "get", "DNS", row, f"records:{self._repaired}"]
+        """Break something of a guest that the host's agent repairs, and not its traffic; wait until it is repaired."""
+        world = self._world
+        (port,) = (row["name"] for row in world.ports(self._repaired))
+        options = ["Logical_Switch_Port", port, "dhcpv4_options"]
+        world.control.run(["ovn-nbctl", "clear", *options])
 
         def is_repaired() -> bool:
-            return bool(control.run(get).stdout.strip())
+            return world.control.run(["ovn-nbctl", "get", *options]).stdout.strip() != "[]"
 
-        world.wait_for(is_repaired, "another guest's name to be repaired", timeout=HANG)
+        world.wait_for(is_repaired, "another guest's port to be repaired", timeout=HANG)
         if self._waits.done():
             raise AssertionError("libvirt did not wait for the neighbour")
 
