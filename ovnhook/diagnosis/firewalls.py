@@ -67,15 +67,15 @@ class Blocked:
     hint: str
 
 
-def forwarded(bridge: str, uplinks: Mapping[int, str]) -> Iterator[Passage]:
+def forwarded(bridge: str, uplinks: Mapping[int, Iterable[str]]) -> Iterator[Passage]:
     """Connections of guests to other networks: what they send, and the replies.
 
     Args:
         bridge: interface of the host that guests' packets come from.
-        uplinks: interface of the host's default route, by version of IP.
+        uplinks: interfaces of the host's default routes, by version of IP.
     """
     what = f"connections of guests from {bridge}"
-    for version, uplink in uplinks.items():
+    for version, uplink in ((version, uplink) for version, some in uplinks.items() for uplink in some):
         sent = FilteredPacket("forward", version, bridge, uplink, protocol="tcp", port=443)
         yield Passage(sent, f"{what} to {uplink}", bridge)
         yield Passage(replace(sent, input=uplink, output=bridge, is_reply=True), f"{what} to {uplink}", bridge)

@@ -10,7 +10,7 @@ import fcntl
 import json
 import socket
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,6 +156,11 @@ def has_bridge() -> bool:
 def networks(deadline: Deadline) -> tuple[IPNetwork, ...]:
     """Networks that this host reaches by itself, without default routes and subnets."""
     return tuple(_routes(deadline).networks)
+
+
+def uplinks(deadline: Deadline) -> Mapping[int, tuple[str, ...]]:
+    """Interfaces of this host's default routes, by IP version."""
+    return _routes(deadline).uplinks
 
 
 def _set_addresses(deadline: Deadline, *, ipv6: bool) -> None:

@@ -13,7 +13,7 @@ from ovnhook.diagnosis.firewalls import Rulesets, blocked, forwarded, received
 
 RECORDED = Path(__file__).parent / "rulesets"
 OUT = "connections of guests from br-host to eth0"
-BOTH = {4: "eth0", 6: "eth0"}
+BOTH = {4: ["eth0"], 6: ["eth0"]}
 DNS = [*received("ovnu1234", "ovnu+", {"udp": 15053, "tcp": 15053}, "guests' DNS queries")]
 
 
@@ -85,8 +85,8 @@ def test_packets_for_the_host(name: str, who: str, hint: str) -> None:
 
 def test_matches_that_nft_does_not_print() -> None:
     """Without iptables' own output they are unknown: conditions that may be true block nothing."""
-    (found,) = blocked(recorded("docker"), forwarded("br-host", {4: "eth0"}))
-    (alone,) = blocked(Rulesets(recorded("docker").nft), forwarded("br-host", {4: "eth0"}))
+    (found,) = blocked(recorded("docker"), forwarded("br-host", {4: ["eth0"]}))
+    (alone,) = blocked(Rulesets(recorded("docker").nft), forwarded("br-host", {4: ["eth0"]}))
     assert found.hint.startswith("iptables-nft ")
     assert alone.hint.startswith("nft insert rule ip filter FORWARD ")
     conditional = _chain([{"xt": {"type": "match", "name": "set"}}, {"accept": None}])
@@ -124,7 +124,7 @@ def test_conditions_that_may_be_true(statement: dict[str, Any]) -> None:
     """A packet that may be accepted is not reported."""
     replies = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "related"]}}
     ruleset = Rulesets(_chain([statement, {"accept": None}], [replies, {"accept": None}]))
-    assert blocked(ruleset, forwarded("br-host", {4: "eth0"})) == []
+    assert blocked(ruleset, forwarded("br-host", {4: ["eth0"]})) == []
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_conditions_that_may_be_true(statement: dict[str, Any]) -> None:
 )
 def test_conditions_that_are_false(statement: dict[str, Any]) -> None:
     """They let nothing pass."""
-    assert blocked(Rulesets(_chain([statement, {"accept": None}])), forwarded("br-host", {4: "eth0"}))
+    assert blocked(Rulesets(_chain([statement, {"accept": None}])), forwarded("br-host", {4: ["eth0"]}))
 
 
 def test_chains_that_call_each_other() -> None:
@@ -165,8 +165,8 @@ def test_iptables_with_quotes_and_ports() -> None:
 -A FORWARD -o br-host -m conntrack ! --ctstate NEW -j ACCEPT
 COMMIT
 """
-    assert blocked(Rulesets(saved=(("iptables-legacy", text),)), forwarded("br-host", {4: "eth0"})) == []
+    assert blocked(Rulesets(saved=(("iptables-legacy", text),)), forwarded("br-host", {4: ["eth0"]})) == []
     closed = text.replace("400:500", "400")
-    (found,) = blocked(Rulesets(saved=(("iptables-legacy", closed),)), forwarded("br-host", {4: "eth0"}))
+    (found,) = blocked(Rulesets(saved=(("iptables-legacy", closed),)), forwarded("br-host", {4: ["eth0"]}))
     assert found.what == f"chain FORWARD of iptables-legacy drops {OUT}"
     assert found.hint.startswith("iptables-legacy -I FORWARD -i br-host -j ACCEPT; ")
