@@ -74,7 +74,8 @@ def main() -> int:
         reconciler.view.listen(NetworkListeners(uplink.wake, lambda _: None))
 
         def check(*, repair: bool) -> list[CheckResult]:
-            return [*reconciler.check(repair=repair), *gateway.check(), *firewall.check(), *networks.check()]
+            found = reconciler.check(repair=repair)
+            return [*found, *(one for part in (gateway, uplink, next_hops, firewall, networks) for one in part.check())]
 
         server = HookServer(AGENT_SOCKET, config, host, domains, reconciler.wake, check, liveness.beat("hook"))
     except OvnhookError as error:

@@ -14,6 +14,7 @@ from netaddr import IPAddress
 
 from ovnhook.base.errors import OvnhookError
 from ovnhook.diagnosis.problems import BEAT
+from ovnhook.diagnosis.values import CheckResult, Difference, ManualRepair
 from ovnhook.domains.inventory import HostNetworks
 from ovnhook.hostnetwork import arprequest
 from ovnhook.hostnetwork.arprequest import ArpRequest
@@ -23,6 +24,7 @@ from ovnhook.resources.router.values import HOST
 
 _log = logging.getLogger(__name__)
 
+_HINT = "is the address right? Cloud providers, WLANs and virtual switches drop packets of unknown MAC addresses"
 _PATIENCE = 1.5 * BEAT  # seconds from the first request until a silent next hop is reported
 
 
@@ -45,8 +47,16 @@ class NextHops:
         self._integration_bridge = integration_bridge
         self._clock = clock
         self._first_asked: dict[NextHop, float] = {}
-        self.problems: tuple[str, ...] = ()
+        self._silent: tuple[tuple[str, str], ...] = ()  # with hints
+
+    @property
+    def problems(self) -> tuple[str, ...]:
         """Problems to report."""
+        return tuple(f"{what}: {hint}" for what, hint in self._silent)
+
+    def check(self) -> list[CheckResult]:
+        """Return the same, as of the last report."""
+        return [CheckResult(Difference("", "", what, ManualRepair(hint))) for what, hint in self._silent]
 
     def of(self, physical_networks: Collection[str]) -> list[NextHop]:
         """IPv4 next hops of the routers on some physical networks. That of the host itself always answers."""
@@ -76,9 +86,8 @@ class NextHops:
                     self._send(hop, router, bridges[router.physical_network])
                 except OvnhookError as error:  # ovn-controller may not have made the patch port yet
                     _log.info("cannot ask for next hop %s: %s", hop.address, error)
-        self.problems = tuple(
-            f"next hop {hop.address} of router {hop.router} has never answered ARP requests from {router.mac}: is the "
-            f"address right? Cloud providers, WLANs and virtual switches drop packets of MAC addresses unknown to them"
+        self._silent = tuple(
+            (f"next hop {hop.address} of router {hop.router} has never answered ARP requests from {router.mac}", _HINT)
             for hop, router in routers.items()
             if router and now - self._first_asked[hop] >= _PATIENCE
         )

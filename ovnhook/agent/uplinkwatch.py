@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.logonce import LogOnce
+from ovnhook.diagnosis.values import CheckResult, Difference, ManualRepair
 from ovnhook.domains.inventory import HostNetworks
 from ovnhook.hostnetwork import sharedinterface
 from ovnhook.hostnetwork.sharedinterface import DEVICE, NETWORK
@@ -35,8 +36,16 @@ class UplinkWatch:
         self._woken = threading.Event()
         self._is_stopped = False
         self._errors = LogOnce(_log, f"cannot set the MAC address of {DEVICE}")
-        self.problems: tuple[str, ...] = ()
+        self._unconnected: tuple[tuple[str, str], ...] = ()  # with hints
+
+    @property
+    def problems(self) -> tuple[str, ...]:
         """Problems to report."""
+        return tuple(f"{what}: {hint}" for what, hint in self._unconnected)
+
+    def check(self) -> list[CheckResult]:
+        """Return the same, as of the last look."""
+        return [CheckResult(Difference("", "", what, ManualRepair(hint))) for what, hint in self._unconnected]
 
     def run(self) -> None:
         """Run the loop."""
@@ -67,11 +76,13 @@ class UplinkWatch:
             return
         users = _users(networks)
         if not (users and sharedinterface.set_mac(users[0].mac, Deadline.after(_TIMEOUT))):
-            self.problems = ()
+            self._unconnected = ()
             return
-        self.problems = tuple(
-            f"router {one.name} has no connection by {DEVICE}, which has the MAC address of router {users[0].name}: "
-            f"ovnhook router set {one.name} --no-external, or give {NETWORK} an interface without this host's addresses"
+        self._unconnected = tuple(
+            (
+                f"router {one.name} has no connection by {DEVICE}, which has the MAC address of router {users[0].name}",
+                f"ovnhook router set {one.name} --no-external, or give {NETWORK} an interface of its own",
+            )
             for one in users[1:]
         )
 
