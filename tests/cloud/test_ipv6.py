@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from lab import LabHost
+from lab.daemon import Daemon
 from lab.domain import interface_xml
 from lab.waiting import HANG
+from tests.attacks import advertisements
 from tests.cloud.world import World
 
 ADDRESS = "2001:db8::10"
 OUTSIDE = "2001:db8::254"
 CLIENT = "dhcpcd -6 -B -f /dev/null -c /lab/lease6 --nohook resolv.conf"
+ROGUE = "rogue0"
 UNADVERTISED = 150  # seconds: OVN's own interval between advertisements begins at 200
 
 
@@ -149,6 +156,51 @@ def test_link_local_addresses_of_guests_own(both: World) -> None:
         assert f"advertisement, tgt is {taken}," not in text
     assert usual.console(seen).split()[:2] == before
     assert usual.ping("fd00:60::1").lost == 0
+
+
+@pytest.fixture
+def rogue(both: World) -> Iterator[dict[str, Any]]:
+    """A port of an API client on hv1, in the subnet of IPv6 alone."""
+    port = json.loads(both.ovnhook("port", "create", "rogue", "--host", "hv1", "--subnet", "six", "--format", "json"))
+    ids = (f"external_ids:iface-id={port['id']}", f"external_ids:attached-mac={port['mac']}")
+    plug = ("add-port", "br-int", ROGUE, "--", "set", "Interface", ROGUE, "type=internal")
+    both.hv1.run(["ovs-vsctl", *plug, f'mac="{port["mac"]}"', *ids])
+    both.hv1.run(["ip", "link", "set", ROGUE, "up"])
+    both.hv1.run(["ip", "address", "add", f"{port['addresses'][0]}/64", "dev", ROGUE, "nodad"])
+    yield port
+    both.hv1.run(["ovs-vsctl", "--if-exists", "del-port", "br-int", ROGUE])
+    both.ovnhook("port", "delete", port["id"])
+
+
+def test_a_guest_that_advertises_itself_as_a_router(both: World, rogue: dict[str, Any]) -> None:
+    """Others get its advertisements, on its host and on another one, as the trust model says."""
+    guests = [
+        (host, both.boot(host, name, interface_xml(), metadata="<ovn:interface subnet='six'/>"))
+        for host, name in ((both.hv1, "near"), (both.hv2, "far"))
+    ]
+    for _, guest in guests:
+        guest.wait_address(family=6)
+    shown = both.hv1.run(["ip", "-json", "-6", "address", "show", "dev", ROGUE, "scope", "link"]).stdout
+    (own,) = (one["local"] for row in json.loads(shown) for one in row.get("addr_info", ()) if one)
+    captures = [_capture(both, host, guest.name, rogue["mac"]) for host, guest in guests]
+
+    def arrived() -> bool:
+        both.hv1.run([sys.executable, advertisements.__file__, ROGUE, own])
+        return all("router advertisement" in capture.log.read_text() for capture in captures)
+
+    try:
+        both.wait_for(arrived, "the advertisements")
+    finally:
+        for capture in captures:
+            capture.kill()
+
+
+def _capture(world: World, host: LabHost, name: str, sender: str) -> Daemon:
+    """Capture ICMPv6 packets that a guest gets from a MAC address."""
+    tap = host.run(["virsh", "domiflist", name]).stdout.splitlines()[2].split()[0]
+    capture = host.spawn(f"capture-{name}", ["tcpdump", "-lni", tap, f"icmp6 and ether src {sender}"])
+    world.wait_for(lambda: "listening on" in capture.log.read_text(), "tcpdump")
+    return capture
 
 
 def test_guests_reach_the_outside(both: World) -> None:
