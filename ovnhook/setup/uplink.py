@@ -103,9 +103,10 @@ def steps(interface: str) -> Iterator[Step]:
     ids = switch.settings()
     bridge = bridge_of(ids.get(_MAPPINGS, ""))
     kind = ids.get("ovn-bridge-datapath-type", "")
-    is_shared = bool(_link(interface).addresses) and _present_bridge(interface) != bridge
+    # The administrator may be connected through an interface with addresses: it stays as it is, also while it has none.
+    has_addresses = _link(interface).addresses or sharedinterface.lower(Deadline.after(_TIMEOUT)) == interface
+    is_shared = bool(has_addresses) and _present_bridge(interface) != bridge
     if is_shared:
-        # The administrator may be connected through the interface: it stays as it is.
         yield from _macvlan(interface)
     port = sharedinterface.DEVICE if is_shared else interface
     yield Step(f"bridge {bridge} exists", lambda: bridge in switch.bridges(), lambda: _add_bridge(bridge, kind))
