@@ -15,7 +15,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.control.backlog import Backlog
 from ovnhook.control.calls import INTERNAL_ERROR, timeout
-from ovnhook.control.hostindex import HostIndex
+from ovnhook.control.hostindex import EVERYWHERE, HostIndex
 from ovnhook.control.loop import Loop
 from ovnhook.control.rowvalues import RowValues, is_partial, selections
 from ovnhook.diagnosis.consistency import Consistency, Inconsistency, Key
@@ -44,6 +44,7 @@ A node can't fill the databases, which are tested with 10,000 ports of all hosts
 _MAX_BACKLOG = 1000  # updates that may be queued for an agent
 _LOST_AFTER = 10.0  # seconds without the database, after which agents try another control service
 _CHECK_INTERVAL = 1.0  # seconds
+_NAMES_INTERVAL = 0.25  # seconds; many hosts may know a name, and many names may change at once
 _RESTART_DELAY = 2.0  # seconds, maximum
 
 _AGAIN = "watch again"
@@ -60,14 +61,17 @@ class HostFeed:
         remotes: remotes of the northbound database.
 
     Attributes:
-        loop: ends the streams while the database is unreachable.
+        loops: one ends the streams while the database is unreachable, one sends changes of names.
         beat: called several times a second while the replica is followed, as heartbeat.
     """
 
     NAME = "hosts"
 
     def __init__(self, remotes: str) -> None:
-        self.loop = Loop("lost database", self._check, _CHECK_INTERVAL)
+        self.loops = (
+            Loop("lost database", self._check, _CHECK_INTERVAL),
+            Loop("changed names", self._tell_names, _NAMES_INTERVAL),
+        )
         self.beat: Callable[[], None] = lambda: None
         self._remotes = remotes
         self._where = f"OVN_Northbound at {remotes}"
@@ -152,15 +156,37 @@ class HostFeed:
                 raise self._unreachable()
             if self._state.values.newer:
                 raise self._state.values.newer
+            self._tell(self._state.late & {host})
             self._streams.setdefault(host, {})[stream] = revision
             if self._state.is_synced:
-                stream.begin(self._state.index.updates(host, revision))
+                self._begin(host, stream, revision)
 
     def _unsubscribe(self, host: str, stream: Stream) -> None:
         with self._lock:
             del self._streams[host][stream]
             if not self._streams[host]:
                 del self._streams[host]
+                self._state.late.discard(host)
+
+    def _begin(self, host: str, stream: Stream, revision: str) -> None:
+        """Begin a stream. The host's other streams have been told of all changes."""
+        self._state.told[host] = self._state.index.revision
+        stream.begin(self._state.index.updates(host, revision))
+
+    def _tell(self, hosts: Iterable[str]) -> None:
+        """Send to hosts with streams what has changed since they were told last."""
+        state = self._state
+        for host in tuple(hosts):
+            updates = tuple(state.index.updates(host, state.told[host]))
+            state.told[host] = state.index.revision
+            state.late.discard(host)
+            for stream in self._streams[host]:
+                stream.put(updates)
+
+    def _tell_names(self) -> None:
+        """Send changed names."""
+        with self._lock:
+            self._tell(self._state.late)
 
     def _check(self) -> None:
         if self._state.is_lost:
@@ -200,11 +226,11 @@ class HostFeed:
                 state.is_synced = True
                 for host, some in streams.items():
                     for stream, revision in some.items():
-                        stream.begin(state.index.updates(host, revision))
+                        self._begin(host, stream, revision)
             else:
-                for host, updates in state.index.apply(changes, streams.keys()).items():
-                    for stream in streams[host]:
-                        stream.put(updates)
+                concerned = state.index.apply(changes)
+                state.late |= concerned.names & streams.keys()
+                self._tell(streams.keys() if EVERYWHERE in concerned.hosts else concerned.hosts & streams.keys())
         if state.values.newer:
             self._end(state.values.newer)
 
@@ -221,6 +247,8 @@ class _State:
         index: objects of each host.
         consistency: consistency of the rows.
         is_synced: whether all rows have been read once.
+        told: revision that the streams of each host have received last.
+        late: hosts with streams that are to receive changes of names.
     """
 
     def __init__(self, remotes: str) -> None:
@@ -229,6 +257,8 @@ class _State:
         self.index = HostIndex(secrets.token_hex(8))
         self.consistency = Consistency(self.values.unreadable)
         self.is_synced = False
+        self.told: dict[str, str] = {}
+        self.late: set[str] = set()
 
     @property
     def is_lost(self) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ovnhook.api.agentmessages import object_message
 from ovnhook.api.v1 import agents_pb2 as api
@@ -26,6 +26,18 @@ _EVERYONE: Hosts = frozenset({EVERYWHERE})
 _RECENT = 4096  # objects in recent changes, with which streams are resumed
 _DIGITS = 20  # of a revision's serial number
 _PART = 2000  # objects of one update: gRPC clients accept 4 MB
+
+
+class ConcernedHosts(NamedTuple):
+    """Hosts that a transaction concerns.
+
+    Attributes:
+        hosts: those with changed objects; EVERYWHERE stands for all.
+        names: those of the others that know changed names.
+    """
+
+    hosts: Hosts
+    names: Hosts
 
 
 class HostIndex:
@@ -61,40 +73,32 @@ class HostIndex:
         for change in known:
             self._move(change)
 
-    def apply(self, changes: Sequence[ValueChange], watching: Collection[str]) -> dict[str, list[api.HostUpdate]]:
-        """Apply the changes of a transaction.
-
-        Args:
-            changes: the changes.
-            watching: hosts with a stream.
-
-        Returns:
-            The updates for those of them that the changes concern.
-        """
+    def apply(self, changes: Sequence[ValueChange]) -> ConcernedHosts:
+        """Apply the changes of a transaction, and return the hosts that they concern."""
         known = [*self._known(changes)]
         found: defaultdict[Hosts, list[api.HostObject]] = defaultdict(list)
         for hosts, name in self._names.apply(known):
             found[hosts].append(name)
+        named = frozenset[str]().union(*found)
+        concerned: set[str] = set()
         for change in known:
             before, after = self._move(change)
             old = object_message(change.old) if before else None
             new = object_message(change.new) if after else None
+            told = after if new != old else after - before
+            gone = before - after
             if new:
-                found[after if new != old else after - before].append(new)
-            found[before - after].append(api.HostObject(id=change.uuid))
+                found[told].append(new)
+            found[gone].append(api.HostObject(id=change.uuid))
+            concerned |= told | gone
         self._serial += 1
-        groups = [(hosts, objects) for hosts, objects in found.items() if hosts]
-        for group in groups:
-            self._remember(*group)
-        concerned = frozenset().union(*found)
-        told = {}
-        for host in watching if EVERYWHERE in concerned else concerned.intersection(watching):
-            objects = [one for hosts, some in groups if host in hosts or EVERYWHERE in hosts for one in some]
-            told[host] = [*_parts(objects, self.revision, full=False)]
-        return told
+        for hosts, objects in found.items():
+            if hosts:
+                self._remember(hosts, objects)
+        return ConcernedHosts(frozenset(concerned), named - concerned)
 
     def updates(self, host: str, revision: str) -> Iterator[api.HostUpdate]:
-        """The updates with which a stream begins: the changes since a revision, or all objects.
+        """Updates with the changes since a revision, or with all objects.
 
         Args:
             host: its chassis.
@@ -162,12 +166,16 @@ class HostIndex:
         """The objects of a host that have changed since a revision, or None if that is not known."""
         id, _, number = revision.rpartition("-")
         known = int(number) if id == self._id and number.isdecimal() and len(number) < _DIGITS else -1
-        concerned = {EVERYWHERE, host}
-        if not max(self._forgotten.get(one, 0) for one in concerned) <= known <= self._serial:
+        if not max(self._forgotten.get(one, 0) for one in (EVERYWHERE, host)) <= known <= self._serial:
             return None
-        # The last change of an object counts.
-        changed = (objects for serial, hosts, objects in self._recent if serial > known and hosts & concerned)
-        return [*{one.id: one for objects in changed for one in objects}.values()]
+        changed: dict[str, api.HostObject] = {}
+        for serial, hosts, objects in reversed(self._recent):
+            if serial <= known:
+                break
+            if host in hosts or EVERYWHERE in hosts:
+                for one in objects:
+                    changed.setdefault(one.id, one)  # the last change of an object counts
+        return [*changed.values()]
 
 
 def _parts(objects: list[api.HostObject], revision: str, *, full: bool) -> Iterator[api.HostUpdate]:

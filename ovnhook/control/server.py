@@ -88,7 +88,7 @@ class ControlServer:
         if self._trust and config.enrolment:
             self._listeners.append(listener.of_joining_hosts(config, [JOINING.of(found)], roles.anybody))
         self._loops = [
-            *(self._gateways.loop, self._repairs.loop, self.hosts.loop, self._bindings.loop, self._consistency.loop),
+            *(self._gateways.loop, self._repairs.loop, *self.hosts.loops, self._bindings.loop, self._consistency.loop),
             DnsUpgrade(self._northbound, self._southbound).loop,
             Loop("sweeper", self._sweep, _SWEEP_INTERVAL),
         ]

@@ -13,7 +13,7 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook.api.v1 import agents_pb2 as api
 from ovnhook.control import hostindex
-from ovnhook.control.hostindex import HostIndex
+from ovnhook.control.hostindex import EVERYWHERE, HostIndex
 from ovnhook.control.rowvalues import ValueChange
 from ovnhook.resources.hostvalues import HostSubnet
 from ovnhook.resources.lease.values import Lease
@@ -53,7 +53,6 @@ class FollowedRows:
         self.index.load([ValueChange(uuid, None, one) for uuid, one in self.values.items()])
         self.known: dict[str, dict[str, api.HostObject]] = {host: {} for host in HOSTS}
         self.revisions = dict.fromkeys(HOSTS, "")
-        self.sent = 0
         for host in HOSTS:
             self.resume(host)
 
@@ -62,14 +61,16 @@ class FollowedRows:
         self._receive(host, self.index.updates(host, self.revisions[host]), is_exact=False)
 
     def change(self, *new: Any, gone: Sequence[Any] = (), watching: Sequence[str] = HOSTS) -> dict[str, list[str]]:
-        """Change rows in a transaction, and return what hosts receive."""
+        """Change rows in a transaction, and return what hosts receive that follow it."""
         before = self.values.copy()
         self.values |= {str(one.uuid): one for one in new}
         for one in gone:
             del self.values[str(one.uuid)]
         uuids = [str(one.uuid) for one in (*new, *gone)]
-        updates = self.index.apply([ValueChange(id, before.get(id), self.values.get(id)) for id in uuids], watching)
-        return {host: self._receive(host, some) for host, some in updates.items()}
+        hosts, names = self.index.apply([ValueChange(id, before.get(id), self.values.get(id)) for id in uuids])
+        assert not hosts & names
+        concerned = [host for host in watching if host in hosts | names or EVERYWHERE in hosts]
+        return {host: self._receive(host, self.index.updates(host, self.revisions[host])) for host in concerned}
 
     def names(self, host: str) -> list[str]:
         """Host names that a host knows."""
@@ -98,7 +99,6 @@ class FollowedRows:
         """Receive updates; return the names of changed objects. Exact ones withdraw only what is known."""
         known, found = self.known[host], []
         for update in updates:
-            self.sent += len(update.objects)
             if update.full:
                 known.clear()
             for one in update.objects:
@@ -107,7 +107,7 @@ class FollowedRows:
                     assert not is_exact or known.get(one.id) != one
                     known[one.id] = one
                     found.append(f"{kind} {one.name.hostname}" if kind == "name" else kind)
-                elif is_exact:
+                elif is_exact and one.id in known:
                     was = known.pop(one.id)
                     found.append(f"no {was.name.hostname or was.WhichOneof('object')}")
                 else:
@@ -152,6 +152,19 @@ def test_who_is_told(rows: FollowedRows) -> None:
     rows.check()
 
 
+def test_names_that_are_collected(rows: FollowedRows) -> None:
+    """One update has the last state of each; a transaction that concerns the host brings those before it, too."""
+    rows.change(port(1, 1, "hv1"), port(2, 2, "hv2"))
+    for hostname in ("a", "b"):
+        rows.change(lease(7, 1, hostname, "hv3"), lease(8, 1, "gone", "hv3"), watching=("hv1", "hv3"))
+    rows.change(lease(9, 1, "c", "hv3"), gone=[lease(8, 1, "gone", "hv3")], watching=("hv1", "hv3"))
+    (update,) = rows.index.updates("hv2", rows.revisions["hv2"])
+    assert sorted(one.name.hostname for one in update.objects) == ["", "b", "c"]
+    rows.change(port(5, 2, "hv2"))
+    assert rows.names("hv2") == ["b", "c", "web1", "web2"]
+    rows.check()
+
+
 def test_a_migration(rows: FollowedRows) -> None:
     """The destination knows the names before the guest is there, and the source until it has left."""
     rows.change(port(1, 1, "hv1"))
@@ -177,16 +190,17 @@ def test_many_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are sent in parts, to the host that gets to know them; no other one has to read everything for that."""
     monkeypatch.setattr(hostindex, "_PART", 100)
     monkeypatch.setattr(hostindex, "_RECENT", 300)
-    rows = FollowedRows(subnet(1), subnet(2), *(lease(number, 1, f"web{number}", "") for number in range(1000)))
-    rows.change(port(1, 1, "hv1"), watching=["hv2", "hv3"])
-    joined = rows.index.apply([ValueChange(str(port(1, 2, "hv2").uuid), None, port(1, 2, "hv2"))], ["hv2"])
-    assert [len(update.objects) for update in joined["hv2"]] == [100] * 10 + [1]
-    assert [bool(update.revision) for update in joined["hv2"]] == [False] * 10 + [True]
-    assert not any(update.full for update in joined["hv2"])
-    first = next(rows.index.updates("hv3", rows.revisions["hv3"]))
-    assert (first.full, len(first.objects)) == (False, 0)
-    assert next(rows.index.updates("hv2", rows.revisions["hv2"])).full  # it may have read a part
-    assert next(rows.index.updates("hv2", rows.index.revision)).full is False
+    rows = FollowedRows(subnet(1), *(lease(number, 1, f"web{number}", "") for number in range(1000)))
+    rows.change(port(1, 1, "hv1"), watching=())
+    rows.change(port(2, 1, "hv2"), watching=())
+    joined = [*rows.index.updates("hv2", rows.revisions["hv2"])]
+    assert [len(update.objects) for update in joined] == [100] * 10 + [2]
+    assert [update.full for update in joined] == [True] + [False] * 10
+    assert [bool(update.revision) for update in joined] == [False] * 10 + [True]
+    (other,) = rows.index.updates("hv3", rows.revisions["hv3"])
+    assert (other.full, len(other.objects)) == (False, 0)
+    (none,) = rows.index.updates("hv2", joined[-1].revision)
+    assert (none.full, len(none.objects)) == (False, 0)
 
 
 @pytest.mark.parametrize("seed", range(30))
