@@ -48,6 +48,8 @@ class Upgraded:
             add_chassis(southbound, host)
         self.clock = Clock()
         self.northbound = Northbound(northbound.remote)
+        outdated = integrity.read(self.northbound, Integrity(), Deadline.after(HANG))
+        integrity.repair(self.northbound, outdated, Deadline.after(HANG))
         self.upgrade = self.service()
 
     def service(self) -> DnsUpgrade:
