@@ -52,12 +52,13 @@ test-pypi:
 
 # A guest that QEMU breaks when it moves (lab/guest.py, is_stuck) is nobody's fault here: that test is done again.
 AGAIN = --reruns 2 --only-rerun "guests that QEMU has broken"
+# Files are done in this order: those that take longest first, so that no process is left alone with one in the end.
 BOOTED = 'tests/packages/test_cloud.py::test_three_hosts[bookworm]'
 
 .PHONY: test-cloud
 test-cloud: deps ## the tests that boot guests, in two labs side by side; and three hosts with the packages
 	rm -rf dist
-	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(AGAIN) tests/cloud tests/faults $(BOOTED)
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(AGAIN) $(BOOTED) tests/faults tests/cloud
 
 JOBS = 1
 

@@ -7,7 +7,7 @@ import lzma
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,10 @@ DHCPV6 = "dhcpcd-base"
 
 FILES = Path(__file__).resolve().parent / "guest_files"
 BUSYBOX = Path("/bin/busybox")
+GETENT = Path("/usr/bin/getent")
+"""glibc's resolver, as programs use it."""
+NAMES = FILES / "names.c"
+"""musl's resolver, and DNS queries of all kinds."""
 MODULES = (
     "virtio_ring",
     "virtio",
@@ -35,11 +39,15 @@ MODULES = (
 )
 """In the order in which they are loaded; those that a kernel has built in are not there as files."""
 
+DISK_MODULES = ("virtio_blk", "crc16", "mbcache", "jbd2", "crc32c_generic", "libcrc32c", "ext4", "overlay")
+"""For guests whose system is on a disk (lab/debian.py)."""
+
 OPTIONS = {"virtio_net": "csum=0 gso=0"}
 """The userspace switch takes packets as they are: a checksum left to the hardware would stay wrong, and TCP hang."""
 
 PLACES = {
     "boot": "lab/boot",
+    "disk": "lab/disk",
     "network": "lab/network",
     "lease": "lab/lease",
     "lease6": "lab/lease6",
@@ -52,10 +60,21 @@ PLACES = {
 
 @dataclass(frozen=True)
 class Image:
-    """Kernel and initramfs of guests."""
+    """What a guest boots.
+
+    Args:
+        kernel: of Linux.
+        initramfs: loaded with it.
+        disk: never written to, or None.
+        cmdline: words for the kernel.
+        memory: MiB that it needs.
+    """
 
     kernel: Path
     initramfs: Path
+    disk: Path | None = None
+    cmdline: str = ""
+    memory: int = 96
 
 
 def image() -> Image:
@@ -68,11 +87,15 @@ def image() -> Image:
         with tempfile.TemporaryDirectory(dir=state.CACHE, prefix="tmp.") as name:
             work = Path(name)
             version, kernel, modules = unpacked_kernel(work)
-            dhcpcd = _unpacked(DHCPV6, work) / "usr/sbin/dhcpcd"
+            programs = {
+                "bin/dhcpcd": _unpacked(DHCPV6, work) / "usr/sbin/dhcpcd",
+                "bin/getent": GETENT,
+                "lab/names": compiled_names(work),
+            }
             made = work / "image"
             made.mkdir()
             shutil.copyfile(kernel, made / "vmlinuz")
-            (made / "initramfs").write_bytes(_initramfs(modules, dhcpcd))
+            (made / "initramfs").write_bytes(_initramfs(modules, programs))
             made.chmod(0o755)
             folder = state.CACHE / f"{version}-{key}"
             made.rename(folder)
@@ -85,8 +108,8 @@ def _of(folder: Path) -> Image:
 
 def _key() -> str:
     """Digest of the initramfs' sources."""
-    digest = hashlib.sha256(repr((MODULES, OPTIONS, DHCPV6, sorted(PLACES.items()))).encode())
-    for path in (*sorted(FILES.iterdir()), BUSYBOX):
+    digest = hashlib.sha256(repr((MODULES, DISK_MODULES, OPTIONS, DHCPV6, PLACES)).encode())
+    for path in (*(FILES / name for name in PLACES), NAMES, BUSYBOX, GETENT):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -118,12 +141,24 @@ def _unpacked(package: str, work: Path) -> Path:
     return work / package
 
 
-def _libraries(program: Path, work: Path) -> list[Path]:
-    """Shared libraries of a program on this machine, which has the same release."""
-    return [Path(word) for word in _output(["ldd", str(program)], work).split() if word.startswith("/")]
+def compiled_names(work: Path) -> Path:
+    """The program of ``names.c``.
+
+    Args:
+        work: where it is made.
+    """
+    made = work / "names"
+    _output(["musl-gcc", "-static", "-Os", "-s", "-o", str(made), str(NAMES)], work)
+    return made
 
 
-def _initramfs(modules: Path, dhcpcd: Path) -> bytes:
+def _libraries(programs: Iterable[Path], folder: Path) -> set[Path]:
+    """Shared libraries of programs of this machine's release; those that are linked statically have none."""
+    shared = [str(program) for program in programs if b"/ld-linux" in program.read_bytes()]
+    return {Path(word) for word in _output(["ldd", *shared], folder).split() if word.startswith("/lib")}
+
+
+def _initramfs(modules: Path, programs: Mapping[str, Path]) -> bytes:
     archive = Archive()
     archive.device("dev/console", 0o600, 5, 1)
     archive.device("dev/null", 0o666, 1, 3)
@@ -133,16 +168,19 @@ def _initramfs(modules: Path, dhcpcd: Path) -> bytes:
             archive.link(f"bin/{applet}", "busybox")
     archive.link("init", "bin/busybox")
     archive.link("sbin", "bin")
-    archive.file("bin/dhcpcd", dhcpcd.read_bytes(), 0o755)
-    for library in _libraries(dhcpcd, modules):
+    for place, program in programs.items():
+        archive.file(place, program.read_bytes(), 0o755)
+    for library in sorted(_libraries(programs.values(), modules)):
         archive.file(str(library).lstrip("/"), library.read_bytes(), 0o755)
+    archive.file("etc/nsswitch.conf", b"hosts: files dns\n", 0o644)
     for name, place in PLACES.items():
         archive.file(place, (FILES / name).read_bytes(), 0o755)
-    names = []
-    for name, data in module_files(modules, MODULES):
-        archive.file(f"lib/{name}.ko", data, 0o644)
-        names.append(f"/lib/{name}.ko {OPTIONS.get(name, '')}\n")
-    archive.file("etc/modules", "".join(names).encode(), 0o644)
+    for listed, wanted in (("etc/modules", MODULES), ("etc/modules.disk", DISK_MODULES)):
+        names = []
+        for name, data in module_files(modules, wanted):
+            archive.file(f"lib/{name}.ko", data, 0o644)
+            names.append(f"/lib/{name}.ko {OPTIONS.get(name, '')}\n")
+        archive.file(listed, "".join(names).encode(), 0o644)
     for folder in ("proc", "sys", "run", "tmp", "root", "var/lib/dhcpcd"):
         archive.folder(folder)
     return archive.finish()
