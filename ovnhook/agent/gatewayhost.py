@@ -121,4 +121,4 @@ def _routed(known: HostNetworks) -> Iterator[RoutedNetwork]:
         for network in subnet.networks:
             for address in router.addresses:
                 if address.version == network.version:
-                    yield RoutedNetwork(subnet.name, network, address.ip)
+                    yield RoutedNetwork(subnet.name, network, address.ip, subnet.mtu)

@@ -43,11 +43,13 @@ class RoutedNetwork:
         subnet: name of the subnet.
         network: one of its networks.
         via: address of the router on the link.
+        mtu: MTU of its guests.
     """
 
     subnet: str
     network: IPNetwork
     via: IPAddress
+    mtu: int
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def _set_routes(subnets: Collection[RoutedNetwork], found: HostRoutes, deadline:
     """
     source = _own_address(deadline) if any(one.network.version == 4 for one in subnets) else None
     usable = [one for one in subnets if one.network.version == 4 or found.has_ipv6_link]
-    wanted = [GuestRoute(one.network, one.via, source if one.network.version == 4 else None) for one in usable]
+    wanted = [GuestRoute(one.network, one.via, one.mtu, source if one.network.version == 4 else None) for one in usable]
     _batch(routes.changes(found.guests, wanted), deadline)
 
 

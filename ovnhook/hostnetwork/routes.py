@@ -26,18 +26,20 @@ class GuestRoute:
     Attributes:
         network: network of the subnet.
         via: address of its router.
+        mtu: MTU of its guests: larger packets would not fit the tunnels.
         source: source address of the host's packets, or None for that of the link.
     """
 
     network: IPNetwork
     via: IPAddress
+    mtu: int
     source: IPAddress | None = None
 
     @property
     def words(self) -> str:
         """Arguments of ``ip route replace``."""
         source = f" src {self.source}" if self.source else ""
-        return f"{self.network} via {self.via} dev {BRIDGE}{source} proto {PROTOCOL}"
+        return f"{self.network} via {self.via} dev {BRIDGE}{source} mtu {self.mtu} proto {PROTOCOL}"
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,7 @@ def parse(outputs: Mapping[int, str]) -> HostRoutes:
             elif BRIDGE in interfaces:
                 has_ipv6_link |= network == LINKS[6]
                 if row.get("protocol") == PROTOCOL and "gateway" in row:
-                    source = row.get("prefsrc")
-                    guests.add(GuestRoute(network, IPAddress(row["gateway"]), IPAddress(source) if source else None))
+                    guests.add(_guest_route(network, row))
             elif not any(network in local for local in _LINK_LOCAL):
                 networks.setdefault(network, interfaces[0] if interfaces else "")
         uplinks[version] = tuple(devices)
@@ -101,6 +102,12 @@ def first_address(output: str) -> IPAddress | None:
     """First address in the output of ``ip -json address show``, except of the link."""
     rows = (row for row in json.loads(output or "[]") if row and row["ifname"] != BRIDGE)
     return next((IPAddress(one["local"]) for row in rows for one in row.get("addr_info", ())), None)
+
+
+def _guest_route(network: IPNetwork, row: Mapping[str, Any]) -> GuestRoute:
+    source, metrics = row.get("prefsrc"), row.get("metrics") or [{}]
+    mtu = metrics[0].get("mtu", 0)
+    return GuestRoute(network, IPAddress(row["gateway"]), mtu, IPAddress(source) if source else None)
 
 
 def _network(text: str, version: int) -> IPNetwork:

@@ -23,8 +23,8 @@ from tests.database.hostnetwork.places import Place
 GUEST, GUEST6 = "10.1.0.7", "fd00:1::7"
 OWN, OWN6 = "203.0.113.10", "2001:db8::10"
 OUTSIDE, OUTSIDE6 = "203.0.113.254", "2001:db8::fe"
-BLUE = RoutedNetwork("blue", IPNetwork("10.1.0.0/24"), IPAddress("169.254.186.2"))
-BLUE6 = RoutedNetwork("blue", IPNetwork("fd00:1::/64"), IPAddress("fd6f:766e:686b::2"))
+BLUE = RoutedNetwork("blue", IPNetwork("10.1.0.0/24"), IPAddress("169.254.186.2"), 1442)
+BLUE6 = RoutedNetwork("blue", IPNetwork("fd00:1::/64"), IPAddress("fd6f:766e:686b::2"), 1442)
 
 
 @dataclass
@@ -105,6 +105,7 @@ def test_guests_reach_the_outside_and_the_host_reaches_guests(scene: Scene) -> N
     with scene.router.listen(GUEST) as guest, scene.host.listen(OWN) as host:
         assert scene.host.connect(guest) == (OWN, OWN)
         assert scene.router.connect(host, GUEST) == (GUEST, GUEST)
+        assert "mtu 1442" in scene.host.ip("route", "show", "10.1.0.0/24")
         assert is_refused(scene.outside, guest)
         assert is_refused(scene.lan, guest)
 
@@ -207,13 +208,13 @@ def test_somebody_else_enables_forwarding(scene: Scene) -> None:
 
 def test_a_subnet_that_is_the_hosts_network(scene: Scene) -> None:
     """It stays the host's; the problem names both. Other subnets have their routes, until they are gone."""
-    same = RoutedNetwork("red", IPNetwork("198.51.100.128/25"), BLUE.via)
+    same = RoutedNetwork("red", IPNetwork("198.51.100.128/25"), BLUE.via, 1442)
     state = scene.converge(BLUE, same)
     assert "subnet red (198.51.100.128/25) overlaps with network 198.51.100.0/24 of its interface lan0" in str(state)
     assert [line.split()[0] for line in scene.host.ip("-4", "route", "show", "proto", "111").splitlines()] == [
         "10.1.0.0/24"
     ]
-    other = RoutedNetwork("red", IPNetwork("10.2.0.0/24"), BLUE.via)
+    other = RoutedNetwork("red", IPNetwork("10.2.0.0/24"), BLUE.via, 1442)
     scene.converge(other)
     assert scene.host.ip("-4", "route", "show", "proto", "111").startswith("10.2.0.0/24 via 169.254.186.2 ")
 

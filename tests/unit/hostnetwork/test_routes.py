@@ -26,7 +26,8 @@ FOUR = [
     {"dst": "169.254.0.0/16", "dev": "ens3", "flags": []},
     {"type": "blackhole", "dst": "192.0.2.0/24", "flags": []},
     {"dst": "169.254.186.0/24", "dev": "br-host", "protocol": "kernel", "flags": []},
-    {"dst": "10.1.0.0/24", "gateway": "169.254.186.2", "dev": "br-host", "protocol": "111", "prefsrc": "203.0.113.10"},
+    {"dst": "10.1.0.0/24", "gateway": "169.254.186.2", "dev": "br-host", "protocol": "111", "prefsrc": "203.0.113.10"}
+    | {"metrics": [{"mtu": 1442}]},
     {"dst": "10.9.0.0/24", "gateway": "169.254.186.2", "dev": "br-host", "protocol": "static", "flags": []},
 ]
 SIX = [
@@ -34,10 +35,11 @@ SIX = [
     {"dst": "2001:db8::/64", "dev": "ens3", "protocol": "ra", "flags": []},
     {"dst": "fe80::/64", "dev": "ens3", "flags": []},
     {"dst": "fd6f:766e:686b::/64", "dev": "br-host", "flags": []},
-    {"dst": "fd00:1::/64", "gateway": "fd6f:766e:686b::2", "dev": "br-host", "protocol": "111", "flags": []},
+    {"dst": "fd00:1::/64", "gateway": "fd6f:766e:686b::2", "dev": "br-host", "protocol": "111"}
+    | {"metrics": [{"mtu": 1442}]},
 ]
-BLUE = GuestRoute(IPNetwork("10.1.0.0/24"), IPAddress("169.254.186.2"), IPAddress("203.0.113.10"))
-BLUE6 = GuestRoute(IPNetwork("fd00:1::/64"), IPAddress("fd6f:766e:686b::2"))
+BLUE = GuestRoute(IPNetwork("10.1.0.0/24"), IPAddress("169.254.186.2"), 1442, IPAddress("203.0.113.10"))
+BLUE6 = GuestRoute(IPNetwork("fd00:1::/64"), IPAddress("fd6f:766e:686b::2"), 1442)
 
 
 def test_routes() -> None:
@@ -58,10 +60,10 @@ def test_routes() -> None:
 def test_changes() -> None:
     """Only what differs; a route with another source is replaced."""
     assert routes.changes({BLUE, BLUE6}, [BLUE6, BLUE]) == []
-    moved = GuestRoute(BLUE.network, BLUE.via, IPAddress("203.0.113.11"))
+    moved = GuestRoute(BLUE.network, BLUE.via, 1400, IPAddress("203.0.113.11"))
     assert routes.changes({BLUE, BLUE6}, [moved]) == [
         "route del fd00:1::/64 dev br-host proto 111",
-        "route replace 10.1.0.0/24 via 169.254.186.2 dev br-host src 203.0.113.11 proto 111",
+        "route replace 10.1.0.0/24 via 169.254.186.2 dev br-host src 203.0.113.11 mtu 1400 proto 111",
     ]
 
 
