@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import select
 import socket
@@ -10,6 +11,8 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+
+_log = logging.getLogger(__name__)
 
 _ADD_MEMBERSHIP = 1  # NETLINK_ADD_MEMBERSHIP; option level:
 _SOL_NETLINK = 270
@@ -40,7 +43,7 @@ class NetworkEvents:
         self._table = f"{table}\0".encode()
         self._is_own = is_own
         self._network = _socket(socket.NETLINK_ROUTE, _GROUPS)
-        self._filter = _socket(_NETFILTER, (_NFTABLES,))
+        self._filter = _filter_socket()
         self._woken = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def wait(self, timeout: float) -> None:
@@ -50,13 +53,14 @@ class NetworkEvents:
             timeout: in seconds.
         """
         poll = select.poll()
-        for one in (self._network.fileno(), self._filter.fileno(), self._woken):
-            poll.register(one, select.POLLIN)
+        for one in (self._network, self._filter, self._woken):
+            if one is not None:
+                poll.register(one, select.POLLIN)
         end = time.monotonic() + timeout
         while (left := end - time.monotonic()) > 0:
             poll.poll(left * 1000)
             changed = [relevant(one, self._is_own) for one in _received(self._network)]
-            changed += [self._table in one for one in _received(self._filter)]
+            changed += [self._table in one for one in _received(self._filter)] if self._filter else []
             if self._is_woken() or any(changed):
                 return
 
@@ -67,7 +71,8 @@ class NetworkEvents:
     def close(self) -> None:
         """Close the sockets."""
         self._network.close()
-        self._filter.close()
+        if self._filter:
+            self._filter.close()
         os.close(self._woken)
 
     def _is_woken(self) -> bool:
@@ -120,6 +125,15 @@ def _socket(family: int, groups: Iterable[int]) -> socket.socket:
     for group in groups:
         found.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
     return found
+
+
+def _filter_socket() -> socket.socket | None:
+    """Socket for changes of nftables; None without the kernel's support, or the right to it: they are seen later."""
+    try:
+        return _socket(_NETFILTER, (_NFTABLES,))
+    except OSError as error:
+        _log.info("no events of nftables: %s", error)
+        return None
 
 
 def _received(source: socket.socket) -> Iterator[bytes]:
