@@ -35,7 +35,7 @@ echo $! >/run/client
 """Somebody is connected to the host all the time."""
 
 FORWARDING = "cat /proc/sys/net/ipv4/conf/*/forwarding /proc/sys/net/ipv6/conf/all/forwarding"
-OWN = "ip -4 address show dev eth1; ip route show dev eth1"
+OWN = "ip -brief -4 address show dev eth1; ip route show dev eth1"
 
 
 def test_one_interface(machine: Machine) -> None:
