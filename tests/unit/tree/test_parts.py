@@ -11,9 +11,9 @@ from lab.waiting import HANG
 
 PARTS = Path(__file__).parents[2] / "parts"
 MAKE = """#!/bin/sh
-echo "the words of $2"
-case $2 in
-bad*) echo "FAILED tests/x.py::test_$2 - no"; echo "==== 1 failed, 2 passed in 61.00s (0:01:01) ===="; exit 1 ;;
+echo "the words of $3"
+case $3 in
+bad*) echo "FAILED tests/x.py::test_$3 - no"; echo "==== 1 failed, 2 passed in 61.00s (0:01:01) ===="; exit 1 ;;
 *) echo "==== 3 passed in 0.12s ====" ;;
 esac
 """
