@@ -6,6 +6,7 @@ import logging
 import random
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 import grpc
@@ -184,9 +185,15 @@ class HostFeed:
                 stream.put(updates)
 
     def _tell_names(self) -> None:
-        """Send changed names."""
+        """Send changed names that were collected."""
         with self._lock:
+            self._tell_late()
+
+    def _tell_late(self) -> None:
+        """Send changed names, and collect those that change within the next interval."""
+        if self._state.late:
             self._tell(self._state.late)
+            self._state.names_due = time.monotonic() + _NAMES_INTERVAL
 
     def _check(self) -> None:
         if self._state.is_lost:
@@ -231,6 +238,8 @@ class HostFeed:
                 concerned = state.index.apply(changes)
                 state.late |= concerned.names & streams.keys()
                 self._tell(streams.keys() if EVERYWHERE in concerned.hosts else concerned.hosts & streams.keys())
+                if time.monotonic() >= state.names_due:
+                    self._tell_late()
         if state.values.newer:
             self._end(state.values.newer)
 
@@ -249,6 +258,7 @@ class _State:
         is_synced: whether all rows have been read once.
         told: revision that the streams of each host have received last.
         late: hosts with streams that are to receive changes of names.
+        names_due: time on the monotonic clock until which changes of names are collected.
     """
 
     def __init__(self, remotes: str) -> None:
@@ -259,6 +269,7 @@ class _State:
         self.is_synced = False
         self.told: dict[str, str] = {}
         self.late: set[str] = set()
+        self.names_due = 0.0
 
     @property
     def is_lost(self) -> bool:
