@@ -101,15 +101,17 @@ def blocked(rulesets: Rulesets, passages: Iterable[Passage]) -> list[Blocked]:
         ValueError: a ruleset can't be parsed.
     """
     tables = rulesets.tables()
-    versions: dict[Blocked, set[int]] = {}
-    wanted = list(passages)
-    for passage in wanted:
+    wanted: dict[str, set[int]] = {}
+    found: dict[tuple[str, str, str], set[int]] = {}
+    for passage in passages:
+        version = passage.packet.version
+        wanted.setdefault(passage.what, set()).add(version)
         for block in blocks(tables, passage.packet):
             who, hint = _advice(block, passage.devices)
-            versions.setdefault(Blocked(f"{who} drops {passage.what}", hint), set()).add(passage.packet.version)
-    every = {passage.packet.version for passage in wanted}
+            found.setdefault((who, passage.what, hint), set()).add(version)
     return [
-        one if some == every else Blocked(f"{one.what}, of IPv{min(some)}", one.hint) for one, some in versions.items()
+        Blocked(f"{who} drops {what}" + ("" if versions == wanted[what] else f", of IPv{min(versions)}"), hint)
+        for (who, what, hint), versions in found.items()
     ]
 
 
