@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-from lab.waiting import HANG
+from lab.waiting import HANG, until
 from ovnhook.base.command import run
 from ovnhook.base.deadline import Deadline
 from ovnhook.hostnetwork import gatewayfilter, gatewaylink
@@ -127,6 +128,39 @@ def test_ipv6(scene: Scene) -> None:
     scene.converge(BLUE)
     assert scene.host.setting("ipv6/conf/all/forwarding") == "0"
     assert "ipv6" not in scene.table
+
+
+def advertise(scene: Scene) -> None:
+    """Let the router outside send a router advertisement (RFC 4861, section 4.2)."""
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sender:
+            sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+            sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, socket.if_nametoindex("eth0"))
+            sender.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0), ("ff02::1", 0))
+
+    scene.outside.call(send)
+
+
+def test_an_ipv6_default_route_by_advertisement(scene: Scene) -> None:
+    """The host keeps it when it begins to forward, and goes on listening to advertisements."""
+
+    def default_route() -> str:
+        return scene.host.ip("-6", "route", "show", "default", "proto", "ra")
+
+    def advertised() -> str:
+        advertise(scene)
+        return default_route()
+
+    scene.host.ip("-6", "route", "del", "default")
+    until(advertised, HANG, "the first advertisement")
+    before = default_route().split("expires")[0]
+    scene.converge(BLUE6)
+    assert default_route().split("expires")[0] == before
+    with scene.outside.listen(OUTSIDE6) as outside:
+        assert scene.router.connect(outside, GUEST6)[0] == OWN6
+    scene.host.ip("-6", "route", "flush", "default")
+    until(advertised, HANG, "another advertisement")
 
 
 def test_a_second_time_changes_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
