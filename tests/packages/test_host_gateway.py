@@ -70,6 +70,7 @@ def test_one_interface(machine: Machine) -> None:
 
     machine.run("apt-get -qy purge ovnhook-hypervisor ovnhook-control python3-ovnhook")
     assert machine.run("nft list tables; ovs-vsctl list-br | grep -x br-host || true") == ""
+    assert "ovnhook" not in machine.run("systemctl list-units --all")
     assert "br-host" not in machine.run("ovs-vsctl get open . external_ids; ip link; ip route")
     assert set(machine.run(FORWARDING).split()) == set(forwarded.split())
     assert machine.run(OWN) == before
