@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import textwrap
 from collections.abc import Callable
 
 from lab.cloud import LabCloud
-from lab.domain import domain_xml, interface_xml
+from lab.domain import CMDLINE, domain_xml, interface_xml
 from lab.errors import LabError
 from lab.guest import Guest
 from lab.host import LabHost
+from lab.image import image
 from lab.waiting import HANG, until
 
 METADATA = "<ovn:domain xmlns:ovn='urn:ovnhook:domain:1'><ovn:interface {}/></ovn:domain>"
@@ -28,6 +30,7 @@ def show(cloud: LabCloud) -> None:
     cloud.up()
     print(picture(cloud))
     first_network(cloud)
+    tools_of_libvirt(cloud)
     ends_and_beginnings(cloud)
     the_outside(cloud)
     when_something_is_wrong(cloud)
@@ -75,6 +78,32 @@ def first_network(cloud: LabCloud) -> None:
     inside(web1, "nslookup -type=a web2")
     inside(web1, f"nslookup {address2}")
     prove("web1 finds web2 by its name", lambda: address2 in web1.console("nslookup web2"))
+
+
+def tools_of_libvirt(cloud: LabCloud) -> None:
+    """A domain by virt-install, which knows of networks and nothing of OVN."""
+    hv2 = cloud.hypervisors[1]
+    step(
+        "virt-install",
+        "Every subnet is a libvirt network on every hypervisor: virt-install, virt-manager, Cockpit and Terraform use "
+        "it. The lab's guests boot a kernel without a disk.",
+    )
+    typed(hv2, "virsh net-list")
+    boots = image()
+    kernel = f"kernel={boots.kernel},initrd={boots.initramfs},kernel_args='{CMDLINE.format(dhcp='retry')}'"
+    typed(
+        hv2,
+        "virt-install --name db1 --memory 96 --network network=blue --virt-type qemu --import --disk none "
+        f"--osinfo detect=off,require=off --graphics none --noautoconsole --boot {kernel}",
+    )
+    (address,) = until(lambda: addresses(hv2, "db1"), HANG, "libvirt to know the address of db1")
+    typed(hv2, "virsh domifaddr db1")
+    eventually(f"web1 reaches db1 at {address}", lambda: cloud.guest("web1").ping(address).lost == 0)
+
+
+def addresses(host: LabHost, name: str) -> list[str]:
+    """Addresses of a domain that libvirt knows."""
+    return re.findall(r"ipv4 +([\d.]+)/", host.run(["virsh", "domifaddr", name]).stdout)
 
 
 def ends_and_beginnings(cloud: LabCloud) -> None:

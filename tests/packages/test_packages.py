@@ -34,6 +34,7 @@ def test_a_life_of_the_packages(machine: Machine, tmp_path: Path) -> None:
     machine.run(SET_UP)
     machine.run("ovnhook subnet create blue 10.1.0.0/24 --default")
 
+    machine.wait_for(lambda: "blue" in machine.run("virsh net-list --name").split(), "the network of the subnet")
     start(machine)
     first = address(machine)
     assert first in machine.run("ovnhook lease list")
@@ -60,6 +61,7 @@ def test_a_life_of_the_packages(machine: Machine, tmp_path: Path) -> None:
     machine.run("apt-get -qy purge ovnhook-hypervisor ovnhook-control python3-ovnhook")
     left = machine.run("find / -xdev -name '*ovnhook*' -not -path '/root/*' -not -path '/proc/*' -not -path '/var/*'")
     assert left == ""
+    assert "blue" not in machine.run("virsh net-list --all --name")
     nothing_dangles(machine)
 
 
