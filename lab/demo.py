@@ -94,7 +94,7 @@ def tools_of_libvirt(cloud: LabCloud) -> None:
     typed(
         hv2,
         "virt-install --name db1 --memory 96 --network network=blue --virt-type qemu --import --disk none "
-        f"--osinfo detect=off,require=off --graphics none --noautoconsole --boot {kernel}",
+        f"--osinfo linux2022 --graphics none --noautoconsole --boot {kernel}",
     )
     (address,) = until(lambda: addresses(hv2, "db1"), HANG, "libvirt to know the address of db1")
     typed(hv2, "virsh domifaddr db1")
