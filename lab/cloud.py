@@ -331,11 +331,13 @@ class LabCloud:
         lines += [f"{self.management_address(name)} {name}" for name in self.hosts if name != OUTSIDE]
         lines.append(f"{self.outside_address} {OUTSIDE}")
         (self.folder / "hosts").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        # A name server runs there if a test starts one.
+        (self.folder / "resolv.conf").write_text(f"nameserver {self.management_address(CONTROL)}\n", encoding="utf-8")
 
     def _create(self, host: LabHost) -> None:
         python = host.folder / "python"
         product.make_python(python, self.tree(host.name), self.plan.python_path)
-        host.create(self.folder / "hosts", python, product.site_folder())
+        host.create(self.folder, python, product.site_folder())
         index = self.index(host.name)
         if host.name == OUTSIDE:
             nic = self.fabric.link(host, EXTERNAL)

@@ -62,7 +62,7 @@ def first_network(cloud: LabCloud) -> None:
     log_of(hv1, "web1")
     say("The same in OVN's own words, and the tap on the hypervisor:")
     typed(cloud.control, "ovn-nbctl show")
-    typed(hv1, "ovs-vsctl --columns=name,external_ids find Interface 'external_ids:iface-id!=\"\"'")
+    typed(hv1, "ovs-vsctl --columns=name,external_ids find Interface 'external_ids:vm-id!=\"\"'")
 
     step("DHCP", "Each guest asks once, without a retry. OVN answers with the leased address.")
     web1, web2 = Guest(hv1, "web1"), Guest(hv2, "web2")
@@ -74,7 +74,7 @@ def first_network(cloud: LabCloud) -> None:
     inside(web1, f"ping -c 3 -i 0.2 {address2}")
     prove("web1 reaches web2", lambda: web1.ping(address2).lost == 0)
 
-    step("Names", "OVN answers for the names of guests, and back, on the guest's own host.")
+    step("Names", "The guest's own host answers for the names of guests, and back.")
     inside(web1, "nslookup -type=a web2")
     inside(web1, f"nslookup {address2}")
     prove("web1 finds web2 by its name", lambda: address2 in web1.console("nslookup web2"))
@@ -114,7 +114,7 @@ def ends_and_beginnings(cloud: LabCloud) -> None:
     typed(hv1, "virsh destroy web1")
     typed(cloud.control, "ovnhook port list")
     typed(cloud.control, "ovnhook lease list")
-    prove("the tap is gone", lambda: "iface-id" not in hv1.run(["ovs-vsctl", "list", "Interface"]).stdout)
+    prove("the tap is gone", lambda: "vm-id" not in hv1.run(["ovs-vsctl", "list", "Interface"]).stdout)
 
     step("virsh start again", "The same address.")
     typed(hv1, "virsh start web1")

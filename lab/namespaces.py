@@ -46,8 +46,14 @@ class Namespaces:
 
     # -- making and removing
 
-    def create(self, hosts_file: Path, python: Path | None = None, site: Path | None = None) -> None:
-        """Make its namespaces; ``python`` is mounted over the machine's ``site`` folder."""
+    def create(self, files: Path, python: Path | None = None, site: Path | None = None) -> None:
+        """Make its namespaces.
+
+        Args:
+            files: folder with the files ``hosts`` and ``resolv.conf`` of all hosts.
+            python: mounted over the machine's ``site`` folder.
+            site: that folder.
+        """
         for name in OWN:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         for name in IN_RUN:
@@ -65,7 +71,7 @@ class Namespaces:
             "mount -t sysfs sysfs /sys",
             f"mount --bind {self.state} {seen}",
             *(f"mount --rbind {self.folder / name} {target}" for name, target in OWN.items()),
-            f"mount --bind {hosts_file} /etc/hosts",
+            *(f"mount --bind {files / name} /etc/{name}" for name in ("hosts", "resolv.conf")),
             "ip link set lo up",
         ]
         if python is not None and site is not None:

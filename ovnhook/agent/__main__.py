@@ -20,6 +20,7 @@ from ovnhook.agent.hostview import HostView, NetworkListeners
 from ovnhook.agent.leasefile import LeaseFile
 from ovnhook.agent.libvirtnetworks import LibvirtNetworks
 from ovnhook.agent.locks import DomainLocks
+from ovnhook.agent.nameservice import NameService
 from ovnhook.agent.nexthops import NextHops
 from ovnhook.agent.reconcile import Reconciler
 from ovnhook.agent.report import HostReporter
@@ -33,6 +34,8 @@ from ovnhook.base.liveness import Liveness
 from ovnhook.diagnosis.values import CheckResult
 from ovnhook.domains.inventory import Inventory
 from ovnhook.hostnetwork.gatewaylink import GatewayLink
+from ovnhook.hostnetwork.resolvers import Resolvers
+from ovnhook.hostnetwork.switchports import SwitchPorts
 
 _log = logging.getLogger("ovnhook.agent")
 
@@ -51,7 +54,9 @@ def main() -> int:
         calls = Calls.of_host(config)
         host = Host(config, calls)
         domains = DomainLocks()
-        liveness = Liveness(("hook", "reconcile", "node", "firewall", "networks", "leases", "gateway", "uplink"))
+        liveness = Liveness(
+            ("hook", "reconcile", "node", "firewall", "networks", "leases", "gateway", "uplink", "names")
+        )
         reconciler = Reconciler(config, host, HostStream(calls), domains, liveness.beat("reconcile"))
         firewall = FirewallWatch(liveness.beat("firewall"))
         gateway = GatewayHost(reconciler.view, GatewayLink(), liveness.beat("gateway"))
@@ -59,13 +64,16 @@ def main() -> int:
         leases = LeaseFile(config, partial(_inventory, host, reconciler.view), liveness.beat("leases"))
         uplink = UplinkWatch(reconciler.view.networks, liveness.beat("uplink"))
         next_hops = NextHops(reconciler.view.networks, config.integration_bridge)
-        parts = (reconciler, gateway, uplink, next_hops, firewall, networks)
+        resolvers = Resolvers(SwitchPorts(config.vswitch, config.integration_bridge))
+        names = NameService(reconciler.view, resolvers, liveness.beat("names"))
+        parts = (reconciler, gateway, uplink, next_hops, firewall, networks, names)
         reporter = HostReporter(
             host,
             next_hops,
             lambda: tuple(problem for part in parts for problem in part.problems),
             lambda: gateway.state,
             lambda: networks.foreign,
+            lambda: names.serves,
             liveness.beat("node"),
         )
         networks.on_scan(reporter.wake)
@@ -91,6 +99,7 @@ def main() -> int:
         "uplink": uplink.run,
         "networks": networks.run,
         "leases": leases.run,
+        "names": names.run,
     }
     for name, run in loops.items():
         threading.Thread(target=run, name=name, daemon=True).start()
@@ -107,7 +116,7 @@ def main() -> int:
         was_stuck = stuck
         if host.vswitch.database.keep_alive():
             reconciler.wake()
-    for part in (reporter, firewall, gateway, uplink, networks, leases, reconciler.view):
+    for part in (reporter, firewall, gateway, uplink, networks, leases, names, reconciler.view):
         part.stop()
     systemd.notify("STOPPING=1")
     server.shutdown()

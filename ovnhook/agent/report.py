@@ -42,6 +42,7 @@ class HostReporter:
         problems: returns the problems to report.
         link: returns the state of the link to routers.
         foreign_networks: returns the names of libvirt networks that lead elsewhere.
+        serves_dns: returns whether the resolvers of guests' subnets run; None: it is not known.
         beat: heartbeat of the loop.
     """
 
@@ -52,6 +53,7 @@ class HostReporter:
         problems: Callable[[], tuple[str, ...]] = tuple,
         link: Callable[[], LinkState] = LinkState,
         foreign_networks: Callable[[], tuple[str, ...]] = tuple,
+        serves_dns: Callable[[], bool | None] = lambda: None,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._vswitch = host.vswitch
@@ -60,6 +62,7 @@ class HostReporter:
         self._problems = problems
         self._link = link
         self._foreign_networks = foreign_networks
+        self._serves_dns = serves_dns
         self._beat = beat
         self._woken = threading.Event()
         self._is_stopped = False
@@ -104,6 +107,7 @@ class HostReporter:
             down,
             self._problems(),
             self._mtu,
+            serves_dns=self._serves_dns(),
             networks=link.networks,
             foreign_networks=self._foreign_networks(),
         )

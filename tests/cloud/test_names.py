@@ -9,26 +9,8 @@ import pytest
 from lab import Guest
 from lab.domain import interface_xml
 from tests.cloud.external import OUTSIDE, set_external_gateway
+from tests.cloud.nameserver import SERVER
 from tests.cloud.world import World
-
-SERVER = """#!/usr/bin/python3 -IS
-import socket
-
-# Knows www.example.org and nothing else (RFC 1035, section 4).
-server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-server.bind(("", 53))
-print("serving", flush=True)
-while True:
-    query, client = server.recvfrom(512)
-    question = query[12:query.index(b"\\0", 12) + 5]
-    known = question.startswith(b"\\3www\\7example\\3org\\0")
-    asks_for_address = question[-4:-2] == b"\\0\\1"
-    print(question, flush=True)
-    answer = b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\x3c\\0\\4" + bytes([192, 0, 2, 53])
-    answer *= known and asks_for_address
-    head = query[:2] + (b"\\x81\\x80" if known else b"\\x81\\x83") + b"\\0\\1\\0" + bytes([bool(answer)]) + bytes(4)
-    server.sendto(head + question + answer, client)
-"""
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 from lab import Guest, LabCloud, LabHost
 from lab.domain import domain_xml
 from lab.waiting import HANG, until
+from ovnhook.hostnetwork.namescope import PORT_PREFIX
 
 Row = dict[str, Any]
 
@@ -125,8 +126,17 @@ class World:
         return self._rows(self.control, "unix:/run/ovn/ovnnb_db.sock", "OVN_Northbound", *(tables or TABLES))
 
     def vswitch(self, host: LabHost) -> dict[str, Row]:
-        """The ports and bridges of a host, without what ovn-controller notes down on its bridge for itself."""
+        """The ports and bridges of a host, without what ovn-controller notes down on its bridge for itself.
+
+        Ports of DNS servers come and go a moment after those of guests.
+        """
         found = self._rows(host, "unix:/run/openvswitch/db.sock", "Open_vSwitch", "Bridge", "Port", "Interface")
+        servers = {key for key, row in found.items() if row["name"].startswith(PORT_PREFIX)}
+        for key in servers:
+            del found[key]
+        for key, row in found.items():
+            if key.startswith("Bridge"):
+                row["ports"][1][:] = [port for port in row["ports"][1] if f"Port {port[1]}" not in servers]
         kept = {"name", "ports", "interfaces", "external_ids", "other_config"}
         for row in found.values():
             ids = row.get("external_ids", ["map", []])[1]

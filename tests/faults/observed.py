@@ -94,7 +94,7 @@ def _interfaces(host: LabHost, timeout: float) -> Iterator[RunningInterface]:
 def _taps(host: LabHost) -> Iterator[ObservedTap]:
     for row in _rows(host, _VSWITCH, "Open_vSwitch", "Interface")["Interface"]:
         ids = dict(row["external_ids"][1])
-        if "iface-id" in ids:
+        if "iface-id" in ids and "vm-id" in ids:
             yield ObservedTap(host.name, row["name"], ids["iface-id"], ids.get("vm-id", ""))
 
 

@@ -1,0 +1,204 @@
+"""DNS for the guests of this host: servers for its name scopes, as the view of OVN says (ovnhook.hostnetwork).
+
+Nothing waits for it, neither a start of a domain nor another loop of the agent. The servers answer without the agent.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
+
+from ovnhook.agent.hostview import NetworkListeners
+from ovnhook.base.deadline import Deadline
+from ovnhook.base.errors import Exhausted
+from ovnhook.base.logonce import LogOnce
+from ovnhook.domains.inventory import HostNetworks
+from ovnhook.hostnetwork.namescope import NameScope, host_files
+from ovnhook.hostnetwork.resolvers import Resolvers
+from ovnhook.resources.hostvalues import HostName, HostSubnet
+
+_log = logging.getLogger(__name__)
+
+_LOOK_INTERVAL = 2.0  # seconds, maximum until a server that ended is started again
+_FULL_LOOK_INTERVAL = 60.0  # seconds, maximum until any other damage is repaired
+_TIMEOUT = 20.0  # seconds for one scope
+_FIRST_RETRY = 1.0  # seconds
+_LAST_RETRY = 60.0  # seconds
+_REPORT_AFTER = 3  # failures in a row, after which a problem is reported
+_MAX_SCOPES = 256  # a server takes 3 MB
+_MAX_NAMES = 100_000  # of one scope
+
+
+class NetworkView(Protocol):
+    """The view of this host's objects in OVN, as a source of subnets and names: see HostView."""
+
+    def listen(self, listeners: NetworkListeners) -> None:
+        """Add callbacks."""
+
+    def networks(self) -> HostNetworks | None:
+        """Subnets and scopes; None while they are not known."""
+
+    def names(self, scope: str) -> tuple[HostName, ...]:
+        """Host names of a scope."""
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    """Failures in a row of one scope.
+
+    Attributes:
+        times: their number.
+        retry_at: time of the next attempt, on the monotonic clock.
+        error: the last one.
+    """
+
+    times: int
+    retry_at: float
+    error: str
+
+
+class NameService:
+    """Keeps the servers until it is stopped.
+
+    Args:
+        view: of this host's objects in OVN.
+        resolvers: the servers.
+        beat: heartbeat of the loop.
+    """
+
+    def __init__(self, view: NetworkView, resolvers: Resolvers, beat: Callable[[], None] = lambda: None) -> None:
+        self._view = view
+        self._resolvers = resolvers
+        self._beat = beat
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._networks_changed = True
+        self._renamed: set[str] = set()
+        self._subnets: Mapping[str, HostSubnet] = {}
+        self._scopes: dict[str, NameScope] = {}
+        self._served: dict[str, NameScope] = {}
+        self._troubles: dict[str, _Trouble] = {}
+        self._excess: tuple[str, ...] = ()
+        self._is_known = self._is_tidy = False
+        self._next_full_look = 0.0
+        self.serves = False
+        """All servers run."""
+        self._errors = LogOnce(_log, "cannot serve host names")
+        view.listen(NetworkListeners(self._note_networks, self._note_names))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Problems to report."""
+        failed = (
+            f"guests of {scope} can't resolve names: {trouble.error}"
+            for scope, trouble in dict(self._troubles).items()
+            if trouble.times >= _REPORT_AFTER
+        )
+        return tuple(sorted((*failed, *self._excess)))
+
+    def run(self) -> None:
+        """Run the loop."""
+        while not self._stop.is_set():
+            self._wake.wait(random.uniform(0.5, 1.0) * _LOOK_INTERVAL)
+            self._wake.clear()
+            self._beat()
+            with self._errors.logged():
+                self._look()
+
+    def stop(self) -> None:
+        """Stop the loop. The servers go on."""
+        self._stop.set()
+        self._wake.set()
+
+    def _note_networks(self) -> None:
+        with self._lock:
+            self._networks_changed = True
+        self._wake.set()
+
+    def _note_names(self, scope: str) -> None:
+        with self._lock:
+            self._networks_changed = True  # perhaps the first or the last port of this host in it
+            self._renamed.add(scope)
+        self._wake.set()
+
+    def _look(self) -> None:
+        """Compare all scopes with their servers, and repair these."""
+        with self._lock:
+            networks_changed, self._networks_changed = self._networks_changed, False
+            renamed, self._renamed = self._renamed, set()
+        if networks_changed:
+            self._read()
+        is_full = time.monotonic() >= self._next_full_look
+        for name, scope in self._scopes.items():
+            self._beat()
+            trouble = self._troubles.get(name)
+            if trouble and time.monotonic() < trouble.retry_at:
+                continue
+            if is_full or trouble or self._served.get(name) != scope or not self._resolvers.is_intact(scope):
+                self._try(scope, self._converge)
+            elif name in renamed:
+                self._try(scope, self._write_names)
+        self.serves = self._is_known and not self._troubles and not self._excess
+        if self._is_known and (is_full or not self._is_tidy):
+            self._beat()
+            self._resolvers.tidy(self._scopes.values(), Deadline.after(_TIMEOUT))
+            self._is_tidy = True
+        if is_full:
+            self._next_full_look = time.monotonic() + random.uniform(0.5, 1.0) * _FULL_LOOK_INTERVAL
+
+    def _read(self) -> None:
+        """Read the wanted scopes from the view; keep those that are known while there is none."""
+        networks = self._view.networks()
+        if networks is None:
+            return
+        inside: dict[str, list[HostSubnet]] = {}
+        for subnet in networks.subnets.values():
+            inside.setdefault(subnet.scope, []).append(subnet)
+        scopes = {name: NameScope.of(name, inside.get(name, ())) for name in sorted(networks.scopes)}
+        wanted = {name: scope for name, scope in scopes.items() if scope.interfaces}
+        self._scopes = dict(islice(wanted.items(), _MAX_SCOPES))
+        self._excess = tuple(
+            f"guests of {name} can't resolve names: this host serves no more than {_MAX_SCOPES} name scopes"
+            for name in wanted.keys() - self._scopes.keys()
+        )
+        self._subnets = networks.subnets
+        for known in (self._served, self._troubles):
+            for name in known.keys() - self._scopes.keys():
+                known.pop(name)
+        self._is_known, self._is_tidy = True, False
+
+    def _converge(self, scope: NameScope) -> None:
+        self._resolvers.converge(scope, self._files(scope), Deadline.after(_TIMEOUT))
+        if self._served.get(scope.name) != scope:
+            _log.info("serving host names of %s", scope.name)
+        self._served[scope.name] = scope
+
+    def _write_names(self, scope: NameScope) -> None:
+        self._resolvers.write_names(scope, self._files(scope), Deadline.after(_TIMEOUT))
+
+    def _files(self, scope: NameScope) -> dict[str, str]:
+        names = self._view.names(scope.name)
+        if len(names) > _MAX_NAMES:
+            raise Exhausted(f"more than {_MAX_NAMES} host names")
+        return host_files(names, self._subnets)
+
+    def _try(self, scope: NameScope, action: Callable[[NameScope], None]) -> None:
+        """Carry out an action; note a failure, which blocks no other scope."""
+        before = self._troubles.get(scope.name)
+        try:
+            action(scope)
+        except Exception as error:  # the loop must go on
+            self._errors.failed(error, scope.name)
+            times = before.times + 1 if before else 1
+            pause = min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(times - 1, 10)) * random.uniform(0.5, 1.0)
+            self._troubles[scope.name] = _Trouble(times, time.monotonic() + pause, str(error))
+        else:
+            self._troubles.pop(scope.name, None)
+            self._errors.succeeded(scope.name)
