@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -54,6 +55,14 @@ GUESTS = {
 SERVERS = [("blue", "10.1.0.2"), ("blue", "fd00:1::2"), ("green", "10.2.0.2"), ("alone", "10.1.0.2")]
 
 
+def sandboxed() -> list[str]:
+    """A command that runs another one with the capabilities of the agent's unit, and no others."""
+    unit = (REPO / "packaging" / "debian" / "ovnhook-hypervisor.ovnhook-agent.service").read_text()
+    lines = re.findall(r"^CapabilityBoundingSet=(.*)", unit, re.MULTILINE)
+    wanted = [f"+{word.removeprefix('CAP_').lower()}" for line in lines for word in line.split()]
+    return ["setpriv", "--no-new-privs", f"--bounding-set={','.join(('-all', *wanted))}"]
+
+
 class Servers:
     """A hypervisor with DNS servers, and its guests."""
 
@@ -61,7 +70,7 @@ class Servers:
         self.hv1: LabHost = cloud.hypervisors[0]
         self.control = cloud.control
         environment = {"PYTHONPATH": str(REPO)}
-        argv = ["python3", "-m", "tests.cloud.nameservice_process", "/run/names.json"]
+        argv = [*sandboxed(), "python3", "-m", "tests.cloud.nameservice_process", "/run/names.json"]
         self.agent = Daemon(self.hv1, "names", argv, environment=environment)
         self.state = self.hv1.run_folder / "names.json"
 
