@@ -46,7 +46,7 @@ def test_on_the_control_host(control: Control, tmp_path: Path) -> None:
     """Over the unix socket."""
     text = blocks("python")[0].replace("/run/ovnhook/control.sock", str(control.path))
     assert python(text, tmp_path).splitlines() == [
-        "api: 10.7.0.0/24, 0 of 253 addresses leased",
+        "api: 10.7.0.0/24, 0 of 252 addresses leased",
         "NOT_FOUND: there is no subnet 'green' (ovnhook subnet list)",
     ]
 

@@ -24,10 +24,10 @@ from tests.database.southbound_rows import add_chassis
 
 KINDS = (
     *("registry", "subnet", "names", "dhcp", "router", "router-port", "router-peer"),
-    *("external", "isolated", "snat", "gateway", "floating"),
+    *("resolver", "external", "isolated", "snat", "gateway", "floating"),
 )
 CHANGED: dict[str, dict[str, Any]] = {
-    "Logical_Switch": {"name": "odd", "dns_records": ["set", []]},
+    "Logical_Switch": {"name": "odd"},
     "Logical_Switch_Port": {"addresses": "unknown", "type": "", "options": ["map", []]},
     "Logical_Router": {"name": "odd"},
     "Logical_Router_Port": {"mac": "52:54:00:00:00:99", "networks": "192.0.2.1/24"},
