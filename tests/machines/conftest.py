@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
 
 from tests.machines import sightings
 from tests.machines.disk_image import disk_image
-from tests.machines.virtual_machine import VirtualMachine
+from tests.machines.virtual_machine import VirtualMachine, side_by_side
 from tests.machines.wire import Wire
 
 Machines = Callable[..., list[VirtualMachine]]
@@ -40,8 +39,7 @@ def machines(release: str) -> Iterator[Machines]:
             for machine in new:
                 undo.callback(machine.remove)
                 machine.switch_on()
-            with ThreadPoolExecutor() as pool:
-                list(pool.map(VirtualMachine.connect, new))
+            side_by_side(*(machine.connect for machine in new))
             return new
 
         yield made

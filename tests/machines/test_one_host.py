@@ -10,6 +10,7 @@ import pytest
 from tests.machines import installation
 from tests.machines.nested_guest import NestedGuest
 from tests.machines.virtual_machine import VirtualMachine
+from tests.machines.wire import INTERNET, INTERNET_NAME
 from tests.packages.machine import packages
 
 INIT = "ovnhook node init --all-in-one"
@@ -30,8 +31,7 @@ def host(machines: Callable[..., list[VirtualMachine]]) -> VirtualMachine:
 def guest(host: VirtualMachine) -> NestedGuest:
     """A guest that runs."""
     made = NestedGuest("web1", host)
-    made.define()
-    made.start()
+    made.install("main")
     return made
 
 
@@ -60,10 +60,34 @@ def test_second_set_up(host: VirtualMachine) -> None:
     installation.settle(host)
 
 
-def test_start(host: VirtualMachine, guest: NestedGuest) -> None:
-    """``virsh start`` gives a guest its leased address by DHCP, and its gateway answers."""
-    assert guest.address() in host.run("ovnhook lease list --domain web1")
+def test_virt_install(host: VirtualMachine, guest: NestedGuest) -> None:
+    """``virt-install --network network=main`` gives a guest with a leased address, which libvirt's tools show."""
+    address = guest.address()
+    assert address in host.run("ovnhook lease list --domain web1")
+    assert address in host.run("virsh domifaddr web1")
     guest.reaches("10.128.0.1")
+
+
+def test_outside(host: VirtualMachine, guest: NestedGuest) -> None:
+    """The guest reaches a host of the Internet, which sees the address of this host."""
+    guest.reaches(INTERNET)
+    assert guest.run(f"nc {INTERNET} 7 </dev/null").strip() == host.address
+
+
+def test_from_the_host(host: VirtualMachine, guest: NestedGuest) -> None:
+    """The host reaches the guest by ping and TCP, and the guest sees an address of the host that is not link-local."""
+    address = guest.address()
+    host.run(f"ping -c 3 -W 30 {address}")
+    guest.run("(nc -l -p 5000 -e netstat -tn) >/dev/null 2>&1 &")
+    said = host.run(f"timeout 300 bash -c 'until cat </dev/tcp/{address}/5000; do sleep 1; done'")
+    assert f"{host.address}:" in said
+
+
+def test_names(host: VirtualMachine, guest: NestedGuest) -> None:
+    """The guest resolves its own name and one of the Internet, through the host's resolver."""
+    assert guest.address() in guest.run("nslookup web1")
+    assert INTERNET in guest.run(f"nslookup {INTERNET_NAME}")
+    assert "NXDOMAIN" in guest.run("nslookup nobody")
 
 
 def test_modular_daemons(host: VirtualMachine, guest: NestedGuest) -> None:

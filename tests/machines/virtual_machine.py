@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -27,6 +28,13 @@ _KERNEL = "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off systemd.
 """``mitigations=off`` is for speed."""
 
 _UUIDS = uuid.UUID("6d616368-696e-4573-8000-000000000000")
+
+
+def side_by_side(*calls: Callable[[], object]) -> None:
+    """Call functions at the same time, each for a machine of its own, and wait for all."""
+    with ThreadPoolExecutor() as pool:
+        for call in [pool.submit(call) for call in calls]:
+            call.result()
 
 
 class VirtualMachine:
