@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+
 from ovnhook.base.deadline import Deadline
 from ovnhook.diagnosis import firewalls
 from ovnhook.diagnosis.firewalls import Passage
 from ovnhook.hostnetwork import gatewaylink
+from ovnhook.hostnetwork.dnsconfig import RELAY_PORT
+from ovnhook.hostnetwork.namescope import UPSTREAM_PREFIX
 from ovnhook.resources.router.hostlink import BRIDGE
+
+_QUERIES = f"queries of guests for external names, to port {RELAY_PORT} of this host"
 
 
 def wanted(deadline: Deadline) -> list[Passage]:
@@ -15,6 +21,11 @@ def wanted(deadline: Deadline) -> list[Passage]:
     Raises:
         OvnhookError: the host's routes can't be read.
     """
-    if not gatewaylink.has_bridge():
-        return []
-    return list(firewalls.forwarded(BRIDGE, gatewaylink.uplinks(deadline)))
+    names = sorted(name for _, name in socket.if_nameindex())
+    found: list[Passage] = []
+    if BRIDGE in names:
+        found += firewalls.forwarded(BRIDGE, gatewaylink.uplinks(deadline))
+    if resolvers := [name for name in names if name.startswith(UPSTREAM_PREFIX)]:
+        ports = {"udp": RELAY_PORT, "tcp": RELAY_PORT}
+        found += firewalls.received(resolvers[0], f"{UPSTREAM_PREFIX}+", ports, _QUERIES)
+    return found

@@ -24,6 +24,7 @@ ip link set wire up; ip link set eth0 up
 ip route add default via 192.0.2.1
 """
 BRIDGE = "ip link add br-host type bridge"
+RESOLVER = "ip link add ovnu0123 type veth peer name inside"
 POLICY = "iptables-nft -P FORWARD DROP"
 CHAIN = """nft -f - <<.
 table inet mine {
@@ -70,6 +71,18 @@ def test_a_firewall_that_drops_what_guests_send(rules: str, who: str, repair: st
     assert how == f"manual: {repair}"
     assert problem == f"{what}: {repair}"
     assert look(BRIDGE, rules, repair) == ([], [])
+
+
+def test_a_firewall_that_drops_queries_of_guests() -> None:
+    """Those that the DNS servers of guests forward to the host."""
+    repair = "iptables-nft -I INPUT -i ovnu+ -j ACCEPT"
+    ((what, how),), (problem,) = look(RESOLVER, "iptables-nft -P INPUT DROP")
+    assert what == (
+        "chain INPUT of iptables-nft drops queries of guests for external names, to port 15053 of this host"
+    )
+    assert how == f"manual: {repair}"
+    assert problem == f"{what}: {repair}"
+    assert look(RESOLVER, "iptables-nft -P INPUT DROP", repair) == ([], [])
 
 
 def test_a_host_that_guests_do_not_use() -> None:
