@@ -21,7 +21,7 @@ from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
 from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.kind import CLAIM, PORT
 from ovnhook.resources.port.values import Claim, Port
-from ovnhook.resources.registry import REGISTRY
+from ovnhook.resources.registry import FORMAT, REGISTRY
 from ovnhook.resources.router.kind import GATEWAYS, NETWORK, ROUTER
 from ovnhook.resources.router.values import External, GatewayHosts, InterfaceAddress, Network, Router
 from ovnhook.resources.state import Registry
@@ -43,6 +43,7 @@ _SUBNET = Subnet(
     cidr6=IPNetwork("fd00:1::/64"),
     gateway6=IPAddress("fd00:1::1"),
     resolvers=(IPAddress("10.1.0.2"), IPAddress("fd00:1::2")),
+    records_until=0,
 )
 _EXTERNAL = External(
     physical_network="external",
@@ -56,7 +57,7 @@ _EXTERNAL = External(
 _ROUTER = Router("ROUTER", _EXTERNAL)
 
 SAMPLES: dict[Any, Any] = {
-    REGISTRY: Registry(1, "SUBNET", UUID(int=2)),
+    REGISTRY: Registry(1, "SUBNET", UUID(int=2), FORMAT),
     ROUTER: _ROUTER,
     SUBNET: _SUBNET,
     NETWORK: Network(_ROUTER, (_SUBNET,)),
@@ -86,7 +87,7 @@ _DECISIONS = "../explanation/decisions"
 _ABOUT = {
     ("registry", tables.DNS): (
         "default subnet, serial number of changes; in `records` the cloud ID (`cloud`) and the format of all rows"
-        " (`format`, 1 if absent)",
+        f" (`format`, 1 if absent; 2: subnets have resolvers, [decision 19]({_DECISIONS}/0019-dns-by-resolvers.md))",
         "nothing: one row",
     ),
     ("subnet", tables.SWITCH): ("a subnet", "subnet"),

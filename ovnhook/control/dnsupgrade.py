@@ -25,7 +25,7 @@ from ovnhook.diagnosis.problems import STALE
 from ovnhook.resources.kind import Change
 from ovnhook.resources.registry import FORMAT
 from ovnhook.resources.state import Cloud
-from ovnhook.resources.subnet import resolvers
+from ovnhook.resources.subnet import earlier
 from ovnhook.resources.subnet.values import Subnet
 
 _log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class DnsUpgrade:
 
     def _plan(self, cloud: Cloud, deadline: Deadline) -> tuple[str, tuple[Change, ...]]:
         now = self._clock()
-        if changes := resolvers.remove_records(cloud, int(now)):
+        if changes := earlier.remove_records(cloud, int(now)):
             return "OVN's DNS records are removed from switches whose guests know the resolver", changes
         is_settled = self._uptime() - self._started_at >= GRACE
         nodes = [
@@ -103,7 +103,7 @@ class DnsUpgrade:
             return "", ()  # no agent has reported yet
         if cloud.registry and cloud.registry.format < FORMAT:
             known = not any(one.serves_dns is None for one in nodes)
-            return "all agents know resolvers", resolvers.use_resolvers(cloud) if known else ()
+            return "all agents know resolvers", earlier.use_resolvers(cloud) if known else ()
         if changes := self._add(cloud, deadline):
             return "subnets get resolvers", changes
         present = frozenset(where for one in cloud.of(Subnet) for where in one.resolvers)
@@ -111,14 +111,14 @@ class DnsUpgrade:
             self._resolvers, self._resolvers_since = present, now
         since = self._resolvers_since + _SETTLING
         serve = all(one.serves_dns and one.agent_seen >= since for one in nodes)
-        return "DHCP names the resolvers", resolvers.announce_resolvers(cloud, int(now)) if serve else ()
+        return "DHCP names the resolvers", earlier.announce_resolvers(cloud, int(now)) if serve else ()
 
     def _add(self, cloud: Cloud, deadline: Deadline) -> tuple[Change, ...]:
         """Changes that add resolvers. Subnets without a free address are tried again later: the search is slow."""
-        if self._uptime() < self._next_search or not any(map(resolvers.lacks_resolver, cloud.of(Subnet))):
+        if self._uptime() < self._next_search or not any(map(earlier.lacks_resolver, cloud.of(Subnet))):
             return ()
         leased = self._northbound.lease_uuids(deadline)
-        changes = resolvers.add_resolvers(cloud, lambda subnet: _Leased(subnet.name, leased))
+        changes = earlier.add_resolvers(cloud, lambda subnet: _Leased(subnet.name, leased))
         if not changes:
             self._next_search = self._uptime() + _IDLE_INTERVAL
         return changes

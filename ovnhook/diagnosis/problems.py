@@ -27,7 +27,8 @@ from ovnhook.resources.chassis import Node
 from ovnhook.resources.port.values import Port
 from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.router.values import HOST
-from ovnhook.resources.subnet import resolvers
+from ovnhook.resources.subnet import earlier
+from ovnhook.resources.subnet.rows import DHCP_LEASE_TIME
 
 BEAT = 30.0
 """Heartbeat interval of an agent, in seconds: a report without changes."""
@@ -261,25 +262,45 @@ def _pending(name: str) -> Problem:
 
 
 def _records(seen: CloudState) -> Iterator[Problem]:
-    """OVN's DNS records of subnets that are not upgraded yet, if they open a hole in ACLs."""
-    version = re.match(r"([0-9]+)\.([0-9]+)\.([0-9]+)", seen.northd_version)
-    if not seen.recorded or not version or not _has_cve_2025_0650(tuple(map(int, version.groups()))):
-        return
+    """OVN's DNS records of subnets whose upgrade does not go on."""
     alive = [node for node in seen.nodes if node.agent and seen.now - node.agent_seen <= STALE]
-    earlier = [node.name for node in alive if node.serves_dns is None]
+    outdated = [node.name for node in alive if node.serves_dns is None]
     failing = [node.name for node in alive if node.serves_dns is False]
-    full = [one.name for one in seen.recorded if one.records_until is None and resolvers.lacks_resolver(one)]
-    if earlier:
-        hint = f"their subnets get resolvers instead once ovnhook is upgraded on {', '.join(earlier)}"
+    full = [one.name for one in seen.recorded if one.records_until is None and earlier.lacks_resolver(one)]
+    if outdated:
+        hint = f"they get resolvers instead once ovnhook is upgraded on {', '.join(outdated)}"
     elif failing:
         hint = f"resolvers are to take over, but do not run on {', '.join(failing)}: ovnhook check there"
     elif full:
         hint = f"no address is free for the resolver in {', '.join(full)}: ovnhook lease list; ovnhook lease release"
     else:
-        left = max(0.0, max(one.records_until or 0 for one in seen.recorded) - seen.now)
-        hint = f"it ends by itself in {span(left)}, when guests have renewed their DHCP leases and know the resolvers"
-    subnets = few("subnet", [one.name for one in seen.recorded])
-    yield Problem(f"OVN {version[0]} has CVE-2025-0650 in {subnets}: packets from UDP port 53 pass all ACLs", hint)
+        return
+    if seen.recorded:
+        what = f"{_recorded(seen)}: OVN answers the guests' DNS queries, but few kinds of them{_cve(seen)}"
+        yield Problem(what, hint)
+
+
+def notes(seen: CloudState) -> tuple[str, ...]:
+    """Notes on what ends without an administrator, a sentence each."""
+    if not _cve(seen) or any(_records(seen)):
+        return ()
+    left = max(one.records_until or seen.now + DHCP_LEASE_TIME for one in seen.recorded) - seen.now
+    return (
+        f"{_recorded(seen)}: for {span(max(0.0, left))} OVN still answers the guests' DNS queries{_cve(seen)}, until"
+        " all guests have renewed their DHCP leases and know the resolver",
+    )
+
+
+def _recorded(seen: CloudState) -> str:
+    return few("subnet", [one.name for one in seen.recorded])
+
+
+def _cve(seen: CloudState) -> str:
+    """The vulnerability that DNS records of subnets open, in words, or "" if there is none."""
+    version = re.match(r"([0-9]+)\.([0-9]+)\.([0-9]+)", seen.northd_version)
+    if not seen.recorded or not version or not _has_cve_2025_0650(tuple(map(int, version.groups()))):
+        return ""
+    return f", and OVN {version[0]} lets packets from UDP port 53 pass ACLs meanwhile (CVE-2025-0650)"
 
 
 def _has_cve_2025_0650(version: tuple[int, ...]) -> bool:

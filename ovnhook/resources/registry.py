@@ -72,9 +72,9 @@ def increment_serial(
         cloud: current state, as it was read.
         default_subnet: name of the new default subnet, "" for none; None keeps it.
         new_id: cloud ID for a cloud without one.
-        new_format: format of the rows from now on; 0 keeps it.
+        new_format: format of the rows from now on; 0 keeps it. A new cloud has the latest one.
     """
-    before = cloud.registry or Registry()
+    before = cloud.registry or Registry(format=FORMAT)
     default = before.default_subnet if default_subnet is None else default_subnet
     new = Registry(before.serial + 1, default, before.cloud or new_id, new_format or before.format)
     return Put(REGISTRY, cloud.registry, new)

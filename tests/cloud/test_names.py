@@ -15,13 +15,11 @@ from tests.cloud.world import World
 
 @pytest.fixture
 def named(world: World) -> Iterator[World]:
-    """Two subnets with domains, and outside a server that knows one name."""
-    set_external_gateway(world)
+    """Two subnets with domains, and a name server of the hosts that knows one name."""
     for subnet in ("default", "green"):
-        world.ovnhook("subnet", "set", subnet, "--domain", f"{subnet}.example", "--dns", OUTSIDE)
-    outside = world.cloud.outside
-    outside.write("/run/dns", SERVER, 0o755)
-    server = outside.spawn("dns", ["/run/dns"])
+        world.ovnhook("subnet", "set", subnet, "--domain", f"{subnet}.example")
+    world.control.write("/run/dns", SERVER, 0o755)
+    server = world.control.spawn("dns", ["/run/dns"])
     try:
         world.wait_for(lambda: "serving" in server.log.read_text(), "the name server")
         yield world
@@ -29,8 +27,7 @@ def named(world: World) -> Iterator[World]:
         server.kill()
         world.remove_domains()
         for subnet in ("default", "green"):
-            world.ovnhook("subnet", "set", subnet, "--no-domain", "--no-dns")
-        world.ovnhook("router", "set", "gateway", "--no-external", "--force")
+            world.ovnhook("subnet", "set", subnet, "--no-domain")
 
 
 def ask(guest: Guest, name: str, server: str = "") -> str:
@@ -65,13 +62,41 @@ def test_guests_find_each_other_by_name(named: World) -> None:
     named.wait_for(lambda: "10.20.0.22" not in ask(last, "db.green.example"), "the name to be gone")
 
 
-def test_other_names_go_to_the_configured_server(named: World) -> None:
-    """Which never hears of a guest's."""
+def test_other_names_go_to_the_name_server_of_the_host(named: World) -> None:
+    """Which never hears of a guest's; without a router, too. Those of guests need neither control service nor agent."""
     guest = named.boot(named.hv1, "asks", interface_xml())
     address = guest.wait_address()
     finds(named, guest, "www.example.org", "192.0.2.53")
     finds(named, guest, "asks.default.example", address)
     assert ask(guest, "asks.default.example").count("Address") == ask(guest, "asks.default.example").count(address) == 1
+    named.hv1.daemon("agent").stop()
+    named.control.daemon("control").stop()
+    try:
+        assert address in ask(guest, "asks.default.example")
+        assert "192.0.2.53" in ask(guest, "www.example.org")
+    finally:
+        named.make_whole()
+
+
+def test_a_server_of_the_subnets_own(world: World) -> None:
+    """Guests ask it for everything, instead of the resolver."""
+    set_external_gateway(world)
+    world.ovnhook("subnet", "set", "default", "--dns", OUTSIDE)
+    outside = world.cloud.outside
+    outside.write("/run/dns", SERVER, 0o755)
+    server = outside.spawn("dns", ["/run/dns"])
+    try:
+        world.wait_for(lambda: "serving" in server.log.read_text(), "the name server")
+        guest = world.boot(world.hv1, "asks", interface_xml())
+        guest.wait_address()
+        finds(world, guest, "www.example.org", "192.0.2.53")
+        assert "NXDOMAIN" in ask(guest, "asks.")
+        assert "nameserver 10.10.0.2" not in guest.console("cat /etc/resolv.conf")
+    finally:
+        server.kill()
+        world.remove_domains()
+        world.ovnhook("subnet", "set", "default", "--no-dns")
+        world.ovnhook("router", "set", "gateway", "--no-external", "--force")
 
 
 def test_a_name_that_is_taken(named: World) -> None:
@@ -90,11 +115,11 @@ def test_a_name_that_is_taken(named: World) -> None:
     named.start(named.hv2, "third")
 
 
-def test_without_a_server_guests_find_each_other(world: World) -> None:
-    """They ask the router, which OVN answers for."""
+def test_guests_find_each_other_without_any_setting(world: World) -> None:
+    """They ask the resolver of their subnet."""
     one = world.boot(world.hv1, "one", interface_xml())
     two = world.boot(world.hv2, "two", interface_xml(), metadata="<ovn:interface subnet='green'/>")
     address = two.wait_address()
     one.wait_address()
     finds(world, one, "two", address)
-    assert "nameserver 10.10.0.1" in one.console("cat /etc/resolv.conf")
+    assert "nameserver 10.10.0.2" in one.console("cat /etc/resolv.conf")

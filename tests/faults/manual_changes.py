@@ -25,7 +25,7 @@ _KINDS = {
 _DELETED = {Component.DHCP_OPTIONS: "dhcp-options-del", Component.SWITCH: "ls-del", Component.ROUTER_PORT: "lrp-del"}
 _CHANGED = {
     Component.DHCP_OPTIONS: ("cidr=192.0.2.0/24", "options:router=192.0.2.1"),
-    Component.SWITCH: ("name=odd", "dns_records=[]"),
+    Component.SWITCH: ("name=odd",),
     Component.ROUTER_PORT: ("networks=192.0.2.1/24", 'mac="0a:00:00:00:00:99"'),
 }
 _NOTE, _CHASSIS, _STALE = "note", "gw9", "10.10.0.250"

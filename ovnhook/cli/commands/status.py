@@ -45,7 +45,8 @@ def status(socket: Path | None, format_: str) -> int:
 
     Checks databases, northd, nodes, gateways, subnets and certificates.
 
-    Problems come first, the most severe at the top, each with a hint. Each node has 2 seconds to answer.
+    Problems come first, the most severe at the top, each with a hint; then notes on what ends by itself. Each node has
+    2 seconds to answer.
 
     Exit status: 0 (ok), 8 (problems).
 
@@ -70,6 +71,8 @@ def _show(found: Object) -> None:
         click.echo("ok")
         for words in _next(found):
             click.echo(f"next: {words}")
+    for note in found["notes"]:
+        say(f"note: {note}")
     click.echo(f"\nnorthd  {_northd(found['northd'])}")
     for rows, columns in (
         (found["databases"], _DATABASES),

@@ -50,7 +50,12 @@ def _settings(command: Command) -> Command:
             ),
             click.option("--no-router", is_flag=True, help="Connect to no router: guests have no default route."),
             click.option("--isolated", is_flag=True, help="Block traffic to and from the router's other subnets."),
-            click.option("--dns", metavar="ADDR", multiple=True, help="DNS server for guests; may be repeated."),
+            click.option(
+                "--dns",
+                metavar="ADDR",
+                multiple=True,
+                help="DNS server for guests, instead of the resolver; may be repeated.",
+            ),
             click.option("--domain", "dns_domain", metavar="NAME", help="DNS domain of guests."),
             click.option(
                 "--range",
@@ -147,7 +152,7 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 @click.option("--no-cidr6", is_flag=True, help="Remove IPv6.")
 @click.option("--no-gateway", is_flag=True, help="Reset the gateway address to the first one.")
 @click.option("--no-isolated", is_flag=True, help="Allow traffic to and from the router's other subnets.")
-@click.option("--no-dns", is_flag=True, help="Remove the DNS servers.")
+@click.option("--no-dns", is_flag=True, help="Remove the DNS servers: guests use the resolver.")
 @click.option("--no-domain", "no_dns_domain", is_flag=True, help="Remove the DNS domain.")
 @click.option("--no-range", "no_ranges", is_flag=True, help="Allocate from the whole subnet.")
 @click.option("--force", is_flag=True, help="Apply even if this disrupts a working external connection.")

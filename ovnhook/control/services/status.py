@@ -334,6 +334,7 @@ def _response(state: cloudstate.CloudState, context: NodeContext) -> api.GetStat
     return api.GetStatusResponse(
         ok=not found,
         problems=[api.Problem(what=one.what, hint=one.hint) for one in found],
+        notes=problems.notes(state),
         northd=_northd(state.pace),
         databases=[
             api.DatabaseServer(

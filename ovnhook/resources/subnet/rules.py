@@ -42,8 +42,8 @@ def create(
         AlreadyExists: another subnet has the name, overlaps on the same router, or is the default.
     """
     new = parse(request, underlay)
-    if cloud.registry is None or cloud.registry.format < FORMAT:  # there may be agents without resolvers
-        new = replace(new, records_until=None)
+    if cloud.registry and cloud.registry.format < FORMAT:  # there may be agents without resolvers
+        new = replace(new, resolvers=(), records_until=None)
     for other in cloud.of(Subnet):
         if other.name == new.name:
             mtu = new.mtu if request.mtu else other.mtu

@@ -22,7 +22,7 @@ from ovnhook.ovsdb.operation import map_of, set_of
 from ovnhook.resources.kind import Need, Put
 from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.registry import FORMAT
-from ovnhook.resources.subnet import resolvers
+from ovnhook.resources.subnet import earlier
 from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.rows import DHCP_LEASE_TIME
 from ovnhook.resources.subnet.values import Subnet
@@ -136,6 +136,19 @@ def test_step_by_step(cloud: Upgraded) -> None:
     assert cloud.step()
     assert not any(cloud.records().values())
     assert not cloud.step()
+    row = ["uuid", str(uuids.dns_records("usual"))]
+    cloud.server.transact(
+        {
+            "op": "mutate",
+            "table": "Logical_Switch",
+            "where": [["name", "==", "usual"]],
+            "mutations": [["dns_records", "insert", ["set", [row]]]],
+        }
+    )
+    outdated = integrity.read(cloud.northbound, Integrity(), Deadline.after(HANG))
+    assert [one.what for one in outdated.defects] == ["Logical_Switch of subnet usual was changed: dns_records"]
+    integrity.repair(cloud.northbound, outdated, Deadline.after(HANG))
+    assert not any(cloud.records().values())
     assert not cloud.upgrade.upgrade(Deadline.after(HANG)), "there is nothing left"
 
 
@@ -181,7 +194,7 @@ def test_an_address_that_is_leased_meanwhile(cloud: Upgraded) -> None:
     assert cloud.step()
     deadline = Deadline.after(HANG)
     state = cloud.northbound.cloud(deadline)
-    planned = resolvers.add_resolvers(state, lambda _: ())
+    planned = earlier.add_resolvers(state, lambda _: ())
     lease = replace(expected.LEASES[0], subnet="off", hostname="x", address=IPAddress("10.5.0.2"))
     late = replace(lease, address=IPAddress("10.5.0.3"))
     cloud.northbound.commit([Put(LEASE, None, lease)], deadline)

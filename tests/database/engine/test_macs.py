@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pytest
@@ -17,7 +17,7 @@ from ovnhook.resources.kind import Put
 from ovnhook.resources.port.kind import CLAIM
 from ovnhook.resources.port.values import Claim
 from ovnhook.resources.subnet.kind import SUBNET
-from ovnhook.resources.subnet.values import server_mac
+from ovnhook.resources.subnet.values import resolver_mac, server_mac
 from tests.database.control_service import Control
 from tests.database.direct_host import DirectHost
 from tests.database.hypervisors import (
@@ -176,11 +176,12 @@ def test_the_claim_goes_with_the_port(world: Hypervisors, hv1: DirectHost, end: 
     assert claims(world) == {}
 
 
-def test_the_gateways_mac(world: Hypervisors, hv1: DirectHost) -> None:
-    """It answers ARP and DHCP of the subnet."""
-    with pytest.raises(AlreadyExists, match="of subnet blue is that of its gateway"):
-        hv1.attach(domain(interface(server_mac(BLUE.name), "blue")), soon())
-    hv1.attach(domain(interface(server_mac(BLUE.name))), soon())
+@pytest.mark.parametrize(("mac_of", "owner"), [(server_mac, "gateway"), (resolver_mac, "DNS resolver")])
+def test_a_mac_of_the_subnet(world: Hypervisors, hv1: DirectHost, mac_of: Callable[[str], str], owner: str) -> None:
+    """What answers there for ARP, DHCP or DNS keeps its own."""
+    with pytest.raises(AlreadyExists, match=f"of subnet blue is that of its {owner}"):
+        hv1.attach(domain(interface(mac_of(BLUE.name), "blue")), soon())
+    hv1.attach(domain(interface(mac_of(BLUE.name))), soon())
 
 
 def test_a_claim_without_its_port_keeps_nobody_off(world: Hypervisors, hv1: DirectHost, hv2: DirectHost) -> None:

@@ -55,7 +55,7 @@ def web(control: Control) -> Domain:
 @pytest.mark.usefixtures("web")
 def test_written_with_the_registry(control: Control) -> None:
     """And no later: where it is absent it is 1, and what an older version left so stays so."""
-    assert written(control.northbound) == "1"
+    assert written(control.northbound) == str(FORMAT)
     nbctl = "ovn-nbctl", "--no-leader-only", f"--db={control.northbound.remote}"
     run(*nbctl, "remove", "DNS", str(uuids.REGISTRY), "records", "format")
     control.done("subnet", "create", "green", "10.2.0.0/24")

@@ -60,6 +60,7 @@ def test_a_subnet_of_both(control: Control) -> None:
         "send_periodic": "true",
         "max_interval": "10",
         "min_interval": "3",
+        "rdnss": "fd00:1::53",
         "dnssl": "lab.example",
     }
     web = control.attach("web1", "blue", "10.1.0.20")

@@ -8,7 +8,7 @@ import pytest
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.diagnosis.cloudstate import Certificate, CloudState, DatabaseState, Foreign, Pace, RouterGateway, SubnetUse
-from ovnhook.diagnosis.problems import Problem, problems, span
+from ovnhook.diagnosis.problems import Problem, notes, problems, span
 from ovnhook.ovsdb.serverstate import ServerStatus
 from ovnhook.resources.chassis import Node
 from ovnhook.resources.router.values import External, InterfaceAddress, Router
@@ -66,11 +66,17 @@ SERVING = tuple(replace(one, serves_dns=True) for one in (GW1, GW2, HV1))
     ],
 )
 def test_records_in_a_vulnerable_ovn(version: str, is_vulnerable: bool) -> None:
-    """They are named while there are any; others are nobody's problem."""
-    seen = replace(WELL, recorded=(BLUE,), northd_version=version)
-    words = f"OVN {version.partition('-')[0]} has CVE-2025-0650 in subnet blue: packets from UDP port 53 pass all ACLs"
-    assert told(seen) == ([words] if is_vulnerable else [])
-    assert told(replace(seen, recorded=())) == []
+    """They are noted while there are any, with their end; in others they are no problem."""
+    recorded = replace(RESOLVED, records_until=int(NOW) + 1800)
+    seen = replace(WELL, nodes=SERVING, recorded=(recorded,), northd_version=version)
+    words = (
+        "subnet blue: for 30 min OVN still answers the guests' DNS queries, and OVN"
+        f" {version.partition('-')[0]} lets packets from UDP port 53 pass ACLs meanwhile (CVE-2025-0650), until all"
+        " guests have renewed their DHCP leases and know the resolver"
+    )
+    assert problems(seen) == ()
+    assert notes(seen) == ((words,) if is_vulnerable else ())
+    assert notes(replace(seen, recorded=())) == ()
 
 
 @pytest.mark.parametrize(
@@ -80,15 +86,21 @@ def test_records_in_a_vulnerable_ovn(version: str, is_vulnerable: bool) -> None:
         ((replace(GW1, serves_dns=False), *SERVING[1:]), BLUE, "do not run on gw1: ovnhook check there"),
         ((replace(GW1, agent_seen=0), *SERVING[1:]), BLUE, "no address is free for the resolver in blue"),
         (SERVING, BLUE, "no address is free for the resolver in blue"),
-        (SERVING, RESOLVED, "it ends by itself in 0 s"),
-        (SERVING, replace(RESOLVED, records_until=int(NOW) + 1800), "it ends by itself in 30 min"),
+        (SERVING, RESOLVED, ""),
     ],
 )
 def test_why_there_are_records(nodes: tuple[Node, ...], subnet: Subnet, hint: str) -> None:
     """Hosts that are not upgraded, or fail, but no dead ones; a full subnet; or time that has to pass."""
     seen = replace(WELL, nodes=nodes, recorded=(subnet,), northd_version="23.03.1")
-    (found,) = (one for one in problems(seen) if "CVE-2025-0650" in one.what)
-    assert hint in found.hint
+    found = [one for one in problems(seen) if "DNS" in one.what]
+    assert bool(found) == bool(hint)
+    assert len(notes(seen)) == (0 if hint else 1)
+    for one in found:
+        assert hint in one.hint
+        assert one.what.endswith(" pass ACLs meanwhile (CVE-2025-0650)")
+    words = "subnet blue: OVN answers the guests' DNS queries, but few kinds of them"
+    found = [one for one in problems(replace(seen, northd_version="25.03.0")) if "DNS" in one.what]
+    assert [one.what for one in found] == ([words] if hint else [])
 
 
 def test_all_is_well() -> None:

@@ -34,7 +34,9 @@ OWN = isolated_subnet(UUID("b0b760f6-c243-4921-961b-fb38061dec03"))
 
 SUBNETS = {
     "default": Subnet("default", IPNetwork("10.0.0.0/24"), IPAddress("10.0.0.1"), default=True),
-    "blue": Subnet("blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1")),
+    "blue": Subnet(
+        "blue", IPNetwork("10.1.0.0/24"), IPAddress("10.1.0.1"), resolvers=(IPAddress("10.1.0.200"),), records_until=0
+    ),
     "green": Subnet("green", IPNetwork("10.2.0.0/24"), IPAddress("10.2.0.1")),
     OWN: Subnet(OWN, IPNetwork("10.224.0.0/28"), IPAddress("10.224.0.1"), "gateway", isolated=True),
 }

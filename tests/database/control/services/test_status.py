@@ -17,7 +17,7 @@ from tests.database.ovsdb_server import Cluster, Server, wait_for, wait_for_scan
 from tests.database.southbound_rows import add_chassis, set_active_gateway, set_reports, start_northd
 
 OUTSIDE = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.254")
-PARTS = {"problems", "northd", "databases", "nodes", "gateways", "subnets"}
+PARTS = {"problems", "notes", "northd", "databases", "nodes", "gateways", "subnets"}
 
 
 @pytest.fixture(autouse=True)

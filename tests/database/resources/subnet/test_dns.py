@@ -19,6 +19,7 @@ from tests.database.control_service import MAC, Control
 from tests.database.direct_host import DirectHost
 from tests.database.hypervisors import soon
 from tests.database.our_rows import names
+from tests.database.ovsdb_server import run
 
 OTHER_MAC = "52:54:00:00:00:02"
 
@@ -183,8 +184,15 @@ def test_a_subnet_renamed_while_domains_start(control: Control) -> None:
     assert {value for name, value in found.items() if "arpa" in name} == {f"vm{n}.d5.example" for n in range(24)}
 
 
-def test_whose_names_may_be_asked_for(control: Control) -> None:
-    """Those of the router's subnets, but isolated ones; a subnet by itself knows its own."""
+def test_whose_names_ovn_knows(control: Control) -> None:
+    """None. In rows of an earlier version those of the router's subnets, but isolated ones, and the subnet's own."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    assert known_in(control, "blue") == set()
+    control.done("subnet", "delete", "blue")
+    run(
+        *("ovn-nbctl", "--no-leader-only", f"--db={control.northbound.remote}"),
+        *("set", "DNS", str(uuids.REGISTRY), "records:format=1"),
+    )
     for name, cidr, *more in (
         ("blue", "10.1.0.0/24"),
         ("green", "10.2.0.0/24"),
@@ -208,15 +216,15 @@ def test_whose_names_may_be_asked_for(control: Control) -> None:
 
 
 def test_whom_guests_ask(control: Control) -> None:
-    """The servers that are set, else the router, else nobody."""
+    """The servers that are set, else the resolver, with a router and without one."""
 
     def told() -> str:
         (row,) = control.northbound.dump()["DHCP_Options"].values()
         return map_of(row["options"]).get("dns_server", "")
 
     control.done("subnet", "create", "blue", "10.1.0.0/24")
-    assert told() == "{10.1.0.1}"
+    assert told() == "{10.1.0.2}"
     control.done("subnet", "set", "blue", "--dns", "9.9.9.9")
     assert told() == "{9.9.9.9}"
     control.done("subnet", "set", "blue", "--no-dns", "--no-router")
-    assert told() == ""
+    assert told() == "{10.1.0.2}"

@@ -19,6 +19,7 @@ BLUE = Subnet(
     "gateway",
     default=True,
     resolvers=(IPAddress("10.1.0.2"),),
+    records_until=0,
 )
 
 

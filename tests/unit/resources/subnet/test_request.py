@@ -21,7 +21,7 @@ from tests.unit.resources.subnet.subnet import BLUE, KNOWN, refused
 def test_what_is_not_said() -> None:
     """It is on the default router at its first address, addresses come from everywhere, the MTU from the underlay."""
     made = parse(SubnetRequest("blue", "10.1.0.0/24"), KNOWN)
-    assert made == replace(BLUE, default=False, mtu=1442, records_until=0)
+    assert made == replace(BLUE, default=False, mtu=1442)
 
 
 def test_what_is_said() -> None:

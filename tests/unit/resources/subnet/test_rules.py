@@ -13,7 +13,7 @@ from ovnhook.base.errors import AlreadyExists, FailedPrecondition, InvalidReques
 from ovnhook.resources.kind import Change, Need, Put
 from ovnhook.resources.kinds import complete
 from ovnhook.resources.lease.values import Lease
-from ovnhook.resources.registry import REGISTRY
+from ovnhook.resources.registry import FORMAT, REGISTRY
 from ovnhook.resources.router.kind import NETWORK, ROUTER
 from ovnhook.resources.router.values import External, InterfaceAddress, Network, Router
 from ovnhook.resources.state import Cloud, Registry
@@ -24,8 +24,15 @@ from ovnhook.resources.subnet.request import SubnetRequest, Underlay, with_chang
 from ovnhook.resources.subnet.values import DnsRecords, Subnet
 from tests.unit.resources.subnet.subnet import BLUE, KNOWN, refused
 
-GREEN = Subnet("green", IPNetwork("10.2.0.0/24"), IPAddress("10.2.0.1"), "gateway", resolvers=(IPAddress("10.2.0.2"),))
-SEVEN = Registry(7, "blue")
+GREEN = Subnet(
+    "green",
+    IPNetwork("10.2.0.0/24"),
+    IPAddress("10.2.0.1"),
+    "gateway",
+    resolvers=(IPAddress("10.2.0.2"),),
+    records_until=0,
+)
+SEVEN = Registry(7, "blue", format=FORMAT)
 GATEWAY = Router("gateway")
 CLOUD = Cloud(SEVEN, (GATEWAY, BLUE, GREEN))
 CLOUD_OF_BLUE = Cloud(SEVEN, (GATEWAY, BLUE))
@@ -73,17 +80,24 @@ def test_a_subnet_of_an_earlier_version_is_the_same() -> None:
         assert create(SubnetRequest("blue", "10.1.0.0/24"), KNOWN, cloud) == ()
 
 
+def test_create_beside_agents_without_resolvers() -> None:
+    """In rows of the format of earlier versions the subnet is as they would make it."""
+    earlier = Cloud(replace(SEVEN, format=1), (GATEWAY, BLUE))
+    changes = create(SubnetRequest("green", "10.2.0.0/24"), KNOWN, earlier)
+    assert Put(SUBNET, None, replace(GREEN, resolvers=(), records_until=None)) in changes
+
+
 def test_create_counts() -> None:
     """Each change of subnets counts the registry on, so that two at a time can't both be."""
     wanted = SubnetRequest("green", "10.2.0.0/24")
     assert create(wanted, KNOWN, Cloud(SEVEN, (GATEWAY, BLUE))) == (
-        Put(REGISTRY, SEVEN, Registry(8, "blue")),
+        Put(REGISTRY, SEVEN, replace(SEVEN, serial=8)),
         Put(SUBNET, None, GREEN),
         Put(NETWORK, Network(GATEWAY, (BLUE,)), Network(GATEWAY, (BLUE, GREEN))),
     )
     made = replace(GREEN, default=True)
     assert create(replace(wanted, default=True), KNOWN, Cloud()) == (
-        Put(REGISTRY, None, Registry(1, "green")),
+        Put(REGISTRY, None, Registry(1, "green", format=FORMAT)),
         Put(SUBNET, None, made),
         Put(ROUTER, None, Router("gateway")),
         Put(NETWORK, None, Network(GATEWAY, (made,))),
@@ -159,14 +173,16 @@ def test_update() -> None:
     other = replace(GREEN, mtu=1400)
     assert update(GREEN, GREEN, CLOUD, {}, []) == ()
     assert update(GREEN, other, CLOUD, {}, []) == (
-        Put(REGISTRY, SEVEN, Registry(8, "blue")),
+        Put(REGISTRY, SEVEN, replace(SEVEN, serial=8)),
         Put(SUBNET, GREEN, other),
         Put(NETWORK, Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE, other))),
     )
-    assert update(GREEN, replace(GREEN, default=True), CLOUD, {}, []) == (Put(REGISTRY, SEVEN, Registry(8, "green")),)
+    assert update(GREEN, replace(GREEN, default=True), CLOUD, {}, []) == (
+        Put(REGISTRY, SEVEN, replace(SEVEN, serial=8, default_subnet="green")),
+    )
     both = replace(other, default=True)
     assert update(GREEN, both, CLOUD, {}, []) == (
-        Put(REGISTRY, SEVEN, Registry(8, "green")),
+        Put(REGISTRY, SEVEN, replace(SEVEN, serial=8, default_subnet="green")),
         Put(SUBNET, GREEN, both),
         Put(NETWORK, Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE, both))),
     )
@@ -225,12 +241,12 @@ def test_update_to_no_default() -> None:
 def test_delete() -> None:
     """The default goes with the default subnet."""
     assert delete(GREEN, CLOUD, [], []) == (
-        Put(REGISTRY, SEVEN, Registry(8, "blue")),
+        Put(REGISTRY, SEVEN, replace(SEVEN, serial=8)),
         Put(NETWORK, Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE,))),
         Put(SUBNET, GREEN, None),
     )
     assert delete(BLUE, CLOUD_OF_BLUE, [], []) == (
-        Put(REGISTRY, SEVEN, Registry(8, "")),
+        Put(REGISTRY, SEVEN, replace(SEVEN, serial=8, default_subnet="")),
         Put(NETWORK, Network(GATEWAY, (BLUE,)), None),
         Put(SUBNET, BLUE, None),
         Put(ROUTER, GATEWAY, None),

@@ -17,7 +17,7 @@ from ovnhook.resources.kinds import apply_changes, complete
 from ovnhook.resources.registry import FORMAT, REGISTRY
 from ovnhook.resources.router.values import Router
 from ovnhook.resources.state import Cloud, Registry
-from ovnhook.resources.subnet import resolvers
+from ovnhook.resources.subnet import earlier
 from ovnhook.resources.subnet import rules as subnet_rules
 from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.request import SubnetRequest
@@ -65,27 +65,25 @@ def references(changes: tuple[Change, ...], how: str) -> set[tuple[str, str]]:
 
 def test_the_format_is_first() -> None:
     """Earlier versions would put the rows back as they were: they refuse a newer format."""
-    earlier = Registry(7, "blue")
-    (change,) = resolvers.use_resolvers(Cloud(earlier, (BLUE,)))
-    assert change == Put(REGISTRY, earlier, Registry(8, "blue", format=FORMAT))
+    before = Registry(7, "blue")
+    (change,) = earlier.use_resolvers(Cloud(before, (BLUE,)))
+    assert change == Put(REGISTRY, before, Registry(8, "blue", format=FORMAT))
 
 
 def test_resolvers_are_added() -> None:
     """With an address that nobody has, nor gets meanwhile; where there is none left the subnet stays as it is."""
     leases = {"blue": {IPAddress("10.1.0.2")}, "green": {*map(IPAddress, GREEN.cidr)}}
-    changes = resolvers.add_resolvers(cloud_with(BLUE, GREEN, TINY), lambda one: leases.get(one.name, set()))
+    changes = earlier.add_resolvers(cloud_with(BLUE, GREEN, TINY), lambda one: leases.get(one.name, set()))
     assert made(changes, REGISTRY) == [replace(REGISTRY_ROW, serial=8)]
     assert made(changes) == [replace(BLUE, resolvers=(IPAddress("10.1.0.3"),))]
     assert not references(changes, "delete")
-    assert (
-        resolvers.add_resolvers(cloud_with(*made(changes), GREEN, TINY), lambda one: leases.get(one.name, set())) == ()
-    )
+    assert earlier.add_resolvers(cloud_with(*made(changes), GREEN, TINY), lambda one: leases.get(one.name, set())) == ()
 
 
 def test_resolvers_are_announced() -> None:
     """Of every subnet that has one, or no room for one; their guests may ask OVN until all of them have heard of it."""
     blue = replace(BLUE, resolvers=(IPAddress("10.1.0.2"),))
-    changes = resolvers.announce_resolvers(cloud_with(blue, GREEN, TINY), NOW)
+    changes = earlier.announce_resolvers(cloud_with(blue, GREEN, TINY), NOW)
     until = NOW + DHCP_LEASE_TIME
     assert made(changes) == [replace(blue, records_until=until), replace(TINY, records_until=until)]
     assert [[str(one) for one in subnet.servers(4)] for subnet in made(changes)] == [["10.1.0.2"], []]
@@ -100,7 +98,7 @@ def test_records_are_removed(until: int, is_over: bool) -> None:
     """From the switches whose time is over: those of their own subnet and of others. A clock may have been wrong."""
     blue = replace(BLUE, resolvers=(IPAddress("10.1.0.2"),), records_until=until)
     alone = replace(ALONE, resolvers=(IPAddress("10.3.0.2"),), records_until=until)
-    changes = resolvers.remove_records(cloud_with(blue, alone, GREEN), NOW)
+    changes = earlier.remove_records(cloud_with(blue, alone, GREEN), NOW)
     assert made(changes) == ([replace(alone, records_until=0), replace(blue, records_until=0)] if is_over else [])
     gone = {("blue", "blue"), ("blue", "green"), ("alone", "alone")}
     assert references(changes, "delete") == (gone if is_over else set())
@@ -110,9 +108,9 @@ def test_step_by_step() -> None:
     """After the last one there is nothing left to do, in whatever order subnets come; each step is done once."""
     cloud = cloud_with(BLUE, GREEN, ALONE, TINY)
     steps: tuple[Callable[[Cloud], tuple[Change, ...]], ...] = (
-        lambda cloud: resolvers.add_resolvers(cloud, unleased),
-        lambda cloud: resolvers.announce_resolvers(cloud, NOW),
-        lambda cloud: resolvers.remove_records(cloud, NOW + DHCP_LEASE_TIME),
+        lambda cloud: earlier.add_resolvers(cloud, unleased),
+        lambda cloud: earlier.announce_resolvers(cloud, NOW),
+        lambda cloud: earlier.remove_records(cloud, NOW + DHCP_LEASE_TIME),
     )
     for step in steps:
         changes = step(cloud)
