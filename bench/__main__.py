@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench.report import results, table
 from bench.report.measurement import Measurement
-from bench.subjects import agent, control, fleet, hook, hotplug, migration, port, scale, start
+from bench.subjects import agent, control, fleet, hook, hotplug, migration, names, port, scale, start
 
 SUBJECTS: Mapping[str, Callable[[], Iterator[Measurement]]] = {
     "hook": hook.measure,
@@ -19,6 +19,7 @@ SUBJECTS: Mapping[str, Callable[[], Iterator[Measurement]]] = {
     "start": start.measure,
     "scale": scale.measure,
     "hotplug": hotplug.measure,
+    "names": names.measure,
     "migration": migration.measure,
 }
 
