@@ -60,7 +60,7 @@ def test_all_in_one(machine: Machine) -> None:
 
     machine.power_off()
     machine.boot()
-    machine.run(f"{OUTSIDE}; {OWN}")  # after the boot, as a slow card
+    machine.run(f"{OUTSIDE}{OWN}")  # after the boot, as a slow card
     assert address(machine) == first
     machine.wait_for(lambda: " 0% packet loss" in outside(machine), "the way outside after the reboot")
     again = machine.run(f"{INIT} {EXTERNAL}")
