@@ -40,7 +40,8 @@ class NestedGuest:
         consoles, words = f"{CONSOLES}/{self.name}", f"{CMDLINE.format(dhcp='retry')} {_INIT}"
         port = "--serial unix,source.mode=bind,source.path"
         self.machine.run(
-            f"virt-install --name {self.name} --memory 96 --network network={network} --virt-type qemu --disk none"
+            f"virt-install --name {self.name} --memory 96 --import --virt-type qemu --disk none"
+            f" --network network={network}"
             f" --boot kernel={GUEST.kernel},initrd={GUEST.initramfs},kernel_args='{words}'"
             f" {port}={consoles}.sock,log.file={consoles}.log,log.append=off {port}={consoles}.cmd"
             " --osinfo detect=off,require=off --graphics none --controller usb,model=none --rng none --noautoconsole"
