@@ -83,7 +83,8 @@ def main() -> int:
 
         def check(*, repair: bool) -> list[CheckResult]:
             found = reconciler.check(repair=repair)
-            return [*found, *(one for part in (gateway, uplink, next_hops, firewall, networks) for one in part.check())]
+            checked = (gateway, uplink, next_hops, firewall, networks, names)
+            return [*found, *(one for part in checked for one in part.check())]
 
         server = HookServer(AGENT_SOCKET, config, host, domains, reconciler.wake, check, liveness.beat("hook"))
     except OvnhookError as error:

@@ -18,6 +18,7 @@ from ovnhook.agent.hostview import NetworkListeners
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Exhausted
 from ovnhook.base.logonce import LogOnce
+from ovnhook.diagnosis.values import CheckResult, Difference, ManualRepair
 from ovnhook.domains.inventory import HostNetworks
 from ovnhook.hostnetwork.namescope import NameScope, host_files
 from ovnhook.hostnetwork.resolvers import Resolvers
@@ -31,6 +32,7 @@ _TIMEOUT = 20.0  # seconds for one scope
 _FIRST_RETRY = 1.0  # seconds
 _LAST_RETRY = 60.0  # seconds
 _REPORT_AFTER = 3  # failures in a row, after which a problem is reported
+_HINT = "journalctl -u ovnhook-agent -t dnsmasq"
 _MAX_SCOPES = 256  # a server takes 3 MB
 _MAX_NAMES = 100_000  # of one scope
 
@@ -70,12 +72,20 @@ class NameService:
         view: of this host's objects in OVN.
         resolvers: the servers.
         beat: heartbeat of the loop.
+        clock: returns the time in seconds.
     """
 
-    def __init__(self, view: NetworkView, resolvers: Resolvers, beat: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        view: NetworkView,
+        resolvers: Resolvers,
+        beat: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._view = view
         self._resolvers = resolvers
         self._beat = beat
+        self._clock = clock
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._lock = threading.Lock()
@@ -103,6 +113,10 @@ class NameService:
         )
         return tuple(sorted((*failed, *self._excess)))
 
+    def check(self) -> list[CheckResult]:
+        """Problems as of the last look. They are repaired without a check, as soon as possible."""
+        return [CheckResult(Difference("", "", one, ManualRepair(_HINT))) for one in self.problems]
+
     def run(self) -> None:
         """Run the loop."""
         while not self._stop.is_set():
@@ -110,7 +124,7 @@ class NameService:
             self._wake.clear()
             self._beat()
             with self._errors.logged():
-                self._look()
+                self.look()
 
     def stop(self) -> None:
         """Stop the loop. The servers go on."""
@@ -128,30 +142,24 @@ class NameService:
             self._renamed.add(scope)
         self._wake.set()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Compare all scopes with their servers, and repair these."""
         with self._lock:
             networks_changed, self._networks_changed = self._networks_changed, False
             renamed, self._renamed = self._renamed, set()
         if networks_changed:
             self._read()
-        is_full = time.monotonic() >= self._next_full_look
-        for name, scope in self._scopes.items():
+        is_full = self._clock() >= self._next_full_look
+        for scope in self._scopes.values():
             self._beat()
-            trouble = self._troubles.get(name)
-            if trouble and time.monotonic() < trouble.retry_at:
-                continue
-            if is_full or trouble or self._served.get(name) != scope or not self._resolvers.is_intact(scope):
-                self._try(scope, self._converge)
-            elif name in renamed:
-                self._try(scope, self._write_names)
+            self._try(scope, is_full=is_full, is_renamed=scope.name in renamed)
         self.serves = self._is_known and not self._troubles and not self._excess
         if self._is_known and (is_full or not self._is_tidy):
             self._beat()
             self._resolvers.tidy(self._scopes.values(), Deadline.after(_TIMEOUT))
             self._is_tidy = True
         if is_full:
-            self._next_full_look = time.monotonic() + random.uniform(0.5, 1.0) * _FULL_LOOK_INTERVAL
+            self._next_full_look = self._clock() + random.uniform(0.5, 1.0) * _FULL_LOOK_INTERVAL
 
     def _read(self) -> None:
         """Read the wanted scopes from the view; keep those that are known while there is none."""
@@ -163,7 +171,9 @@ class NameService:
             inside.setdefault(subnet.scope, []).append(subnet)
         scopes = {name: NameScope.of(name, inside.get(name, ())) for name in sorted(networks.scopes)}
         wanted = {name: scope for name, scope in scopes.items() if scope.interfaces}
-        self._scopes = dict(islice(wanted.items(), _MAX_SCOPES))
+        served = dict(islice(wanted.items(), _MAX_SCOPES))
+        self._is_tidy = self._is_known and self._is_tidy and served == self._scopes
+        self._scopes = served
         self._excess = tuple(
             f"guests of {name} can't resolve names: this host serves no more than {_MAX_SCOPES} name scopes"
             for name in wanted.keys() - self._scopes.keys()
@@ -172,33 +182,33 @@ class NameService:
         for known in (self._served, self._troubles):
             for name in known.keys() - self._scopes.keys():
                 known.pop(name)
-        self._is_known, self._is_tidy = True, False
+        self._is_known = True
 
-    def _converge(self, scope: NameScope) -> None:
-        self._resolvers.converge(scope, self._files(scope), Deadline.after(_TIMEOUT))
+    def _try(self, scope: NameScope, *, is_full: bool, is_renamed: bool) -> None:
+        """Keep the server of a scope; note a failure, which blocks no other scope."""
+        before = self._troubles.get(scope.name)
+        if before and self._clock() < before.retry_at:
+            return
+        deadline = Deadline.after(_TIMEOUT)
+        try:
+            if is_full or before or self._served.get(scope.name) != scope or not self._resolvers.is_intact(scope):
+                self._resolvers.converge(scope, self._files(scope), deadline)
+            elif is_renamed:
+                self._resolvers.write_names(scope, self._files(scope), deadline)
+        except Exception as error:  # the loop must go on
+            self._errors.failed(error, scope.name)
+            times = before.times + 1 if before else 1
+            pause = min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(times - 1, 10)) * random.uniform(0.5, 1.0)
+            self._troubles[scope.name] = _Trouble(times, self._clock() + pause, str(error))
+            return
         if self._served.get(scope.name) != scope:
             _log.info("serving host names of %s", scope.name)
         self._served[scope.name] = scope
-
-    def _write_names(self, scope: NameScope) -> None:
-        self._resolvers.write_names(scope, self._files(scope), Deadline.after(_TIMEOUT))
+        self._troubles.pop(scope.name, None)
+        self._errors.succeeded(scope.name)
 
     def _files(self, scope: NameScope) -> dict[str, str]:
         names = self._view.names(scope.name)
         if len(names) > _MAX_NAMES:
             raise Exhausted(f"more than {_MAX_NAMES} host names")
         return host_files(names, self._subnets)
-
-    def _try(self, scope: NameScope, action: Callable[[NameScope], None]) -> None:
-        """Carry out an action; note a failure, which blocks no other scope."""
-        before = self._troubles.get(scope.name)
-        try:
-            action(scope)
-        except Exception as error:  # the loop must go on
-            self._errors.failed(error, scope.name)
-            times = before.times + 1 if before else 1
-            pause = min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(times - 1, 10)) * random.uniform(0.5, 1.0)
-            self._troubles[scope.name] = _Trouble(times, time.monotonic() + pause, str(error))
-        else:
-            self._troubles.pop(scope.name, None)
-            self._errors.succeeded(scope.name)

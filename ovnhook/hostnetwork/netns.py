@@ -106,13 +106,21 @@ class NetworkNamespace:
         """Network interfaces, by name."""
         return parse_links(self.run("ip", "-json", "address", "show", deadline=deadline))
 
-    def configure(self, device: str, wanted: DeviceState, deadline: Deadline) -> None:
+    def configure(
+        self, device: str, wanted: DeviceState, deadline: Deadline, present: DeviceState | None = None
+    ) -> None:
         """Give an interface its wanted state.
+
+        Args:
+            device: name of the interface.
+            wanted: its state afterwards.
+            deadline: for all of it.
+            present: its state, if it is known.
 
         Raises:
             Unavailable: there is no such interface.
         """
-        present = self.links(deadline).get(device)
+        present = present or self.links(deadline).get(device)
         if present is None:
             raise Unavailable(f"interface {device} does not exist", "systemctl status ovs-vswitchd")
         if batch := changes(device, present, wanted):

@@ -16,7 +16,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.hostnetwork import netns
 from ovnhook.hostnetwork.dnsconfig import scope_configuration
 from ovnhook.hostnetwork.dnsprocess import DnsProcess, dns_user
-from ovnhook.hostnetwork.namescope import NameScope, ResolverInterface
+from ovnhook.hostnetwork.namescope import NameScope
 from ovnhook.hostnetwork.netns import HOST, DeviceState, NetworkNamespace
 from ovnhook.hostnetwork.resolverfilter import UPSTREAM, namespace_rules
 from ovnhook.hostnetwork.switchports import SwitchPort, SwitchPorts
@@ -95,8 +95,7 @@ class ScopeServer:
         relay = IPAddress(upstream.first, upstream.version)
         namespace.run("nft", "-f", "-", stdin=namespace_rules(scope, relay), deadline=deadline)
         self._connect_upstream(scope.upstream_device, upstream, namespace, deadline)
-        for interface in scope.interfaces:
-            self._connect(interface, namespace, deadline)
+        self._connect_subnets(scope, namespace, deadline)
         text = scope_configuration(scope, self._names, self._process.pid_file, relay, dns_user())
         if not (self._process.runs_with(text) and namespace.has(self._process.pid())):
             self._process.start(text, namespace, deadline)
@@ -146,23 +145,26 @@ class ScopeServer:
         HOST.configure(device, DeviceState(True, "", _UPSTREAM_MTU, relay), deadline)
         namespace.configure(UPSTREAM, DeviceState(True, "", _UPSTREAM_MTU, own), deadline)
 
-    def _connect(self, interface: ResolverInterface, namespace: NetworkNamespace, deadline: Deadline) -> None:
-        """Connect the namespace to a subnet by a port of the integration bridge."""
-        wanted = SwitchPort(interface.device, interface.port, interface.mac)
+    def _connect_subnets(self, scope: NameScope, namespace: NetworkNamespace, deadline: Deadline) -> None:
+        """Connect the namespace to its subnets by ports of the integration bridge."""
         plugged = self._ports.list(deadline)
-        inside, outside = (wanted.device in one.links(deadline) for one in (namespace, HOST))
-        if inside and outside:  # left from the time before Open vSwitch was restarted
-            namespace.run("ip", "link", "delete", wanted.device, deadline=deadline)
-            inside = False
-        if not (inside or outside) and wanted.device in {one.device for one in plugged}:
-            self._ports.remove(wanted.device, deadline)  # its interface has gone with a namespace
-            plugged -= {wanted}
-        if wanted not in plugged:
-            self._ports.add(wanted, deadline)
-        if not inside:
-            HOST.run("ip", "link", "set", "dev", wanted.device, "netns", namespace.path, deadline=deadline)
-        state = DeviceState(True, interface.mac, interface.mtu, frozenset(interface.addresses))
-        namespace.configure(interface.device, state, deadline)
+        inside, outside = namespace.links(deadline), HOST.links(deadline)
+        for one in scope.interfaces:
+            wanted = SwitchPort(one.device, one.port, one.mac)
+            is_inside, is_outside = one.device in inside, one.device in outside
+            if is_inside and is_outside:  # left from the time before Open vSwitch was restarted
+                namespace.run("ip", "link", "delete", one.device, deadline=deadline)
+                is_inside = False
+            is_lost = not (is_inside or is_outside) and one.device in {port.device for port in plugged}
+            if is_lost:  # with another namespace
+                self._ports.remove(one.device, deadline)
+            if is_lost or wanted not in plugged:
+                self._ports.add(wanted, deadline)
+            if not is_inside:
+                HOST.run("ip", "link", "set", "dev", one.device, "netns", namespace.path, deadline=deadline)
+            present = inside.get(one.device) if is_inside else None
+            state = DeviceState(True, one.mac, one.mtu, frozenset(one.addresses))
+            namespace.configure(one.device, state, deadline, present)
 
 
 def _modified(folder: Path) -> int:

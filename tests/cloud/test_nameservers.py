@@ -305,6 +305,36 @@ def test_nothing_but_dns_passes(servers: Servers) -> None:
         assert ("timed out" in done.stderr, done.returncode == 0) == (not reached, reached), done.stderr
 
 
+FIREWALL = "table inet other { chain input { type filter hook input priority filter; policy drop; iif lo accept; }; }"
+BLOCKED = """
+from ovnhook.base.deadline import Deadline
+from ovnhook.diagnosis import firewalls
+from ovnhook.hostnetwork import passages, rulesets
+deadline = Deadline.after(60)
+for one in firewalls.blocked(rulesets.read(deadline), passages.wanted(deadline)):
+    print(one.what, one.hint, sep="\\n")
+"""
+
+
+def test_another_firewall_that_drops_relayed_queries(servers: Servers) -> None:
+    """It is found, and the command of the hint lets them pass; ovnhook's own rules are no reason."""
+
+    def blocked() -> list[str]:
+        return servers.hv1.run(["python3", "-c", BLOCKED]).stdout.splitlines()
+
+    assert blocked() == []
+    servers.hv1.run(["nft", "-f", "-"], input=FIREWALL)
+    try:
+        assert servers.answers("blue", "10.1.0.2", "web1/A")
+        what, hint = blocked()
+        assert what.startswith("chain input of the nftables table inet other drops queries of guests")
+        servers.hv1.run(["sh", "-c", hint])
+        assert blocked() == []
+        servers.wait_served()
+    finally:
+        servers.hv1.run(["nft", "delete", "table", "inet", "other"])
+
+
 DAMAGE = [
     "kill -9 $(cat {scope}/pid)",
     "kill -9 $(cat relay/pid)",
