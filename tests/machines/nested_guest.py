@@ -41,7 +41,7 @@ class NestedGuest:
         port = "--serial unix,source.mode=bind,source.path"
         self.machine.run(
             f"virt-install --name {self.name} --memory 96 --import --virt-type qemu --disk none"
-            f" --network network={network}"
+            f" --network network={network},model=virtio"
             f" --boot kernel={GUEST.kernel},initrd={GUEST.initramfs},kernel_args='{words}'"
             f" {port}={consoles}.sock,log.file={consoles}.log,log.append=off {port}={consoles}.cmd"
             " --osinfo detect=off,require=off --graphics none --controller usb,model=none --rng none --noautoconsole"
