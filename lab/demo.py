@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 
+from lab import hostgateway
 from lab.cloud import LabCloud
 from lab.domain import CMDLINE, domain_xml, interface_xml
 from lab.errors import LabError
@@ -17,6 +18,9 @@ from lab.image import image
 from lab.waiting import HANG, until
 
 METADATA = "<ovn:domain xmlns:ovn='urn:ovnhook:domain:1'><ovn:interface {}/></ovn:domain>"
+OUTSIDE = "203.0.113.254"
+"""Address of the host outside."""
+
 WIDTH = 96
 
 
@@ -75,9 +79,9 @@ def first_network(cloud: LabCloud) -> None:
     prove("web1 reaches web2", lambda: web1.ping(address2).lost == 0)
 
     step("Names", "The guest's own host answers for the names of guests, and back.")
-    inside(web1, "nslookup -type=a web2")
-    inside(web1, f"nslookup {address2}")
-    prove("web1 finds web2 by its name", lambda: address2 in web1.console("nslookup web2"))
+    inside(web1, "getent hosts web2")
+    inside(web1, f"getent hosts {address2}")
+    prove("web1 finds web2 by its name", lambda: address2 in web1.console("getent hosts web2"))
 
 
 def tools_of_libvirt(cloud: LabCloud) -> None:
@@ -124,25 +128,33 @@ def ends_and_beginnings(cloud: LabCloud) -> None:
 def the_outside(cloud: LabCloud) -> None:
     """External connectivity, a floating IP, and an isolated subnet."""
     hv2, web1 = cloud.host("hv2"), cloud.guest("web1")
+    address1 = web1.wait_address()
     step(
-        "External connectivity",
-        "Subnets are on the router called gateway. It gets an external address; the host control, which is enabled as "
-        "a gateway, forwards its traffic. Guests go out with that address (SNAT).",
+        "External connectivity through the host",
+        "Subnets are on the router called gateway. The host control, which is enabled as a gateway, has an address and "
+        "a default route. Guests go out through these (NAT by the host), and the host reaches guests by their address.",
+    )
+    hostgateway.connect(cloud.control, cloud.index("control"), OUTSIDE)
+    typed(cloud.control, "ovnhook router set gateway --physical-network host")
+    eventually("web1 reaches the outside", lambda: web1.ping(OUTSIDE).lost == 0)
+    eventually("the host reaches web1", lambda: reaches(cloud.control, address1))
+    typed(cloud.control, f"ping -c 1 {address1}")
+
+    step(
+        "External connectivity by an address of its own",
+        "The router gets an external address, and the host an uplink for it. Guests go out with that address (SNAT). "
+        "--force, since the change interrupts their external connections.",
     )
     typed(
         cloud.control,
-        "ovnhook router set gateway --physical-network external --address 203.0.113.10/24 --next-hop 203.0.113.254",
+        "ovnhook router set gateway --physical-network external --address 203.0.113.10/24 "
+        f"--next-hop {OUTSIDE} --force",
     )
-    eventually("web1 reaches the outside", lambda: web1.ping("203.0.113.254").lost == 0)
+    eventually("web1 reaches the outside", lambda: web1.ping(OUTSIDE).lost == 0)
 
     step("A floating IP", "1:1 NAT to web1. It stays with web1 over stop and start.")
     typed(cloud.control, "ovnhook floating-ip create 203.0.113.20 web1")
-    eventually(
-        "the outside reaches web1 at 203.0.113.20",
-        lambda: (
-            cloud.outside.run(["busybox", "ping", "-c", "1", "-w", "2", "203.0.113.20"], check=False).returncode == 0
-        ),
-    )
+    eventually("the outside reaches web1 at 203.0.113.20", lambda: reaches(cloud.outside, "203.0.113.20"))
 
     step("An isolated subnet", "Its guests reach the outside, but no other subnet, and no other subnet reaches them.")
     typed(cloud.control, "ovnhook subnet create secret 10.9.0.0/24 --isolated")
@@ -150,8 +162,13 @@ def the_outside(cloud: LabCloud) -> None:
     typed(hv2, "virsh start vault")
     vault = Guest(hv2, "vault")
     address = vault.wait_address()
-    eventually("vault reaches the outside", lambda: vault.ping("203.0.113.254").lost == 0)
+    eventually("vault reaches the outside", lambda: vault.ping(OUTSIDE).lost == 0)
     prove(f"web1 does not reach vault at {address}", lambda: web1.ping(address).received == 0)
+
+
+def reaches(host: LabHost, address: str) -> bool:
+    """Test whether an address answers a host's ping."""
+    return host.run(["busybox", "ping", "-c", "1", "-w", "2", address], check=False).returncode == 0
 
 
 def when_something_is_wrong(cloud: LabCloud) -> None:

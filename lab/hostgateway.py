@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lab.chassis import PHYSICAL_NETWORK
 from lab.fabric import EXTERNAL, prefixed
 from lab.host import LabHost
 from ovnhook.resources.router.hostlink import BRIDGE, MAC
@@ -32,5 +33,5 @@ def connect(host: LabHost, index: int, next_hop: str) -> None:
     host.run(["ip", "route", "replace", "default", "via", next_hop])
     host.run(["ovs-vsctl", "--may-exist", "add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, "datapath_type=netdev"])
     host.run(["ovs-vsctl", "set", "Bridge", BRIDGE, f'other_config:hwaddr="{MAC}"'])
-    mappings = f'external_ids:ovn-bridge-mappings="{HOST}:{BRIDGE}"'
+    mappings = f'external_ids:ovn-bridge-mappings="{PHYSICAL_NETWORK}:{_UPLINK},{HOST}:{BRIDGE}"'
     host.run(["ovs-vsctl", "set", "Open_vSwitch", ".", mappings])

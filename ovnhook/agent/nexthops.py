@@ -20,6 +20,7 @@ from ovnhook.hostnetwork import arprequest
 from ovnhook.hostnetwork.arprequest import ArpRequest
 from ovnhook.resources.chassis import NextHop
 from ovnhook.resources.hostvalues import HostRouter
+from ovnhook.resources.router.rows import localnet_port
 from ovnhook.resources.router.values import HOST
 
 _log = logging.getLogger(__name__)
@@ -97,4 +98,5 @@ class NextHops:
         own = next((one.ip for one in router.addresses if one.version == 4), None)
         if own is not None:
             request = ArpRequest(router.mac, own, IPAddress(hop.address), router.vlan)
-            arprequest.send(request, router.name, bridge, self._integration_bridge)
+            localnet = localnet_port(router.name, router.physical_network)
+            arprequest.send(request, localnet, bridge, self._integration_bridge)

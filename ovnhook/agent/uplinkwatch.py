@@ -12,9 +12,9 @@ from ovnhook.base.logonce import LogOnce
 from ovnhook.diagnosis.values import CheckResult, Difference, ManualRepair
 from ovnhook.domains.inventory import HostNetworks
 from ovnhook.hostnetwork import sharedinterface
-from ovnhook.hostnetwork.sharedinterface import DEVICE, NETWORK
+from ovnhook.hostnetwork.sharedinterface import DEVICE
 from ovnhook.resources.hostvalues import HostRouter
-from ovnhook.resources.router.values import DEFAULT_ROUTER
+from ovnhook.resources.router.values import DEFAULT_ROUTER, EXTERNAL_NETWORK
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class UplinkWatch:
         self._unconnected = tuple(
             (
                 f"router {one.name} has no connection by {DEVICE}, which has the MAC address of router {users[0].name}",
-                f"ovnhook router set {one.name} --no-external, or give {NETWORK} an interface of its own",
+                f"ovnhook router set {one.name} --no-external, or give {EXTERNAL_NETWORK} an interface of its own",
             )
             for one in users[1:]
         )
@@ -89,5 +89,5 @@ class UplinkWatch:
 
 def _users(networks: HostNetworks) -> Sequence[HostRouter]:
     """Routers of the physical network, the default router first."""
-    found = [one for one in networks.routers.values() if one.physical_network == NETWORK and one.mac]
+    found = [one for one in networks.routers.values() if one.physical_network == EXTERNAL_NETWORK and one.mac]
     return sorted(found, key=lambda one: (one.name != DEFAULT_ROUTER, one.name))

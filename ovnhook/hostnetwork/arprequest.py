@@ -43,19 +43,19 @@ class ArpRequest:
         return _BROADCAST + mac + tag + kind + mac + source + bytes(6) + target
 
 
-def send(request: ArpRequest, router: str, bridge: str, integration_bridge: str) -> None:
+def send(request: ArpRequest, localnet: str, bridge: str, integration_bridge: str) -> None:
     """Send a request by a bridge, as if it came from a router.
 
     Args:
         request: the request.
-        router: name of the router.
+        localnet: name of the localnet port of the router's external switch.
         bridge: bridge of the physical network.
         integration_bridge: bridge that ovn-controller has connected to it.
 
     Raises:
         OvnhookError: Open vSwitch does not have the bridge or the router's port there.
     """
-    name = f"patch-localnet:{router}-to-{integration_bridge}"  # too long for OpenFlow: its number is needed
+    name = f"patch-{localnet}-to-{integration_bridge}"  # too long for OpenFlow: its number is needed
     port = run("ovs-vsctl", f"--timeout={_TIMEOUT}", "get", "Interface", name, "ofport").strip()
     packet = f"in_port={port},packet={request.frame().hex()},actions=normal"
     run("ovs-ofctl", f"--timeout={_TIMEOUT}", "packet-out", bridge, packet)

@@ -12,11 +12,8 @@ import json
 from ovnhook.base.command import run, succeeds
 from ovnhook.base.deadline import Deadline
 
-NETWORK = "external"
-"""Physical network that it belongs to."""
-
 DEVICE = "ovnhook-ex"
-"""Name of the macvlan interface, which ovnhook-macvlan@.service creates."""
+"""Name of the macvlan interface, an uplink of EXTERNAL_NETWORK, which ovnhook-macvlan@.service creates."""
 
 
 def lower(deadline: Deadline) -> str:

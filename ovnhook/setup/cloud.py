@@ -11,9 +11,8 @@ from netaddr import AddrFormatError, IPNetwork
 
 from ovnhook.base.errors import AlreadyExists, FailedPrecondition, InvalidRequest, NotFound, Unavailable
 from ovnhook.resources import ip
-from ovnhook.resources.router.values import HOST
+from ovnhook.resources.router.values import EXTERNAL_NETWORK, HOST
 from ovnhook.setup.step import Step
-from ovnhook.setup.uplink import PHYSICAL_NETWORK
 
 _ROUTER = "gateway"
 _SUBNET = "main"  # libvirt has a network "default" of its own nearly everywhere
@@ -53,7 +52,7 @@ class ExternalGateway:
             return {"physical_network": HOST}
         six = "6" if ipaddress.ip_interface(self.address).version == 6 else ""
         return {
-            "physical_network": PHYSICAL_NETWORK,
+            "physical_network": EXTERNAL_NETWORK,
             f"address{six}": str(ipaddress.ip_interface(self.address)),
             f"next_hop{six}": str(ipaddress.ip_address(self.next_hop)),
         }

@@ -14,11 +14,10 @@ from ovnhook.base.command import run, succeeds
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import FailedPrecondition, NotFound
 from ovnhook.hostnetwork import sharedinterface
+from ovnhook.resources.router.values import EXTERNAL_NETWORK
 from ovnhook.setup import switch
 from ovnhook.setup.services import enabled
 from ovnhook.setup.step import Step
-
-PHYSICAL_NETWORK = sharedinterface.NETWORK
 
 _BRIDGE = "br-ex"
 _OVS_MASTER = "ovs-system"  # master of interfaces in bridges of Open vSwitch
@@ -84,7 +83,7 @@ def check(link: Link, bridge: str, present: str) -> None:
 def bridge_of(mappings: str) -> str:
     """Bridge of the external network in ovn-bridge-mappings, or the default one."""
     pairs = dict(one.strip().split(":", 1) for one in mappings.split(",") if ":" in one)
-    return pairs.get(PHYSICAL_NETWORK, _BRIDGE)
+    return pairs.get(EXTERNAL_NETWORK, _BRIDGE)
 
 
 def check_free(interface: str) -> None:
@@ -118,7 +117,7 @@ def steps(interface: str) -> Iterator[Step]:
     if not is_shared:
         yield enabled(_unit("ovnhook-uplink", interface), "ovnhook-hypervisor")
         yield Step(f"interface {interface} is up", lambda: _link(interface).is_up, lambda: _set_up(interface))
-    yield switch.list_setting(_MAPPINGS, f"{PHYSICAL_NETWORK}:{bridge}")
+    yield switch.list_setting(_MAPPINGS, f"{EXTERNAL_NETWORK}:{bridge}")
 
 
 def _macvlan(interface: str) -> Iterator[Step]:

@@ -137,3 +137,15 @@ def test_a_subnet_that_is_the_hosts_network(world: World) -> None:
     done = world.control.run(["ovnhook", "subnet", "create", "red", "203.0.113.128/25"], check=False)
     assert done.returncode == 5
     assert "overlaps with network 203.0.113.0/24 of host" in done.stderr
+
+
+def test_another_physical_network(world: World) -> None:
+    """A router gets an external network of its own, and its hosts back: traffic goes by the bridge of that network."""
+    web = world.cloud.guest("web")
+    external = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", OUTSIDE)
+    hosts = {own(world, name) for name in GATEWAYS}
+    with served(world.cloud.outside):
+        for settings, sources in ((external, {"203.0.113.10"}), (("--physical-network", "host"), hosts)):
+            world.ovnhook("router", "set", "gateway", *settings, "--force")
+            world.wait_for(lambda: web.ping(OUTSIDE).received, "an answer of the outside")
+            assert seen_from(web, OUTSIDE) in sources

@@ -8,7 +8,7 @@ from ovnhook.base import labels, uuids
 from ovnhook.ovsdb.operation import Row
 from ovnhook.ovsdb.owned import kind, own
 from ovnhook.resources.reading import number_of, reader
-from ovnhook.resources.router.values import External, InterfaceAddress, Router
+from ovnhook.resources.router.values import EXTERNAL_NETWORK, External, InterfaceAddress, Router
 from ovnhook.resources.subnet.values import Subnet
 from ovnhook.resources.tables import ROUTER
 
@@ -26,6 +26,15 @@ def router_port(router: str, subnet: str) -> str:
 def router_peer(router: str, subnet: str) -> str:
     """Name of a switch port to a router."""
     return f"router:{subnet}:{router}"
+
+
+def localnet_port(router: str, physical_network: str) -> str:
+    """Name of the localnet port of a router's external switch.
+
+    ovn-controller names the patch port of a host's bridge after it, and does not move one to the bridge of another
+    physical network, so the name depends on that. Earlier versions wrote the short name for all of them.
+    """
+    return f"localnet:{router}" if physical_network == EXTERNAL_NETWORK else f"localnet:{router}:{physical_network}"
 
 
 def router_ids(router: Router) -> dict[str, str]:

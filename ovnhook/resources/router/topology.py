@@ -25,7 +25,7 @@ from ovnhook.ovsdb.operation import (
 )
 from ovnhook.resources import tables
 from ovnhook.resources.operations import OwnedRow, difference
-from ovnhook.resources.router.rows import router_ids, router_peer, router_port
+from ovnhook.resources.router.rows import localnet_port, router_ids, router_peer, router_port
 from ovnhook.resources.router.values import External, Network, Router
 from ovnhook.resources.subnet.values import Subnet, server_mac
 
@@ -206,7 +206,7 @@ def _external_gateway(network: Network, external: External) -> dict[UUID, OwnedR
     copy = as_map(router_ids(router) | owned.kind("external", router=router.name))  # ovnhook.databases.integrity
     name = _external_port(router)
     localnet = {
-        "name": f"localnet:{router.name}",
+        "name": localnet_port(router.name, external.physical_network),
         "type": "localnet",
         "addresses": "unknown",
         "options": as_map({"network_name": external.physical_network}),

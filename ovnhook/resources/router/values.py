@@ -127,5 +127,8 @@ class GatewayHosts:
 HOST = "host"
 """Physical network of routers whose external gateway is the gateway host."""
 
+EXTERNAL_NETWORK = "external"
+"""Physical network that ``ovnhook node init`` sets up for an interface."""
+
 DEFAULT_ROUTER = "gateway"
 """Router of subnets that do not name another one, or none."""
