@@ -53,7 +53,7 @@ def test_a_next_hop_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         hops.ask([HOP], BRIDGES)
         assert len(hops.problems) == problems
         clock.now += 30
-    assert sent == [("203.0.113.1", "gateway", "br-ex", "br-int")] * 3
+    assert sent == [("203.0.113.1", "localnet:gateway", "br-ex", "br-int")] * 3
     assert hops.problems[0].startswith(
         "next hop 203.0.113.1 of router gateway has never answered ARP requests from 0a:00:00:00:00:01: "
     )

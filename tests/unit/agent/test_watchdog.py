@@ -81,7 +81,16 @@ def heard(systemd: socket.socket) -> list[bytes]:
     return found
 
 
-@pytest.mark.parametrize("name", ["hook", "reconcile", "node", "firewall", "gateway", "uplink", "networks", "leases"])
+def all_of(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that there is a case for each loop."""
+    assert {*names} == {*NAMES}
+    return names
+
+
+NAMES = ("hook", "reconcile", "node", "firewall", "gateway", "uplink", "networks", "leases", "names")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_loop_that_stands_still_starves_the_watchdog(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, systemd: socket.socket, name: str
 ) -> None:
@@ -91,7 +100,7 @@ def test_a_loop_that_stands_still_starves_the_watchdog(
     monkeypatch.setattr(agent, "AGENT_SOCKET", tmp_path / "s")
     monkeypatch.setattr(agent, "load", Config)
     monkeypatch.setattr(agent, "Host", lambda *_: loops)
-    monkeypatch.setattr(agent, "Liveness", lambda names: Liveness(names, loops.clock))
+    monkeypatch.setattr(agent, "Liveness", lambda names: Liveness(all_of(names), loops.clock))
     monkeypatch.setattr(agent, "Reconciler", lambda *given: loops.loop("reconcile", given[-1]))
     monkeypatch.setattr(agent, "HostReporter", lambda *given: loops.loop("node", given[-1]))
     monkeypatch.setattr(agent, "HookServer", lambda *given: loops.loop("hook", given[-1]))
@@ -100,6 +109,7 @@ def test_a_loop_that_stands_still_starves_the_watchdog(
     monkeypatch.setattr(agent, "UplinkWatch", lambda *given: loops.loop("uplink", given[-1]))
     monkeypatch.setattr(agent, "LibvirtNetworks", lambda *given: loops.loop("networks", given[-1]))
     monkeypatch.setattr(agent, "LeaseFile", lambda *given: loops.loop("leases", given[-1]))
+    monkeypatch.setattr(agent, "NameService", lambda *given: loops.loop("names", given[-1]))
     seen: list[str] = []
 
     def play() -> None:
@@ -119,6 +129,7 @@ def test_a_loop_that_stands_still_starves_the_watchdog(
             assert systemd.recv(100) == b"WATCHDOG=1"
             seen.append("all")
         finally:
+            systemd.close()  # else the agent would wait until somebody reads what it tells
             os.kill(os.getpid(), signal.SIGTERM)
 
     def look(times: int) -> None:
