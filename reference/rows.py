@@ -104,7 +104,7 @@ _ABOUT = {
     ),
     ("snat", tables.NAT): ("SNAT of a subnet to the router's external address", "router, subnet"),
     ("external", tables.SWITCH): ("switch of the external gateway", "router"),
-    ("external", tables.PORT): ("localnet port of that switch; `localnet:ROUTER` on the physical network `external`", "router"),
+    ("external", tables.PORT): ("localnet port of that switch; `localnet:ROUTER` on `external`", "router"),
     ("external", tables.ROUTER_PORT): ("external gateway port", "router"),
     ("external", tables.ROUTE): ("default route, one row per IP version", "router"),
     ("external", tables.GATEWAY_GROUP): ("gateways of a router, and a copy of the router's settings", "router"),
