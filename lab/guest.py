@@ -17,6 +17,8 @@ from lab.waiting import HANG, INTERVAL, accepts, until
 LOCKUP = re.compile(r"soft lockup - CPU#\d+ stuck for (\d+)s")
 STUCK = 60
 """Seconds for which a kernel's CPU does nothing only if it never will again."""
+OOPS = "---[ end trace"
+"""Last line of a kernel's report of a fault of its own."""
 ADDRESS = re.compile(r"lab: address (\S+) (\S+) ([0-9a-fA-F.:]+)/(\d+)")
 
 
@@ -68,16 +70,18 @@ class Guest:
 
     @property
     def is_stuck(self) -> bool:
-        """Return whether its kernel reports a lockup.
+        """Return whether its kernel reports a lockup, or a fault of its own.
 
         Happens after live migration under QEMU's CPU emulation (TCG) on a busy machine, in about one of some hundreds:
         the network driver searches forever for a buffer that is missing in its ring. Most likely a write of the guest
-        was lost whose thread was preempted between the check of the page's dirty flag and the write.
+        was lost whose thread was preempted between the check of the page's dirty flag and the write. Where that was a
+        pointer, the kernel reports a fault.
         """
         if not self.running:
             return False
-        said = LOCKUP.findall(self.log.read_text(encoding="utf-8", errors="replace"))
-        return bool(said) and int(said[-1]) > STUCK
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        said = LOCKUP.findall(text)
+        return OOPS in text or (bool(said) and int(said[-1]) > STUCK)
 
     # -- commands
 
