@@ -98,5 +98,5 @@ def test_loss_of_a_host(hosts: Pair, guests: tuple[NestedGuest, NestedGuest]) ->
 
 def with_key(machine: VirtualMachine) -> None:
     """Let the machine log in to others as root."""
-    machine.put(machine.key, "/root/.ssh/id_ed25519")
-    machine.run("chmod 600 /root/.ssh/id_ed25519")
+    machine.put(machine.key, ".ssh/id_ed25519")
+    machine.run("chmod 600 .ssh/id_ed25519")
