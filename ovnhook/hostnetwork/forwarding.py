@@ -69,10 +69,6 @@ class ForwardingSettings:
         if self._read(announce) == "0":
             self._write(announce, "1")
 
-    def is_enabled(self) -> bool:
-        """Test whether IPv4 packets of guests are forwarded."""
-        return self._read(_LINK) == "1"
-
     @property
     def has_ipv6(self) -> bool:
         """Test whether the link can have IPv6 addresses."""
