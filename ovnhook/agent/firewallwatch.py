@@ -12,7 +12,7 @@ from ovnhook.base.errors import OvnhookError
 from ovnhook.base.logonce import LogOnce
 from ovnhook.diagnosis import firewalls
 from ovnhook.diagnosis.firewalls import Blocked
-from ovnhook.diagnosis.values import CheckResult, Difference, ManualRepair
+from ovnhook.diagnosis.values import CheckResult
 from ovnhook.hostnetwork import passages, rulesets
 
 _log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class FirewallWatch:
             OvnhookError: the rulesets can't be read.
         """
         self._look()
-        return [CheckResult(Difference("", "", one.what, ManualRepair(one.hint))) for one in self._blocked]
+        return [CheckResult.manual(one.what, one.hint) for one in self._blocked]
 
     def _look(self) -> None:
         deadline = Deadline.after(_TIMEOUT)

@@ -13,7 +13,7 @@ from ovnhook.agent.hostview import NetworkListeners
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
 from ovnhook.base.logonce import LogOnce
-from ovnhook.diagnosis.values import CheckResult, Difference, ManualRepair
+from ovnhook.diagnosis.values import CheckResult
 from ovnhook.domains.inventory import HostNetworks
 from ovnhook.hostnetwork import gatewayfilter
 from ovnhook.hostnetwork.gatewaylink import GatewayLink, LinkState, RoutedNetwork
@@ -74,7 +74,7 @@ class GatewayHost:
 
     def check(self) -> list[CheckResult]:
         """Problems as of the last check, which the next event repeats."""
-        return [CheckResult(Difference("", "", one, ManualRepair(_HINT))) for one in self.problems]
+        return [CheckResult.manual(one, _HINT) for one in self.problems]
 
     def run(self) -> None:
         """Check until `stop` is called."""

@@ -23,7 +23,7 @@ from ovnhook.base.config import Config
 from ovnhook.base.errors import OvnhookError, Unavailable
 from ovnhook.base.labels import SUBNET_NAME
 from ovnhook.base.logonce import LogOnce
-from ovnhook.diagnosis.values import CheckResult, Difference, ManualRepair
+from ovnhook.diagnosis.values import CheckResult
 from ovnhook.domains import networkxml
 from ovnhook.domains.inventory import HostNetworks
 from ovnhook.domains.subnetnetworks import NetworkChange, PresentNetwork, plan
@@ -75,7 +75,7 @@ class LibvirtNetworks:
 
     def check(self) -> list[CheckResult]:
         """Return the same, as of the last scan."""
-        return [CheckResult(Difference("", "", what, ManualRepair(hint))) for what, hint in self._found]
+        return [CheckResult.manual(what, hint) for what, hint in self._found]
 
     def on_scan(self, callback: Callable[[], None]) -> None:
         """Add a callback after a scan: problems may have changed, and networks may have been removed."""

@@ -18,7 +18,7 @@ from ovnhook.agent.hostview import NetworkListeners
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Exhausted
 from ovnhook.base.logonce import LogOnce
-from ovnhook.diagnosis.values import CheckResult, Difference, ManualRepair
+from ovnhook.diagnosis.values import CheckResult
 from ovnhook.domains.inventory import HostNetworks
 from ovnhook.hostnetwork.namescope import NameScope, host_files
 from ovnhook.hostnetwork.resolvers import Resolvers
@@ -115,7 +115,7 @@ class NameService:
 
     def check(self) -> list[CheckResult]:
         """Problems as of the last look. They are repaired without a check, as soon as possible."""
-        return [CheckResult(Difference("", "", one, ManualRepair(_HINT))) for one in self.problems]
+        return [CheckResult.manual(one, _HINT) for one in self.problems]
 
     def run(self) -> None:
         """Run the loop."""

@@ -14,7 +14,7 @@ from netaddr import IPAddress
 
 from ovnhook.base.errors import OvnhookError
 from ovnhook.diagnosis.problems import BEAT
-from ovnhook.diagnosis.values import CheckResult, Difference, ManualRepair
+from ovnhook.diagnosis.values import CheckResult
 from ovnhook.domains.inventory import HostNetworks
 from ovnhook.hostnetwork import arprequest
 from ovnhook.hostnetwork.arprequest import ArpRequest
@@ -57,7 +57,7 @@ class NextHops:
 
     def check(self) -> list[CheckResult]:
         """Return the same, as of the last report."""
-        return [CheckResult(Difference("", "", what, ManualRepair(hint))) for what, hint in self._silent]
+        return [CheckResult.manual(what, hint) for what, hint in self._silent]
 
     def of(self, physical_networks: Collection[str]) -> list[NextHop]:
         """IPv4 next hops of the routers on some physical networks. That of the host itself always answers."""

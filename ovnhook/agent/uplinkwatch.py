@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.logonce import LogOnce
-from ovnhook.diagnosis.values import CheckResult, Difference, ManualRepair
+from ovnhook.diagnosis.values import CheckResult
 from ovnhook.domains.inventory import HostNetworks
 from ovnhook.hostnetwork import sharedinterface
 from ovnhook.hostnetwork.sharedinterface import DEVICE
@@ -45,7 +45,7 @@ class UplinkWatch:
 
     def check(self) -> list[CheckResult]:
         """Return the same, as of the last look."""
-        return [CheckResult(Difference("", "", what, ManualRepair(hint))) for what, hint in self._unconnected]
+        return [CheckResult.manual(what, hint) for what, hint in self._unconnected]
 
     def run(self) -> None:
         """Run the loop."""

@@ -189,6 +189,11 @@ class CheckResult:
     repaired: bool = False
     error: str = ""
 
+    @classmethod
+    def manual(cls, what: str, hint: str) -> CheckResult:
+        """A problem of the host, of no domain, that is left to the administrator."""
+        return cls(Difference("", "", what, ManualRepair(hint)))
+
 
 def uuid_of(text: str) -> UUID | None:
     """The UUID in a text, or None if it is malformed."""
