@@ -106,15 +106,29 @@ class Failures(Generic[T]):
 
     Args:
         clock: seconds, as ``time.monotonic()`` counts them.
+        first: seconds, maximum until the first retry.
+        last: seconds, maximum until any other one.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, first: float = _FIRST_RETRY, last: float = _LAST_RETRY
+    ) -> None:
         self._clock = clock
+        self._first = first
+        self._last = last
         self._known: dict[T, _Failure] = {}
+
+    def __bool__(self) -> bool:
+        """Return whether there is any."""
+        return bool(self._known)
 
     def keep(self, repairs: Collection[T]) -> None:
         """Drop all but these."""
         self._known = {one: failure for one, failure in self._known.items() if one in repairs}
+
+    def forget(self, repair: T) -> None:
+        """Drop one that has succeeded."""
+        self._known.pop(repair, None)
 
     def due(self, repairs: Collection[T]) -> list[T]:
         """Repairs to try now: first those that have not failed, then the longest waiting ones."""
@@ -126,7 +140,7 @@ class Failures(Generic[T]):
         """Record a failure; return whether its error differs from the previous one."""
         before = self._known.get(repair)
         times = before.times + 1 if before else 1
-        pause = min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(times - 1, 10)) * random.uniform(0.5, 1.0)
+        pause = min(self._last, self._first * 2.0 ** min(times - 1, 10)) * random.uniform(0.5, 1.0)
         self._known[repair] = _Failure(times, self._clock() + pause, error)
         return before is None or before.error != error
 

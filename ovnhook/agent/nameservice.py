@@ -10,10 +10,10 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
+from ovnhook.agent.agenda import Failures
 from ovnhook.agent.hostview import NetworkListeners
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Exhausted
@@ -50,21 +50,6 @@ class NetworkView(Protocol):
         """Host names of a scope."""
 
 
-@dataclass(frozen=True)
-class _Trouble:
-    """Failures in a row of one scope.
-
-    Attributes:
-        times: their number.
-        retry_at: time of the next attempt, on the monotonic clock.
-        error: the last one.
-    """
-
-    times: int
-    retry_at: float
-    error: str
-
-
 class NameService:
     """Keeps the servers until it is stopped.
 
@@ -94,7 +79,7 @@ class NameService:
         self._subnets: Mapping[str, HostSubnet] = {}
         self._scopes: dict[str, NameScope] = {}
         self._served: dict[str, NameScope] = {}
-        self._troubles: dict[str, _Trouble] = {}
+        self._failures: Failures[str] = Failures(clock, _FIRST_RETRY, _LAST_RETRY)  # by name of the scope
         self._excess: tuple[str, ...] = ()
         self._is_known = self._is_tidy = False
         self._next_full_look = 0.0
@@ -107,9 +92,9 @@ class NameService:
     def problems(self) -> tuple[str, ...]:
         """Problems to report."""
         failed = (
-            f"guests of {scope} can't resolve names: {trouble.error}"
-            for scope, trouble in dict(self._troubles).items()
-            if trouble.times >= _REPORT_AFTER
+            f"guests of {scope} can't resolve names: {self._failures.error(scope)}"
+            for scope in tuple(self._scopes)
+            if self._failures.times(scope) >= _REPORT_AFTER
         )
         return tuple(sorted((*failed, *self._excess)))
 
@@ -153,7 +138,7 @@ class NameService:
         for scope in self._scopes.values():
             self._beat()
             self._try(scope, is_full=is_full, is_renamed=scope.name in renamed)
-        self.serves = self._is_known and not self._troubles and not self._excess
+        self.serves = self._is_known and not self._failures and not self._excess
         if self._is_known and (is_full or not self._is_tidy):
             self._beat()
             self._resolvers.tidy(self._scopes.values(), Deadline.after(_TIMEOUT))
@@ -179,32 +164,29 @@ class NameService:
             for name in wanted.keys() - self._scopes.keys()
         )
         self._subnets = networks.subnets
-        for known in (self._served, self._troubles):
-            for name in known.keys() - self._scopes.keys():
-                known.pop(name)
+        self._served = {name: scope for name, scope in self._served.items() if name in self._scopes}
+        self._failures.keep(self._scopes)
         self._is_known = True
 
     def _try(self, scope: NameScope, *, is_full: bool, is_renamed: bool) -> None:
         """Keep the server of a scope; note a failure, which blocks no other scope."""
-        before = self._troubles.get(scope.name)
-        if before and self._clock() < before.retry_at:
+        if not self._failures.due([scope.name]):
             return
+        has_failed = self._failures.times(scope.name) > 0
         deadline = Deadline.after(_TIMEOUT)
         try:
-            if is_full or before or self._served.get(scope.name) != scope or not self._resolvers.is_intact(scope):
+            if is_full or has_failed or self._served.get(scope.name) != scope or not self._resolvers.is_intact(scope):
                 self._resolvers.converge(scope, self._files(scope), deadline)
             elif is_renamed:
                 self._resolvers.write_names(scope, self._files(scope), deadline)
         except Exception as error:  # the loop must go on
             self._errors.failed(error, scope.name)
-            times = before.times + 1 if before else 1
-            pause = min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(times - 1, 10)) * random.uniform(0.5, 1.0)
-            self._troubles[scope.name] = _Trouble(times, self._clock() + pause, str(error))
+            self._failures.add(scope.name, str(error))
             return
         if self._served.get(scope.name) != scope:
             _log.info("serving host names of %s", scope.name)
         self._served[scope.name] = scope
-        self._troubles.pop(scope.name, None)
+        self._failures.forget(scope.name)
         self._errors.succeeded(scope.name)
 
     def _files(self, scope: NameScope) -> dict[str, str]:
