@@ -57,7 +57,8 @@ class SwitchPorts:
             *("--may-exist", "add-port", self._bridge, port.device),
             # Removed at boot, when its namespace is gone.
             *("--", "set", "Port", port.device, "other_config:transient=true"),
-            *("--", "set", "Interface", port.device, "type=internal", f"mac={_quoted(port.mac)}"),
+            # The MAC address is set in the namespace: Open vSwitch can't reach the interface there, but would try to.
+            *("--", "set", "Interface", port.device, "type=internal"),
             *(f"external_ids:{_quoted(key)}={_quoted(value)}" for key, value in ids.items()),
             deadline=deadline,
         )
