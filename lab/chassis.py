@@ -8,9 +8,9 @@ from lab.daemon import Daemon
 from lab.fabric import EXTERNAL, NIC, UNDERLAY
 from lab.host import LabHost
 from lab.waiting import HANG, accepts
+from ovnhook.resources.router.values import EXTERNAL_NETWORK
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
-PHYSICAL_NETWORK = "external"
 UNDERLAY_BRIDGE = "br-phy"
 
 
@@ -91,7 +91,7 @@ def _configuration(name: str, southbound: str, tunnel: str, encapsulation: str, 
     }
     bridges = [("br-int", "secure", ""), (UNDERLAY_BRIDGE, "standalone", NIC[UNDERLAY])]
     if gateway:
-        settings["ovn-bridge-mappings"] = f"{PHYSICAL_NETWORK}:br-ex"
+        settings["ovn-bridge-mappings"] = f"{EXTERNAL_NETWORK}:br-ex"
         settings["ovn-cms-options"] = "enable-chassis-as-gw"
         bridges.append(("br-ex", "standalone", NIC[EXTERNAL]))
     argv = ["ovs-vsctl", "--no-wait", "init", "--", "set", "Open_vSwitch", "."]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from lab.chassis import PHYSICAL_NETWORK
 from lab.fabric import EXTERNAL, prefixed
 from lab.host import LabHost
 from ovnhook.resources.router.hostlink import BRIDGE, MAC
-from ovnhook.resources.router.values import HOST
+from ovnhook.resources.router.values import EXTERNAL_NETWORK, HOST
 
 _UPLINK = "br-ex"
 
@@ -33,5 +32,5 @@ def connect(host: LabHost, index: int, next_hop: str) -> None:
     host.run(["ip", "route", "replace", "default", "via", next_hop])
     host.run(["ovs-vsctl", "--may-exist", "add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, "datapath_type=netdev"])
     host.run(["ovs-vsctl", "set", "Bridge", BRIDGE, f'other_config:hwaddr="{MAC}"'])
-    mappings = f'external_ids:ovn-bridge-mappings="{PHYSICAL_NETWORK}:{_UPLINK},{HOST}:{BRIDGE}"'
+    mappings = f'external_ids:ovn-bridge-mappings="{EXTERNAL_NETWORK}:{_UPLINK},{HOST}:{BRIDGE}"'
     host.run(["ovs-vsctl", "set", "Open_vSwitch", ".", mappings])
