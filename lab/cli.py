@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from lab import console, demo, state
 from lab.cloud import LabCloud
+from lab.domain import domain_xml
 from lab.errors import CommandError, LabError
 
 EXAMPLES = """\
@@ -20,6 +21,7 @@ examples:
   lab run hv1 virsh list              a command on a host
   lab run control ovn-nbctl show
   lab run hv1                         a shell on a host
+  lab xml web1 blue | lab run hv1 virsh define /dev/stdin
   lab console web1                    a guest's console (Ctrl-] leaves)
   lab guest web1 ping -c 3 10.0.0.1   a command in a guest
   lab daemon hv1 agent kill           simulate a crash
@@ -77,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("command", nargs=argparse.REMAINDER)
     run.set_defaults(run=_run)
 
+    xml = verbs.add_parser("xml", help="print the XML of a small domain")
+    xml.add_argument("name", metavar="NAME")
+    xml.add_argument("networks", nargs="+", metavar="NETWORK", help="a libvirt network; an interface for each")
+    xml.set_defaults(run=_xml)
+
     attach = verbs.add_parser("console", help="attach to a guest's console")
     attach.add_argument("guest")
     attach.set_defaults(run=_console)
@@ -133,6 +140,10 @@ def _add(given: argparse.Namespace) -> None:
 def _run(given: argparse.Namespace) -> None:
     host = LabCloud.load(given.prefix).host(given.host)
     host.enter(given.command or ["/bin/sh"])
+
+
+def _xml(given: argparse.Namespace) -> None:
+    print(domain_xml(given.name, [("", network) for network in given.networks]))
 
 
 def _console(given: argparse.Namespace) -> None:
