@@ -20,7 +20,7 @@ from uuid import UUID
 from lab.waiting import HANG
 from ovnhook.pki import x509
 from tests.attacks.api import OK, ApiClient, libvirt_domain
-from tests.database.raw_clients import CLIENT_HELLO, Http2
+from tests.database.raw_clients import CLIENT_HELLO, TIMEOUT, Http2
 
 CALLS, CHANGES, CONNECTIONS, LARGE = 10_000, 300, 1_000, 16 << 20
 ANSWERS = frozenset({"OK", "RESOURCE_EXHAUSTED"})
@@ -28,7 +28,6 @@ ANSWERS = frozenset({"OK", "RESOURCE_EXHAUSTED"})
 
 _METHODS = ("Ports/ListPorts", "Nodes/ListNodes", "Status/GetStatus", "Agents/AttachDomain", "Attachments/Attach")
 _STREAMS = ("Changes/WatchChanges", "Agents/WatchHost", "Ports/ListPorts", "Status/GetStatus")
-_TIMEOUT = 60.0  # seconds for one step of a connection
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class FloodTarget:
     def connect(self) -> socket.socket:
         """TCP connection."""
         host, _, port = self.address.rpartition(":")
-        return socket.create_connection((host, int(port)), _TIMEOUT)
+        return socket.create_connection((host, int(port)), TIMEOUT)
 
     def session(self) -> ssl.SSLSocket:
         """TLS connection."""

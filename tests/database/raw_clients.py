@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import struct
@@ -12,6 +13,9 @@ from typing import Self
 
 CLIENT_HELLO = bytes.fromhex("1603010200010001fc0303") + bytes(32)
 """Beginning of a TLS handshake that is never continued."""
+
+TIMEOUT = 60.0
+"""Seconds that a step of a connection may take."""
 
 HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION = 1, 3, 4, 6, 9
 END_HEADERS, END_STREAM = 4, 1
@@ -61,7 +65,8 @@ class Http2:
         else:
             host, _, port = address.rpartition(":")
             plain = socket.create_connection((host, int(port)))
-        plain.settimeout(60)
+        plain.settimeout(TIMEOUT)
+        self._turn = threading.Lock()  # an SSL object that two threads use at once crashes the process
         self.socket: socket.socket = plain
         if ca:
             context = ssl.create_default_context(cafile=str(ca))
@@ -80,7 +85,7 @@ class Http2:
 
     def __exit__(self, *_: object) -> None:
         if self._reader:  # else it would read from the next file that gets this file descriptor
-            with suppress(OSError):
+            with self._turn, suppress(OSError):
                 self.socket.shutdown(socket.SHUT_RDWR)
             self._reader.join()
         self.socket.close()
@@ -92,9 +97,9 @@ class Http2:
 
     def send(self, kind: int, flags: int, stream: int, payload: bytes = b"") -> None:
         """Send a frame."""
-        self.socket.sendall(
-            struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
-        )
+        frame = struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+        with self._turn:
+            self.socket.sendall(frame)
 
     def call(self, method: str, *more: tuple[str, str]) -> int:
         """Start an RPC without sending a message, and return its stream."""
@@ -108,14 +113,27 @@ class Http2:
 
     def ended(self) -> bool:
         """Read until the service closes the connection; False on timeout."""
-        try:
-            while self.socket.recv(65536):
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        while poll.poll(TIMEOUT * 1000):
+            if not self._discard():
+                return True
+        return False
+
+    def _discard(self) -> bool:
+        """Discard what has arrived; return whether the connection is open."""
+        with self._turn:
+            self.socket.settimeout(0)
+            try:
+                while self.socket.recv(65536):
+                    pass
+            except (BlockingIOError, ssl.SSLWantReadError):
+                return True
+            except OSError:
                 pass
-        except TimeoutError:
-            return False
-        except OSError:
-            pass
-        return True
+            finally:
+                self.socket.settimeout(TIMEOUT)
+        return False
 
 
 def _literal(field: tuple[str, str]) -> bytes:
