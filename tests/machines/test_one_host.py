@@ -90,20 +90,6 @@ def test_names(host: VirtualMachine, guest: NestedGuest) -> None:
     assert "NXDOMAIN" in guest.run("nslookup nobody")
 
 
-def test_modular_daemons(host: VirtualMachine, guest: NestedGuest) -> None:
-    """libvirt's modular daemons call the hook as the one daemon does."""
-    before = guest.address()
-    host.run(f"virsh destroy {guest.name}; systemctl stop 'libvirtd*.socket' libvirtd.service")
-    host.run("systemctl start virtqemud.socket virtnetworkd.socket virtlogd.socket")
-    guest.start()
-    assert "virtqemud" in host.run("systemctl list-units --no-legend --state=running 'virtqemud*' 'libvirtd*'")
-    assert guest.address() == before
-    assert installation.denied(host) == []
-    host.run("systemctl stop 'virtqemud*.socket' 'virtnetworkd*.socket' virtqemud.service virtnetworkd.service")
-    host.run("systemctl start libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirtd.service")
-    installation.settle(host)
-
-
 def test_start_without_agent(host: VirtualMachine, guest: NestedGuest) -> None:
     """``virsh start`` works while the agent is stopped; AppArmor denies neither the hook nor libvirt anything."""
     before = guest.address()
