@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 
 import pytest
 
@@ -13,6 +14,9 @@ from tests.machines.virtual_machine import VirtualMachine, side_by_side
 from tests.machines.wire import Wire
 
 Machines = Callable[..., list[VirtualMachine]]
+
+image_of = cache(disk_image)
+"""The image of a release, looked up once: while another one is built, look-ups wait for that."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,7 +36,7 @@ def machines(release: str) -> Iterator[Machines]:
     with ExitStack() as undo:
 
         def made(*names: str) -> list[VirtualMachine]:
-            image = disk_image(release)
+            image = image_of(release)
             wire = Wire(*names)
             undo.callback(wire.remove)
             new = [VirtualMachine(name, image, wire) for name in names]
@@ -52,4 +56,4 @@ def pytest_runtest_makereport(item: pytest.Function) -> Iterator[None]:
     report = outcome.get_result()  # type: ignore[attr-defined]
     if item.config.getoption("--evidence") and (report.when == "call" or report.failed):
         release = str(item.callspec.params["release"])
-        sightings.note(sightings.of(item, report, disk_image(release).versions))
+        sightings.note(sightings.of(item, report, image_of(release).versions))

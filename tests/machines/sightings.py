@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab import state
+
 if TYPE_CHECKING:
     import pytest
 
@@ -56,10 +58,11 @@ def read(path: Path = RESULTS) -> list[Sighting]:
 
 def note(new: Sighting) -> None:
     """Note a result down in place of an earlier one of the same case, and write the page."""
-    kept = [one for one in read() if (one.case, one.release) != (new.case, new.release)]
-    found = sorted([*kept, new], key=lambda one: (one.case, one.release))
-    RESULTS.write_text("".join(f"{json.dumps(asdict(one))}\n" for one in found), encoding="utf-8")
-    PAGE.write_text(render(found), encoding="utf-8")
+    with state.lock(_FOLDER):
+        kept = [one for one in read() if (one.case, one.release) != (new.case, new.release)]
+        found = sorted([*kept, new], key=lambda one: (one.case, one.release))
+        RESULTS.write_text("".join(f"{json.dumps(asdict(one))}\n" for one in found), encoding="utf-8")
+        PAGE.write_text(render(found), encoding="utf-8")
 
 
 def render(found: Iterable[Sighting]) -> str:
