@@ -146,7 +146,7 @@ class VirtualMachine:
 
     def journal(self) -> str:
         """The end of its journal of ovnhook and libvirt, and of its console."""
-        units = "-u 'ovnhook*' -u libvirtd -t ovnhook-hook"
+        units = "-u 'ovnhook*' -u libvirtd"
         with suppress(Exception):
             return self.run(f"journalctl --no-pager -n 60 {units}", check=False, timeout=HANG) + self.console()
         return self.console()

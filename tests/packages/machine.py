@@ -150,7 +150,7 @@ class Machine:
 
     def journal(self) -> str:
         """What its journal says of ovnhook and libvirt."""
-        return self.run("journalctl --no-pager -n 60 -u 'ovnhook*' -u libvirtd -t ovnhook-hook", check=False)
+        return self.run("journalctl --no-pager -n 60 -u 'ovnhook*' -u libvirtd", check=False)
 
     def wait_for(self, condition: Callable[[], object], what: str, timeout: float = _LONG) -> None:
         """Wait until something is true; the error has the journal."""
