@@ -93,7 +93,7 @@ def test_names(host: VirtualMachine, guest: NestedGuest) -> None:
 def test_start_without_agent(host: VirtualMachine, guest: NestedGuest) -> None:
     """``virsh start`` works while the agent is stopped; AppArmor denies neither the hook nor libvirt anything."""
     before = guest.address()
-    host.run("echo 'deadline = 40.0' >>/etc/ovnhook/ovnhook.toml")  # an emulated processor takes longer than 5 s
+    host.run("echo 'deadline = 60.0' >>/etc/ovnhook/ovnhook.toml")  # an emulated processor takes longer than 5 s
     host.run("virsh destroy web1; systemctl stop ovnhook-agent.service")
     guest.start()
     assert guest.address() == before
