@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 FOLDER = Path("/var/lib/libvirt/dnsmasq")
 _NEVER = 253_370_764_800  # 9999-01-01: leases do not expire, and virsh shows 0 as 1970
 _INTERVAL = 30.0  # seconds between looks at the file: somebody may have removed it
+_BATCH = 0.5  # seconds in which changes are collected: many guests may start at once
 _MODE = 0o644  # as libvirt's; libvirt's NSS module reads it, too
 _FOLDER_MODE = 0o755
 
@@ -43,7 +44,7 @@ class LeaseFile:
         self._inventory = inventory
         self._beat = beat
         self._woken = threading.Event()
-        self._is_stopped = False
+        self._stop = threading.Event()
         self._errors = LogOnce(_log, "libvirt does not know the guests' addresses")
 
     def wake(self) -> None:
@@ -52,16 +53,17 @@ class LeaseFile:
 
     def stop(self) -> None:
         """Stop the loop."""
-        self._is_stopped = True
+        self._stop.set()
         self._woken.set()
 
     def run(self) -> None:
         """Run the loop."""
-        while not self._is_stopped:
+        while not self._stop.is_set():
             self._beat()
             with self._errors.logged():
                 self.update()
-            self._woken.wait(_INTERVAL)
+            if self._woken.wait(_INTERVAL):
+                self._stop.wait(_BATCH)
             self._woken.clear()
 
     def update(self) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import takewhile
 from uuid import UUID
 
 from ovnhook.agent.hookoperation import HookOperation
@@ -53,13 +54,11 @@ class DomainLocks:
         finally:
             if is_held:
                 lock.release()
-            now = time.monotonic()
             with self._guard:
                 self._users[domain] -= 1
                 if not self._users[domain]:
                     del self._users[domain], self._locks[domain]
-                self._ended = {other: when for other, when in self._ended.items() if now - when < _REPORTED}
-                self._ended[domain] = now
+                _note(self._ended, domain, time.monotonic(), _REPORTED)
 
     def explain_changes(self, domain: UUID) -> bool:
         """Return whether changes of a domain's objects may be those of an operation here, now or just before."""
@@ -68,10 +67,9 @@ class DomainLocks:
 
     def record_request(self, domain: UUID, operation: HookOperation) -> None:
         """Record a hook call: observations of the domain before it are stale."""
-        now = time.monotonic()
         with self._guard:
-            self._requests = {other: when for other, when in self._requests.items() if now - when < _REMEMBERED}
-            self._requests[domain] = now
+            now = time.monotonic()
+            _note(self._requests, domain, now, _REMEMBERED)
             before, _ = self._in_transition.get(domain, (operation, 0.0))
             arrives = before is HookOperation.MIGRATE and operation is not HookOperation.RELEASE
             self._in_transition[domain] = (before if arrives else operation, now)
@@ -103,3 +101,11 @@ class DomainLocks:
                 if now - since < (_STARTING if operation.starts else _ENDING)
             }
             return {domain: now - since for domain, (_, since) in self._in_transition.items()}
+
+
+def _note(times: dict[UUID, float], domain: UUID, now: float, kept: float) -> None:
+    """Note the time of a domain, and drop times that are older than `kept` seconds. They are in order."""
+    times.pop(domain, None)
+    times[domain] = now
+    for other in [*takewhile(lambda one: now - times[one] >= kept, times)]:
+        del times[other]

@@ -27,6 +27,7 @@ from ovnhook.resources.hostvalues import HostName, HostSubnet
 _log = logging.getLogger(__name__)
 
 _LOOK_INTERVAL = 2.0  # seconds, maximum until a server that ended is started again
+_BATCH = 0.25  # seconds in which changes are collected: many guests may start at once
 _FULL_LOOK_INTERVAL = 60.0  # seconds, maximum until any other damage is repaired
 _TIMEOUT = 20.0  # seconds for one scope
 _FIRST_RETRY = 1.0  # seconds
@@ -105,7 +106,8 @@ class NameService:
     def run(self) -> None:
         """Run the loop."""
         while not self._stop.is_set():
-            self._wake.wait(random.uniform(0.5, 1.0) * _LOOK_INTERVAL)
+            if self._wake.wait(random.uniform(0.5, 1.0) * _LOOK_INTERVAL):
+                self._stop.wait(_BATCH)
             self._wake.clear()
             self._beat()
             with self._errors.logged():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from netaddr import IPAddress
 
+from lab.waiting import HANG
 from ovnhook.agent import leasefile
 from ovnhook.agent.leasefile import LeaseFile, content
 from ovnhook.base.config import Config
@@ -75,3 +77,23 @@ def test_a_host_without_libvirt_gets_no_file(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(leasefile, "FOLDER", tmp_path / "libvirt" / "dnsmasq")
     LeaseFile(Config(), Inventory, lambda: None).update()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_changes_are_collected(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many guests may start at once; the end of the agent does not wait for more."""
+    monkeypatch.setattr(leasefile, "_BATCH", HANG)
+    written = threading.Semaphore(0)
+
+    def inventory() -> Inventory:
+        written.release()
+        return Inventory()
+
+    file = LeaseFile(Config(), inventory, lambda: None)
+    thread = threading.Thread(target=file.run)
+    thread.start()
+    assert written.acquire(timeout=HANG)
+    file.wake()
+    file.stop()
+    thread.join(HANG)
+    assert not thread.is_alive()
+    assert not written.acquire(blocking=False)
