@@ -137,9 +137,11 @@ class NameService:
         if networks_changed:
             self._read()
         is_full = self._clock() >= self._next_full_look
+        has_relay = False
         for scope in self._scopes.values():
             self._beat()
-            self._try(scope, is_full=is_full, is_renamed=scope.name in renamed)
+            has_relay = has_relay or self._resolvers.has_relay()  # any scope repairs it
+            self._try(scope, is_damaged=is_full or not has_relay, is_renamed=scope.name in renamed)
         self.serves = self._is_known and not self._failures and not self._excess
         if self._is_known and (is_full or not self._is_tidy):
             self._beat()
@@ -170,14 +172,14 @@ class NameService:
         self._failures.keep(self._scopes)
         self._is_known = True
 
-    def _try(self, scope: NameScope, *, is_full: bool, is_renamed: bool) -> None:
-        """Keep the server of a scope; note a failure, which blocks no other scope."""
+    def _try(self, scope: NameScope, *, is_damaged: bool, is_renamed: bool) -> None:
+        """Keep the server of a scope, which may be damaged; note a failure, which blocks no other scope."""
         if not self._failures.due([scope.name]):
             return
-        has_failed = self._failures.times(scope.name) > 0
+        is_damaged = is_damaged or self._failures.times(scope.name) > 0 or self._served.get(scope.name) != scope
         deadline = Deadline.after(_TIMEOUT)
         try:
-            if is_full or has_failed or self._served.get(scope.name) != scope or not self._resolvers.is_intact(scope):
+            if is_damaged or not self._resolvers.is_intact(scope):
                 self._resolvers.converge(scope, self._files(scope), deadline)
             elif is_renamed:
                 self._resolvers.write_names(scope, self._files(scope), deadline)

@@ -37,9 +37,13 @@ class Resolvers:
         self._relay = DnsProcess(folder / _RELAY)
         self._servers: dict[str, ScopeServer] = {}
 
+    def has_relay(self) -> bool:
+        """Check whether the relay runs as wanted, without a command."""
+        return self._relay.runs_with(self._relay_text())
+
     def is_intact(self, scope: NameScope) -> bool:
-        """Check for obvious damage of a scope's server and of the relay, without a command."""
-        return self._relay.runs_with(self._relay_text()) and self._server(scope).is_intact(scope)
+        """Check for obvious damage of a scope's server, without a command."""
+        return self._server(scope).is_intact(scope)
 
     def write_names(self, scope: NameScope, files: Mapping[str, str], deadline: Deadline) -> None:
         """Change the host names of a scope: see `namescope.host_files`. Its server notices."""
@@ -75,9 +79,8 @@ class Resolvers:
 
     def _converge_relay(self, deadline: Deadline) -> None:
         HOST.run("nft", "-f", "-", stdin=host_rules(), deadline=deadline)
-        text = self._relay_text()
-        if not self._relay.runs_with(text):
-            self._relay.start(text, HOST, deadline)
+        if not self.has_relay():
+            self._relay.start(self._relay_text(), HOST, deadline)
 
     def _relay_text(self) -> str:
         source = _RESOLV_CONF.resolve()

@@ -57,6 +57,10 @@ class RecordedResolvers(Resolvers):
         self.error: Exception | None = None
         self.is_damaged = False
 
+    def has_relay(self) -> bool:
+        """Always."""
+        return True
+
     def is_intact(self, scope: NameScope) -> bool:
         """Intact, unless damaged."""
         return not self.is_damaged
