@@ -9,11 +9,12 @@ line, for any lines. Blank lines and the width of gaps do not count.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 ANY = "…"
-_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^(?P<indent> *)```console\n(?P<lines>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _PROMPT = re.compile(r"(?P<where>[a-z][a-z0-9]*)(?P<kind>[#$]) (?P<command>.+)")
 _KINDS = (
     r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
@@ -42,10 +43,10 @@ class TranscriptStep:
 
 def steps(page: str) -> Iterator[TranscriptStep]:
     """The steps of all transcripts of a page, in order."""
-    for block in _BLOCK.findall(page):
+    for block in _BLOCK.finditer(page):
         prompt: re.Match[str] | None = None
         output: list[str] = []
-        for line in block.splitlines():
+        for line in textwrap.dedent(block["lines"]).splitlines():
             if found := _PROMPT.fullmatch(line):
                 if prompt:
                     yield _step(prompt, output)

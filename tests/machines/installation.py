@@ -13,12 +13,17 @@ _LIBRARY = "python3-ovnhook"
 _DIST = "/root/dist"
 
 
-def install(machine: VirtualMachine, debs: Iterable[Path], kinds: Sequence[str] = (CONTROL, HYPERVISOR)) -> str:
-    """Install packages of these kinds with apt; returns what apt says."""
+def put(machine: VirtualMachine, debs: Iterable[Path], kinds: Sequence[str] = (CONTROL, HYPERVISOR)) -> None:
+    """Copy packages of these kinds to where ``make packages`` leaves them, as seen from the home of root."""
     machine.run(f"rm -rf {_DIST}; mkdir {_DIST}")
     for deb in debs:
         if deb.name.partition("_")[0] in (_LIBRARY, *kinds):
             machine.put(deb, f"{_DIST}/{deb.name}")
+
+
+def install(machine: VirtualMachine, debs: Iterable[Path], kinds: Sequence[str] = (CONTROL, HYPERVISOR)) -> str:
+    """Install packages of these kinds with apt; returns what apt says."""
+    put(machine, debs, kinds)
     return machine.run(f"DEBIAN_FRONTEND=noninteractive apt-get -qy install {_DIST}/*.deb")
 
 

@@ -7,6 +7,7 @@ import re
 from lab import guest_commands
 from lab.domain import CMDLINE, CONSOLES, domain_xml, interface_xml
 from tests.machines.disk_image import GUEST
+from tests.machines.typed_page import DISK, follow
 from tests.machines.virtual_machine import LONG, VirtualMachine
 
 _ADDRESS = re.compile(r"lab: address eth0 \S+ ([0-9.]+)/")
@@ -34,18 +35,17 @@ class NestedGuest:
         self.machine.write(xml, f"/root/{self.name}.xml")
         self.machine.run(f"virsh define /root/{self.name}.xml")
 
-    def install(self, network: str) -> None:
-        """Make and start the domain by virt-install, on a libvirt network, and wait until it has an address."""
+    def install(self, page: str) -> None:
+        """Make and start the domain by a page's commands (tests.machines.typed_page), and wait for an address."""
         self._make_folder()
         consoles, words = f"{CONSOLES}/{self.name}", f"{CMDLINE.format(dhcp='retry')} {_INIT}"
         port = "--serial unix,source.mode=bind,source.path"
-        self.machine.run(
-            f"virt-install --name {self.name} --memory 96 --import --virt-type qemu --disk none"
-            f" --network network={network},model=virtio"
-            f" --boot kernel={GUEST.kernel},initrd={GUEST.initramfs},kernel_args='{words}'"
+        instead = (
+            f"--disk none --boot kernel={GUEST.kernel},initrd={GUEST.initramfs},kernel_args='{words}'"
             f" {port}={consoles}.sock,log.file={consoles}.log,log.append=off {port}={consoles}.cmd"
-            " --osinfo detect=off,require=off --graphics none --controller usb,model=none --rng none --noautoconsole"
+            " --virt-type qemu --graphics none --controller usb,model=none --rng none --noautoconsole"
         )
+        follow(self.machine, page, {DISK: instead})
         self._wait()
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""One host with one network interface, set up over ssh. The cases follow one another on one machine."""
+"""One host with one network interface, set up over ssh by the how-to. The cases follow one another on one machine."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import pytest
 
 from tests.machines import installation
 from tests.machines.nested_guest import NestedGuest
+from tests.machines.typed_page import CHECKOUT, follow
 from tests.machines.virtual_machine import VirtualMachine
 from tests.machines.wire import INTERNET, INTERNET_NAME
-from tests.packages.machine import packages
+from tests.packages.machine import REPO, packages
 
 INIT = "ovnhook node init --all-in-one"
+HOW_TO = (REPO / "docs" / "how-to" / "set-up-one-host.md").read_text(encoding="utf-8")
+SET_UP, _, USE = HOW_TO.partition("\n3. ")
+ANSWER = 'APT::Get::Assume-Yes "true";\n'
 MONITOR = "ip -o monitor address route >/run/monitor 2>&1 &"
 
 
@@ -22,8 +26,9 @@ def host(machines: Callable[..., list[VirtualMachine]]) -> VirtualMachine:
     """A host that is set up; since before its first command it notes what changes of addresses and routes."""
     (machine,) = machines("hv1")
     machine.run(MONITOR)
-    installation.install(machine, packages())
-    installation.init(machine, INIT)
+    machine.write(ANSWER, "/etc/apt/apt.conf.d/answer")
+    installation.put(machine, packages())
+    follow(machine, SET_UP, {CHECKOUT: "ls dist"})
     return machine
 
 
@@ -31,7 +36,7 @@ def host(machines: Callable[..., list[VirtualMachine]]) -> VirtualMachine:
 def guest(host: VirtualMachine) -> NestedGuest:
     """A guest that runs."""
     made = NestedGuest("web1", host)
-    made.install("main")
+    made.install(USE)
     return made
 
 

@@ -16,6 +16,7 @@ from ovnhook.cli.main import command
 from ovnhook.domains import domainxml
 from ovnhook.pki import ipsec
 from ovnhook.pki.x509 import NODE, READER, ROLES, Authority
+from tests.cloud.transcript import steps
 from tests.methods import RULES
 
 REPO = Path(__file__).parents[3]
@@ -202,3 +203,12 @@ def test_the_architecture_names_every_module() -> None:
         and not re.search(rf"`(\w+/)*{path.stem}`", sections[path.relative_to(package).parts[0]])
     ]
     assert missing == []
+
+
+def test_readme_installs_as_the_how_to() -> None:
+    """Whose commands are typed on machines (tests/machines/test_one_host.py)."""
+    readme = (REPO / "README.md").read_text().partition("## Install\n")[2]
+    how_to = (REPO / "docs" / "how-to" / "set-up-one-host.md").read_text().partition("\n3. ")[0]
+    typed = re.search(r"```sh\n(.*?)```", readme, re.DOTALL)
+    assert typed
+    assert typed[1].splitlines() == [step.command for step in steps(how_to)]

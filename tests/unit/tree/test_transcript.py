@@ -22,10 +22,12 @@ web1$ ping -c 1 10.1.0.57
 
 Later:
 
-```console
-control# ovnhook status
-ok
-```
+1. In a list:
+
+   ```console
+   control# ovnhook status
+   ok
+   ```
 """
 
 
