@@ -16,6 +16,7 @@ from ovnhook.setup.step import Step
 
 _ROUTER = "gateway"
 _SUBNET = "main"  # libvirt has a network "default" of its own nearly everywhere
+_DNS_DOMAIN = "main.internal"  # .internal is reserved for private use; some resolvers ask no server for a single label
 
 
 class Api(Protocol):
@@ -131,7 +132,8 @@ def _default(api: Api) -> str:
 
 
 def _create(api: Api, cidr: str) -> None:
-    api.call("CreateSubnet", subnet={"name": _SUBNET, "cidr": cidr, "default": True, "router": _ROUTER})
+    subnet = {"name": _SUBNET, "cidr": cidr, "default": True, "router": _ROUTER, "dns_domain": _DNS_DOMAIN}
+    api.call("CreateSubnet", subnet=subnet)
 
 
 def _router(api: Api) -> dict[str, Any]:

@@ -158,6 +158,10 @@ def test_names_by_resolvectl(guests: Guests) -> None:
         assert f"{address}: {name}" in one.run(f"resolvectl query {address}")
     assert "not found" in one.run(f"resolvectl query nobody.{DOMAIN}", check=False)
     assert "does not have any RR of the requested type" in one.run(f"resolvectl query -t MX {name}", check=False)
+    assert one.guest.execute(f"getent ahosts {other.name}")[0] == NOT_FOUND  # it asks no server for a single label
+    one.run(f"resolvectl domain {{nic}} {DOMAIN}")  # as by NetworkManager, or with UseDomains=yes
+    assert other.address in one.run(f"getent ahosts {other.name}")
+    one.run("resolvectl domain {nic} ''")
 
 
 @pytest.mark.parametrize("options", ["", "-e", "-t", "-t -e"], ids=["UDP", "EDNS", "TCP", "EDNS over TCP"])

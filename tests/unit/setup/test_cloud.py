@@ -59,7 +59,9 @@ def test_a_cloud_begins(cidr: str, hop: str, fields: dict[str, str]) -> None:
     service, said = ServiceStub([], {}), list[str]()
     external = cloud.external_gateway(cidr, hop)
     apply_steps(cloud.steps(service, "10.128.0.0/24", external), said.append)
-    assert [(row["name"], row["cidr"], row["default"]) for row in service.subnets] == [("main", "10.128.0.0/24", True)]
+    (subnet,) = service.subnets
+    assert (subnet["name"], subnet["cidr"], subnet["default"]) == ("main", "10.128.0.0/24", True)
+    assert subnet["dns_domain"] == "main.internal"
     assert {"physical_network": "external", **fields}.items() <= service.router.items()
     assert sum(line.startswith("changed") for line in said) == 2
     said.clear()
