@@ -39,6 +39,7 @@ def test_a_life_of_the_packages(machine: Machine, tmp_path: Path) -> None:
     first = address(machine)
     assert first in machine.run("ovnhook lease list")
     machine.wait_for(lambda: "ok" in machine.run("ovnhook status", check=False).split(), "all to be well")
+    confined(machine)
 
     machine.power_off()
     machine.boot()
@@ -67,6 +68,19 @@ def test_a_life_of_the_packages(machine: Machine, tmp_path: Path) -> None:
     nothing_dangles(machine)
     left = "pgrep -x dnsmasq; ovs-vsctl list-ports br-int | grep ovnr; ls -d /sys/class/net/ovnu* /run/ovnhook"
     assert machine.run(f"{{ {left}; nft list tables; }} 2>/dev/null", check=False) == ""
+
+
+def confined(machine: Machine) -> None:
+    """The guests' DNS servers are not root, have no capability and get none, and own no file."""
+    pids = machine.run("pgrep -x dnsmasq").split()
+    assert len(pids) == 2
+    for pid in pids:
+        lines = machine.run(f"cat /proc/{pid}/status").splitlines()
+        status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+        assert "0" not in status["Uid"]
+        assert {int(status[name][0], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
+        assert (status["NoNewPrivs"], status["Seccomp"]) == (["1"], ["2"])
+    assert machine.run("find /run/ovnhook ! -user root") == ""
 
 
 def nothing_dangles(machine: Machine) -> None:
