@@ -20,6 +20,7 @@ from ovnhook.resources.kinds import KINDS
 from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
 from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.kind import CLAIM, PORT
+from ovnhook.resources.port.options import PortOptions
 from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.registry import FORMAT, REGISTRY
 from ovnhook.resources.router.kind import GATEWAYS, NETWORK, ROUTER
@@ -76,6 +77,7 @@ SAMPLES: dict[Any, Any] = {
         "hv1",
         moving_to="hv2",
         index=0,
+        options=PortOptions(("10.9.0.0/24",), security=False),
     ),
     CLAIM: Claim("SUBNET", "MAC", _DOMAIN),
     DNS_RECORDS: DnsRecords("SUBNET", {"web1": "10.1.0.20"}),

@@ -20,6 +20,7 @@ from ovnhook.domains.requests import check_unique, interface_request
 from ovnhook.domains.values import Domain, Interface, InterfaceType, Unsupported
 from ovnhook.resources.hostvalues import HostName, HostResolver, HostRouter, HostSubnet
 from ovnhook.resources.lease.values import Lease, LeaseIndex
+from ovnhook.resources.port.options import PortOptions
 from ovnhook.resources.port.values import Owner, Port
 from ovnhook.resources.router.values import InterfaceAddress
 
@@ -94,6 +95,8 @@ def port_message(port: Port) -> api.HostPort:
         kept_by=port.kept_by.value,
         moving_to=port.moving_to,
         changed=not port.intact,
+        allowed_addresses=port.options.allowed,
+        port_security_off=not port.options.security,
     )
 
 
@@ -110,6 +113,7 @@ def port_of(message: api.HostPort) -> Port:
         kept_by=Owner(message.kept_by),
         moving_to=message.moving_to,
         intact=not message.changed,
+        options=PortOptions(tuple(message.allowed_addresses), not message.port_security_off),
     )
 
 
@@ -327,6 +331,8 @@ def _interface_message(interface: Interface) -> api.LibvirtInterface:
         network=interface.network,
         portgroup=interface.portgroup,
         mtu=interface.mtu,
+        allowed_addresses=request.options.allowed,
+        port_security_off=not request.options.security,
     )
 
 
@@ -345,7 +351,14 @@ def _interface_of(message: api.LibvirtInterface, domain: UUID, name: str) -> Int
         mac=mac,
         kind=kind,
         request=interface_request(
-            where, domain, message.subnet, message.addresses, message.hostname, isolated=message.isolated
+            where,
+            domain,
+            message.subnet,
+            message.addresses,
+            message.hostname,
+            isolated=message.isolated,
+            allowed_addresses=message.allowed_addresses,
+            port_security=not message.port_security_off,
         ),
         interface_id=message.interface_id,
         network=message.network,

@@ -193,6 +193,8 @@ def _interface_difference(
         return f"port {port.id} has addresses {has} instead of the leased {holds}", attach
     if not port.intact:
         return f"columns of port {port.id} were changed", attach
+    if port.options != interface.request.options:
+        return f"options of port {port.id} are {port.options} instead of {interface.request.options}", attach
     for where in port.addresses:
         lease = inventory.leases.get((port.subnet, where))
         if lease is None or not lease.belongs_to(domain.uuid, interface.mac):

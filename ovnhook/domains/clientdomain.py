@@ -32,6 +32,8 @@ class ClientInterface:
         addresses: one for each IP version at most; default: allocated.
         hostname: a DNS label; default: derived from the domain's name.
         id: UUID of its port; default: derived from domain and MAC.
+        allowed_addresses: further source addresses, networks and MAC addresses.
+        port_security: whether port security is on.
     """
 
     mac: str = ""
@@ -40,6 +42,8 @@ class ClientInterface:
     addresses: tuple[str, ...] = ()
     hostname: str = ""
     id: str = ""
+    allowed_addresses: tuple[str, ...] = ()
+    port_security: bool = True
 
 
 def identify(uuid: str, name: str) -> Domain:
@@ -88,7 +92,14 @@ def _interface(asked: ClientInterface, number: int, domain: Domain) -> Interface
         mac=mac,
         kind=InterfaceType.BRIDGE,
         request=interface_request(
-            where, domain.uuid, asked.subnet, asked.addresses, asked.hostname, isolated=asked.isolated
+            where,
+            domain.uuid,
+            asked.subnet,
+            asked.addresses,
+            asked.hostname,
+            isolated=asked.isolated,
+            allowed_addresses=asked.allowed_addresses,
+            port_security=asked.port_security,
         ),
         interface_id=str(_uuid(asked.id, f"{where}: id")) if asked.id else "",
     )

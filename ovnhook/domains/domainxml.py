@@ -15,13 +15,14 @@ from netaddr import INET_PTON, IPAddress, valid_ipv4, valid_ipv6
 
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.base.labels import HOST_NAME, HOST_NAMES, MAC, SUBNET_NAME, SUBNET_NAMES
+from ovnhook.domains import optionattributes
 from ovnhook.domains.networkxml import LibvirtNetwork
 from ovnhook.domains.values import Domain, Interface, InterfaceRequest, InterfaceType, Unsupported
 from ovnhook.resources.subnet.values import isolated_subnet
 
 _NAMESPACES = "urn:ovnhook:domain:"
 _NAMESPACE = f"{_NAMESPACES}1"
-_ATTRIBUTES = ("mac", "index", "subnet", "isolated", "address", "hostname")
+_ATTRIBUTES = ("mac", "index", "subnet", "isolated", "address", "hostname", *optionattributes.ATTRIBUTES)
 _MOST_TAGS = 100_000
 _NO_DOMAIN = "not the XML of a libvirt domain"
 
@@ -359,6 +360,7 @@ def _request(element: etree._Element, where: str, domain: Domain) -> InterfaceRe
         isolated=isolated == "yes",
         addresses=_addresses(element.get("address"), where),
         hostname=(label or "").lower(),
+        options=optionattributes.port_options({str(key): str(value) for key, value in element.items()}, where),
     )
 
 

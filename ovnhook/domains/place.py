@@ -66,6 +66,7 @@ def place(
             usual = choice.kept_subnet(domain, interface, observed) or default
             subnet = choice.choose_subnet(interface, usual, observed.subnets, observed.missing_switches)
             fitness.check_own(domain, subnet)
+            interface.request.options.check(subnet)
             given = {where for placement in placements if placement.subnet == subnet for where in placement.addresses}
             addresses = _known(domain, interface, subnet, observed, given)
             if not ((running or comes) and interface.mac in observed.ports):

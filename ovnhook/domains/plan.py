@@ -86,6 +86,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
             kept_by=domain.kept_by,
             moving_to=moving_to,
             index=_index(domain, mac, there),
+            options=placement.interface.request.options,
         )
         ports += _claim(port, there, observed)
         if there is None:

@@ -12,13 +12,22 @@ from ovnhook.base.errors import InvalidRequest
 from ovnhook.base.labels import HOST_NAME, HOST_NAMES, SUBNET_NAME, SUBNET_NAMES
 from ovnhook.domains.values import InterfaceRequest
 from ovnhook.resources import ip
+from ovnhook.resources.port import options
 from ovnhook.resources.subnet.values import isolated_subnet
 
 
 def interface_request(
-    where: str, domain: UUID, subnet: str, addresses: Sequence[str], hostname: str, *, isolated: bool
+    where: str,
+    domain: UUID,
+    subnet: str,
+    addresses: Sequence[str],
+    hostname: str,
+    *,
+    isolated: bool,
+    allowed_addresses: Iterable[str] = (),
+    port_security: bool = True,
 ) -> InterfaceRequest:
-    """Requested subnet, addresses and host name of an interface.
+    """Requested subnet, addresses, host name and port options of an interface.
 
     Args:
         where: domain and interface, for errors.
@@ -27,6 +36,8 @@ def interface_request(
         addresses: one for each IP version at most.
         hostname: a DNS label, or "".
         isolated: it is on an isolated subnet of the domain's own.
+        allowed_addresses: further source addresses, networks and MAC addresses.
+        port_security: whether port security is on.
 
     Raises:
         InvalidRequest: a value is invalid.
@@ -43,7 +54,9 @@ def interface_request(
     found = tuple(map(IPAddress, addresses))
     if len({one.version for one in found}) < len(found):
         raise InvalidRequest(f"{where}: {' '.join(addresses)[:200]}: one IPv4 and one IPv6 address at most")
-    return InterfaceRequest(isolated_subnet(domain) if isolated else subnet, isolated, found, hostname.lower())
+    port_options = options.requested(f"{where}: allowed addresses", allowed_addresses, security=port_security)
+    name = isolated_subnet(domain) if isolated else subnet
+    return InterfaceRequest(name, isolated, found, hostname.lower(), port_options)
 
 
 def check_unique(domain: str, macs: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ from netaddr import IPAddress
 
 from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
+from ovnhook.resources.port.options import DEFAULTS, PortOptions
 from ovnhook.resources.port.values import Owner
 
 
@@ -30,12 +31,14 @@ class InterfaceRequest:
         isolated: whether that is an isolated subnet of the domain's own, created at its first start.
         addresses: at most one for each IP version.
         hostname: a DNS label; default: derived from the domain's name.
+        options: of its port.
     """
 
     subnet: str = ""
     isolated: bool = False
     addresses: tuple[IPAddress, ...] = ()
     hostname: str = ""
+    options: PortOptions = DEFAULTS
 
 
 @dataclass(frozen=True)

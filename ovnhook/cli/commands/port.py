@@ -98,6 +98,14 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 )
 @click.option("--mac", default="", metavar="MAC", help="MAC address.  [default: derived from NAME]")
 @click.option("--hostname", default="", metavar="LABEL", help="Host name in DNS.  [default: NAME]")
+@click.option(
+    "--allowed-address",
+    "allowed_addresses",
+    metavar="ADDR",
+    multiple=True,
+    help="Further source address, network or MAC address that port security allows.",
+)
+@click.option("--no-port-security", "port_security_off", is_flag=True, help="Allow any source address.")
 @format_option
 @click.pass_obj
 def create(socket: Path | None, name: str, host: str, format_: str, **interface: Any) -> None:
@@ -111,6 +119,7 @@ def create(socket: Path | None, name: str, host: str, format_: str, **interface:
     Examples:
       ovnhook port create box --host hv1 --subnet blue
       ovnhook port create box --host hv1 --address 10.1.0.30 --mac 52:54:00:aa:bb:30
+      ovnhook port create router --host hv1 --allowed-address 10.9.0.0/24
     """
     show_one(Client(socket).call("CreatePort", name=name, host=host, interface=interface), format_)
 

@@ -116,4 +116,6 @@ def _requested(interface: api.Interface) -> ClientInterface:
         addresses=tuple(interface.addresses),
         hostname=interface.hostname,
         id=interface.id,
+        allowed_addresses=tuple(interface.allowed_addresses),
+        port_security=not interface.port_security_off,
     )

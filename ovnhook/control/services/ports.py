@@ -148,6 +148,7 @@ def _check_same(port: Port, requested: InterfaceRequest, names: set[str], port_i
             ("address", old, new, not {*requested.addresses} <= {*port.addresses}),
             ("host name", " ".join(names), requested.hostname, bool(names) and requested.hostname not in names),
             ("id", port.id, port_id, port_id not in ("", port.id)),
+            ("configuration", str(port.options), str(requested.options), requested.options != port.options),
         )
         if differs
     ]
@@ -175,4 +176,6 @@ def message(port: Port) -> api.Port:
         up=port.up,
         kept_by=port.kept_by.value,
         moving_to=port.moving_to,
+        allowed_addresses=port.options.allowed,
+        port_security_off=not port.options.security,
     )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import replace
 from uuid import UUID
 
 from netaddr import EUI, IPAddress, IPNetwork
 
+from ovnhook.base.errors import InvalidRequest
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
 from ovnhook.ovsdb.owned import kind, own
+from ovnhook.resources.port import options
+from ovnhook.resources.port.options import PortOptions
 from ovnhook.resources.port.values import Claim, Owner, Port
 from ovnhook.resources.reading import RECREATED, number_of, reader
 from ovnhook.resources.subnet.values import dhcp_uuid, server_mac
@@ -34,16 +38,17 @@ def port_ids(port: Port) -> dict[str, str]:
         kept_by=port.kept_by.value,
         moving_to=port.moving_to,
         **({} if port.index is None else {"index": str(port.index)}),
+        **({"allowed_addresses": " ".join(port.options.allowed)} if port.options.allowed else {}),
+        **({} if port.options.security else {"port_security": "off"}),
     )
 
 
 def port_columns(port: Port) -> Row:
     """Columns of a Logical_Switch_Port that ovnhook sets as a whole."""
-    addresses = _addresses(port)
     return {
         "name": port.id,
-        "addresses": addresses,
-        "port_security": _allowed(port),
+        "addresses": as_set(_addresses(port)),
+        "port_security": as_set(_allowed(port)),
         **{
             f"dhcpv{version}_options": as_set(
                 ref(dhcp_uuid(port.subnet, version)) for address in port.addresses if address.version == version
@@ -53,20 +58,23 @@ def port_columns(port: Port) -> Row:
     }
 
 
-def _addresses(port: Port) -> str:
-    return " ".join((port.mac, *map(str, port.addresses)))
+def _addresses(port: Port) -> tuple[str, ...]:
+    """MAC and leased addresses of a port, and "unknown" if its guest may have further MAC addresses."""
+    return (" ".join((port.mac, *map(str, port.addresses))), *(("unknown",) if port.options.takes_unknown else ()))
 
 
-def _allowed(port: Port) -> str:
-    """Port security: a port's MAC and the source addresses that it may use.
+def _allowed(port: Port) -> tuple[str, ...]:
+    """Port security: MAC addresses of a port, each with the source addresses that it may use. Empty: any.
 
     OVN adds the EUI-64 link-local address (RFC 4291, appendix A). Many guests use a random or stable, opaque one
     instead (RFC 7217), without which they get no router advertisements. So all are allowed, except those around the
     router's address, with which a guest could impersonate the router.
     """
-    if all(address.version == 4 for address in port.addresses):
-        return _addresses(port)
-    return " ".join((_addresses(port), *_link_local(port.subnet)))
+    if not port.options.security:
+        return ()
+    sources = (*map(str, port.addresses), *port.options.networks)
+    link_local = _link_local(port.subnet) if any(":" in source for source in sources) else ()
+    return tuple(" ".join((mac, *sources, *link_local)) for mac in sorted((port.mac, *port.options.macs)))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -108,17 +116,26 @@ def read_port(row: Row) -> Port:
         kept_by=Owner(ids.get("kept-by", Owner.LIBVIRT.value)),
         moving_to=ids.get("moving-to", ""),
         index=number_of(ids["index"], _LARGEST_INDEX) if "index" in ids else None,
+        options=_options(ids),
         up=row["up"] is True,
     )
     return found if _matches(row, found) else replace(found, intact=False)
 
 
+def _options(ids: Mapping[str, str]) -> PortOptions:
+    allowed = ids.get("allowed-addresses", "").split()
+    try:
+        return options.requested("external_ids", allowed, security=ids.get("port-security", "on") != "off")
+    except InvalidRequest as error:
+        raise ValueError(error.message) from error
+
+
 def _matches(row: Row, port: Port) -> bool:
     """Compare the columns that were read with those of a port."""
     if row.keys() <= {*PORT_COLUMNS}:
-        return set_of(row["addresses"]) == [_addresses(port)]
-    columns = {name: set_of(value) for name, value in port_columns(port).items() if name in row}
-    if any(set_of(row[name]) != value for name, value in columns.items()):
+        return sorted(set_of(row["addresses"])) == sorted(_addresses(port))
+    columns = {name: sorted(set_of(value)) for name, value in port_columns(port).items() if name in row}
+    if any(sorted(set_of(row[name])) != value for name, value in columns.items()):
         return False
     options = {REQUESTED_CHASSIS: "", ACTIVATION_STRATEGY: "", **port_options(port)}
     return "options" not in row or all(map_of(row["options"]).get(key, "") == options[key] for key in options)

@@ -9,6 +9,7 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook.base import uuids
+from ovnhook.resources.port.options import DEFAULTS, PortOptions
 
 
 class Owner(Enum):
@@ -38,6 +39,7 @@ class Port:
         kept_by: the domain's owner.
         moving_to: destination chassis of a migration, which may bind the port too, or "".
         index: index among all interfaces of the domain, or None if an older version created the port.
+        options: as its interface requests them.
         intact: False if the row was changed by hand; only in values that were read.
         up: bound by OVN; only in values that were read.
     """
@@ -52,6 +54,7 @@ class Port:
     kept_by: Owner = Owner.LIBVIRT
     moving_to: str = ""
     index: int | None = None
+    options: PortOptions = DEFAULTS
     intact: bool = True
     up: bool = field(default=False, compare=False)
 

@@ -21,6 +21,7 @@ from ovnhook.domains.domainxml import DomainXML
 from ovnhook.domains.values import Domain, Interface
 from ovnhook.resources.kind import Change, Need, Put
 from ovnhook.resources.lease.values import Lease, LeaseIndex
+from ovnhook.resources.port.options import DEFAULTS
 from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.state import Observed, Registry
 from ovnhook.resources.subnet import address
@@ -141,6 +142,7 @@ def _interface(interface: Interface) -> str:
         "isolated": "yes" if request.isolated else "",
         "address": " ".join(map(str, request.addresses)),
         "hostname": request.hostname,
+        "options": "" if request.options == DEFAULTS else str(request.options),
         "interfaceid": interface.interface_id,
         "device": interface.device,
         "network": interface.network,
@@ -160,7 +162,8 @@ def _change(change: Change) -> str:
             return f"claim MAC {claim.subnet} {claim.mac}"
         case Put(_, None, Port() as port):
             addresses = " ".join(map(str, port.addresses))
-            return f"add port {port.id}: {port.mac} {addresses}, subnet {port.subnet}, host {port.host}"
+            options = "" if port.options == DEFAULTS else f", {port.options}"
+            return f"add port {port.id}: {port.mac} {addresses}, subnet {port.subnet}, host {port.host}{options}"
         case Put(_, DnsRecords(subnet, {}), DnsRecords(_, records)):
             return f"set names {subnet}: {', '.join(f'{name} {value}' for name, value in records.items())}"
         case Put(_, None, LeaseIndex() as new):
