@@ -97,6 +97,7 @@ def port_message(port: Port) -> api.HostPort:
         changed=not port.intact,
         allowed_addresses=port.options.allowed,
         port_security_off=not port.options.security,
+        foreign_settings=port.foreign,
     )
 
 
@@ -114,6 +115,7 @@ def port_of(message: api.HostPort) -> Port:
         moving_to=message.moving_to,
         intact=not message.changed,
         options=PortOptions(tuple(message.allowed_addresses), not message.port_security_off),
+        foreign=tuple(message.foreign_settings),
     )
 
 

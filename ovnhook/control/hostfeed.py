@@ -23,6 +23,7 @@ from ovnhook.diagnosis.consistency import Consistency, Inconsistency, Key
 from ovnhook.ovsdb.replica import Replica, RowDifference
 from ovnhook.resources.kind import Change
 from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
+from ovnhook.resources.port.foreign import FOREIGN_COLUMNS
 from ovnhook.resources.port.kind import CLAIM, PORT
 from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router.kind import ROUTER
@@ -31,7 +32,7 @@ from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
 _log = logging.getLogger(__name__)
 
 _COLUMNS = (
-    (PORT, (*PORT.columns, "port_security", "dhcpv4_options", "dhcpv6_options", "options")),
+    (PORT, (*PORT.columns, "port_security", "dhcpv4_options", "dhcpv6_options", "options", *FOREIGN_COLUMNS)),
     *((kind, kind.columns) for kind in (LEASE_INDEX, LEASE, CLAIM, DNS_RECORDS, SUBNET, ROUTER, REGISTRY)),
 )
 """Kinds of rows in the replica, with the columns that are compared with their value."""

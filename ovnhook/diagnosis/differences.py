@@ -27,7 +27,8 @@ from ovnhook.diagnosis.values import (
 from ovnhook.domains import fitness
 from ovnhook.domains.inventory import Inventory
 from ovnhook.domains.values import Domain, Interface, Tap, Unsupported
-from ovnhook.resources.port.values import Owner
+from ovnhook.resources.port.foreign import removal
+from ovnhook.resources.port.values import Owner, Port
 from ovnhook.resources.subnet import dns
 
 _MIGRATION_GRACE_PERIOD = 10.0  # seconds from the announcement of a migration until libvirt lists the domain
@@ -80,6 +81,7 @@ def compare(host: str, inventory: Inventory, taps: Mapping[str, Tap], domains: D
                 what = _interface_difference(inventory, taps, run.domain, interface)
                 if what:
                     yield Difference(run.domain.name, interface.mac, *what)
+                yield from _foreign_settings(inventory.ports.get((uuid, interface.mac)))
             for unsupported in _unsupported(inventory, run.domain):
                 hint = f"virsh edit {run.domain.name}: {unsupported.hint}; then shut it down and start it again"
                 yield Difference(run.domain.name, unsupported.mac, unsupported.what, ManualRepair(hint))
@@ -208,6 +210,15 @@ def _interface_difference(
         has = f"is bound to {tap.iface_id}" if tap else "is not a port of Open vSwitch"
         return f"{interface.device} {has} instead of port {wanted}", attach
     return None
+
+
+def _foreign_settings(port: Port | None) -> Iterator[Difference]:
+    """Settings of a port that somebody made by hand."""
+    if port is None:
+        return
+    for setting in port.foreign:
+        what = f"port {port.id} has the setting {setting}, which is not ovnhook's"
+        yield Difference(port.domain_name, port.mac, what, ManualRepair(removal(port.id, setting)))
 
 
 def _unsupported(inventory: Inventory, domain: Domain) -> Iterator[Unsupported]:

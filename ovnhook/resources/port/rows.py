@@ -13,6 +13,7 @@ from ovnhook.base.errors import InvalidRequest
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
 from ovnhook.ovsdb.owned import kind, own
 from ovnhook.resources.port import options
+from ovnhook.resources.port.foreign import foreign_settings
 from ovnhook.resources.port.options import PortOptions
 from ovnhook.resources.port.values import Claim, Owner, Port
 from ovnhook.resources.reading import RECREATED, number_of, reader
@@ -117,6 +118,7 @@ def read_port(row: Row) -> Port:
         moving_to=ids.get("moving-to", ""),
         index=number_of(ids["index"], _LARGEST_INDEX) if "index" in ids else None,
         options=_options(ids),
+        foreign=foreign_settings(row, (REQUESTED_CHASSIS, ACTIVATION_STRATEGY)),
         up=row["up"] is True,
     )
     return found if _matches(row, found) else replace(found, intact=False)

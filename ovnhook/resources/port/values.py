@@ -40,6 +40,7 @@ class Port:
         moving_to: destination chassis of a migration, which may bind the port too, or "".
         index: index among all interfaces of the domain, or None if an older version created the port.
         options: as its interface requests them.
+        foreign: settings of its row that are not ovnhook's; only in values that were read.
         intact: False if the row was changed by hand; only in values that were read.
         up: bound by OVN; only in values that were read.
     """
@@ -55,6 +56,7 @@ class Port:
     moving_to: str = ""
     index: int | None = None
     options: PortOptions = DEFAULTS
+    foreign: tuple[str, ...] = field(default=(), compare=False)
     intact: bool = True
     up: bool = field(default=False, compare=False)
 

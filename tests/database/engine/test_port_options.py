@@ -10,7 +10,7 @@ import pytest
 from ovnhook.base import uuids
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.domains.values import Domain
-from ovnhook.ovsdb.operation import key, map_of, set_of, update
+from ovnhook.ovsdb.operation import as_map, key, map_of, mutate, set_of, update
 from ovnhook.resources import tables
 from ovnhook.resources.port.options import DEFAULTS, PortOptions
 from ovnhook.resources.subnet.values import resolver_mac, server_mac
@@ -101,6 +101,26 @@ def test_manual_changes(world: Hypervisors, hv1: DirectHost, options: PortOption
     attach(hv1, wanted)
     assert columns(world) == WRITTEN[options]
     assert differing(world, hv1, wanted) == []
+
+
+def test_settings_of_somebody_else(world: Hypervisors, hv1: DirectHost) -> None:
+    """They are kept by all that is done, and found, each with the command that removes it."""
+    wanted = asking(ALLOWED)
+    hv1.attach(wanted, soon())
+    row_of_it = key(uuids.port(WEB, MACS[0]))
+    (before,) = world.ports
+    options = [["options", "insert", as_map({"qos_max_rate": "1000"})]]
+    world.server.transact(update(tables.PORT, row_of_it, {"enabled": False}), mutate(tables.PORT, row_of_it, options))
+    settings = ("enabled=false", "options:qos_max_rate=1000")
+    found = [f"port {before.id} has the setting {one}, which is not ovnhook's" for one in settings]
+    assert differing(world, hv1, wanted) == found
+    there = world.exact()
+    attach(hv1, wanted)
+    assert world.exact() == there
+    world.server.transact(update(tables.PORT, row_of_it, {"port_security": ""}))
+    attach(hv1, wanted)
+    assert columns(world) == WRITTEN[ALLOWED]
+    assert differing(world, hv1, wanted) == found
 
 
 @pytest.mark.parametrize(
