@@ -10,6 +10,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from uuid import UUID
 
+from ovnhook.base.text import quoted
 from ovnhook.diagnosis.values import (
     Attach,
     CancelMigration,
@@ -82,6 +83,7 @@ def compare(host: str, inventory: Inventory, taps: Mapping[str, Tap], domains: D
                 if what:
                     yield Difference(run.domain.name, interface.mac, *what)
                 yield from _foreign_settings(inventory.ports.get((uuid, interface.mac)))
+                yield from _without_limit(run.domain, interface)
             for unsupported in _unsupported(inventory, run.domain):
                 hint = f"virsh edit {run.domain.name}: {unsupported.hint}; then shut it down and start it again"
                 yield Difference(run.domain.name, unsupported.mac, unsupported.what, ManualRepair(hint))
@@ -219,6 +221,14 @@ def _foreign_settings(port: Port | None) -> Iterator[Difference]:
     for setting in port.foreign:
         what = f"port {port.id} has the setting {setting}, which is not ovnhook's"
         yield Difference(port.domain_name, port.mac, what, ManualRepair(removal(port.id, setting)))
+
+
+def _without_limit(domain: Domain, interface: Interface) -> Iterator[Difference]:
+    """A bandwidth of libvirt's that limits nothing."""
+    if average := interface.unlimited:
+        what = f"its <inbound average='{average}'/> limits nothing: Open vSwitch limits by peak, which is missing"
+        command = f"virsh domiftune {quoted(domain.name)} {interface.mac} --inbound {average},{average} --live --config"
+        yield Difference(domain.name, interface.mac, what, ManualRepair(command))
 
 
 def _unsupported(inventory: Inventory, domain: Domain) -> Iterator[Unsupported]:

@@ -255,12 +255,23 @@ def _interface(
         network=name,
         portgroup=portgroup,
         mtu=_mtu(element),
+        unlimited=_unlimited(element),
     )
 
 
 def _mtu(element: etree._Element) -> int:
     size = element.find("mtu")
     text = "" if size is None else size.get("size", "")
+    return _number(text)
+
+
+def _unlimited(element: etree._Element) -> int:
+    """Average of an inbound bandwidth without a peak: libvirt sets ``min-rate`` only, not ``max-rate``."""
+    inbound = element.find("bandwidth/inbound")
+    return 0 if inbound is None or inbound.get("peak") else _number(inbound.get("average", ""))
+
+
+def _number(text: str) -> int:
     return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
 
 

@@ -54,6 +54,7 @@ class Interface:
         network: its libvirt network, else "".
         portgroup: its portgroup in that network, else "".
         mtu: in bytes, as in its XML, else 0.
+        unlimited: ``average`` of an ``<inbound>`` without ``peak``, which limits nothing in Open vSwitch, else 0.
     """
 
     mac: str
@@ -64,6 +65,7 @@ class Interface:
     network: str = ""
     portgroup: str = ""
     mtu: int = 0
+    unlimited: int = 0
 
 
 @dataclass(frozen=True)

@@ -245,3 +245,19 @@ def test_what_a_crash_left_in_open_vswitch(host: HostState) -> None:
     assert host.differences() == []
     host.taps["vnet1"] = Tap("if-9", str(WEB), MAC, ours=False)
     assert only(host).repair == Unplug("vnet1", host.taps["vnet1"])
+
+
+def test_what_is_left_to_the_administrator(host: HostState) -> None:
+    """Settings of a port that are not ovnhook's, and a bandwidth that limits nothing: each with a command."""
+    port = replace(PORT, foreign=("enabled=false", "options:qos_max_rate=1", "type=localport"))
+    host.ports = [port]
+    assert [str(one.repair) for one in host.differences()] == [
+        "manual: ovn-nbctl clear Logical_Switch_Port if-1 enabled",
+        "manual: ovn-nbctl remove Logical_Switch_Port if-1 options qos_max_rate",
+        "manual: ovn-nbctl lsp-set-type if-1 ''",
+    ]
+    host.ports = [PORT]
+    run = host.running[WEB]
+    host.running = {WEB: replace(run, domain=replace(WEB1, interfaces=(replace(INTERFACE, unlimited=1000),)))}
+    hint = f"virsh domiftune web1 {MAC} --inbound 1000,1000 --live --config"
+    assert str(only(host).repair) == f"manual: {hint}"

@@ -43,6 +43,23 @@ def test_taps_are_those_of_all_interfaces() -> None:
     assert DomainXML(XML.format(metadata="").encode()).taps() == {"vnet0", "vnet1"}
 
 
+@pytest.mark.parametrize(
+    ("inbound", "unlimited"),
+    [
+        ("<inbound average='1000'/>", 1000),
+        ("<inbound average='1000' burst='64'/>", 1000),
+        ("<inbound average='1000' peak='2000'/>", 0),
+        ("<outbound average='1000'/>", 0),
+    ],
+)
+def test_a_bandwidth_that_limits_nothing(inbound: str, unlimited: int) -> None:
+    """It has an average and no peak; what a guest sends is limited by its average."""
+    bandwidth = f"<bandwidth>{inbound}</bandwidth><virtualport".encode()
+    xml = XML.format(metadata="").encode().replace(b"<virtualport", bandwidth, 1)
+    (interface,) = DomainXML(xml).domain("br-int", unknown, running=True).interfaces
+    assert interface.unlimited == unlimited
+
+
 def test_what_no_start_may_have_does_not_stop_what_runs() -> None:
     """A VLAN tag is noted beside the interface, which is ours all the same."""
     xml = XML.format(metadata="").encode().replace(b"<virtualport", b"<vlan><tag id='42'/></vlan><virtualport", 1)
