@@ -305,7 +305,8 @@ def test_nothing_but_dns_passes(servers: Servers) -> None:
         assert ("timed out" in done.stderr, done.returncode == 0) == (not reached, reached), done.stderr
 
 
-FIREWALL = "table inet other { chain input { type filter hook input priority filter; policy drop; iif lo accept; }; }"
+FIREWALL = """table inet other { chain input { type filter hook input priority filter; policy drop; iif lo accept;
+    ct state established,related accept; }; }"""
 BLOCKED = """
 from ovnhook.base.deadline import Deadline
 from ovnhook.diagnosis import firewalls
