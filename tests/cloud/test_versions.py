@@ -9,8 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from lab import Guest, LabCloud, LabHost
+from lab.cloud import REPO
 from lab.domain import interface_xml
 from lab.hypervisor import HOOK, install_hook
+from lab.product import PYTHON, make_python
+from lab.waiting import HANG
+from ovnhook.resources.subnet.rows import DHCP_LEASE_TIME
 from tests.cloud.external import ADDRESS, FLOATING, OUTSIDE
 from tests.cloud.interfaces import MACS, address, device
 from tests.cloud.migration import migrate, settled
@@ -23,6 +27,17 @@ RECORDS = "OVN answers the guests' DNS queries"
 """As long as there is an agent of an earlier version."""
 
 SUBNETS = {"default": "10.10.0.0/24", "green": "10.20.0.0/24"}
+
+AN_HOUR_LATER = f"""
+import time
+from ovnhook.base.deadline import Deadline
+from ovnhook.control.dnsupgrade import DnsUpgrade
+from ovnhook.databases.northbound import Northbound
+from ovnhook.databases.southbound import Southbound
+databases = Northbound("unix:/run/ovn/ovnnb_db.sock"), Southbound("unix:/run/ovn/ovnsb_db.sock")
+DnsUpgrade(*databases, clock=lambda: time.time() + {DHCP_LEASE_TIME}).upgrade(Deadline.after({HANG}))
+"""
+"""A step of the upgrade of DNS, by a clock that is ahead."""
 
 
 @pytest.fixture(scope="module")
@@ -212,3 +227,51 @@ def test_isolated_guests(world: World) -> None:
         for host in world.cloud.hypervisors:
             host.run(["virsh", "undefine", name], check=False)
         world.wait_for(lambda: listed(world.control, "subnet", "name") == [*SUBNETS], "the subnet to be gone")
+
+
+def test_names_while_the_last_host_is_upgraded(mixed: World) -> None:
+    """The control service first, then the agent: at each step a guest that runs resolves a name."""
+    address = mixed.boot(mixed.hv2, "asked", interface_xml()).wait_address()
+    guest = mixed.boot(mixed.hv1, "asking", interface_xml())
+    guest.wait_address()
+
+    def resolves() -> bool:
+        return address in guest.console("nslookup -type=a asked.", check=False)
+
+    mixed.wait_for(resolves, "the name to be known")
+    assert northbound(mixed, "Logical_Switch", "dns_records")
+    control, agent = (mixed.hv1.daemon(name) for name in ("control", "agent"))
+    make_python(mixed.hv1.folder / "python", REPO, [])
+    control.restart()
+    assert resolves()
+    assert not resolvers(mixed), "an agent knows of none"
+    install_hook(mixed.hv1, REPO / "hooks" / "qemu")
+    agent.restart()
+    assert resolves()
+    mixed.wait_for(lambda: resolvers(mixed), "the subnets to have resolvers")
+    assert resolves()
+    (resolver,) = resolvers(mixed)["default"]
+    mixed.wait_for(lambda: resolver in northbound(mixed, "DHCP_Options", "options"), "DHCP to name the resolver")
+    assert resolves()
+    guest.console("killall -USR1 udhcpc")
+    mixed.wait_for(lambda: resolver in guest.console("cat /etc/resolv.conf"), "the guest to have renewed its lease")
+    assert resolves()
+    mixed.control.run([PYTHON, "-I", "-c", AN_HOUR_LATER])
+    mixed.wait_for(lambda: not northbound(mixed, "Logical_Switch", "dns_records"), "the records to be gone")
+    assert resolves()
+    for host in both(mixed):
+        mixed.wait_for(lambda: problems(host) == [], f"all to be well for {host.name}")  # noqa: B023
+    assert RECORDS not in mixed.ovnhook("status")
+    mixed.remove_domains()
+
+
+def northbound(world: World, table: str, column: str) -> str:
+    """A column of all rows."""
+    return world.control.run(["ovn-nbctl", "--bare", f"--columns={column}", "list", table]).stdout.strip()
+
+
+def resolvers(world: World) -> dict[str, list[str]]:
+    """The addresses of the subnets' resolvers, once all subnets have one."""
+    rows = json.loads(world.ovnhook("subnet", "list", "--format", "json"))
+    found = {row["name"]: row["resolvers"] for row in rows}
+    return found if all(found.values()) else {}
