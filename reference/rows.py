@@ -26,6 +26,7 @@ from ovnhook.resources.registry import FORMAT, REGISTRY
 from ovnhook.resources.router.kind import GATEWAYS, NETWORK, ROUTER
 from ovnhook.resources.router.values import External, GatewayHosts, InterfaceAddress, Network, Router
 from ovnhook.resources.state import Registry
+from ovnhook.resources.subnet.dhcp import DhcpSettings, Route
 from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
 from ovnhook.resources.subnet.values import DnsRecords, Subnet
 from reference.part import table
@@ -45,6 +46,15 @@ _SUBNET = Subnet(
     gateway6=IPAddress("fd00:1::1"),
     resolvers=(IPAddress("10.1.0.2"), IPAddress("fd00:1::2")),
     records_until=0,
+    dhcp=DhcpSettings(
+        extra_dhcp_options=(("ntp_server", "10.1.0.123"),),
+        search=("lab.example", "example.org"),
+        routes=(Route(IPNetwork("10.9.0.0/24"), IPAddress("10.1.0.9")),),
+        lease_time=7200,
+        boot_server=IPAddress("10.1.0.5"),
+        boot_file="pxelinux.0",
+        ipxe="http://10.1.0.5/boot.ipxe",
+    ),
 )
 _EXTERNAL = External(
     physical_network="external",

@@ -28,7 +28,7 @@ from ovnhook.resources.port.values import Port
 from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.router.values import HOST
 from ovnhook.resources.subnet import earlier
-from ovnhook.resources.subnet.rows import DHCP_LEASE_TIME
+from ovnhook.resources.subnet.dhcp import DHCP_LEASE_TIME
 
 BEAT = 30.0
 """Heartbeat interval of an agent, in seconds: a report without changes."""

@@ -14,7 +14,7 @@ from lab.domain import interface_xml
 from lab.hypervisor import HOOK, install_hook
 from lab.product import PYTHON, make_python
 from lab.waiting import HANG
-from ovnhook.resources.subnet.rows import DHCP_LEASE_TIME
+from ovnhook.resources.subnet.dhcp import DHCP_LEASE_TIME
 from tests.cloud.external import ADDRESS, FLOATING, OUTSIDE
 from tests.cloud.interfaces import MACS, address, device
 from tests.cloud.migration import migrate, settled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,23 @@ _COLUMNS = {
     "DEFAULT": lambda row: text(row["default"]),
     "ISOLATED": lambda row: text(row["isolated"]),
 }
+
+_BOOT = ("boot_server", "boot_file", "ipxe")
+_OPTIONS = {"ranges": "range", "dns_domain": "domain", "routes": "route", "extra_dhcp_options": "dhcp_option"}
+"""Settings whose option has another name."""
+
+
+class _Duration(click.ParamType):
+    """A duration in seconds, minutes, hours or days: ``90s``, ``30m``, ``12h``, ``7d``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the seconds."""
+        found = re.fullmatch("([1-9][0-9]{0,5})([smhd]?)", value, re.ASCII)
+        if not found:
+            self.fail(f"'{value}' is not a duration like 90s, 30m, 12h or 7d", param, ctx)
+        return int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]]
 
 
 def _settings(command: Command) -> Command:
@@ -63,6 +81,30 @@ def _settings(command: Command) -> Command:
                 metavar="FIRST-LAST",
                 multiple=True,
                 help="Range of dynamic addresses; may be repeated.  [default: the whole subnet]",
+            ),
+            click.option("--search", metavar="DOMAIN", multiple=True, help="Search domain; may be repeated."),
+            click.option(
+                "--route",
+                "routes",
+                metavar="CIDR=ADDR",
+                multiple=True,
+                help="Static route of guests; may be repeated.",
+            ),
+            click.option(
+                "--lease-time",
+                metavar="T",
+                type=_Duration(),
+                help="DHCP lease time, like 30m or 12h.  [default: 1h]",
+            ),
+            click.option("--boot-server", metavar="ADDR", help="TFTP server that guests boot from."),
+            click.option("--boot-file", metavar="FILE", help="Path of the boot file on it."),
+            click.option("--ipxe", metavar="URL", help="URL that iPXE boots instead of the boot file."),
+            click.option(
+                "--dhcp-option",
+                "extra_dhcp_options",
+                metavar="NAME=VALUE",
+                multiple=True,
+                help="Further DHCP option, like ntp_server=192.0.2.123; may be repeated.",
             ),
             click.option("--mtu", metavar="N", type=int, help="MTU of guests.  [default: maximum of the underlay]"),
         )
@@ -155,15 +197,20 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 @click.option("--no-dns", is_flag=True, help="Remove the DNS servers: guests use the resolver.")
 @click.option("--no-domain", "no_dns_domain", is_flag=True, help="Remove the DNS domain.")
 @click.option("--no-range", "no_ranges", is_flag=True, help="Allocate from the whole subnet.")
+@click.option("--no-search", is_flag=True, help="Remove the search domains.")
+@click.option("--no-route", "no_routes", is_flag=True, help="Remove the static routes.")
+@click.option("--no-lease-time", is_flag=True, help="Reset the lease time.")
+@click.option("--no-boot", is_flag=True, help="Remove boot server, boot file and URL for iPXE.")
+@click.option("--no-dhcp-option", "no_extra_dhcp_options", is_flag=True, help="Remove the further DHCP options.")
 @click.option("--force", is_flag=True, help="Apply even if this disrupts a working external connection.")
 @format_option
 @click.pass_obj
 def set_(socket: Path | None, name: str, format_: str, force: bool, **settings: Any) -> None:
     """Modify the subnet NAME.
 
-    Other settings stay; --dns and --range replace the whole list. Running guests get new settings when they renew their
-    DHCP lease, within half an hour. A router or gateway change that disrupts external connectivity of running guests is
-    refused without --force.
+    Other settings stay; an option that may be repeated replaces the whole list. Running guests get new settings when
+    they renew their DHCP lease, after half of the lease time. A router or gateway change that disrupts external
+    connectivity of running guests is refused without --force.
 
     \b
     Examples:
@@ -171,6 +218,8 @@ def set_(socket: Path | None, name: str, format_: str, force: bool, **settings: 
       ovnhook subnet set blue --range 10.1.0.100-10.1.0.199
       ovnhook subnet set green --default
       ovnhook subnet set green --no-router
+      ovnhook subnet set blue --boot-server 10.1.0.5 --boot-file pxelinux.0
+      ovnhook subnet set blue --dhcp-option ntp_server=10.1.0.5 --route 10.9.0.0/24=10.1.0.9
     """
     # An MTU of 0 is a value, and equal to False.
     given = {
@@ -178,12 +227,19 @@ def set_(socket: Path | None, name: str, format_: str, force: bool, **settings: 
         for setting, value in _without_router(settings).items()
         if value is not None and value is not False and value != ()
     }
-    cleared = [setting.removeprefix("no_") for setting in given if setting.startswith("no_")]
+    cleared = [
+        one
+        for setting in given
+        if setting.startswith("no_")
+        for one in (_BOOT if setting == "no_boot" else (setting.removeprefix("no_"),))
+    ]
     values = {setting: value for setting, value in given.items() if not setting.startswith("no_")}
     for setting in cleared:
         if setting in values:
-            option = {"ranges": "range", "dns_domain": "domain"}.get(setting, setting)
-            raise click.UsageError(f"--{option} and --no-{option} are mutually exclusive")
+            option = _OPTIONS.get(setting, setting).replace("_", "-")
+            raise click.UsageError(
+                f"--{option} and --no-{'boot' if setting in _BOOT else option} are mutually exclusive"
+            )
     if not given:
         raise click.UsageError("nothing to set")
     mask = {"paths": [*values, *cleared]}

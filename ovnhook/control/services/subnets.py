@@ -38,7 +38,7 @@ from ovnhook.resources.subnet.values import Subnet
 
 _log = logging.getLogger(__name__)
 
-_LISTS = ("ranges", "dns")
+_LISTS = ("ranges", "dns", "search", "routes", "extra_dhcp_options")
 _TIMEOUT = 2.0  # seconds for the southbound database, which is needed only for messages
 
 
@@ -106,6 +106,13 @@ class Subnets(Service):
             router=_router(requested),
             isolated=requested.isolated,
             cidr6=requested.cidr6,
+            extra_dhcp_options=tuple(requested.extra_dhcp_options),
+            search=tuple(requested.search),
+            routes=tuple(requested.routes),
+            lease_time=requested.lease_time,
+            boot_server=requested.boot_server,
+            boot_file=requested.boot_file,
+            ipxe=requested.ipxe,
         )
         underlay = self._measure_underlay(deadline)
         parse(wanted, underlay)  # an invalid request is refused even if the database is unreachable
@@ -210,6 +217,13 @@ def message(one: Subnet, used: int, network_id: int) -> api.Subnet:
         ranges=map(str, one.ranges),
         dns=map(str, one.dns),
         dns_domain=one.dns_domain,
+        search=one.dhcp.search,
+        routes=map(str, one.dhcp.routes),
+        lease_time=one.dhcp.lease_time,
+        boot_server=str(one.dhcp.boot_server or ""),
+        boot_file=one.dhcp.boot_file,
+        ipxe=one.dhcp.ipxe,
+        extra_dhcp_options=(f"{name}={value}" for name, value in one.dhcp.extra_dhcp_options),
         mtu=one.mtu,
         default=one.default,
         isolated=one.isolated,

@@ -154,15 +154,15 @@ def _advertisement(subnet: Subnet) -> dict[str, str]:
     later. With OVN's default interval of up to ten minutes it would have no IPv6 until then. DHCPv6 also has the DNS
     servers, but OVN's DHCPv6 leases do not end, so that running guests hear of the resolver by advertisements only.
 
-    The search domain is here only (RFC 8106, section 5.2), since OVN's DHCPv6 option of it is malformed: it has the
+    Search domains are here only (RFC 8106, section 5.2), since OVN's DHCPv6 option of them is malformed: it has a
     domain as a single label.
     """
     known = {"address_mode": "dhcpv6_stateful", "mtu": str(subnet.mtu), "send_periodic": "true", **_ADVERTISED}
     servers = () if subnet.records_until is None else subnet.servers(6)
     if servers:
         known["rdnss"] = str(servers[0])  # OVN advertises one server
-    if subnet.dns_domain:
-        known["dnssl"] = subnet.dns_domain
+    if searched := ", ".join(subnet.dhcp.search) or subnet.dns_domain:
+        known["dnssl"] = searched
     return known
 
 

@@ -16,8 +16,8 @@ from ovnhook.resources.kinds import complete
 from ovnhook.resources.registry import FORMAT, increment_serial
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet import address
+from ovnhook.resources.subnet.dhcp import DHCP_LEASE_TIME
 from ovnhook.resources.subnet.kind import SUBNET
-from ovnhook.resources.subnet.rows import DHCP_LEASE_TIME
 from ovnhook.resources.subnet.values import Subnet
 
 
@@ -53,7 +53,7 @@ def announce_resolvers(cloud: Cloud, now: int) -> tuple[Change, ...]:
     return _counted(
         cloud,
         (
-            Put(SUBNET, one, replace(one, records_until=now + DHCP_LEASE_TIME))
+            Put(SUBNET, one, replace(one, records_until=now + _longest_lease(one)))
             for one in cloud.of(Subnet)
             if one.records_until is None and not lacks_resolver(one)
         ),
@@ -70,9 +70,14 @@ def remove_records(cloud: Cloud, now: int) -> tuple[Change, ...]:
         (
             Put(SUBNET, one, replace(one, records_until=0))
             for one in cloud.of(Subnet)
-            if one.records_until and not now < one.records_until <= now + 2 * DHCP_LEASE_TIME
+            if one.records_until and not now < one.records_until <= now + 2 * _longest_lease(one)
         ),
     )
+
+
+def _longest_lease(subnet: Subnet) -> int:
+    """Seconds after which every guest has renewed its DHCP lease, also one from before the lease time was changed."""
+    return max(subnet.dhcp.lease_time, DHCP_LEASE_TIME)
 
 
 def _counted(cloud: Cloud, changes: Iterator[Change]) -> tuple[Change, ...]:

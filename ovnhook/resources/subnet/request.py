@@ -14,10 +14,13 @@ from ovnhook.base.labels import SUBNET_NAME
 from ovnhook.resources import ip
 from ovnhook.resources.ip import Range
 from ovnhook.resources.router.values import DEFAULT_ROUTER
-from ovnhook.resources.subnet import address
+from ovnhook.resources.subnet import address, dhcprequest
 from ovnhook.resources.subnet.values import Subnet
 
-SETTINGS = ("gateway", "ranges", "dns", "dns_domain", "mtu", "default", "router", "isolated", "cidr6")
+SETTINGS = (
+    *("gateway", "ranges", "dns", "dns_domain", "mtu", "default", "router", "isolated", "cidr6"),
+    *dhcprequest.SETTINGS,
+)
 """Settings that can be updated: all except name and network."""
 
 _LARGEST = {4: 12, 6: 64}  # prefix lengths: a million addresses; the network of a link (RFC 4291, section 2.5.1)
@@ -40,9 +43,6 @@ _PRIVATE = {
     4: "private networks are in 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16",
     6: "private networks are in fd00::/8 (RFC 4193)",
 }
-
-_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_DNS_DOMAIN = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*{_LABEL}")
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,13 @@ class SubnetRequest:
         router: name of a router, or "" for none.
         isolated: no traffic to and from the router's other subnets.
         cidr6: an IPv6 network in addition to an IPv4 one, or "".
+        extra_dhcp_options: each ``NAME=VALUE``.
+        search: search domains.
+        routes: static routes, each ``CIDR=ADDRESS``.
+        lease_time: of DHCP, in seconds, or 0.
+        boot_server: address of a TFTP server, or "".
+        boot_file: path on it, or "".
+        ipxe: URL, or "".
     """
 
     name: str
@@ -89,6 +96,13 @@ class SubnetRequest:
     router: str = DEFAULT_ROUTER
     isolated: bool = False
     cidr6: str = ""
+    extra_dhcp_options: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    lease_time: int = 0
+    boot_server: str = ""
+    boot_file: str = ""
+    ipxe: str = ""
 
 
 def parse(request: SubnetRequest, underlay: Underlay) -> Subnet:
@@ -124,7 +138,7 @@ def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay)
     Raises:
         InvalidRequest: a value is invalid.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"dhcp": dhcprequest.with_changes(subnet.dhcp, changes)}
     for name, value in changes.items():
         if name == "gateway":
             values["gateway"] = _gateway(subnet.cidr, value) if value else _first(subnet.cidr)
@@ -136,13 +150,13 @@ def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay)
         elif name == "dns":
             values["dns"] = tuple(_address(server, "DNS server") for server in value)
         elif name == "dns_domain":
-            values["dns_domain"] = _domain(value)
+            values["dns_domain"] = dhcprequest.domain("domain", value) if value else ""
         elif name == "mtu":
             values["mtu"] = _mtu(value, underlay)
-        elif name in SETTINGS:
-            values[name] = value
-        else:
+        elif name not in SETTINGS:
             raise InvalidRequest(f"'{name}' of a subnet can't be set", f"these can: {', '.join(SETTINGS)}")
+        elif name not in dhcprequest.SETTINGS:
+            values[name] = value
     return _checked(replace(subnet, **values))
 
 
@@ -203,16 +217,6 @@ def _ranges(texts: Iterable[str]) -> tuple[Range, ...]:
     return tuple(sorted(ranges, key=lambda one: one.first))
 
 
-def _domain(text: str) -> str:
-    name = text.lower()
-    if name and not _DNS_DOMAIN.fullmatch(name):
-        raise InvalidRequest(
-            f"domain '{text}' is not a DNS domain",
-            "labels of letters, digits and, in between, hyphens, with dots between",
-        )
-    return name
-
-
 def _mtu(mtu: int, underlay: Underlay) -> int:
     if not mtu:
         return min(underlay.mtu, _LARGEST_MTU)
@@ -250,6 +254,7 @@ def _checked(subnet: Subnet) -> Subnet:
             _inside(network, end, f"range {pool}: {end}")
         if int(pool.last) - int(pool.first) >= address.MAX_ADDRESSES:
             raise InvalidRequest(f"range {pool} is too large", f"the maximum is {address.MAX_ADDRESSES} addresses")
+    dhcprequest.check(subnet)
     if not address.capacity(subnet):
         reserved = " and ".join(map(str, sorted(subnet.reserved)))
         raise InvalidRequest(f"subnet {subnet.name} has no address for a guest: {reserved} is reserved")

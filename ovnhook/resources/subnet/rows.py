@@ -9,11 +9,13 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base import uuids
 from ovnhook.ovsdb.operation import Row, as_map, map_of
-from ovnhook.ovsdb.owned import kind, own
+from ovnhook.ovsdb.owned import KIND, kind, own
 from ovnhook.resources import ip
 from ovnhook.resources.ip import Range
 from ovnhook.resources.operations import OwnedRow
 from ovnhook.resources.reading import member_of, network_of, number_of, reader
+from ovnhook.resources.subnet import dhcpoptions
+from ovnhook.resources.subnet.dhcp import DEFAULT_SETTINGS, DHCP_LEASE_TIME, DhcpSettings, Route
 from ovnhook.resources.subnet.values import (
     DnsRecords,
     Subnet,
@@ -25,10 +27,8 @@ from ovnhook.resources.subnet.values import (
 from ovnhook.resources.tables import DHCP_OPTIONS, DNS, PORT, SWITCH
 
 _LARGEST_MTU = 65_535  # bytes: that of an IP packet
-_LATER = ("ovnhook:resolvers", "ovnhook:records-until")  # keys that earlier versions do not write
 _LATEST = 1 << 40  # seconds since 1970
-DHCP_LEASE_TIME = 3600
-"""Seconds. Guests renew after half of it, and get changed settings then; after all of it every guest has them."""
+_LONGEST = (1 << 32) - 1  # seconds: that of a DHCP lease
 
 
 def _pool(text: str, networks: Iterable[IPNetwork | None]) -> Range:
@@ -39,9 +39,26 @@ def _pool(text: str, networks: Iterable[IPNetwork | None]) -> Range:
     return Range(first, last)
 
 
+def _dhcp_ids(dhcp: DhcpSettings) -> dict[str, str]:
+    return kind(
+        "subnet",
+        dhcp_options=" ".join(f"{name}={value}" for name, value in dhcp.extra_dhcp_options),
+        search=" ".join(dhcp.search),
+        routes=" ".join(map(str, dhcp.routes)),
+        lease_time="" if dhcp.lease_time == DHCP_LEASE_TIME else str(dhcp.lease_time),
+        boot_server=str(dhcp.boot_server or ""),
+        boot_file=dhcp.boot_file,
+        ipxe=dhcp.ipxe,
+    )
+
+
+_LATER = frozenset({"ovnhook:resolvers", "ovnhook:records-until", *_dhcp_ids(DEFAULT_SETTINGS)} - {KIND})
+"""Keys that earlier versions do not write."""
+
+
 def subnet_ids(subnet: Subnet) -> dict[str, str]:
     """External_ids of a Logical_Switch: all settings of a subnet."""
-    return kind(
+    return _dhcp_ids(subnet.dhcp) | kind(
         "subnet",
         subnet=subnet.name,
         cidr=str(subnet.cidr),
@@ -81,7 +98,24 @@ def read_subnet(row: Row) -> Subnet:
         gateway6=_gateway(ids.get("gateway6"), cidr6) if cidr6 else None,
         resolvers=tuple(_resolver(one, (cidr, cidr6)) for one in ids.get("resolvers", "").split()),
         records_until=number_of(ids["records-until"], _LATEST) if ids.get("records-until") else None,
+        dhcp=DhcpSettings(
+            extra_dhcp_options=tuple(
+                (name, value) for name, _, value in (one.partition("=") for one in ids.get("dhcp-options", "").split())
+            ),
+            search=tuple(ids.get("search", "").split()),
+            routes=tuple(_route(one, cidr) for one in ids.get("routes", "").split()),
+            lease_time=number_of(ids.get("lease-time") or str(DHCP_LEASE_TIME), _LONGEST),
+            boot_server=IPAddress(ids["boot-server"], 4) if ids.get("boot-server") else None,
+            boot_file=ids.get("boot-file", ""),
+            ipxe=ids.get("ipxe", ""),
+        ),
     )
+
+
+def _route(text: str, network: IPNetwork) -> Route:
+    """Parse a static route by an address of the subnet."""
+    destination, _, router = text.partition("=")
+    return Route(IPNetwork(destination, 4), member_of(router, network))
 
 
 def _gateway(text: str | None, network: IPNetwork) -> IPAddress:
@@ -101,27 +135,45 @@ def dhcp_options(subnet: Subnet) -> dict[UUID, Row]:
     return {
         dhcp_uuid(subnet.name, network.version): {
             "cidr": str(network),
-            "options": as_map(_dhcpv4(subnet, gateway) if network.version == 4 else _dhcpv6(subnet)),
+            "options": as_map(dhcpv4(subnet, gateway) if network.version == 4 else _dhcpv6(subnet)),
             "external_ids": as_map(kind("dhcp", subnet=subnet.name)),
         }
         for network, gateway in subnet.gateways.items()
     }
 
 
-def _dhcpv4(subnet: Subnet, gateway: IPAddress) -> dict[str, str]:
+def dhcpv4(subnet: Subnet, gateway: IPAddress) -> dict[str, str]:
     """DHCPv4 options. Those without a condition are required by northd, except the MTU."""
+    dhcp = subnet.dhcp
     options = {
         "server_id": str(gateway),
         "server_mac": server_mac(subnet.name),
-        "lease_time": str(DHCP_LEASE_TIME),
+        "lease_time": str(dhcp.lease_time),
         "mtu": str(subnet.mtu),
     }
-    if subnet.router:
-        options["router"] = str(gateway)
+    if routers := [route.router for route in subnet.routes if not route.destination.prefixlen]:
+        options["router"] = str(routers[0])
+    if dhcp.routes:  # clients ignore the router then (RFC 3442)
+        options["classless_static_route"] = dhcpoptions.static_routes(subnet.routes)
     if servers := subnet.servers(4):
-        options["dns_server"] = _listed(servers)
+        options["dns_server"] = dhcpoptions.listed(servers)
     if subnet.dns_domain:
         options["domain_name"] = f'"{subnet.dns_domain}"'
+    if dhcp.search:
+        options["domain_search_list"] = f'"{",".join(dhcp.search)}"'
+    return options | _boot(dhcp) | dhcpoptions.rendered(dhcp.extra_dhcp_options)
+
+
+def _boot(dhcp: DhcpSettings) -> dict[str, str]:
+    """Options for booting over the network: with an alternative, iPXE gets the name and other clients that."""
+    options = {}
+    if dhcp.boot_server:
+        options["next_server"] = str(dhcp.boot_server)
+        options["tftp_server"] = f'"{dhcp.boot_server}"'
+    if name := dhcp.ipxe or dhcp.boot_file:
+        options["bootfile_name"] = f'"{name}"'
+    if dhcp.ipxe and dhcp.boot_file:
+        options["bootfile_name_alt"] = f'"{dhcp.boot_file}"'
     return options
 
 
@@ -129,12 +181,8 @@ def _dhcpv6(subnet: Subnet) -> dict[str, str]:
     """DHCPv6 options. The rest is in router advertisements (RFC 4861): resources/router/topology.py."""
     options = {"server_id": server_mac(subnet.name)}
     if servers := subnet.servers(6):
-        options["dns_server"] = _listed(servers)
+        options["dns_server"] = dhcpoptions.listed(servers)
     return options
-
-
-def _listed(servers: Iterable[IPAddress]) -> str:
-    return f"{{{', '.join(map(str, servers))}}}"
 
 
 def dns_records_row(subnet: Subnet) -> Row:

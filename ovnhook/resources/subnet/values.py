@@ -10,6 +10,7 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base import uuids
 from ovnhook.resources.ip import Range
+from ovnhook.resources.subnet.dhcp import DEFAULT_SETTINGS, DhcpSettings, Route
 
 
 def isolated_subnet(domain: UUID) -> str:
@@ -41,6 +42,7 @@ class Subnet:
         resolvers: addresses of its DNS resolver, one for each network that has room for it.
         records_until: seconds since 1970 until which OVN answers from DNS records, since guests may not know the
             resolver yet; 0 for not at all; None: no guest knows it, as in subnets of earlier versions.
+        dhcp: further DHCP settings.
         router: name of its router, or "". With a router, guests get a default route.
         ranges: ranges of dynamic addresses; empty: all of cidr.
         dns: DNS servers for guests.
@@ -67,6 +69,7 @@ class Subnet:
     gateway6: IPAddress | None = None
     resolvers: tuple[IPAddress, ...] = ()
     records_until: int | None = None
+    dhcp: DhcpSettings = DEFAULT_SETTINGS
 
     def __post_init__(self) -> None:
         """Refuse host bits, which IPNetwork ignores in comparisons."""
@@ -98,6 +101,14 @@ class Subnet:
     def has_records(self) -> bool:
         """Its switch refers to DNS records, from which OVN answers queries to whatever server they are sent."""
         return self.records_until != 0
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """IPv4 routes for guests: the chosen ones, and the default route by the router unless one of them is that."""
+        everywhere = IPNetwork("0.0.0.0/0")
+        if not self.router or self.cidr.version != 4 or any(one.destination == everywhere for one in self.dhcp.routes):
+            return self.dhcp.routes
+        return (*self.dhcp.routes, Route(everywhere, self.gateway))
 
     def servers(self, version: int) -> tuple[IPAddress, ...]:
         """DNS servers of an IP version for guests: the chosen ones, or the resolver.

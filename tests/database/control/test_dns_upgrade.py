@@ -23,8 +23,8 @@ from ovnhook.resources.kind import Need, Put
 from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.registry import FORMAT
 from ovnhook.resources.subnet import earlier
+from ovnhook.resources.subnet.dhcp import DHCP_LEASE_TIME
 from ovnhook.resources.subnet.kind import SUBNET
-from ovnhook.resources.subnet.rows import DHCP_LEASE_TIME
 from ovnhook.resources.subnet.values import Subnet
 from tests.clock import Clock
 from tests.database.ovsdb_server import Server

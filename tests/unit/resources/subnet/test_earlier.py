@@ -19,9 +19,9 @@ from ovnhook.resources.router.values import Router
 from ovnhook.resources.state import Cloud, Registry
 from ovnhook.resources.subnet import earlier
 from ovnhook.resources.subnet import rules as subnet_rules
+from ovnhook.resources.subnet.dhcp import DHCP_LEASE_TIME
 from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.request import SubnetRequest
-from ovnhook.resources.subnet.rows import DHCP_LEASE_TIME
 from ovnhook.resources.subnet.values import Subnet
 from tests.unit.resources.subnet.subnet import KNOWN
 

@@ -1,0 +1,124 @@
+"""DHCP settings by the command, on real databases: what OVN knows, and rows that others changed."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from lab.waiting import HANG
+from ovnhook.base import uuids
+from ovnhook.base.deadline import Deadline
+from ovnhook.databases import integrity
+from ovnhook.databases.defects import Integrity
+from ovnhook.databases.northbound import Northbound
+from ovnhook.ovsdb.operation import map_of
+from ovnhook.resources.subnet import dhcpoptions
+from ovnhook.resources.subnet.dhcpoptions import OptionType
+from tests.database.control_service import Control
+from tests.database.northd import Northd
+from tests.database.ovsdb_server import Server, run
+
+SETTINGS = (
+    *("--dhcp-option", "ntp_server=192.0.2.1,192.0.2.2", "--dhcp-option", "wpad=http://10.1.0.5/wpad.dat"),
+    *("--search", "lab.example", "--search", "example.org", "--route", "10.9.0.0/24=10.1.0.9", "--lease-time", "2h"),
+    *("--boot-server", "10.1.0.5", "--boot-file", "pxelinux.0", "--ipxe", "http://10.1.0.5/boot.ipxe"),
+)
+SHOWN = {
+    "search": ["lab.example", "example.org"],
+    "routes": ["10.9.0.0/24=10.1.0.9"],
+    "lease_time": 7200,
+    "boot_server": "10.1.0.5",
+    "boot_file": "pxelinux.0",
+    "ipxe": "http://10.1.0.5/boot.ipxe",
+    "extra_dhcp_options": ["ntp_server=192.0.2.1,192.0.2.2", "wpad=http://10.1.0.5/wpad.dat"],
+}
+
+
+def options(control: Control) -> dict[str, str]:
+    """The DHCPv4 options of subnet blue."""
+    return map_of(control.northbound.dump()["DHCP_Options"][str(uuids.dhcp_options("blue"))]["options"])
+
+
+def test_a_table_that_ovn_agrees_with(directory: Path, northbound: Server, southbound: Server) -> None:
+    """Every option of ours is in the southbound database, with its type."""
+    with Northd(directory, northbound, southbound):
+        known = {row["name"]: row["type"] for row in southbound.dump()["DHCP_Options"].values()}
+    ours = dhcpoptions.EXTRA | {name: kind for name, (kind, _) in dhcpoptions.SETTINGS.items()}
+    assert {name: kind.value for name, kind in ours.items()}.items() <= known.items()
+
+
+def test_all_options_at_once(directory: Path, control: Control) -> None:
+    """OVN can parse the flow that answers DHCP with all of them, which it would drop for a single invalid value."""
+    values = {
+        OptionType.ADDRESS: "192.0.2.7",
+        OptionType.BOOLEAN: "1",
+        OptionType.UINT8: "7",
+        OptionType.UINT32: "700",
+        OptionType.TEXT: "http://[fd00::1]/'$x'?y&z=1",
+        OptionType.HOST: "tftp.example",
+    }
+    every = [arg for name, kind in dhcpoptions.EXTRA.items() for arg in ("--dhcp-option", f"{name}={values[kind]}")]
+    control.done("subnet", "create", "blue", "10.1.0.0/24", "--domain", "lab.example")
+    control.attach("web1", "blue", "10.1.0.20")
+    (port,) = control.done("port", "list", "--format", "json").json
+    packet = (
+        f'inport == "{port["id"]}" && eth.src == {port["mac"]} && eth.dst == ff:ff:ff:ff:ff:ff && udp.src == 68'
+        " && udp.dst == 67 && ip4.src == 0.0.0.0 && ip4.dst == 255.255.255.255 && ip.ttl == 64"
+    )
+    with Northd(directory, control.northbound, control.southbound) as northd:
+        for settings in (SETTINGS, ("--no-boot", "--no-search", "--no-route", *every)):
+            control.done("subnet", "set", "blue", *settings)
+            northd.sync()
+            traced = subprocess.run(
+                ["ovn-trace", f"--db={control.southbound.remote}", "blue", packet],
+                capture_output=True,
+                text=True,
+                timeout=HANG,
+                check=True,
+            )
+            (answered,) = (line for line in traced.stdout.splitlines() if "put_dhcp_opts(" in line)
+            assert [name for name in options(control) if name != "server_mac" and f"{name} = " not in answered] == []
+            assert "parsing" not in traced.stderr
+
+
+def test_settings_by_the_command(control: Control) -> None:
+    """Create and set do the same; an empty list or a reset removes; a second create has nothing to do."""
+    made = control.done("subnet", "create", "blue", "10.1.0.0/24", *SETTINGS, "--format", "json").json
+    assert made.items() >= SHOWN.items()
+    created = options(control)
+    before = control.northbound.dump(versions=True)
+    control.done("subnet", "create", "blue", "10.1.0.0/24", *SETTINGS)
+    assert control.northbound.dump(versions=True) == before
+    error, _ = control.refused(4, "subnet", "create", "blue", "10.1.0.0/24", *SETTINGS, "--lease-time", "1h")
+    assert error == "subnet blue exists with different settings: its lease time is 7200 s, not 3600 s"
+
+    resets = ("--no-dhcp-option", "--no-search", "--no-route", "--no-lease-time", "--no-boot")
+    reset = control.done("subnet", "set", "blue", *resets, "--format", "json").json
+    assert [reset[name] for name in SHOWN] == [[], [], 3600, "", "", "", []]
+    assert options(control).keys() < created.keys()
+    shown = control.done("subnet", "set", "blue", *SETTINGS, "--format", "json").json
+    assert shown.items() >= SHOWN.items()
+    assert options(control) == created
+
+    error, _ = control.refused(2, "subnet", "set", "blue", "--no-boot", "--ipxe", "http://10.1.0.5/")
+    assert error == "--ipxe and --no-boot are mutually exclusive"
+    error, _ = control.refused(2, "subnet", "set", "blue", "--lease-time", "soon")
+    assert "'soon' is not a duration like 90s, 30m, 12h or 7d" in error
+
+
+def test_options_that_others_set(control: Control) -> None:
+    """They stay when settings change, and when the row is repaired; ours come back."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24", *SETTINGS)
+    ours = options(control)
+    row = str(uuids.dhcp_options("blue"))
+    nbctl = ("ovn-nbctl", f"--db={control.northbound.remote}")
+    run(*nbctl, "set", "DHCP_Options", row, "options:log_server=192.0.2.9", "options:lease_time=60")
+    run(*nbctl, "remove", "DHCP_Options", row, "options", "ntp_server")
+    database, deadline = Northbound(control.northbound.remote), Deadline.after(HANG)
+    found = integrity.read(database, Integrity(), deadline)
+    assert [one.what for one in found.defects] == ["DHCP_Options of subnet blue was changed: options"]
+    integrity.repair(database, found, deadline)
+    assert options(control) == ours | {"log_server": "192.0.2.9"}
+    control.done("subnet", "set", "blue", "--no-dhcp-option", "--no-boot")
+    assert options(control)["log_server"] == "192.0.2.9"
+    assert not {"ntp_server", "wpad", "bootfile_name"} & options(control).keys()
