@@ -16,6 +16,7 @@ class MachineNetwork:
 
     def __init__(self) -> None:
         self._wire = f"ovnhook-{os.getpid()}-wire"
+        self._namespaces: list[str] = []
         self._hosts: dict[str, str] = {}
         _ip("netns", "add", self._wire)
         _ip("-n", self._wire, "link", "add", _BRIDGE, "type", "bridge", "mcast_snooping", "0")
@@ -27,10 +28,12 @@ class MachineNetwork:
         It outlives the machine's being switched off, as a cable does.
 
         Args:
-            address: with the network's length.
+            address: with the network's length; that of a machine that is off is taken over.
         """
-        name, far = f"ovnhook-{os.getpid()}-{len(self._hosts) + 1}", f"host{len(self._hosts) + 1}"
+        number = len(self._namespaces) + 1
+        name, far = f"ovnhook-{os.getpid()}-{number}", f"host{number}"
         _ip("netns", "add", name)
+        self._namespaces.append(name)
         self._hosts[address.partition("/")[0]] = name
         peer = ("peer", "name", far, "netns", self._wire)
         _ip("link", "add", "eth0", "netns", name, "type", "veth", *peer)
@@ -86,8 +89,9 @@ class MachineNetwork:
 
     def remove(self) -> None:
         """Take it away; the machines are to be off."""
-        for name in (*self._hosts.values(), self._wire):
+        for name in (*self._namespaces, self._wire):
             _ip("netns", "del", name)
+        self._namespaces.clear()
         self._hosts.clear()
 
 
