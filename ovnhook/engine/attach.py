@@ -48,6 +48,7 @@ class Attachment:
     ) -> None:
         self.northbound = northbound
         self._own_subnets = OwnSubnets(northbound, pool, measure_underlay)
+        self._default_subnet = ""  # its name, as it was read last
 
     def attach(
         self,
@@ -91,11 +92,14 @@ class Attachment:
             running=running,
             find_state=find_state,
             rows_left=rows_left,
+            default_subnet=self._default_subnet,
         )
         try:
             self._commit(lambda: planner.changes(deadline), deadline, planner.hostnames)
         except ConstraintViolation as error:
             raise holders.of_interface_id(self.northbound, domain, error, deadline) from error
+        finally:
+            self._default_subnet = planner.default_subnet
         return planner.attached
 
     def announce(

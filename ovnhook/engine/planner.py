@@ -51,9 +51,11 @@ class AttachPlanner:
         running: True for a domain that runs, False for a start.
         find_state: returns the state of the agent of another host.
         rows_left: returns how many ports, leases and lease indexes the host may create.
+        default_subnet: name of the default subnet, as it was read last.
 
     Attributes:
         attached: result of the attach once the last changes are committed.
+        default_subnet: the same, "" if it could not be read.
         hostnames: host names of other domains, as learned from conflicts.
     """
 
@@ -67,6 +69,7 @@ class AttachPlanner:
         running: bool,
         find_state: FindState,
         rows_left: Callable[[], float],
+        default_subnet: str,
     ) -> None:
         self._northbound = northbound
         self._own_subnets = own_subnets
@@ -76,18 +79,21 @@ class AttachPlanner:
         self._find_state = find_state
         self._rows_left = rows_left
         self.attached = Attached()
+        self.default_subnet = default_subnet
         self.hostnames = HostNames({interface.request.hostname for interface in domain.interfaces})
 
     def changes(self, deadline: Deadline) -> Sequence[Change]:
         """Read the current state and return the changes."""
         self.attached = Attached()  # the previous changes were not committed
         northbound, running = self._northbound, self._running
-        observed = read.domain_rows(northbound, self._domain, deadline)
+        places, self.default_subnet = read.expected_places(self._domain, self.default_subnet), ""
+        observed = read.domain_rows(northbound, self._domain, places, deadline)
+        self.default_subnet = observed.registry.default_subnet if observed.registry else ""
         arrives = presence.arrives(observed, self._host)
         domain = fitness.accepted(self._domain, observed, runs=running or arrives)
         if not (running or domain.interfaces):
             return ()
-        observed = read.referenced_rows(northbound, domain, observed, deadline)
+        observed = read.referenced_rows(northbound, domain, places, observed, deadline)
         presence.refuse_other_owner(domain, observed)
         if running and presence.is_elsewhere(observed, self._host):
             return ()

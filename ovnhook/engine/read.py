@@ -1,9 +1,11 @@
-"""Reads all rows that an attach depends on by key, in two transactions.
+"""Reads all rows that an attach depends on by key, in two transactions, or one for a new domain in the default subnet.
 
-A third one follows if another domain has a MAC address of this one.
+Another one follows if another domain has a MAC address of this one.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from ovnhook.base.deadline import Deadline
 from ovnhook.databases import queries
@@ -13,19 +15,43 @@ from ovnhook.domains.values import Domain
 from ovnhook.resources.port.values import Owner
 from ovnhook.resources.state import Observed
 
-
-def domain_rows(northbound: Northbound, domain: Domain, deadline: Deadline) -> Observed:
-    """Read the registry, the domain's row and ports, and the subnets that it names."""
-    requested = {name for interface in domain.interfaces for name in choice.subnet_names(interface, "")}
-    return northbound.observe(domain.uuid, [interface.mac for interface in domain.interfaces], requested, deadline)
+Places = Collection[tuple[str, str]]
+"""Subnets, each with a MAC address that may be attached to it."""
 
 
-def referenced_rows(northbound: Northbound, domain: Domain, observed: Observed, deadline: Deadline) -> Observed:
+def expected_places(domain: Domain, default: str) -> Places:
+    """Subnets that the interfaces of a domain name.
+
+    Args:
+        domain: the domain.
+        default: name of the default subnet, as far as it is known: if it is still that one, a transaction is saved.
+    """
+    return {
+        (name, interface.mac) for interface in domain.interfaces for name in choice.subnet_names(interface, default)
+    }
+
+
+def domain_rows(northbound: Northbound, domain: Domain, places: Places, deadline: Deadline) -> Observed:
+    """Read the registry, the domain's row and ports, and the expected subnets with owners of MAC addresses there."""
+    some = (
+        queries.registry(),
+        queries.lease_index(domain.uuid),
+        queries.ports(domain.uuid, (interface.mac for interface in domain.interfaces)),
+        queries.subnets({name for name, _ in places}),
+        queries.claims(places),
+    )
+    return northbound.query(Observed(), some, deadline)
+
+
+def referenced_rows(
+    northbound: Northbound, domain: Domain, places: Places, observed: Observed, deadline: Deadline
+) -> Observed:
     """Read the rows that those refer to: other subnets, owners of addresses and MAC addresses, more ports.
 
     Args:
         northbound: northbound database.
         domain: domain with the interfaces that can be attached (`ovnhook.domains.fitness.accepted`).
+        places: as of `domain_rows`.
         observed: result of `domain_rows`.
         deadline: when to give up.
     """
@@ -41,15 +67,15 @@ def referenced_rows(northbound: Northbound, domain: Domain, observed: Observed, 
     }
     absent = {name for _, name in candidates} | {name for _, name, _ in held}
     absent -= observed.subnets.keys()
-    places = {(name, address) for interface, name in candidates for address in interface.request.addresses}
+    requested = {(name, address) for interface, name in candidates for address in interface.request.addresses}
     observed = northbound.query(
         observed,
         (
             queries.subnets(absent),
             queries.missing_switches(absent),
             queries.ports(domain.uuid, _others(domain, observed)),
-            queries.leases(places | {(name, address) for _, name, address in held}),
-            queries.claims({(name, interface.mac) for interface, name in candidates}),
+            queries.leases(requested | {(name, address) for _, name, address in held}),
+            queries.claims({(name, interface.mac) for interface, name in candidates} - {*places}),
         ),
         deadline,
     )

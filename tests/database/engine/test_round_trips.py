@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists
 from ovnhook.domains.values import Domain, Interface
 from ovnhook.resources.kind import Put
+from ovnhook.resources.registry import REGISTRY
+from ovnhook.resources.state import Registry
 from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.values import Subnet, isolated_subnet
 from tests.database.direct_host import DirectHost
@@ -100,6 +103,19 @@ def test_an_address_that_is_asked_for(hv1: DirectHost, trips: Trips) -> None:
     assert trips(lambda: hv1.attach(domain(interface(subnet="blue", address="10.1.0.20")), soon())) == 3
 
 
+def test_the_default_subnet(world: Hypervisors, hv1: DirectHost, trips: Trips) -> None:
+    """It is read beside the registry while it is the same as before, else after it."""
+    hv1.attach(domain(interface()), soon())
+    assert trips(lambda: hv1.attach(domain(interface(MACS[1]), uuid=MAIL, name="mail"), soon())) == 3
+    world.northbound.commit([Put(REGISTRY, Registry(1, "default"), Registry(2, "blue"))], soon())
+    for number, asked in ((2, 4), (3, 3)):
+        one = domain(interface(MACS[number]), uuid=UUID(int=number), name=f"files{number}")
+        assert trips(partial(hv1.attach, one, soon())) == asked
+    assert {port.mac: port.subnet for port in world.ports} == {
+        MACS[0]: "default", MACS[1]: "default", MACS[2]: "blue", MACS[3]: "blue",
+    }  # fmt: skip
+
+
 def test_an_interface_that_is_plugged_in(hv1: DirectHost, trips: Trips) -> None:
     """Its host name and its interface id are looked up before."""
     hv1.attach(derived(interface()), soon())
@@ -119,7 +135,7 @@ def test_a_host_name_that_is_taken(
     """Its owner is found by key: nothing is searched for, however many leases there are."""
     hv2.attach(domain(interface(MACS[3]), uuid=UUID(int=9)), soon())
     monkeypatch.setattr(hv1.attachment.northbound, "leases", None)
-    assert trips(lambda: hv1.attach(derived(*(interface(MACS[n]) for n in range(3))), soon())) == 10
+    assert trips(lambda: hv1.attach(derived(*(interface(MACS[n]) for n in range(3))), soon())) == 9
     with pytest.raises(AlreadyExists, match="host name 'web1' of subnet default is that of domain web1 on hv2"):
         hv1.attach(domain(interface(MACS[4]), uuid=MAIL), soon())
 
