@@ -124,5 +124,7 @@ def test_purge(host: VirtualMachine) -> None:
     host.run("DEBIAN_FRONTEND=noninteractive apt-get -qy purge 'ovnhook-*' python3-ovnhook")
     files = "find / -xdev -name '*ovnhook*' -not -path '/root/*' -not -path '/proc/*' -not -path '/var/log/*'"
     assert "ovnhook" not in host.run(f"{files}; systemctl list-units --all; ovs-vsctl show; ip link; nft list ruleset")
+    assert "main" not in host.run("virsh net-list --all --name")
+    assert host.run("sysctl -n net.ipv4.conf.eth0.forwarding") == "0\n"
     assert "dev eth0" in host.run("ip route show default")
     assert host.is_connected()

@@ -38,6 +38,7 @@ def test_upgrade(guests: tuple[NestedGuest, NestedGuest], tmp_path: Path, record
     before, pid = guest.address(), host.run("pidof qemu-system-x86_64")
     guest.run("ping 10.128.0.1 >/run/pings 2>&1 &")
     installation.install(host, newer(packages(), tmp_path))
+    host.run("virsh net-undefine default")  # libvirt's, which has the name of the subnet: docs/how-to/upgrade.md
     installation.settle(host)
     installation.init(host, INIT)
     installation.settle(host)
