@@ -31,6 +31,8 @@ def test_leases_and_ports(control: Control) -> None:
         "up": False,
         "kept_by": "libvirt",
         "moving_to": "",
+        "allowed_addresses": [],
+        "port_security_off": False,
     }
     lease = {
         "subnet": "blue",
