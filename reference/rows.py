@@ -76,7 +76,7 @@ SAMPLES: dict[Any, Any] = {
     LEASE_INDEX: LeaseIndex(
         _DOMAIN, "web1", "hv1", (("MAC", "SUBNET", _ADDRESS),), requested_by="hv2", requested_until=1
     ),
-    LEASE: Lease("SUBNET", _ADDRESS, _DOMAIN, "web1", "MAC", "web1", "hv1", "hv1/7"),
+    LEASE: Lease("SUBNET", _ADDRESS, _DOMAIN, "web1", "MAC", "web1", "hv1", "hv1/7", keep=True),
     PORT: Port(
         "PORT-ID",
         "SUBNET",

@@ -158,6 +158,7 @@ def lease_message(lease: Lease) -> api.HostLease:
         mac=lease.mac,
         hostname=lease.hostname,
         host=lease.host,
+        keep=lease.keep,
     )
 
 
@@ -172,6 +173,7 @@ def lease_of(message: api.HostLease) -> Lease:
         hostname=message.hostname,
         host=message.host,
         run="",
+        keep=message.keep,
     )
 
 
@@ -335,6 +337,7 @@ def _interface_message(interface: Interface) -> api.LibvirtInterface:
         mtu=interface.mtu,
         allowed_addresses=request.options.allowed,
         port_security_off=not request.options.security,
+        keep=request.keep,
     )
 
 
@@ -361,6 +364,7 @@ def _interface_of(message: api.LibvirtInterface, domain: UUID, name: str) -> Int
             isolated=message.isolated,
             allowed_addresses=message.allowed_addresses,
             port_security=not message.port_security_off,
+            keep=message.keep,
         ),
         interface_id=message.interface_id,
         network=message.network,

@@ -203,6 +203,8 @@ def _interface_difference(
         lease = inventory.leases.get((port.subnet, where))
         if lease is None or not lease.belongs_to(domain.uuid, interface.mac):
             return f"{where} of subnet {port.subnet} is not leased to it", attach
+        if lease.keep != interface.request.keep:
+            return f"{where} of subnet {port.subnet} is {'' if lease.keep else 'not '}kept without the domain", attach
         asked = interface.request.hostname
         if lease.hostname != asked and (asked or not dns.is_default_hostname(lease.hostname, domain.name, domain.uuid)):
             wanted_name = asked or f"one of the domain's name {domain.name}"

@@ -22,7 +22,7 @@ from ovnhook.resources.subnet.values import isolated_subnet
 
 _NAMESPACES = "urn:ovnhook:domain:"
 _NAMESPACE = f"{_NAMESPACES}1"
-_ATTRIBUTES = ("mac", "index", "subnet", "isolated", "address", "hostname", *optionattributes.ATTRIBUTES)
+_ATTRIBUTES = ("mac", "index", "subnet", "isolated", "address", "hostname", "keep", *optionattributes.ATTRIBUTES)
 _MOST_TAGS = 100_000
 _NO_DOMAIN = "not the XML of a libvirt domain"
 
@@ -356,11 +356,12 @@ def _request(element: etree._Element, where: str, domain: Domain) -> InterfaceRe
             raise InvalidRequest(f"{where}: unknown attribute '{name}'", f"known attributes: {', '.join(_ATTRIBUTES)}")
     for child in element:
         raise InvalidRequest(f"{where}: unknown element <{etree.QName(child).localname}>")
-    subnet, isolated = element.get("subnet"), element.get("isolated", "no")
+    subnet, isolated, keep = element.get("subnet"), element.get("isolated", "no"), element.get("keep", "no")
     if subnet is not None and not SUBNET_NAME.fullmatch(subnet):
         raise InvalidRequest(f"{where}: subnet='{subnet}' is not a valid subnet name", SUBNET_NAMES)
-    if isolated not in ("yes", "no"):
-        raise InvalidRequest(f"{where}: isolated='{isolated}': expected yes or no")
+    for name, value in (("isolated", isolated), ("keep", keep)):
+        if value not in ("yes", "no"):
+            raise InvalidRequest(f"{where}: {name}='{value}': expected yes or no")
     if subnet and isolated == "yes":
         raise InvalidRequest(f"{where}: subnet='{subnet}' and isolated='yes' are mutually exclusive")
     label = element.get("hostname")
@@ -369,6 +370,7 @@ def _request(element: etree._Element, where: str, domain: Domain) -> InterfaceRe
     return InterfaceRequest(
         subnet=isolated_subnet(domain.uuid) if isolated == "yes" else subnet or "",
         isolated=isolated == "yes",
+        keep=keep == "yes",
         addresses=_addresses(element.get("address"), where),
         hostname=(label or "").lower(),
         options=optionattributes.port_options({str(key): str(value) for key, value in element.items()}, where),

@@ -68,6 +68,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
                 host=owner,
                 run=run_id(domain, host),
                 by_default=placement.by_default,
+                keep=placement.interface.request.keep,
             )
             found = observed.leases.get((subnet.name, address))
             written = _put_lease(lease, found)
@@ -215,8 +216,8 @@ def apply_definition(
 def release_leases(observed: Observed, host: str) -> tuple[Change, ...]:
     """Release all leases of a domain, if this host attached it last.
 
-    Leases of interfaces with a port on another host are kept, and assigned to that host. During a migration all leases
-    are assigned to the other host.
+    Leases of interfaces with a port on another host are kept, and assigned to that host. Those that outlive the domain
+    are kept, too, and are no host's. During a migration all leases are assigned to the other host.
     """
     lease_index = observed.lease_index
     if lease_index and lease_index.moving_to and host in (lease_index.host, lease_index.moving_to):
@@ -224,16 +225,24 @@ def release_leases(observed: Observed, host: str) -> tuple[Change, ...]:
     if lease_index is None or lease_index.host != host:
         return ()
     elsewhere = {port.mac: port.host for port in observed.ports.values() if port.host != host}
-    kept = tuple(entry for entry in lease_index.leases if entry[0] in elsewhere)
+    stay = [entry for entry in lease_index.leases if entry[0] in elsewhere]
+    kept = tuple(entry for entry in lease_index.leases if entry in stay or _outlives(lease_index, entry, observed))
     given = [entry for entry in lease_index.leases if entry not in kept]
     dropped = _drop(lease_index.domain, given, observed.leases)
-    left = replace(lease_index, host=elsewhere[kept[0][0]], leases=kept) if kept else None
+    left = replace(lease_index, host=elsewhere[stay[0][0]] if stay else "", leases=kept) if kept else None
     return (
         *detach(observed.ports.values(), host),
         *dropped,
         *_rename(lease_index.domain, dropped, observed),
         Put(LEASE_INDEX, lease_index, left),
     )
+
+
+def _outlives(lease_index: LeaseIndex, entry: tuple[str, str, IPAddress], observed: Observed) -> bool:
+    """Return whether a lease of a domain stays when the domain is no longer defined."""
+    mac, subnet, address = entry
+    lease = observed.leases.get((subnet, address))
+    return lease is not None and lease.keep and lease.belongs_to(lease_index.domain, mac)
 
 
 def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ...]:

@@ -26,6 +26,7 @@ def interface_request(
     isolated: bool,
     allowed_addresses: Iterable[str] = (),
     port_security: bool = True,
+    keep: bool = False,
 ) -> InterfaceRequest:
     """Requested subnet, addresses, host name and port options of an interface.
 
@@ -38,6 +39,7 @@ def interface_request(
         isolated: it is on an isolated subnet of the domain's own.
         allowed_addresses: further source addresses, networks and MAC addresses.
         port_security: whether port security is on.
+        keep: its leases outlive the domain's definition.
 
     Raises:
         InvalidRequest: a value is invalid.
@@ -56,7 +58,7 @@ def interface_request(
         raise InvalidRequest(f"{where}: {' '.join(addresses)[:200]}: one IPv4 and one IPv6 address at most")
     port_options = options.requested(f"{where}: allowed addresses", allowed_addresses, security=port_security)
     name = isolated_subnet(domain) if isolated else subnet
-    return InterfaceRequest(name, isolated, found, hostname.lower(), port_options)
+    return InterfaceRequest(name, isolated, found, hostname.lower(), port_options, keep)
 
 
 def check_unique(domain: str, macs: Iterable[str]) -> None:

@@ -32,6 +32,7 @@ class InterfaceRequest:
         addresses: at most one for each IP version.
         hostname: a DNS label; default: derived from the domain's name.
         options: of its port.
+        keep: whether its leases outlive the domain's definition.
     """
 
     subnet: str = ""
@@ -39,6 +40,7 @@ class InterfaceRequest:
     addresses: tuple[IPAddress, ...] = ()
     hostname: str = ""
     options: PortOptions = DEFAULTS
+    keep: bool = False
 
 
 @dataclass(frozen=True)

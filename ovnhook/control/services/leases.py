@@ -145,4 +145,5 @@ def message(lease: Lease, *, in_use: bool) -> api.Lease:
         hostname=lease.hostname,
         host=lease.host,
         in_use=in_use,
+        keep=lease.keep,
     )

@@ -29,6 +29,7 @@ def lease_ids(lease: Lease) -> dict[str, str]:
         host=lease.host,
         run=lease.run,
         by_default="yes" if lease.by_default else "no",
+        **({"keep": "yes"} if lease.keep else {}),
     )
 
 
@@ -58,6 +59,7 @@ def read_lease(row: Row) -> Lease:
         host=ids.get("host", ""),
         run=ids.get("run", ""),
         by_default=ids.get("by-default") == "yes",
+        keep=ids.get("keep") == "yes",
     )
 
 

@@ -26,6 +26,7 @@ class Lease:
         run: ``CHASSIS/ID`` of the run of the domain that acquired the lease, which is released if that run fails to
             start.
         by_default: the interface names no subnet; it stays here when another subnet becomes the default.
+        keep: it outlives the domain's definition, until it is released by hand.
     """
 
     subnet: str
@@ -37,6 +38,7 @@ class Lease:
     host: str
     run: str
     by_default: bool = False
+    keep: bool = False
 
     @property
     def uuid(self) -> UUID:
@@ -55,7 +57,7 @@ class LeaseIndex:
     Attributes:
         domain: UUID of the domain.
         domain_name: the domain's name at its last attach.
-        host: the chassis that attached it last.
+        host: the chassis that attached it last, or "" if the domain is no longer defined there.
         leases: (MAC, subnet, address) of each lease.
         kept_by: the domain's owner.
         moving_to: destination chassis of a migration, or "".

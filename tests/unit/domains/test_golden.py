@@ -142,6 +142,7 @@ def _interface(interface: Interface) -> str:
         "isolated": "yes" if request.isolated else "",
         "address": " ".join(map(str, request.addresses)),
         "hostname": request.hostname,
+        "keep": "yes" if request.keep else "",
         "options": "" if request.options == DEFAULTS else str(request.options),
         "interfaceid": interface.interface_id,
         "device": interface.device,
@@ -157,7 +158,9 @@ def _change(change: Change) -> str:
         case Need(_, Subnet() as subnet):
             return f"need subnet {subnet.name}"
         case Put(_, None, Lease() as lease):
-            return f"add lease {lease.subnet} {lease.address}: {lease.mac}, hostname {lease.hostname}, run {lease.run}"
+            kept = ", kept" if lease.keep else ""
+            words = f"{lease.mac}, hostname {lease.hostname}, run {lease.run}{kept}"
+            return f"add lease {lease.subnet} {lease.address}: {words}"
         case Put(_, None, Claim() as claim):
             return f"claim MAC {claim.subnet} {claim.mac}"
         case Put(_, None, Port() as port):

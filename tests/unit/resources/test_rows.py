@@ -92,6 +92,7 @@ LEASES = st.builds(
     host=LABELS,
     run=NAMES,
     by_default=FLAGS,
+    keep=FLAGS,
 )
 OPTIONS = st.builds(PortOptions, security=FLAGS) | st.builds(
     PortOptions, st.sampled_from([("10.9.0.0/24",), ("10.9.0.0/24", "52:54:00:00:00:09"), ("fd00:9::1",)])

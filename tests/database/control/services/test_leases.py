@@ -43,6 +43,7 @@ def test_leases_and_ports(control: Control) -> None:
         "hostname": "web1",
         "host": "hv1",
         "in_use": True,
+        "keep": False,
     }
 
     def ports(*arguments: str) -> Any:
