@@ -39,13 +39,13 @@ def test_a_life_of_the_packages(machine: Machine, tmp_path: Path) -> None:
     first = address(machine)
     assert first in machine.run("ovnhook lease list")
     machine.wait_for(lambda: "ok" in machine.run("ovnhook status", check=False).split(), "all to be well")
-    confined(machine)
 
     machine.power_off()
     machine.boot()
     assert address(machine) == first
     resolves = f"until nslookup -type=a web1. 10.1.0.2 | grep -q {first}; do sleep 1; done; echo resolves"
     assert "resolves" in guest(machine, resolves)
+    confined(machine)
     assert guest(machine, "until ping -c 1 -W 2 10.1.0.1; do :; done")
 
     guest(machine, "ping -i 0.1 10.1.0.1 >/run/pings 2>&1 &")
