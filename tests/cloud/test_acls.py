@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
 
+from tests.cloud.boxes import Box, box
 from tests.cloud.world import World
 
 RECEIVE = """
@@ -26,30 +26,15 @@ client.sendto(b"x", (sys.argv[1], 9999))
 
 
 @pytest.fixture
-def pair(world: World) -> Iterator[tuple[str, str]]:
-    """Two ports on hv1, each plugged in a namespace of its name: ID of the first one, and its address."""
-    ports = {}
-    for name in ("boxa", "boxb"):
-        ports[name] = json.loads(world.ovnhook("port", "create", name, "--host", "hv1", "--format", "json"))
-        ids = (f"external_ids:iface-id={ports[name]['id']}", f"external_ids:attached-mac={ports[name]['mac']}")
-        plug = ("add-port", "br-int", name, "--", "set", "Interface", name, "type=internal")
-        world.hv1.run(["ovs-vsctl", *plug, f'mac="{ports[name]["mac"]}"', *ids])
-        world.hv1.run(["ip", "netns", "add", name])
-        world.hv1.run(["ip", "link", "set", name, "netns", name])
-        world.hv1.run(["ip", "-n", name, "link", "set", name, "mtu", str(ports[name]["mtu"]), "up"])
-        world.hv1.run(["ip", "-n", name, "address", "add", f"{ports[name]['addresses'][0]}/24", "dev", name])
-    try:
-        yield ports["boxa"]["id"], ports["boxa"]["addresses"][0]
-    finally:
-        for name, port in ports.items():
-            world.hv1.run(["ovs-vsctl", "--if-exists", "del-port", "br-int", name])
-            world.hv1.run(["ip", "netns", "delete", name])
-            world.ovnhook("port", "delete", port["id"])
+def pair(world: World) -> Iterator[tuple[Box, Box]]:
+    """Two ports on hv1."""
+    with box(world, world.hv1, "boxa") as one, box(world, world.hv1, "boxb") as other:
+        yield one, other
 
 
-def test_packets_from_port_53(world: World, pair: tuple[str, str]) -> None:
+def test_packets_from_port_53(world: World, pair: tuple[Box, Box]) -> None:
     """They are dropped like others: OVN with DNS records on the switch would let them pass (CVE-2025-0650)."""
-    port, address = pair
+    port, address = pair[0].port["id"], pair[0].address
     acl = ["default", "to-lport", "1000", f'outport == "{port}" && udp']
     receiver = world.hv1.spawn("receiver", ["ip", "netns", "exec", "boxa", "python3", "-c", RECEIVE])
 
