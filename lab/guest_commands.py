@@ -15,6 +15,9 @@ from lab.waiting import INTERVAL
 KNOCK = 0.2
 """Seconds after which a guest that did not say hello is asked again: one that boots does not hear it."""
 
+_REPEAT = 5.0
+"""Seconds after which a command is sent again. A guest that is slow loses a line that it has read a part of."""
+
 
 def execute(path: Path, command: str, timeout: float, *, knock: float = KNOCK) -> tuple[int, str]:
     """Run shell commands in the guest that has this port; returns the exit status and the output.
@@ -48,22 +51,23 @@ class _Port:
 
     def execute(self, command: str) -> tuple[int, str]:
         identity = uuid.uuid4().hex[:12]
-        self._meet(identity)
+        self._ask(f"hello {identity}", f"ready {identity}", self.knock)
         seconds = max(1, int(self.deadline - time.monotonic()))
-        self.port.sendall(f"\nlab {identity} {seconds} {base64.b64encode(command.encode()).decode()}\n".encode())
+        line = f"lab {identity} {seconds} {base64.b64encode(command.encode()).decode()}"
         try:
+            self._ask(line, f"taken {identity}", max(self.knock, _REPEAT))
             found = self._read(rf"begin {identity}\s(.*)end {identity} (\d+)\s", self.deadline)
         except ConnectionError:
             raise WaitError("the guest ended (or moved) before it answered") from None
         return int(found[2]), base64.b64decode(found[1]).decode(errors="replace")
 
-    def _meet(self, identity: str) -> None:
-        """Make sure that the guest listens, so that the command itself is sent once only."""
+    def _ask(self, line: str, answer: str, interval: float) -> None:
+        """Send a line again and again, until it is answered."""
         while True:
             self.port.settimeout(max(0.01, self.deadline - time.monotonic()))
-            self.port.sendall(f"\nhello {identity}\n".encode())
+            self.port.sendall(f"\n{line}\n".encode())
             try:
-                self._read(rf"ready {identity}\s", min(self.deadline, time.monotonic() + self.knock))
+                self._read(rf"{answer}\s", min(self.deadline, time.monotonic() + interval))
             except TimeoutError:
                 if time.monotonic() >= self.deadline:
                     raise
