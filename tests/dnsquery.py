@@ -1,8 +1,9 @@
 #!/usr/bin/python3 -IS
 """DNS queries as guests of all kinds send them: ``dnsquery.py SERVER SECONDS NAME/TYPE[/edns][/tcp]…``.
 
-It prints a list in JSON, in which a query that is not answered in time has ``"rcode": "no answer"``. It needs nothing
-but Python's standard library, so that it runs in a network namespace or a guest.
+It prints a list in JSON, in which a query that is not answered in time has ``"rcode": "no answer"``. A query by UDP is
+repeated, as by every resolver. It needs nothing but Python's standard library, so that it runs in a network namespace
+or a guest.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import random
 import socket
 import struct
 import sys
+import time
 from typing import Any
 
 TYPES = {"A": 1, "NS": 2, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33, "DS": 43, "HTTPS": 65}
+REPEAT = 2.0  # seconds
 RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
 
 
@@ -65,6 +68,22 @@ def answers(data: bytes) -> dict[str, Any]:
     return {"rcode": RCODES[flags & 15], "answers": sorted(found)}
 
 
+def exchange(client: socket.socket, sent: bytes, deadline: float) -> bytes:
+    """Send a query by UDP until it is answered.
+
+    Raises:
+        TimeoutError: not by then.
+    """
+    while True:
+        client.sendall(sent)
+        client.settimeout(min(REPEAT, max(0.01, deadline - time.monotonic())))
+        try:
+            return client.recv(65535)
+        except TimeoutError:
+            if time.monotonic() >= deadline:
+                raise
+
+
 def ask(server: str, timeout: float, name: str, kind: str, *options: str) -> dict[str, Any]:
     """Ask a server."""
     sent = query(name, kind, edns="edns" in options)
@@ -74,8 +93,7 @@ def ask(server: str, timeout: float, name: str, kind: str, *options: str) -> dic
             client.settimeout(timeout)
             client.connect((server, 53))
             if "tcp" not in options:
-                client.sendall(sent)
-                return answers(client.recv(65535))
+                return answers(exchange(client, sent, time.monotonic() + timeout))
             client.sendall(struct.pack(">H", len(sent)) + sent)
             with client.makefile("rb") as stream:
                 return answers(stream.read(struct.unpack(">H", stream.read(2))[0]))

@@ -109,10 +109,9 @@ def test_link_local_addresses_of_guests_own(both: World) -> None:
             "echo 1 >/proc/sys/net/ipv6/conf/eth0/addr_gen_mode; ip link set eth0 up; "
             f"ip -6 address add {address}/64 dev eth0; "
             "dhcpcd -6 -B -q -f /dev/null -c /lab/lease6 --nohook resolv.conf eth0 >/dev/null 2>&1 &",
-            timeout=120,
         )
     for name, guest in guests.items():
-        assert guest.wait_address(family=6, timeout=120) == addresses[name]
+        assert guest.wait_address(family=6) == addresses[name]
         routes = guest.console("ip -6 route")
         assert "default via fe80::" in routes
     odd, usual = guests["odd1"], guests["usual"]
@@ -213,7 +212,8 @@ def test_guests_reach_the_outside(both: World) -> None:
     address = routed.wait_address(family=6)
     hidden.wait_address(family=6)
     routed.reach(OUTSIDE)
-    assert both.cloud.outside.run(["busybox", "ping", "-c", "1", "-w", "5", address]).returncode == 0
+    ping = ["busybox", "ping", "-c", "1", "-w", "5", address]
+    both.wait_for(lambda: both.cloud.outside.run(ping, check=False).returncode == 0, "an answer to the outside")
     assert hidden.ping(OUTSIDE).received == 0  # nobody outside knows the way back
     both.ovnhook("router", "set", "gateway", "--snat6")
     both.wait_for(lambda: hidden.ping(OUTSIDE, count=1), "a ping to come back")

@@ -80,8 +80,8 @@ class Servers:
         new.write_text(json.dumps({"subnets": SUBNETS, "scopes": [*scopes], "names": names}))
         new.replace(self.state)
 
-    def ask(self, guest: str, server: str, *queries: str, timeout: float = 10.0) -> list[tuple[str, list[str]]]:
-        """Answers to queries that a guest sends to a server."""
+    def ask(self, guest: str, server: str, *queries: str, timeout: float = HANG) -> list[tuple[str, list[str]]]:
+        """Answers to queries that a guest sends to a server; each waits for its answer, unless there is to be none."""
         output = self.hv1.run(["ip", "netns", "exec", guest, str(QUERY), server, str(timeout), *queries]).stdout
         return [(one["rcode"], one["answers"]) for one in json.loads(output)]
 
@@ -198,6 +198,7 @@ def servers(lab: Servers) -> Servers:
     return lab
 
 
+SILENCE = 5.0  # seconds, in which a query is repeated
 FOUND = "NOERROR"
 NONE = "NXDOMAIN"
 QUERIES: list[tuple[str, str, list[str]]] = [
@@ -271,8 +272,8 @@ def test_many_names_at_once(servers: Servers) -> None:
     many += [("green", f"many{number}", f"fd00:2::{number:x}") for number in range(250, 4000)]
     servers.want(many, *BOTH)
     servers.wait(lambda: servers.answers("blue", "10.1.0.2", "many3999/AAAA"), "the last name")
-    assert servers.answers("blue", "10.1.0.2", "many1/A") == ["10.2.1.1"]
-    assert servers.ask("blue", "10.1.0.2", "web2/A") == [(NONE, [])]
+    servers.wait(lambda: servers.answers("blue", "10.1.0.2", "many1/A") == ["10.2.1.1"], "the first name")
+    servers.wait(lambda: servers.ask("blue", "10.1.0.2", "web2/A") == [(NONE, [])], "an earlier name to be gone")
 
 
 def test_a_guest_asks_with_its_own_address_only(servers: Servers) -> None:
@@ -282,7 +283,7 @@ def test_a_guest_asks_with_its_own_address_only(servers: Servers) -> None:
         servers.hv1.run(
             [*inside, "ip address add 10.1.0.200/24 dev alone; ip route add 10.1.0.2 dev alone src 10.1.0.200"]
         )
-        assert servers.ask("alone", "10.1.0.2", "web1/A") == [("no answer", [])]
+        assert servers.ask("alone", "10.1.0.2", "web1/A", timeout=SILENCE) == [("no answer", [])]
     finally:
         servers.hv1.run([*inside, "ip route delete 10.1.0.2; ip address delete 10.1.0.200/24 dev alone"])
     assert servers.answers("alone", "10.1.0.2", "web1/A") == ["10.1.0.30"]
@@ -294,13 +295,14 @@ def test_nothing_but_dns_passes(servers: Servers) -> None:
     ping = ("ip", "netns", "exec", "blue", "ping", "-c", "2", "-i", "0.2", "-W", "1")
     servers.hv1.run(["ip", "-n", "blue", "route", "add", "default", "via", "10.1.0.2"])
     try:
-        assert servers.hv1.run([*ping, "10.1.0.2"], check=False).returncode == 0
+        servers.wait(lambda: servers.hv1.run([*ping, "10.1.0.2"], check=False).returncode == 0, "an answer to a ping")
         for address in (relay, "10.2.0.102"):
             assert servers.hv1.run([*ping, address], check=False).returncode == 1
     finally:
         servers.hv1.run(["ip", "-n", "blue", "route", "delete", "default"])
     for address, port, reached in ((relay, 15053, True), (relay, 22, False), ("10.1.0.101", 22, False)):
-        connect = f"import socket; socket.create_connection(('{address}', {port}), 2)"
+        timeout = HANG if reached else 2
+        connect = f"import socket; socket.create_connection(('{address}', {port}), {timeout})"
         done = servers.inside("python3", "-c", connect, check=False)
         assert ("timed out" in done.stderr, done.returncode == 0) == (not reached, reached), done.stderr
 
@@ -394,7 +396,7 @@ def test_nothing_is_left_of_a_scope_without_guests(servers: Servers) -> None:
     servers.want(NAMES, "subnet/alone")
     servers.wait(lambda: len(servers.left_over("interfaces")) == 1, "one namespace to go")
     assert servers.answers("alone", "10.1.0.2", "web1/A") == ["10.1.0.30"]
-    assert servers.ask("blue", "10.1.0.2", "web1/A") == [("no answer", [])]
+    assert servers.ask("blue", "10.1.0.2", "web1/A", timeout=SILENCE) == [("no answer", [])]
     servers.agent.kill()
     servers.want(NAMES)
     servers.agent.start()

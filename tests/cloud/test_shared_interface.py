@@ -53,10 +53,9 @@ def test_router_and_host_share_an_interface(shared: World) -> None:
     guest.wait_address()
     guest.reach(OUTSIDE)
     shared.ovnhook("floating-ip", "create", FLOATING, "guest")
-    ping = ["busybox", "ping", "-c", "1", "-w", "5"]
-    shared.wait_for(lambda: outside.run([*ping, FLOATING], check=False).returncode == 0, "the floating IP")
-    assert outside.run([*ping, OWN]).returncode == 0
-    assert control.run([*ping, OUTSIDE]).returncode == 0
+    for host, address in ((outside, FLOATING), (outside, OWN), (control, OUTSIDE)):
+        ping = ["busybox", "ping", "-c", "1", "-w", "5", address]
+        shared.wait_for(lambda: host.run(ping, check=False).returncode == 0, f"an answer of {address}")  # noqa: B023
     assert state(shared) == before
     # The host does not answer ARP requests for its address at the router's MAC address.
     (own,) = json.loads(control.run(["ip", "-json", "link", "show", "dev", INTERFACE]).stdout)

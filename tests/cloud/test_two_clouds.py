@@ -46,7 +46,7 @@ def test_two_clouds_on_one_wire(world: World, second: LabCloud) -> None:
     assert _both(world) == [SENT, SENT]
 
     guest = world.boot(world.hv1, "goes-on", interface_xml())
-    guest.wait_address(timeout=120)
+    guest.wait_address()
     world.wait_for(lambda: guest.ping(OUTSIDE, count=1), "a ping to be answered")
     legacy = uuids.external_mac(None, "gateway")
     for control in controls:
