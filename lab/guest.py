@@ -83,14 +83,6 @@ class Guest:
         said = LOCKUP.findall(text)
         return OOPS in text or (bool(said) and int(said[-1]) > STUCK)
 
-    def answers(self, timeout: float) -> bool:
-        """Return whether it runs a command within some seconds."""
-        try:
-            self.execute("true", timeout)
-        except WaitError:
-            return False
-        return True
-
     # -- commands
 
     def execute(self, command: str, timeout: float = HANG) -> tuple[int, str]:
