@@ -15,19 +15,11 @@ import pytest
 from lab import Guest
 from lab.domain import domain_xml, interface_xml
 from lab.waiting import HANG
-from ovnhook.resources.subnet.dhcpoptions import EXTRA, OptionType
 from tests.cloud.world import World
+from tests.dhcpvalues import ARGUMENTS, VALUES
 
 SUBNET = "dhcp"
 SERVER = "10.81.0.5"
-VALUES = {
-    OptionType.ADDRESS: "192.0.2.7",
-    OptionType.BOOLEAN: "1",
-    OptionType.UINT8: "7",
-    OptionType.UINT32: "700",
-    OptionType.TEXT: "http://[fd00::1]/'$x'?y&z=1",
-    OptionType.HOST: "tftp.example",
-}
 ASK = "udhcpc -i eth0 -t 90 -T 3 -n -q -s /run/show -O wpad -O search -O staticroutes -O ntpsrv -O tftp"
 BOOTED = "lab: booted from the network"
 PROGRAM = bytes.fromhex("fce800005e83c613baf8032eac84c07403eeebf7f4ebfd") + f"{BOOTED}\r\n\0".encode()
@@ -95,11 +87,10 @@ def told(guest: Guest) -> dict[str, str]:
 
 def test_every_option(session_world: World, asks: Guest) -> None:
     """All at once, with the characters that strings may have: OVN accepts them, and a guest gets them."""
-    given = [arg for name, kind in EXTRA.items() for arg in ("--dhcp-option", f"{name}={VALUES[kind]}")]
-    change(session_world, *given)
+    change(session_world, *ARGUMENTS)
     found = told(asks)
     assert found["ntpsrv"] == "192.0.2.7"
-    assert found["wpad"] == VALUES[OptionType.TEXT]
+    assert found["wpad"] == VALUES["wpad"]
     assert found["tftp"] == "tftp.example"
     change(session_world, "--no-dhcp-option")
 

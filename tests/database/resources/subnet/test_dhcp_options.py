@@ -13,10 +13,10 @@ from ovnhook.databases.defects import Integrity
 from ovnhook.databases.northbound import Northbound
 from ovnhook.ovsdb.operation import map_of
 from ovnhook.resources.subnet import dhcpoptions
-from ovnhook.resources.subnet.dhcpoptions import OptionType
 from tests.database.control_service import Control
 from tests.database.northd import Northd
 from tests.database.ovsdb_server import Server, run
+from tests.dhcpvalues import ARGUMENTS
 
 SETTINGS = (
     *("--dhcp-option", "ntp_server=192.0.2.1,192.0.2.2", "--dhcp-option", "wpad=http://10.1.0.5/wpad.dat"),
@@ -49,15 +49,6 @@ def test_a_table_that_ovn_agrees_with(directory: Path, northbound: Server, south
 
 def test_all_options_at_once(directory: Path, control: Control) -> None:
     """OVN can parse the flow that answers DHCP with all of them, which it would drop for a single invalid value."""
-    values = {
-        OptionType.ADDRESS: "192.0.2.7",
-        OptionType.BOOLEAN: "1",
-        OptionType.UINT8: "7",
-        OptionType.UINT32: "700",
-        OptionType.TEXT: "http://[fd00::1]/'$x'?y&z=1",
-        OptionType.HOST: "tftp.example",
-    }
-    every = [arg for name, kind in dhcpoptions.EXTRA.items() for arg in ("--dhcp-option", f"{name}={values[kind]}")]
     control.done("subnet", "create", "blue", "10.1.0.0/24", "--domain", "lab.example")
     control.attach("web1", "blue", "10.1.0.20")
     (port,) = control.done("port", "list", "--format", "json").json
@@ -66,7 +57,7 @@ def test_all_options_at_once(directory: Path, control: Control) -> None:
         " && udp.dst == 67 && ip4.src == 0.0.0.0 && ip4.dst == 255.255.255.255 && ip.ttl == 64"
     )
     with Northd(directory, control.northbound, control.southbound) as northd:
-        for settings in (SETTINGS, ("--no-boot", "--no-search", "--no-route", *every)):
+        for settings in (SETTINGS, ("--no-boot", "--no-search", "--no-route", *ARGUMENTS)):
             control.done("subnet", "set", "blue", *settings)
             northd.sync()
             traced = subprocess.run(
