@@ -223,7 +223,7 @@ def message(one: Subnet, used: int, network_id: int) -> api.Subnet:
         boot_server=str(one.dhcp.boot_server or ""),
         boot_file=one.dhcp.boot_file,
         ipxe=one.dhcp.ipxe,
-        extra_dhcp_options=(f"{name}={value}" for name, value in one.dhcp.extra_dhcp_options),
+        extra_dhcp_options=one.dhcp.assignments,
         mtu=one.mtu,
         default=one.default,
         isolated=one.isolated,

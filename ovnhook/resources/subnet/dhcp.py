@@ -49,6 +49,11 @@ class DhcpSettings:
     boot_file: str = ""
     ipxe: str = ""
 
+    @property
+    def assignments(self) -> tuple[str, ...]:
+        """The further options in the syntax of the command: ``NAME=VALUE``."""
+        return tuple(f"{name}={value}" for name, value in self.extra_dhcp_options)
+
 
 DEFAULT_SETTINGS = DhcpSettings()
 """Settings of a subnet that has none."""

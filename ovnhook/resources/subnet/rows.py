@@ -42,7 +42,7 @@ def _pool(text: str, networks: Iterable[IPNetwork | None]) -> Range:
 def _dhcp_ids(dhcp: DhcpSettings) -> dict[str, str]:
     return kind(
         "subnet",
-        dhcp_options=" ".join(f"{name}={value}" for name, value in dhcp.extra_dhcp_options),
+        dhcp_options=" ".join(dhcp.assignments),
         search=" ".join(dhcp.search),
         routes=" ".join(map(str, dhcp.routes)),
         lease_time="" if dhcp.lease_time == DHCP_LEASE_TIME else str(dhcp.lease_time),

@@ -215,7 +215,7 @@ def _shown(subnet: Subnet) -> dict[str, str]:
         "boot server": str(subnet.dhcp.boot_server or "none"),
         "boot file": subnet.dhcp.boot_file or "none",
         "URL for iPXE": subnet.dhcp.ipxe or "none",
-        "list of DHCP options": " ".join(f"{name}={value}" for name, value in subnet.dhcp.extra_dhcp_options) or "none",
+        "list of DHCP options": " ".join(subnet.dhcp.assignments) or "none",
         "MTU": str(subnet.mtu),
         "default": "yes" if subnet.default else "no",
         "isolation": "on" if subnet.isolated else "off",
