@@ -25,6 +25,8 @@ from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.registry import FORMAT, REGISTRY
 from ovnhook.resources.router.kind import GATEWAYS, NETWORK, ROUTER
 from ovnhook.resources.router.values import External, GatewayHosts, InterfaceAddress, Network, Router
+from ovnhook.resources.security_group.kind import RESOLVER_PORTS, SECURITY_GROUP
+from ovnhook.resources.security_group.values import GroupRule, ResolverPorts, RuleTraffic, RuleVerdict, SecurityGroup
 from ovnhook.resources.state import Registry
 from ovnhook.resources.subnet.dhcp import DhcpSettings, Route
 from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
@@ -70,6 +72,9 @@ _ROUTER = Router("ROUTER", _EXTERNAL)
 SAMPLES: dict[Any, Any] = {
     REGISTRY: Registry(1, "SUBNET", UUID(int=2), FORMAT),
     ROUTER: _ROUTER,
+    SECURITY_GROUP: SecurityGroup(
+        "GROUP", (GroupRule(1, RuleVerdict.ALLOW, RuleTraffic(protocol="tcp", ports=((80, 80),))),), last_rule=1
+    ),
     SUBNET: _SUBNET,
     NETWORK: Network(_ROUTER, (_SUBNET,)),
     GATEWAYS: GatewayHosts("ROUTER", ("gw1",)),
@@ -88,10 +93,13 @@ SAMPLES: dict[Any, Any] = {
         moving_to="hv2",
         index=0,
         options=PortOptions(("10.9.0.0/24",), security=False),
+        security_groups=("GROUP",),
+        names_groups=True,
     ),
     CLAIM: Claim("SUBNET", "MAC", _DOMAIN),
     DNS_RECORDS: DnsRecords("SUBNET", {"web1": "10.1.0.20"}),
     FLOATING_IP: FloatingIp(IPAddress("203.0.113.20"), "ROUTER", "SUBNET", _ADDRESS, _DOMAIN, "web1", "MAC"),
+    RESOLVER_PORTS: ResolverPorts(frozenset({"SUBNET"})),
 }
 """A value of each kind that uses all of its features. Values of one kind refer to those of others."""
 
@@ -127,6 +135,19 @@ _ABOUT = {
     ("mac", tables.DNS): (
         f"a MAC reservation, deleted with its port ([decision 12]({_DECISIONS}/0012-mac-reservations.md))",
         "subnet, MAC",
+    ),
+    ("security-group", tables.PORT_GROUP): (
+        "a security group; `rule-N`: its rules by number; `ports`: its interfaces, also foreign ports",
+        "group",
+    ),
+    ("security-rule", tables.ACL): (
+        "what a group allows or denies by a rule (by its number, with the IP version if it has a row for each), or"
+        " without one",
+        "group, rule",
+    ),
+    ("security-resolvers", tables.PORT_GROUP): (
+        "the resolvers of all subnets, while a group denies outbound connections",
+        "nothing: one row",
     ),
     ("floating", tables.NAT): ("a floating IP, deleted with its lease", "subnet, leased address"),
 }

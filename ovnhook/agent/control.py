@@ -13,7 +13,7 @@ from ovnhook.api.calls import ApiCalls, Calls
 from ovnhook.api.channels import Method, UnknownMethod
 from ovnhook.api.v1 import agents_pb2 as api
 from ovnhook.base.deadline import Deadline
-from ovnhook.base.errors import OvnhookError, Unavailable
+from ovnhook.base.errors import FailedPrecondition, OvnhookError, Unavailable
 from ovnhook.domains.inventory import Inventory
 from ovnhook.domains.values import Domain
 from ovnhook.resources.chassis import NextHop, Report
@@ -54,9 +54,18 @@ class ControlService:
         Raises:
             PermissionDenied: another host that is alive has ports of the domain.
             InvalidRequest, NotFound, AlreadyExists, Exhausted: an interface can't be attached as requested.
+            FailedPrecondition: it requests security groups, which the control service does not know.
         """
         request = api.AttachDomainRequest(host=host, domain=domain_message(domain), running=running)
         found = self._call("AttachDomain", request, deadline, api.AttachDomainResponse)
+        if not found.knows_security_groups:
+            for interface in domain.interfaces:
+                if interface.request.security_groups is not None:
+                    raise FailedPrecondition(
+                        f"domain {domain.name}: interface {interface.mac}: the control service is of an earlier version"
+                        " that knows no security groups",
+                        "upgrade all control hosts",
+                    )
         return AttachResult(found.arrives, tuple(map(refusal_of, found.refused)), tuple(found.pending_until_restart))
 
     def roll_back(self, domain: Domain, host: str, deadline: Deadline) -> None:

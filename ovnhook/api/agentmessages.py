@@ -13,6 +13,7 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook.api import hints, messages
 from ovnhook.api.v1 import agents_pb2 as api
+from ovnhook.api.v1.security_groups_pb2 import SecurityGroupNames
 from ovnhook.base.errors import InvalidRequest, OvnhookError
 from ovnhook.base.labels import HOST_NAME, MAC
 from ovnhook.domains.inventory import HostObject
@@ -98,6 +99,8 @@ def port_message(port: Port) -> api.HostPort:
         allowed_addresses=port.options.allowed,
         port_security_off=not port.options.security,
         foreign_settings=port.foreign,
+        security_groups=SecurityGroupNames(names=port.security_groups),
+        names_groups=port.names_groups,
     )
 
 
@@ -113,6 +116,8 @@ def port_of(message: api.HostPort) -> Port:
         host=message.host,
         kept_by=Owner(message.kept_by),
         moving_to=message.moving_to,
+        security_groups=tuple(message.security_groups.names),
+        names_groups=message.names_groups,
         intact=not message.changed,
         options=PortOptions(tuple(message.allowed_addresses), not message.port_security_off),
         foreign=tuple(message.foreign_settings),
@@ -324,6 +329,7 @@ def uuid_of(text: str, field: str) -> UUID:
 
 def _interface_message(interface: Interface) -> api.LibvirtInterface:
     request = interface.request
+    groups = request.security_groups
     return api.LibvirtInterface(
         mac=interface.mac,
         type=interface.kind.value,
@@ -338,6 +344,7 @@ def _interface_message(interface: Interface) -> api.LibvirtInterface:
         allowed_addresses=request.options.allowed,
         port_security_off=not request.options.security,
         keep=request.keep,
+        security_groups=None if groups is None else SecurityGroupNames(names=groups),
     )
 
 
@@ -365,6 +372,7 @@ def _interface_of(message: api.LibvirtInterface, domain: UUID, name: str) -> Int
             allowed_addresses=message.allowed_addresses,
             port_security=not message.port_security_off,
             keep=message.keep,
+            groups=message.security_groups.names if message.HasField("security_groups") else None,
         ),
         interface_id=message.interface_id,
         network=message.network,

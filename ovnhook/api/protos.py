@@ -17,6 +17,7 @@ from ovnhook.api.v1 import (
     nodes_pb2,
     ports_pb2,
     routers_pb2,
+    security_groups_pb2,
     status_pb2,
     subnets_pb2,
 )
@@ -24,6 +25,7 @@ from ovnhook.api.v1 import (
 PROTOS = (
     subnets_pb2,
     routers_pb2,
+    security_groups_pb2,
     floating_ips_pb2,
     leases_pb2,
     ports_pb2,

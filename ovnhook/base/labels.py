@@ -12,5 +12,9 @@ HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 SUBNET_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
+GROUP_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,38}[A-Za-z0-9])?")
+"""Name of a security group: with it and a rule's number, the name of an ACL has 63 characters at most (ovn-nb(5))."""
+
 HOST_NAMES = "letters, digits and, in between, hyphens, 63 at most"
 SUBNET_NAMES = "letters, digits and, in between, dots, hyphens and underscores, 63 at most"
+GROUP_NAMES = "letters, digits and, in between, hyphens and underscores, 40 at most"

@@ -47,6 +47,7 @@ def _of_lease(row: Object) -> list[str]:
 
 
 SUBNET = field("ListSubnets", "subnets", "name")
+SECURITY_GROUP = field("ListSecurityGroups", "security_groups", "name")
 ROUTER = field("ListRouters", "routers", "name")
 NODE = field("ListNodes", "nodes", "name")
 DOMAIN = field("ListLeases", "leases", "domain_name")

@@ -27,13 +27,14 @@ from ovnhook.resources.port.foreign import FOREIGN_COLUMNS
 from ovnhook.resources.port.kind import CLAIM, PORT
 from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router.kind import ROUTER
+from ovnhook.resources.security_group.kind import MEMBERS
 from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
 
 _log = logging.getLogger(__name__)
 
 _COLUMNS = (
     (PORT, (*PORT.columns, "port_security", "dhcpv4_options", "dhcpv6_options", "options", *FOREIGN_COLUMNS)),
-    *((kind, kind.columns) for kind in (LEASE_INDEX, LEASE, CLAIM, DNS_RECORDS, SUBNET, ROUTER, REGISTRY)),
+    *((kind, kind.columns) for kind in (LEASE_INDEX, LEASE, CLAIM, DNS_RECORDS, SUBNET, ROUTER, REGISTRY, MEMBERS)),
 )
 """Kinds of rows in the replica, with the columns that are compared with their value."""
 

@@ -41,6 +41,7 @@ from ovnhook.resources.registry import increment_serial, read_registry, registry
 from ovnhook.resources.router.kind import NETWORK, ROUTER
 from ovnhook.resources.router.topology import gateway_uuid, priorities
 from ovnhook.resources.router.values import Router
+from ovnhook.resources.security_group.kind import RESOLVER_PORTS, SECURITY_GROUP, resolver_ports
 from ovnhook.resources.state import Cloud, Registry, cloud_of
 from ovnhook.resources.subnet import dns
 from ovnhook.resources.subnet.kind import SUBNET
@@ -59,8 +60,10 @@ _DERIVED = (
     "isolation",
     "snat",
     "gateway",
+    "security-rule",
+    "security-resolvers",
 )
-"""Kinds of rows that are derived from subnets and routers. Earlier versions wrote ``isolation``."""
+"""Kinds of rows that are derived from subnets, routers and security groups. Earlier versions wrote ``isolation``."""
 
 _PARENTS = (
     (tables.SWITCH, "ports", tables.PORT),
@@ -69,6 +72,7 @@ _PARENTS = (
     (tables.ROUTER, "policies", tables.POLICY),
     (tables.ROUTER, "static_routes", tables.ROUTE),
     (tables.GATEWAY_GROUP, "ha_chassis", tables.GATEWAY),
+    (tables.PORT_GROUP, "acls", tables.ACL),
 )
 """References: table and column, and the table that they refer to."""
 
@@ -113,8 +117,10 @@ class Comparison:
         if self._broken:
             # The desired state is not completely known, so no row may be considered wrong or orphaned.
             return Integrity(cloud, broken, runs=runs)
-        kinds: tuple[Kind[Any], ...] = (SUBNET, NETWORK)
+        kinds: tuple[Kind[Any], ...] = (SUBNET, NETWORK, SECURITY_GROUP)
         nodes = {uuid: row for kind in kinds for one in cloud.of(kind.type) for uuid, row in kind.rows(one).items()}
+        if resolvers := resolver_ports(cloud):
+            nodes |= RESOLVER_PORTS.rows(resolvers)
         defects = [*lost]
         for uuid, node in nodes.items():
             defects += self._compare(uuid, node)
@@ -180,6 +186,7 @@ class Comparison:
             for one in before.of(kind.type)
             if is_same and not (one.uuid in found and kind.equivalent(found[one.uuid], one))
         ]
+        after = replace(cloud, resources=(*cloud.resources, *found.values(), *lost))
         places = {place for one in (*found.values(), *lost) if (place := kind.lease(one))}
         leases = self._database.leases_at(places, self._deadline, skip_broken=True) if places else {}
 
@@ -189,16 +196,18 @@ class Comparison:
 
         defects = []
         for one in lost:
-            if run(one) != self._previous.runs.get(one.uuid) or [*kind.needs([one], cloud)]:
+            if run(one) != self._previous.runs.get(one.uuid) or [*kind.needs([one], after)]:
                 continue  # deleted with its lease
+            found[one.uuid] = one
+            broken.pop(one.uuid, None)
+            if kind.lease(one) is None:
+                continue  # its rows are compared with those of subnets and routers
             if one.uuid not in self._rows[kind.table]:
                 operations = Put(kind, None, one).operations
                 defects.append(Defect(f"{kind.display_name(one)} is missing", operations=tuple(operations)))
             else:
                 operations = rewrite(kind.table, one.uuid, {}, kind.rows(one)[one.uuid].row)
                 defects.append(Defect(f"{kind.display_name(one)} was changed", operations=tuple(operations)))
-            found[one.uuid] = one
-            broken.pop(one.uuid, None)
         self._broken += broken.values()
         runs.update({one.uuid: known for one in found.values() if (known := run(one)) is not None})
         return sorted(found.values(), key=kind.order), defects
@@ -383,5 +392,5 @@ def _describe(node: OwnedRow) -> str:
     """Table and name of a row, with its subnet and router."""
     ids = owned.own(node.row)
     named = f" {node.row['name']}" if node.row.get("name") else ""
-    of = [f"{what} {ids[what]}" for what in ("subnet", "router") if ids.get(what)]
+    of = [f"{what.replace('-', ' ')} {ids[what]}" for what in ("subnet", "router", "security-group") if ids.get(what)]
     return f"{node.table}{named} of {' on '.join(of[:2])}"

@@ -25,6 +25,8 @@ from ovnhook.ovsdb.operation import (
 )
 from ovnhook.resources import tables
 from ovnhook.resources.kinds import SHARED
+from ovnhook.resources.security_group.kind import SECURITY_GROUP
+from ovnhook.resources.security_group.rows import RESOLVERS_UUID
 
 _OF_NETWORKS = (
     tables.DHCP_OPTIONS,
@@ -37,7 +39,10 @@ _OF_NETWORKS = (
     tables.GATEWAY,
 )
 
-_WHOLE = tuple(dict.fromkeys((*_OF_NETWORKS, *(kind.table for kind in SHARED if kind.table != tables.SWITCH))))
+_IN_PART = (tables.SWITCH, tables.PORT_GROUP)
+_WHOLE = tuple(
+    dict.fromkeys((*_OF_NETWORKS, tables.ACL, *(kind.table for kind in SHARED if kind.table not in _IN_PART)))
+)
 """Tables that are read as a whole. Those below also have rows of domains, and are read in part."""
 
 _OF_PORTS = ("router-peer", "external", "resolver")
@@ -46,6 +51,12 @@ _PARTS: tuple[Operation, ...] = (
     select(tables.SWITCH, columns=["_uuid", "name", "dns_records", "external_ids"]),
     *(select(tables.PORT, includes("external_ids", owned.kind(kind))) for kind in _OF_PORTS),
     select(tables.DNS, includes("external_ids", owned.kind("names")), columns=["_uuid", "external_ids"]),
+    select(tables.PORT_GROUP, key(RESOLVERS_UUID)),
+    select(
+        tables.PORT_GROUP,
+        includes("external_ids", owned.kind(SECURITY_GROUP.name)),
+        columns=["_uuid", "name", "acls", "external_ids"],
+    ),
     select(tables.DNS, key(uuids.REGISTRY), columns=["_uuid", "external_ids", "records"]),
 )
 

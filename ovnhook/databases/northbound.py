@@ -289,6 +289,21 @@ class Northbound:
         """Check for a foreign logical switch of that name, which the schema does not make unique."""
         return self._is_foreign(tables.SWITCH, name, deadline)
 
+    def is_foreign_port_group(self, name: str, deadline: Deadline) -> bool:
+        """Check for a foreign port group of that name."""
+        return self._is_foreign(tables.PORT_GROUP, name, deadline)
+
+    def members(self, group: UUID, deadline: Deadline) -> tuple[list[Port], bool]:
+        """The ports of a security group, sorted by domain and MAC, and whether it has foreign ones, too."""
+        (found,) = self.database.transact([select(tables.PORT_GROUP, key(group), columns=["ports"])], deadline)
+        ports = [UUID(port[1]) for row in found for port in set_of(row["ports"])]
+        selects = [select(tables.PORT, key(port), columns=PORT_COLUMNS) for port in ports]
+        results = self.database.transact(selects, deadline) if selects else []
+        rows = [row for result in results for row in result]
+        ours = [row for row in rows if owned.own(row)]
+        read = sorted(self._read(read_port, ours), key=lambda port: (port.domain_name, port.mac))
+        return read, len(ours) < len(rows)
+
     def is_foreign_router(self, name: str, deadline: Deadline) -> bool:
         """Check for a foreign logical router of that name."""
         return self._is_foreign(tables.ROUTER, name, deadline)

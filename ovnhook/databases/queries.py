@@ -16,6 +16,8 @@ from ovnhook.resources.lease.rows import read_lease, read_lease_index
 from ovnhook.resources.port.rows import read_claim, read_port
 from ovnhook.resources.port.values import Claim
 from ovnhook.resources.registry import read_registry
+from ovnhook.resources.security_group.kind import SECURITY_GROUP
+from ovnhook.resources.security_group.values import group_uuid
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet.kind import SUBNET
 
@@ -87,6 +89,17 @@ def missing_switches(names: Iterable[str]) -> Query:
         return observed.having(missing_switches=observed.missing_switches | (copied - observed.subnets.keys()))
 
     return Query([select(tables.DNS, key(uuids.dns_records(name)), columns=["external_ids"]) for name in queried], add)
+
+
+def security_groups(names: Iterable[str]) -> Query:
+    """Those of some security groups that exist."""
+
+    def add(observed: Observed, found: Rows) -> Observed:
+        there = {SECURITY_GROUP.read(row).name for row in _all(found)}
+        return replace(observed, security_groups=observed.security_groups | there)
+
+    selects = [select(tables.PORT_GROUP, key(group_uuid(name)), columns=SECURITY_GROUP.selected) for name in names]
+    return Query(selects, add)
 
 
 def leases(places: Iterable[tuple[str, IPAddress]]) -> Query:

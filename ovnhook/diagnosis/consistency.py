@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, assert_never
 from uuid import UUID
 
 from ovnhook.base import uuids
+from ovnhook.diagnosis.memberships import Memberships
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Operation, includes, key, require
 from ovnhook.resources import ip, tables
@@ -22,6 +23,7 @@ from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.operations import exists
 from ovnhook.resources.port.kind import CLAIM, PORT
 from ovnhook.resources.port.values import Claim, Port
+from ovnhook.resources.security_group.values import GroupMembers
 from ovnhook.resources.subnet import dns
 from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
 from ovnhook.resources.subnet.values import DnsRecords, Subnet
@@ -36,9 +38,9 @@ T = TypeVar("T")
 
 
 class Key(NamedTuple):
-    """Key of a check: of a DNS record, of a MAC address of ports, or of a leased address, in a subnet."""
+    """Key of a check: of a DNS record, of a MAC address or the groups of ports, or of a leased address, in a subnet."""
 
-    of: Literal["record", "mac", "lease"]
+    of: Literal["record", "mac", "lease", "groups"]
     subnet: str
     name: str
 
@@ -90,7 +92,9 @@ class Consistency:
         self._indexes: dict[UUID, LeaseIndex] = {}
         self._ports: dict[UUID, tuple[Port, ...]] = {}  # by domain
         self._sharing: dict[tuple[str, str], tuple[Port, ...]] = {}  # by subnet and MAC
+        self._places: dict[UUID, tuple[str, str]] = {}  # subnet and MAC, by port
         self._claims: dict[tuple[str, str], Claim] = {}
+        self._memberships = Memberships()
 
     def apply(self, old: Any, new: Any) -> None:
         """Replace the value of a row; None stands for no row, or a broken one.
@@ -102,17 +106,28 @@ class Consistency:
                 for name in old.records:
                     del self._records[subnet][name]
                 self._records[subnet].update(new.records)
+            case (GroupMembers() | None, GroupMembers() | None) if old or new:
+                self._apply_members(old, new)
             case _:
                 self._remove(old)
                 self._add(new)
         self._due.update(dict.fromkeys(self._dependent(old, new)))
+
+    def _apply_members(self, old: GroupMembers | None, new: GroupMembers | None) -> None:
+        changed = self._memberships.apply(old, new)
+        if old and new:
+            places: Iterable[tuple[str, str]] = filter(None, map(self._places.get, changed))
+        else:
+            places = self._sharing  # any port may lack a group, also by its subnet
+        self._due.update({Key("groups", *place): None for place in places})
 
     def check_all(self) -> None:
         """Make all checks due."""
         for subnet in {*self._leases, *self._records}:
             self._due.update(dict.fromkeys(self._records_of(subnet)))
             self._due.update(dict.fromkeys(Key("lease", subnet, address) for address in self._leases.get(subnet, ())))
-        self._due.update(dict.fromkeys(Key("mac", *place) for place in self._sharing))
+        for place in self._sharing:
+            self._due.update({Key("mac", *place): None, Key("groups", *place): None})
 
     def recheck(self, most: int) -> bool:
         """Run at most that many of the due checks; return True if there are more."""
@@ -137,6 +152,8 @@ class Consistency:
                     port = _owner(self._sharing[subnet, name])
                     claim = Claim(subnet, name, port.domain)
                     found += [Need(PORT, port), Put(CLAIM, self._claims.get((subnet, name)), claim)]
+                case "groups":
+                    found += self._regroup(subnet, name)
                 case "lease":
                     found += self._release(self._leases[subnet][name])
                 case _:
@@ -144,6 +161,10 @@ class Consistency:
         for subnet, names in records.items():
             found += self._rename(self._subnets[subnet], names)
         return still, tuple(found)
+
+    def _regroup(self, subnet: str, mac: str) -> Iterator[Change]:
+        for port in self._sharing[subnet, mac]:
+            yield from self._memberships.repair(port, self._subnets.get(subnet))
 
     def _release(self, lease: Lease) -> Iterator[Change]:
         index = self._indexes.get(lease.domain)
@@ -182,6 +203,8 @@ class Consistency:
                 return self._check_record(one.subnet, one.name)
             case "mac":
                 return self._check_mac(one.subnet, one.name)
+            case "groups":
+                return self._check_groups(one.subnet, one.name)
             case "lease":
                 return self._check_lease(one.subnet, one.name)
             case _:
@@ -218,6 +241,13 @@ class Consistency:
             return None
         what = f"its MAC address is not reserved in subnet {subnet}"
         return Inconsistency(_owner(ports).domain_name, mac, what, "reserve it")
+
+    def _check_groups(self, subnet: str, mac: str) -> Inconsistency | None:
+        """A port that is not in its security groups, or in others."""
+        for port in self._sharing.get((subnet, mac), ()):
+            if what := self._memberships.check(port, self._subnets.get(subnet)):
+                return Inconsistency(port.domain_name, mac, what, "correct the members of security groups")
+        return None
 
     def _check_lease(self, subnet: str, address: str) -> Inconsistency | None:
         """A lease that the domain's row does not list, of a domain without ports: its agent knows what it needs."""
@@ -271,10 +301,13 @@ class Consistency:
                     yield from (Key("lease", subnet, str(address)) for _, subnet, address in leases)
                 case Port(subnet=subnet, mac=mac):
                     yield Key("mac", subnet, mac)
+                    yield Key("groups", subnet, mac)
                     held = self._leased.get(value.domain, ())
                     yield from (Key("lease", one.subnet, str(one.address)) for one in held)
                 case Claim(subnet=subnet, mac=mac):
                     yield Key("mac", subnet, mac)
+        if isinstance(old or new, Subnet) and (not (old and new) or old.security_groups != new.security_groups):
+            yield from (Key("groups", *place) for place in self._sharing if place[0] == (old or new).name)
         match old or new:
             case Subnet(name=name) if old is None or new is None or old.dns_domain != new.dns_domain:
                 yield from self._records_of(name)
@@ -296,6 +329,7 @@ class Consistency:
                 del self._indexes[domain]
             case Port(subnet=subnet, mac=mac):
                 _drop(self._sharing, (subnet, mac), value)
+                del self._places[value.uuid]
                 _drop(self._ports, value.domain, value)
             case Claim(subnet=subnet, mac=mac):
                 del self._claims[subnet, mac]
@@ -314,6 +348,7 @@ class Consistency:
                 self._indexes[domain] = value
             case Port(subnet=subnet, mac=mac):
                 _put(self._sharing, (subnet, mac), value)
+                self._places[value.uuid] = subnet, mac
                 _put(self._ports, value.domain, value)
             case Claim(subnet=subnet, mac=mac):
                 self._claims[subnet, mac] = value

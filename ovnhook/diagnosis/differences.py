@@ -197,8 +197,8 @@ def _interface_difference(
         return f"port {port.id} has addresses {has} instead of the leased {holds}", attach
     if not port.intact:
         return f"columns of port {port.id} were changed", attach
-    if port.options != interface.request.options:
-        return f"options of port {port.id} are {port.options} instead of {interface.request.options}", attach
+    if what := _requested_difference(port, interface):
+        return what, attach
     for where in port.addresses:
         lease = inventory.leases.get((port.subnet, where))
         if lease is None or not lease.belongs_to(domain.uuid, interface.mac):
@@ -214,6 +214,18 @@ def _interface_difference(
         has = f"is bound to {tap.iface_id}" if tap else "is not a port of Open vSwitch"
         return f"{interface.device} {has} instead of port {wanted}", attach
     return None
+
+
+def _requested_difference(port: Port, interface: Interface) -> str:
+    """Difference between options and security groups of a port and the requested ones, or ""."""
+    if port.options != interface.request.options:
+        return f"options of port {port.id} are {port.options} instead of {interface.request.options}"
+    wanted = interface.request.security_groups
+    if wanted == (port.security_groups if port.names_groups else None):
+        return ""
+    has = " ".join(port.security_groups) or "none"
+    instead = "those of its subnet" if wanted is None else " ".join(wanted) or "none"
+    return f"security groups of port {port.id} are {has} instead of {instead}"
 
 
 def _foreign_settings(port: Port | None) -> Iterator[Difference]:

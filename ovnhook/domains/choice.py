@@ -34,6 +34,12 @@ class Placement:
     hostname: str
     by_default: bool = False
 
+    @property
+    def security_groups(self) -> tuple[str, ...]:
+        """Names of its security groups: the requested ones, else those of the subnet."""
+        requested = self.interface.request.security_groups
+        return self.subnet.security_groups if requested is None else requested
+
 
 def subnet_names(interface: Interface, default: str) -> tuple[str, ...]:
     """Candidate subnets of an interface, by priority: the first one that exists is used.
@@ -95,6 +101,13 @@ def choose_subnet(
             else f"not a valid subnet name: virsh net-edit {interface.network}, rename the portgroup",
         )
     raise NotFound("it names no subnet and there is no default subnet", "ovnhook subnet create NAME CIDR --default")
+
+
+def check_groups(interface: Interface, observed: Observed) -> None:
+    """Raise NotFound if a requested security group does not exist."""
+    for name in interface.request.security_groups or ():
+        if name not in observed.security_groups:
+            raise NotFound(f"there is no security group '{name}'", f"ovnhook security-group create {name}")
 
 
 def host_name(domain: Domain, asked: str, subnet: Subnet, leases: Iterable[Lease], taken: Container[str]) -> str:

@@ -34,6 +34,7 @@ class ClientInterface:
         id: UUID of its port; default: derived from domain and MAC.
         allowed_addresses: further source addresses, networks and MAC addresses.
         port_security: whether port security is on.
+        security_groups: names of its security groups; None: those of the subnet.
     """
 
     mac: str = ""
@@ -44,6 +45,7 @@ class ClientInterface:
     id: str = ""
     allowed_addresses: tuple[str, ...] = ()
     port_security: bool = True
+    security_groups: tuple[str, ...] | None = None
 
 
 def identify(uuid: str, name: str) -> Domain:
@@ -100,6 +102,7 @@ def _interface(asked: ClientInterface, number: int, domain: Domain) -> Interface
             isolated=asked.isolated,
             allowed_addresses=asked.allowed_addresses,
             port_security=asked.port_security,
+            groups=asked.security_groups,
         ),
         interface_id=str(_uuid(asked.id, f"{where}: id")) if asked.id else "",
     )

@@ -374,6 +374,7 @@ def _request(element: etree._Element, where: str, domain: Domain) -> InterfaceRe
         addresses=_addresses(element.get("address"), where),
         hostname=(label or "").lower(),
         options=optionattributes.port_options({str(key): str(value) for key, value in element.items()}, where),
+        security_groups=optionattributes.security_groups(element.get("security-groups"), where),
     )
 
 

@@ -67,6 +67,7 @@ def place(
             subnet = choice.choose_subnet(interface, usual, observed.subnets, observed.missing_switches)
             fitness.check_own(domain, subnet)
             interface.request.options.check(subnet)
+            choice.check_groups(interface, observed)
             given = {where for placement in placements if placement.subnet == subnet for where in placement.addresses}
             addresses = _known(domain, interface, subnet, observed, given)
             if not ((running or comes) and interface.mac in observed.ports):

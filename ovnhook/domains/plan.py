@@ -6,7 +6,7 @@ if the states are equal.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from uuid import UUID
@@ -25,7 +25,7 @@ from ovnhook.resources.port.values import Claim, Owner, Port
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet import dns
 from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
-from ovnhook.resources.subnet.values import DnsRecords
+from ovnhook.resources.subnet.values import DnsRecords, Subnet
 
 
 def attach(domain: Domain, host: str, placements: Sequence[Placement], observed: Observed) -> tuple[Change, ...]:
@@ -88,6 +88,8 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
             moving_to=moving_to,
             index=_index(domain, mac, there),
             options=placement.interface.request.options,
+            security_groups=placement.security_groups,
+            names_groups=placement.interface.request.security_groups is not None,
         )
         ports += _claim(port, there, observed)
         if there is None:
@@ -307,6 +309,18 @@ def release_lease(lease: Lease, observed: Observed) -> tuple[Change, ...]:
         new = replace(observed.lease_index, leases=kept)
         changes.append(Put(LEASE_INDEX, observed.lease_index, new if kept else None))
     return tuple(changes)
+
+
+def regroup(subnet: Subnet, ports: Iterable[Port]) -> Iterator[Change]:
+    """Put the ports whose interfaces name no security groups into those of their subnet.
+
+    Args:
+        subnet: the subnet.
+        ports: its ports.
+    """
+    for port in ports:
+        if not port.names_groups and port.security_groups != subnet.security_groups:
+            yield Put(PORT, port, replace(port, security_groups=subnet.security_groups))
 
 
 def run_id(domain: Domain, host: str) -> str:

@@ -13,6 +13,7 @@ from ovnhook.base.labels import HOST_NAME, HOST_NAMES, SUBNET_NAME, SUBNET_NAMES
 from ovnhook.domains.values import InterfaceRequest
 from ovnhook.resources import ip
 from ovnhook.resources.port import options
+from ovnhook.resources.security_group.values import group_names
 from ovnhook.resources.subnet.values import isolated_subnet
 
 
@@ -27,8 +28,9 @@ def interface_request(
     allowed_addresses: Iterable[str] = (),
     port_security: bool = True,
     keep: bool = False,
+    groups: Sequence[str] | None = None,
 ) -> InterfaceRequest:
-    """Requested subnet, addresses, host name and port options of an interface.
+    """Requested subnet, addresses, host name, port options and security groups of an interface.
 
     Args:
         where: domain and interface, for errors.
@@ -40,6 +42,7 @@ def interface_request(
         allowed_addresses: further source addresses, networks and MAC addresses.
         port_security: whether port security is on.
         keep: its leases outlive the domain's definition.
+        groups: names of security groups, or None for those of the subnet.
 
     Raises:
         InvalidRequest: a value is invalid.
@@ -58,7 +61,11 @@ def interface_request(
         raise InvalidRequest(f"{where}: {' '.join(addresses)[:200]}: one IPv4 and one IPv6 address at most")
     port_options = options.requested(f"{where}: allowed addresses", allowed_addresses, security=port_security)
     name = isolated_subnet(domain) if isolated else subnet
-    return InterfaceRequest(name, isolated, found, hostname.lower(), port_options, keep)
+    try:
+        named = None if groups is None else group_names(groups)
+    except InvalidRequest as error:
+        raise error.within(where) from error
+    return InterfaceRequest(name, isolated, found, hostname.lower(), port_options, keep, named)
 
 
 def check_unique(domain: str, macs: Iterable[str]) -> None:

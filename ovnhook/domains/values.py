@@ -33,6 +33,7 @@ class InterfaceRequest:
         hostname: a DNS label; default: derived from the domain's name.
         options: of its port.
         keep: whether its leases outlive the domain's definition.
+        security_groups: sorted names of its security groups; None: those of the subnet.
     """
 
     subnet: str = ""
@@ -41,6 +42,7 @@ class InterfaceRequest:
     hostname: str = ""
     options: PortOptions = DEFAULTS
     keep: bool = False
+    security_groups: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ def referenced_rows(
             queries.ports(domain.uuid, _others(domain, observed)),
             queries.leases(requested | {(name, address) for _, name, address in held}),
             queries.claims({(name, interface.mac) for interface, name in candidates} - {*places}),
+            queries.security_groups({name for one in domain.interfaces for name in one.request.security_groups or ()}),
         ),
         deadline,
     )

@@ -13,16 +13,18 @@ from ovnhook.resources.port.kind import CLAIM, PORT
 from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router.kind import GATEWAYS, NETWORK, ROUTER
 from ovnhook.resources.router.values import DEFAULT_ROUTER, Network, Router
+from ovnhook.resources.security_group.kind import RESOLVER_PORTS, SECURITY_GROUP, resolver_ports
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
 from ovnhook.resources.subnet.values import Subnet
 
-SHARED: tuple[Kind[Any], ...] = (ROUTER, SUBNET, FLOATING_IP)
+SHARED: tuple[Kind[Any], ...] = (ROUTER, SECURITY_GROUP, SUBNET, FLOATING_IP)
 """Kinds of resources that domains share: the content of a `Cloud`."""
 
 KINDS: tuple[Kind[Any], ...] = (
     REGISTRY,
     ROUTER,
+    SECURITY_GROUP,
     SUBNET,
     NETWORK,
     GATEWAYS,
@@ -32,6 +34,7 @@ KINDS: tuple[Kind[Any], ...] = (
     CLAIM,
     DNS_RECORDS,
     FLOATING_IP,
+    RESOLVER_PORTS,
 )
 """All kinds. A kind may need those before it."""
 
@@ -44,7 +47,7 @@ def complete(changes: Sequence[Change], cloud: Cloud) -> tuple[Change, ...]:
         changes = complete(subnet_rules.create(request, underlay, cloud), cloud)
         northbound.commit(changes, deadline)
 
-    Dependent changes are those of routers' networks, and of the default router.
+    Dependent changes are those of routers' networks, of the default router, and of the group of resolvers.
 
     Args:
         changes: of the cloud.
@@ -64,7 +67,7 @@ def complete(changes: Sequence[Change], cloud: Cloud) -> tuple[Change, ...]:
     # Order: a switch must exist before the router is connected to it, and can be deleted once it is disconnected.
     deletions = [change for change in every if isinstance(change, Put) and change.new is None]
     others = [change for change in every if change not in deletions]
-    return (*others, *_networks(cloud, after), *deletions)
+    return (*others, *_networks(cloud, after), *_resolver_ports(cloud, after), *deletions)
 
 
 def apply_changes(cloud: Cloud, changes: Iterable[Change]) -> Cloud:
@@ -116,6 +119,13 @@ def _networks(before: Cloud, after: Cloud) -> Iterator[Change]:
     found = [(before.network(name), after.network(name)) for name in every]
     found.sort(key=lambda pair: len(pair[1].subnets if pair[1] else ()) - len(pair[0].subnets if pair[0] else ()))
     return (Put(NETWORK, old, new) for old, new in found if old != new)
+
+
+def _resolver_ports(before: Cloud, after: Cloud) -> Iterator[Change]:
+    """The change of the group of resolvers, if there is one."""
+    old, new = resolver_ports(before), resolver_ports(after)
+    if old != new:
+        yield Put(RESOLVER_PORTS, old, new)
 
 
 def _lacking(changes: Sequence[Change], after: Cloud) -> Iterator[OvnhookError]:

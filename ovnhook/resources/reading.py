@@ -15,6 +15,7 @@ from uuid import UUID
 from netaddr import AddrFormatError, IPAddress, IPNetwork
 
 from ovnhook.base.errors import OvnhookError
+from ovnhook.base.labels import GROUP_NAME
 from ovnhook.ovsdb.operation import Row, map_of
 from ovnhook.ovsdb.owned import KIND
 
@@ -82,6 +83,15 @@ def member_of(text: str, network: IPNetwork) -> IPAddress:
     if member not in network:
         raise ValueError(f"{text} is not in {network.cidr}")
     return member
+
+
+def groups_of(text: str) -> tuple[str, ...]:
+    """Parse names of security groups, sorted."""
+    names = tuple(sorted(set(text.split())))
+    for name in names:
+        if not GROUP_NAME.fullmatch(name):
+            raise ValueError(f"'{name[:80]}' is not a valid name of a security group")
+    return names
 
 
 def number_of(text: str, largest: int) -> int:

@@ -118,6 +118,7 @@ class Observed:
         leases: existing leases, by subnet and address.
         claims: existing MAC reservations, by subnet and MAC.
         conflicting_ports: ports of other domains that hold these reservations, by subnet and MAC.
+        security_groups: names of existing security groups.
     """
 
     registry: Registry | None = None
@@ -128,6 +129,7 @@ class Observed:
     leases: Mapping[tuple[str, IPAddress], Lease] = field(default_factory=dict)
     claims: Mapping[tuple[str, str], Claim] = field(default_factory=dict)
     conflicting_ports: Mapping[tuple[str, str], Port] = field(default_factory=dict)
+    security_groups: frozenset[str] = frozenset()
 
     def having(
         self,

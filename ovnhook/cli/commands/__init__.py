@@ -13,6 +13,7 @@ from ovnhook.cli.commands import (
     node,
     port,
     router,
+    security_group,
     status,
     subnet,
 )
@@ -22,6 +23,7 @@ COMMANDS: tuple[click.Command, ...] = (
     lease.lease,
     port.port,
     router.router,
+    security_group.security_group,
     floating_ip.floating_ip,
     node.node,
     control.control,

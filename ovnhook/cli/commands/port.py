@@ -106,9 +106,17 @@ def show(socket: Path | None, name: str, format_: str) -> None:
     help="Further source address, network or MAC address that port security allows.",
 )
 @click.option("--no-port-security", "port_security_off", is_flag=True, help="Allow any source address.")
+@click.option(
+    "--security-group",
+    "groups",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=complete.SECURITY_GROUP,
+    help="Security group; may be repeated.  [default: those of the subnet]",
+)
 @format_option
 @click.pass_obj
-def create(socket: Path | None, name: str, host: str, format_: str, **interface: Any) -> None:
+def create(socket: Path | None, name: str, host: str, format_: str, groups: tuple[str, ...], **interface: Any) -> None:
     """Create a port for a container or an appliance.
 
     NAME is not a libvirt domain. Plug its interface into the host's integration bridge with the port's ID as iface-id.
@@ -120,7 +128,10 @@ def create(socket: Path | None, name: str, host: str, format_: str, **interface:
       ovnhook port create box --host hv1 --subnet blue
       ovnhook port create box --host hv1 --address 10.1.0.30 --mac 52:54:00:aa:bb:30
       ovnhook port create router --host hv1 --allowed-address 10.9.0.0/24
+      ovnhook port create box --host hv1 --security-group web
     """
+    if groups:
+        interface["security_groups"] = {"names": groups}
     show_one(Client(socket).call("CreatePort", name=name, host=host, interface=interface), format_)
 
 

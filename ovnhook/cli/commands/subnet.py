@@ -32,7 +32,13 @@ _COLUMNS = {
 }
 
 _BOOT = ("boot_server", "boot_file", "ipxe")
-_OPTIONS = {"ranges": "range", "dns_domain": "domain", "routes": "route", "extra_dhcp_options": "dhcp_option"}
+_OPTIONS = {
+    "ranges": "range",
+    "dns_domain": "domain",
+    "routes": "route",
+    "extra_dhcp_options": "dhcp_option",
+    "security_groups": "security_group",
+}
 """Settings whose option has another name."""
 
 
@@ -105,6 +111,14 @@ def _settings(command: Command) -> Command:
                 metavar="NAME=VALUE",
                 multiple=True,
                 help="Further DHCP option, like ntp_server=192.0.2.123; may be repeated.",
+            ),
+            click.option(
+                "--security-group",
+                "security_groups",
+                metavar="NAME",
+                multiple=True,
+                shell_complete=complete.SECURITY_GROUP,
+                help="Security group of interfaces that name none; may be repeated.",
             ),
             click.option("--mtu", metavar="N", type=int, help="MTU of guests.  [default: maximum of the underlay]"),
         )
@@ -201,6 +215,7 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 @click.option("--no-route", "no_routes", is_flag=True, help="Remove the static routes.")
 @click.option("--no-lease-time", is_flag=True, help="Reset the lease time.")
 @click.option("--no-boot", is_flag=True, help="Remove boot server, boot file and URL for iPXE.")
+@click.option("--no-security-group", "no_security_groups", is_flag=True, help="Remove the security groups.")
 @click.option("--no-dhcp-option", "no_extra_dhcp_options", is_flag=True, help="Remove the further DHCP options.")
 @click.option("--force", is_flag=True, help="Apply even if this disrupts a working external connection.")
 @format_option
@@ -208,15 +223,16 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 def set_(socket: Path | None, name: str, format_: str, force: bool, **settings: Any) -> None:
     """Modify the subnet NAME.
 
-    Other settings stay; an option that may be repeated replaces the whole list. Running guests get new settings when
-    they renew their DHCP lease, after half of the lease time. A router or gateway change that disrupts external
-    connectivity of running guests is refused without --force.
+    Other settings stay; an option that may be repeated replaces the whole list. Security groups apply at once; running
+    guests get other settings when they renew their DHCP lease, after half of the lease time. A router or gateway change
+    that disrupts external connectivity of running guests is refused without --force.
 
     \b
     Examples:
       ovnhook subnet set blue --dns 10.1.0.53 --dns 10.1.0.54
       ovnhook subnet set blue --range 10.1.0.100-10.1.0.199
       ovnhook subnet set green --default
+      ovnhook subnet set green --security-group base
       ovnhook subnet set green --no-router
       ovnhook subnet set blue --boot-server 10.1.0.5 --boot-file pxelinux.0
       ovnhook subnet set blue --dhcp-option ntp_server=10.1.0.5 --route 10.9.0.0/24=10.1.0.9

@@ -14,6 +14,7 @@ from ovnhook.control.services.nodes import Nodes
 from ovnhook.control.services.ports import Ports
 from ovnhook.control.services.reflection import Reflection
 from ovnhook.control.services.routers import Routers
+from ovnhook.control.services.security_groups import SecurityGroups
 from ovnhook.control.services.status import Status
 from ovnhook.control.services.subnets import Subnets
 from ovnhook.control.services.watches import Changes
@@ -21,6 +22,7 @@ from ovnhook.control.services.watches import Changes
 SERVICES: tuple[type[Service], ...] = (
     Subnets,
     Routers,
+    SecurityGroups,
     FloatingIps,
     Leases,
     Ports,

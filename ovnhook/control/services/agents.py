@@ -103,6 +103,7 @@ class Agents(Service):
             arrives=attached.arrives,
             refused=map(refusal_message, attached.refused),
             pending_until_restart=attached.pending_until_restart,
+            knows_security_groups=True,
         )
 
     def RollBackStart(self, request: api.DomainRequest, deadline: Deadline, caller: Subject) -> api.DomainResponse:

@@ -118,4 +118,5 @@ def _requested(interface: api.Interface) -> ClientInterface:
         id=interface.id,
         allowed_addresses=tuple(interface.allowed_addresses),
         port_security=not interface.port_security_off,
+        security_groups=tuple(interface.security_groups.names) if interface.HasField("security_groups") else None,
     )

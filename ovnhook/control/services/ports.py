@@ -97,6 +97,8 @@ class Ports(Service):
             requested = (
                 interface.request if request.interface.hostname else replace(interface.request, hostname="".join(names))
             )
+            if requested.security_groups is None and existing.names_groups:
+                requested = replace(requested, security_groups=existing.security_groups)
             _check_same(existing, requested, names, interface.interface_id, request.host)
             requested = replace(requested, subnet=existing.subnet, addresses=existing.addresses, isolated=False)
             domain = replace(domain, interfaces=(replace(interface, request=requested),))
@@ -140,6 +142,7 @@ class Ports(Service):
 def _check_same(port: Port, requested: InterfaceRequest, names: set[str], port_id: str, host: str) -> None:
     """Raise AlreadyExists if the existing port differs from the requested one."""
     old, new = _joined(port.addresses), _joined(requested.addresses)
+    had, groups = port.security_groups if port.names_groups else None, requested.security_groups
     differences = [
         f"its {setting} is {current}, not {wanted}"
         for setting, current, wanted, differs in (
@@ -147,6 +150,7 @@ def _check_same(port: Port, requested: InterfaceRequest, names: set[str], port_i
             ("subnet", port.subnet, requested.subnet, requested.subnet not in ("", port.subnet)),
             ("address", old, new, not {*requested.addresses} <= {*port.addresses}),
             ("host name", " ".join(names), requested.hostname, bool(names) and requested.hostname not in names),
+            ("list of security groups", _groups(had), _groups(groups), groups not in (None, had)),
             ("id", port.id, port_id, port_id not in ("", port.id)),
             ("configuration", str(port.options), str(requested.options), requested.options != port.options),
         )
@@ -157,6 +161,10 @@ def _check_same(port: Port, requested: InterfaceRequest, names: set[str], port_i
             f"domain {port.domain_name} already has interface {port.mac}: {', '.join(differences)}",
             f"ovnhook port delete {quoted(port.id)}",
         )
+
+
+def _groups(names: tuple[str, ...] | None) -> str:
+    return "that of the subnet" if names is None else " ".join(names) or "empty"
 
 
 def _joined(addresses: Iterable[IPAddress]) -> str:
@@ -178,4 +186,5 @@ def message(port: Port) -> api.Port:
         moving_to=port.moving_to,
         allowed_addresses=port.options.allowed,
         port_security_off=not port.options.security,
+        security_groups=port.security_groups,
     )

@@ -24,6 +24,7 @@ from ovnhook.control.service import Dependencies, Service
 from ovnhook.control.view import Parts
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
+from ovnhook.domains.plan import regroup
 from ovnhook.resources.kind import Change
 from ovnhook.resources.kinds import complete
 from ovnhook.resources.registry import REGISTRY
@@ -38,7 +39,7 @@ from ovnhook.resources.subnet.values import Subnet
 
 _log = logging.getLogger(__name__)
 
-_LISTS = ("ranges", "dns", "search", "routes", "extra_dhcp_options")
+_LISTS = ("ranges", "dns", "search", "routes", "extra_dhcp_options", "security_groups")
 _TIMEOUT = 2.0  # seconds for the southbound database, which is needed only for messages
 
 
@@ -113,6 +114,7 @@ class Subnets(Service):
             boot_server=requested.boot_server,
             boot_file=requested.boot_file,
             ipxe=requested.ipxe,
+            security_groups=tuple(requested.security_groups),
         )
         underlay = self._measure_underlay(deadline)
         parse(wanted, underlay)  # an invalid request is refused even if the database is unreachable
@@ -166,6 +168,9 @@ class Subnets(Service):
             named = self._northbound.dns_records(old.name, deadline)
             leases = self._northbound.leases(deadline, subnet=old.name)
             planned = complete(subnet_rules.update(old, new, cloud, named, leases), cloud)
+            if new.security_groups != old.security_groups:
+                ports = self._northbound.ports(deadline, subnet=old.name)
+                planned = (*planned, *regroup(new, ports))
             refuse_host_networks(planned, self._southbound, deadline)
             if not request.force:
                 refuse_interruptions(planned, cloud, self._northbound, self._southbound, deadline)
@@ -236,4 +241,5 @@ def message(one: Subnet, used: int, network_id: int) -> api.Subnet:
         gateway6=str(one.gateway6 or ""),
         resolvers=map(str, one.resolvers),
         names=str(uuids.dns_records(one.name)),
+        security_groups=one.security_groups,
     )

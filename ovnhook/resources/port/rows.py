@@ -16,7 +16,7 @@ from ovnhook.resources.port import options
 from ovnhook.resources.port.foreign import foreign_settings
 from ovnhook.resources.port.options import PortOptions
 from ovnhook.resources.port.values import Claim, Owner, Port
-from ovnhook.resources.reading import RECREATED, number_of, reader
+from ovnhook.resources.reading import RECREATED, groups_of, number_of, reader
 from ovnhook.resources.subnet.values import dhcp_uuid, server_mac
 from ovnhook.resources.tables import DNS, PORT
 
@@ -41,7 +41,16 @@ def port_ids(port: Port) -> dict[str, str]:
         **({} if port.index is None else {"index": str(port.index)}),
         **({"allowed_addresses": " ".join(port.options.allowed)} if port.options.allowed else {}),
         **({} if port.options.security else {"port_security": "off"}),
+        **_group_ids(port),
     )
+
+
+def _group_ids(port: Port) -> dict[str, str]:
+    """A port's groups, under the key that tells whose they are; none if it has none of the subnet, as before."""
+    groups = " ".join(port.security_groups)
+    if port.names_groups:
+        return {"security_groups": groups}
+    return {"subnet_groups": groups} if groups else {}
 
 
 def port_columns(port: Port) -> Row:
@@ -119,6 +128,8 @@ def read_port(row: Row) -> Port:
         index=number_of(ids["index"], _LARGEST_INDEX) if "index" in ids else None,
         options=_options(ids),
         foreign=foreign_settings(row, (REQUESTED_CHASSIS, ACTIVATION_STRATEGY)),
+        security_groups=groups_of(ids.get("security-groups", ids.get("subnet-groups", ""))),
+        names_groups="security-groups" in ids,
         up=row["up"] is True,
     )
     return found if _matches(row, found) else replace(found, intact=False)

@@ -38,6 +38,8 @@ class Port:
         host: chassis on which the domain runs; only its agent may remove the port.
         kept_by: the domain's owner.
         moving_to: destination chassis of a migration, which may bind the port too, or "".
+        security_groups: sorted names of its security groups.
+        names_groups: its interface names them; otherwise they are those of the subnet.
         index: index among all interfaces of the domain, or None if an older version created the port.
         options: as its interface requests them.
         foreign: settings of its row that are not ovnhook's; only in values that were read.
@@ -57,6 +59,8 @@ class Port:
     index: int | None = None
     options: PortOptions = DEFAULTS
     foreign: tuple[str, ...] = field(default=(), compare=False)
+    security_groups: tuple[str, ...] = ()
+    names_groups: bool = False
     intact: bool = True
     up: bool = field(default=False, compare=False)
 

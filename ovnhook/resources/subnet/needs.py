@@ -1,4 +1,4 @@
-"""Requirements of a subnet to other kinds: its router, and routes of gateway hosts to it. Pure."""
+"""Requirements of a subnet to other kinds: its router, its groups, and routes of gateway hosts to it. Pure."""
 
 from __future__ import annotations
 
@@ -6,18 +6,29 @@ from collections.abc import Iterable, Iterator
 
 from ovnhook.base.errors import AlreadyExists, NotFound, OvnhookError
 from ovnhook.resources import ip
+from ovnhook.resources.security_group.values import SecurityGroup
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet.values import Subnet
 
 
 def needs(subnets: Iterable[Subnet], cloud: Cloud) -> Iterator[OvnhookError]:
-    """Refusals if the router of a subnet does not exist, or the subnet overlaps with its external network.
+    """Refusals if the router or a security group of a subnet does not exist, or it overlaps with its external network.
 
     Args:
         subnets: some subnets.
         cloud: the state after the changes.
     """
-    return (refusal for one in subnets if one.router for refusal in _of_router(one, cloud))
+    for one in subnets:
+        yield from _of_groups(one, cloud)
+        if one.router:
+            yield from _of_router(one, cloud)
+
+
+def _of_groups(subnet: Subnet, cloud: Cloud) -> Iterator[OvnhookError]:
+    known = {group.name for group in cloud.of(SecurityGroup)}
+    for name in subnet.security_groups:
+        if name not in known:
+            yield NotFound(f"there is no security group '{name}'", f"ovnhook security-group create {name}")
 
 
 def _of_router(subnet: Subnet, cloud: Cloud) -> Iterator[OvnhookError]:

@@ -14,11 +14,12 @@ from ovnhook.base.labels import SUBNET_NAME
 from ovnhook.resources import ip
 from ovnhook.resources.ip import Range
 from ovnhook.resources.router.values import DEFAULT_ROUTER
+from ovnhook.resources.security_group.values import group_names
 from ovnhook.resources.subnet import address, dhcprequest
 from ovnhook.resources.subnet.values import Subnet
 
 SETTINGS = (
-    *("gateway", "ranges", "dns", "dns_domain", "mtu", "default", "router", "isolated", "cidr6"),
+    *("gateway", "ranges", "dns", "dns_domain", "mtu", "default", "router", "isolated", "cidr6", "security_groups"),
     *dhcprequest.SETTINGS,
 )
 """Settings that can be updated: all except name and network."""
@@ -83,6 +84,7 @@ class SubnetRequest:
         boot_server: address of a TFTP server, or "".
         boot_file: path on it, or "".
         ipxe: URL, or "".
+        security_groups: names of the groups of ports whose interface names none.
     """
 
     name: str
@@ -103,6 +105,7 @@ class SubnetRequest:
     boot_server: str = ""
     boot_file: str = ""
     ipxe: str = ""
+    security_groups: tuple[str, ...] = ()
 
 
 def parse(request: SubnetRequest, underlay: Underlay) -> Subnet:
@@ -151,6 +154,8 @@ def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay)
             values["dns"] = tuple(_address(server, "DNS server") for server in value)
         elif name == "dns_domain":
             values["dns_domain"] = dhcprequest.domain("domain", value) if value else ""
+        elif name == "security_groups":
+            values["security_groups"] = group_names(value)
         elif name == "mtu":
             values["mtu"] = _mtu(value, underlay)
         elif name not in SETTINGS:

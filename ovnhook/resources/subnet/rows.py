@@ -13,7 +13,7 @@ from ovnhook.ovsdb.owned import KIND, kind, own
 from ovnhook.resources import ip
 from ovnhook.resources.ip import Range
 from ovnhook.resources.operations import OwnedRow
-from ovnhook.resources.reading import member_of, network_of, number_of, reader
+from ovnhook.resources.reading import groups_of, member_of, network_of, number_of, reader
 from ovnhook.resources.subnet import dhcpoptions
 from ovnhook.resources.subnet.dhcp import DEFAULT_SETTINGS, DHCP_LEASE_TIME, DhcpSettings, Route
 from ovnhook.resources.subnet.values import (
@@ -52,7 +52,9 @@ def _dhcp_ids(dhcp: DhcpSettings) -> dict[str, str]:
     )
 
 
-_LATER = frozenset({"ovnhook:resolvers", "ovnhook:records-until", *_dhcp_ids(DEFAULT_SETTINGS)} - {KIND})
+_LATER = frozenset(
+    {"ovnhook:resolvers", "ovnhook:records-until", "ovnhook:security-groups", *_dhcp_ids(DEFAULT_SETTINGS)} - {KIND}
+)
 """Keys that earlier versions do not write."""
 
 
@@ -73,6 +75,7 @@ def subnet_ids(subnet: Subnet) -> dict[str, str]:
         gateway6=str(subnet.gateway6 or ""),
         resolvers=" ".join(map(str, subnet.resolvers)),
         records_until="" if subnet.records_until is None else str(subnet.records_until),
+        security_groups=" ".join(subnet.security_groups),
     )
 
 
@@ -109,6 +112,7 @@ def read_subnet(row: Row) -> Subnet:
             boot_file=ids.get("boot-file", ""),
             ipxe=ids.get("ipxe", ""),
         ),
+        security_groups=groups_of(ids.get("security-groups", "")),
     )
 
 

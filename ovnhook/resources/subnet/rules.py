@@ -219,4 +219,5 @@ def _shown(subnet: Subnet) -> dict[str, str]:
         "MTU": str(subnet.mtu),
         "default": "yes" if subnet.default else "no",
         "isolation": "on" if subnet.isolated else "off",
+        "security groups": " ".join(subnet.security_groups) or "none",
     }

@@ -43,6 +43,7 @@ class Subnet:
         records_until: seconds since 1970 until which OVN answers from DNS records, since guests may not know the
             resolver yet; 0 for not at all; None: no guest knows it, as in subnets of earlier versions.
         dhcp: further DHCP settings.
+        security_groups: sorted names of the groups of ports whose interface names none.
         router: name of its router, or "". With a router, guests get a default route.
         ranges: ranges of dynamic addresses; empty: all of cidr.
         dns: DNS servers for guests.
@@ -70,6 +71,7 @@ class Subnet:
     resolvers: tuple[IPAddress, ...] = ()
     records_until: int | None = None
     dhcp: DhcpSettings = DEFAULT_SETTINGS
+    security_groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse host bits, which IPNetwork ignores in comparisons."""

@@ -16,6 +16,7 @@ from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.kind import CLAIM
 from ovnhook.resources.port.values import Claim, Port
+from ovnhook.resources.security_group.values import GroupMembers
 from ovnhook.resources.subnet import dns
 from ovnhook.resources.subnet.kind import DNS_RECORDS
 from ovnhook.resources.subnet.values import DnsRecords, Subnet
@@ -205,6 +206,46 @@ def test_a_mac_address_of_two_domains(rows: Rows) -> None:
     assert len(rows.found) == 1
 
 
+@pytest.mark.parametrize(
+    ("names", "of_subnet", "present", "what"),
+    [
+        (("db", "web"), (), ("web",), "its port is not in security group db"),
+        ((), ("web",), ("db", "web"), "its port is in security group db, which is not one of its groups"),
+        (None, ("web",), (), "the security groups of its port are not those of subnet blue: web"),
+        (None, (), ("web",), "its port is in security group web, which is not one of its groups"),
+    ],
+)
+def test_security_groups(
+    rows: Rows, names: tuple[str, ...] | None, of_subnet: tuple[str, ...], present: tuple[str, ...], what: str
+) -> None:
+    """Those that its interface names, or else those of its subnet, whatever the groups have."""
+    port = replace(PORT, security_groups=names or (), names_groups=names is not None)
+    members = {group: {PORT.uuid} if group in present else set() for group in ("db", "web")}
+    rows.put(replace(BLUE, security_groups=of_subnet), port)
+    rows.put(*(GroupMembers(group, frozenset(ports)) for group, ports in members.items()))
+    assert rows.words == [f"domain web1: interface {MAC}: {what}"]
+    for put in rows.repairs():
+        if isinstance(put.new, GroupMembers):
+            members[put.new.group] = members[put.new.group] - put.old.ports | put.new.ports
+        else:
+            rows.put(put.new)
+    rows.put(*(GroupMembers(group, frozenset(ports)) for group, ports in members.items()))
+    assert rows.words == []
+
+
+def test_a_security_group_that_is_gone(rows: Rows) -> None:
+    """Is missing until it is back with its ports."""
+    web = GroupMembers("web", frozenset({PORT.uuid}))
+    rows.put(web, replace(PORT, security_groups=("web",), names_groups=True))
+    assert rows.words == []
+    rows.delete(web)
+    assert rows.words == [f"domain web1: interface {MAC}: security group web of its port is missing"]
+    rows.put(replace(web, ports=frozenset()))
+    assert rows.words == [f"domain web1: interface {MAC}: its port is not in security group web"]
+    rows.put(web)
+    assert rows.words == []
+
+
 def test_a_lease_that_no_index_lists(rows: Rows) -> None:
     """Is released, unless its domain has a port: then its agent restores the index."""
     stray = replace(LEASES[0], domain=OTHER, domain_name="gone", address=FREE, hostname="gone")
@@ -266,6 +307,9 @@ def test_it_is_right_whatever_changes() -> None:
     choices += [replace(PORT, domain=domain, mac=mac) for domain in (WEB, OTHER) for mac in (MAC, SECOND)]
     choices += [Claim("blue", mac, domain) for domain in (WEB, OTHER) for mac in (MAC, SECOND)]
     choices += [DnsRecords("blue", dns.records(chance.sample(leases, size), "example")) for size in range(4)]
+    choices += [replace(BLUE, security_groups=("web",))]
+    choices += [replace(PORT, security_groups=groups, names_groups=True) for groups in ((), ("web",), ("db", "web"))]
+    choices += [GroupMembers(group, frozenset(some)) for group in ("web", "db") for some in ((), (PORT.uuid,))]
     rows = Rows()
     for _ in range(2000):
         one = chance.choice(choices)
@@ -277,4 +321,6 @@ def test_it_is_right_whatever_changes() -> None:
             assert rows.found == Rows(*rows.values.values()).found
     rows.delete(*[*rows.values.values()])
     assert rows.found == {}
-    assert [name for name, value in vars(rows.consistency).items() if value] == []
+    left = {**vars(rows.consistency)}
+    left |= vars(left.pop("_memberships"))
+    assert [name for name, value in left.items() if value] == []

@@ -144,6 +144,7 @@ def _interface(interface: Interface) -> str:
         "hostname": request.hostname,
         "keep": "yes" if request.keep else "",
         "options": "" if request.options == DEFAULTS else str(request.options),
+        "security groups": "" if request.security_groups is None else " ".join(request.security_groups) or "none",
         "interfaceid": interface.interface_id,
         "device": interface.device,
         "network": interface.network,
@@ -166,7 +167,9 @@ def _change(change: Change) -> str:
         case Put(_, None, Port() as port):
             addresses = " ".join(map(str, port.addresses))
             options = "" if port.options == DEFAULTS else f", {port.options}"
-            return f"add port {port.id}: {port.mac} {addresses}, subnet {port.subnet}, host {port.host}{options}"
+            groups = f", security groups {' '.join(port.security_groups)}" if port.security_groups else ""
+            where = f"subnet {port.subnet}, host {port.host}"
+            return f"add port {port.id}: {port.mac} {addresses}, {where}{options}{groups}"
         case Put(_, DnsRecords(subnet, {}), DnsRecords(_, records)):
             return f"set names {subnet}: {', '.join(f'{name} {value}' for name, value in records.items())}"
         case Put(_, None, LeaseIndex() as new):

@@ -27,9 +27,9 @@ UNARY = (
 def test_from_start_to_undefine(clients: Clients, node1: NodeClient) -> None:
     """Port and lease with the start; the lease stays until the domain is undefined."""
     for _ in range(2):
-        assert node1.attach() == api.AttachDomainResponse()
+        assert node1.attach() == api.AttachDomainResponse(knows_security_groups=True)
         assert (ports(clients), leases(clients)) == ([("hv1", "")], [("web1", "hv1")])
-    assert node1.attach(running=True) == api.AttachDomainResponse()
+    assert node1.attach(running=True) == api.AttachDomainResponse(knows_security_groups=True)
     for _ in range(2):
         node1.call("DetachDomain", Domain(WEB, "web1"))
         assert (ports(clients), leases(clients)) == ([], [("web1", "hv1")])

@@ -33,6 +33,7 @@ def test_leases_and_ports(control: Control) -> None:
         "moving_to": "",
         "allowed_addresses": [],
         "port_security_off": False,
+        "security_groups": [],
     }
     lease = {
         "subnet": "blue",

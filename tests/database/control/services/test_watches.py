@@ -206,7 +206,7 @@ def test_many_changes_by_many(control: Control, channel: grpc.Channel) -> None:
         watch.agrees(control)
 
 
-@pytest.mark.parametrize("kinds", [[0], [6], [-1], [1, 99]])
+@pytest.mark.parametrize("kinds", [[0], [7], [-1], [1, 99]])
 def test_kinds_that_there_are_not(channel: grpc.Channel, kinds: list[int]) -> None:
     """Are refused as such."""
     with pytest.raises(grpc.RpcError) as caught:

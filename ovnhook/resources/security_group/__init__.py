@@ -1,0 +1,1 @@
+"""Security groups: which packets reach the interfaces of a group. Pure."""

@@ -1,0 +1,37 @@
+"""Cascades from ports to the members of security groups. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ovnhook.ovsdb.operation import Operation, as_set, key, mutate, ref
+from ovnhook.resources.kind import Cascade, Put
+from ovnhook.resources.operations import exists
+from ovnhook.resources.port.values import Port
+from ovnhook.resources.security_group.values import GroupMembers
+from ovnhook.resources.tables import PORT_GROUP
+
+
+def membership(old: GroupMembers | None, new: GroupMembers | None) -> list[Operation]:
+    """Operations that change the ports of a group, which has to exist if ports are added."""
+    before, after = (one.ports if one else frozenset() for one in (old, new))
+    one, gone, come = new or old, before - after, after - before
+    if one is None or not (gone or come):
+        return []
+    mutations = [
+        ["ports", how, as_set(map(ref, sorted(some)))] for how, some in (("delete", gone), ("insert", come)) if some
+    ]
+    return [*([exists(PORT_GROUP, one.uuid)] if come else []), mutate(PORT_GROUP, key(one.uuid), mutations)]
+
+
+def cascade(put: Put[Any]) -> Iterator[Cascade]:
+    """Change the groups that a port is in. A port that is deleted leaves its groups by itself."""
+    port = put.new
+    if not isinstance(port, Port):
+        return
+    before = put.old.security_groups if put.old else ()
+    for group in sorted({*before} ^ {*port.security_groups}):
+        members, nobody = GroupMembers(group, frozenset({port.uuid})), GroupMembers(group, frozenset())
+        joins = group in port.security_groups
+        yield Cascade(tuple(membership(*((nobody, members) if joins else (members, nobody)))))
