@@ -136,7 +136,9 @@ def the_outside(cloud: LabCloud) -> None:
     )
     hostgateway.connect(cloud.control, cloud.index("control"), OUTSIDE)
     typed(cloud.control, "ovnhook router set gateway --physical-network host")
-    eventually("web1 reaches the outside", lambda: web1.ping(OUTSIDE).lost == 0)
+    say("Guests get a default route when they renew their DHCP lease, which web1 does at once:")
+    inside(web1, "killall -USR1 udhcpc")
+    eventually("web1 reaches the outside", lambda: renewed(web1).ping(OUTSIDE).lost == 0)
     eventually("the host reaches web1", lambda: reaches(cloud.control, address1))
     typed(cloud.control, f"ping -c 1 {address1}")
 
@@ -164,6 +166,12 @@ def the_outside(cloud: LabCloud) -> None:
     address = vault.wait_address()
     eventually("vault reaches the outside", lambda: vault.ping(OUTSIDE).lost == 0)
     prove(f"web1 does not reach vault at {address}", lambda: web1.ping(address).received == 0)
+
+
+def renewed(guest: Guest) -> Guest:
+    """A guest that renews its DHCP lease."""
+    guest.console("killall -USR1 udhcpc")
+    return guest
 
 
 def reaches(host: LabHost, address: str) -> bool:

@@ -13,6 +13,7 @@ from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import OvnhookError
 from ovnhook.databases.defects import Defect, Integrity
 from ovnhook.databases.northbound import Northbound
+from ovnhook.databases.withdrawn import withdrawn
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import (
     Operation,
@@ -75,9 +76,6 @@ _PARENTS = (
     (tables.PORT_GROUP, "acls", tables.ACL),
 )
 """References: table and column, and the table that they refer to."""
-
-_WITHDRAWN = {tables.DHCP_OPTIONS: ("options", "domain_search")}
-"""By table, a map and its key that earlier versions wrote: foreign keys of maps are kept, but not this one."""
 
 
 class Comparison:
@@ -266,10 +264,7 @@ class Comparison:
         if changed:
             operations = rewrite(node.table, uuid, {}, changed)
             yield Defect(f"{name} was changed: {', '.join(sorted(changed))}", operations=tuple(operations))
-        column, withdrawn = _WITHDRAWN.get(node.table, ("", ""))
-        if column and withdrawn in map_of(row[column]):
-            operations = [mutate(node.table, key(uuid), [[column, "delete", as_set([withdrawn])]])]
-            yield Defect(f"{name} has {withdrawn} of an earlier version", operations=tuple(operations))
+        yield from withdrawn(uuid, node, row, name, self._previous)
         if node.parent:
             table, owner, column = node.parent
             parent = self._rows[table].get(owner, {})

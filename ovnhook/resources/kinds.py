@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ovnhook.base.errors import OvnhookError, Unrepaired
@@ -12,6 +13,7 @@ from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
 from ovnhook.resources.port.kind import CLAIM, PORT
 from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router.kind import GATEWAYS, NETWORK, ROUTER
+from ovnhook.resources.router.reach import with_reachable
 from ovnhook.resources.router.values import DEFAULT_ROUTER, Network, Router
 from ovnhook.resources.security_group.kind import RESOLVER_PORTS, SECURITY_GROUP, resolver_ports
 from ovnhook.resources.state import Cloud
@@ -47,7 +49,8 @@ def complete(changes: Sequence[Change], cloud: Cloud) -> tuple[Change, ...]:
         changes = complete(subnet_rules.create(request, underlay, cloud), cloud)
         northbound.commit(changes, deadline)
 
-    Dependent changes are those of routers' networks, of the default router, and of the group of resolvers.
+    Dependent changes are those of routers' networks, of the default router, of the group of resolvers, and of guests'
+    routes.
 
     Args:
         changes: of the cloud.
@@ -64,6 +67,7 @@ def complete(changes: Sequence[Change], cloud: Cloud) -> tuple[Change, ...]:
     after = apply_changes(cloud, every)
     for refusal in (*_lacking(every, after), *_lost(cloud, after)):
         raise refusal
+    every = tuple(_with_routes(every, cloud, after))
     # Order: a switch must exist before the router is connected to it, and can be deleted once it is disconnected.
     deletions = [change for change in every if isinstance(change, Put) and change.new is None]
     others = [change for change in every if change not in deletions]
@@ -79,7 +83,7 @@ def apply_changes(cloud: Cloud, changes: Iterable[Change]) -> Cloud:
         gone = [put.old for put in some if put.old is not None]
         come = [put.new for put in some if put.new is not None]
         resources += sorted([*(one for one in cloud.of(kind.type) if one not in gone), *come], key=kind.order)
-    return Cloud(cloud.registry, tuple(resources))
+    return Cloud(cloud.registry, tuple(with_reachable(resources)))
 
 
 def cascades(changes: Iterable[Change]) -> Iterator[tuple[Kind[Any], Cascade]]:
@@ -113,12 +117,32 @@ def _default_router(before: Cloud, after: Cloud) -> Iterator[Change]:
         yield Put(ROUTER, there.router, None)
 
 
+def _with_routes(changes: Sequence[Change], before: Cloud, after: Cloud) -> Iterator[Change]:
+    """Changes, in which subnets have the routes that follow, and those of other subnets whose routes change."""
+    touched: set[str] = set()
+    for change in changes:
+        if isinstance(change, Put) and isinstance(change.new, Subnet):
+            touched.add(change.new.name)
+            yield replace(change, new=after.subnet(change.new.name))
+        else:
+            yield change
+    for old in before.of(Subnet):
+        new = after.subnet(old.name)
+        if new and old.name not in touched and new.reachable != old.reachable:
+            yield Put(SUBNET, old, new)
+
+
 def _networks(before: Cloud, after: Cloud) -> Iterator[Change]:
     """Changes of routers' networks. Routers that lose subnets are first: a subnet is on one router at a time."""
     every = {network.router.name: None for cloud in (before, after) for network in cloud.of(Network)}
     found = [(before.network(name), after.network(name)) for name in every]
     found.sort(key=lambda pair: len(pair[1].subnets if pair[1] else ()) - len(pair[0].subnets if pair[0] else ()))
-    return (Put(NETWORK, old, new) for old, new in found if old != new)
+    return (Put(NETWORK, old, new) for old, new in found if old != new or _reachable(old) != _reachable(new))
+
+
+def _reachable(network: Network | None) -> list[Any]:
+    """Networks that the guests of each subnet of a router have routes to."""
+    return [subnet.reachable for subnet in network.subnets] if network else []
 
 
 def _resolver_ports(before: Cloud, after: Cloud) -> Iterator[Change]:

@@ -16,6 +16,7 @@ from netaddr import IPAddress
 
 from ovnhook.resources.lease.values import Lease, LeaseIndex
 from ovnhook.resources.port.values import Claim, Port
+from ovnhook.resources.router.reach import with_reachable
 from ovnhook.resources.router.values import Network, Router
 from ovnhook.resources.subnet.values import Subnet
 
@@ -95,14 +96,12 @@ class Cloud:
 
 
 def cloud_of(registry: Registry | None, resources: Iterable[object]) -> Cloud:
-    """Make a Cloud, with the default subnet from the registry."""
+    """Make a Cloud: the registry has the default subnet, and what guests reach follows from the routers."""
     default = registry.default_subnet if registry else ""
-    return Cloud(
-        registry,
-        tuple(
-            replace(one, default=True) if isinstance(one, Subnet) and one.name == default else one for one in resources
-        ),
-    )
+    found = [
+        replace(one, default=True) if isinstance(one, Subnet) and one.name == default else one for one in resources
+    ]
+    return Cloud(registry, tuple(with_reachable(found)))
 
 
 @dataclass(frozen=True)

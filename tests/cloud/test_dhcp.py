@@ -15,6 +15,7 @@ import pytest
 from lab import Guest
 from lab.domain import domain_xml, interface_xml
 from lab.waiting import HANG
+from tests.cloud.external import OUTSIDE, set_external_gateway
 from tests.cloud.world import World
 from tests.dhcpvalues import ARGUMENTS, VALUES
 
@@ -121,6 +122,26 @@ def test_a_renewal(session_world: World, server: Guest) -> None:
         return server.console("ip route")
 
     session_world.wait_for(lambda: "10.99.0.0/24 via 10.81.0.9 " in routes(), "the route", routes)
+
+
+def test_a_default_route(session_world: World, server: Guest, asks: Guest) -> None:
+    """There is one while the router has an external gateway; else routes to the router's other subnets."""
+    world, others = session_world, {"10.10.0.0/24", "10.20.0.0/24"}
+    found = told(asks)
+    assert "router" not in found
+    assert {*found["staticroutes"].split()[::2]} >= others
+    assert "default" not in server.console("ip route")
+    set_external_gateway(world)
+    world.control.run(["ovn-nbctl", "--wait=hv", "sync"])
+    try:
+        server.console("killall -USR1 udhcpc")
+        world.wait_for(lambda: "default via 10.81.0.1 " in server.console("ip route"), "the default route")
+        server.reach(OUTSIDE)
+        found = told(asks)
+        assert found["router"] == "10.81.0.1"
+        assert not {*found.get("staticroutes", "").split()[::2]} & others
+    finally:
+        world.ovnhook("router", "set", "gateway", "--no-external", "--force")
 
 
 def test_boot_over_the_network(session_world: World, server: Guest) -> None:

@@ -64,7 +64,7 @@ def _settings(command: Command) -> Command:
             click.option(
                 "--gateway",
                 metavar="ADDR",
-                help="Gateway address: the router's, and the guests' default route.  [default: the first]",
+                help="Gateway address: the router's, by which guests have routes.  [default: the first]",
             ),
             click.option(
                 "--router",
@@ -72,7 +72,7 @@ def _settings(command: Command) -> Command:
                 shell_complete=complete.ROUTER,
                 help="Router of the subnet.  [default: gateway]",
             ),
-            click.option("--no-router", is_flag=True, help="Connect to no router: guests have no default route."),
+            click.option("--no-router", is_flag=True, help="Connect to no router: guests have no routes."),
             click.option("--isolated", is_flag=True, help="Block traffic to and from the router's other subnets."),
             click.option(
                 "--dns",

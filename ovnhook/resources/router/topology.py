@@ -27,7 +27,7 @@ from ovnhook.resources import tables
 from ovnhook.resources.operations import OwnedRow, difference
 from ovnhook.resources.router.rows import localnet_port, router_ids, router_peer, router_port
 from ovnhook.resources.router.values import External, Network, Router
-from ovnhook.resources.subnet.values import Subnet, server_mac
+from ovnhook.resources.subnet.values import EVERYWHERE, Subnet, server_mac
 
 _ISOLATION = 1000  # priority of the drop policies; allow policies have the next one
 _EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
@@ -67,8 +67,8 @@ def network_operations(old: Network | None, new: Network | None) -> list[Operati
     """Operations that turn the rows of one network into those of another."""
     same: set[str] = set()
     if old and new and old.router == new.router:
-        there = {subnet.name: subnet for subnet in old.subnets}
-        same = {subnet.name for subnet in new.subnets if there.get(subnet.name) == subnet}
+        there = {subnet.name: (subnet, subnet.reachable) for subnet in old.subnets}
+        same = {subnet.name for subnet in new.subnets if there.get(subnet.name) == (subnet, subnet.reachable)}
     return difference(network_rows(old, same), network_rows(new, same)) + _dns_records(old, new)
 
 
@@ -154,6 +154,9 @@ def _advertisement(subnet: Subnet) -> dict[str, str]:
     later. With OVN's default interval of up to ten minutes it would have no IPv6 until then. DHCPv6 also has the DNS
     servers, but OVN's DHCPv6 leases do not end, so that running guests hear of the resolver by advertisements only.
 
+    OVN's advertisements always announce a default route. Without an external gateway it has a low preference
+    (RFC 4191), so that guests prefer that of another interface, except for the router's other subnets.
+
     Search domains are here only (RFC 8106, section 5.2), since OVN's DHCPv6 option of them is malformed: it has a
     domain as a single label.
     """
@@ -161,6 +164,10 @@ def _advertisement(subnet: Subnet) -> dict[str, str]:
     servers = () if subnet.records_until is None else subnet.servers(6)
     if servers:
         known["rdnss"] = str(servers[0])  # OVN advertises one server
+    if (reachable := subnet.routed(6)) != (EVERYWHERE[6],):
+        known["router_preference"] = "LOW"
+        if reachable:
+            known["route_info"] = ",".join(f"MEDIUM-{one}" for one in reachable)
     if searched := ", ".join(subnet.dhcp.search) or subnet.dns_domain:
         known["dnssl"] = searched
     return known

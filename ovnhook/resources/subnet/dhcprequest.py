@@ -17,7 +17,7 @@ from ovnhook.resources.subnet.rows import dhcpv4
 from ovnhook.resources.subnet.values import Subnet
 
 _SHORTEST, _LONGEST = 120, 7 * 86_400  # seconds: guests renew after half of it, and get changed settings then
-_MAX_ROUTES = 20
+_MAX_ROUTES = 12  # as many are added to the router's other subnets
 _MAX_SEARCH = 200  # bytes of search domains: OVN's router advertisements have room for that (RFC 8106)
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DNS_DOMAIN = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*{_LABEL}")
@@ -49,7 +49,7 @@ def with_changes(dhcp: DhcpSettings, changes: Mapping[str, Any]) -> DhcpSettings
 
 
 def check(subnet: Subnet) -> None:
-    """Validate the combination of a subnet's settings.
+    """Validate the combination of a subnet's settings, whatever other subnets there are.
 
     Raises:
         InvalidRequest: it is invalid, or all options together are too long.
@@ -72,7 +72,7 @@ def check(subnet: Subnet) -> None:
         raise InvalidRequest(
             f"subnet {subnet.name}: a boot server and a boot file need each other", "a URL for iPXE needs neither"
         )
-    size = dhcpoptions.length(dhcpv4(subnet, subnet.gateway))
+    size = dhcpoptions.length(dhcpv4(replace(subnet, reachable=None), subnet.gateway))
     if size > dhcpoptions.MAX_TOTAL:
         raise InvalidRequest(
             f"DHCP options of subnet {subnet.name} have {size} bytes",

@@ -17,6 +17,7 @@ from ovnhook.resources.reading import groups_of, member_of, network_of, number_o
 from ovnhook.resources.subnet import dhcpoptions
 from ovnhook.resources.subnet.dhcp import DEFAULT_SETTINGS, DHCP_LEASE_TIME, DhcpSettings, Route
 from ovnhook.resources.subnet.values import (
+    EVERYWHERE,
     DnsRecords,
     Subnet,
     dhcp_uuid,
@@ -155,9 +156,10 @@ def dhcpv4(subnet: Subnet, gateway: IPAddress) -> dict[str, str]:
         "lease_time": str(dhcp.lease_time),
         "mtu": str(subnet.mtu),
     }
-    if routers := [route.router for route in subnet.routes if not route.destination.prefixlen]:
-        options["router"] = str(routers[0])
-    if dhcp.routes:  # clients ignore the router then (RFC 3442)
+    routes = {route.destination: route for route in subnet.routes}
+    if default := routes.get(EVERYWHERE[4]):
+        options["router"] = str(default.router)
+    if routes.keys() - {EVERYWHERE[4]}:  # clients ignore the router then (RFC 3442)
         options["classless_static_route"] = dhcpoptions.static_routes(subnet.routes)
     if servers := subnet.servers(4):
         options["dns_server"] = dhcpoptions.listed(servers)

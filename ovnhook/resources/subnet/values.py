@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
@@ -27,6 +27,8 @@ def is_isolated_subnet(name: str) -> bool:
 
 
 _ISOLATED = "isolated-"
+EVERYWHERE = {4: IPNetwork("0.0.0.0/0"), 6: IPNetwork("::/0")}
+"""Destination of a default route, by IP version."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Subnet:
             resolver yet; 0 for not at all; None: no guest knows it, as in subnets of earlier versions.
         dhcp: further DHCP settings.
         security_groups: sorted names of the groups of ports whose interface names none.
+        reachable: networks for which guests have a route by the router; None: everything. It is no setting, but follows
+            from the router (ovnhook.resources.router.reach).
         router: name of its router, or "". With a router, guests get a default route.
         ranges: ranges of dynamic addresses; empty: all of cidr.
         dns: DNS servers for guests.
@@ -72,6 +76,7 @@ class Subnet:
     records_until: int | None = None
     dhcp: DhcpSettings = DEFAULT_SETTINGS
     security_groups: tuple[str, ...] = ()
+    reachable: tuple[IPNetwork, ...] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse host bits, which IPNetwork ignores in comparisons."""
@@ -106,11 +111,18 @@ class Subnet:
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        """IPv4 routes for guests: the chosen ones, and the default route by the router unless one of them is that."""
-        everywhere = IPNetwork("0.0.0.0/0")
-        if not self.router or self.cidr.version != 4 or any(one.destination == everywhere for one in self.dhcp.routes):
-            return self.dhcp.routes
-        return (*self.dhcp.routes, Route(everywhere, self.gateway))
+        """IPv4 routes for guests: the chosen ones, and those by the router to other networks."""
+        chosen = {route.destination for route in self.dhcp.routes}
+        by_router = (Route(one, self.gateway) for one in self.routed(4) if one not in chosen)
+        return (*self.dhcp.routes, *by_router)
+
+    def routed(self, version: int) -> tuple[IPNetwork, ...]:
+        """Networks of an IP version for which guests have a route by the router; `EVERYWHERE`: a default route."""
+        if not self.router or not self.network(version):
+            return ()
+        if self.reachable is None:
+            return (EVERYWHERE[version],)
+        return tuple(one for one in self.reachable if one.version == version)
 
     def servers(self, version: int) -> tuple[IPAddress, ...]:
         """DNS servers of an IP version for guests: the chosen ones, or the resolver.

@@ -62,6 +62,7 @@ def test_a_subnet_of_both(control: Control) -> None:
         "min_interval": "3",
         "rdnss": "fd00:1::53",
         "dnssl": "lab.example",
+        "router_preference": "LOW",
     }
     web = control.attach("web1", "blue", "10.1.0.20")
     (four, six) = control.done("lease", "list", "--format", "json").json

@@ -49,8 +49,13 @@ def test_the_default_router_comes_and_goes_with_its_subnets(control: Control) ->
         "router-port": "subnet:green:gateway"
     }
     assert control.done("router", "show", "gateway", "--format", "json").json["subnets"] == ["blue", "green"]
-    options = {row["cidr"]: dict(row["options"][1]).get("router") for row in rows["DHCP_Options"].values()}
-    assert options == {"10.1.0.0/24": "10.1.0.1", "10.2.0.0/24": "10.2.0.254", "10.9.0.0/24": None}
+    options = {row["cidr"]: dict(row["options"][1]) for row in rows["DHCP_Options"].values()}
+    assert {cidr: some.get("classless_static_route") for cidr, some in options.items()} == {
+        "10.1.0.0/24": "{10.2.0.0/24,10.1.0.1}",
+        "10.2.0.0/24": "{10.1.0.0/24,10.2.0.254}",
+        "10.9.0.0/24": None,
+    }
+    assert not any("router" in some for some in options.values())  # the router has no external gateway
     for name in ("blue", "green", "alone"):
         control.done("subnet", "delete", name)
     assert count(control.northbound.dump()) == {}

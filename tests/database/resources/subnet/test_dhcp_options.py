@@ -113,3 +113,64 @@ def test_options_that_others_set(control: Control) -> None:
     control.done("subnet", "set", "blue", "--no-dhcp-option", "--no-boot")
     assert options(control)["log_server"] == "192.0.2.9"
     assert not {"ntp_server", "wpad", "bootfile_name"} & options(control).keys()
+
+
+def test_routes_follow_the_router(control: Control) -> None:
+    """To other subnets without an external gateway, else the default route; what an earlier version wrote is gone."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24")
+    control.done("subnet", "create", "green", "10.2.0.0/24")
+    assert routes(control) == (None, "{10.2.0.0/24,10.1.0.1}")
+    control.done("subnet", "create", "vault", "10.3.0.0/24", "--isolated")
+    assert routes(control) == (None, "{10.2.0.0/24,10.1.0.1}")
+    external = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.1")
+    control.done("router", "set", "gateway", *external)
+    assert routes(control) == ("10.1.0.1", None)
+    control.done("router", "set", "gateway", "--no-external")
+    assert routes(control) == (None, "{10.2.0.0/24,10.1.0.1}")
+    control.done("subnet", "delete", "green")
+    assert routes(control) == (None, None)
+
+
+def test_an_earlier_version_beside(control: Control) -> None:
+    """What it writes is removed: its routers by the first check only, as it adds them again while it runs."""
+    control.done("subnet", "create", "blue", "10.1.0.0/24", "--cidr6", "fd00:1::/64")
+    set_options(control, router="10.1.0.1")
+    database, deadline = Northbound(control.northbound.remote), Deadline.after(HANG)
+    first = integrity.read(database, Integrity(), deadline)
+    again = integrity.read(database, first, deadline)
+    for found in (first, again):
+        assert [one.what for one in found.defects] == ["DHCP_Options of subnet blue has router of an earlier version"]
+    integrity.repair(database, again, deadline)
+    assert routes(control) == (None, None)
+    without = integrity.read(database, again, deadline)
+    set_options(control, router="10.1.0.1")
+    assert integrity.read(database, without, deadline).defects == ()
+
+    # It gave the router an external gateway.
+    external = ("--physical-network", "external", "--address", "203.0.113.10/24", "--next-hop", "203.0.113.1")
+    control.done("router", "set", "gateway", *external, "--address6", "2001:db8::10/64", "--next-hop6", "2001:db8::1")
+    assert routes(control) == ("10.1.0.1", None)
+    set_options(control, classless_static_route='"{10.2.0.0/24,10.1.0.1}"')
+    port = ("Logical_Router_Port", "subnet:blue:gateway")
+    for one in ("router_preference=LOW", 'route_info="MEDIUM-fd00:2::/64"'):
+        run("ovn-nbctl", f"--db={control.northbound.remote}", "set", *port, f"ipv6_ra_configs:{one}")
+    found = integrity.read(database, without, deadline)
+    assert len(found.repairable) == 3
+    integrity.repair(database, found, deadline)
+    assert routes(control) == ("10.1.0.1", None)
+    assert integrity.read(database, found, deadline).defects == ()
+    set_options(control, classless_static_route='"{10.2.0.0/24,10.1.0.1, 0.0.0.0/0,10.1.0.1}"')
+    assert integrity.read(database, found, deadline).defects == ()
+
+
+def set_options(control: Control, **values: str) -> None:
+    """Set DHCP options of subnet blue by hand."""
+    row = str(uuids.dhcp_options("blue"))
+    for name, value in values.items():
+        run("ovn-nbctl", f"--db={control.northbound.remote}", "set", "DHCP_Options", row, f"options:{name}={value}")
+
+
+def routes(control: Control) -> tuple[str | None, str | None]:
+    """Router and static routes of subnet blue."""
+    found = options(control)
+    return found.get("router"), found.get("classless_static_route")

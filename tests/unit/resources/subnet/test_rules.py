@@ -16,7 +16,7 @@ from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.registry import FORMAT, REGISTRY
 from ovnhook.resources.router.kind import NETWORK, ROUTER
 from ovnhook.resources.router.values import External, InterfaceAddress, Network, Router
-from ovnhook.resources.state import Cloud, Registry
+from ovnhook.resources.state import Cloud, Registry, cloud_of
 from ovnhook.resources.subnet import dns
 from ovnhook.resources.subnet import rules as subnet_rules
 from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
@@ -34,8 +34,8 @@ GREEN = Subnet(
 )
 SEVEN = Registry(7, "blue", format=FORMAT)
 GATEWAY = Router("gateway")
-CLOUD = Cloud(SEVEN, (GATEWAY, BLUE, GREEN))
-CLOUD_OF_BLUE = Cloud(SEVEN, (GATEWAY, BLUE))
+CLOUD = cloud_of(SEVEN, (GATEWAY, BLUE, GREEN))
+CLOUD_OF_BLUE = cloud_of(SEVEN, (GATEWAY, BLUE))
 
 
 def create(
@@ -69,20 +69,20 @@ def test_the_resolver_makes_way_for_the_gateway() -> None:
     changes = update(BLUE, asked, CLOUD_OF_BLUE, {}, [lease("10.1.0.3")])
     assert Put(SUBNET, BLUE, moved) in changes
     back = with_changes(moved, {"gateway": "", "cidr6": ""}, KNOWN)
-    changes = update(moved, back, Cloud(SEVEN, (GATEWAY, moved)), {}, [])
+    changes = update(moved, back, cloud_of(SEVEN, (GATEWAY, moved)), {}, [])
     assert Put(SUBNET, moved, replace(BLUE, resolvers=(IPAddress("10.1.0.4"),))) in changes
 
 
 def test_a_subnet_of_an_earlier_version_is_the_same() -> None:
     """Creating it again changes nothing, whatever address its resolver has, or none yet."""
     for resolvers in ((), (IPAddress("10.1.0.77"),)):
-        cloud = Cloud(SEVEN, (GATEWAY, replace(BLUE, resolvers=resolvers)))
+        cloud = cloud_of(SEVEN, (GATEWAY, replace(BLUE, resolvers=resolvers)))
         assert create(SubnetRequest("blue", "10.1.0.0/24"), KNOWN, cloud) == ()
 
 
 def test_create_beside_agents_without_resolvers() -> None:
     """In rows of the format of earlier versions the subnet is as they would make it."""
-    earlier = Cloud(replace(SEVEN, format=1), (GATEWAY, BLUE))
+    earlier = cloud_of(replace(SEVEN, format=1), (GATEWAY, BLUE))
     changes = create(SubnetRequest("green", "10.2.0.0/24"), KNOWN, earlier)
     assert Put(SUBNET, None, replace(GREEN, resolvers=(), records_until=None)) in changes
 
@@ -90,9 +90,10 @@ def test_create_beside_agents_without_resolvers() -> None:
 def test_create_counts() -> None:
     """Each change of subnets counts the registry on, so that two at a time can't both be."""
     wanted = SubnetRequest("green", "10.2.0.0/24")
-    assert create(wanted, KNOWN, Cloud(SEVEN, (GATEWAY, BLUE))) == (
+    assert create(wanted, KNOWN, cloud_of(SEVEN, (GATEWAY, BLUE))) == (
         Put(REGISTRY, SEVEN, replace(SEVEN, serial=8)),
         Put(SUBNET, None, GREEN),
+        Put(SUBNET, BLUE, BLUE),  # its guests get a route to the other one
         Put(NETWORK, Network(GATEWAY, (BLUE,)), Network(GATEWAY, (BLUE, GREEN))),
     )
     made = replace(GREEN, default=True)
@@ -116,7 +117,7 @@ def test_create_counts() -> None:
 )
 def test_create_what_is_already_so(wanted: SubnetRequest) -> None:
     """Nothing is done; an MTU that follows the underlay is not compared with what the underlay is today."""
-    assert create(wanted, Underlay(1422), Cloud(SEVEN, (replace(BLUE, mtu=1400), GREEN))) == ()
+    assert create(wanted, Underlay(1422), cloud_of(SEVEN, (replace(BLUE, mtu=1400), GREEN))) == ()
 
 
 @pytest.mark.parametrize(
@@ -193,7 +194,7 @@ def test_ipv6_that_comes_and_goes() -> None:
     asked = with_changes(BLUE, {"cidr6": "fd00:1::/64"}, KNOWN)
     both = replace(asked, resolvers=(*BLUE.resolvers, IPAddress("fd00:1::2")))
     assert Put(SUBNET, BLUE, both) in update(BLUE, asked, CLOUD, {}, [lease("10.1.0.8")])
-    with_it = Cloud(SEVEN, (GATEWAY, both, GREEN))
+    with_it = cloud_of(SEVEN, (GATEWAY, both, GREEN))
     said, _ = refused(
         FailedPrecondition, update, both, BLUE, with_it, {}, [lease("10.1.0.8"), lease("fd00:1::8", "mail")]
     )
@@ -242,6 +243,7 @@ def test_delete() -> None:
     """The default goes with the default subnet."""
     assert delete(GREEN, CLOUD, [], []) == (
         Put(REGISTRY, SEVEN, replace(SEVEN, serial=8)),
+        Put(SUBNET, BLUE, BLUE),
         Put(NETWORK, Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE,))),
         Put(SUBNET, GREEN, None),
     )
@@ -256,18 +258,20 @@ def test_delete() -> None:
 def test_another_router() -> None:
     """The subnet leaves the one and joins the other; one that has some of its addresses refuses it."""
     lab = Router("lab")
-    cloud = Cloud(SEVEN, (GATEWAY, lab, BLUE, GREEN))
+    cloud = cloud_of(SEVEN, (GATEWAY, lab, BLUE, GREEN))
     moved = replace(GREEN, router="lab")
     assert update(GREEN, moved, cloud, {}, [])[2:] == (
+        Put(SUBNET, BLUE, BLUE),
         Put(NETWORK, Network(GATEWAY, (BLUE, GREEN)), Network(GATEWAY, (BLUE,))),
         Put(NETWORK, Network(lab), Network(lab, (moved,))),
     )
-    assert update(moved, GREEN, Cloud(SEVEN, (GATEWAY, lab, BLUE, moved)), {}, [])[2:] == (
+    assert update(moved, GREEN, cloud_of(SEVEN, (GATEWAY, lab, BLUE, moved)), {}, [])[2:] == (
+        Put(SUBNET, BLUE, BLUE),
         Put(NETWORK, Network(lab, (moved,)), Network(lab)),
         Put(NETWORK, Network(GATEWAY, (BLUE,)), Network(GATEWAY, (BLUE, GREEN))),
     )
     taken = Subnet("red", IPNetwork("10.2.0.0/16"), IPAddress("10.2.0.1"), "lab")
-    crowded = Cloud(SEVEN, (GATEWAY, lab, BLUE, GREEN, taken))
+    crowded = cloud_of(SEVEN, (GATEWAY, lab, BLUE, GREEN, taken))
     assert "overlaps with subnet red" in refused(AlreadyExists, update, GREEN, moved, crowded, {}, [])[0]
     assert refused(NotFound, update, GREEN, moved, CLOUD, {}, [])[0] == "there is no router 'lab'"
 
@@ -275,7 +279,7 @@ def test_another_router() -> None:
 def test_the_external_network_is_no_subnet() -> None:
     """A router that has an address outside can't have the same network inside."""
     external = External("external", InterfaceAddress(IPAddress("10.2.0.1"), 16), IPAddress("10.2.0.9"))
-    cloud = Cloud(SEVEN, (Router("gateway", external),))
+    cloud = cloud_of(SEVEN, (Router("gateway", external),))
     said, _ = refused(AlreadyExists, create, SubnetRequest("green", "10.2.9.0/24"), KNOWN, cloud)
     assert (
         said == "network 10.2.9.0/24 of subnet green overlaps with the external network 10.2.0.0/16 of router gateway"
