@@ -37,6 +37,7 @@ def show(cloud: LabCloud) -> None:
     tools_of_libvirt(cloud)
     ends_and_beginnings(cloud)
     the_outside(cloud)
+    a_security_group(cloud)
     when_something_is_wrong(cloud)
     print(ending(cloud))
 
@@ -177,6 +178,32 @@ def renewed(guest: Guest) -> Guest:
 def reaches(host: LabHost, address: str) -> bool:
     """Test whether an address answers a host's ping."""
     return host.run(["busybox", "ping", "-c", "1", "-w", "2", address], check=False).returncode == 0
+
+
+def a_security_group(cloud: LabCloud) -> None:
+    """A port of a running guest, closed and opened."""
+    hv1, web1 = cloud.host("hv1"), cloud.guest("web1")
+    web1.console("httpd -h /run")
+    step(
+        "A security group",
+        "web1 serves HTTP. Its metadata puts it into a group without rules while it runs: nothing reaches it any more.",
+    )
+    eventually("the outside connects to port 80 of web1", lambda: serves(cloud.outside, "203.0.113.20"))
+    typed(cloud.control, "ovnhook security-group create web")
+    metadata = "<domain><interface security-groups='web'/></domain>"
+    typed(hv1, f'virsh metadata web1 urn:ovnhook:domain:1 --live --config --key ovn --set "{metadata}"')
+    eventually("the outside does not connect to it", lambda: not serves(cloud.outside, "203.0.113.20"))
+
+    step("A rule", "It opens one port to all.")
+    typed(cloud.control, "ovnhook security-group allow web --from any --tcp 80")
+    eventually("the outside connects to port 80 of web1", lambda: serves(cloud.outside, "203.0.113.20"))
+    prove("web1 does not answer its ping", lambda: not reaches(cloud.outside, "203.0.113.20"))
+    prove("web1 reaches the outside", lambda: web1.ping(OUTSIDE).lost == 0)
+
+
+def serves(host: LabHost, address: str) -> bool:
+    """Test whether a host can connect to port 80 of an address."""
+    return host.run(["timeout", "2", "bash", "-c", f"</dev/tcp/{address}/80"], check=False).returncode == 0
 
 
 def when_something_is_wrong(cloud: LabCloud) -> None:
