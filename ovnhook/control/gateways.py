@@ -4,6 +4,10 @@ Hosts are eligible by ``ovn-cms-options`` and ``ovn-bridge-mappings`` (ovn-contr
 that the uplink is down, which OVN does not detect. OVN fails over when a host dies. The new active gateway then gets
 the highest priority, to avoid a failback before the former host can forward. Control services may do this concurrently,
 with the same result.
+
+One failover OVN does not do: a gateway that reaches no other chassis releases its ports, unless it is the only one of
+its HA_Chassis_Group (``ha_chassis_group_is_active`` in ovn-controller). The last host of a cloud therefore becomes the
+only gateway here, until another one reports again.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import Conflict, OvnhookError, Unavailable
@@ -20,6 +24,8 @@ from ovnhook.control import upgrade
 from ovnhook.control.loop import Loop
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
+from ovnhook.diagnosis.problems import STALE
+from ovnhook.resources.chassis import Node
 from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.router.values import Router
 
@@ -109,11 +115,14 @@ class Gateways:
     ) -> None:
         nodes, active_gateways = self._southbound.nodes(deadline), self._southbound.active_gateways(deadline)
         priorities = self._northbound.gateways(deadline)
+        silent = _silent(nodes)
         for one in routers:
             before, active = priorities.get(one.name, ()), active_gateways.get(one.name, "")
             stays = seen.get(one.name) == (before, active)
             seen[one.name] = before, active
-            after = router_rules.gateways(one, nodes, before, active if stays else "")
+            is_alone = len(nodes) - len(silent) == 1 and stays and (not active or active in silent)
+            lost = silent if is_alone else silent.difference(before)
+            after = router_rules.gateways(one, nodes, before, active if stays else "", lost)
             self._set(one.name, before, after, deadline)
         self._failed = {name: error for name, error in self._failed.items() if name in {one.name for one in routers}}
 
@@ -140,3 +149,9 @@ class Gateways:
         if self._errors.is_new(error, name):
             _log.warning("router %s: cannot set its gateways: %s", name, message)
         self._failed[name] = error
+
+
+def _silent(nodes: Iterable[Node]) -> set[str]:
+    """Hosts whose agent no longer reports."""
+    now = time.time()
+    return {node.name for node in nodes if node.agent and abs(now - node.agent_seen) >= STALE}

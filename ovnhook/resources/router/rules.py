@@ -144,7 +144,9 @@ def with_uplink_down(one: Router, nodes: Iterable[Node]) -> list[str]:
     ]
 
 
-def gateways(one: Router, nodes: Collection[Node], before: Sequence[str], active: str) -> tuple[str, ...]:
+def gateways(
+    one: Router, nodes: Collection[Node], before: Sequence[str], active: str, lost: Collection[str] = ()
+) -> tuple[str, ...]:
     """Choose a router's gateways, in descending priority.
 
     The active gateway is first: no failback, so a host that returns gets no traffic before it can forward it. The
@@ -157,8 +159,10 @@ def gateways(one: Router, nodes: Collection[Node], before: Sequence[str], active
         nodes: all hosts.
         before: present order.
         active: the active gateway, or "".
+        lost: hosts to leave out, unless no other one is eligible.
     """
-    hosts = {node.name for node in eligible_hosts(one, nodes)}
+    eligible = {node.name for node in eligible_hosts(one, nodes)}
+    hosts = eligible.difference(lost) or eligible
     known = [host for host in before if host in hosts]
     new = sorted(hosts - set(known), key=lambda host: sha256(f"{one.name}/{host}".encode()).digest())
     order = [*known, *new]

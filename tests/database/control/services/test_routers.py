@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -243,6 +244,36 @@ def test_a_link_outside_that_is_down(control: Control) -> None:
     set_reports(control.southbound, first, uplinks_down="external")
     wait_for_scans(control.service._gateways, "_log_errors")
     assert gateways(control) == [first, second]
+
+
+@pytest.mark.parametrize("active", ["lost", "none"])
+def test_the_last_host(control: Control, active: str) -> None:
+    """It is the only gateway until another one reports: it reaches no other chassis, so that OVN would have none."""
+    now = f"{time.time():.0f}"
+    for name in ("gw1", "gw2", "hv1"):
+        add_chassis(control.southbound, name, reports={"agent": "1.0", "seen": now})
+    control.southbound.transact(
+        {
+            "op": "update",
+            "table": "Chassis",
+            "where": [["name", "==", "hv1"]],
+            "row": {"other_config": ["map", []]},
+        }
+    )
+    control.done("router", "set", "gateway", *OUTSIDE)
+    wait_for(lambda: sorted(gateways(control)) == ["gw1", "gw2"])
+    if active == "lost":
+        set_active_gateway(control.southbound, "gateway", "gw2")
+    set_reports(control.southbound, "gw2", agent="1.0", seen="1000")
+    wait_for_scans(control.service._gateways, "_log_errors")
+    assert sorted(gateways(control)) == ["gw1", "gw2"]  # a failover is OVN's: gw1 reaches hv1
+    set_reports(control.southbound, "hv1", agent="1.0", seen="1000")
+    wait_for(lambda: gateways(control) == ["gw1"])
+    set_active_gateway(control.southbound, "gateway", "gw1")
+    wait_for_scans(control.service._gateways, "_log_errors")
+    assert gateways(control) == ["gw1"]
+    set_reports(control.southbound, "gw2", agent="1.0", seen=f"{time.time():.0f}")
+    wait_for(lambda: gateways(control) == ["gw1", "gw2"])
 
 
 def test_a_move_waits_for_the_flows(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
