@@ -11,6 +11,7 @@ from tests.machines import installation
 from tests.machines.installation import CONTROL, HYPERVISOR
 from tests.machines.nested_guest import NestedGuest
 from tests.machines.virtual_machine import VirtualMachine, side_by_side
+from tests.machines.wire import INTERNET
 from tests.packages.machine import packages
 
 Pair = tuple[VirtualMachine, VirtualMachine]
@@ -47,9 +48,9 @@ def test_geneve(hosts: Pair, guests: tuple[NestedGuest, NestedGuest]) -> None:
     one, two = guests
     one.reaches(two.address())
     two.reaches(one.address())
-    two.run("(while :; do head -c 1000000 /dev/zero | nc -l -p 5000; done) >/dev/null 2>&1 &")
+    two.run("(while :; do nc -l -p 5000 -e head -c 1000000 /dev/zero; done) >/dev/null 2>&1 &")
     one.machine.wait_for(
-        lambda: "1000000" in one.run(f"nc -w 60 {two.address()} 5000 </dev/null | wc -c"), "a megabyte by TCP"
+        lambda: "1000000" in one.run(f"nc {two.address()} 5000 </dev/null | wc -c"), "a megabyte by TCP"
     )
     for host in hosts:
         assert "genev_sys_6081" in host.run("ovs-dpctl show")
@@ -77,7 +78,10 @@ def test_migration(hosts: Pair, guests: tuple[NestedGuest, NestedGuest], record_
 
 
 def test_loss_of_a_host(hosts: Pair, guests: tuple[NestedGuest, NestedGuest]) -> None:
-    """The other host's power is cut: its domain starts here with its address, and it comes back without that."""
+    """The other host's power is cut: its domain starts here with its address, and reaches the Internet.
+
+    The other one comes back without it.
+    """
     here, lost = hosts
     two = guests[1]
     address = two.address()
@@ -90,6 +94,7 @@ def test_loss_of_a_host(hosts: Pair, guests: tuple[NestedGuest, NestedGuest]) ->
     two.machine = here
     here.wait_for(lambda: "started" in here.run("virsh start web2", check=False), "the domain to start")
     here.wait_for(lambda: two.address() == address, "the domain to have its address")
+    two.reaches(INTERNET)
     lost.switch_on()
     lost.connect()
     installation.settle(here)

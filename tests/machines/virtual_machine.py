@@ -196,6 +196,7 @@ class VirtualMachine:
             self._ssh.kill()
             self._ssh.wait(HANG)
             self._ssh = None
+            Path(self._control).unlink(missing_ok=True)  # left there, it keeps the next connection from being shared
 
     def _command(self) -> list[str]:
         """QEMU's command line: of the processors that it emulates one of the simplest is the fastest."""
