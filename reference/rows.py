@@ -19,7 +19,9 @@ from ovnhook.resources.kind import Put
 from ovnhook.resources.kinds import KINDS
 from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
 from ovnhook.resources.lease.values import Lease, LeaseIndex
+from ovnhook.resources.limits import Limits
 from ovnhook.resources.port.kind import CLAIM, PORT
+from ovnhook.resources.port.limits import PORT_LIMIT, PortLimit
 from ovnhook.resources.port.options import PortOptions
 from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.registry import FORMAT, REGISTRY
@@ -57,6 +59,7 @@ _SUBNET = Subnet(
         boot_file="pxelinux.0",
         ipxe="http://10.1.0.5/boot.ipxe",
     ),
+    limits=Limits("100M", "50M"),
 )
 _EXTERNAL = External(
     physical_network="external",
@@ -92,9 +95,13 @@ SAMPLES: dict[Any, Any] = {
         "hv1",
         moving_to="hv2",
         index=0,
-        options=PortOptions(("10.9.0.0/24",), security=False),
+        options=PortOptions(("10.9.0.0/24",), security=False, limits=Limits("100M", "none")),
+        limits=Limits("100M"),
         security_groups=("GROUP",),
         names_groups=True,
+    ),
+    PORT_LIMIT: PortLimit(
+        "SUBNET", "MAC", _DOMAIN, "inbound", 'outport == "PORT-ID"', 100_000, 80_000, direction="to-lport"
     ),
     CLAIM: Claim("SUBNET", "MAC", _DOMAIN),
     DNS_RECORDS: DnsRecords("SUBNET", {"web1": "10.1.0.20"}),
@@ -132,6 +139,7 @@ _ABOUT = {
     ("domain", tables.DNS): ("lease index of a domain; `records`: by MAC, subnet and addresses", "domain"),
     ("lease", tables.DNS): ("a lease; `records`: host name and address", "subnet, address"),
     ("port", tables.PORT): ("a port", "domain, MAC"),
+    ("limit", tables.QOS): ("rate limit of a port in one direction, deleted with its port", "domain, MAC, direction"),
     ("mac", tables.DNS): (
         f"a MAC reservation, deleted with its port ([decision 12]({_DECISIONS}/0012-mac-reservations.md))",
         "subnet, MAC",

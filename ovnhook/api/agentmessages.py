@@ -12,6 +12,7 @@ from uuid import UUID
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.api import hints, messages
+from ovnhook.api.optionmessages import option_fields, options_of, requested_options
 from ovnhook.api.v1 import agents_pb2 as api
 from ovnhook.api.v1.security_groups_pb2 import SecurityGroupNames
 from ovnhook.base.errors import InvalidRequest, OvnhookError
@@ -21,7 +22,6 @@ from ovnhook.domains.requests import check_unique, interface_request
 from ovnhook.domains.values import Domain, Interface, InterfaceType, Unsupported
 from ovnhook.resources.hostvalues import HostName, HostResolver, HostRouter, HostSubnet
 from ovnhook.resources.lease.values import Lease, LeaseIndex
-from ovnhook.resources.port.options import PortOptions
 from ovnhook.resources.port.values import Owner, Port
 from ovnhook.resources.router.values import InterfaceAddress
 
@@ -96,11 +96,10 @@ def port_message(port: Port) -> api.HostPort:
         kept_by=port.kept_by.value,
         moving_to=port.moving_to,
         changed=not port.intact,
-        allowed_addresses=port.options.allowed,
-        port_security_off=not port.options.security,
         foreign_settings=port.foreign,
         security_groups=SecurityGroupNames(names=port.security_groups),
         names_groups=port.names_groups,
+        **option_fields(port.options),
     )
 
 
@@ -119,7 +118,7 @@ def port_of(message: api.HostPort) -> Port:
         security_groups=tuple(message.security_groups.names),
         names_groups=message.names_groups,
         intact=not message.changed,
-        options=PortOptions(tuple(message.allowed_addresses), not message.port_security_off),
+        options=options_of(message),
         foreign=tuple(message.foreign_settings),
     )
 
@@ -341,10 +340,9 @@ def _interface_message(interface: Interface) -> api.LibvirtInterface:
         network=interface.network,
         portgroup=interface.portgroup,
         mtu=interface.mtu,
-        allowed_addresses=request.options.allowed,
-        port_security_off=not request.options.security,
         keep=request.keep,
         security_groups=None if groups is None else SecurityGroupNames(names=groups),
+        **option_fields(request.options),
     )
 
 
@@ -369,10 +367,9 @@ def _interface_of(message: api.LibvirtInterface, domain: UUID, name: str) -> Int
             message.addresses,
             message.hostname,
             isolated=message.isolated,
-            allowed_addresses=message.allowed_addresses,
-            port_security=not message.port_security_off,
             keep=message.keep,
             groups=message.security_groups.names if message.HasField("security_groups") else None,
+            **requested_options(message),
         ),
         interface_id=message.interface_id,
         network=message.network,

@@ -17,7 +17,7 @@ from ovnhook.base.errors import Conflict, OvnhookError
 from ovnhook.control.hostfeed import HostFeed
 from ovnhook.control.loop import Loop
 from ovnhook.databases.northbound import Northbound
-from ovnhook.diagnosis.consistency import Inconsistency, Key
+from ovnhook.diagnosis.inconsistencies import Inconsistency, Key
 from ovnhook.engine import commit
 
 _log = logging.getLogger(__name__)

@@ -19,12 +19,14 @@ from ovnhook.control.calls import INTERNAL_ERROR, timeout
 from ovnhook.control.hostindex import EVERYWHERE, HostIndex
 from ovnhook.control.loop import Loop
 from ovnhook.control.rowvalues import RowValues, is_partial, selections
-from ovnhook.diagnosis.consistency import Consistency, Inconsistency, Key
+from ovnhook.diagnosis.consistency import Consistency
+from ovnhook.diagnosis.inconsistencies import Inconsistency, Key
 from ovnhook.ovsdb.replica import Replica, RowDifference
 from ovnhook.resources.kind import Change
 from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
 from ovnhook.resources.port.foreign import FOREIGN_COLUMNS
 from ovnhook.resources.port.kind import CLAIM, PORT
+from ovnhook.resources.port.limits import PORT_LIMIT
 from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router.kind import ROUTER
 from ovnhook.resources.security_group.kind import MEMBERS
@@ -34,7 +36,10 @@ _log = logging.getLogger(__name__)
 
 _COLUMNS = (
     (PORT, (*PORT.columns, "port_security", "dhcpv4_options", "dhcpv6_options", "options", *FOREIGN_COLUMNS)),
-    *((kind, kind.columns) for kind in (LEASE_INDEX, LEASE, CLAIM, DNS_RECORDS, SUBNET, ROUTER, REGISTRY, MEMBERS)),
+    *(
+        (kind, kind.columns)
+        for kind in (LEASE_INDEX, LEASE, CLAIM, PORT_LIMIT, DNS_RECORDS, SUBNET, ROUTER, REGISTRY, MEMBERS)
+    ),
 )
 """Kinds of rows in the replica, with the columns that are compared with their value."""
 

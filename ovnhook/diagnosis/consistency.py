@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeVar, assert_never
+from typing import Any, TypeVar, assert_never
 from uuid import UUID
 
 from ovnhook.base import uuids
+from ovnhook.diagnosis.inconsistencies import Inconsistency, Key
 from ovnhook.diagnosis.memberships import Memberships
+from ovnhook.diagnosis.portlimits import LimitedPorts
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Operation, includes, key, require
 from ovnhook.resources import ip, tables
@@ -35,39 +36,6 @@ _GUARD = Kind[Operation](name="guard", type=dict, operations=lambda _old, _new: 
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
-
-
-class Key(NamedTuple):
-    """Key of a check: of a DNS record, of a MAC address or the groups of ports, or of a leased address, in a subnet."""
-
-    of: Literal["record", "mac", "lease", "groups"]
-    subnet: str
-    name: str
-
-
-@dataclass(frozen=True)
-class Inconsistency:
-    """Rows that contradict each other.
-
-    Attributes:
-        domain: name of the domain, or "".
-        interface: MAC address of its interface, or "".
-        what: description; the same in each check.
-        repair: description of the repair.
-        grace_period: seconds that it may last before it is repaired.
-    """
-
-    domain: str
-    interface: str
-    what: str
-    repair: str
-    grace_period: float = 0.0
-
-    def __str__(self) -> str:
-        """One line for logs."""
-        where = [f"domain {self.domain}"] if self.domain else []
-        where += [f"interface {self.interface}"] if self.interface else []
-        return ": ".join((*where, self.what))
 
 
 class Consistency:
@@ -95,6 +63,7 @@ class Consistency:
         self._places: dict[UUID, tuple[str, str]] = {}  # subnet and MAC, by port
         self._claims: dict[tuple[str, str], Claim] = {}
         self._memberships = Memberships()
+        self._limited = LimitedPorts()
 
     def apply(self, old: Any, new: Any) -> None:
         """Replace the value of a row; None stands for no row, or a broken one.
@@ -111,6 +80,7 @@ class Consistency:
             case _:
                 self._remove(old)
                 self._add(new)
+                self._due.update(dict.fromkeys(Key("limits", "", row) for row in self._limited.apply(old, new)))
         self._due.update(dict.fromkeys(self._dependent(old, new)))
 
     def _apply_members(self, old: GroupMembers | None, new: GroupMembers | None) -> None:
@@ -126,6 +96,7 @@ class Consistency:
         for subnet in {*self._leases, *self._records}:
             self._due.update(dict.fromkeys(self._records_of(subnet)))
             self._due.update(dict.fromkeys(Key("lease", subnet, address) for address in self._leases.get(subnet, ())))
+        self._due.update(dict.fromkeys(Key("limits", "", row) for row in self._limited.rows()))
         for place in self._sharing:
             self._due.update({Key("mac", *place): None, Key("groups", *place): None})
 
@@ -154,6 +125,10 @@ class Consistency:
                     found += [Need(PORT, port), Put(CLAIM, self._claims.get((subnet, name)), claim)]
                 case "groups":
                     found += self._regroup(subnet, name)
+                case "limits":
+                    if not self._limited.has_port(name):
+                        found.append(_absent(tables.PORT, UUID(name)))
+                    found += self._limited.repair(name, self._subnets)
                 case "lease":
                     found += self._release(self._leases[subnet][name])
                 case _:
@@ -205,6 +180,9 @@ class Consistency:
                 return self._check_mac(one.subnet, one.name)
             case "groups":
                 return self._check_groups(one.subnet, one.name)
+            case "limits":
+                is_known = not any(map(self._is_unreadable, self._limited.needed_rows(one.name)))
+                return self._limited.check(one.name, self._subnets) if is_known else None
             case "lease":
                 return self._check_lease(one.subnet, one.name)
             case _:
@@ -244,7 +222,7 @@ class Consistency:
 
     def _check_groups(self, subnet: str, mac: str) -> Inconsistency | None:
         """A port that is not in its security groups, or in others."""
-        for port in self._sharing.get((subnet, mac), ()):
+        for port in sorted(self._sharing.get((subnet, mac), ()), key=lambda port: port.domain):
             if what := self._memberships.check(port, self._subnets.get(subnet)):
                 return Inconsistency(port.domain_name, mac, what, "correct the members of security groups")
         return None

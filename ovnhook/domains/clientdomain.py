@@ -35,6 +35,8 @@ class ClientInterface:
         allowed_addresses: further source addresses, networks and MAC addresses.
         port_security: whether port security is on.
         security_groups: names of its security groups; None: those of the subnet.
+        limit_inbound: rate of what it receives; default: the subnet's.
+        limit_outbound: rate of what it sends; default: the subnet's.
     """
 
     mac: str = ""
@@ -46,6 +48,8 @@ class ClientInterface:
     allowed_addresses: tuple[str, ...] = ()
     port_security: bool = True
     security_groups: tuple[str, ...] | None = None
+    limit_inbound: str = ""
+    limit_outbound: str = ""
 
 
 def identify(uuid: str, name: str) -> Domain:
@@ -103,6 +107,8 @@ def _interface(asked: ClientInterface, number: int, domain: Domain) -> Interface
             allowed_addresses=asked.allowed_addresses,
             port_security=asked.port_security,
             groups=asked.security_groups,
+            limit_inbound=asked.limit_inbound,
+            limit_outbound=asked.limit_outbound,
         ),
         interface_id=str(_uuid(asked.id, f"{where}: id")) if asked.id else "",
     )

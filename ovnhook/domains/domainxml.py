@@ -246,6 +246,9 @@ def _interface(
         portgroup = there.default_portgroup if (there := network(name)) else ""
     # libvirt generates a new interfaceid for a network's interface at each start.
     parameters = element.find("virtualport/parameters") if kind is InterfaceType.BRIDGE else None
+    if element.find("bandwidth/*") is not None:
+        options = optionattributes.beside_bandwidth(request.options, f"interface {mac}")
+        request = replace(request, options=options)
     return Interface(
         mac=mac,
         kind=kind,

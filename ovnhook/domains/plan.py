@@ -90,6 +90,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
             options=placement.interface.request.options,
             security_groups=placement.security_groups,
             names_groups=placement.interface.request.security_groups is not None,
+            limits=placement.interface.request.options.limits.over(subnet.limits),
         )
         ports += _claim(port, there, observed)
         if there is None:

@@ -11,7 +11,7 @@ from netaddr import IPAddress
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.base.labels import HOST_NAME, HOST_NAMES, SUBNET_NAME, SUBNET_NAMES
 from ovnhook.domains.values import InterfaceRequest
-from ovnhook.resources import ip
+from ovnhook.resources import ip, limits
 from ovnhook.resources.port import options
 from ovnhook.resources.security_group.values import group_names
 from ovnhook.resources.subnet.values import isolated_subnet
@@ -27,6 +27,8 @@ def interface_request(
     isolated: bool,
     allowed_addresses: Iterable[str] = (),
     port_security: bool = True,
+    limit_inbound: str = "",
+    limit_outbound: str = "",
     keep: bool = False,
     groups: Sequence[str] | None = None,
 ) -> InterfaceRequest:
@@ -41,6 +43,8 @@ def interface_request(
         isolated: it is on an isolated subnet of the domain's own.
         allowed_addresses: further source addresses, networks and MAC addresses.
         port_security: whether port security is on.
+        limit_inbound: rate limit of what it receives, or "".
+        limit_outbound: rate limit of what it sends, or "".
         keep: its leases outlive the domain's definition.
         groups: names of security groups, or None for those of the subnet.
 
@@ -59,7 +63,10 @@ def interface_request(
     found = tuple(map(IPAddress, addresses))
     if len({one.version for one in found}) < len(found):
         raise InvalidRequest(f"{where}: {' '.join(addresses)[:200]}: one IPv4 and one IPv6 address at most")
-    port_options = options.requested(f"{where}: allowed addresses", allowed_addresses, security=port_security)
+    rates = limits.requested(where, limit_inbound, limit_outbound, accept_none=True)
+    port_options = options.requested(
+        f"{where}: allowed addresses", allowed_addresses, security=port_security, limits=rates
+    )
     name = isolated_subnet(domain) if isolated else subnet
     try:
         named = None if groups is None else group_names(groups)

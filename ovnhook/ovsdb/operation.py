@@ -16,7 +16,7 @@ def ref(uuid: UUID) -> list[str]:
     return ["uuid", str(uuid)]
 
 
-def as_map(values: Mapping[str, str]) -> list[Any]:
+def as_map(values: Mapping[str, str] | Mapping[str, int]) -> list[Any]:
     """Value of a map column."""
     return ["map", [[key, value] for key, value in values.items()]]
 

@@ -11,6 +11,7 @@ from ovnhook.resources.floating_ip.kind import FLOATING_IP
 from ovnhook.resources.kind import Cascade, Change, Kind, Put, puts
 from ovnhook.resources.lease.kind import LEASE, LEASE_INDEX
 from ovnhook.resources.port.kind import CLAIM, PORT
+from ovnhook.resources.port.limits import PORT_LIMIT
 from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router.kind import GATEWAYS, NETWORK, ROUTER
 from ovnhook.resources.router.reach import with_reachable
@@ -33,6 +34,7 @@ KINDS: tuple[Kind[Any], ...] = (
     LEASE_INDEX,
     LEASE,
     PORT,
+    PORT_LIMIT,
     CLAIM,
     DNS_RECORDS,
     FLOATING_IP,

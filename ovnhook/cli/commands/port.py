@@ -114,6 +114,8 @@ def show(socket: Path | None, name: str, format_: str) -> None:
     shell_complete=complete.SECURITY_GROUP,
     help="Security group; may be repeated.  [default: those of the subnet]",
 )
+@click.option("--limit-inbound", default="", metavar="R", help="Rate limit of what it receives, like 100M (bit/s).")
+@click.option("--limit-outbound", default="", metavar="R", help="Rate limit of what it sends, like 100M (bit/s).")
 @format_option
 @click.pass_obj
 def create(socket: Path | None, name: str, host: str, format_: str, groups: tuple[str, ...], **interface: Any) -> None:

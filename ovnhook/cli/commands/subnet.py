@@ -120,6 +120,12 @@ def _settings(command: Command) -> Command:
                 shell_complete=complete.SECURITY_GROUP,
                 help="Security group of interfaces that name none; may be repeated.",
             ),
+            click.option(
+                "--limit-inbound", metavar="R", help="Rate limit of what each guest receives, like 100M (bit/s)."
+            ),
+            click.option(
+                "--limit-outbound", metavar="R", help="Rate limit of what each guest sends, like 100M (bit/s)."
+            ),
             click.option("--mtu", metavar="N", type=int, help="MTU of guests.  [default: maximum of the underlay]"),
         )
     ):
@@ -217,6 +223,8 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 @click.option("--no-boot", is_flag=True, help="Remove boot server, boot file and URL for iPXE.")
 @click.option("--no-security-group", "no_security_groups", is_flag=True, help="Remove the security groups.")
 @click.option("--no-dhcp-option", "no_extra_dhcp_options", is_flag=True, help="Remove the further DHCP options.")
+@click.option("--no-limit-inbound", is_flag=True, help="Remove the rate limit of what guests receive.")
+@click.option("--no-limit-outbound", is_flag=True, help="Remove the rate limit of what guests send.")
 @click.option("--force", is_flag=True, help="Apply even if this disrupts a working external connection.")
 @format_option
 @click.pass_obj

@@ -119,4 +119,6 @@ def _requested(interface: api.Interface) -> ClientInterface:
         allowed_addresses=tuple(interface.allowed_addresses),
         port_security=not interface.port_security_off,
         security_groups=tuple(interface.security_groups.names) if interface.HasField("security_groups") else None,
+        limit_inbound=interface.limit_inbound,
+        limit_outbound=interface.limit_outbound,
     )

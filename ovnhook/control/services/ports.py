@@ -187,4 +187,6 @@ def message(port: Port) -> api.Port:
         allowed_addresses=port.options.allowed,
         port_security_off=not port.options.security,
         security_groups=port.security_groups,
+        limit_inbound=port.limits.inbound,
+        limit_outbound=port.limits.outbound,
     )

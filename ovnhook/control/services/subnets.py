@@ -27,6 +27,7 @@ from ovnhook.databases.southbound import Southbound
 from ovnhook.domains.plan import regroup
 from ovnhook.resources.kind import Change
 from ovnhook.resources.kinds import complete
+from ovnhook.resources.port.limits import with_subnet
 from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.router.values import DEFAULT_ROUTER
@@ -115,6 +116,8 @@ class Subnets(Service):
             boot_file=requested.boot_file,
             ipxe=requested.ipxe,
             security_groups=tuple(requested.security_groups),
+            limit_inbound=requested.limit_inbound,
+            limit_outbound=requested.limit_outbound,
         )
         underlay = self._measure_underlay(deadline)
         parse(wanted, underlay)  # an invalid request is refused even if the database is unreachable
@@ -174,7 +177,9 @@ class Subnets(Service):
             refuse_host_networks(planned, self._southbound, deadline)
             if not request.force:
                 refuse_interruptions(planned, cloud, self._northbound, self._southbound, deadline)
-            return planned
+            if new.limits == old.limits:
+                return planned
+            return (*planned, *with_subnet(self._northbound.ports(deadline, subnet=old.name), new))
 
         self._repairs.carry_out(plan, f"subnet {requested.name}: settings changed: {', '.join(paths)}", deadline)
         return self._get(requested.name, deadline)
@@ -228,6 +233,8 @@ def message(one: Subnet, used: int, network_id: int) -> api.Subnet:
         boot_server=str(one.dhcp.boot_server or ""),
         boot_file=one.dhcp.boot_file,
         ipxe=one.dhcp.ipxe,
+        limit_inbound=one.limits.inbound,
+        limit_outbound=one.limits.outbound,
         extra_dhcp_options=one.dhcp.assignments,
         mtu=one.mtu,
         default=one.default,

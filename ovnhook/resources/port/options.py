@@ -1,4 +1,4 @@
-"""Options of a port: source addresses beside its own, and port security. Pure."""
+"""Options of a port: source addresses beside its own, port security and rate limits. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.base.labels import MAC
 from ovnhook.resources import ip
+from ovnhook.resources.limits import NO_LIMITS, Limits
 from ovnhook.resources.subnet.values import Subnet, resolver_mac, server_mac
 
 MAX_ALLOWED = 32
@@ -27,15 +28,18 @@ class PortOptions:
     Attributes:
         allowed: further source addresses, networks and MAC addresses, in canonical form and sorted.
         security: whether port security is on. Off: any source address.
+        limits: requested rate limits, instead of those of the subnet.
     """
 
     allowed: tuple[str, ...] = ()
     security: bool = True
+    limits: Limits = NO_LIMITS
 
     def __str__(self) -> str:
         """The attributes of the metadata."""
         allowed = f'allowed-addresses="{" ".join(self.allowed)}"' if self.allowed else ""
-        return " ".join(filter(None, (allowed, "" if self.security else 'port-security="off"'))) or "none"
+        security = "" if self.security else 'port-security="off"'
+        return " ".join(filter(None, (allowed, security, str(self.limits)))) or "none"
 
     @property
     def macs(self) -> tuple[str, ...]:
@@ -66,13 +70,14 @@ DEFAULTS = PortOptions()
 """Options of an interface that requests none."""
 
 
-def requested(where: str, allowed: Iterable[str], *, security: bool) -> PortOptions:
+def requested(where: str, allowed: Iterable[str], *, security: bool, limits: Limits = NO_LIMITS) -> PortOptions:
     """Options as requested.
 
     Args:
         where: domain, interface and setting, for errors.
         allowed: addresses, networks and MAC addresses.
         security: whether port security is on.
+        limits: rate limits.
 
     Raises:
         InvalidRequest: invalid, or too many values.
@@ -84,7 +89,7 @@ def requested(where: str, allowed: Iterable[str], *, security: bool) -> PortOpti
         raise InvalidRequest(
             f"{where}: allowed addresses and port security 'off', which allows any, exclude each other"
         )
-    return PortOptions(tuple(sorted(words)), security)
+    return PortOptions(tuple(sorted(words)), security, limits)
 
 
 def _canonical(where: str, word: str) -> str:

@@ -12,6 +12,8 @@ from netaddr import EUI, IPAddress, IPNetwork
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
 from ovnhook.ovsdb.owned import kind, own
+from ovnhook.resources import limits
+from ovnhook.resources.limits import Limits
 from ovnhook.resources.port import options
 from ovnhook.resources.port.foreign import foreign_settings
 from ovnhook.resources.port.options import PortOptions
@@ -42,6 +44,8 @@ def port_ids(port: Port) -> dict[str, str]:
         **({"allowed_addresses": " ".join(port.options.allowed)} if port.options.allowed else {}),
         **({} if port.options.security else {"port_security": "off"}),
         **_group_ids(port),
+        **_limit_ids("limit", port.limits),
+        **_limit_ids("requested_limit", port.options.limits),
     )
 
 
@@ -51,6 +55,18 @@ def _group_ids(port: Port) -> dict[str, str]:
     if port.names_groups:
         return {"security_groups": groups}
     return {"subnet_groups": groups} if groups else {}
+
+
+def _limit_ids(key: str, of_port: Limits) -> dict[str, str]:
+    return {f"{key}_{way}": rate for way, rate in of_port.by_direction.items() if rate}
+
+
+def _limits(key: str, ids: Mapping[str, str]) -> Limits:
+    inbound, outbound = (ids.get(f"{key}-{way}", "") for way in limits.NO_LIMITS.by_direction)
+    try:
+        return limits.requested("external_ids", inbound, outbound, accept_none=True)
+    except InvalidRequest as error:
+        raise ValueError(error.message) from error
 
 
 def port_columns(port: Port) -> Row:
@@ -127,6 +143,7 @@ def read_port(row: Row) -> Port:
         moving_to=ids.get("moving-to", ""),
         index=number_of(ids["index"], _LARGEST_INDEX) if "index" in ids else None,
         options=_options(ids),
+        limits=_limits("limit", ids),
         foreign=foreign_settings(row, (REQUESTED_CHASSIS, ACTIVATION_STRATEGY)),
         security_groups=groups_of(ids.get("security-groups", ids.get("subnet-groups", ""))),
         names_groups="security-groups" in ids,
@@ -138,7 +155,8 @@ def read_port(row: Row) -> Port:
 def _options(ids: Mapping[str, str]) -> PortOptions:
     allowed = ids.get("allowed-addresses", "").split()
     try:
-        return options.requested("external_ids", allowed, security=ids.get("port-security", "on") != "off")
+        security = ids.get("port-security", "on") != "off"
+        return options.requested("external_ids", allowed, security=security, limits=_limits("requested-limit", ids))
     except InvalidRequest as error:
         raise ValueError(error.message) from error
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook.base import uuids
+from ovnhook.resources.limits import NO_LIMITS, Limits
 from ovnhook.resources.port.options import DEFAULTS, PortOptions
 
 
@@ -42,6 +43,7 @@ class Port:
         names_groups: its interface names them; otherwise they are those of the subnet.
         index: index among all interfaces of the domain, or None if an older version created the port.
         options: as its interface requests them.
+        limits: rate limits, as requested or by the subnet.
         foreign: settings of its row that are not ovnhook's; only in values that were read.
         intact: False if the row was changed by hand; only in values that were read.
         up: bound by OVN; only in values that were read.
@@ -58,6 +60,7 @@ class Port:
     moving_to: str = ""
     index: int | None = None
     options: PortOptions = DEFAULTS
+    limits: Limits = NO_LIMITS
     foreign: tuple[str, ...] = field(default=(), compare=False)
     security_groups: tuple[str, ...] = ()
     names_groups: bool = False

@@ -11,16 +11,20 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.base.labels import SUBNET_NAME
-from ovnhook.resources import ip
+from ovnhook.resources import ip, limits
 from ovnhook.resources.ip import Range
 from ovnhook.resources.router.values import DEFAULT_ROUTER
 from ovnhook.resources.security_group.values import group_names
 from ovnhook.resources.subnet import address, dhcprequest
 from ovnhook.resources.subnet.values import Subnet
 
+_LIMITS = {"limit_inbound": "inbound", "limit_outbound": "outbound"}
+"""Settings that are rate limits."""
+
 SETTINGS = (
     *("gateway", "ranges", "dns", "dns_domain", "mtu", "default", "router", "isolated", "cidr6", "security_groups"),
     *dhcprequest.SETTINGS,
+    *_LIMITS,
 )
 """Settings that can be updated: all except name and network."""
 
@@ -85,6 +89,8 @@ class SubnetRequest:
         boot_file: path on it, or "".
         ipxe: URL, or "".
         security_groups: names of the groups of ports whose interface names none.
+        limit_inbound: rate of what a guest receives, or "".
+        limit_outbound: rate of what a guest sends, or "".
     """
 
     name: str
@@ -106,6 +112,8 @@ class SubnetRequest:
     boot_file: str = ""
     ipxe: str = ""
     security_groups: tuple[str, ...] = ()
+    limit_inbound: str = ""
+    limit_outbound: str = ""
 
 
 def parse(request: SubnetRequest, underlay: Underlay) -> Subnet:
@@ -141,7 +149,11 @@ def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay)
     Raises:
         InvalidRequest: a value is invalid.
     """
-    values: dict[str, Any] = {"dhcp": dhcprequest.with_changes(subnet.dhcp, changes)}
+    rates = {**subnet.limits.by_direction, **{_LIMITS[name]: rate for name, rate in changes.items() if name in _LIMITS}}
+    values: dict[str, Any] = {
+        "dhcp": dhcprequest.with_changes(subnet.dhcp, changes),
+        "limits": limits.requested(f"subnet {subnet.name}", **rates),
+    }
     for name, value in changes.items():
         if name == "gateway":
             values["gateway"] = _gateway(subnet.cidr, value) if value else _first(subnet.cidr)
@@ -160,7 +172,7 @@ def with_changes(subnet: Subnet, changes: Mapping[str, Any], underlay: Underlay)
             values["mtu"] = _mtu(value, underlay)
         elif name not in SETTINGS:
             raise InvalidRequest(f"'{name}' of a subnet can't be set", f"these can: {', '.join(SETTINGS)}")
-        elif name not in dhcprequest.SETTINGS:
+        elif name not in (*dhcprequest.SETTINGS, *_LIMITS):
             values[name] = value
     return _checked(replace(subnet, **values))
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base import uuids
+from ovnhook.base.errors import InvalidRequest
 from ovnhook.ovsdb.operation import Row, as_map, map_of
 from ovnhook.ovsdb.owned import KIND, kind, own
-from ovnhook.resources import ip
+from ovnhook.resources import ip, limits
 from ovnhook.resources.ip import Range
+from ovnhook.resources.limits import NO_LIMITS, Limits
 from ovnhook.resources.operations import OwnedRow
 from ovnhook.resources.reading import groups_of, member_of, network_of, number_of, reader
 from ovnhook.resources.subnet import dhcpoptions
@@ -53,30 +55,43 @@ def _dhcp_ids(dhcp: DhcpSettings) -> dict[str, str]:
     )
 
 
+def _limit_ids(of_ports: Limits) -> dict[str, str]:
+    return kind("subnet", **{f"limit_{way}": rate for way, rate in of_ports.by_direction.items()})
+
+
 _LATER = frozenset(
-    {"ovnhook:resolvers", "ovnhook:records-until", "ovnhook:security-groups", *_dhcp_ids(DEFAULT_SETTINGS)} - {KIND}
+    {
+        *("ovnhook:resolvers", "ovnhook:records-until", "ovnhook:security-groups"),
+        *_dhcp_ids(DEFAULT_SETTINGS),
+        *_limit_ids(NO_LIMITS),
+    }
+    - {KIND}
 )
 """Keys that earlier versions do not write."""
 
 
 def subnet_ids(subnet: Subnet) -> dict[str, str]:
     """External_ids of a Logical_Switch: all settings of a subnet."""
-    return _dhcp_ids(subnet.dhcp) | kind(
-        "subnet",
-        subnet=subnet.name,
-        cidr=str(subnet.cidr),
-        gateway=str(subnet.gateway),
-        router=subnet.router,
-        ranges=" ".join(str(pool) for pool in subnet.ranges),
-        dns=" ".join(str(server) for server in subnet.dns),
-        dns_domain=subnet.dns_domain,
-        mtu=str(subnet.mtu),
-        isolated="yes" if subnet.isolated else "no",
-        cidr6=str(subnet.cidr6 or ""),
-        gateway6=str(subnet.gateway6 or ""),
-        resolvers=" ".join(map(str, subnet.resolvers)),
-        records_until="" if subnet.records_until is None else str(subnet.records_until),
-        security_groups=" ".join(subnet.security_groups),
+    return (
+        _dhcp_ids(subnet.dhcp)
+        | _limit_ids(subnet.limits)
+        | kind(
+            "subnet",
+            subnet=subnet.name,
+            cidr=str(subnet.cidr),
+            gateway=str(subnet.gateway),
+            router=subnet.router,
+            ranges=" ".join(str(pool) for pool in subnet.ranges),
+            dns=" ".join(str(server) for server in subnet.dns),
+            dns_domain=subnet.dns_domain,
+            mtu=str(subnet.mtu),
+            isolated="yes" if subnet.isolated else "no",
+            cidr6=str(subnet.cidr6 or ""),
+            gateway6=str(subnet.gateway6 or ""),
+            resolvers=" ".join(map(str, subnet.resolvers)),
+            records_until="" if subnet.records_until is None else str(subnet.records_until),
+            security_groups=" ".join(subnet.security_groups),
+        )
     )
 
 
@@ -114,7 +129,16 @@ def read_subnet(row: Row) -> Subnet:
             ipxe=ids.get("ipxe", ""),
         ),
         security_groups=groups_of(ids.get("security-groups", "")),
+        limits=_limits(ids),
     )
+
+
+def _limits(ids: Mapping[str, str]) -> Limits:
+    inbound, outbound = (ids.get(f"limit-{way}", "") for way in NO_LIMITS.by_direction)
+    try:
+        return limits.requested("external_ids", inbound, outbound)
+    except InvalidRequest as error:
+        raise ValueError(error.message) from error
 
 
 def _route(text: str, network: IPNetwork) -> Route:

@@ -10,6 +10,7 @@ from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base import uuids
 from ovnhook.resources.ip import Range
+from ovnhook.resources.limits import NO_LIMITS, Limits
 from ovnhook.resources.subnet.dhcp import DEFAULT_SETTINGS, DhcpSettings, Route
 
 
@@ -46,6 +47,7 @@ class Subnet:
             resolver yet; 0 for not at all; None: no guest knows it, as in subnets of earlier versions.
         dhcp: further DHCP settings.
         security_groups: sorted names of the groups of ports whose interface names none.
+        limits: rate limits of each port that requests no other.
         reachable: networks for which guests have a route by the router; None: everything. It is no setting, but follows
             from the router (ovnhook.resources.router.reach).
         router: name of its router, or "". With a router, guests get a default route.
@@ -76,6 +78,7 @@ class Subnet:
     records_until: int | None = None
     dhcp: DhcpSettings = DEFAULT_SETTINGS
     security_groups: tuple[str, ...] = ()
+    limits: Limits = NO_LIMITS
     reachable: tuple[IPNetwork, ...] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:

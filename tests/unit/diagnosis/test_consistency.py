@@ -10,11 +10,15 @@ from uuid import UUID
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-from ovnhook.diagnosis.consistency import Consistency, Inconsistency, Key
+from ovnhook.diagnosis.consistency import Consistency
+from ovnhook.diagnosis.inconsistencies import Inconsistency, Key
 from ovnhook.resources.kind import Put
 from ovnhook.resources.lease.kind import LEASE
 from ovnhook.resources.lease.values import Lease, LeaseIndex
+from ovnhook.resources.limits import Limits
 from ovnhook.resources.port.kind import CLAIM
+from ovnhook.resources.port.limits import port_limits
+from ovnhook.resources.port.options import PortOptions
 from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.security_group.values import GroupMembers
 from ovnhook.resources.subnet import dns
@@ -309,6 +313,9 @@ def test_it_is_right_whatever_changes() -> None:
     choices += [DnsRecords("blue", dns.records(chance.sample(leases, size), "example")) for size in range(4)]
     choices += [replace(BLUE, security_groups=("web",))]
     choices += [replace(PORT, security_groups=groups, names_groups=True) for groups in ((), ("web",), ("db", "web"))]
+    limited = replace(PORT, options=PortOptions(limits=Limits("1M")), limits=Limits("1M"))
+    choices += [limited, replace(limited, options=PortOptions()), replace(BLUE, limits=Limits("1M"))]
+    choices += port_limits(limited).values()
     choices += [GroupMembers(group, frozenset(some)) for group in ("web", "db") for some in ((), (PORT.uuid,))]
     rows = Rows()
     for _ in range(2000):
@@ -322,5 +329,5 @@ def test_it_is_right_whatever_changes() -> None:
     rows.delete(*[*rows.values.values()])
     assert rows.found == {}
     left = {**vars(rows.consistency)}
-    left |= vars(left.pop("_memberships"))
+    left |= vars(left.pop("_memberships")) | vars(left.pop("_limited"))
     assert [name for name, value in left.items() if value] == []

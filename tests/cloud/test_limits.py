@@ -1,0 +1,99 @@
+"""Rate limits, by packets: both directions, changed at run time, each port with its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lab.domain import interface_xml
+from tests.cloud.boxes import Box, box
+from tests.cloud.interfaces import MACS
+from tests.cloud.world import World
+
+PINGS = "for n in 1 2 3 4; do ping -q -s 1400 -i 0.02 {} >/dev/null 2>&1 & done"
+"""Offers some 2.3 Mbit/s, which come back as far as they arrive."""
+
+WINDOW = 4  # seconds of a measurement: longer than a burst lasts
+COUNTER = "cut -d' ' -f1 /proc/uptime; cat /sys/class/net/{}/statistics/rx_bytes"
+
+
+def rate(run: Callable[[str], str], interface: str) -> float:
+    """Bits per second that an interface receives, by the clock of its own machine."""
+    count = COUNTER.format(interface)
+    began, before, ended, after = map(float, run(f"{count}; sleep {WINDOW}; {count}").split())
+    return (after - before) * 8 / (ended - began)
+
+
+def inside(one: Box) -> Callable[[str], str]:
+    """Run a command in the namespace of a box."""
+    return lambda command: one.host.run(["ip", "netns", "exec", one.name, "/bin/sh", "-c", command]).stdout
+
+
+def is_limited(found: float, kbit: int) -> bool:
+    """Whether a rate is that of a limit."""
+    return 0.8 * kbit < found / 1000 < 1.2 * kbit
+
+
+def test_a_guest(world: World) -> None:
+    """What it sends is limited on its host, and what comes back once more; live changes of its metadata apply."""
+    limits = "limit-outbound='800k' limit-inbound='400k'"
+    metadata = f"<ovn:interface mac='{MACS[0]}' {limits}/>"
+    guest = world.boot(world.hv1, "limited", interface_xml(MACS[0]), metadata=metadata)
+    guest.wait_address()
+    with box(world, world.hv2, "boxa") as other:
+        guest.reach(other.address)
+        guest.console(PINGS.format(other.address))
+        rates: dict[str, float] = {}
+
+        def measured() -> str:
+            return str(rates)
+
+        def have(sent: Callable[[float], bool], received: Callable[[float], bool]) -> Callable[[], bool]:
+            def check() -> bool:
+                rates["sent"] = rate(inside(other), other.name)
+                rates["received"] = rate(guest.console, "eth0")
+                return sent(rates["sent"]) and received(rates["received"])
+
+            return check
+
+        world.wait_for(
+            have(lambda found: is_limited(found, 800), lambda found: is_limited(found, 400)), "the limits", measured
+        )
+        command = ["virsh", "metadata", "limited", "urn:ovnhook:domain:1", "--live", "--key", "ovn", "--set"]
+        world.hv1.run([*command, "<domain><interface limit-inbound='600k'/></domain>"])
+        world.wait_for(
+            have(lambda found: found > 1_200_000, lambda found: is_limited(found, 600)), "one limit", measured
+        )
+        world.hv1.run([*command, "<domain><interface/></domain>"])
+        world.wait_for(have(lambda found: found > 1_200_000, lambda found: found > 1_200_000), "no limit", measured)
+    world.destroy(world.hv1, "limited")
+    assert world.rows("QoS") == {}
+
+
+def test_a_default_of_the_subnet(world: World) -> None:
+    """Two ports of one host have a limit of their own each, also those that were there before it."""
+    with (
+        box(world, world.hv1, "boxa") as one,
+        box(world, world.hv1, "boxb") as two,
+        box(world, world.hv2, "boxc", "--limit-outbound", "none") as receiver,
+    ):
+        processes = []
+        for sender in (one, two):
+            sender.reach(receiver.address)
+            pings = ["ping", "-q", "-s", "1400", "-i", "0.01", receiver.address]
+            processes.append(sender.host.spawn(f"pings-{sender.name}", ["ip", "netns", "exec", sender.name, *pings]))
+        try:
+            found = 0.0
+
+            def arrives(is_right: Callable[[float], bool]) -> bool:
+                nonlocal found
+                found = rate(inside(receiver), receiver.name)
+                return is_right(found)
+
+            world.ovnhook("subnet", "set", "default", "--limit-outbound", "400k")
+            world.wait_for(lambda: arrives(lambda now: is_limited(now, 800)), "twice the limit", lambda: str(found))
+            world.ovnhook("subnet", "set", "default", "--no-limit-outbound")
+            world.wait_for(lambda: arrives(lambda now: now > 1_200_000), "no limit", lambda: str(found))
+        finally:
+            for process in processes:
+                process.stop()
+    assert world.rows("QoS") == {}
