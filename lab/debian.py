@@ -13,16 +13,17 @@ from pathlib import Path
 
 from lab import state
 from lab.errors import LabError
-from lab.image import FILES, NAMES, Image, compiled_names, image
+from lab.image import FILES, KERNEL, KERNEL_WITH_SATA, NAMES, Image, compiled_names, image
 
 PACKAGES = (
     *("systemd-sysv", "udev", "dbus", "systemd-resolved", "libnss-resolve", "network-manager"),
-    *("iproute2", "iputils-ping", "busybox-static"),
+    *("iproute2", "iputils-ping", "busybox-static", "cloud-init"),
 )
 PLACES = {
     "addresses": "lab/addresses",
     "commands": "lab/commands",
     "debian/commands.service": "etc/systemd/system/lab-commands.service",
+    "debian/cloud.cfg": "etc/cloud/cloud.cfg.d/90_lab.cfg",
     "debian/netplan.network": "etc/systemd/network/10-netplan.network",
 }
 ENABLED = ("lab-commands.service",)
@@ -60,21 +61,27 @@ class Role(Enum):
 
     NETWORKD = "networkd"
     """systemd-networkd and systemd-resolved, configured as cloud-init and netplan do."""
+    CLOUD_INIT = "cloud-init"
+    """cloud-init, which configures systemd-networkd and systemd-resolved."""
     NETWORK_MANAGER = "NetworkManager"
     """NetworkManager without any configuration."""
 
 
+RESOLVED = ("systemd-networkd.service", "systemd-resolved.service")
 SERVICES = {
-    Role.NETWORKD: ("systemd-networkd.service", "systemd-resolved.service"),
+    Role.NETWORKD: RESOLVED,
+    Role.CLOUD_INIT: RESOLVED,
     Role.NETWORK_MANAGER: ("NetworkManager.service",),
 }
 
 
 def debian_image(role: Role) -> Image:
     """The image of a guest. Building it the first time takes a minute or two, and needs the package archive."""
-    base = image()
     wants = " ".join(f"systemd.wants={service}" for service in SERVICES[role])
+    base = image(KERNEL_WITH_SATA if role is Role.CLOUD_INIT else KERNEL)
     words = f"rdinit=/lab/disk lab.network={role.value} {wants} systemd.show_status=0"
+    if role is not Role.CLOUD_INIT:
+        words += " cloud-init=disabled"
     return replace(base, disk=_disk(), cmdline=words, memory=256)
 
 
@@ -109,7 +116,7 @@ def _made(release: str, work: Path) -> Path:
     for name, place in PLACES.items():
         (tree / place).parent.mkdir(exist_ok=True)
         shutil.copyfile(FILES / name, tree / place)
-        (tree / place).chmod(0o644 if ".service" in name or ".network" in name else 0o755)
+        (tree / place).chmod(0o755 if "." not in name else 0o644)
     shutil.copyfile(compiled_names(work), tree / "lab" / "names")
     (tree / "lab" / "names").chmod(0o755)
     for verb, units in (("disable", DISABLED), ("mask", MASKED), ("enable", ENABLED)):

@@ -15,7 +15,10 @@ from lab import state
 from lab.cpio import Archive
 from lab.errors import LabError
 
-PACKAGE = "linux-image-cloud-amd64"
+KERNEL = "linux-image-cloud-amd64"
+"""Package of the kernel for virtual machines: the smallest one."""
+KERNEL_WITH_SATA = "linux-image-amd64"
+"""Package of the kernel that has drivers of emulated hardware too, such as the CD drives that virt-install adds."""
 DHCPV6 = "dhcpcd-base"
 """busybox has no client for DHCPv6."""
 
@@ -39,8 +42,11 @@ MODULES = (
 )
 """In the order in which they are loaded; those that a kernel has built in are not there as files."""
 
-DISK_MODULES = ("virtio_blk", "crc16", "mbcache", "jbd2", "crc32c_generic", "libcrc32c", "ext4", "overlay")
-"""For guests whose system is on a disk (lab/debian.py)."""
+DISK_MODULES = (
+    *("virtio_blk", "crc16", "mbcache", "jbd2", "crc32c_generic", "libcrc32c", "ext4", "overlay"),
+    *("scsi_common", "scsi_mod", "libata", "libahci", "ahci", "cdrom", "sr_mod", "isofs"),
+)
+"""For guests whose system is on a disk (lab/debian.py), and that may have a CD."""
 
 OPTIONS = {"virtio_net": "csum=0 gso=0"}
 """The userspace switch takes packets as they are: a checksum left to the hardware would stay wrong, and TCP hang."""
@@ -77,16 +83,20 @@ class Image:
     memory: int = 96
 
 
-def image() -> Image:
-    """The guests' image. Building it the first time takes some seconds and needs the package archive."""
+def image(package: str = KERNEL) -> Image:
+    """The guests' image. Building it the first time takes some seconds and needs the package archive.
+
+    Args:
+        package: of the kernel, KERNEL or KERNEL_WITH_SATA.
+    """
     state.CACHE.mkdir(parents=True, exist_ok=True)
     with state.lock(state.CACHE):
-        key = _key()
+        key = _key(package)
         for folder in sorted(state.CACHE.glob(f"*-{key}"), reverse=True):
             return _of(folder)
         with tempfile.TemporaryDirectory(dir=state.CACHE, prefix="tmp.") as name:
             work = Path(name)
-            version, kernel, modules = unpacked_kernel(work)
+            version, kernel, modules = unpacked_kernel(work, package)
             programs = {
                 "bin/dhcpcd": _unpacked(DHCPV6, work) / "usr/sbin/dhcpcd",
                 "bin/getent": GETENT,
@@ -106,24 +116,25 @@ def _of(folder: Path) -> Image:
     return Image(folder / "vmlinuz", folder / "initramfs")
 
 
-def _key() -> str:
+def _key(package: str) -> str:
     """Digest of the initramfs' sources."""
-    digest = hashlib.sha256(repr((MODULES, DISK_MODULES, OPTIONS, DHCPV6, PLACES)).encode())
+    digest = hashlib.sha256(repr((package, MODULES, DISK_MODULES, OPTIONS, DHCPV6, PLACES)).encode())
     for path in (*(FILES / name for name in PLACES), NAMES, BUSYBOX, GETENT):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def unpacked_kernel(work: Path) -> tuple[str, Path, Path]:
-    """Version, kernel and folder of modules, out of the package that ``PACKAGE`` depends on.
+def unpacked_kernel(work: Path, package: str = KERNEL) -> tuple[str, Path, Path]:
+    """Version, kernel and folder of modules, out of the package that a package depends on.
 
     Args:
         work: where the package is unpacked.
+        package: KERNEL or KERNEL_WITH_SATA.
     """
-    depends = _output(["apt-cache", "depends", PACKAGE], work)
+    depends = _output(["apt-cache", "depends", package], work)
     names = [line.split()[-1] for line in depends.splitlines() if line.strip().startswith("Depends: linux-image-")]
     if not names:
-        raise LabError(f"apt knows no kernel package for {PACKAGE}; run apt-get update")
+        raise LabError(f"apt knows no kernel package for {package}; run apt-get update")
     files = _unpacked(names[0], work)
     kernel = next((files / "boot").glob("vmlinuz-*"))
     version = kernel.name.removeprefix("vmlinuz-")

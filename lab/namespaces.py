@@ -56,6 +56,7 @@ class Namespaces:
         """
         for name in OWN:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
+        (self.folder / "var-libvirt" / "boot").mkdir(exist_ok=True)  # as the package has it, for virt-install
         for name in IN_RUN:
             (self.run_folder / name).mkdir(parents=True, exist_ok=True)
         seen = self.run_folder / "ovnhook-lab" / self.prefix

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from lab import Guest, LabHost
+from lab.debian import Role, debian_image
 from lab.domain import CMDLINE, CONSOLES
-from lab.image import image
+from lab.image import Image, image
+from lab.waiting import HANG
 from tests.cloud.interfaces import MACS
 from tests.cloud.migration import migrate
 from tests.cloud.world import CONFIG, World
@@ -17,6 +20,8 @@ from tests.cloud.world import CONFIG, World
 RED = "red"
 FOREIGN = f"<network><name>{RED}</name><bridge name='virbr9'/></network>"
 COMPLETE = ("active", "yes", "yes")
+LONG = 4 * HANG
+"""Seconds for the boot of a guest with cloud-init, which starts a dozen Python programs."""
 
 
 def network(host: LabHost, name: str = RED) -> tuple[str, ...]:
@@ -28,6 +33,23 @@ def network(host: LabHost, name: str = RED) -> tuple[str, ...]:
 def wait_for_network(world: World, host: LabHost, state: tuple[str, ...] = COMPLETE) -> None:
     """Wait until a host has the network in a state."""
     world.wait_for(lambda: network(host) == state, f"network {RED} on {host.name}", lambda: network(host))
+
+
+def virt_install(host: LabHost, name: str, boots: Image, *options: str) -> Guest:
+    """Make a guest on the network as a user does, who knows nothing of OVN."""
+    socket = f"{CONSOLES}/{name}"
+    words = f"{CMDLINE.format(dhcp='retry')} {boots.cmdline}"
+    consoles = ["--serial", f"unix,mode=bind,path={socket}.sock", "--serial", f"unix,mode=bind,path={socket}.cmd"]
+    host.run(
+        [
+            *("virt-install", "--name", name, "--memory", str(boots.memory), "--virt-type", "qemu", "--machine", "q35"),
+            *("--network", f"network={RED},mac={MACS[0]},model=virtio", "--import", *options),
+            *("--boot", f"kernel={boots.kernel},initrd={boots.initramfs},kernel_args={words}"),
+            *("--osinfo", "detect=off,require=off", "--graphics", "none", "--noautoconsole"),
+            *("--console", "none", *consoles),
+        ]
+    )
+    return Guest(host, name)
 
 
 @pytest.fixture
@@ -115,20 +137,7 @@ def test_tools_of_libvirt(red: World) -> None:
     hv1, hv2 = red.hv1, red.hv2
     for host in (hv1, hv2):
         wait_for_network(red, host)
-    boots = image()
-    socket = f"{CONSOLES}/tool"
-    kernel = f"kernel={boots.kernel},initrd={boots.initramfs},kernel_args={CMDLINE.format(dhcp='retry')}"
-    consoles = ["--serial", f"unix,mode=bind,path={socket}.sock", "--serial", f"unix,mode=bind,path={socket}.cmd"]
-    hv1.run(
-        [
-            *("virt-install", "--name", "tool", "--memory", "96", "--virt-type", "qemu", "--machine", "q35"),
-            *("--network", f"network={RED},mac={MACS[0]},model=virtio", "--import", "--disk", "none"),
-            *("--boot", kernel, "--osinfo", "detect=off,require=off", "--graphics", "none", "--noautoconsole"),
-            *("--console", "none", *consoles),
-        ]
-    )
-    guest = Guest(hv1, "tool")
-    address = guest.wait_address()
+    address = virt_install(hv1, "tool", image(), "--disk", "none").wait_address()
     assert red.leases("tool") == {MACS[0]: address}
     assert address.startswith("10.30.0.")
 
@@ -155,3 +164,19 @@ def test_tools_of_libvirt(red: World) -> None:
     (lease,) = red.leases("twin").values()
     assert lease.startswith("10.30.0.")
     assert lease != address
+
+
+def test_cloud_init(red: World, tmp_path: Path) -> None:
+    """``virt-install --cloud-init``: NoCloud's settings arrive, and cloud-init's own network configuration works."""
+    hv1, boots = red.hv1, debian_image(Role.CLOUD_INIT)
+    red.ovnhook("subnet", "set", RED, "--domain", "red.example")
+    wait_for_network(red, hv1)
+    settings = tmp_path / "user-data"
+    settings.write_text("#cloud-config\nhostname: cloud1\nwrite_files: [{path: /run/written, content: seen}]\n")
+    disk = f"path={boots.disk},format=raw,readonly=on,bus=virtio,shareable=on"
+    guest = virt_install(hv1, "cloud1", boots, "--disk", disk, "--cloud-init", f"user-data={settings}")
+    assert guest.console("cloud-init status --wait", LONG).strip(".\n") == "status: done"
+    assert guest.console("hostname; cat /run/written") == "cloud1\nseen"
+    address = red.leases("cloud1")[MACS[0]]
+    assert f"inet {address}/24" in guest.console("ip address show dev $(basename /sys/class/net/e*)")
+    assert address in guest.console("getent hosts cloud1.red.example")
