@@ -147,6 +147,7 @@ def test_reflection(control: Control) -> None:
         "ovnhook.v1.Nodes",
         "ovnhook.v1.Ports",
         "ovnhook.v1.Routers",
+        "ovnhook.v1.SecurityGroups",
         "ovnhook.v1.Status",
         "ovnhook.v1.Subnets",
     ]
