@@ -33,10 +33,13 @@ from ovnhook.resources.state import Registry
 from ovnhook.resources.subnet.dhcp import DhcpSettings, Route
 from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
 from ovnhook.resources.subnet.values import DnsRecords, Subnet
+from ovnhook.resources.virtual_address.kind import VIRTUAL_ADDRESS, VIRTUAL_PORT
+from ovnhook.resources.virtual_address.values import Holder, VirtualAddress, VirtualPort
 from reference.part import table
 
 _DOMAIN = UUID(int=1)
 _ADDRESS = IPAddress("10.1.0.20")
+_VIRTUAL = IPAddress("10.1.0.100")
 _SUBNET = Subnet(
     "SUBNET",
     cidr=IPNetwork("10.1.0.0/24"),
@@ -84,7 +87,7 @@ SAMPLES: dict[Any, Any] = {
     LEASE_INDEX: LeaseIndex(
         _DOMAIN, "web1", "hv1", (("MAC", "SUBNET", _ADDRESS),), requested_by="hv2", requested_until=1
     ),
-    LEASE: Lease("SUBNET", _ADDRESS, _DOMAIN, "web1", "MAC", "web1", "hv1", "hv1/7", keep=True),
+    LEASE: Lease("SUBNET", _ADDRESS, _DOMAIN, "web1", "MAC", "web1", "hv1", "hv1/7", keep=True, virtual=(_VIRTUAL,)),
     PORT: Port(
         "PORT-ID",
         "SUBNET",
@@ -95,7 +98,7 @@ SAMPLES: dict[Any, Any] = {
         "hv1",
         moving_to="hv2",
         index=0,
-        options=PortOptions(("10.9.0.0/24",), security=False, limits=Limits("100M", "none")),
+        options=PortOptions(("10.9.0.0/24",), security=False, limits=Limits("100M", "none"), virtual=(_VIRTUAL,)),
         limits=Limits("100M"),
         security_groups=("GROUP",),
         names_groups=True,
@@ -104,6 +107,8 @@ SAMPLES: dict[Any, Any] = {
         "SUBNET", "MAC", _DOMAIN, "inbound", 'outport == "PORT-ID"', 100_000, 80_000, direction="to-lport"
     ),
     CLAIM: Claim("SUBNET", "MAC", _DOMAIN),
+    VIRTUAL_ADDRESS: VirtualAddress("SUBNET", _VIRTUAL, (Holder(_DOMAIN, "MAC", "web1"),), "hv1/7"),
+    VIRTUAL_PORT: VirtualPort("SUBNET", _VIRTUAL, ("PORT-ID",)),
     DNS_RECORDS: DnsRecords("SUBNET", {"web1": "10.1.0.20"}),
     FLOATING_IP: FloatingIp(IPAddress("203.0.113.20"), "ROUTER", "SUBNET", _ADDRESS, _DOMAIN, "web1", "MAC"),
     RESOLVER_PORTS: ResolverPorts(frozenset({"SUBNET"})),
@@ -157,7 +162,18 @@ _ABOUT = {
         "the resolvers of all subnets, while a group denies outbound connections",
         "nothing: one row",
     ),
-    ("floating", tables.NAT): ("a floating IP, deleted with its lease", "subnet, leased address"),
+    ("virtual", tables.DNS): (
+        "a virtual address, reserved while a domain names it; `records`: by domain and MAC, the domain's name",
+        "subnet, address: as a lease",
+    ),
+    ("virtual-port", tables.PORT): (
+        "the port of a virtual address, of type `virtual`, while a port that may have it exists",
+        "subnet, address",
+    ),
+    ("floating", tables.NAT): (
+        "a floating IP, deleted with its lease or virtual address",
+        "subnet, leased or virtual address",
+    ),
 }
 """Description of rows, and the key that their UUID is derived from, by kind and table."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from netaddr import IPAddress
+
 from ovnhook.api.v1 import agents_pb2 as api
 from ovnhook.resources.limits import Limits
 from ovnhook.resources.port.options import PortOptions
@@ -16,6 +18,7 @@ def option_fields(options: PortOptions) -> dict[str, Any]:
         "port_security_off": not options.security,
         "limit_inbound": options.limits.inbound,
         "limit_outbound": options.limits.outbound,
+        "virtual_addresses": list(map(str, options.virtual)),
     }
 
 
@@ -25,6 +28,7 @@ def options_of(message: api.HostPort) -> PortOptions:
         tuple(message.allowed_addresses),
         not message.port_security_off,
         Limits(message.limit_inbound, message.limit_outbound),
+        tuple(map(IPAddress, message.virtual_addresses)),
     )
 
 
@@ -35,4 +39,5 @@ def requested_options(message: api.LibvirtInterface) -> dict[str, Any]:
         "port_security": not message.port_security_off,
         "limit_inbound": message.limit_inbound,
         "limit_outbound": message.limit_outbound,
+        "virtual_addresses": message.virtual_addresses,
     }

@@ -31,6 +31,7 @@ from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router.kind import ROUTER
 from ovnhook.resources.security_group.kind import MEMBERS
 from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
+from ovnhook.resources.virtual_address.kind import VIRTUAL_ADDRESS, VIRTUAL_PORT
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +39,10 @@ _COLUMNS = (
     (PORT, (*PORT.columns, "port_security", "dhcpv4_options", "dhcpv6_options", "options", *FOREIGN_COLUMNS)),
     *(
         (kind, kind.columns)
-        for kind in (LEASE_INDEX, LEASE, CLAIM, PORT_LIMIT, DNS_RECORDS, SUBNET, ROUTER, REGISTRY, MEMBERS)
+        for kind in (
+            *(LEASE_INDEX, LEASE, CLAIM, PORT_LIMIT, DNS_RECORDS, SUBNET, ROUTER, REGISTRY),
+            *(MEMBERS, VIRTUAL_ADDRESS, VIRTUAL_PORT),
+        )
     ),
 )
 """Kinds of rows in the replica, with the columns that are compared with their value."""

@@ -186,11 +186,11 @@ class Comparison:
         ]
         after = replace(cloud, resources=(*cloud.resources, *found.values(), *lost))
         places = {place for one in (*found.values(), *lost) if (place := kind.lease(one))}
-        leases = self._database.leases_at(places, self._deadline, skip_broken=True) if places else {}
+        acquired = self._database.runs_at(places, self._deadline)
 
         def run(one: Any) -> str | None:
             place = kind.lease(one)
-            return leases[place].run if place in leases else None
+            return acquired.get(place) if place else None
 
         defects = []
         for one in lost:

@@ -46,6 +46,9 @@ from ovnhook.resources.router.kind import GATEWAYS
 from ovnhook.resources.router.rows import router_peer
 from ovnhook.resources.state import Cloud, Observed, cloud_of
 from ovnhook.resources.subnet.values import resolver_port
+from ovnhook.resources.virtual_address.kind import VIRTUAL_ADDRESS
+from ovnhook.resources.virtual_address.rows import read_virtual_address
+from ovnhook.resources.virtual_address.values import VirtualAddress
 
 _log = logging.getLogger(__name__)
 
@@ -91,12 +94,19 @@ class Northbound:
         held = observed.lease_index.leases
         every = known | {mac for mac, _, _ in held}
         observed = self.observe(domain, every, {name for _, name, _ in held}, deadline)
-        return self.query(observed, [queries.leases((name, where) for _, name, where in held)], deadline)
+        virtual = queries.virtual_addresses(observed.named_virtual_addresses)
+        observed = self.query(observed, [queries.leases((name, where) for _, name, where in held), *virtual], deadline)
+        return self.with_virtual_addresses(observed, deadline)
+
+    def with_virtual_addresses(self, observed: Observed, deadline: Deadline) -> Observed:
+        """Add the virtual addresses that leases name and that were not read yet: those of domains that do not run."""
+        missing = observed.named_virtual_addresses - observed.virtual_addresses.keys()
+        return self.query(observed, queries.virtual_addresses(missing), deadline)
 
     def leases_at(
         self, places: Iterable[tuple[str, IPAddress]], deadline: Deadline, *, skip_broken: bool = False
     ) -> dict[tuple[str, IPAddress], Lease]:
-        """The existing leases of some addresses.
+        """The existing leases of some addresses. A virtual address is not leased.
 
         Args:
             places: subnet and address of each.
@@ -105,12 +115,12 @@ class Northbound:
         """
         selects = [select(tables.DNS, key(uuids.lease(name, str(address)))) for name, address in places]
         results = self.database.transact(selects, deadline) if selects else []
-        found = [row for result in results for row in result]
+        found = [row for result in results for row in result if owned.own(row).get("kind") != VIRTUAL_ADDRESS.name]
         leases = self._read(read_lease, found) if skip_broken else map(read_lease, found)
         return {(lease.subnet, lease.address): lease for lease in leases}
 
     def lease_uuids_at(self, places: Iterable[tuple[str, IPAddress]], deadline: Deadline) -> set[UUID]:
-        """Row UUIDs of the existing leases of some addresses: smaller results than `leases_at`."""
+        """Row UUIDs of the existing leases of some addresses, and of virtual addresses."""
         selects = [
             select(tables.DNS, key(uuids.lease(name, str(address))), columns=["_uuid"]) for name, address in places
         ]
@@ -118,10 +128,31 @@ class Northbound:
         return {UUID(row["_uuid"][1]) for result in results for row in result}
 
     def lease_uuids(self, deadline: Deadline, **ids: str) -> set[UUID]:
-        """Row UUIDs of all leases with these external_ids (``subnet=``). Slow: the server scans the table."""
-        match = includes("external_ids", owned.kind("lease", **ids))
-        (found,) = self.database.transact([select(tables.DNS, match, columns=["_uuid"])], deadline)
-        return {UUID(row["_uuid"][1]) for row in found}
+        """Row UUIDs of all leases and virtual addresses with these external_ids (``subnet=``).
+
+        Slow: the server scans the table.
+        """
+        matches = [includes("external_ids", owned.kind(kind, **ids)) for kind in ("lease", VIRTUAL_ADDRESS.name)]
+        found = self.database.transact([select(tables.DNS, one, columns=["_uuid"]) for one in matches], deadline)
+        return {UUID(row["_uuid"][1]) for rows in found for row in rows}
+
+    def runs_at(self, places: Iterable[tuple[str, IPAddress]], deadline: Deadline) -> dict[tuple[str, IPAddress], str]:
+        """The runs that acquired the existing leases of some addresses, or reserved the virtual addresses."""
+        queried = list(places)
+        selects = [
+            select(tables.DNS, key(uuids.lease(name, str(address))), columns=["external_ids"])
+            for name, address in queried
+        ]
+        results = self.database.transact(selects, deadline) if selects else []
+        return {
+            place: owned.own(row).get("run", "") for place, rows in zip(queried, results, strict=True) for row in rows
+        }
+
+    def virtual_addresses(self, deadline: Deadline, **ids: str) -> list[VirtualAddress]:
+        """All virtual addresses with these external_ids (``subnet=``), sorted by subnet and address."""
+        match = includes("external_ids", owned.kind(VIRTUAL_ADDRESS.name, **ids))
+        (found,) = self.database.transact([select(tables.DNS, match)], deadline)
+        return sorted(self._read(read_virtual_address, found), key=lambda one: (one.subnet, one.address))
 
     def cloud(self, deadline: Deadline) -> Cloud:
         """All shared resources and the registry, in one transaction."""

@@ -20,6 +20,9 @@ from ovnhook.resources.security_group.kind import SECURITY_GROUP
 from ovnhook.resources.security_group.values import group_uuid
 from ovnhook.resources.state import Observed
 from ovnhook.resources.subnet.kind import SUBNET
+from ovnhook.resources.virtual_address.kind import VIRTUAL_ADDRESS
+from ovnhook.resources.virtual_address.rows import read_virtual_address, read_virtual_port
+from ovnhook.resources.virtual_address.values import virtual_port_uuid
 
 Rows = Sequence[list[Row]]
 
@@ -103,13 +106,29 @@ def security_groups(names: Iterable[str]) -> Query:
 
 
 def leases(places: Iterable[tuple[str, IPAddress]]) -> Query:
-    """The leases of some addresses, by subnet and address."""
+    """The leases of some addresses, by subnet and address; and virtual addresses, whose rows have the same UUIDs."""
 
     def add(observed: Observed, found: Rows) -> Observed:
-        there = {(lease.subnet, lease.address): lease for lease in map(read_lease, _all(found))}
-        return observed.having(leases={**observed.leases, **there})
+        rows: dict[bool, list[Row]] = {False: [], True: []}
+        for row in _all(found):
+            rows[owned.own(row).get("kind") == VIRTUAL_ADDRESS.name].append(row)
+        there = {(lease.subnet, lease.address): lease for lease in map(read_lease, rows[False])}
+        virtual = {(one.subnet, one.address): one for one in map(read_virtual_address, rows[True])}
+        observed = observed.having(leases={**observed.leases, **there})
+        return replace(observed, virtual_addresses={**observed.virtual_addresses, **virtual})
 
     return Query([select(tables.DNS, key(uuids.lease(name, str(address)))) for name, address in places], add)
+
+
+def virtual_addresses(places: Iterable[tuple[str, IPAddress]]) -> tuple[Query, Query]:
+    """Some virtual addresses with their ports, by subnet and address."""
+    queried = tuple(places)
+
+    def add(observed: Observed, found: Rows) -> Observed:
+        there = {(port.subnet, port.address): port for port in map(read_virtual_port, _all(found))}
+        return replace(observed, virtual_ports={**observed.virtual_ports, **there})
+
+    return leases(queried), Query([select(tables.PORT, key(virtual_port_uuid(*place))) for place in queried], add)
 
 
 def claims(places: Iterable[tuple[str, str]]) -> Query:

@@ -15,6 +15,7 @@ from ovnhook.base import uuids
 from ovnhook.diagnosis.inconsistencies import Inconsistency, Key
 from ovnhook.diagnosis.memberships import Memberships
 from ovnhook.diagnosis.portlimits import LimitedPorts
+from ovnhook.diagnosis.virtualrows import VirtualRows, places
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Operation, includes, key, require
 from ovnhook.resources import ip, tables
@@ -64,6 +65,7 @@ class Consistency:
         self._claims: dict[tuple[str, str], Claim] = {}
         self._memberships = Memberships()
         self._limited = LimitedPorts()
+        self._virtual = VirtualRows(unreadable)
 
     def apply(self, old: Any, new: Any) -> None:
         """Replace the value of a row; None stands for no row, or a broken one.
@@ -80,6 +82,7 @@ class Consistency:
             case _:
                 self._remove(old)
                 self._add(new)
+                self._virtual.apply(old, new)
                 self._due.update(dict.fromkeys(Key("limits", "", row) for row in self._limited.apply(old, new)))
         self._due.update(dict.fromkeys(self._dependent(old, new)))
 
@@ -99,6 +102,7 @@ class Consistency:
         self._due.update(dict.fromkeys(Key("limits", "", row) for row in self._limited.rows()))
         for place in self._sharing:
             self._due.update({Key("mac", *place): None, Key("groups", *place): None})
+        self._due.update(dict.fromkeys(Key("virtual", *place) for place in self._virtual.all_places))
 
     def recheck(self, most: int) -> bool:
         """Run at most that many of the due checks; return True if there are more."""
@@ -131,6 +135,8 @@ class Consistency:
                     found += self._limited.repair(name, self._subnets)
                 case "lease":
                     found += self._release(self._leases[subnet][name])
+                case "virtual":
+                    found += self._virtual.repairs((subnet, name))
                 case _:
                     assert_never(of)
         for subnet, names in records.items():
@@ -185,6 +191,8 @@ class Consistency:
                 return self._limited.check(one.name, self._subnets) if is_known else None
             case "lease":
                 return self._check_lease(one.subnet, one.name)
+            case "virtual":
+                return self._check_virtual(one.subnet, one.name)
             case _:
                 assert_never(one.of)
 
@@ -241,6 +249,11 @@ class Consistency:
         what = f"{address} of subnet {subnet} is leased, but the domain's row does not list it"
         return Inconsistency(lease.domain_name, lease.mac, what, f"release the lease of {address}", _GRACE_PERIOD)
 
+    def _check_virtual(self, subnet: str, address: str) -> Inconsistency | None:
+        """A virtual address, or its port, that is not as leases and ports name it."""
+        domain, what = self._virtual.difference((subnet, address)) if subnet in self._subnets else ("", "")
+        return Inconsistency(domain, "", what, "correct the virtual address") if what else None
+
     def _is_unreadable(self, row: UUID) -> bool:
         return bool(self._unreadable) and str(row) in self._unreadable
 
@@ -271,6 +284,7 @@ class Consistency:
     def _dependent(self, old: Any, new: Any) -> Iterator[Key]:
         """Checks that depend on the old or the new value of a row."""
         for value in (old, new):
+            yield from (Key("virtual", *place) for place in places(value))
             match value:
                 case Lease(subnet=subnet, address=address):
                     yield Key("lease", subnet, str(address))
@@ -289,6 +303,7 @@ class Consistency:
         match old or new:
             case Subnet(name=name) if old is None or new is None or old.dns_domain != new.dns_domain:
                 yield from self._records_of(name)
+                yield from (Key("virtual", *place) for place in self._virtual.all_places if place[0] == name)
             case DnsRecords(subnet=subnet) if old is None or new is None:
                 yield from self._records_of(subnet)
             case DnsRecords(subnet=subnet):

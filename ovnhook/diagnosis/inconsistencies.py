@@ -9,11 +9,11 @@ from typing import Literal, NamedTuple
 class Key(NamedTuple):
     """Key of a check.
 
-    It is of a DNS record, of a MAC address or the groups of ports, or of a leased address, in a subnet. Of the limits
-    of a port it is by the UUID of the port's row, without a subnet.
+    It is of a DNS record, of a MAC address or the groups of ports, or of a leased or virtual address, in a subnet. Of
+    the limits of a port it is by the UUID of the port's row, without a subnet.
     """
 
-    of: Literal["record", "mac", "lease", "groups", "limits"]
+    of: Literal["record", "mac", "lease", "groups", "limits", "virtual"]
     subnet: str
     name: str
 

@@ -37,6 +37,7 @@ class ClientInterface:
         security_groups: names of its security groups; None: those of the subnet.
         limit_inbound: rate of what it receives; default: the subnet's.
         limit_outbound: rate of what it sends; default: the subnet's.
+        virtual_addresses: addresses that it may take over from other ports.
     """
 
     mac: str = ""
@@ -50,6 +51,7 @@ class ClientInterface:
     security_groups: tuple[str, ...] | None = None
     limit_inbound: str = ""
     limit_outbound: str = ""
+    virtual_addresses: tuple[str, ...] = ()
 
 
 def identify(uuid: str, name: str) -> Domain:
@@ -109,6 +111,7 @@ def _interface(asked: ClientInterface, number: int, domain: Domain) -> Interface
             groups=asked.security_groups,
             limit_inbound=asked.limit_inbound,
             limit_outbound=asked.limit_outbound,
+            virtual_addresses=asked.virtual_addresses,
         ),
         interface_id=str(_uuid(asked.id, f"{where}: id")) if asked.id else "",
     )

@@ -12,7 +12,10 @@ from ovnhook.resources.port import options
 from ovnhook.resources.port.options import PortOptions
 from ovnhook.resources.security_group.values import group_names
 
-ATTRIBUTES = ("allowed-addresses", "port-security", "security-groups", "limit-inbound", "limit-outbound")
+ATTRIBUTES = (
+    *("allowed-addresses", "port-security", "security-groups"),
+    *("limit-inbound", "limit-outbound", "virtual-address"),
+)
 
 
 def port_options(attributes: Mapping[str, str], where: str) -> PortOptions:
@@ -29,12 +32,15 @@ def port_options(attributes: Mapping[str, str], where: str) -> PortOptions:
     if security not in ("on", "off"):
         raise InvalidRequest(f"{where}: port-security='{security}': expected on or off")
     rates = _limits(attributes, where)
-    if allowed is None:
-        return PortOptions(security=security == "on", limits=rates)
-    words = allowed.split() or [allowed]
-    return options.requested(
-        f"{where}: allowed-addresses='{allowed[:200]}'", words, security=security == "on", limits=rates
+    words = [] if allowed is None else allowed.split() or [allowed]
+    found = options.requested(
+        f"{where}: allowed-addresses='{(allowed or '')[:200]}'", words, security=security == "on", limits=rates
     )
+    virtual = attributes.get("virtual-address")
+    if virtual is None:
+        return found
+    addresses = options.virtual_addresses(f"{where}: virtual-address='{virtual[:200]}'", virtual.split() or [virtual])
+    return replace(found, virtual=addresses)
 
 
 def _limits(attributes: Mapping[str, str], where: str) -> Limits:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base.errors import AlreadyExists, OvnhookError
-from ovnhook.domains import choice, fitness, presence
+from ovnhook.domains import choice, fitness, presence, virtualaddresses
 from ovnhook.domains.choice import Placement
 from ovnhook.domains.values import Domain, Interface
 from ovnhook.resources.state import Observed
@@ -69,7 +69,14 @@ def place(
             interface.request.options.check(subnet)
             choice.check_groups(interface, observed)
             given = {where for placement in placements if placement.subnet == subnet for where in placement.addresses}
-            addresses = _known(domain, interface, subnet, observed, given)
+            virtualaddresses.check(interface.request, subnet, given, observed)
+            beside = (
+                one
+                for placed in placements
+                if placed.subnet == subnet
+                for one in placed.interface.request.options.virtual
+            )
+            addresses = _known(domain, interface, subnet, observed, {*given, *beside})
             if not ((running or comes) and interface.mac in observed.ports):
                 fitness.check_mac(domain, interface, subnet, observed)
             unsupported = fitness.check_supported(domain, interface, subnet, observed, runs=running or comes)

@@ -14,7 +14,7 @@ from uuid import UUID
 from netaddr import IPAddress
 
 from ovnhook.base.errors import FailedPrecondition
-from ovnhook.domains import migration
+from ovnhook.domains import migration, virtualaddresses
 from ovnhook.domains.choice import Placement, host_name
 from ovnhook.domains.values import Domain, Interface
 from ovnhook.resources.kind import Change, Need, Put, puts
@@ -69,6 +69,9 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
                 run=run_id(domain, host),
                 by_default=placement.by_default,
                 keep=placement.interface.request.keep,
+                virtual=tuple(
+                    one for one in placement.interface.request.options.virtual if one.version == address.version
+                ),
             )
             found = observed.leases.get((subnet.name, address))
             written = _put_lease(lease, found)
@@ -106,6 +109,7 @@ def attach(domain: Domain, host: str, placements: Sequence[Placement], observed:
     changes += _rename(domain.uuid, changes, observed)
     changes += ports
     changes += detach((port for mac, port in observed.ports.items() if mac not in domain.macs), host)
+    changes += virtualaddresses.follow(changes, observed)
     if changes:
         subnets = {placement.subnet.name: placement.subnet for placement in placements}
         return (*(Need(SUBNET, subnet) for subnet in subnets.values()), *needs, *changes)
@@ -144,7 +148,8 @@ def detach(ports: Iterable[Port], host: str) -> tuple[Change, ...]:
 
 def leave(observed: Observed, host: str) -> tuple[Change, ...]:
     """Detach a domain that no longer runs on this host. Its leases are kept."""
-    return (*detach(observed.ports.values(), host), *migration.hand_over(observed, host))
+    changes = (*detach(observed.ports.values(), host), *migration.hand_over(observed, host))
+    return (*changes, *virtualaddresses.follow(changes, observed))
 
 
 def with_current_placement(domain: Domain, observed: Observed) -> Domain:
@@ -213,7 +218,7 @@ def apply_definition(
     new = replace(lease_index, domain_name=domain.name, leases=kept)
     if new != lease_index:
         changes.append(Put(LEASE_INDEX, lease_index, new if kept else None))
-    return tuple(changes)
+    return (*changes, *virtualaddresses.follow(changes, observed))
 
 
 def release_leases(observed: Observed, host: str) -> tuple[Change, ...]:
@@ -233,11 +238,12 @@ def release_leases(observed: Observed, host: str) -> tuple[Change, ...]:
     given = [entry for entry in lease_index.leases if entry not in kept]
     dropped = _drop(lease_index.domain, given, observed.leases)
     left = replace(lease_index, host=elsewhere[stay[0][0]] if stay else "", leases=kept) if kept else None
+    changes = [*detach(observed.ports.values(), host), *dropped]
     return (
-        *detach(observed.ports.values(), host),
-        *dropped,
+        *changes,
         *_rename(lease_index.domain, dropped, observed),
         Put(LEASE_INDEX, lease_index, left),
+        *virtualaddresses.follow(changes, observed),
     )
 
 
@@ -252,7 +258,8 @@ def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ..
     """Roll back a failed start: delete the ports, and release the leases that this run acquired."""
     changes: list[Change] = [*detach(observed.ports.values(), host)]
     if observed.lease_index is None or observed.lease_index.host != host:
-        return (*changes, *migration.hand_over(observed, host))
+        changes += migration.hand_over(observed, host)
+        return (*changes, *virtualaddresses.follow(changes, observed))
     kept = []
     for mac, subnet, address in observed.lease_index.leases:
         lease = observed.leases.get((subnet, address))
@@ -264,7 +271,7 @@ def roll_back(domain: Domain, host: str, observed: Observed) -> tuple[Change, ..
     left = replace(observed.lease_index, leases=tuple(kept)) if kept else None
     if left != observed.lease_index:
         changes.append(Put(LEASE_INDEX, observed.lease_index, left))
-    return tuple(changes)
+    return (*changes, *virtualaddresses.follow(changes, observed))
 
 
 def remove_interface(port: Port, observed: Observed) -> tuple[Change, ...]:
@@ -284,7 +291,7 @@ def remove_interface(port: Port, observed: Observed) -> tuple[Change, ...]:
         kept = tuple(entry for entry in held if entry not in theirs)
         new = replace(observed.lease_index, leases=kept)
         changes.append(Put(LEASE_INDEX, observed.lease_index, new if kept else None))
-    return tuple(changes)
+    return (*changes, *virtualaddresses.follow(changes, observed))
 
 
 def release_lease(lease: Lease, observed: Observed) -> tuple[Change, ...]:
@@ -309,7 +316,7 @@ def release_lease(lease: Lease, observed: Observed) -> tuple[Change, ...]:
         kept = tuple(held for held in observed.lease_index.leases if held != entry)
         new = replace(observed.lease_index, leases=kept)
         changes.append(Put(LEASE_INDEX, observed.lease_index, new if kept else None))
-    return tuple(changes)
+    return (*changes, *virtualaddresses.follow(changes, observed))
 
 
 def regroup(subnet: Subnet, ports: Iterable[Port]) -> Iterator[Change]:

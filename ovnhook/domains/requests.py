@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from netaddr import IPAddress
@@ -29,6 +30,7 @@ def interface_request(
     port_security: bool = True,
     limit_inbound: str = "",
     limit_outbound: str = "",
+    virtual_addresses: Iterable[str] = (),
     keep: bool = False,
     groups: Sequence[str] | None = None,
 ) -> InterfaceRequest:
@@ -45,6 +47,7 @@ def interface_request(
         port_security: whether port security is on.
         limit_inbound: rate limit of what it receives, or "".
         limit_outbound: rate limit of what it sends, or "".
+        virtual_addresses: addresses that it may take over from other ports.
         keep: its leases outlive the domain's definition.
         groups: names of security groups, or None for those of the subnet.
 
@@ -67,12 +70,15 @@ def interface_request(
     port_options = options.requested(
         f"{where}: allowed addresses", allowed_addresses, security=port_security, limits=rates
     )
+    virtual = options.virtual_addresses(f"{where}: virtual addresses", virtual_addresses)
     name = isolated_subnet(domain) if isolated else subnet
     try:
         named = None if groups is None else group_names(groups)
     except InvalidRequest as error:
         raise error.within(where) from error
-    return InterfaceRequest(name, isolated, found, hostname.lower(), port_options, keep, named)
+    return InterfaceRequest(
+        name, isolated, found, hostname.lower(), replace(port_options, virtual=virtual), keep, named
+    )
 
 
 def check_unique(domain: str, macs: Iterable[str]) -> None:

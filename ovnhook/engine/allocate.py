@@ -50,7 +50,11 @@ def allocate(northbound: Northbound, domain: Domain, placed: Placed, deadline: D
         deadline: when to give up.
     """
     searches = [_Search(domain, one, network) for one in placed.placements for network in lacking(one)]
-    taken = {(one.subnet.name, where) for one in placed.placements for where in one.addresses}
+    taken = {
+        (one.subnet.name, where)
+        for one in placed.placements
+        for where in (*one.addresses, *one.interface.request.options.virtual)
+    }
     for size in address.WINDOWS:
         windows = [(one, list(itertools.islice(one.candidates, size))) for one in searches if one.found is None]
         places = {(one.subnet.name, where) for one, window in windows for where in window} - taken

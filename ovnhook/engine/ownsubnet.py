@@ -19,6 +19,7 @@ from ovnhook.resources.subnet import rules as subnets
 from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.request import SubnetRequest, Underlay
 from ovnhook.resources.subnet.values import isolated_subnet
+from ovnhook.resources.virtual_address.kind import VIRTUAL_ADDRESS, VIRTUAL_PORT
 
 
 class OwnSubnets:
@@ -63,8 +64,11 @@ class OwnSubnets:
         name = isolated_subnet(domain.uuid)
         if not self._northbound.observe(domain.uuid, (), [name], deadline).subnets:
             return ()
-        dropped = {lease.uuid for lease in deleted(LEASE, before)}
-        removed = {port.id for port in deleted(PORT, before)}
+        dropped = {
+            *(one.uuid for one in deleted(LEASE, before)),
+            *(one.uuid for one in deleted(VIRTUAL_ADDRESS, before)),
+        }
+        removed = {*(port.id for port in deleted(PORT, before)), *(port.name for port in deleted(VIRTUAL_PORT, before))}
         used = self._northbound.lease_uuids(deadline, subnet=name) - dropped
         if used or {*self._northbound.port_names(name, deadline)} - removed:
             return ()

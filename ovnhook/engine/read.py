@@ -1,6 +1,6 @@
 """Reads all rows that an attach depends on by key, in two transactions, or one for a new domain in the default subnet.
 
-Another one follows if another domain has a MAC address of this one.
+Another one follows if another domain has a MAC address of this one, or if it no longer names a virtual address.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def referenced_rows(
     absent = {name for _, name in candidates} | {name for _, name, _ in held}
     absent -= observed.subnets.keys()
     requested = {(name, address) for interface, name in candidates for address in interface.request.addresses}
+    virtual = {(name, address) for interface, name in candidates for address in interface.request.options.virtual}
     observed = northbound.query(
         observed,
         (
@@ -75,13 +76,15 @@ def referenced_rows(
             queries.missing_switches(absent),
             queries.ports(domain.uuid, _others(domain, observed)),
             queries.leases(requested | {(name, address) for _, name, address in held}),
+            *queries.virtual_addresses(virtual | observed.named_virtual_addresses),
             queries.claims({(name, interface.mac) for interface, name in candidates} - {*places}),
             queries.security_groups({name for one in domain.interfaces for name in one.request.security_groups or ()}),
         ),
         deadline,
     )
     others = [claim for claim in observed.claims.values() if claim.domain != domain.uuid]
-    return northbound.query(observed, [queries.conflicting_ports(others)], deadline)
+    observed = northbound.query(observed, [queries.conflicting_ports(others)], deadline)
+    return northbound.with_virtual_addresses(observed, deadline)
 
 
 def _others(domain: Domain, observed: Observed) -> set[str]:

@@ -20,6 +20,7 @@ from ovnhook.resources.security_group.kind import RESOLVER_PORTS, SECURITY_GROUP
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
 from ovnhook.resources.subnet.values import Subnet
+from ovnhook.resources.virtual_address.kind import VIRTUAL_ADDRESS, VIRTUAL_PORT
 
 SHARED: tuple[Kind[Any], ...] = (ROUTER, SECURITY_GROUP, SUBNET, FLOATING_IP)
 """Kinds of resources that domains share: the content of a `Cloud`."""
@@ -36,6 +37,8 @@ KINDS: tuple[Kind[Any], ...] = (
     PORT,
     PORT_LIMIT,
     CLAIM,
+    VIRTUAL_ADDRESS,
+    VIRTUAL_PORT,
     DNS_RECORDS,
     FLOATING_IP,
     RESOLVER_PORTS,

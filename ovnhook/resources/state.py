@@ -19,6 +19,7 @@ from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.router.reach import with_reachable
 from ovnhook.resources.router.values import Network, Router
 from ovnhook.resources.subnet.values import Subnet
+from ovnhook.resources.virtual_address.values import VirtualAddress, VirtualPort
 
 T = TypeVar("T")
 
@@ -118,6 +119,8 @@ class Observed:
         claims: existing MAC reservations, by subnet and MAC.
         conflicting_ports: ports of other domains that hold these reservations, by subnet and MAC.
         security_groups: names of existing security groups.
+        virtual_addresses: existing virtual addresses, by subnet and address.
+        virtual_ports: their existing ports, likewise.
     """
 
     registry: Registry | None = None
@@ -129,6 +132,15 @@ class Observed:
     claims: Mapping[tuple[str, str], Claim] = field(default_factory=dict)
     conflicting_ports: Mapping[tuple[str, str], Port] = field(default_factory=dict)
     security_groups: frozenset[str] = frozenset()
+    virtual_addresses: Mapping[tuple[str, IPAddress], VirtualAddress] = field(default_factory=dict)
+    virtual_ports: Mapping[tuple[str, IPAddress], VirtualPort] = field(default_factory=dict)
+
+    @property
+    def named_virtual_addresses(self) -> frozenset[tuple[str, IPAddress]]:
+        """Virtual addresses that the ports and leases name, by subnet and address."""
+        ports = ((port.subnet, address) for port in self.ports.values() for address in port.options.virtual)
+        leases = ((lease.subnet, address) for lease in self.leases.values() for address in lease.virtual)
+        return frozenset((*ports, *leases))
 
     def having(
         self,

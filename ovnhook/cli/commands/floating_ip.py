@@ -39,7 +39,7 @@ def create(socket: Path | None, address: str, target: str, format_: str) -> None
     """Create a floating IP.
 
     It maps the external address ADDRESS to an interface by 1:1 NAT, and lasts as long as the domain is defined, running
-    or not. PORT-OR-DOMAIN is as in "ovnhook port show".
+    or not. PORT-OR-DOMAIN is as in "ovnhook port show", or a virtual address.
 
     Idempotent: succeeds if an identical floating IP exists.
 
@@ -47,6 +47,7 @@ def create(socket: Path | None, address: str, target: str, format_: str) -> None
     Examples:
       ovnhook floating-ip create 203.0.113.20 web1
       ovnhook floating-ip create 203.0.113.21 web2/blue
+      ovnhook floating-ip create 203.0.113.22 10.1.0.100
       ovnhook floating-ip create 203.0.113.21 0b5c6a0e-4a5c-5d5e-9d7b-1f0f1c2d3e4f
     """
     show_one(Client(socket).call("CreateFloatingIp", address=address, target=target), format_)

@@ -105,6 +105,13 @@ def show(socket: Path | None, name: str, format_: str) -> None:
     multiple=True,
     help="Further source address, network or MAC address that port security allows.",
 )
+@click.option(
+    "--virtual-address",
+    "virtual_addresses",
+    metavar="ADDR",
+    multiple=True,
+    help="Address that the port may take over from other ports (VRRP).",
+)
 @click.option("--no-port-security", "port_security_off", is_flag=True, help="Allow any source address.")
 @click.option(
     "--security-group",

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ovnhook.api.client import Client
+from ovnhook.api.client import Client, Object
 from ovnhook.base.errors import OvnhookError
 from ovnhook.base.text import visible
 from ovnhook.cli import complete
@@ -162,7 +162,7 @@ def create(socket: Path | None, name: str, cidr: str, format_: str, **settings: 
     """
     given = {setting: value for setting, value in _without_router(settings).items() if value or setting == "router"}
     client = Client(socket)
-    show_one(client.call("CreateSubnet", subnet={"name": name, "cidr": cidr, **given}), format_)
+    _show(client.call("CreateSubnet", subnet={"name": name, "cidr": cidr, **given}), format_)
     with suppress(OvnhookError):  # the subnet has been created
         _warn_of_foreign_networks(name, client.pages("ListNodes", "nodes"))
 
@@ -205,7 +205,7 @@ def show(socket: Path | None, name: str, format_: str) -> None:
       ovnhook subnet show blue
       ovnhook subnet show blue --format yaml
     """
-    show_one(Client(socket).call("GetSubnet", name=name), format_)
+    _show(Client(socket).call("GetSubnet", name=name), format_)
 
 
 @subnet.command("set")
@@ -268,7 +268,7 @@ def set_(socket: Path | None, name: str, format_: str, force: bool, **settings: 
         raise click.UsageError("nothing to set")
     mask = {"paths": [*values, *cleared]}
     asked = {"name": name, **values}
-    show_one(Client(socket).call("UpdateSubnet", subnet=asked, update_mask=mask, force=force), format_)
+    _show(Client(socket).call("UpdateSubnet", subnet=asked, update_mask=mask, force=force), format_)
 
 
 def _without_router(settings: dict[str, Any]) -> dict[str, Any]:
@@ -294,3 +294,11 @@ def delete(socket: Path | None, name: str) -> None:
       ovnhook subnet delete blue
     """
     Client(socket).call("DeleteSubnet", name=name)
+
+
+def _show(one: Object, format_: str) -> None:
+    """Print a subnet."""
+    if format_ == "table":
+        virtual = [f"{each['address']} ({', '.join(each['domains'])})" for each in one["virtual_addresses"]]
+        one = {**one, "virtual_addresses": text(virtual)}
+    show_one(one, format_)

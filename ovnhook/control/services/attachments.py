@@ -121,4 +121,5 @@ def _requested(interface: api.Interface) -> ClientInterface:
         security_groups=tuple(interface.security_groups.names) if interface.HasField("security_groups") else None,
         limit_inbound=interface.limit_inbound,
         limit_outbound=interface.limit_outbound,
+        virtual_addresses=tuple(interface.virtual_addresses),
     )

@@ -61,12 +61,14 @@ class FloatingIps(Service):
         floating_ips_pb2_grpc.add_FloatingIpsServicer_to_server(self, server)
 
     def CreateFloatingIp(self, request: api.CreateFloatingIpRequest, deadline: Deadline) -> api.FloatingIp:
-        """Create a floating IP for an interface. Idempotent."""
+        """Create a floating IP for an interface or a virtual address. Idempotent."""
 
         def plan() -> tuple[Change, ...]:
             cloud = self._northbound.cloud(deadline)
             leases, ports = self._northbound.leases(deadline), self._northbound.ports(deadline)
-            return complete(floating_ip_rules.create(request.address, request.target, leases, ports, cloud), cloud)
+            virtual = self._northbound.virtual_addresses(deadline)
+            changes = floating_ip_rules.create(request.address, request.target, leases, ports, virtual, cloud)
+            return complete(changes, cloud)
 
         self._repairs.carry_out(plan, f"floating IP {request.address} is created for {request.target}", deadline)
         for one in self._northbound.cloud(deadline).of(FloatingIp):
@@ -104,7 +106,7 @@ def message(one: FloatingIp) -> api.FloatingIp:
         router=one.router,
         subnet=one.subnet,
         inside=str(one.inside),
-        domain=str(one.domain),
+        domain=str(one.domain or ""),
         domain_name=one.domain_name,
         mac=one.mac,
         nat=str(one.uuid),

@@ -189,4 +189,5 @@ def message(port: Port) -> api.Port:
         security_groups=port.security_groups,
         limit_inbound=port.limits.inbound,
         limit_outbound=port.limits.outbound,
+        virtual_addresses=map(str, port.options.virtual),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import ClassVar, Self
 from uuid import UUID
@@ -37,6 +37,8 @@ from ovnhook.resources.subnet.kind import SUBNET
 from ovnhook.resources.subnet.request import SETTINGS, SubnetRequest, Underlay, parse, with_changes
 from ovnhook.resources.subnet.rows import dhcp_options
 from ovnhook.resources.subnet.values import Subnet
+from ovnhook.resources.virtual_address.kind import VIRTUAL_ADDRESS
+from ovnhook.resources.virtual_address.values import VirtualAddress
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +88,8 @@ class Subnets(Service):
         """Message that watches show of a subnet: without its network ID, which is in the southbound database."""
         for one in parts.of(SUBNET):
             default = any(registry.default_subnet == one.name for registry in parts.of(REGISTRY))
-            return message(replace(one, default=default), parts.counts.get(one.cidr.version, 0), network_id=0)
+            used, virtual = parts.counts.get(one.cidr.version, 0), parts.of(VIRTUAL_ADDRESS)
+            return message(replace(one, default=default), used, network_id=0, virtual=virtual)
         return None
 
     def add_to(self, server: grpc.Server) -> None:
@@ -141,13 +144,14 @@ class Subnets(Service):
         cloud = self._northbound.cloud(deadline)
         existing = router_rules.find(request.router, cloud).subnets if request.router else cloud.of(Subnet)
         used = self._northbound.lease_counts(deadline)
+        virtual = self._northbound.virtual_addresses(deadline)
         ids = self._network_ids(deadline) if existing else {}
         shown, token = page(
             existing,
             lambda one: (one.name,),
             request.page_size,
             request.page_token,
-            lambda one: message(one, used[one.name, one.cidr.version], ids.get(one.uuid, 0)),
+            lambda one: message(one, used[one.name, one.cidr.version], ids.get(one.uuid, 0), virtual),
         )
         return api.ListSubnetsResponse(subnets=shown, next_page_token=token)
 
@@ -170,7 +174,8 @@ class Subnets(Service):
             new = with_changes(old, changes, underlay)
             named = self._northbound.dns_records(old.name, deadline)
             leases = self._northbound.leases(deadline, subnet=old.name)
-            planned = complete(subnet_rules.update(old, new, cloud, named, leases), cloud)
+            virtual = self._northbound.virtual_addresses(deadline, subnet=old.name)
+            planned = complete(subnet_rules.update(old, new, cloud, named, leases, virtual), cloud)
             if new.security_groups != old.security_groups:
                 ports = self._northbound.ports(deadline, subnet=old.name)
                 planned = (*planned, *regroup(new, ports))
@@ -201,7 +206,8 @@ class Subnets(Service):
         found = subnet_rules.find(name, self._northbound.cloud(deadline))
         used = self._northbound.lease_counts(deadline, subnet=name)[name, found.cidr.version]
         ids = self._network_ids(deadline, logical_switch=str(found.uuid))
-        return message(found, used, ids.get(found.uuid, 0))
+        virtual = self._northbound.virtual_addresses(deadline, subnet=name)
+        return message(found, used, ids.get(found.uuid, 0), virtual)
 
     def _network_ids(self, deadline: Deadline, **which: str) -> dict[UUID, int]:
         """Network IDs by subnet; empty if the southbound database is unreachable."""
@@ -217,8 +223,8 @@ def _router(requested: api.Subnet) -> str:
     return requested.router if requested.HasField("router") else DEFAULT_ROUTER
 
 
-def message(one: Subnet, used: int, network_id: int) -> api.Subnet:
-    """Message of a subnet, with its number of leases and its network ID in tunnels."""
+def message(one: Subnet, used: int, network_id: int, virtual: Iterable[VirtualAddress]) -> api.Subnet:
+    """Message of a subnet, with its number of leases, its network ID in tunnels, and some virtual addresses."""
     return api.Subnet(
         name=one.name,
         cidr=str(one.cidr),
@@ -249,4 +255,9 @@ def message(one: Subnet, used: int, network_id: int) -> api.Subnet:
         resolvers=map(str, one.resolvers),
         names=str(uuids.dns_records(one.name)),
         security_groups=one.security_groups,
+        virtual_addresses=[
+            api.VirtualAddress(address=str(where.address), domains=where.domains)
+            for where in sorted(virtual, key=lambda where: where.address)
+            if where.subnet == one.name
+        ],
     )

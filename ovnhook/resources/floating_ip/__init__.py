@@ -1,1 +1,1 @@
-"""Floating IPs: 1:1 NAT between an external address and a leased one. Pure."""
+"""Floating IPs: 1:1 NAT between an external address and a leased or virtual one. Pure."""

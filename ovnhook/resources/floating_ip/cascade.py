@@ -1,4 +1,4 @@
-"""Cascades from leases and ports to floating IPs. Pure.
+"""Cascades from leases, virtual addresses and ports to floating IPs. Pure.
 
 A hypervisor that deletes a lease has not read its floating IP: without one, the operations have no effect.
 """
@@ -16,6 +16,7 @@ from ovnhook.resources.kind import Cascade, Put
 from ovnhook.resources.lease.values import Lease
 from ovnhook.resources.port.values import Port
 from ovnhook.resources.tables import NAT, ROUTER
+from ovnhook.resources.virtual_address.values import VirtualAddress
 
 
 def deleted(uuid: UUID) -> Operation:
@@ -24,9 +25,9 @@ def deleted(uuid: UUID) -> Operation:
 
 
 def cascade(put: Put[Any]) -> Iterator[Cascade]:
-    """Delete a floating IP with its lease; rename it with its domain."""
+    """Delete a floating IP with its lease or virtual address; rename it with its domain."""
     old, new = put.old, put.new
-    if isinstance(old, Lease) and new is None:
+    if isinstance(old, Lease | VirtualAddress) and new is None:
         uuid = floating_ip_uuid(old.subnet, old.address)
         yield Cascade((deleted(uuid),), deleted=uuid)
     elif isinstance(old, Lease) and isinstance(new, Lease):

@@ -20,8 +20,9 @@ def _operations(old: FloatingIp | None, new: FloatingIp | None) -> list[Operatio
     guards = [exists(NAT, old.uuid, ["external_ip", "==", str(old.address)])] if old else []
     if new is None:
         return [*guards, deleted(old.uuid)] if old else []
-    lease = includes("external_ids", owned.kind("lease", domain=str(new.domain), mac=new.mac))
-    guards.append(exists(DNS, uuids.lease(new.subnet, str(new.inside)), lease))
+    leased = owned.kind("lease", domain=str(new.domain), mac=new.mac)
+    inside = includes("external_ids", leased if new.domain else owned.kind("virtual"))
+    guards.append(exists(DNS, uuids.lease(new.subnet, str(new.inside)), inside))
     return [*guards, *difference(floating_ip_rows(old) if old else {}, floating_ip_rows(new))]
 
 
@@ -42,6 +43,6 @@ FLOATING_IP = Kind(
     lease=lambda one: (one.subnet, one.inside),
     gateway=lambda one: (one.router, one.subnet),
     equivalent=lambda one, other: replace(one, domain_name=other.domain_name) == other,
-    display_name=lambda one: f"floating IP {one.address} of domain {one.domain_name}",
+    display_name=lambda one: f"floating IP {one.address} of {one.owner}",
 )
-"""1:1 NAT between an external address and a leased one."""
+"""1:1 NAT between an external address and a leased or virtual one."""

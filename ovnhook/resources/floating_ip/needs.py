@@ -36,7 +36,7 @@ def _of_network(one: FloatingIp, cloud: Cloud) -> Iterator[OvnhookError]:
 
 
 def _named(one: FloatingIp) -> str:
-    return f"floating IP {one.address} of domain {one.domain_name}"
+    return f"floating IP {one.address} of {one.owner}"
 
 
 def _delete(one: FloatingIp) -> str:

@@ -17,14 +17,8 @@ from ovnhook.resources.tables import NAT, ROUTER
 
 def floating_ip_rows(one: FloatingIp) -> dict[UUID, OwnedRow]:
     """The rows of a floating IP, by UUID."""
-    ids = owned.kind(
-        "floating",
-        router=one.router,
-        subnet=one.subnet,
-        domain=str(one.domain),
-        domain_name=one.domain_name,
-        mac=one.mac,
-    )
+    of = {"domain": str(one.domain), "domain_name": one.domain_name, "mac": one.mac}
+    ids = owned.kind("floating", router=one.router, subnet=one.subnet, **(of if one.domain else {"virtual": "yes"}))
     row = {
         "type": "dnat_and_snat",
         "external_ip": str(one.address),
@@ -38,12 +32,13 @@ def floating_ip_rows(one: FloatingIp) -> dict[UUID, OwnedRow]:
 def read_floating_ip(row: Row) -> FloatingIp:
     """Parse the NAT row of a floating IP."""
     ids = owned.own(row)
+    is_virtual = ids.get("virtual") == "yes"
     return FloatingIp(
         address=IPAddress(row["external_ip"]),
         router=ids["router"],
         subnet=ids["subnet"],
         inside=IPAddress(row["logical_ip"]),
-        domain=UUID(ids["domain"]),
-        domain_name=ids.get("domain-name", ids["domain"]),
-        mac=ids["mac"],
+        domain=None if is_virtual else UUID(ids["domain"]),
+        domain_name="" if is_virtual else ids.get("domain-name", ids["domain"]),
+        mac="" if is_virtual else ids["mac"],
     )

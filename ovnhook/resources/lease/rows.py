@@ -30,6 +30,7 @@ def lease_ids(lease: Lease) -> dict[str, str]:
         run=lease.run,
         by_default="yes" if lease.by_default else "no",
         **({"keep": "yes"} if lease.keep else {}),
+        **({"virtual_addresses": " ".join(map(str, lease.virtual))} if lease.virtual else {}),
     )
 
 
@@ -60,6 +61,7 @@ def read_lease(row: Row) -> Lease:
         run=ids.get("run", ""),
         by_default=ids.get("by-default") == "yes",
         keep=ids.get("keep") == "yes",
+        virtual=tuple(map(IPAddress, ids.get("virtual-addresses", "").split())),
     )
 
 

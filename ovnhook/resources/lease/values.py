@@ -27,6 +27,7 @@ class Lease:
             start.
         by_default: the interface names no subnet; it stays here when another subnet becomes the default.
         keep: it outlives the domain's definition, until it is released by hand.
+        virtual: virtual addresses, of the same IP version, that the interface may take over.
     """
 
     subnet: str
@@ -39,6 +40,7 @@ class Lease:
     run: str
     by_default: bool = False
     keep: bool = False
+    virtual: tuple[IPAddress, ...] = ()
 
     @property
     def uuid(self) -> UUID:

@@ -1,4 +1,4 @@
-"""Options of a port: source addresses beside its own, port security and rate limits. Pure."""
+"""Options of a port: source addresses beside its own, virtual addresses, port security, rate limits. Pure."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from ovnhook.resources.subnet.values import Subnet, resolver_mac, server_mac
 MAX_ALLOWED = 32
 """Allowed addresses of one port."""
 
+MAX_VIRTUAL = 4
+"""Virtual addresses of one port."""
+
 _GROUP = 0x01  # of a MAC address's first octet (IEEE 802)
 _NOBODY = "00:00:00:00:00:00"
 _EXAMPLES = "expected addresses, networks and MAC addresses, like 10.9.0.0/24 52:54:00:aa:bb:09"
@@ -29,17 +32,20 @@ class PortOptions:
         allowed: further source addresses, networks and MAC addresses, in canonical form and sorted.
         security: whether port security is on. Off: any source address.
         limits: requested rate limits, instead of those of the subnet.
+        virtual: addresses that it may take over from other ports, sorted.
     """
 
     allowed: tuple[str, ...] = ()
     security: bool = True
     limits: Limits = NO_LIMITS
+    virtual: tuple[IPAddress, ...] = ()
 
     def __str__(self) -> str:
         """The attributes of the metadata."""
         allowed = f'allowed-addresses="{" ".join(self.allowed)}"' if self.allowed else ""
         security = "" if self.security else 'port-security="off"'
-        return " ".join(filter(None, (allowed, security, str(self.limits)))) or "none"
+        virtual = f'virtual-address="{" ".join(map(str, self.virtual))}"' if self.virtual else ""
+        return " ".join(filter(None, (allowed, virtual, security, str(self.limits)))) or "none"
 
     @property
     def macs(self) -> tuple[str, ...]:
@@ -90,6 +96,26 @@ def requested(where: str, allowed: Iterable[str], *, security: bool, limits: Lim
             f"{where}: allowed addresses and port security 'off', which allows any, exclude each other"
         )
     return PortOptions(tuple(sorted(words)), security, limits)
+
+
+def virtual_addresses(where: str, texts: Iterable[str]) -> tuple[IPAddress, ...]:
+    """Virtual addresses as requested.
+
+    Args:
+        where: domain, interface and setting, for errors.
+        texts: the addresses.
+
+    Raises:
+        InvalidRequest: invalid, or too many values.
+    """
+    words = [*texts]
+    for word in words:
+        if not ip.is_ip(word):
+            raise InvalidRequest(f"{where}: '{word[:80]}' is not an IP address")
+    found = set(map(IPAddress, words))
+    if len(found) > MAX_VIRTUAL:
+        raise InvalidRequest(f"{where}: {len(found)} virtual addresses: expected at most {MAX_VIRTUAL}")
+    return tuple(sorted(found))
 
 
 def _canonical(where: str, word: str) -> str:

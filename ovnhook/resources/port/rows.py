@@ -46,6 +46,7 @@ def port_ids(port: Port) -> dict[str, str]:
         **_group_ids(port),
         **_limit_ids("limit", port.limits),
         **_limit_ids("requested_limit", port.options.limits),
+        **({"virtual_addresses": " ".join(map(str, port.options.virtual))} if port.options.virtual else {}),
     )
 
 
@@ -98,7 +99,7 @@ def _allowed(port: Port) -> tuple[str, ...]:
     """
     if not port.options.security:
         return ()
-    sources = (*map(str, port.addresses), *port.options.networks)
+    sources = (*map(str, (*port.addresses, *port.options.virtual)), *port.options.networks)
     link_local = _link_local(port.subnet) if any(":" in source for source in sources) else ()
     return tuple(" ".join((mac, *sources, *link_local)) for mac in sorted((port.mac, *port.options.macs)))
 
@@ -156,7 +157,9 @@ def _options(ids: Mapping[str, str]) -> PortOptions:
     allowed = ids.get("allowed-addresses", "").split()
     try:
         security = ids.get("port-security", "on") != "off"
-        return options.requested("external_ids", allowed, security=security, limits=_limits("requested-limit", ids))
+        found = options.requested("external_ids", allowed, security=security, limits=_limits("requested-limit", ids))
+        virtual = options.virtual_addresses("external_ids", ids.get("virtual-addresses", "").split())
+        return replace(found, virtual=virtual)
     except InvalidRequest as error:
         raise ValueError(error.message) from error
 

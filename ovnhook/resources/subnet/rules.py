@@ -19,6 +19,7 @@ from ovnhook.resources.subnet import address, dns
 from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
 from ovnhook.resources.subnet.request import SubnetRequest, Underlay, parse
 from ovnhook.resources.subnet.values import DnsRecords, Subnet
+from ovnhook.resources.virtual_address.values import VirtualAddress
 
 _ISOLATED = 28  # prefix length of a domain's isolated subnet: 13 interfaces
 
@@ -69,7 +70,12 @@ def create(
 
 
 def update(
-    old: Subnet, new: Subnet, cloud: Cloud, named: Mapping[str, str], leases: Sequence[Lease]
+    old: Subnet,
+    new: Subnet,
+    cloud: Cloud,
+    named: Mapping[str, str],
+    leases: Sequence[Lease],
+    virtual: Sequence[VirtualAddress] = (),
 ) -> tuple[Change, ...]:
     """Update a subnet's settings; no changes if it has them.
 
@@ -81,9 +87,11 @@ def update(
         cloud: current state.
         named: DNS records of the subnet, read before the leases.
         leases: leases of the subnet.
+        virtual: virtual addresses of the subnet.
 
     Raises:
-        FailedPrecondition: the new gateway address, or an address of the removed IPv6 network, is leased.
+        FailedPrecondition: the new gateway address is leased or virtual, or an address of the removed IPv6 network is
+            leased.
         InvalidRequest: no subnet would be the default.
         AlreadyExists: the subnet overlaps with another one on the router.
     """
@@ -104,8 +112,14 @@ def update(
                 f"gateway {new.gateway} is leased to domain {lease.domain_name} ({lease.mac})",
                 f"choose another one, or, while the domain is shut off: ovnhook lease release {lease.address}",
             )
+    for one in virtual:
+        if one.address == new.gateway != old.gateway:
+            raise FailedPrecondition(
+                f"gateway {new.gateway} is a virtual address of {', '.join(one.domains)}", "choose another one"
+            )
     if old.resolvers or not old.has_records:
-        new = replace(new, resolvers=address.resolvers(new, {lease.address for lease in leases}))
+        taken = {*(lease.address for lease in leases), *(one.address for one in virtual)}
+        new = replace(new, resolvers=address.resolvers(new, taken))
     counted = increment_serial(cloud, new.name if new.default and not old.default else None)
     if replace(new, default=old.default) == old:
         return (counted,)

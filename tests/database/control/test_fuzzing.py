@@ -58,6 +58,7 @@ LIKELY: dict[str, list[Any]] = {
     "addresses": ["10.1.0.30", "10.1.0.31", "fd00:1::30"],
     "hostname": ["", "web1", "box"],
     "allowed_addresses": ["10.9.0.0/24", "52:54:00:aa:bb:09"],
+    "virtual_addresses": ["10.1.0.100", "fd00:1::100"],
     "id": ["", "", "1b4e28ba-2fa1-11d2-883f-0016d3cca427"],
     "cidr6": ["", "", "fd00:1::/64", "fd00:2::/64"],
     "address6": ["", "", "2001:db8::10/64"],

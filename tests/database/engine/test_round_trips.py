@@ -15,6 +15,7 @@ from ovnhook.base import uuids
 from ovnhook.base.errors import AlreadyExists
 from ovnhook.domains.values import Domain, Interface
 from ovnhook.resources.kind import Put
+from ovnhook.resources.port.options import PortOptions
 from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.state import Registry
 from ovnhook.resources.subnet.kind import SUBNET
@@ -150,3 +151,16 @@ def test_a_record_that_leads_nowhere(world: Hypervisors, hv1: DirectHost, hv2: D
         hv1.attach(domain(interface()), soon())
     hv1.attach(derived(interface()), soon())
     assert len({lease.hostname for lease in world.leases}) == 2
+
+
+def test_a_virtual_address(hv1: DirectHost, trips: Trips) -> None:
+    """It costs nothing, except where a domain that is off no longer names it."""
+    plain = interface(subnet="blue", address="10.1.0.20")
+    options = PortOptions(virtual=(IPAddress("10.1.0.100"),))
+    one = domain(replace(plain, request=replace(plain.request, options=options)))
+    assert trips(lambda: hv1.attach(one, soon())) == 3
+    assert trips(lambda: hv1.attach(one, soon())) == 2
+    assert trips(lambda: hv1.detach(one, soon())) == 4
+    assert trips(lambda: hv1.attach(one, soon())) == 3
+    hv1.detach(one, soon())
+    assert trips(lambda: hv1.attach(domain(plain), soon())) == 4

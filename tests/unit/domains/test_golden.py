@@ -26,6 +26,7 @@ from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.state import Observed, Registry
 from ovnhook.resources.subnet import address
 from ovnhook.resources.subnet.values import DnsRecords, Subnet, isolated_subnet
+from ovnhook.resources.virtual_address.values import VirtualAddress, VirtualPort
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.xml"))
@@ -175,5 +176,9 @@ def _change(change: Change) -> str:
         case Put(_, None, LeaseIndex() as new):
             held = ", ".join(f"{mac} {subnet} {where}" for mac, subnet, where in new.leases)
             return f"set holding: {held}"
+        case Put(_, None, VirtualAddress() as virtual):
+            return f"add virtual address {virtual.subnet} {virtual.address}: {' '.join(virtual.domains)}"
+        case Put(_, None, VirtualPort() as bound):
+            return f"add virtual port {bound.name}: {' '.join(bound.parents)}"
         case _:
             raise AssertionError(f"nothing is there that {change} could change")

@@ -29,6 +29,15 @@ from ovnhook.resources.router.values import External, InterfaceAddress, Network,
 from ovnhook.resources.state import Registry
 from ovnhook.resources.subnet.rows import read_subnet, subnet_ids
 from ovnhook.resources.subnet.values import Subnet, server_mac
+from ovnhook.resources.virtual_address.rows import (
+    read_virtual_address,
+    read_virtual_port,
+    virtual_address_columns,
+    virtual_port_columns,
+    virtual_port_ids,
+    virtual_port_options,
+)
+from ovnhook.resources.virtual_address.values import Holder, VirtualAddress, VirtualPort
 
 FLAGS = st.booleans()
 UUIDS = st.sampled_from([UUID(int=1), UUID(int=2)])
@@ -81,6 +90,7 @@ SUBNETS = st.builds(
     isolated=FLAGS,
     resolvers=st.lists(EITHER, max_size=2).map(tuple),
 ).filter(_is_possible)
+VIRTUAL = st.lists(EITHER, max_size=2, unique=True).map(lambda some: tuple(sorted(some)))
 LEASES = st.builds(
     Lease,
     subnet=LABELS,
@@ -93,8 +103,9 @@ LEASES = st.builds(
     run=NAMES,
     by_default=FLAGS,
     keep=FLAGS,
+    virtual=VIRTUAL,
 )
-OPTIONS = st.builds(PortOptions, security=FLAGS) | st.builds(
+OPTIONS = st.builds(PortOptions, security=FLAGS, virtual=VIRTUAL) | st.builds(
     PortOptions, st.sampled_from([("10.9.0.0/24",), ("10.9.0.0/24", "52:54:00:00:00:09"), ("fd00:9::1",)])
 )
 PORTS = st.builds(
@@ -131,12 +142,29 @@ FLOATING = st.builds(
     domain_name=LABELS,
     mac=MACS,
 )
+VIRTUAL_ADDRESSES = st.builds(
+    VirtualAddress,
+    subnet=LABELS,
+    address=EITHER,
+    holders=st.lists(
+        st.builds(Holder, UUIDS, MACS, NAMES), min_size=1, max_size=2, unique_by=lambda one: (one.domain, one.mac)
+    ).map(lambda some: tuple(sorted(some))),
+    run=NAMES,
+)
+VIRTUAL_PORTS = st.builds(
+    VirtualPort, LABELS, EITHER, st.lists(LABELS, max_size=2, unique=True).map(lambda some: tuple(sorted(some)))
+)
 REGISTRIES = st.builds(Registry, st.integers(0, 2), NAMES, st.none() | UUIDS)
 
 
 def _port_row(port: Port) -> Row:
     options, ids = as_map(port_options(port)), as_map(port_ids(port))
     return {**port_columns(port), "options": options, "external_ids": ids, "up": False}
+
+
+def _virtual_port_row(port: VirtualPort) -> Row:
+    options, ids = as_map(virtual_port_options(port)), as_map(virtual_port_ids(port))
+    return {**virtual_port_columns(port), "options": options, "external_ids": ids}
 
 
 WRITTEN: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Row], Callable[[Row], Any]]] = {
@@ -146,6 +174,8 @@ WRITTEN: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Row], Callable[
     "port": (PORTS, _port_row, read_port),
     "lease_index": (LEASE_INDEXES, lease_index_columns, read_lease_index),
     "floating": (FLOATING, lambda one: floating_ip_rows(one)[one.uuid].row, read_floating_ip),
+    "virtual": (VIRTUAL_ADDRESSES, virtual_address_columns, read_virtual_address),
+    "virtual_port": (VIRTUAL_PORTS, _virtual_port_row, read_virtual_port),
     "registry": (REGISTRIES, registry_columns, read_registry),
 }
 

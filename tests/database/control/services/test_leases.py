@@ -34,6 +34,9 @@ def test_leases_and_ports(control: Control) -> None:
         "allowed_addresses": [],
         "port_security_off": False,
         "security_groups": [],
+        "limit_inbound": "",
+        "limit_outbound": "",
+        "virtual_addresses": [],
     }
     lease = {
         "subnet": "blue",

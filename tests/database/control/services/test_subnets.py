@@ -53,6 +53,7 @@ def test_a_life_of_a_subnet(control: Control) -> None:
         "logical_switch": str(uuids.switch("blue")),
         "dhcp_options": [str(uuids.dhcp_options("blue"))],
         "names": str(uuids.dns_records("blue")),
+        "virtual_addresses": [],
     }
     assert list(made)[:2] == ["name", "cidr"]
     rows = control.northbound.dump()

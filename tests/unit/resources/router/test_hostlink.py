@@ -135,7 +135,7 @@ def test_a_host_has_no_floating_ips() -> None:
     cloud = Cloud(REGISTRY, (on_link("gateway", 2), subnet("blue", "gateway")))
     lease = Lease("blue", IPAddress("10.1.0.7"), uuid4(), "web1", "52:54:00:00:00:01", "web1", "hv1", "")
     with pytest.raises(InvalidRequest, match="router gateway reaches the outside through its host"):
-        floating_ips.create("169.254.186.9", "web1", [lease], [], cloud)
+        floating_ips.create("169.254.186.9", "web1", [lease], [], [], cloud)
 
 
 def test_mac() -> None:
