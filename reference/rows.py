@@ -71,6 +71,7 @@ _EXTERNAL = External(
     address6=InterfaceAddress(IPAddress("2001:db8::10"), 64),
     next_hop6=IPAddress("2001:db8::1"),
     snat6=True,
+    limits=Limits("1G", "1G"),
     mac="MAC",
 )
 _ROUTER = Router("ROUTER", _EXTERNAL)
@@ -135,6 +136,7 @@ _ABOUT = {
         "router, subnet",
     ),
     ("snat", tables.NAT): ("SNAT of a subnet to the router's external address", "router, subnet"),
+    ("external-limit", tables.QOS): ("rate limit of external traffic in one direction", "router, direction"),
     ("external", tables.SWITCH): ("switch of the external gateway", "router"),
     ("external", tables.PORT): ("localnet port of that switch; `localnet:ROUTER` on `external`", "router"),
     ("external", tables.ROUTER_PORT): ("external gateway port", "router"),

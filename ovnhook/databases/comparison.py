@@ -57,6 +57,7 @@ _DERIVED = (
     "router-port",
     "router-peer",
     "external",
+    "external-limit",
     "isolated",
     "isolation",
     "snat",
@@ -68,6 +69,7 @@ _DERIVED = (
 
 _PARENTS = (
     (tables.SWITCH, "ports", tables.PORT),
+    (tables.SWITCH, "qos_rules", tables.QOS),
     (tables.ROUTER, "ports", tables.ROUTER_PORT),
     (tables.ROUTER, "nat", tables.NAT),
     (tables.ROUTER, "policies", tables.POLICY),

@@ -48,8 +48,9 @@ _WHOLE = tuple(
 _OF_PORTS = ("router-peer", "external", "resolver")
 
 _PARTS: tuple[Operation, ...] = (
-    select(tables.SWITCH, columns=["_uuid", "name", "dns_records", "external_ids"]),
+    select(tables.SWITCH, columns=["_uuid", "name", "dns_records", "qos_rules", "external_ids"]),
     *(select(tables.PORT, includes("external_ids", owned.kind(kind))) for kind in _OF_PORTS),
+    select(tables.QOS, includes("external_ids", owned.kind("external-limit"))),
     select(tables.DNS, includes("external_ids", owned.kind("names")), columns=["_uuid", "external_ids"]),
     select(tables.PORT_GROUP, key(RESOLVERS_UUID)),
     select(

@@ -10,6 +10,9 @@ from ovnhook.base.errors import InvalidRequest
 NONE = "none"
 """A request for no limit where the subnet has one."""
 
+MATCHES = {"inbound": ("to-lport", "outport"), "outbound": ("from-lport", "inport")}
+"""Direction of a QoS row, and the field that has the port in its match (ovn-nb(5)), by direction of a limit."""
+
 _RATE = re.compile("([1-9][0-9]{0,12})([kKMG]?)")
 _UNITS = {"G": 10**9, "M": 10**6, "k": 10**3}
 _SMALLEST, _LARGEST = 100 * 10**3, 1000 * 10**9  # bit/s

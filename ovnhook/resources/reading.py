@@ -8,16 +8,18 @@ the previous behaviour.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 from netaddr import AddrFormatError, IPAddress, IPNetwork
 
-from ovnhook.base.errors import OvnhookError
+from ovnhook.base.errors import InvalidRequest, OvnhookError
 from ovnhook.base.labels import GROUP_NAME
 from ovnhook.ovsdb.operation import Row, map_of
 from ovnhook.ovsdb.owned import KIND
+from ovnhook.resources import limits
+from ovnhook.resources.limits import Limits
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,6 +60,21 @@ def reader(
         return checked
 
     return checking
+
+
+def limits_of(ids: Mapping[str, str], prefix: str = "limit", *, accept_none: bool = False) -> Limits:
+    """Parse rate limits in external_ids.
+
+    Args:
+        ids: without the prefix of ovnhook.
+        prefix: of the keys.
+        accept_none: whether a rate may be "none".
+    """
+    inbound, outbound = (ids.get(f"{prefix}-{way}", "") for way in limits.NO_LIMITS.by_direction)
+    try:
+        return limits.requested("external_ids", inbound, outbound, accept_none=accept_none)
+    except InvalidRequest as error:
+        raise ValueError(error.message) from error
 
 
 RECREATED = "the agent of its domain's host recreates it, or a client that attaches the interface again"

@@ -43,7 +43,7 @@ def cloud(control: Control) -> Control:
 def fill(control: Control) -> None:
     """Make a row of each kind."""
     add_chassis(control.southbound, "gw1")
-    control.done("router", "set", "gateway", *OUTSIDE)
+    control.done("router", "set", "gateway", *OUTSIDE, "--limit-outbound", "1G")
     control.done("subnet", "create", "blue", "10.1.0.0/24", "--cidr6", "fd00:1::/64", "--default")
     control.done("subnet", "create", "alone", "10.2.0.0/24", "--isolated")
     DirectHost(control.config).attach(web(), soon())

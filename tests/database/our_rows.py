@@ -60,6 +60,7 @@ def delete(control: Control, where: str) -> None:
         "Logical_Router_Static_Route": [("Logical_Router", "static_routes")],
         "Logical_Router_Policy": [("Logical_Router", "policies")],
         "NAT": [("Logical_Router", "nat")],
+        "QoS": [("Logical_Switch", "qos_rules")],
         "HA_Chassis": [("HA_Chassis_Group", "ha_chassis")],
         "HA_Chassis_Group": [("Logical_Router_Port", "ha_chassis_group")],
     }.get(table, [])

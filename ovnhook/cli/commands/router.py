@@ -36,6 +36,8 @@ def _external_options(command: Command) -> Command:
             click.option("--vlan", metavar="N", type=int, help="VLAN ID on the physical network, 1 to 4094."),
             click.option("--no-snat", is_flag=True, help="Disable IPv4 SNAT."),
             click.option("--snat6", is_flag=True, help="Enable IPv6 SNAT."),
+            click.option("--limit-inbound", metavar="R", help="Rate limit from outside, like 1G (bit/s)."),
+            click.option("--limit-outbound", metavar="R", help="Rate limit to outside, like 1G (bit/s)."),
         )
     ):
         command = option(command)
@@ -110,6 +112,8 @@ def show(socket: Path | None, name: str, format_: str) -> None:
 @click.option("--snat", is_flag=True, help="Enable IPv4 SNAT (default).")
 @click.option("--no-snat6", is_flag=True, help="Disable IPv6 SNAT (default).")
 @click.option("--no-vlan", is_flag=True, help="Remove the VLAN ID.")
+@click.option("--no-limit-inbound", is_flag=True, help="Remove the rate limit from outside.")
+@click.option("--no-limit-outbound", is_flag=True, help="Remove the rate limit to outside.")
 @click.option("--no-external", is_flag=True, help="Remove the external gateway.")
 @click.option("--force", is_flag=True, help="Apply even if this disrupts a working external connection.")
 @format_option
@@ -121,6 +125,8 @@ def set_(
     snat: bool,
     no_snat6: bool,
     no_vlan: bool,
+    no_limit_inbound: bool,
+    no_limit_outbound: bool,
     no_external: bool,
     force: bool,
     **external: Any,
@@ -134,19 +140,30 @@ def set_(
       ovnhook router set gateway --physical-network external --address 203.0.113.10/24 --next-hop 203.0.113.1
       ovnhook router set gateway --address6 2001:db8::10/64 --next-hop6 2001:db8::1
       ovnhook router set gateway --vlan 42
+      ovnhook router set gateway --limit-inbound 1G --limit-outbound 500M
       ovnhook router set gateway --physical-network host
       ovnhook router set gateway --no-external
     """
     values = {setting: value for setting, value in external.items() if value is not None and value is not False}
+    flags = {
+        "no_snat": snat,
+        "snat6": no_snat6,
+        "vlan": no_vlan,
+        "limit_inbound": no_limit_inbound,
+        "limit_outbound": no_limit_outbound,
+    }
+    cleared = [setting for setting, is_given in flags.items() if is_given]
     for one, other, both in (
         ("--snat", "--no-snat", snat and "no_snat" in values),
         ("--snat6", "--no-snat6", no_snat6 and "snat6" in values),
         ("--vlan", "--no-vlan", no_vlan and "vlan" in values),
-        ("--no-external", "the external settings", no_external and bool(values or snat or no_snat6 or no_vlan)),
+        ("--limit-inbound", "--no-limit-inbound", no_limit_inbound and "limit_inbound" in values),
+        ("--limit-outbound", "--no-limit-outbound", no_limit_outbound and "limit_outbound" in values),
+        ("--no-external", "the external settings", no_external and bool(values or cleared)),
     ):
         if both:
             raise click.UsageError(f"{one} and {other} are mutually exclusive")
-    paths = [*values, *["no_snat"] * snat, *["snat6"] * no_snat6, *["vlan"] * no_vlan]
+    paths = [*values, *cleared]
     if no_external:
         paths = list(external)
     if not paths:

@@ -14,7 +14,7 @@ from ovnhook.base import uuids
 from ovnhook.ovsdb import owned
 from ovnhook.ovsdb.operation import Operation, Row, as_map, map_of
 from ovnhook.resources.kind import Cascade, Change, Kind, Put
-from ovnhook.resources.limits import bandwidth
+from ovnhook.resources.limits import MATCHES, bandwidth
 from ovnhook.resources.operations import OwnedRow, difference
 from ovnhook.resources.port.kind import PORT
 from ovnhook.resources.port.values import Port
@@ -24,8 +24,6 @@ from ovnhook.resources.tables import QOS, SWITCH
 
 PRIORITY = 1000
 """Of the rows of ports."""
-
-_MATCHES = {"inbound": ("to-lport", "outport"), "outbound": ("from-lport", "inport")}
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def port_limits(port: Port) -> dict[UUID, PortLimit]:
     found = {}
     for way, rate in port.limits.by_direction.items():
         if rate:
-            direction, field = _MATCHES[way]
+            direction, field = MATCHES[way]
             match = f'{field} == "{port.id}"'
             meter = bandwidth(rate)
             one = PortLimit(

@@ -12,13 +12,12 @@ from netaddr import EUI, IPAddress, IPNetwork
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.ovsdb.operation import Row, as_map, as_set, map_of, ref, set_of
 from ovnhook.ovsdb.owned import kind, own
-from ovnhook.resources import limits
 from ovnhook.resources.limits import Limits
 from ovnhook.resources.port import options
 from ovnhook.resources.port.foreign import foreign_settings
 from ovnhook.resources.port.options import PortOptions
 from ovnhook.resources.port.values import Claim, Owner, Port
-from ovnhook.resources.reading import RECREATED, groups_of, number_of, reader
+from ovnhook.resources.reading import RECREATED, groups_of, limits_of, number_of, reader
 from ovnhook.resources.subnet.values import dhcp_uuid, server_mac
 from ovnhook.resources.tables import DNS, PORT
 
@@ -60,14 +59,6 @@ def _group_ids(port: Port) -> dict[str, str]:
 
 def _limit_ids(key: str, of_port: Limits) -> dict[str, str]:
     return {f"{key}_{way}": rate for way, rate in of_port.by_direction.items() if rate}
-
-
-def _limits(key: str, ids: Mapping[str, str]) -> Limits:
-    inbound, outbound = (ids.get(f"{key}-{way}", "") for way in limits.NO_LIMITS.by_direction)
-    try:
-        return limits.requested("external_ids", inbound, outbound, accept_none=True)
-    except InvalidRequest as error:
-        raise ValueError(error.message) from error
 
 
 def port_columns(port: Port) -> Row:
@@ -144,7 +135,7 @@ def read_port(row: Row) -> Port:
         moving_to=ids.get("moving-to", ""),
         index=number_of(ids["index"], _LARGEST_INDEX) if "index" in ids else None,
         options=_options(ids),
-        limits=_limits("limit", ids),
+        limits=limits_of(ids),
         foreign=foreign_settings(row, (REQUESTED_CHASSIS, ACTIVATION_STRATEGY)),
         security_groups=groups_of(ids.get("security-groups", ids.get("subnet-groups", ""))),
         names_groups="security-groups" in ids,
@@ -157,7 +148,8 @@ def _options(ids: Mapping[str, str]) -> PortOptions:
     allowed = ids.get("allowed-addresses", "").split()
     try:
         security = ids.get("port-security", "on") != "off"
-        found = options.requested("external_ids", allowed, security=security, limits=_limits("requested-limit", ids))
+        rates = limits_of(ids, "requested-limit", accept_none=True)
+        found = options.requested("external_ids", allowed, security=security, limits=rates)
         virtual = options.virtual_addresses("external_ids", ids.get("virtual-addresses", "").split())
         return replace(found, virtual=virtual)
     except InvalidRequest as error:

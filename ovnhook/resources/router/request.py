@@ -10,7 +10,7 @@ from netaddr import IPAddress
 
 from ovnhook.base.errors import InvalidRequest
 from ovnhook.base.labels import SUBNET_NAME
-from ovnhook.resources import ip
+from ovnhook.resources import ip, limits
 from ovnhook.resources.router import hostlink
 from ovnhook.resources.router.values import HOST, External, InterfaceAddress, Router
 
@@ -34,6 +34,8 @@ class ExternalGatewayRequest:
         address6: ``2001:db8::10/64``, or "" without IPv6.
         next_hop6: an address in that network.
         snat6: guests use the router's IPv6 address externally.
+        limit_inbound: rate of what comes from outside, or "".
+        limit_outbound: rate of what goes outside, or "".
     """
 
     physical_network: str = ""
@@ -44,6 +46,8 @@ class ExternalGatewayRequest:
     address6: str = ""
     next_hop6: str = ""
     snat6: bool = False
+    limit_inbound: str = ""
+    limit_outbound: str = ""
 
 
 SETTINGS = tuple(field.name for field in fields(ExternalGatewayRequest))
@@ -63,6 +67,8 @@ def request_of(router: Router) -> ExternalGatewayRequest:
         address6=str(external.address6 or ""),
         next_hop6=str(external.next_hop6 or ""),
         snat6=external.snat6,
+        limit_inbound=external.limits.inbound,
+        limit_outbound=external.limits.outbound,
     )
 
 
@@ -94,11 +100,12 @@ def _external(name: str, request: ExternalGatewayRequest) -> External | None:
         return None
     if not _PHYSICAL_NETWORK.fullmatch(request.physical_network):
         raise InvalidRequest(f"invalid physical network '{request.physical_network}'")
+    rates = limits.requested(f"router {name}", request.limit_inbound, request.limit_outbound)
     address4, hop4 = _external_address(request.address, request.next_hop, 4)
     address6, hop6 = _external_address(request.address6, request.next_hop6, 6)
     if request.physical_network == HOST:
         _check_on_host(name, request, dict(filter(all, ((address4, hop4), (address6, hop6)))))
-        return External(HOST, address4, hop4, snat=False, address6=address6, next_hop6=hop6)
+        return External(HOST, address4, hop4, snat=False, address6=address6, next_hop6=hop6, limits=rates)
     if not (address4 or address6):
         raise InvalidRequest(
             f"router {name}: an external gateway needs an address", "--address CIDR --next-hop ADDRESS"
@@ -114,6 +121,7 @@ def _external(name: str, request: ExternalGatewayRequest) -> External | None:
         address6=address6,
         next_hop6=hop6,
         snat6=request.snat6,
+        limits=rates,
     )
 
 

@@ -7,7 +7,7 @@ from netaddr import IPAddress, IPNetwork
 from ovnhook.base import labels, uuids
 from ovnhook.ovsdb.operation import Row
 from ovnhook.ovsdb.owned import kind, own
-from ovnhook.resources.reading import number_of, reader
+from ovnhook.resources.reading import limits_of, number_of, reader
 from ovnhook.resources.router.values import EXTERNAL_NETWORK, External, InterfaceAddress, Router
 from ovnhook.resources.subnet.values import Subnet
 from ovnhook.resources.tables import ROUTER
@@ -55,6 +55,7 @@ def router_ids(router: Router) -> dict[str, str]:
         next_hop6=str(external.next_hop6 or ""),
         snat6="yes" if external.snat6 else "no",
         mac=external.mac,
+        **{f"limit_{way}": rate for way, rate in external.limits.by_direction.items() if rate},
     )
 
 
@@ -76,6 +77,7 @@ def read_router(row: Row) -> Router:
         next_hop6=hop6,
         snat6=ids.get("snat6") == "yes",
         mac=_mac(ids.get("mac")) or uuids.external_mac(None, ids["router"]),  # absent in rows of earlier versions
+        limits=limits_of(ids),
     )
     return Router(ids["router"], external)
 

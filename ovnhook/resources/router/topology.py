@@ -24,11 +24,13 @@ from ovnhook.ovsdb.operation import (
     update,
 )
 from ovnhook.resources import tables
+from ovnhook.resources.limits import MATCHES, bandwidth
 from ovnhook.resources.operations import OwnedRow, difference
 from ovnhook.resources.router.rows import localnet_port, router_ids, router_peer, router_port
 from ovnhook.resources.router.values import External, Network, Router
 from ovnhook.resources.subnet.values import EVERYWHERE, Subnet, server_mac
 
+_LIMIT = 1000  # priority of the QoS rows
 _ISOLATION = 1000  # priority of the drop policies; allow policies have the next one
 _EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 _ROUTES = {4: "default-route", 6: "default-route6"}
@@ -249,6 +251,27 @@ def _external_gateway(network: Network, external: External) -> dict[UUID, OwnedR
             )
             for hop in external.next_hops
         },
+        **_limits(router, external, peer["name"]),
+    }
+
+
+def _limits(router: Router, external: External, peer: str) -> dict[UUID, OwnedRow]:
+    """Rate limits of external traffic: meters on the external switch, which the active gateway alone has traffic of."""
+    return {
+        uuids.part("external-limit", way, router.name): OwnedRow(
+            tables.QOS,
+            {
+                "direction": direction,
+                "priority": _LIMIT,
+                "match": f'{field} == "{peer}"',
+                "bandwidth": as_map(bandwidth(rate)),
+                "external_ids": as_map(owned.kind("external-limit", router=router.name)),
+            },
+            (tables.SWITCH, uuids.part("external", router.name), "qos_rules"),
+        )
+        for way, rate in external.limits.by_direction.items()
+        if rate
+        for direction, field in (MATCHES[way],)
     }
 
 

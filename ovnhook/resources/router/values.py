@@ -9,6 +9,7 @@ from uuid import UUID
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base import uuids
+from ovnhook.resources.limits import NO_LIMITS, Limits
 from ovnhook.resources.subnet.values import Subnet
 
 
@@ -50,6 +51,7 @@ class External:
         address6: external IPv6 address, ``2001:db8::10/64``, or None.
         next_hop6: IPv6 default gateway, or None.
         snat6: guests use the router's IPv6 address externally.
+        limits: rate limits of all external traffic.
         mac: MAC address of the external gateway port, different in each cloud; "" before it is assigned.
     """
 
@@ -61,6 +63,7 @@ class External:
     address6: InterfaceAddress | None = None
     next_hop6: IPAddress | None = None
     snat6: bool = False
+    limits: Limits = NO_LIMITS
     mac: str = ""
 
     @property

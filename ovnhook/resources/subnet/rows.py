@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from uuid import UUID
 
 from netaddr import IPAddress, IPNetwork
 
 from ovnhook.base import uuids
-from ovnhook.base.errors import InvalidRequest
 from ovnhook.ovsdb.operation import Row, as_map, map_of
 from ovnhook.ovsdb.owned import KIND, kind, own
-from ovnhook.resources import ip, limits
+from ovnhook.resources import ip
 from ovnhook.resources.ip import Range
 from ovnhook.resources.limits import NO_LIMITS, Limits
 from ovnhook.resources.operations import OwnedRow
-from ovnhook.resources.reading import groups_of, member_of, network_of, number_of, reader
+from ovnhook.resources.reading import groups_of, limits_of, member_of, network_of, number_of, reader
 from ovnhook.resources.subnet import dhcpoptions
 from ovnhook.resources.subnet.dhcp import DEFAULT_SETTINGS, DHCP_LEASE_TIME, DhcpSettings, Route
 from ovnhook.resources.subnet.values import (
@@ -129,16 +128,8 @@ def read_subnet(row: Row) -> Subnet:
             ipxe=ids.get("ipxe", ""),
         ),
         security_groups=groups_of(ids.get("security-groups", "")),
-        limits=_limits(ids),
+        limits=limits_of(ids),
     )
-
-
-def _limits(ids: Mapping[str, str]) -> Limits:
-    inbound, outbound = (ids.get(f"limit-{way}", "") for way in NO_LIMITS.by_direction)
-    try:
-        return limits.requested("external_ids", inbound, outbound)
-    except InvalidRequest as error:
-        raise ValueError(error.message) from error
 
 
 def _route(text: str, network: IPNetwork) -> Route:

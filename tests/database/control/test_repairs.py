@@ -24,7 +24,7 @@ from tests.database.southbound_rows import add_chassis
 
 KINDS = (
     *("registry", "subnet", "names", "dhcp", "router", "router-port", "router-peer"),
-    *("resolver", "external", "isolated", "snat", "gateway", "floating"),
+    *("resolver", "external", "external-limit", "isolated", "snat", "gateway", "floating"),
 )
 CHANGED: dict[str, dict[str, Any]] = {
     "Logical_Switch": {"name": "odd"},
@@ -33,6 +33,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "Logical_Router_Port": {"mac": "52:54:00:00:00:99", "networks": "192.0.2.1/24"},
     "Logical_Router_Static_Route": {"nexthop": "203.0.113.7"},
     "Logical_Router_Policy": {"match": "1", "action": "allow"},
+    "QoS": {"match": "1", "priority": 1, "bandwidth": ["map", [["rate", 9]]]},
     "NAT": {"external_ip": "203.0.113.99", "logical_ip": "10.9.9.9"},
     "DHCP_Options": {"options": ["map", [["server_id", "odd"]]], "cidr": "192.0.2.0/24"},
     "HA_Chassis_Group": {"name": "odd"},

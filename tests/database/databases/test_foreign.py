@@ -28,7 +28,8 @@ __all__ = ["cloud"]  # the fixture
 NOTE = ("note", "Anna asked for this")
 KINDS = (
     *("registry", "subnet", "names", "dhcp", "lease", "domain", "port", "mac"),
-    *("resolver", "router", "router-port", "router-peer", "external", "isolated", "snat", "gateway", "floating"),
+    *("resolver", "router", "router-port", "router-peer", "external", "external-limit", "isolated", "snat", "gateway"),
+    "floating",
 )
 
 

@@ -109,6 +109,8 @@ def test_a_life_of_a_router(control: Control) -> None:
         "address6": "",
         "next_hop6": "",
         "snat6": False,
+        "limit_inbound": "",
+        "limit_outbound": "",
         "subnets": ["blue"],
         "gateways": ["gw1"],
         "active_gateway": "",
