@@ -27,8 +27,15 @@ from ovnhook.resources.port.values import Claim, Port
 from ovnhook.resources.registry import FORMAT, REGISTRY
 from ovnhook.resources.router.kind import GATEWAYS, NETWORK, ROUTER
 from ovnhook.resources.router.values import External, GatewayHosts, InterfaceAddress, Network, Router
-from ovnhook.resources.security_group.kind import RESOLVER_PORTS, SECURITY_GROUP
-from ovnhook.resources.security_group.values import GroupRule, ResolverPorts, RuleTraffic, RuleVerdict, SecurityGroup
+from ovnhook.resources.security_group.kind import ARRIVALS, RESOLVER_PORTS, SECURITY_GROUP
+from ovnhook.resources.security_group.values import (
+    Arrivals,
+    GroupRule,
+    ResolverPorts,
+    RuleTraffic,
+    RuleVerdict,
+    SecurityGroup,
+)
 from ovnhook.resources.state import Registry
 from ovnhook.resources.subnet.dhcp import DhcpSettings, Route
 from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
@@ -113,6 +120,7 @@ SAMPLES: dict[Any, Any] = {
     DNS_RECORDS: DnsRecords("SUBNET", {"web1": "10.1.0.20"}),
     FLOATING_IP: FloatingIp(IPAddress("203.0.113.20"), "ROUTER", "SUBNET", _ADDRESS, _DOMAIN, "web1", "MAC"),
     RESOLVER_PORTS: ResolverPorts(frozenset({"SUBNET"})),
+    ARRIVALS: Arrivals(),
 }
 """A value of each kind that uses all of its features. Values of one kind refer to those of others."""
 
@@ -162,6 +170,10 @@ _ABOUT = {
     ),
     ("security-resolvers", tables.PORT_GROUP): (
         "the resolvers of all subnets, while a group denies outbound connections",
+        "nothing: one row",
+    ),
+    ("security-arrivals", tables.PORT_GROUP): (
+        "ports in security groups for a minute after their migration; `ports`: these ports",
         "nothing: one row",
     ),
     ("virtual", tables.DNS): (

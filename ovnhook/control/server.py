@@ -18,6 +18,7 @@ from ovnhook.base.errors import OvnhookError
 from ovnhook.base.liveness import Liveness
 from ovnhook.control import listener, roles
 from ovnhook.control.agentstates import AgentStates
+from ovnhook.control.arrivals import ArrivedPorts
 from ovnhook.control.bindings import BindingsGuard
 from ovnhook.control.consistency import ConsistencyRepairs
 from ovnhook.control.dnsupgrade import DnsUpgrade
@@ -90,6 +91,7 @@ class ControlServer:
         self._loops = [
             *(self._gateways.loop, self._repairs.loop, *self.hosts.loops, self._bindings.loop, self._consistency.loop),
             DnsUpgrade(self._northbound, self._southbound).loop,
+            ArrivedPorts(self._northbound).loop,
             Loop("sweeper", self._sweep, _SWEEP_INTERVAL),
         ]
         self._loops += [one.loop for one in (self._trust, self._remotes, self._withdrawal) if one]

@@ -42,7 +42,7 @@ from ovnhook.resources.registry import increment_serial, read_registry, registry
 from ovnhook.resources.router.kind import NETWORK, ROUTER
 from ovnhook.resources.router.topology import gateway_uuid, priorities
 from ovnhook.resources.router.values import Router
-from ovnhook.resources.security_group.kind import RESOLVER_PORTS, SECURITY_GROUP, resolver_ports
+from ovnhook.resources.security_group.kind import ARRIVALS, RESOLVER_PORTS, SECURITY_GROUP, arrivals, resolver_ports
 from ovnhook.resources.state import Cloud, Registry, cloud_of
 from ovnhook.resources.subnet import dns
 from ovnhook.resources.subnet.kind import SUBNET
@@ -64,6 +64,7 @@ _DERIVED = (
     "gateway",
     "security-rule",
     "security-resolvers",
+    "security-arrivals",
 )
 """Kinds of rows that are derived from subnets, routers and security groups. Earlier versions wrote ``isolation``."""
 
@@ -121,6 +122,8 @@ class Comparison:
         nodes = {uuid: row for kind in kinds for one in cloud.of(kind.type) for uuid, row in kind.rows(one).items()}
         if resolvers := resolver_ports(cloud):
             nodes |= RESOLVER_PORTS.rows(resolvers)
+        if arriving := arrivals(cloud):
+            nodes |= ARRIVALS.rows(arriving)
         defects = [*lost]
         for uuid, node in nodes.items():
             defects += self._compare(uuid, node)

@@ -25,7 +25,7 @@ from ovnhook.ovsdb.operation import (
 )
 from ovnhook.resources import tables
 from ovnhook.resources.kinds import SHARED
-from ovnhook.resources.security_group.kind import SECURITY_GROUP
+from ovnhook.resources.security_group.kind import ARRIVALS, SECURITY_GROUP
 from ovnhook.resources.security_group.rows import RESOLVERS_UUID
 
 _OF_NETWORKS = (
@@ -53,10 +53,13 @@ _PARTS: tuple[Operation, ...] = (
     select(tables.QOS, includes("external_ids", owned.kind("external-limit"))),
     select(tables.DNS, includes("external_ids", owned.kind("names")), columns=["_uuid", "external_ids"]),
     select(tables.PORT_GROUP, key(RESOLVERS_UUID)),
-    select(
-        tables.PORT_GROUP,
-        includes("external_ids", owned.kind(SECURITY_GROUP.name)),
-        columns=["_uuid", "name", "acls", "external_ids"],
+    *(
+        select(
+            tables.PORT_GROUP,
+            includes("external_ids", owned.kind(kind.name)),
+            columns=["_uuid", "name", "acls", "external_ids"],
+        )
+        for kind in (SECURITY_GROUP, ARRIVALS)
     ),
     select(tables.DNS, key(uuids.REGISTRY), columns=["_uuid", "external_ids", "records"]),
 )

@@ -16,7 +16,7 @@ from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router.kind import GATEWAYS, NETWORK, ROUTER
 from ovnhook.resources.router.reach import with_reachable
 from ovnhook.resources.router.values import DEFAULT_ROUTER, Network, Router
-from ovnhook.resources.security_group.kind import RESOLVER_PORTS, SECURITY_GROUP, resolver_ports
+from ovnhook.resources.security_group.kind import ARRIVALS, RESOLVER_PORTS, SECURITY_GROUP, arrivals, resolver_ports
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet.kind import DNS_RECORDS, SUBNET
 from ovnhook.resources.subnet.values import Subnet
@@ -42,6 +42,7 @@ KINDS: tuple[Kind[Any], ...] = (
     DNS_RECORDS,
     FLOATING_IP,
     RESOLVER_PORTS,
+    ARRIVALS,
 )
 """All kinds. A kind may need those before it."""
 
@@ -54,8 +55,7 @@ def complete(changes: Sequence[Change], cloud: Cloud) -> tuple[Change, ...]:
         changes = complete(subnet_rules.create(request, underlay, cloud), cloud)
         northbound.commit(changes, deadline)
 
-    Dependent changes are those of routers' networks, of the default router, of the group of resolvers, and of guests'
-    routes.
+    Dependent changes are those of routers' networks, of the default router, of groups of ports, and of guests' routes.
 
     Args:
         changes: of the cloud.
@@ -76,7 +76,7 @@ def complete(changes: Sequence[Change], cloud: Cloud) -> tuple[Change, ...]:
     # Order: a switch must exist before the router is connected to it, and can be deleted once it is disconnected.
     deletions = [change for change in every if isinstance(change, Put) and change.new is None]
     others = [change for change in every if change not in deletions]
-    return (*others, *_networks(cloud, after), *_resolver_ports(cloud, after), *deletions)
+    return (*others, *_networks(cloud, after), *_port_groups(cloud, after), *deletions)
 
 
 def apply_changes(cloud: Cloud, changes: Iterable[Change]) -> Cloud:
@@ -150,11 +150,13 @@ def _reachable(network: Network | None) -> list[Any]:
     return [subnet.reachable for subnet in network.subnets] if network else []
 
 
-def _resolver_ports(before: Cloud, after: Cloud) -> Iterator[Change]:
-    """The change of the group of resolvers, if there is one."""
-    old, new = resolver_ports(before), resolver_ports(after)
-    if old != new:
-        yield Put(RESOLVER_PORTS, old, new)
+def _port_groups(before: Cloud, after: Cloud) -> Iterator[Change]:
+    """The changes of the groups of resolvers and of arrivals."""
+    found: tuple[Put[Any], ...] = (
+        Put(RESOLVER_PORTS, resolver_ports(before), resolver_ports(after)),
+        Put(ARRIVALS, arrivals(before), arrivals(after)),
+    )
+    return (put for put in found if put.old != put.new)
 
 
 def _lacking(changes: Sequence[Change], after: Cloud) -> Iterator[OvnhookError]:

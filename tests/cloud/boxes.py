@@ -82,6 +82,22 @@ class Box:
         """Hold a TCP connection to a server; the log gets a line for each answer."""
         return self.host.spawn(f"{self.name}-talks", self._traffic("talk", address, port))
 
+    def feed(self, port: int) -> Daemon:
+        """Send to a client of a TCP port; the log gets a line for each part."""
+        ready = "feeds"
+        return self.host.spawn(
+            f"{self.name}-feeds", self._traffic("feed", port), ready=lambda server: ready in server.tail()
+        )
+
+    def receive(self, address: str, port: int) -> Daemon:
+        """Receive from a server, and send nothing."""
+        return self.host.spawn(f"{self.name}-receives", self._traffic("receive", address, port))
+
+    def unsent(self, port: int) -> str:
+        """Bytes of connections of a TCP port that are not acknowledged, "0" for each if there are none."""
+        sockets = self.host.run(self._inside("ss", "-Htn", f"sport = :{port}")).stdout
+        return " ".join(line.split()[2] for line in sockets.splitlines())
+
     def send(self, address: str, port: int, source: int, text: str) -> None:
         """Send a UDP packet from a port of one's own."""
         self.host.run(self._traffic("send", address, port, source, text))

@@ -203,3 +203,36 @@ def test_a_guest_of_libvirt(boxes: Boxes) -> None:
         assert world.hv2.run(["ovnhook", "check"]).stdout == "nothing differs\n"
     finally:
         world.remove_domains()
+
+
+def test_connections_after_a_migration(boxes: Boxes) -> None:
+    """The host tracks none of them yet: a peer may go on with one that the port has opened, then and later."""
+    world, server, near = boxes.world, boxes.server, boxes.near
+    feeds = near.feed(8000)
+    receives = server.receive(near.address, 8000)
+
+    def parts() -> int:
+        return len(feeds.log.read_text().splitlines())
+
+    def goes_on() -> None:
+        before = parts()
+        world.wait_for(lambda: parts() > before + 20, "the connection to go on", parts)
+
+    def set_arrivals(verb: str) -> None:
+        (row,) = world.ports("server")
+        world.control.run(["ovn-nbctl", verb, "Port_Group", "ovnhook_arrivals", "ports", row["_uuid"][1]])
+        world.control.run(["ovn-nbctl", "--wait=hv", "sync"])
+
+    try:
+        goes_on()
+        feeds.pause()
+        world.wait_for(lambda: near.unsent(8000) == "0", "all to be received")
+        set_arrivals("add")
+        server.host.run(["ovs-appctl", "dpctl/flush-conntrack"])
+        feeds.resume()
+        goes_on()
+        set_arrivals("remove")
+        goes_on()
+    finally:
+        receives.kill()
+        feeds.kill()

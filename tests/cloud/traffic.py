@@ -1,6 +1,7 @@
 """Servers and clients of TCP and UDP, with nothing but Python's standard library: they run in network namespaces.
 
-``traffic.py serve PORT…``, ``connect SECONDS ADDRESS PORT…``, ``talk ADDRESS PORT``, ``send ADDRESS PORT SOURCE TEXT``.
+``traffic.py serve PORT…``, ``connect SECONDS ADDRESS PORT…``, ``talk ADDRESS PORT``, ``send ADDRESS PORT SOURCE TEXT``,
+``feed PORT``, ``receive ADDRESS PORT``.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from threading import Thread
 
 _INTERVAL = 0.1  # seconds between the messages of a connection
+_PART = 16384  # bytes that are sent at a time
+_PAUSE = 0.01  # seconds between two parts: about a megabyte a second
 
 
 def serve(*ports: str) -> None:
@@ -61,6 +65,25 @@ def send(address: str, port: str, source: str, text: str) -> None:
         client.sendto(text.encode(), (address, int(port)))
 
 
+def feed(port: str) -> None:
+    """Send to a client; print a number for each part."""
+    server = socket.create_server(("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PART)
+    print("feeds", flush=True)
+    connection = server.accept()[0]
+    for number in count():
+        connection.sendall(bytes(_PART))
+        print(number, flush=True)
+        time.sleep(_PAUSE)
+
+
+def receive(address: str, port: str) -> None:
+    """Receive from a server, and send nothing."""
+    connection = socket.create_connection((address, int(port)))
+    while connection.recv(_PART):
+        pass
+
+
 def _listen(server: socket.socket) -> None:
     while True:
         Thread(target=_echo, args=(server.accept()[0],), daemon=True).start()
@@ -77,5 +100,12 @@ def _log(packets: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    commands: dict[str, Callable[..., None]] = {"serve": serve, "connect": connect, "talk": talk, "send": send}
+    commands: dict[str, Callable[..., None]] = {
+        "serve": serve,
+        "connect": connect,
+        "talk": talk,
+        "send": send,
+        "feed": feed,
+        "receive": receive,
+    }
     commands[sys.argv[1]](*sys.argv[2:])

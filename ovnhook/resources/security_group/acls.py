@@ -5,6 +5,11 @@ replies, since the outbound rule makes northd track connections.
 
 A match is a conjunction of one set for each field, and of one IP version where it names addresses: so ovn-controller
 updates its flows incrementally when members come and go.
+
+Connection tracking does not follow a migration: on the destination the first packet of a connection decides who has
+opened it. If the peer of a guest's connection is first, its packets count as attempts to connect to the guest. So for a
+while after an arrival TCP packets without SYN pass, and mark their connections by a label. Later packets of these pass
+by the label.
 """
 
 from __future__ import annotations
@@ -16,13 +21,21 @@ from ovnhook.resources.security_group.values import GroupRule, RuleTraffic, Rule
 RESOLVERS = "ovnhook_resolvers"
 """Name of the Port_Group with the resolvers of all subnets."""
 
+ARRIVALS = "ovnhook_arrivals"
+"""Name of the Port_Group with the ports that have arrived by a migration."""
+
 _DEFAULT = 1000  # priority of what applies without a rule
 _NO_OUTBOUND = 1001  # above the default of the port's other groups: replies only, if one of them says so
+_ARRIVED = 1500
 _ALLOW = 2000
 _DENY = 3000
+_PASS, _DROP = "allow-related", "drop"
 _TO_GUEST, _FROM_GUEST = "to-lport", "from-lport"
 _DHCP = "udp.src == 68 && udp.dst == 67"
 _DHCPV6 = "udp.src == 546 && udp.dst == 547"
+_UNDER_WAY = "tcp && tcp.flags[1] == 0"  # without SYN, so that no connection can be opened
+_LABEL = 0x6F766E01  # of connections that were there before an arrival; nobody else is likely to use it
+_LABELLED = f"ct.est && ct_label[96..127] == {_LABEL} && {_UNDER_WAY}"
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,8 @@ class Acl:
         direction: from the switch's point of view.
         priority: an ACL of a higher one decides.
         match: packets that it matches.
-        allows: whether they pass.
+        action: what becomes of them.
+        label: of their connections.
     """
 
     key: str
@@ -43,7 +57,8 @@ class Acl:
     direction: str
     priority: int
     match: str
-    allows: bool
+    action: str
+    label: int = 0
 
 
 def port_group_name(group: str) -> str:
@@ -55,12 +70,14 @@ def acls(group: SecurityGroup) -> tuple[Acl, ...]:
     """All ACLs of a group."""
     members = f"@{port_group_name(group.name)}"
     to, sent = f"outport == {members}", f"inport == {members}"
-    found = [Acl("inbound", "inbound", _TO_GUEST, _DEFAULT, f"{to} && ip", allows=False)]
+    found = [Acl("inbound", "inbound", _TO_GUEST, _DEFAULT, f"{to} && ip", _DROP)]
+    found.append(Acl("arrived", "arrived", _TO_GUEST, _ARRIVED, f"{to} && {_LABELLED}", _PASS))
     for rule in group.rules:
         found += _of_rule(rule, to)
     if not group.denies_outbound:
-        return (*found, Acl("outbound", "outbound", _FROM_GUEST, _DEFAULT, f"{sent} && ip", allows=True))
-    found.append(Acl("outbound", "outbound", _FROM_GUEST, _NO_OUTBOUND, f"{sent} && ip", allows=False))
+        return (*found, Acl("outbound", "outbound", _FROM_GUEST, _DEFAULT, f"{sent} && ip", _PASS))
+    found.append(Acl("outbound", "outbound", _FROM_GUEST, _NO_OUTBOUND, f"{sent} && ip", _DROP))
+    found.append(Acl("arrived-outbound", "arrived", _FROM_GUEST, _ARRIVED, f"{sent} && {_LABELLED}", _PASS))
     services = {"dhcp": f"ip4 && {_DHCP}", "dhcpv6": f"ip6 && {_DHCPV6}"}
     for version in (4, 6):
         for protocol in ("udp", "tcp"):
@@ -68,13 +85,24 @@ def acls(group: SecurityGroup) -> tuple[Acl, ...]:
             services[f"dns-{protocol}{version}"] = f"{to_resolver} && {protocol}.dst == 53"
     return (
         *found,
-        *(Acl(name, name, _FROM_GUEST, _ALLOW, f"{sent} && {match}", allows=True) for name, match in services.items()),
+        *(Acl(name, name, _FROM_GUEST, _ALLOW, f"{sent} && {match}", _PASS) for name, match in services.items()),
+    )
+
+
+def arrivals_acls() -> tuple[Acl, ...]:
+    """The ACLs of the ports that have arrived by a migration."""
+    return tuple(
+        Acl(key, key, direction, _ARRIVED, f"{port} == @{ARRIVALS} && {_UNDER_WAY}", _PASS, _LABEL)
+        for key, direction, port in (
+            ("arrivals-inbound", _TO_GUEST, "outport"),
+            ("arrivals-outbound", _FROM_GUEST, "inport"),
+        )
     )
 
 
 def _of_rule(rule: GroupRule, to: str) -> list[Acl]:
     """The ACLs of a rule: one, or, from a group, one for each IP version."""
-    priority, allows = (_ALLOW, True) if rule.verdict is RuleVerdict.ALLOW else (_DENY, False)
+    priority, action = (_ALLOW, _PASS) if rule.verdict is RuleVerdict.ALLOW else (_DENY, _DROP)
     versions = (4, 6) if rule.traffic.group else (rule.traffic.network.version if rule.traffic.network else 0,)
     return [
         Acl(
@@ -83,7 +111,7 @@ def _of_rule(rule: GroupRule, to: str) -> list[Acl]:
             _TO_GUEST,
             priority,
             " && ".join((to, *_terms(rule.traffic, version))),
-            allows,
+            action,
         )
         for version in versions
     ]

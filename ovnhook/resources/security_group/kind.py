@@ -10,13 +10,14 @@ from ovnhook.resources.kind import Kind
 from ovnhook.resources.operations import difference, exists
 from ovnhook.resources.security_group.cascade import cascade, membership
 from ovnhook.resources.security_group.rows import (
+    arrivals_rows,
     group_ids,
     read_members,
     read_security_group,
     resolver_ports_rows,
     security_group_rows,
 )
-from ovnhook.resources.security_group.values import GroupMembers, ResolverPorts, SecurityGroup
+from ovnhook.resources.security_group.values import Arrivals, GroupMembers, ResolverPorts, SecurityGroup
 from ovnhook.resources.state import Cloud
 from ovnhook.resources.subnet.values import Subnet
 from ovnhook.resources.tables import PORT_GROUP
@@ -89,6 +90,25 @@ RESOLVER_PORTS = Kind(
     rows=resolver_ports_rows,
 )
 """The ports of resolvers, as a group: derived from subnets and security groups."""
+
+
+def _arrivals_operations(old: Arrivals | None, new: Arrivals | None) -> list[Operation]:
+    before, after = (arrivals_rows(one) if one else {} for one in (old, new))
+    return difference(before, after)
+
+
+ARRIVALS = Kind(
+    name="security-arrivals",
+    type=Arrivals,
+    operations=_arrivals_operations,
+    rows=arrivals_rows,
+)
+"""The ports that have arrived by a migration, as a group: derived from security groups and ports."""
+
+
+def arrivals(cloud: Cloud) -> Arrivals | None:
+    """The group of arrivals that a cloud has to have, or None without security groups."""
+    return Arrivals() if cloud.of(SecurityGroup) else None
 
 
 def resolver_ports(cloud: Cloud) -> ResolverPorts | None:

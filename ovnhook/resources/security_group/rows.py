@@ -11,12 +11,15 @@ from ovnhook.ovsdb.owned import kind, own
 from ovnhook.resources.operations import OwnedRow
 from ovnhook.resources.reading import number_of, reader
 from ovnhook.resources.security_group import syntax
-from ovnhook.resources.security_group.acls import RESOLVERS, acls, port_group_name
-from ovnhook.resources.security_group.values import GroupMembers, ResolverPorts, SecurityGroup
+from ovnhook.resources.security_group.acls import ARRIVALS, RESOLVERS, Acl, acls, arrivals_acls, port_group_name
+from ovnhook.resources.security_group.values import Arrivals, GroupMembers, ResolverPorts, SecurityGroup
 from ovnhook.resources.tables import ACL, PORT_GROUP
 
 RESOLVERS_UUID = uuids.part("security-resolvers")
 """Port_Group row of the resolvers."""
+
+ARRIVALS_UUID = uuids.part("security-arrivals")
+"""Port_Group row of the ports that have arrived by a migration."""
 
 _RULE = "rule-"  # begin of a key of external_ids: a rule by its number
 _LARGEST = 1_000_000  # number of a rule
@@ -35,23 +38,28 @@ def group_ids(group: SecurityGroup) -> dict[str, str]:
 
 def security_group_rows(group: SecurityGroup) -> dict[UUID, OwnedRow]:
     """All rows of a group, by UUID."""
-    parent = (PORT_GROUP, group.uuid, "acls")
     found = {
         group.uuid: OwnedRow(
             PORT_GROUP, {"name": port_group_name(group.name), "external_ids": as_map(group_ids(group))}
         )
     }
     for acl in acls(group):
-        row = {
-            "name": f"{group.name}:{acl.name}",
-            "direction": acl.direction,
-            "priority": acl.priority,
-            "match": acl.match,
-            "action": "allow-related" if acl.allows else "drop",
-            "external_ids": as_map(kind("security-rule", security_group=group.name, rule=acl.key)),
-        }
-        found[uuids.part("security-rule", group.name, acl.key)] = OwnedRow(ACL, row, parent)
+        ids = kind("security-rule", security_group=group.name, rule=acl.key)
+        found[uuids.part("security-rule", group.name, acl.key)] = _acl_row(acl, group.name, ids, group.uuid)
     return found
+
+
+def _acl_row(acl: Acl, group: str, ids: dict[str, str], parent: UUID) -> OwnedRow:
+    row = {
+        "name": f"{group}:{acl.name}" if group else acl.name,
+        "direction": acl.direction,
+        "priority": acl.priority,
+        "match": acl.match,
+        "action": acl.action,
+        "label": acl.label,
+        "external_ids": as_map(ids),
+    }
+    return OwnedRow(ACL, row, (PORT_GROUP, parent, "acls"))
 
 
 @reader(PORT_GROUP)
@@ -85,3 +93,13 @@ def resolver_ports_rows(ports: ResolverPorts) -> dict[UUID, OwnedRow]:
         "external_ids": as_map(kind("security-resolvers")),
     }
     return {RESOLVERS_UUID: OwnedRow(PORT_GROUP, row)}
+
+
+def arrivals_rows(_: Arrivals) -> dict[UUID, OwnedRow]:
+    """The Port_Group of the ports that have arrived by a migration, without its ports, and its ACLs."""
+    row = {"name": ARRIVALS, "external_ids": as_map(kind("security-arrivals"))}
+    found = {ARRIVALS_UUID: OwnedRow(PORT_GROUP, row)}
+    for acl in arrivals_acls():
+        ids = kind("security-rule", rule=acl.key)
+        found[uuids.part("security-rule", "", acl.key)] = _acl_row(acl, "", ids, ARRIVALS_UUID)
+    return found

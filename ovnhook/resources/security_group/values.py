@@ -126,6 +126,11 @@ class ResolverPorts:
     subnets: frozenset[str]
 
 
+@dataclass(frozen=True)
+class Arrivals:
+    """The group of the ports that have just arrived by a migration. It exists while there are security groups."""
+
+
 def group_uuid(name: str) -> UUID:
     """UUID of the Port_Group row of a group."""
     return uuids.part("security-group", name)

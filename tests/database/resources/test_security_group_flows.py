@@ -55,6 +55,12 @@ class Traces:
         """Run ``ovnhook security-group``."""
         self.control.done("security-group", *arguments)
 
+    def migrate(self, mac: str) -> None:
+        """Migrate a domain, a moment ago."""
+        attachment = DirectHost(self.control.config).attachment
+        attachment.announce(self.domains[mac], "hv2", Deadline.after(HANG))
+        attachment.finish_migration(self.domains[mac], "hv2", Deadline.after(HANG))
+
     def passes(self, source: str, destination: str, what: str, *, version: int = 4, state: str = "new") -> bool:
         """Trace a packet between two interfaces, by their MAC addresses."""
         index = 0 if version == 4 else 1
@@ -160,3 +166,20 @@ def test_outbound_denied(traces: Traces) -> None:
     solicitation = f"icmp6.type == 135 && icmp6.code == 0 && ip.ttl == 255 && nd.target == {ADDRESSES[NEAR][1]}"
     link = f"ip6.src == {ADDRESSES[WEB][1]} && ip6.dst == {ADDRESSES[NEAR][1]}"
     assert traces.sends(WEB, NEAR, f"{link} && {solicitation} && nd.sll == {WEB}") != set()
+
+
+@pytest.mark.parametrize("outbound", ["allow", "deny"])
+def test_after_a_migration(traces: Traces, outbound: str) -> None:
+    """The peer's packets of connections pass, though the destination knows none yet; others are as before."""
+    traces.change("set", "web-1", "--outbound", outbound)
+    under_way = "tcp.dst == 40000 && tcp.flags == 0x10"
+    assert not traces.passes(NEAR, WEB, under_way)
+    assert traces.passes(WEB, NEAR, under_way) is (outbound == "allow")
+    traces.migrate(WEB)
+    for version in (4, 6):
+        assert traces.passes(NEAR, WEB, under_way, version=version)
+        assert traces.passes(WEB, NEAR, under_way, version=version)
+        assert not traces.passes(NEAR, WEB, "tcp.dst == 40000 && tcp.flags == 0x02", version=version)
+        assert not traces.passes(NEAR, WEB, "udp.dst == 40000", version=version)
+    traces.change("deny", "web-1", "--from", ADDRESSES[NEAR][0])
+    assert not traces.passes(NEAR, WEB, under_way)

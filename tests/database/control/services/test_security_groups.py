@@ -9,9 +9,12 @@ from uuid import UUID
 import pytest
 
 from lab.waiting import HANG, until
+from ovnhook.base import uuids
 from ovnhook.base.deadline import Deadline
 from ovnhook.base.errors import NotFound
+from ovnhook.control.arrivals import ArrivedPorts
 from ovnhook.domains.values import Domain
+from ovnhook.resources.security_group.rows import ARRIVALS_UUID
 from tests.database.control_service import Control
 from tests.database.direct_host import DirectHost
 from tests.database.northd import Northd
@@ -80,8 +83,9 @@ def test_a_life_of_a_group(cloud: Control) -> None:
     cloud.done("security-group", "set", "web-1", "--outbound", "deny")
     cloud.done("security-group", "delete", "web-1")
     assert [row["name"] for row in cloud.done("security-group", "list", "--format", "json").json] == ["base"]
-    assert {row["name"] for row in cloud.northbound.dump()["ACL"].values()} == {"base:inbound", "base:outbound"}
-    assert len(cloud.northbound.dump()["Port_Group"]) == 1
+    acls = {row["name"] for row in cloud.northbound.dump()["ACL"].values()}
+    assert acls == {"base:inbound", "base:arrived", "base:outbound", "arrivals-inbound", "arrivals-outbound"}
+    assert len(cloud.northbound.dump()["Port_Group"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -185,6 +189,31 @@ def test_api_ports(cloud: Control) -> None:
     cloud.done(*create)
     assert cloud.northbound.dump(versions=True) == again
     assert (members(cloud, "web"), members(cloud, "base")) == (["box"], ["db1"])
+
+
+def test_arrivals(cloud: Control) -> None:
+    """A port that has migrated is one for a minute, and not before; one in no group is none."""
+    attachment = DirectHost(cloud.config).attachment
+    times = [0.0]
+    loop = ArrivedPorts(attachment.northbound, lambda: times[-1])
+    web1, db1 = Domain(uuids.switch("web1"), "web1"), Domain(uuids.switch("db1"), "db1")
+
+    def arrivals() -> list[str]:
+        loop.step()
+        ports, _ = attachment.northbound.members(ARRIVALS_UUID, Deadline.after(HANG))
+        return [port.domain_name for port in ports]
+
+    for domain in (web1, db1):
+        attachment.announce(domain, "hv2", Deadline.after(HANG))
+        assert arrivals() == []
+        attachment.finish_migration(domain, "hv2", Deadline.after(HANG))
+    for time, found in ((10.0, ["db1"]), (69.0, ["db1"]), (70.0, []), (80.0, [])):
+        times.append(time)
+        assert arrivals() == found
+    attachment.announce(db1, "hv1", Deadline.after(HANG))
+    attachment.cancel_migration(db1, "hv2", Deadline.after(HANG))
+    assert arrivals() == []
+    assert members(cloud, "base") == ["db1"]
 
 
 def test_what_is_changed_by_hand_is_restored(cloud: Control) -> None:
