@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench.report import results, table
 from bench.report.measurement import Measurement
-from bench.subjects import agent, control, fleet, hook, hotplug, migration, names, port, scale, start
+from bench.subjects import agent, control, fleet, groups, hook, hotplug, migration, names, port, scale, start
 
 SUBJECTS: Mapping[str, Callable[[], Iterator[Measurement]]] = {
     "hook": hook.measure,
+    "groups": groups.measure,
     "agent": agent.measure,
     "control": control.measure,
     "fleet": fleet.measure,

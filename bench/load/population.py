@@ -42,20 +42,21 @@ def make_subnets(northbound: Northbound, cidrs: Sequence[str], *, router: str = 
     return sorted(northbound.cloud(soon()).of(Subnet), key=lambda one: int(one.name.removeprefix("net")))
 
 
-def domains(count: int) -> list[Domain]:
-    """Create domains with one interface each, the same ones at every call."""
-    return [_domain(number) for number in range(count)]
+def domains(count: int, *groups: str) -> list[Domain]:
+    """Create domains with one interface each, in some security groups, the same ones at every call."""
+    return [_domain(number, groups) for number in range(count)]
 
 
-def _domain(number: int) -> Domain:
+def _domain(number: int, groups: tuple[str, ...]) -> Domain:
     uuid = uuid5(_NAMESPACE, str(number))
     mac = "52:54:" + ":".join(f"{octet:02x}" for octet in number.to_bytes(4, "big"))
     name = f"other{number}"
+    request = InterfaceRequest(hostname=name, security_groups=groups or None)
     return Domain(
         uuid,
         name,
         1,
-        (Interface(mac, InterfaceType.BRIDGE, InterfaceRequest(hostname=name), str(uuid5(uuid, mac))),),
+        (Interface(mac, InterfaceType.BRIDGE, request, str(uuid5(uuid, mac))),),
         (mac,),
     )
 

@@ -29,6 +29,7 @@ from ovnhook.resources.tables import PORT, SWITCH
 HOOK = "/etc/libvirt/hooks/qemu.d/ovnhook"
 NORTHBOUND = "/run/ovn/ovnnb_db.sock"
 VSWITCH = "/run/openvswitch/db.sock"
+_METADATA = "<ovn:domain xmlns:ovn='urn:ovnhook:domain:1'><ovn:interface security-groups='{}'/></ovn:domain>"
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,13 @@ class NewDomain:
     xml: str
 
     @classmethod
-    def new(cls) -> NewDomain:
-        """A new domain."""
+    def new(cls, *groups: str) -> NewDomain:
+        """A new domain, whose metadata names security groups, if any."""
         uuid, interface_id = uuid4(), str(uuid4())
         mac = "52:54:00:" + ":".join(f"{octet:02x}" for octet in uuid.bytes[:3])
-        xml = domain_xml(f"vm-{uuid.hex[:8]}", [interface_xml(mac, interface_id=interface_id)], identity=uuid)
+        interface = interface_xml(mac, interface_id=interface_id)
+        metadata = _METADATA.format(" ".join(groups)) if groups else ""
+        xml = domain_xml(f"vm-{uuid.hex[:8]}", [interface], identity=uuid, metadata=metadata)
         return cls(uuid, mac, interface_id, xml.replace("<domain type", "<domain id='7' type", 1))
 
     def plugged(self, device: str) -> str:
