@@ -121,6 +121,12 @@ class Control:
             self.done("subnet", "delete", row["name"])
         for row in listed("router"):
             self.done("router", "delete", row["name"])
+        groups = listed("security-group")
+        for row in groups:  # a rule may have another group as its source
+            for rule in row["rules"]:
+                self.done("security-group", "remove", row["name"], str(rule["number"]))
+        for row in groups:
+            self.done("security-group", "delete", row["name"])
         left = {table: [*found.values()] for table, found in self.northbound.dump().items() if found}
         for registry in left.pop("DNS"):
             assert dict(registry["external_ids"][1])["ovnhook:kind"] == "registry"
