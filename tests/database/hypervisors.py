@@ -74,7 +74,9 @@ class Hypervisors:
 
     def create_router(self) -> None:
         """Create the router of subnet blue, which most tests do without."""
-        self.northbound.commit([Put(NETWORK, None, Network(Router("gateway"), (BLUE,)))], soon())
+        on_router = replace(BLUE, reachable=())  # the router leads nowhere, so that it is no default route
+        router = Put(NETWORK, None, Network(Router("gateway"), (on_router,)))
+        self.northbound.commit([Put(SUBNET, BLUE, on_router), router], soon())
 
     def host(self, name: str) -> DirectHost:
         """Return a host, and create its Open vSwitch database if needed."""

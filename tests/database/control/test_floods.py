@@ -32,7 +32,7 @@ from ovnhook.api.v1 import (
     subnets_pb2_grpc,
 )
 from ovnhook.base.config import SERVER_NAME
-from ovnhook.base.errors import Exhausted, NotFound, Unavailable
+from ovnhook.base.errors import Exhausted, NotFound, QuotaExceeded, Unavailable
 from ovnhook.control.listener import STREAMS
 from ovnhook.domains.values import Domain
 from ovnhook.pki import keyfiles, x509
@@ -113,8 +113,11 @@ class FloodedHost:
         return grpc.secure_channel(self.api, credentials(shown), options)
 
     def trusts(self, shown: Files) -> bool:
-        """True if a client with this certificate is served over TCP."""
-        return Client(None).is_trusted([self.api], shown)
+        """True if a client with this certificate is served over TCP; not while RPCs that it has cancelled still end."""
+        try:
+            return Client(None).is_trusted([self.api], shown)
+        except QuotaExceeded:
+            return False
 
     def connect(self, shown: Files, settings: dict[int, int] | None = None) -> Http2:
         """HTTP/2 connection with a client certificate."""
