@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -40,6 +41,18 @@ def announce(node: NodeClient, seconds: float) -> api.DomainResponse:
     request = api.DomainRequest(host=node.host, domain=domain_message(WEB1))
     answer: api.DomainResponse = node.stub.AnnounceMigration(request, timeout=seconds)
     return answer
+
+
+def unconfirmed(node: NodeClient) -> tuple[str, str, str]:
+    """The error of a migration that nobody confirms.
+
+    The service answers shortly before the client's timeout; on a busy machine the answer comes too late.
+    """
+    seconds = 1.5
+    while not (found := error_of(partial(announce, node, seconds)))[0]:
+        seconds *= 2
+        assert seconds < HANG, found
+    return found
 
 
 class Source:
@@ -83,10 +96,9 @@ def test_a_confirmed_migration(
 def test_a_migration_that_nobody_confirms(clients: Clients, source: NodeClient, node2: NodeClient) -> None:
     """The error names the source, and nothing is left of the request."""
     before = clients.control.northbound.dump()
-    kind, said, hint = error_of(partial(announce, node2, 1.5))
+    kind, said, hint = unconfirmed(node2)
     assert kind == "Unavailable"
-    assert said.startswith("domain web1: host hv1 has not confirmed within 1.")
-    assert said.endswith(" s that it migrates to hv2")
+    assert re.fullmatch(r"domain web1: host hv1 has not confirmed within [\d.]+ s that it migrates to hv2", said)
     assert hint == "on hv1: systemctl status ovnhook-agent; virsh domjobinfo web1"
     assert clients.control.northbound.dump() == before
     kind, said, _ = error_of(partial(source.confirm, "hv2"))
@@ -142,7 +154,7 @@ def test_a_request_that_a_crash_has_left(clients: Clients, source: NodeClient, n
     source.attach(running=True)
     source.call("DetachDomain")
     source.attach()
-    assert error_of(partial(announce, node2, 1.5))[0] == "Unavailable"
+    assert unconfirmed(node2)[0] == "Unavailable"
     assert "ovnhook:requested-by" not in dict(clients.control.northbound.dump()["DNS"][index]["external_ids"][1])
     source.call("ReleaseDomainLeases")
     assert index not in clients.control.northbound.dump()["DNS"]
