@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from lab import Guest, LabCloud, LabHost
@@ -91,9 +92,10 @@ class World:
             for name in host.run(["virsh", "list", "--all", "--name"]).stdout.split():
                 host.run(["virsh", "undefine", name, "--managed-save"])
             for file in host.outside_path("/etc/libvirt/qemu/networks").glob("*.xml"):
-                if SUBNET_NETWORK.format(file.stem) not in file.read_text():
-                    host.run(["virsh", "net-destroy", file.stem], check=False)
-                    host.run(["virsh", "net-undefine", file.stem])
+                with suppress(FileNotFoundError):  # the agent may remove that of a subnet meanwhile
+                    if SUBNET_NETWORK.format(file.stem) not in file.read_text():
+                        host.run(["virsh", "net-destroy", file.stem], check=False)
+                        host.run(["virsh", "net-undefine", file.stem])
 
     def make_foreign_rows(self) -> None:
         """What another tool, or a person, keeps in the same database."""
