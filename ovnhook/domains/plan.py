@@ -319,16 +319,18 @@ def release_lease(lease: Lease, observed: Observed) -> tuple[Change, ...]:
     return (*changes, *virtualaddresses.follow(changes, observed))
 
 
-def regroup(subnet: Subnet, ports: Iterable[Port]) -> Iterator[Change]:
-    """Put the ports whose interfaces name no security groups into those of their subnet.
+def follow_subnet(subnet: Subnet, ports: Iterable[Port]) -> Iterator[Change]:
+    """Give ports the security groups and rate limits of their subnet, unless their interfaces request others.
 
     Args:
         subnet: the subnet.
         ports: its ports.
     """
     for port in ports:
-        if not port.names_groups and port.security_groups != subnet.security_groups:
-            yield Put(PORT, port, replace(port, security_groups=subnet.security_groups))
+        groups = port.security_groups if port.names_groups else subnet.security_groups
+        new = replace(port, security_groups=groups, limits=port.options.limits.over(subnet.limits))
+        if new != port:
+            yield Put(PORT, port, new)
 
 
 def run_id(domain: Domain, host: str) -> str:

@@ -24,10 +24,9 @@ from ovnhook.control.service import Dependencies, Service
 from ovnhook.control.view import Parts
 from ovnhook.databases.northbound import Northbound
 from ovnhook.databases.southbound import Southbound
-from ovnhook.domains.plan import regroup
+from ovnhook.domains.plan import follow_subnet
 from ovnhook.resources.kind import Change
 from ovnhook.resources.kinds import complete
-from ovnhook.resources.port.limits import with_subnet
 from ovnhook.resources.registry import REGISTRY
 from ovnhook.resources.router import rules as router_rules
 from ovnhook.resources.router.values import DEFAULT_ROUTER
@@ -176,15 +175,12 @@ class Subnets(Service):
             leases = self._northbound.leases(deadline, subnet=old.name)
             virtual = self._northbound.virtual_addresses(deadline, subnet=old.name)
             planned = complete(subnet_rules.update(old, new, cloud, named, leases, virtual), cloud)
-            if new.security_groups != old.security_groups:
-                ports = self._northbound.ports(deadline, subnet=old.name)
-                planned = (*planned, *regroup(new, ports))
+            if (new.security_groups, new.limits) != (old.security_groups, old.limits):
+                planned = (*planned, *follow_subnet(new, self._northbound.ports(deadline, subnet=old.name)))
             refuse_host_networks(planned, self._southbound, deadline)
             if not request.force:
                 refuse_interruptions(planned, cloud, self._northbound, self._southbound, deadline)
-            if new.limits == old.limits:
-                return planned
-            return (*planned, *with_subnet(self._northbound.ports(deadline, subnet=old.name), new))
+            return planned
 
         self._repairs.carry_out(plan, f"subnet {requested.name}: settings changed: {', '.join(paths)}", deadline)
         return self._get(requested.name, deadline)

@@ -151,6 +151,21 @@ def test_members_follow_subnets_and_metadata(cloud: Control) -> None:
     assert members(cloud, "base") == []
 
 
+def test_groups_and_limits_of_a_subnet_at_once(cloud: Control) -> None:
+    """A running domain gets both in one change, and loses both in one."""
+
+    def web1() -> tuple[list[str], str]:
+        row = cloud.done("port", "show", "web1", "--format", "json").json
+        return row["security_groups"], row["limit_inbound"]
+
+    cloud.done("subnet", "set", "blue", "--security-group", "base", "--limit-inbound", "10M")
+    assert web1() == (["base"], "10M")
+    assert members(cloud, "base") == ["db1", "web1"]
+    cloud.done("subnet", "set", "blue", "--no-security-group", "--no-limit-inbound")
+    assert web1() == ([], "")
+    assert members(cloud, "base") == ["db1"]
+
+
 def test_a_start_with_an_unknown_group(cloud: Control) -> None:
     """It is refused, and nothing is left behind; a running domain keeps its groups."""
     before = cloud.northbound.dump()
